@@ -1,0 +1,52 @@
+/* The few macros and descriptor helpers that every folder uses. */
+#ifndef BELLJAR_BASE_H
+#define BELLJAR_BASE_H
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MUST_CHECK      __attribute__((warn_unused_result))
+#define CLEANUP(fn)     __attribute__((cleanup(fn)))
+#define PRINTF(f, a)    __attribute__((format(printf, f, a)))
+#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
+
+/* Closes *fd if it is one and empties it. For CLEANUP and for release functions. */
+static inline void fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* Takes the descriptor out of a CLEANUP variable: the caller owns what is returned. */
+static inline int fd_take(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
+/* Frees what a CLEANUP(heap_free) pointer owns. */
+static inline void heap_free(void *pointer)
+{
+    free(*(void **)pointer);
+}
+
+/* CLOCK_MONOTONIC now, in nanoseconds. */
+uint64_t clock_now_ns(void);
+
+/* Writes or reads all of it, going on after EINTR. 0, or a negative errno; fd_read_all answers
+ * -ENODATA if the stream ends early. */
+MUST_CHECK int fd_write_all(int fd, const void *bytes, size_t length);
+MUST_CHECK int fd_read_all(int fd, void *bytes, size_t length);
+
+/* Moves fd to the lowest free number >= minimum, close-on-exec. Takes fd. Returns the new number or a
+ * negative errno. */
+MUST_CHECK int fd_move_up(int fd, int minimum);
+
+#endif

@@ -1,0 +1,43 @@
+/* Frames on the value channel: u32 payload length, u32 type, payload (fields by wire/pack.h).
+ * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length against the
+ * table frame_specs, and only then makes room. */
+#ifndef BELLJAR_FRAME_H
+#define BELLJAR_FRAME_H
+
+#include "wire/pack.h"
+
+enum frame_type {
+    /* host -> guest */
+    FRAME_RUN = 1,     /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n strings argv,
+                        * u32 n + n x (string path, bytes content): files to write first */
+    FRAME_REPLY,       /* for a later issue: answer to FRAME_CALL */
+    /* guest -> host */
+    FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error name, bytes error
+                        * value, bytes traceback, bytes text (repr of the last value), bytes value (CBOR; empty: none),
+                        * u32 n + n x (u32 m + m x (string mime type, bytes data)): displayed results */
+    FRAME_CALL,        /* for a later issue: the guest calls a host function */
+};
+
+enum run_flags {
+    RUN_LAST_VALUE = 1 << 0, /* the value of a last expression statement is the result */
+    RUN_MODULE = 1 << 1,     /* code is a module's name: python -m */
+    RUN_SESSION = 1 << 2,    /* do not exit afterwards: wait for the next FRAME_RUN, keep the namespace */
+    RUN_SCRIPT = 1 << 3,     /* code is a file's bytes: honour its coding cookie, __file__ = filename */
+};
+
+enum run_outcome {
+    RUN_OK = 0,        /* ran to its end */
+    RUN_EXCEPTION = 1, /* an exception came out (SyntaxError included) */
+    RUN_EXIT = 2,      /* SystemExit: exit status counts */
+};
+
+enum result_flags {
+    RESULT_MEMORY = 1 << 0,   /* the exception was MemoryError */
+    RESULT_REFUSED = 1 << 1,  /* the exception was a refusal of the sandbox */
+    RESULT_INTERRUPT = 1 << 2 /* KeyboardInterrupt */
+};
+
+#define FRAME_HEADER_BYTES 8
+#define FRAME_PAYLOAD_MAX  (64u << 20)
+
+#endif

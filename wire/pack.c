@@ -1,0 +1,139 @@
+/* Little records (pack.h). Every process; reads bytes of guests, so: bounds first, no allocation on their word. */
+#include "wire/pack.h"
+
+#include <string.h>
+
+static void *packer_room(struct packer *packer, size_t length)
+{
+    if (packer->failed)
+        return NULL;
+    if (length > packer->size - packer->used) {
+        size_t size = packer->size ? packer->size : 256;
+        while (size - packer->used < length) {
+            if (size > SIZE_MAX / 2) {
+                packer->failed = true;
+                return NULL;
+            }
+            size *= 2;
+        }
+        uint8_t *bytes = realloc(packer->bytes, size);
+        if (bytes == NULL) {
+            packer->failed = true;
+            return NULL;
+        }
+        packer->bytes = bytes;
+        packer->size = size;
+    }
+    void *room = packer->bytes + packer->used;
+    packer->used += length;
+    return room;
+}
+
+void packer_release(struct packer *packer)
+{
+    free(packer->bytes);
+    *packer = (struct packer)PACKER_INIT;
+}
+
+void pack_u32(struct packer *packer, uint32_t value)
+{
+    void *room = packer_room(packer, sizeof value);
+    if (room != NULL)
+        memcpy(room, &value, sizeof value);
+}
+
+void pack_u64(struct packer *packer, uint64_t value)
+{
+    void *room = packer_room(packer, sizeof value);
+    if (room != NULL)
+        memcpy(room, &value, sizeof value);
+}
+
+void pack_bytes(struct packer *packer, const void *bytes, size_t length)
+{
+    if (length > UINT32_MAX) {
+        packer->failed = true;
+        return;
+    }
+    pack_u32(packer, (uint32_t)length);
+    void *room = packer_room(packer, length);
+    if (room != NULL && length > 0)
+        memcpy(room, bytes, length);
+}
+
+void pack_string(struct packer *packer, const char *string)
+{
+    pack_bytes(packer, string, string ? strlen(string) : 0);
+}
+
+void unpacker_init(struct unpacker *unpacker, const void *bytes, size_t length)
+{
+    unpacker->at = bytes;
+    unpacker->end = unpacker->at + length;
+    unpacker->failed = false;
+}
+
+static const uint8_t *unpacker_room(struct unpacker *unpacker, size_t length)
+{
+    if (unpacker->failed || length > (size_t)(unpacker->end - unpacker->at)) {
+        unpacker->failed = true;
+        return NULL;
+    }
+    const uint8_t *room = unpacker->at;
+    unpacker->at += length;
+    return room;
+}
+
+uint32_t unpack_u32(struct unpacker *unpacker)
+{
+    uint32_t value = 0;
+    const uint8_t *room = unpacker_room(unpacker, sizeof value);
+    if (room != NULL)
+        memcpy(&value, room, sizeof value);
+    return value;
+}
+
+uint64_t unpack_u64(struct unpacker *unpacker)
+{
+    uint64_t value = 0;
+    const uint8_t *room = unpacker_room(unpacker, sizeof value);
+    if (room != NULL)
+        memcpy(&value, room, sizeof value);
+    return value;
+}
+
+struct bytes unpack_bytes(struct unpacker *unpacker)
+{
+    uint32_t length = unpack_u32(unpacker);
+    const uint8_t *room = unpacker_room(unpacker, length);
+    if (room == NULL)
+        return (struct bytes){ (const uint8_t *)"", 0 };
+    return (struct bytes){ room, length };
+}
+
+void unpack_string(struct unpacker *unpacker, char *string, size_t size)
+{
+    struct bytes field = unpack_bytes(unpacker);
+    string[0] = '\0';
+    if (unpacker->failed)
+        return;
+    if (field.length >= size || memchr(field.bytes, '\0', field.length) != NULL) {
+        unpacker->failed = true;
+        return;
+    }
+    memcpy(string, field.bytes, field.length);
+    string[field.length] = '\0';
+}
+
+uint32_t unpack_count(struct unpacker *unpacker, size_t least_bytes)
+{
+    uint32_t count = unpack_u32(unpacker);
+    if (count > (size_t)(unpacker->end - unpacker->at) / least_bytes)
+        unpacker->failed = true;
+    return unpacker->failed ? 0 : count;
+}
+
+bool unpacker_is_done(const struct unpacker *unpacker)
+{
+    return !unpacker->failed && unpacker->at == unpacker->end;
+}
