@@ -33,7 +33,7 @@ enum message_type {
     MSG_ARM,           /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0 = no limit */
     MSG_DISARM,        /* u64 guest: the run is over, the guest stays (a session between two runs) */
     MSG_INTERRUPT,     /* u64 guest: SIGINT */
-    MSG_KILL,          /* u64 guest, u32 enum end_reason */
+    MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count: end it, and fork that many others */
     MSG_RELEASE,       /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */

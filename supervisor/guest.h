@@ -1,0 +1,109 @@
+/* One guest as the supervisor knows it: its descriptors, its limits, what it was refused, how it ended. */
+#ifndef BELLJAR_GUEST_H
+#define BELLJAR_GUEST_H
+
+#include "policy/settings.h"
+#include "supervisor/call.h"
+#include "supervisor/files.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
+
+enum guest_state {
+    GUEST_FORKING, /* asked of the zygote; its setup message has not come */
+    GUEST_LIVE,    /* parked or running: the host has its channels */
+    GUEST_ENDED,   /* reaped and reported; kept until the host releases it, for its scratch */
+};
+
+struct violation {
+    char op[32];
+    char target[256];
+    const char *rule, *hint; /* static strings of the policy tables */
+};
+
+struct guest {
+    uint64_t id;
+    enum guest_state state;
+    pid_t pid;             /* in the supervisor's pid namespace */
+    pid_t inner_pid;       /* as the guest sees itself */
+    int setup, pidfd, listener, memory, tasks, statm, crash;
+    int to_host[4];        /* value, stdin, stdout, stderr: handed to the host when it is ready, -1 afterwards */
+    int cgroup;            /* its cgroup directory, or -1 */
+    struct files *files;
+
+    bool armed;            /* a run is on */
+    uint64_t wall_deadline_ns;  /* 0: none */
+    uint64_t cpu_limit_ns, cpu_base_ns; /* limit of this run (0: none) and what had been used before it */
+    uint64_t kill_at_ns;   /* SIGKILL is due then: it was asked for its traceback; 0: not */
+    uint32_t end_reason;   /* enum end_reason */
+    bool is_released;      /* the host wants no report */
+
+    unsigned pairs;        /* socket pairs and pipes that it was given */
+    uint64_t burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
+    unsigned burst_calls;
+    pid_t pinned;          /* the thread that was put on the supervisor's CPU, or 0 */
+
+    uint64_t served;       /* calls answered */
+    uint32_t refused;
+    struct violation *violations; /* grown up to VIOLATIONS_MAX */
+    uint32_t violation_count;
+};
+
+/* Everything that the supervisor knows. One per process; passed along. */
+struct supervisor {
+    struct settings settings;
+    struct tree *tree;
+    int epoll;
+    int zygote;            /* channel */
+    pid_t zygote_pid, init_pid;
+    int scratch_parent;    /* directory for scratch on disk, or -1 */
+    struct guest **slots;
+    uint32_t slot_count;
+    uint64_t next_serial;
+    unsigned armed_count, pinned_count;
+    bool is_stopping;
+};
+
+/* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
+uint64_t guest_cpu_ns(const struct guest *guest);
+/* Notes a refusal. rule and hint must be static. */
+void guest_record(struct guest *guest, const char *op, const char *target, const char *rule, const char *hint);
+
+/* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno if the listener is
+ * of no more use (the guest is dead or dying). */
+MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+
+/* self.c: calls by which a program asks about itself. True if it was one of them. */
+MUST_CHECK bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                           struct answer *answer);
+
+/* placement.c: keeps guest and supervisor on one CPU while the guest makes many brokered calls. */
+void placement_note_call(struct supervisor *supervisor, struct guest *guest, pid_t tid);
+void placement_relax(struct supervisor *supervisor, uint64_t now_ns);
+void placement_forget(struct supervisor *supervisor, struct guest *guest);
+
+/* control.c: messages to and from the host. Sending never waits: the host reads, or is gone. */
+MUST_CHECK int control_send(const struct packer *message, const int *fds, unsigned fd_count);
+MUST_CHECK int control_handle(struct supervisor *supervisor);
+int control_failed(int error, const char *step, const char *format, ...) PRINTF(3, 4);
+int control_audit(const struct guest *guest, const char *op, const struct answer *answer);
+
+/* guests.c: from fork to report. */
+MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count);
+struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
+void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms);
+void guests_disarm(struct supervisor *supervisor, struct guest *guest);
+void guests_kill(struct guest *guest, uint32_t reason);
+void guests_release(struct supervisor *supervisor, struct guest *guest);
+MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
+MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *guest);
+/* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called again, -1: never. */
+int guests_tick(struct supervisor *supervisor);
+void guests_end_all(struct supervisor *supervisor);
+
+/* What an epoll event is about. */
+enum event_kind { EVENT_CONTROL, EVENT_ZYGOTE, EVENT_SETUP, EVENT_LISTENER, EVENT_EXIT };
+MUST_CHECK int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id);
+
+/* zygote.c: starts it and waits until it is ready or has failed (then the host was told). */
+MUST_CHECK int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion);
+#endif
