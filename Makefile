@@ -1,0 +1,79 @@
+# make run    installs what lacks (Debian's packages), builds, runs the jobs of examples/ in the sandbox
+# make test   the same, then every test
+# The other targets: see README.md. /usr/bin/python3 throughout, whatever comes first in PATH.
+
+PYTHON = /usr/bin/python3
+BUILD = build
+export PYTHONDONTWRITEBYTECODE = 1
+
+BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev python3 python3-dev
+RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib
+TEST_PACKAGES = python3-pytest python3-hypothesis crun golang-github-containers-common
+LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy
+FUZZ_PACKAGES = clang libclang-rt-14-dev
+
+.PHONY: all run test lint tcb bench fuzz asan wheel format install-packages test-clients clean
+
+all: .venv/bin/belljar
+
+# ---- Building ---------------------------------------------------------------------------------------------
+
+install-packages:
+	@scripts/install-packages $(BUILD_PACKAGES)
+
+$(BUILD)/build.ninja: | install-packages
+	meson setup -Dpython=$(PYTHON) $(BUILD)
+
+.PHONY: build
+build: $(BUILD)/build.ninja
+	@scripts/refresh-sources $(BUILD)
+	@flock $(BUILD) meson compile -C $(BUILD)
+
+# Debian's own interpreter with its numpy and pandas, and belljar from this tree.
+.venv/bin/belljar: build scripts/make-venv
+	@scripts/make-venv $(PYTHON) $(BUILD) .venv
+
+# ---- Running and testing ----------------------------------------------------------------------------------
+
+run: all
+	@scripts/install-packages $(RUN_PACKAGES)
+	@.venv/bin/python examples/run.py
+
+test: all
+	@scripts/install-packages $(RUN_PACKAGES) $(TEST_PACKAGES)
+	@tests/run
+
+# The E2B and MCP clients from PyPI, in a virtual environment of their own: comes with the service. CI does not call it.
+test-clients:
+	@echo "belljar: there is no service yet, so there is nothing for a client to talk to (not implemented)"; exit 1
+
+bench: all
+	@scripts/install-packages $(RUN_PACKAGES)
+	@.venv/bin/python bench/bench.py
+
+# ---- Looking at the code ----------------------------------------------------------------------------------
+
+lint: all
+	@scripts/install-packages $(LINT_PACKAGES)
+	@scripts/lint $(BUILD)
+
+format:
+	@scripts/install-packages clang-format
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+tcb:
+	@$(PYTHON) scripts/count-lines supervisor lockdown policy
+
+fuzz:
+	@scripts/install-packages $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
+	@scripts/fuzz $(PYTHON)
+
+# The C tests again, with AddressSanitizer and UBSan.
+asan:
+	@scripts/install-packages $(BUILD_PACKAGES)
+	@test -f build-asan/build.ninja || meson setup -Dpython=$(PYTHON) -Db_sanitize=address,undefined build-asan
+	@meson compile -C build-asan
+	@tests/c-tests build-asan
+
+clean:
+	rm -rf $(BUILD) build-asan build-fuzz .venv
