@@ -52,6 +52,9 @@ extern const struct syscall_row syscall_rows[];
 extern const size_t syscall_row_count;
 #define SYSCALL_NEWEST 471 /* the newest number that the table knows: beyond it ENOSYS */
 
+/* The row that decides a call under these grants, as the filter does: NULL if none (refused and recorded). */
+const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t row_count, uint32_t grants, int number,
+                                         const uint64_t arguments[6]);
 /* The first row of a number (rows of one number are adjacent), or NULL. */
 const struct syscall_row *syscall_find(int number);
 /* Its name, or "syscall_<n>" written to the caller's buffer. */

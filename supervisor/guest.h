@@ -8,6 +8,8 @@
 #include "wire/channel.h"
 #include "wire/messages.h"
 
+#include <sched.h>
+
 enum guest_state {
     GUEST_FORKING, /* asked of the zygote; its setup message has not come */
     GUEST_LIVE,    /* parked or running: the host has its channels */
@@ -27,7 +29,6 @@ struct guest {
     pid_t inner_pid;       /* as the guest sees itself */
     int setup, pidfd, listener, memory, tasks, statm, crash;
     int to_host[4];        /* value, stdin, stdout, stderr: handed to the host when it is ready, -1 afterwards */
-    int cgroup;            /* its cgroup directory, or -1 */
     struct files *files;
 
     bool armed;            /* a run is on */
@@ -55,6 +56,7 @@ struct supervisor {
     int epoll;
     int zygote;            /* channel */
     pid_t zygote_pid, init_pid;
+    cpu_set_t cpus;        /* that it was started with */
     int scratch_parent;    /* directory for scratch on disk, or -1 */
     struct guest **slots;
     uint32_t slot_count;
@@ -65,12 +67,16 @@ struct supervisor {
 
 /* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
 uint64_t guest_cpu_ns(const struct guest *guest);
+void guest_signal(const struct guest *guest, int signal);
 /* Notes a refusal. rule and hint must be static. */
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule, const char *hint);
 
 /* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno if the listener is
  * of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+
+/* Prepares the listener: the answer to a call wakes the guest on the CPU of the supervisor, where the kernel can (6.6). */
+MUST_CHECK int broker_listen(struct guest *guest);
 
 /* self.c: calls by which a program asks about itself. True if it was one of them. */
 MUST_CHECK bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,

@@ -1,0 +1,113 @@
+/* The control channel: what the host asks for and what it is told. Supervisor. The host is trusted; the bytes are checked
+ * all the same, because a mistake there must not become one here. */
+#define _GNU_SOURCE
+#include "policy/syscalls.h"
+#include "supervisor/guest.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int control_send(const struct packer *message, const int *fds, unsigned fd_count)
+{
+    int error = channel_send(FD_CONTROL, message, fds, fd_count, MSG_DONTWAIT);
+    /* The host reads whenever it uses the template. If its queue is full it does not: wait a little for it rather
+     * than lose a report, but never for ever. */
+    for (int tries = 0; error == -EAGAIN && tries < 50; tries++) {
+        struct pollfd writable = { FD_CONTROL, POLLOUT, 0 };
+        if (poll(&writable, 1, 100) < 0)
+            return -errno;
+        error = channel_send(FD_CONTROL, message, fds, fd_count, MSG_DONTWAIT);
+    }
+    return error;
+}
+
+int control_failed(int error, const char *step, const char *format, ...)
+{
+    char text[6144];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_FAILED);
+    pack_u32(&message, (uint32_t)error);
+    pack_string(&message, step);
+    pack_string(&message, text);
+    int sent = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return sent < 0 ? sent : -error;
+}
+
+int control_audit(const struct guest *guest, const char *op, const struct answer *answer)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_AUDIT);
+    pack_u64(&message, guest->id);
+    pack_string(&message, op);
+    pack_string(&message, answer->target);
+    pack_string(&message, answer->error == 0 ? "ok" : strerrorname_np(answer->error));
+    pack_string(&message, answer->refused && answer->rule ? answer->rule : "");
+    int error = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return error;
+}
+
+/* One request about one guest. A guest that is not there any more is no error: requests and ends cross. */
+static int control_guest_request(struct supervisor *supervisor, uint32_t type, struct unpacker *message)
+{
+    struct guest *guest = guests_find(supervisor, unpack_u64(message));
+    uint64_t started_ns, wall_ms, cpu_ms;
+    uint32_t reason, count;
+    switch (type) {
+    case MSG_ARM:
+        started_ns = unpack_u64(message);
+        wall_ms = unpack_u64(message);
+        cpu_ms = unpack_u64(message);
+        if (guest != NULL && unpacker_is_done(message))
+            guests_arm(supervisor, guest, started_ns, wall_ms, cpu_ms);
+        break;
+    case MSG_DISARM:
+        if (guest != NULL && unpacker_is_done(message))
+            guests_disarm(supervisor, guest);
+        break;
+    case MSG_INTERRUPT:
+        if (guest != NULL && guest->state == GUEST_LIVE)
+            guest_signal(guest, SIGINT);
+        break;
+    case MSG_KILL:
+        reason = unpack_u32(message);
+        count = unpack_u32(message);
+        if (!unpacker_is_done(message))
+            break;
+        if (guest != NULL)
+            guests_kill(guest, reason);
+        return guests_spawn(supervisor, count);
+    case MSG_RELEASE:
+        if (guest != NULL && unpacker_is_done(message))
+            guests_release(supervisor, guest);
+        break;
+    }
+    return unpacker_is_done(message) ? 0 : -EBADMSG;
+}
+
+int control_handle(struct supervisor *supervisor)
+{
+    static uint8_t bytes[MESSAGE_BYTES_MAX];
+    ssize_t length = channel_receive(FD_CONTROL, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
+    if (length == -EAGAIN)
+        return 0;
+    if (length <= 0) {
+        supervisor->is_stopping = true; /* the host is gone: so are we */
+        return 0;
+    }
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    uint32_t type = unpack_u32(&message);
+    if (type == MSG_SPAWN)
+        return guests_spawn(supervisor, unpack_u32(&message));
+    if (type >= MSG_ARM && type <= MSG_RELEASE)
+        return control_guest_request(supervisor, type, &message);
+    return -EBADMSG;
+}

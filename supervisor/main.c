@@ -1,0 +1,243 @@
+/* belljar-supervisor: the trusted process of one template. It starts the zygote, then locks itself down to what its
+ * policy grants, then serves the guests' system calls, keeps their limits, reaps and reports them. It knows no Python.
+ *
+ * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's module and source as 4 and
+ * 5. Runs as the caller, or, started as root, as the policy's unprivileged user. Trusts the host; no guest. */
+#define _GNU_SOURCE
+#include "lockdown/cgroup.h"
+#include "lockdown/lockdown.h"
+#include "supervisor/guest.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* An event's data: the kind in the top byte, the guest's id below (ids stay under 2^56). */
+#define EVENT_KIND_SHIFT 56
+
+int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)kind << EVENT_KIND_SHIFT | guest_id };
+    return epoll_ctl(supervisor->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int receive_settings(struct settings *ret_settings)
+{
+    static uint8_t bytes[MESSAGE_BYTES_MAX];
+    ssize_t length = channel_receive(FD_CONTROL, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
+    if (length <= 0)
+        return length < 0 ? (int)length : -ENODATA;
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    if (unpack_u32(&message) != MSG_SETTINGS)
+        return -EBADMSG;
+    return settings_unpack(&message, ret_settings);
+}
+
+/* Every guest costs seven descriptors here: take as many as the caller may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)!setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Where scratch goes on disk, if the guests cannot have a tmpfs of their own: the policy's choice, or the first of
+ * these in which this user can make a directory. */
+static int open_scratch_parent(const struct settings *settings)
+{
+    const char *const candidates[] = { settings->scratch_parent, "/dev/shm", "/tmp", "/var/tmp" };
+    unsigned count = settings->scratch_parent[0] != '\0' ? 1 : ARRAY_SIZE(candidates);
+    for (unsigned i = 0; i < count; i++) {
+        if (candidates[i][0] == '\0' || faccessat(AT_FDCWD, candidates[i], W_OK | X_OK, AT_EACCESS) < 0)
+            continue;
+        int fd = open(candidates[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
+}
+
+static int allow_mount(int fd, bool is_directory, bool writable, void *context)
+{
+    return landlock_supervisor_allow(context, fd, is_directory, writable);
+}
+
+/* The ruleset: the mounts, the scratch's parent, and nothing else. */
+static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lockdown)
+{
+    int error = landlock_supervisor_begin(lockdown);
+    if (error == 0)
+        error = tree_each_mount(supervisor->tree, allow_mount, lockdown);
+    if (error == 0 && supervisor->scratch_parent >= 0)
+        error = landlock_supervisor_allow(lockdown, supervisor->scratch_parent, true, true);
+    return error;
+}
+
+static int send_started(const struct lockdown *lockdown, uint32_t hexversion)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_STARTED);
+    pack_u32(&message, hexversion);
+    pack_u32(&message, lockdown->report_count);
+    for (unsigned i = 0; i < lockdown->report_count; i++) {
+        pack_string(&message, lockdown->reports[i].name);
+        pack_u32(&message, lockdown->reports[i].state);
+        pack_string(&message, lockdown->reports[i].reason);
+    }
+    int error = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return error;
+}
+
+/* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to the host here. */
+static int start(struct supervisor *supervisor)
+{
+    const char *step = "";
+    char path[PATH_MAX];
+    struct lockdown lockdown = LOCKDOWN_INIT;
+    lockdown.settings = &supervisor->settings;
+
+    int error = receive_settings(&supervisor->settings);
+    if (error < 0)
+        return control_failed(-error, "settings", "the settings cannot be read");
+    raise_descriptor_limit();
+    if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
+        return control_failed(errno, "cpus", "%s", strerror(errno));
+    /* Grants are opened while we still are who the caller is: /root/data is the caller's to give. */
+    error = tree_new(&supervisor->settings, &supervisor->tree, path);
+    if (error < 0)
+        return control_failed(-error, "grants", "%s: %s", path, strerror(-error));
+    error = cgroup_template_begin();
+    if (error < 0)
+        return control_failed(-error, "cgroup", "%s", strerror(-error));
+    error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown, &step);
+    if (error < 0)
+        return control_failed(-error, step, "the supervisor cannot be locked down: %s", strerror(-error));
+    supervisor->scratch_parent = open_scratch_parent(&supervisor->settings);
+    uint32_t hexversion = 0;
+    error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
+    if (error < 0)
+        return error;
+    fd_close(&(int){ FD_GUEST_MODULE });
+    fd_close(&(int){ FD_GUEST_SOURCE });
+    error = restrict_to_grants(supervisor, &lockdown);
+    if (error < 0)
+        return control_failed(-error, "landlock", "no ruleset for the supervisor: %s", strerror(-error));
+    supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (supervisor->epoll < 0 || event_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
+        event_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
+        return control_failed(errno, "epoll", "%s", strerror(errno));
+    error = lockdown_apply(lockdown_supervisor, lockdown_supervisor_count, &lockdown, &step);
+    if (error < 0)
+        return control_failed(-error, step, "the supervisor cannot be locked down: %s", strerror(-error));
+    return send_started(&lockdown, hexversion);
+}
+
+/* The zygote speaks only to say that it failed. */
+static int handle_zygote(struct supervisor *supervisor)
+{
+    uint8_t bytes[8192];
+    ssize_t length = channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
+    if (length == -EAGAIN)
+        return 0;
+    struct unpacker message;
+    unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
+    char step[64] = "zygote", text[4096] = "the zygote is gone";
+    int error = ECHILD;
+    if (length > 0 && unpack_u32(&message) == MSG_ZYGOTE_FAILED) {
+        error = (int)unpack_u32(&message);
+        unpack_string(&message, step, sizeof step);
+        unpack_string(&message, text, sizeof text);
+    }
+    return control_failed(error, step, "%s", text);
+}
+
+static int handle_event(struct supervisor *supervisor, uint64_t data)
+{
+    enum event_kind kind = (enum event_kind)(data >> EVENT_KIND_SHIFT);
+    if (kind == EVENT_CONTROL)
+        return control_handle(supervisor);
+    if (kind == EVENT_ZYGOTE)
+        return handle_zygote(supervisor);
+    struct guest *guest = guests_find(supervisor, data & (((uint64_t)1 << EVENT_KIND_SHIFT) - 1));
+    if (guest == NULL)
+        return 0; /* dropped by an earlier event of the same batch */
+    switch (kind) {
+    case EVENT_SETUP:
+        return guests_handle_setup(supervisor, guest);
+    case EVENT_EXIT:
+        return guest->state == GUEST_LIVE ? guests_handle_exit(supervisor, guest) : 0;
+    case EVENT_LISTENER:
+        if (guest->state != GUEST_LIVE)
+            return 0;
+        /* A listener that cannot be served is the end of that guest, not of us. */
+        if (broker_serve(supervisor, guest) < 0)
+            guests_kill(guest, END_PROTOCOL);
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int serve(struct supervisor *supervisor)
+{
+    while (!supervisor->is_stopping) {
+        int timeout_ms = guests_tick(supervisor);
+        if (supervisor->pinned_count > 0) {
+            placement_relax(supervisor, clock_now_ns());
+            if (timeout_ms < 0 || timeout_ms > 10)
+                timeout_ms = 10;
+        }
+        struct epoll_event events[32];
+        int count = epoll_wait(supervisor->epoll, events, ARRAY_SIZE(events), timeout_ms);
+        if (count < 0 && errno != EINTR)
+            return -errno;
+        for (int i = 0; i < count; i++) {
+            int error = handle_event(supervisor, events[i].data.u64);
+            if (error < 0)
+                return error;
+        }
+    }
+    return 0;
+}
+
+/* Nothing is left behind: guests, zygote, init. Closing the zygote's channel ends it, the end of init all others. */
+static void stop(struct supervisor *supervisor)
+{
+    guests_end_all(supervisor);
+    fd_close(&supervisor->zygote);
+    if (supervisor->zygote_pid > 0) {
+        kill(supervisor->zygote_pid, SIGKILL);
+        waitpid(supervisor->zygote_pid, NULL, 0);
+    }
+    if (supervisor->init_pid > 0) {
+        kill(supervisor->init_pid, SIGKILL);
+        waitpid(supervisor->init_pid, NULL, 0);
+    }
+    while (waitpid(-1, NULL, 0) > 0) /* guests whose setup message never came */
+        continue;
+    cgroup_template_end();
+    tree_free(supervisor->tree);
+    settings_release(&supervisor->settings);
+    free(supervisor->slots);
+}
+
+int main(void)
+{
+    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .scratch_parent = -1 };
+    prctl(PR_SET_NAME, "belljar-superv");
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the terminal's: the host decides what it means */
+    int error = start(&supervisor);
+    if (error == 0)
+        error = serve(&supervisor);
+    stop(&supervisor);
+    return error < 0;
+}

@@ -1,0 +1,304 @@
+/* Calls by which a program asks about itself, signals itself or makes a channel to itself. Supervisor.
+ *
+ * What would tell about the host is answered with the jar's own truth: one CPU, the policy's memory, user 1000.
+ * Continued are only calls whose arguments are all numbers, after those were compared. */
+#define _GNU_SOURCE
+#include "supervisor/guest.h"
+
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/times.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#define GUEST_UID 1000 /* as in the synthetic /etc/passwd */
+#define PAIRS_MAX 16   /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
+
+static void answer_value(struct answer *answer, int64_t value)
+{
+    answer->error = 0;
+    answer->value = value;
+}
+
+/* Writes a structure to the guest and answers value, or EFAULT. */
+static void answer_bytes(const struct guest *guest, uint64_t address, const void *bytes, size_t length, int64_t value,
+                         struct answer *answer)
+{
+    answer->error = memory_write(guest->memory, address, bytes, length);
+    answer->value = value;
+}
+
+static void self_signal(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    pid_t target = (pid_t)call->args[0];
+    snprintf(answer->target, sizeof answer->target, "process %d", target);
+    if (target == guest->inner_pid) {
+        answer->error = 0;
+        answer->continues = true;
+        return;
+    }
+    answer->error = EPERM;
+    answer->refused = true;
+    answer->rule = "processes";
+    answer->hint = "a guest may signal only itself";
+}
+
+static void self_uname(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    /* struct new_utsname of the kernel: six fields of 65 bytes. The release is no secret of the host's. */
+    struct utsname name = { .sysname = "Linux", .nodename = "belljar", .release = "6.1.0-belljar",
+                            .version = "#1 belljar", .machine = "x86_64" };
+    static_assert(sizeof name == 6 * 65, "the kernel's layout");
+    answer_bytes(guest, call->args[0], &name, sizeof name, 0, answer);
+}
+
+static void self_sysinfo(const struct supervisor *supervisor, const struct guest *guest, const struct call *call,
+                         struct answer *answer)
+{
+    struct sysinfo info = { .totalram = supervisor->settings.memory_bytes,
+                            .freeram = supervisor->settings.memory_bytes / 2,
+                            .procs = 1,
+                            .mem_unit = 1 };
+    answer_bytes(guest, call->args[0], &info, sizeof info, 0, answer);
+}
+
+static void self_rusage(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    struct rusage usage = { 0 };
+    if ((int)call->args[0] != RUSAGE_CHILDREN) { /* it has none: earlier guests are not its children */
+        uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
+        usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
+        usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
+    }
+    answer_bytes(guest, call->args[1], &usage, sizeof usage, 0, answer);
+}
+
+static void self_times(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    struct tms times_of = { .tms_utime = (clock_t)(guest_cpu_ns(guest) / 10000000) };
+    int64_t ticks = (int64_t)(clock_now_ns() / 10000000);
+    if (call->args[0] == 0)
+        answer_value(answer, ticks);
+    else
+        answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
+}
+
+/* prlimit64(0 or itself, resource, new, old): performed here on a copy. The kernel lets nobody unprivileged raise a hard limit. */
+static void self_limits(const struct guest *guest, pid_t target, unsigned resource, uint64_t new_address,
+                        uint64_t old_address, struct answer *answer)
+{
+    struct rlimit64 wanted, before;
+    if (target != 0 && target != guest->inner_pid) {
+        answer->refused = true;
+        answer->rule = "processes";
+        answer->hint = "a guest may limit only itself";
+        return;
+    }
+    if (new_address != 0) {
+        answer->error = memory_read(guest->memory, new_address, &wanted, sizeof wanted);
+        if (answer->error != 0)
+            return;
+    }
+    if (syscall(SYS_prlimit64, guest->pid, resource, new_address ? &wanted : NULL, &before) < 0) {
+        answer->error = errno;
+        return;
+    }
+    answer_value(answer, 0);
+    if (old_address != 0)
+        answer_bytes(guest, old_address, &before, sizeof before, 0, answer);
+}
+
+static void self_affinity(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    uint64_t one_cpu = 1;
+    if (call->args[1] < sizeof one_cpu)
+        answer->error = EINVAL;
+    else
+        answer_bytes(guest, call->args[2], &one_cpu, sizeof one_cpu, sizeof one_cpu, answer);
+}
+
+static void self_resolution(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    struct timespec resolution = { 0, 1 };
+    if (call->args[0] > 15) /* no clocks of other processes */
+        answer->error = EINVAL;
+    else if (call->args[1] == 0)
+        answer_value(answer, 0);
+    else
+        answer_bytes(guest, call->args[1], &resolution, sizeof resolution, 0, answer);
+}
+
+/* Every socket that a guest can hold is one end of a UNIX stream pair without a name. */
+static void self_socket_name(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    sa_family_t family = AF_UNIX;
+    uint32_t size = sizeof family;
+    uint32_t room;
+    answer->error = memory_read(guest->memory, call->args[2], &room, sizeof room);
+    if (answer->error == 0 && room >= sizeof family)
+        answer->error = memory_write(guest->memory, call->args[1], &family, sizeof family);
+    if (answer->error == 0)
+        answer_bytes(guest, call->args[2], &size, sizeof size, 0, answer);
+}
+
+static void self_socket_option(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    int32_t value;
+    uint32_t size = sizeof value;
+    switch (call->args[1] == SOL_SOCKET ? (int)call->args[2] : -1) {
+    case SO_DOMAIN:
+        value = AF_UNIX;
+        break;
+    case SO_TYPE:
+        value = SOCK_STREAM;
+        break;
+    case SO_PROTOCOL:
+    case SO_ERROR:
+        value = 0;
+        break;
+    default: /* SO_PEERCRED and kin tell about the supervisor */
+        answer->error = ENOPROTOOPT;
+        return;
+    }
+    answer->error = memory_write(guest->memory, call->args[3], &value, sizeof value);
+    if (answer->error == 0)
+        answer_bytes(guest, call->args[4], &size, sizeof size, 0, answer);
+}
+
+/* Installs both ends in the guest and writes their numbers to address. */
+static void self_install_pair(struct guest *guest, const struct call *call, int pair[2], bool cloexec,
+                              uint64_t address, struct answer *answer)
+{
+    int32_t numbers[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct seccomp_notif_addfd install = { .id = call->id,
+                                               .srcfd = (__u32)pair[i],
+                                               .newfd_flags = cloexec ? O_CLOEXEC : 0 };
+        numbers[i] = ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
+        if (numbers[i] < 0) {
+            answer->error = errno; /* EMFILE; the first of the two stays: its own table, its own loss */
+            return;
+        }
+        files_installed(guest->files, numbers[i]);
+    }
+    guest->pairs++;
+    answer_bytes(guest, address, numbers, sizeof numbers, 0, answer);
+}
+
+static void self_pair(struct guest *guest, const struct call *call, struct answer *answer)
+{
+    int pair[2];
+    bool is_socket = call->number == SYS_socketpair;
+    uint64_t flags = is_socket ? call->args[1] & ~(uint64_t)SOCK_STREAM : call->number == SYS_pipe2 ? call->args[1] : 0;
+    if (guest->pairs >= PAIRS_MAX) {
+        answer->error = EMFILE;
+        return;
+    }
+    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) != 0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
+        answer->error = EINVAL;
+        return;
+    }
+    int made = is_socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, pair)
+                         : pipe2(pair, O_CLOEXEC | (int)(flags & O_NONBLOCK));
+    if (made < 0) {
+        answer->error = errno;
+        return;
+    }
+    self_install_pair(guest, call, pair, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0], answer);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call, struct answer *answer)
+{
+    const uint64_t *args = call->args;
+    answer->error = 0;
+    switch (call->number) {
+    case SYS_getpid:
+        answer_value(answer, guest->inner_pid);
+        return true;
+    case SYS_getppid:
+        answer_value(answer, 0); /* as in a pid namespace whose parent is outside */
+        return true;
+    case SYS_gettid:
+    case SYS_alarm:
+        answer->continues = true;
+        return true;
+    case SYS_getuid:
+    case SYS_geteuid:
+    case SYS_getgid:
+    case SYS_getegid:
+        answer_value(answer, GUEST_UID);
+        return true;
+    case SYS_getresuid:
+    case SYS_getresgid: {
+        uint32_t id = GUEST_UID;
+        for (unsigned i = 0; i < 3 && answer->error == 0; i++)
+            answer->error = memory_write(guest->memory, args[i], &id, sizeof id);
+        return true;
+    }
+    case SYS_getgroups:
+        answer_value(answer, 0);
+        return true;
+    case SYS_getpgrp:
+    case SYS_getpgid:
+    case SYS_getsid:
+        if (call->number == SYS_getpgrp || args[0] == 0 || (pid_t)args[0] == guest->inner_pid)
+            answer_value(answer, guest->inner_pid);
+        else
+            answer->error = ESRCH;
+        return true;
+    case SYS_kill:
+    case SYS_tgkill:
+    case SYS_tkill:
+        self_signal(guest, call, answer);
+        return true;
+    case SYS_uname:
+        self_uname(guest, call, answer);
+        return true;
+    case SYS_sysinfo:
+        self_sysinfo(supervisor, guest, call, answer);
+        return true;
+    case SYS_times:
+        self_times(guest, call, answer);
+        return true;
+    case SYS_getrusage:
+        self_rusage(guest, call, answer);
+        return true;
+    case SYS_getrlimit:
+        self_limits(guest, 0, (unsigned)args[0], 0, args[1], answer);
+        return true;
+    case SYS_setrlimit:
+        self_limits(guest, 0, (unsigned)args[0], args[1], 0, answer);
+        return true;
+    case SYS_prlimit64:
+        self_limits(guest, (pid_t)args[0], (unsigned)args[1], args[2], args[3], answer);
+        return true;
+    case SYS_sched_getaffinity:
+        self_affinity(guest, call, answer);
+        return true;
+    case SYS_clock_getres:
+        self_resolution(guest, call, answer);
+        return true;
+    case SYS_getsockname:
+        self_socket_name(guest, call, answer);
+        return true;
+    case SYS_getsockopt:
+        self_socket_option(guest, call, answer);
+        return true;
+    case SYS_socketpair:
+    case SYS_pipe:
+    case SYS_pipe2:
+        self_pair(guest, call, answer);
+        return true;
+    }
+    return false;
+}

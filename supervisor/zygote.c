@@ -1,0 +1,156 @@
+/* Starts the zygote (and, in a new pid namespace, the init process that keeps it alive) and waits until it is locked
+ * down. Supervisor, before its own lockdown. The zygote runs no untrusted code, but modules that the host named. */
+#define _GNU_SOURCE
+#include "guest/boot.h"
+#include "guest/environment.h"
+#include "lockdown/lockdown.h"
+#include "supervisor/guest.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do: the guests are
+ * the supervisor's children, so nobody is left here to be reaped. */
+static void child_init(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "belljar-init");
+    close_range(0, ~0U, 0);
+    for (;;)
+        pause();
+}
+
+static void child_zygote(const struct supervisor *supervisor, int channel, int output)
+{
+    struct lockdown lockdown = LOCKDOWN_INIT;
+    lockdown.settings = &supervisor->settings;
+    const char *step = "interpreter";
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
+    /* The channel may stand where another descriptor has to go: bring all out of the way first. */
+    int from[] = { null, output, output, fcntl(channel, F_DUPFD_CLOEXEC, 64), FD_GUEST_MODULE, FD_GUEST_SOURCE };
+    for (int to = 0; error == 0 && to < (int)ARRAY_SIZE(from); to++) {
+        if (from[to] == to ? fcntl(to, F_SETFD, 0) < 0 : dup2(from[to], to) < 0)
+            error = -errno;
+    }
+    if (error == 0 && close_range((unsigned)ARRAY_SIZE(from), ~0U, 0) < 0)
+        error = -errno;
+    if (error == 0) {
+        const char *const arguments[] = { supervisor->settings.python, "-I", "-B", "-X", "utf8", "-c", guest_boot, NULL };
+        execve(supervisor->settings.python, (char *const *)arguments, (char *const *)guest_environment);
+        error = -errno;
+    }
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ZYGOTE_FAILED);
+    pack_u32(&message, (uint32_t)-error);
+    pack_string(&message, step);
+    pack_string(&message, strerror(-error));
+    if (channel_send(error == 0 ? FD_ZYGOTE : channel, &message, NULL, 0, 0) < 0)
+        _exit(126);
+    _exit(125);
+}
+
+/* What the dying interpreter said. */
+static void zygote_output(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    struct pollfd ready = { fd, POLLIN, 0 };
+    while (used + 1 < size && poll(&ready, 1, 200) > 0) {
+        ssize_t got = read(fd, text + used, size - 1 - used);
+        if (got <= 0)
+            break;
+        used += (size_t)got;
+    }
+    text[used] = '\0';
+}
+
+static int zygote_is_ready(struct supervisor *supervisor, struct unpacker *message, uint32_t *ret_hexversion)
+{
+    *ret_hexversion = unpack_u32(message);
+    uint32_t count = unpack_count(message, 4);
+    for (uint32_t i = 0; i < count; i++) {
+        char path[PATH_MAX];
+        unpack_string(message, path, sizeof path);
+        if (message->failed)
+            break;
+        int error = tree_add_runtime(supervisor->tree, path);
+        if (error < 0)
+            return control_failed(-error, "interpreter", "cannot offer %s to the guests", path);
+    }
+    if (!unpacker_is_done(message))
+        return control_failed(EBADMSG, "interpreter", "the zygote's message cannot be read");
+    return 0;
+}
+
+/* Passes on why the zygote cannot work; what it printed says more than its last words. */
+static int zygote_has_failed(struct unpacker *message, const char *output)
+{
+    int error = (int)unpack_u32(message);
+    char step[64], text[8192];
+    unpack_string(message, step, sizeof step);
+    unpack_string(message, text, sizeof text);
+    if (message->failed)
+        return control_failed(EBADMSG, "interpreter", "the zygote failed: %s", output);
+    return control_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
+}
+
+int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion)
+{
+    CLEANUP(fd_close) int mine = -1;
+    CLEANUP(fd_close) int theirs = -1;
+    CLEANUP(fd_close) int output_read = -1;
+    CLEANUP(fd_close) int output_write = -1;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return control_failed(errno, "zygote", "no socket pair");
+    mine = pair[0], theirs = pair[1];
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return control_failed(errno, "zygote", "no pipe");
+    output_read = pair[0], output_write = pair[1];
+
+    if (with_init) {
+        supervisor->init_pid = fork();
+        if (supervisor->init_pid == 0)
+            child_init();
+        if (supervisor->init_pid < 0)
+            return control_failed(errno, "zygote", "cannot fork the namespace's init");
+    }
+    supervisor->zygote_pid = fork();
+    if (supervisor->zygote_pid == 0)
+        child_zygote(supervisor, theirs, output_write);
+    if (supervisor->zygote_pid < 0)
+        return control_failed(errno, "zygote", "cannot fork");
+    fd_close(&theirs);
+    fd_close(&output_write);
+
+    struct packer settings = PACKER_INIT;
+    pack_u32(&settings, MSG_ZYGOTE_SETTINGS);
+    settings_pack(&settings, &supervisor->settings);
+    int error = channel_send(mine, &settings, NULL, 0, 0);
+    packer_release(&settings);
+    if (error < 0 && error != -EPIPE)
+        return control_failed(-error, "zygote", "cannot send the settings");
+
+    static uint8_t bytes[MESSAGE_BYTES_MAX];
+    ssize_t length = channel_receive(mine, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
+    struct unpacker message;
+    unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
+    uint32_t type = unpack_u32(&message);
+    if (length > 0 && type == MSG_ZYGOTE_READY) {
+        supervisor->zygote = fd_take(&mine);
+        return zygote_is_ready(supervisor, &message, ret_hexversion);
+    }
+    char output[4096];
+    zygote_output(output_read, output, sizeof output);
+    if (length > 0 && type == MSG_ZYGOTE_FAILED)
+        return zygote_has_failed(&message, output);
+    return control_failed(ECHILD, "interpreter",
+                          "%s did not start as a CPython 3.11 or later%s%s: choose another with --python",
+                          supervisor->settings.python, output[0] ? ": " : "", output);
+}
