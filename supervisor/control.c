@@ -4,23 +4,14 @@
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 int control_send(const struct packer *message, const int *fds, unsigned fd_count)
 {
-    int error = channel_send(FD_CONTROL, message, fds, fd_count, MSG_DONTWAIT);
-    /* The host reads whenever it uses the template. If its queue is full it does not: wait a little for it rather
-     * than lose a report, but never for ever. */
-    for (int tries = 0; error == -EAGAIN && tries < 50; tries++) {
-        struct pollfd writable = { FD_CONTROL, POLLOUT, 0 };
-        if (poll(&writable, 1, 100) < 0)
-            return -errno;
-        error = channel_send(FD_CONTROL, message, fds, fd_count, MSG_DONTWAIT);
-    }
-    return error;
+    /* Everything is an answer to something that the host asked for, so it reads sooner or later, or is gone. */
+    return channel_send(FD_CONTROL, message, fds, fd_count, 0);
 }
 
 int control_failed(int error, const char *step, const char *format, ...)
@@ -69,9 +60,14 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
             guests_arm(supervisor, guest, started_ns, wall_ms, cpu_ms);
         break;
     case MSG_DISARM:
-        if (guest != NULL && unpacker_is_done(message))
-            guests_disarm(supervisor, guest);
-        break;
+        if (guest == NULL)
+            break;
+        if (guest->state != GUEST_LIVE)
+            return guests_await(guest);
+        guests_disarm(supervisor, guest);
+        return guests_report(guest, MSG_REPORT);
+    case MSG_WAIT:
+        return guest != NULL ? guests_await(guest) : 0;
     case MSG_INTERRUPT:
         if (guest != NULL && guest->state == GUEST_LIVE)
             guest_signal(guest, SIGINT);

@@ -36,7 +36,10 @@ struct guest {
     uint64_t cpu_limit_ns, cpu_base_ns; /* limit of this run (0: none) and what had been used before it */
     uint64_t kill_at_ns;   /* SIGKILL is due then: it was asked for its traceback; 0: not */
     uint32_t end_reason;   /* enum end_reason */
-    bool is_released;      /* the host wants no report */
+    bool is_released;      /* the host has done with it */
+    bool is_awaited;       /* the host wants to hear of its end */
+    int status;            /* wait status, once it has ended */
+    uint64_t cpu_us, peak_bytes; /* of its whole life, once it has ended */
 
     unsigned pairs;        /* socket pairs and pipes that it was given */
     uint64_t burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
@@ -87,7 +90,7 @@ void placement_note_call(struct supervisor *supervisor, struct guest *guest, pid
 void placement_relax(struct supervisor *supervisor, uint64_t now_ns);
 void placement_forget(struct supervisor *supervisor, struct guest *guest);
 
-/* control.c: messages to and from the host. Sending never waits: the host reads, or is gone. */
+/* control.c: messages to and from the host. */
 MUST_CHECK int control_send(const struct packer *message, const int *fds, unsigned fd_count);
 MUST_CHECK int control_handle(struct supervisor *supervisor);
 int control_failed(int error, const char *step, const char *format, ...) PRINTF(3, 4);
@@ -98,6 +101,10 @@ MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms);
 void guests_disarm(struct supervisor *supervisor, struct guest *guest);
+/* Tells the host how the guest ended (MSG_ENDED), or how it does (MSG_REPORT). */
+MUST_CHECK int guests_report(struct guest *guest, uint32_t type);
+/* Reports the end now or as soon as it has come. */
+MUST_CHECK int guests_await(struct guest *guest);
 void guests_kill(struct guest *guest, uint32_t reason);
 void guests_release(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);

@@ -361,25 +361,30 @@ int guests_tick(struct supervisor *supervisor)
     return (int)((next_ns - now_ns + 999999) / 1000000);
 }
 
-static int guest_report(struct guest *guest, int status, const struct rusage *usage)
+/* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
+static size_t guest_crash_text(const struct guest *guest, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t got;
+    while (used < size && (got = read(guest->crash, text + used, size - used)) > 0)
+        used += (size_t)got;
+    return used;
+}
+
+int guests_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
-    size_t crash_length = 0;
-    ssize_t got;
-    while (crash_length < sizeof crash &&
-           (got = read(guest->crash, crash + crash_length, sizeof crash - crash_length)) > 0)
-        crash_length += (size_t)got;
+    bool has_ended = guest->state == GUEST_ENDED;
     struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_ENDED);
+    pack_u32(&message, type);
     pack_u64(&message, guest->id);
     pack_u32(&message, guest->end_reason);
-    pack_u32(&message, (uint32_t)status);
-    pack_u64(&message, (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
-                           (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec));
-    pack_u64(&message, (uint64_t)usage->ru_maxrss * 1024u);
+    pack_u32(&message, (uint32_t)guest->status);
+    pack_u64(&message, has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
+    pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
-    pack_bytes(&message, crash, crash_length);
+    pack_bytes(&message, crash, guest_crash_text(guest, crash, sizeof crash));
     pack_u32(&message, guest->violation_count);
     for (uint32_t i = 0; i < guest->violation_count; i++) {
         pack_string(&message, guest->violations[i].op);
@@ -390,7 +395,14 @@ static int guest_report(struct guest *guest, int status, const struct rusage *us
     int scratch = files_scratch_fd(guest->files);
     int error = control_send(&message, &scratch, scratch >= 0 ? 1 : 0);
     packer_release(&message);
+    guest->served = guest->refused = guest->violation_count = 0;
     return error;
+}
+
+int guests_await(struct guest *guest)
+{
+    guest->is_awaited = true;
+    return guest->state == GUEST_ENDED ? guests_report(guest, MSG_ENDED) : 0;
 }
 
 int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
@@ -401,24 +413,27 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
         return errno == EINTR ? 0 : -errno;
     if (info.si_pid == 0)
         return 0;
-    int status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+    guest->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+    guest->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                    (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    guest->peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
     guests_disarm(supervisor, guest);
     guest->state = GUEST_ENDED;
     guest->pid = 0;
-    int error = guest->is_released ? 0 : guest_report(guest, status, &usage);
-    /* Keep only what a release needs: a host that holds many results must not hold our descriptors. */
+    /* Keep only what a report needs: a host that holds many results must not hold our descriptors. */
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
     fd_close(&guest->tasks);
     fd_close(&guest->statm);
-    fd_close(&guest->crash);
-    if (guest->is_released)
+    if (guest->is_released) {
         guests_drop(supervisor, guest);
-    return error;
+        return 0;
+    }
+    return guest->is_awaited ? guests_report(guest, MSG_ENDED) : 0;
 }
 
 void guests_end_all(struct supervisor *supervisor)

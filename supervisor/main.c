@@ -159,7 +159,7 @@ static int handle_zygote(struct supervisor *supervisor)
     return control_failed(error, step, "%s", text);
 }
 
-static int handle_event(struct supervisor *supervisor, uint64_t data)
+static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t events)
 {
     enum event_kind kind = (enum event_kind)(data >> EVENT_KIND_SHIFT);
     if (kind == EVENT_CONTROL)
@@ -177,6 +177,10 @@ static int handle_event(struct supervisor *supervisor, uint64_t data)
     case EVENT_LISTENER:
         if (guest->state != GUEST_LIVE)
             return 0;
+        if ((events & EPOLLIN) == 0) { /* all its threads are gone: receiving would wait for ever */
+            fd_close(&guest->listener);
+            return 0;
+        }
         /* A listener that cannot be served is the end of that guest, not of us. */
         if (broker_serve(supervisor, guest) < 0)
             guests_kill(guest, END_PROTOCOL);
@@ -200,7 +204,7 @@ static int serve(struct supervisor *supervisor)
         if (count < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < count; i++) {
-            int error = handle_event(supervisor, events[i].data.u64);
+            int error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)
                 return error;
         }

@@ -31,9 +31,10 @@ enum message_type {
     MSG_SETTINGS = 1,  /* settings (policy/settings.h); the first message, once */
     MSG_SPAWN,         /* u32 count: that many guests more, please */
     MSG_ARM,           /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0 = no limit */
-    MSG_DISARM,        /* u64 guest: the run is over, the guest stays (a session between two runs) */
+    MSG_DISARM,        /* u64 guest: the run is over, the guest stays (a session between two runs): answered by MSG_REPORT */
     MSG_INTERRUPT,     /* u64 guest: SIGINT */
     MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count: end it, and fork that many others */
+    MSG_WAIT,          /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported unasked */
     MSG_RELEASE,       /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
@@ -43,6 +44,7 @@ enum message_type {
     MSG_ENDED,         /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64 served,
                         * u32 refused, bytes crash text, u32 count of violations, then per violation: string op,
                         * string target, string rule, string hint; descriptor: scratch directory, if it has one */
+    MSG_REPORT,        /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts start anew */
     MSG_AUDIT,         /* u64 guest, string op, string target, string outcome ("ok" or errno name), string rule */
 
     /* supervisor -> zygote */
