@@ -119,7 +119,7 @@ class PlainFork:
     def __init__(self, modules: list[str]) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.process = subprocess.Popen([PYTHON, "-I", str(HERE / "plain_fork.py"), "park", ",".join(modules)],
-                                        stdin=theirs, env=ENVIRONMENT)  # fmt: skip
+                                        stdin=theirs.fileno(), env=ENVIRONMENT)  # fmt: skip
         theirs.close()
 
     def park(self) -> None:
@@ -278,7 +278,9 @@ def brokered_open(bench: Bench) -> None:
     """One open of a granted file, everybody on one CPU (where they meet anyway) and wherever the scheduler puts them."""
     path = HERE / "bench.py"
     cpu = str(max(os.sched_getaffinity(0)))
-    for title, pin, target in (("one CPU", ["taskset", "-c", cpu], 10), ("unpinned", [], None)):
+    settings: list[tuple[str, list[str], float | None]] = [
+        ("one CPU", ["taskset", "-c", cpu], 10), ("unpinned", [], None)]  # fmt: skip
+    for title, pin, target in settings:
         ours, native = Times("brokered"), Times("native")
         tails: list[float] = []
         for _ in range(5):
