@@ -51,7 +51,7 @@ enum belljar_verdict {
     BELLJAR_MEMORY,      /* memory limit: an uncaught MemoryError, or killed for it */
     BELLJAR_OUTPUT,      /* killed for writing far more than the output limit */
     BELLJAR_VIOLATION,   /* ended by a refusal of the sandbox that it did not handle */
-    BELLJAR_CRASHED,     /* died by a signal, or left without a result */
+    BELLJAR_CRASHED,     /* died by a signal of its own */
     BELLJAR_INFRA_ERROR, /* belljar's own fault */
 };
 /* "ok", "error", "timeout", … */
@@ -200,6 +200,7 @@ struct belljar_display {
     const char *mime;
     const uint8_t *bytes;
     size_t length;
+    unsigned group; /* representations of one object have the same number */
 };
 
 struct belljar_result {

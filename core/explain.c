@@ -1,0 +1,125 @@
+/* The tables, for `belljar explain` and `belljar doctor`. Host process; reads const data, and probes in child processes. */
+#include "core/internal.h"
+#include "lockdown/lockdown.h"
+#include "policy/mounts.h"
+#include "policy/options.h"
+#include "policy/syscalls.h"
+
+#include <string.h>
+
+const struct belljar_option *belljar_option_at(unsigned index)
+{
+    static _Thread_local struct belljar_option option;
+    if (index >= option_row_count)
+        return NULL;
+    const struct option_row *row = &option_rows[index];
+    bool is_list = row->kind == OPTION_READ || row->kind == OPTION_WRITE || row->kind == OPTION_MODULES ||
+                   row->kind == OPTION_LAYERS;
+    option = (struct belljar_option){ row->key,
+                                      row->flag,
+                                      row->argument,
+                                      is_list,
+                                      row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS,
+                                      row->fallback,
+                                      row->help };
+    return &option;
+}
+
+static const char *action_name(const struct syscall_row *row)
+{
+    switch (row->action) {
+    case CALL_NATIVE:
+        return "native";
+    case CALL_BROKER:
+        return "supervisor";
+    case CALL_QUIET:
+        return row->error == 0 ? "does nothing" : "fails quietly";
+    case CALL_TRAP:
+        return "emulated in the guest";
+    case CALL_KILL:
+        return "kills";
+    }
+    return "";
+}
+
+static const char *grant_name(uint32_t grants)
+{
+    switch (grants) {
+    case 0:
+        return "";
+    case GRANT_FILES:
+        return "files";
+    case GRANT_THREADS:
+        return "threads";
+    case GRANT_EVENTS:
+        return "events";
+    case GRANT_MODULES:
+        return "modules";
+    case GRANT_JIT:
+        return "jit";
+    default:
+        return "several";
+    }
+}
+
+bool belljar_rule_at(const struct belljar_policy *policy, unsigned index, struct belljar_rule *ret_rule)
+{
+    unsigned seen = 0;
+    for (size_t i = 0; i < syscall_row_count; i++) {
+        const struct syscall_row *row = &syscall_rows[i];
+        if ((row->grants & ~policy->settings.grants) != 0)
+            continue; /* not part of this policy */
+        if (seen++ == index) {
+            *ret_rule = (struct belljar_rule){ row->name, row->detail, action_name(row), grant_name(row->grants),
+                                               row->reason };
+            return true;
+        }
+    }
+    return false;
+}
+
+void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native, unsigned *ret_brokered)
+{
+    *ret_native = syscall_count(policy->settings.grants, CALL_NATIVE);
+    *ret_brokered = syscall_count(policy->settings.grants, CALL_BROKER);
+}
+
+bool belljar_mount_at(const struct belljar_policy *policy, unsigned index, struct belljar_mount *ret_mount)
+{
+    const struct settings *settings = &policy->settings;
+    if (index < settings->mount_count) {
+        const struct mount_setting *mount = &settings->mounts[index];
+        *ret_mount = (struct belljar_mount){ mount->guest_path, mount->host_path, mount->writable ? "write" : "read",
+                                             "granted" };
+        return true;
+    }
+    index -= settings->mount_count;
+    if (index < runtime_mount_count) {
+        *ret_mount = (struct belljar_mount){ runtime_mounts[index].path, runtime_mounts[index].path, "read",
+                                             runtime_mounts[index].reason };
+        return true;
+    }
+    index -= (unsigned)runtime_mount_count;
+    if (index >= mount_row_count)
+        return false;
+    const struct mount_row *row = &mount_rows[index];
+    static const char *const modes[] = {
+        [MOUNT_SCRATCH] = "scratch", [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
+        [MOUNT_DEVICE] = "device",   [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
+    };
+    *ret_mount = (struct belljar_mount){ row->path, "", modes[row->kind], row->reason };
+    return true;
+}
+
+bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe)
+{
+    static _Thread_local struct probe_report reports[PROBES_MAX];
+    static _Thread_local unsigned count;
+    if (index == 0)
+        count = lockdown_probe(reports);
+    if (index >= count)
+        return false;
+    *ret_probe = (struct belljar_probe){ reports[index].layer, reports[index].mechanism, reports[index].detail,
+                                         reports[index].required, reports[index].works };
+    return true;
+}

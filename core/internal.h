@@ -1,0 +1,133 @@
+/* What the files of core/ share: the structures behind belljar.h's opaque handles. */
+#ifndef BELLJAR_CORE_INTERNAL_H
+#define BELLJAR_CORE_INTERNAL_H
+
+#include "include/belljar.h"
+#include "policy/settings.h"
+#include "wire/channel.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <pthread.h>
+
+struct belljar_policy {
+    struct settings settings;  /* without the runtime's mounts: those are added when a template starts */
+};
+
+/* A text list that grows. */
+MUST_CHECK int list_add(char ***list, uint32_t *count, const char *text);
+
+/* Fills *reterr (may be NULL) and returns -code. */
+int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...) PRINTF(4, 5);
+
+/* Deep copy with the runtime's mounts and an absolute interpreter path: what the supervisor gets. */
+MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,
+                               struct belljar_error *reterr);
+
+/* How a guest ended, or how it does: MSG_ENDED and MSG_REPORT. */
+struct report {
+    bool is_there;
+    uint32_t reason;           /* enum end_reason */
+    int status;                /* wait status */
+    uint64_t cpu_us, peak_bytes, served;
+    uint32_t refused;
+    char *crash;
+    struct belljar_violation *violations;
+    uint32_t violation_count;
+};
+void report_release(struct report *report);
+
+struct belljar_template {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;    /* something came on the control channel */
+    bool is_reading;           /* one thread reads for all who wait */
+    int control;
+    pid_t supervisor;
+    pid_t owner;               /* the process that opened it: a forked child must not use it */
+    struct settings settings;
+    struct belljar_template_options options;
+    struct belljar_guest *ready; /* parked, first in first out */
+    struct belljar_guest *taken; /* in use by the host */
+    unsigned ready_count, asked; /* parked; and asked for but not there yet */
+    unsigned waiting;          /* callers that wait for a guest */
+    bool is_started, has_failed;
+    struct belljar_error failure;
+    uint32_t hexversion;
+    struct {
+        char name[32], reason[160];
+        uint32_t state;
+    } layers[16];
+    uint32_t layer_count;
+};
+
+/* template.c. Those marked (locked) expect the caller to hold the lock. */
+MUST_CHECK int template_check(struct belljar_template *template, struct belljar_error *reterr); /* (locked) usable by this process? */
+MUST_CHECK int template_send(struct belljar_template *template, const struct packer *message); /* (locked) */
+/* (locked) Reads control messages until done(context), or the template fails: 0, or a negative errno with reterr. */
+MUST_CHECK int template_wait(struct belljar_template *template, bool (*done)(void *context), void *context,
+                             struct belljar_error *reterr);
+void template_drain(struct belljar_template *template); /* takes in what is there, without waiting */
+unsigned template_missing(struct belljar_template *template); /* (locked) how many to fork to have `parked` again; counts them as asked */
+
+/* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
+MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
+MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
+
+/* One stream of output: the first half of the limit, the last half, and the true count. */
+struct capture {
+    size_t limit, head_size, tail_size;
+    char *head, *tail;         /* head grows up to head_size; tail is a ring, made when it is needed */
+    size_t head_used, head_room;
+    uint64_t total, emitted;
+};
+void capture_init(struct capture *capture, size_t limit);
+void capture_release(struct capture *capture);
+MUST_CHECK int capture_add(struct capture *capture, const char *bytes, size_t length);
+/* The text with head, marker and tail; NUL-terminated, the caller frees it. NULL if memory is short. */
+char *capture_text(const struct capture *capture, size_t *ret_length);
+/* What a live listener has not been shown: marker and tail; NULL if nothing. The caller frees it. */
+char *capture_rest(const struct capture *capture, size_t *ret_length);
+
+enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
+
+struct belljar_guest {
+    struct belljar_guest *next;
+    struct belljar_template *template;
+    uint64_t id;
+    int value, in, out, err;   /* our ends, nonblocking; -1 once closed */
+    int scratch;               /* directory, or -1 */
+    bool is_dead;              /* the value channel is closed: no further run */
+    bool was_asked;            /* MSG_WAIT was sent */
+    bool has_ended;            /* MSG_ENDED came */
+    struct report report;      /* the newest MSG_REPORT or MSG_ENDED */
+    int killed_for;            /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
+
+    /* the run in progress */
+    enum run_state state;
+    bool is_session, is_armed;
+    struct belljar_callbacks callbacks;
+    uint64_t started_ns, ended_ns;
+    int64_t wall_ms, cpu_ms;
+    uint8_t *outgoing;         /* frame bytes not written yet */
+    size_t outgoing_used, outgoing_at;
+    uint8_t *incoming;         /* the frame being read: header, then payload */
+    size_t incoming_used, incoming_size;
+    struct capture captures[2];
+    int stdin_fd;
+    bool stdin_is_regular;
+    char *feed;                /* stdin bytes read from the caller and not written yet */
+    size_t feed_used, feed_at;
+    bool feed_at_end;
+    struct belljar_result *result; /* made by FRAME_RESULT */
+};
+
+/* result.c */
+struct belljar_result *result_new(void);
+/* Fills result from a FRAME_RESULT payload (hostile). 0, or -EBADMSG, -ENOMEM. */
+MUST_CHECK int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length);
+/* Verdict, exit status and traceback of a guest that ended without a result. */
+void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
+/* Usage and violations. */
+MUST_CHECK int result_add_report(struct belljar_result *result, struct report *report);
+
+#endif

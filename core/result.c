@@ -1,0 +1,253 @@
+/* Results: what a guest said of its run, what the supervisor knows of its end. Host process; the payload is hostile. */
+#define _GNU_SOURCE
+#include "core/internal.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+const char *belljar_verdict_name(enum belljar_verdict verdict)
+{
+    static const char *const names[] = {
+        [BELLJAR_OK] = "ok",           [BELLJAR_ERROR] = "error",         [BELLJAR_TIMEOUT] = "timeout",
+        [BELLJAR_CPU] = "cpu",         [BELLJAR_MEMORY] = "memory",       [BELLJAR_OUTPUT] = "output",
+        [BELLJAR_VIOLATION] = "violation", [BELLJAR_CRASHED] = "crashed", [BELLJAR_INFRA_ERROR] = "infra_error",
+    };
+    return (unsigned)verdict < ARRAY_SIZE(names) ? names[verdict] : "unknown";
+}
+
+struct belljar_result *result_new(void)
+{
+    return calloc(1, sizeof(struct belljar_result));
+}
+
+void belljar_result_free(struct belljar_result *result)
+{
+    if (result == NULL)
+        return;
+    for (unsigned i = 0; i < result->display_count; i++) {
+        free((char *)result->displays[i].mime);
+        free((uint8_t *)result->displays[i].bytes);
+    }
+    struct report report = { .violations = result->violations, .violation_count = result->violation_count };
+    report_release(&report);
+    free(result->displays);
+    free(result->stdout_bytes);
+    free(result->stderr_bytes);
+    free(result->error_name);
+    free(result->error_value);
+    free(result->traceback);
+    free(result->text);
+    free(result->value);
+    free(result);
+}
+
+static void *copy_bytes(struct bytes field)
+{
+    char *copy = malloc(field.length + 1);
+    if (copy != NULL) {
+        memcpy(copy, field.bytes, field.length);
+        copy[field.length] = '\0';
+    }
+    return copy;
+}
+
+/* The status that a shell sees, by verdict (DESIGN section 7). */
+static int verdict_exit_status(enum belljar_verdict verdict, int own)
+{
+    switch (verdict) {
+    case BELLJAR_TIMEOUT:
+    case BELLJAR_CPU:
+        return 124;
+    case BELLJAR_INFRA_ERROR:
+        return 125;
+    case BELLJAR_OUTPUT:
+    case BELLJAR_VIOLATION:
+        return 126;
+    case BELLJAR_MEMORY:
+        return 137;
+    default:
+        return own;
+    }
+}
+
+static void result_set_outcome(struct belljar_result *result, uint32_t outcome, uint32_t status, uint32_t flags)
+{
+    result->exit_status = 0;
+    if (outcome == RUN_EXCEPTION) {
+        result->verdict = flags & RESULT_MEMORY    ? BELLJAR_MEMORY
+                          : flags & RESULT_REFUSED ? BELLJAR_VIOLATION
+                                                   : BELLJAR_ERROR;
+        result->exit_status = verdict_exit_status(result->verdict, flags & RESULT_INTERRUPT ? 130 : 1);
+    } else if (outcome == RUN_EXIT) {
+        result->exit_status = (int)(status & 0xff);
+        result->verdict = result->exit_status == 0 ? BELLJAR_OK : BELLJAR_ERROR;
+    }
+}
+
+static int unpack_displays(struct unpacker *message, struct belljar_result *result)
+{
+    uint32_t groups = unpack_count(message, 4);
+    for (uint32_t i = 0; i < groups && !message->failed; i++) {
+        uint32_t count = unpack_count(message, 8);
+        for (uint32_t j = 0; j < count && !message->failed; j++) {
+            struct belljar_display *grown =
+                realloc(result->displays, (result->display_count + 1) * sizeof *result->displays);
+            if (grown == NULL)
+                return -ENOMEM;
+            result->displays = grown;
+            struct belljar_display *display = &grown[result->display_count++];
+            struct bytes mime = unpack_bytes(message);
+            struct bytes data = unpack_bytes(message);
+            *display = (struct belljar_display){ copy_bytes(mime), copy_bytes(data), data.length, i };
+            if (display->mime == NULL || display->bytes == NULL)
+                return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length)
+{
+    struct unpacker message;
+    unpacker_init(&message, payload, length);
+    uint32_t outcome = unpack_u32(&message);
+    uint32_t status = unpack_u32(&message);
+    uint32_t flags = unpack_u32(&message);
+    struct bytes name = unpack_bytes(&message);
+    struct bytes text_of_error = unpack_bytes(&message);
+    struct bytes traceback = unpack_bytes(&message);
+    struct bytes text = unpack_bytes(&message);
+    struct bytes value = unpack_bytes(&message);
+    int error = unpack_displays(&message, result);
+    if (error < 0 || !unpacker_is_done(&message) || outcome > RUN_EXIT)
+        return error < 0 ? error : -EBADMSG;
+    if (outcome != RUN_OK) {
+        result->error_name = copy_bytes(name);
+        result->error_value = copy_bytes(text_of_error);
+        result->traceback = copy_bytes(traceback);
+        if (result->error_name == NULL || result->error_value == NULL || result->traceback == NULL)
+            return -ENOMEM;
+    }
+    if (text.length > 0 && (result->text = copy_bytes(text)) == NULL)
+        return -ENOMEM;
+    if (value.length > 0) {
+        result->value = copy_bytes(value);
+        result->value_length = value.length;
+        if (result->value == NULL)
+            return -ENOMEM;
+    }
+    result_set_outcome(result, outcome, status, flags);
+    return 0;
+}
+
+static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict, const char *name,
+                             const char *format, ...) PRINTF(4, 5);
+static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict, const char *name,
+                             const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    result->verdict = verdict;
+    result->error_name = strdup(name);
+    result->error_value = strdup(text);
+}
+
+/* Died by a signal of its own doing, or left with os._exit(). */
+static void result_from_status(struct belljar_result *result, const struct belljar_guest *guest)
+{
+    int status = guest->report.status;
+    if (WIFEXITED(status)) {
+        result->exit_status = WEXITSTATUS(status);
+        if (result->exit_status == 0)
+            result->verdict = BELLJAR_OK;
+        else
+            result_set_error(result, BELLJAR_ERROR, "SystemExit", "%d", result->exit_status);
+        return;
+    }
+    result->signal = WTERMSIG(status);
+    result->exit_status = 128 + result->signal;
+    if (result->signal == SIGSYS)
+        result_set_error(result, BELLJAR_VIOLATION, "Violation",
+                         "made a system call that ends the process (rule: system calls)");
+    else if (result->signal == SIGXCPU || (result->signal == SIGKILL && guest->cpu_ms > 0))
+        result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit reached");
+    else
+        result_set_error(result, BELLJAR_CRASHED, "Crash", "the interpreter died by signal %d (%s)", result->signal,
+                         sigabbrev_np(result->signal) ? sigabbrev_np(result->signal) : "?");
+}
+
+void result_from_end(struct belljar_result *result, const struct belljar_guest *guest)
+{
+    const struct settings *settings = &guest->template->settings;
+    int killed_for = guest->killed_for - 1;
+    switch (guest->report.reason) {
+    case END_WALL:
+        result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "wall time limit of %g s reached",
+                         (double)guest->wall_ms / 1000);
+        break;
+    case END_CPU:
+        result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit of %g s reached",
+                         (double)guest->cpu_ms / 1000);
+        break;
+    case END_MEMORY:
+        result_set_error(result, BELLJAR_MEMORY, "MemoryError", "memory limit of %llu bytes reached",
+                         (unsigned long long)settings->memory_bytes);
+        break;
+    case END_THREADS:
+        result_set_error(result, BELLJAR_VIOLATION, "Violation",
+                         "more than %u threads (rule: threads); allow more with --threads N or Policy(threads=N)",
+                         settings->threads);
+        break;
+    case END_SCRATCH:
+        result_set_error(result, BELLJAR_VIOLATION, "Violation",
+                         "more than %llu bytes or %u files of scratch (rule: scratch); allow more with --scratch SIZE, "
+                         "--scratch-files N",
+                         (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+        break;
+    case END_PROTOCOL:
+        result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError", "the supervisor could not serve this guest");
+        break;
+    case END_HOST:
+        if (killed_for == BELLJAR_OUTPUT)
+            result_set_error(result, BELLJAR_OUTPUT, "OutputError", "wrote far more than the output limit of %llu bytes",
+                             (unsigned long long)settings->output_bytes);
+        else if (killed_for == BELLJAR_VIOLATION)
+            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
+        else if (killed_for == BELLJAR_TIMEOUT)
+            result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "ended by the host: time is up");
+        else if (killed_for == BELLJAR_OK)
+            result_from_status(result, guest); /* it was going down already when we made sure */
+        else
+            result_set_error(result, BELLJAR_ERROR, "Cancelled", "ended by the host");
+        break;
+    default:
+        result_from_status(result, guest);
+    }
+    result->exit_status = verdict_exit_status(result->verdict, result->exit_status ? result->exit_status : 1);
+    if (result->verdict == BELLJAR_OK)
+        result->exit_status = 0;
+    if (guest->report.crash != NULL && guest->report.crash[0] != '\0')
+        result->traceback = strdup(guest->report.crash);
+}
+
+int result_add_report(struct belljar_result *result, struct report *report)
+{
+    if (!report->is_there)
+        return -EINVAL;
+    result->usage.cpu_ms = (double)report->cpu_us / 1000;
+    result->usage.peak_bytes = report->peak_bytes;
+    result->usage.served = report->served;
+    result->refused = report->refused;
+    result->violations = report->violations; /* taken */
+    result->violation_count = report->violation_count;
+    report->violations = NULL;
+    report->violation_count = 0;
+    result->is_complete = true;
+    return 0;
+}

@@ -1,0 +1,488 @@
+/* One run, from the job to the result. Host process. Read downwards: start, wait and pump, finish.
+ *
+ *   belljar_guest_start   sends the job on the value channel
+ *   belljar_guest_step    pumps stdin, stdout, stderr and frames until there is a result or the guest is gone
+ *   run_finish            verdict and output; usage and violations come with belljar_result_complete
+ *
+ * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS: it keeps the limits from then on, counted
+ * from the true start. Everything read from the guest is hostile: sizes are checked before room is made, and
+ * a guest that breaks the protocol is killed. */
+#define _GNU_SOURCE
+#include "core/internal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define ARM_AFTER_MS      2
+#define CANCEL_EVERY_MS   100
+#define FEED_BYTES        (64 * 1024)
+#define OUTPUT_KILL_TIMES 64              /* a guest that writes so many times its output limit is ended, */
+#define OUTPUT_KILL_LEAST (16u << 20)     /* but not below this */
+
+/* ---- Sending ---- */
+
+static int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
+{
+    uint32_t header[2] = { (uint32_t)length, type };
+    if (length > FRAME_PAYLOAD_MAX)
+        return -E2BIG;
+    size_t kept = guest->outgoing_used - guest->outgoing_at;
+    uint8_t *grown = malloc(kept + sizeof header + length);
+    if (grown == NULL)
+        return -ENOMEM;
+    if (kept > 0)
+        memcpy(grown, guest->outgoing + guest->outgoing_at, kept);
+    memcpy(grown + kept, header, sizeof header);
+    if (length > 0)
+        memcpy(grown + kept + sizeof header, payload, length);
+    free(guest->outgoing);
+    guest->outgoing = grown;
+    guest->outgoing_at = 0;
+    guest->outgoing_used = kept + sizeof header + length;
+    return 0;
+}
+
+/* Writes what the channel takes. A guest that is gone is noticed when reading. */
+static void guest_flush(struct belljar_guest *guest)
+{
+    while (guest->outgoing_at < guest->outgoing_used) {
+        ssize_t sent = send(guest->value, guest->outgoing + guest->outgoing_at,
+                            guest->outgoing_used - guest->outgoing_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (sent < 0)
+            break;
+        guest->outgoing_at += (size_t)sent;
+    }
+    free(guest->outgoing);
+    guest->outgoing = NULL;
+    guest->outgoing_at = guest->outgoing_used = 0;
+}
+
+int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
+{
+    int error = guest->is_dead ? -EPIPE : guest_queue(guest, type, payload, length);
+    if (error == 0)
+        guest_flush(guest);
+    return error;
+}
+
+static void pack_job(struct packer *frame, const struct belljar_job *job)
+{
+    const char *filename = job->filename ? job->filename : "<code>";
+    uint32_t flags = (job->last_value ? RUN_LAST_VALUE : 0) | (job->module ? RUN_MODULE : 0) |
+                     (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0);
+    pack_u32(frame, flags);
+    pack_bytes(frame, job->code, job->code_length);
+    pack_string(frame, filename);
+    pack_string(frame, job->path0 ? job->path0 : "/work");
+    pack_u32(frame, job->argv ? job->argc : 1);
+    for (unsigned i = 0; job->argv != NULL && i < job->argc; i++)
+        pack_string(frame, job->argv[i]);
+    if (job->argv == NULL)
+        pack_string(frame, filename);
+    pack_u32(frame, job->file_count);
+    for (unsigned i = 0; i < job->file_count; i++) {
+        pack_string(frame, job->files[i].path);
+        pack_bytes(frame, job->files[i].bytes, job->files[i].length);
+    }
+}
+
+/* Where stdin comes from: a descriptor of the caller's that is read here, bytes, or the callback. */
+static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job *job)
+{
+    guest->stdin_fd = job->stdin_fd;
+    guest->feed_at = guest->feed_used = 0;
+    guest->feed_at_end = false;
+    if (guest->callbacks.on_input != NULL)
+        return 0;
+    if (job->stdin_fd >= 0) {
+        struct stat found;
+        guest->stdin_is_regular = fstat(job->stdin_fd, &found) == 0 && S_ISREG(found.st_mode);
+        return 0;
+    }
+    guest->feed_at_end = true;
+    free(guest->feed);
+    guest->feed = NULL;
+    if (job->stdin_length > 0) {
+        guest->feed = malloc(job->stdin_length);
+        if (guest->feed == NULL)
+            return -ENOMEM;
+        memcpy(guest->feed, job->stdin_bytes, job->stdin_length);
+        guest->feed_used = job->stdin_length;
+    }
+    return 0;
+}
+
+int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
+                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
+{
+    if (guest->template->owner != getpid())
+        return template_check(guest->template, reterr);
+    if (guest->is_dead || guest->state == RUN_GOING)
+        return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
+                         guest->is_dead ? "this guest has ended: take another" : "a run is on already");
+    const struct settings *settings = &guest->template->settings;
+    struct packer frame = PACKER_INIT;
+    pack_job(&frame, job);
+    int error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
+    packer_release(&frame);
+    if (error == 0) {
+        guest->callbacks = callbacks ? *callbacks : (struct belljar_callbacks){ 0 };
+        error = guest_set_stdin(guest, job);
+    }
+    if (error < 0)
+        return error_set(reterr, -error, "run", error == -E2BIG ? "code and files are larger than %u bytes" : "out of memory",
+                         FRAME_PAYLOAD_MAX);
+    capture_release(&guest->captures[0]);
+    capture_release(&guest->captures[1]);
+    capture_init(&guest->captures[0], settings->output_bytes);
+    capture_init(&guest->captures[1], settings->output_bytes);
+    guest->is_session = job->session;
+    guest->is_armed = false;
+    guest->wall_ms = job->wall_ms == 0 ? (int64_t)settings->wall_ms : job->wall_ms;
+    guest->cpu_ms = job->cpu_ms == 0 ? (int64_t)settings->cpu_ms : job->cpu_ms;
+    belljar_result_free(guest->result);
+    guest->result = NULL;
+    guest->state = RUN_GOING;
+    guest->started_ns = clock_now_ns();
+    guest_flush(guest);
+    return 0;
+}
+
+/* ---- Receiving ---- */
+
+/* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the protocol. */
+static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload, size_t length)
+{
+    if (type == FRAME_RESULT) {
+        guest->result = result_new();
+        return guest->result == NULL ? -ENOMEM : result_unpack(guest->result, payload, length) < 0 ? -EBADMSG : 1;
+    }
+    if (guest->callbacks.on_frame == NULL)
+        return -EBADMSG;
+    return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0 ? -ECANCELED : 0;
+}
+
+/* Reads what is there. The room for a payload grows with what has come, not with what the header promises. */
+static int guest_read_value(struct belljar_guest *guest)
+{
+    for (;;) {
+        uint32_t header[2] = { 0, 0 };
+        size_t wanted = FRAME_HEADER_BYTES;
+        if (guest->incoming_used >= FRAME_HEADER_BYTES) {
+            memcpy(header, guest->incoming, sizeof header);
+            if (header[0] > FRAME_PAYLOAD_MAX)
+                return -EBADMSG;
+            wanted += header[0];
+        }
+        if (guest->incoming_used >= FRAME_HEADER_BYTES && guest->incoming_used == wanted) {
+            guest->incoming_used = 0;
+            int error = guest_on_frame(guest, header[1], guest->incoming + FRAME_HEADER_BYTES, header[0]);
+            if (error != 0)
+                return error;
+            continue;
+        }
+        if (guest->incoming_used == guest->incoming_size) {
+            size_t size = guest->incoming_size ? guest->incoming_size * 2 : 4096;
+            uint8_t *grown = realloc(guest->incoming, size);
+            if (grown == NULL)
+                return -ENOMEM;
+            guest->incoming = grown;
+            guest->incoming_size = size;
+        }
+        /* Not past this frame: what follows belongs to the next. */
+        size_t room = guest->incoming_size - guest->incoming_used;
+        size_t ask = guest->incoming_used < FRAME_HEADER_BYTES ? FRAME_HEADER_BYTES - guest->incoming_used
+                                                               : wanted - guest->incoming_used;
+        ssize_t got = recv(guest->value, guest->incoming + guest->incoming_used, ask < room ? ask : room, MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return 0;
+        if (got <= 0) {
+            guest->is_dead = true;
+            return 0;
+        }
+        guest->incoming_used += (size_t)got;
+    }
+}
+
+static int guest_read_output(struct belljar_guest *guest, int stream)
+{
+    int *fd = stream == 1 ? &guest->out : &guest->err;
+    struct capture *capture = &guest->captures[stream - 1];
+    static _Thread_local char bytes[64 * 1024];
+    while (*fd >= 0) {
+        ssize_t got = read(*fd, bytes, sizeof bytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return 0;
+        if (got <= 0) {
+            fd_close(fd);
+            return 0;
+        }
+        uint64_t before = capture->total;
+        if (capture_add(capture, bytes, (size_t)got) < 0)
+            return -ENOMEM;
+        size_t shown = before >= capture->limit ? 0 : capture->limit - (size_t)before;
+        if (shown > (size_t)got)
+            shown = (size_t)got;
+        if (shown > 0 && guest->callbacks.on_output != NULL)
+            guest->callbacks.on_output(stream, bytes, shown, guest->callbacks.context);
+        capture->emitted += shown;
+        uint64_t most = capture->limit * (uint64_t)OUTPUT_KILL_TIMES;
+        if (capture->total > (most > OUTPUT_KILL_LEAST ? most : OUTPUT_KILL_LEAST) && guest->killed_for == 0)
+            return belljar_guest_kill(guest, BELLJAR_OUTPUT);
+        if ((size_t)got < sizeof bytes)
+            return 0; /* most likely empty; poll will tell */
+    }
+    return 0;
+}
+
+/* ---- stdin ---- */
+
+/* Writes to the guest's stdin without a SIGPIPE for the host program, whatever it does with that signal. */
+static ssize_t write_quietly(int fd, const char *bytes, size_t length)
+{
+    sigset_t pipe_signal, before, pending;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    ssize_t written = write(fd, bytes, length);
+    int error = errno;
+    if (written < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+        const struct timespec now = { 0, 0 };
+        sigtimedwait(&pipe_signal, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return written;
+}
+
+/* Gets more stdin from its source, if there is none left. */
+static void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
+{
+    if (guest->feed_at < guest->feed_used || guest->feed_at_end)
+        return;
+    if (guest->feed == NULL && (guest->feed = malloc(FEED_BYTES)) == NULL) {
+        guest->feed_at_end = true;
+        return;
+    }
+    ptrdiff_t got = -1;
+    if (guest->callbacks.on_input != NULL) {
+        got = guest->callbacks.on_input(guest->feed, FEED_BYTES, guest->callbacks.context);
+    } else if (source_is_ready) {
+        got = read(guest->stdin_fd, guest->feed, FEED_BYTES);
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            got = 0;
+    }
+    guest->feed_at = 0;
+    guest->feed_used = got > 0 ? (size_t)got : 0;
+    guest->feed_at_end = got == 0;
+}
+
+static void guest_feed(struct belljar_guest *guest)
+{
+    while (guest->in >= 0 && guest->feed_at < guest->feed_used) {
+        ssize_t written = write_quietly(guest->in, guest->feed + guest->feed_at, guest->feed_used - guest->feed_at);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && errno == EAGAIN)
+            return;
+        if (written < 0)
+            fd_close(&guest->in); /* it closed its stdin */
+        else
+            guest->feed_at += (size_t)written;
+    }
+    if (guest->feed_at_end && guest->feed_at == guest->feed_used && !guest->is_session)
+        fd_close(&guest->in);
+}
+
+/* ---- Waiting ---- */
+
+static bool guest_source_wanted(const struct belljar_guest *guest)
+{
+    return guest->in >= 0 && !guest->feed_at_end && guest->feed_at == guest->feed_used;
+}
+
+unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, unsigned max, int *ret_timeout_ms)
+{
+    unsigned count = 0;
+    struct pollfd wanted[6];
+    if (!guest->is_dead)
+        wanted[count++] = (struct pollfd){ guest->value, (short)(POLLIN | (guest->outgoing ? POLLOUT : 0)), 0 };
+    if (guest->out >= 0)
+        wanted[count++] = (struct pollfd){ guest->out, POLLIN, 0 };
+    if (guest->err >= 0)
+        wanted[count++] = (struct pollfd){ guest->err, POLLIN, 0 };
+    if (guest->in >= 0 && guest->feed_at < guest->feed_used)
+        wanted[count++] = (struct pollfd){ guest->in, POLLOUT, 0 };
+    else if (guest_source_wanted(guest) && guest->stdin_fd >= 0 && guest->callbacks.on_input == NULL)
+        wanted[count++] = (struct pollfd){ guest->stdin_fd, POLLIN, 0 };
+    if (guest->template->settings.audit)
+        wanted[count++] = (struct pollfd){ guest->template->control, POLLIN, 0 };
+    for (unsigned i = 0; i < count && i < max; i++)
+        fds[i] = wanted[i];
+    *ret_timeout_ms = !guest->is_armed                 ? ARM_AFTER_MS
+                      : guest->callbacks.is_cancelled || guest->callbacks.on_input ? CANCEL_EVERY_MS
+                                                       : -1;
+    return count < max ? count : max;
+}
+
+/* Tells the supervisor that a run is on, with its limits. */
+static int guest_arm(struct belljar_guest *guest)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ARM);
+    pack_u64(&message, guest->id);
+    pack_u64(&message, guest->started_ns);
+    pack_u64(&message, guest->wall_ms > 0 ? (uint64_t)guest->wall_ms : 0);
+    pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
+    pthread_mutex_lock(&guest->template->lock);
+    int error = template_send(guest->template, &message);
+    pthread_mutex_unlock(&guest->template->lock);
+    packer_release(&message);
+    guest->is_armed = true;
+    return error;
+}
+
+/* ---- Finishing ---- */
+
+static int take_capture(struct belljar_guest *guest, int stream, char **ret_text, size_t *ret_length, uint64_t *ret_total)
+{
+    struct capture *capture = &guest->captures[stream - 1];
+    size_t rest_length = 0;
+    char *rest = capture_rest(capture, &rest_length);
+    if (rest != NULL && guest->callbacks.on_output != NULL)
+        guest->callbacks.on_output(stream, rest, rest_length, guest->callbacks.context);
+    free(rest);
+    *ret_text = capture_text(capture, ret_length);
+    *ret_total = capture->total;
+    if (capture->total > capture->limit)
+        guest->result->truncated = true;
+    capture_release(capture);
+    return *ret_text == NULL ? -ENOMEM : 0;
+}
+
+/* There is a result, or the guest is gone: makes the whole of it. */
+static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result, struct belljar_error *reterr)
+{
+    guest->ended_ns = clock_now_ns();
+    guest->state = RUN_FINISHED;
+    int error = guest_read_output(guest, 1);
+    if (error == 0)
+        error = guest_read_output(guest, 2);
+    bool has_result = guest->result != NULL;
+    if (!has_result || !guest->is_session) {
+        guest->is_dead = true;
+        /* A guest is used once. It exits by itself; one that does not is ended here. */
+        if (guest->killed_for == 0)
+            (void)!belljar_guest_kill(guest, BELLJAR_OK);
+    }
+    if (!has_result) {
+        guest->result = result_new();
+        if (error == 0)
+            error = guest->result == NULL ? -ENOMEM : guest_await_end(guest, reterr);
+        if (error == 0)
+            result_from_end(guest->result, guest);
+        /* It may have written until its last moment. */
+        if (error == 0)
+            error = guest_read_output(guest, 1);
+        if (error == 0)
+            error = guest_read_output(guest, 2);
+    } else if (guest->is_session && guest->is_armed) {
+        error = guest_await_report(guest, reterr);
+        if (error == 0)
+            error = result_add_report(guest->result, &guest->report);
+    }
+    struct belljar_result *result = guest->result;
+    if (error == 0)
+        error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length, &result->stdout_total);
+    if (error == 0)
+        error = take_capture(guest, 2, &result->stderr_bytes, &result->stderr_length, &result->stderr_total);
+    if (error < 0)
+        return reterr != NULL && reterr->code != 0 ? error : error_set(reterr, -error, "run", "%s", strerror(-error));
+    result->usage.wall_ms = (double)(guest->ended_ns - guest->started_ns) / 1e6;
+    guest->result = NULL;
+    *ret_result = result;
+    return 1;
+}
+
+int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result, struct belljar_error *reterr)
+{
+    if (guest->state != RUN_GOING)
+        return error_set(reterr, EINVAL, "run", "no run is on");
+    if (reterr != NULL)
+        reterr->code = 0;
+    if (guest->outgoing != NULL)
+        guest_flush(guest);
+    if (guest->in >= 0) {
+        if (guest_source_wanted(guest)) {
+            struct pollfd source = { guest->stdin_fd, POLLIN, 0 };
+            bool is_ready = guest->stdin_fd >= 0 && (guest->stdin_is_regular || poll(&source, 1, 0) > 0);
+            guest_fetch_stdin(guest, is_ready);
+        }
+        guest_feed(guest);
+    }
+    int error = guest_read_output(guest, 1);
+    if (error == 0)
+        error = guest_read_output(guest, 2);
+    if (error == 0)
+        error = guest_read_value(guest);
+    if (error == -EBADMSG || error == -ECANCELED) {
+        /* Only its own run suffers: it is ended, and its result says so. */
+        (void)!belljar_guest_kill(guest, error == -EBADMSG ? BELLJAR_VIOLATION : BELLJAR_ERROR);
+        belljar_result_free(guest->result);
+        guest->result = NULL;
+        guest->is_dead = true;
+        error = 0;
+    }
+    if (error < 0)
+        return error_set(reterr, -error, "run", "%s", strerror(-error));
+    if (guest->template->settings.audit)
+        template_drain(guest->template);
+    if (guest->result != NULL || guest->is_dead)
+        return run_finish(guest, ret_result, reterr);
+    if (!guest->is_armed && clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u) {
+        error = guest_arm(guest);
+        if (error < 0)
+            return error_set(reterr, -error, "run", "the supervisor is gone");
+    }
+    return 0;
+}
+
+int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
+                      const struct belljar_callbacks *callbacks, struct belljar_result **ret_result,
+                      struct belljar_error *reterr)
+{
+    int error = belljar_guest_start(guest, job, callbacks, reterr);
+    while (error == 0) {
+        struct pollfd fds[8];
+        int timeout_ms;
+        unsigned count = belljar_guest_pollfds(guest, fds, ARRAY_SIZE(fds), &timeout_ms);
+        if (poll(fds, count, timeout_ms) < 0 && errno != EINTR)
+            return error_set(reterr, errno, "run", "poll: %s", strerror(errno));
+        if (guest->callbacks.is_cancelled != NULL && guest->killed_for == 0 &&
+            guest->callbacks.is_cancelled(guest->callbacks.context))
+            (void)!belljar_guest_kill(guest, BELLJAR_ERROR);
+        error = belljar_guest_step(guest, ret_result, reterr);
+    }
+    return error < 0 ? error : 0;
+}
+
+int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result, struct belljar_error *reterr)
+{
+    if (result->is_complete)
+        return 0;
+    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, reterr) : guest_await_end(guest, reterr);
+    return error < 0 ? error : result_add_report(result, &guest->report);
+}

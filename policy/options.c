@@ -1,0 +1,49 @@
+/* The options table (options.h). Host only. */
+#include "policy/options.h"
+
+#include "base/base.h"
+#include "policy/settings.h"
+
+#define AT(field) offsetof(struct settings, field)
+
+const struct option_row option_rows[] = {
+    { "read", "--read", "PATH", OPTION_READ, 0, 0, 0, "[]",
+      "Let it read this file or directory, at the same path. May be repeated." },
+    { "write", "--write", "PATH", OPTION_WRITE, 0, 0, 0, "[]",
+      "Let it read and change this file or directory of the host. May be repeated." },
+    { "timeout", "--timeout", "SECONDS", OPTION_SECONDS, AT(wall_ms), 1, 86400000, "30",
+      "Wall time of a run; 0 for no limit." },
+    { "cpu", "--cpu", "SECONDS", OPTION_SECONDS, AT(cpu_ms), 1, 86400000, "0",
+      "CPU time of a run, all threads together; 0 for no limit beside the wall time." },
+    { "memory", "--memory", "SIZE", OPTION_SIZE, AT(memory_bytes), 32u << 20, 1ull << 44, "\"512M\"",
+      "Memory, the interpreter's own included: MemoryError first, then the end." },
+    { "output", "--output", "SIZE", OPTION_SIZE, AT(output_bytes), 64, 1u << 30, "\"1M\"",
+      "How much of stdout and of stderr is kept, each; more is cut in the middle and counted." },
+    { "scratch", "--scratch", "SIZE", OPTION_SIZE, AT(scratch_bytes), 4096, 1ull << 40, "\"64M\"",
+      "Bytes that it may keep in its private /tmp, /work and home." },
+    { "scratch_files", "--scratch-files", "N", OPTION_COUNT, AT(scratch_files), 1, 1000000, "1000",
+      "Files and directories that it may keep there." },
+    { "descriptors", "--descriptors", "N", OPTION_COUNT, AT(descriptors), 16, 65536, "256",
+      "Descriptors that it may hold open." },
+    { "threads", "--threads", "N", OPTION_COUNT, AT(threads), 0, 4096, "32",
+      "Threads beside the main one." },
+    { "profile", "--profile", "NAME", OPTION_PROFILE, AT(grants), 0, 0, "\"full\"",
+      "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports of extension modules." },
+    { "jit", "--jit", NULL, OPTION_JIT, AT(grants), 0, 0, "false",
+      "Let it make memory executable: numba, ctypes callbacks." },
+    { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
+      "Import these modules once, before any untrusted code, for all guests." },
+    { "python", "--python", "EXE", OPTION_PATH, AT(python), 0, 0, "\"/usr/bin/python3\"",
+      "The interpreter: CPython 3.11 or later; that of a virtual environment brings its modules." },
+    { "allow_missing", "--allow-missing", "LAYER", OPTION_LAYERS, AT(allow_missing), 0, 0, "[]",
+      "Run although this machine lacks the layer (landlock): weaker, and said so." },
+    { "scratch_dir", "--scratch-dir", "PATH", OPTION_PATH, AT(scratch_parent), 0, 0, "\"\"",
+      "Where scratch lies if a private tmpfs is not to be had; by default /dev/shm, /tmp or /var/tmp." },
+    { "user", "--user", "UID", OPTION_USER, 0, 1, 65534, "65534",
+      "The user and group to become when started as root." },
+    { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
+      "Python text that a guest runs before it is parked, so that work like it finds its pages ready." },
+    { "language", NULL, NULL, OPTION_LANGUAGE, AT(language), 0, 0, "null",
+      "The language policy, as SandboxConfig makes it; null is the open policy." },
+};
+const size_t option_row_count = ARRAY_SIZE(option_rows);
