@@ -77,7 +77,7 @@ class Bench:
             self.times[f"{title}: {times.name}"] = {
                 "p50_us": times.p50 * 1e6, "p99_us": times.p99 * 1e6, "n": len(times.seconds)}  # fmt: skip
 
-    def row(self, name: str, ours: Times, theirs: Times, target: float, at_least: bool) -> None:
+    def row(self, name: str, ours: Times, theirs: Times, target: float | None, at_least: bool) -> None:
         """at_least: how many times faster ours is; else: how many times longer it takes."""
         ratio = theirs.p50 / ours.p50 if at_least else ours.p50 / theirs.p50
         detail = f"{show(ours)} against {show(theirs)}"
@@ -158,28 +158,41 @@ def modules_of(template: Template) -> list[str]:
 # ---- The benchmarks ---------------------------------------------------------------------------------------
 
 
+def busy(seconds: float) -> None:
+    """A pause in which the CPU stays awake, as on a server with work: after a sleep everything is slower, ours and theirs."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
 def warm(bench: Bench) -> None:
-    """A parked guest answers; its successor is forked meanwhile, so a pause lets both pools fill again."""
-    for title, preload, code, text, target in (
-        ("1+1, parked", [], "1+1", "2", 50),
-        ("numpy preloaded, parked", ["numpy"], "import numpy; numpy.arange(10).sum()", "45", 150),
-    ):
+    """A parked guest answers. Its successor is forked meanwhile, so both pools get a pause to fill again."""
+    for title, preload, code, message, text, target in (
+        ("1+1, parked", [], "1+1", b"1+1", "2", 50),
+        ("numpy preloaded, parked", ["numpy"], "import numpy; numpy.arange(10).sum()",
+         b"__import__('numpy').arange(10).sum()", "45", 150),
+    ):  # fmt: skip
         with Template(Policy(), preload=preload, parked=2) as template:
             peer = PlainFork(modules_of(template))
             ours, cold, parked = Times("template.run"), Times("python3 -I -c"), Times("a parked plain fork")
-            message = (code.rpartition(";")[2].strip() if ";" not in code else
-                       "__import__('numpy').arange(10).sum()").encode()  # fmt: skip
+            idle, parked_idle = Times("template.run"), Times("a parked plain fork")
             for turn in range(bench.rounds):
                 peer.park()
-                time.sleep(0.02)
+                busy(0.008)
                 timed(ours, lambda: expect(template, code, text))
-                time.sleep(0.005)
+                busy(0.008)
                 timed(parked, lambda: peer.run(message))
                 if turn % 4 == 0:
                     timed(cold, lambda: spawn(PYTHON, "-I", "-c", code))
+                    peer.park()
+                    time.sleep(0.03)
+                    timed(idle, lambda: expect(template, code, text))
+                    time.sleep(0.03)
+                    timed(parked_idle, lambda: peer.run(message))
             peer.close()
         bench.row(f"{title}, against python3 -I -c", ours, cold, target, at_least=True)
         bench.row(f"{title}, against a plain fork", ours, parked, 2.5, at_least=False)
+        bench.row(f"{title}, both after 30 ms idle", idle, parked_idle, None, at_least=False)
 
 
 def empty_pool(bench: Bench) -> None:
@@ -187,7 +200,7 @@ def empty_pool(bench: Bench) -> None:
     with Template(Policy(), parked=1) as template:
         ours, cold = Times("template.run"), Times("python3 -I -c")
         for turn in range(bench.rounds):
-            time.sleep(0.02)
+            busy(0.015)
             taken = template.sandbox()
             timed(ours, lambda: expect(template, "1+1", "2"))
             taken.close()
