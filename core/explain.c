@@ -36,6 +36,8 @@ static const char *action_name(const struct syscall_row *row)
         return row->error == 0 ? "does nothing" : "fails quietly";
     case CALL_TRAP:
         return "emulated in the guest";
+    case CALL_REFUSE:
+        return "refused";
     case CALL_KILL:
         return "kills";
     }
