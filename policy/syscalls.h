@@ -12,10 +12,12 @@ enum syscall_action {
     CALL_BROKER,  /* user notification: the supervisor answers */
     CALL_QUIET,   /* fails (or succeeds: errno 0) in the filter without being recorded: harmless probing */
     CALL_TRAP,    /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */
+    CALL_REFUSE,  /* user notification: the supervisor answers EPERM and records a violation */
     CALL_KILL,    /* the process dies: nobody calls this by accident */
 };
-/* A number without a row is refused: user notification, the supervisor answers EPERM and records a violation; a
- * number beyond the table's newest gets ENOSYS; a foreign architecture or x32 kills. */
+#define CALL_ACTIONS (CALL_KILL + 1)
+/* A number without a row, or whose rows all fail, is refused as by CALL_REFUSE; a number beyond the table's newest
+ * gets ENOSYS; a foreign architecture or x32 kills. */
 
 /* One condition on an argument. 64-bit compare unless the kernel itself truncates (COMPARE_LOW32: the high half
  * is ignored, as the kernel does). */
@@ -25,6 +27,7 @@ enum argument_compare {
     COMPARE_AT_MOST,      /* arg <= value, unsigned */
     COMPARE_MASKED,       /* (arg & mask) == value */
     COMPARE_LOW32_EQUAL,  /* (uint32_t)arg == value */
+    COMPARE_LOW32_AT_MOST,/* (uint32_t)arg <= value, unsigned: a negative int is large */
     COMPARE_LOW32_MASKED, /* ((uint32_t)arg & mask) == value */
 };
 
@@ -45,19 +48,29 @@ struct syscall_row {
     const char *name;           /* "mmap" */
     const char *detail;         /* the conditions in words: "private anonymous, not executable"; "" for none */
     const char *reason;         /* why the row is as it is */
-    const char *rule, *hint;    /* of a refusal: rule names the policy's word ("network"), hint the remedy; or NULL */
+    const char *rule, *hint;    /* if it comes to a refusal: the policy's word ("network") and the remedy; or NULL */
 };
 
 extern const struct syscall_row syscall_rows[];
 extern const size_t syscall_row_count;
 #define SYSCALL_NEWEST 471 /* the newest number that the table knows: beyond it ENOSYS */
 
-/* The row that decides a call under these grants, as the filter does: NULL if none (refused and recorded). */
+/* The row that decides a call under these grants, as the filter does: NULL if none (refused and recorded, in the
+ * words of the number's first row). */
 const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t row_count, uint32_t grants, int number,
                                          const uint64_t arguments[6]);
+bool syscall_condition_holds(const struct argument_condition *condition, const uint64_t arguments[6]);
+
+/* uprobe and uretprobe: the kernel does not ask any filter about them (x86-64). Every count of native calls is
+ * this much higher. */
+#define SYSCALLS_UNFILTERABLE 2
+
 /* The first row of a number (rows of one number are adjacent), or NULL. */
 const struct syscall_row *syscall_find(int number);
 /* Its name, or "syscall_<n>" written to the caller's buffer. */
 const char *syscall_name(int number, char buffer[32]);
+
+/* How many numbers have a row of this action under these grants (whatever its conditions). */
+unsigned syscall_count(uint32_t grants, enum syscall_action action);
 
 #endif

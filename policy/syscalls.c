@@ -1,0 +1,424 @@
+/* Every x86-64 system call's fate in a guest, each with its reason. Data and look-ups only; used by the zygote (filter),
+ * the supervisor (dispatch, violations), `belljar explain` and the tests.
+ *
+ * The guest is taken to run hostile machine code. So nothing here that takes a path, an address or another process's
+ * number is native, and a pointer argument is either to the guest's own memory for a native call, or read once by the
+ * supervisor. CALL_QUIET is for what ordinary programs try without being told to, and go on without. */
+#include "policy/syscalls.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+/* Conditions. LOW_… where the kernel takes an int: libc may leave rubbish above it. */
+#define EQUAL(a, v)          { a, COMPARE_EQUAL, 0, v }
+#define AT_MOST(a, v)        { a, COMPARE_AT_MOST, 0, v }
+#define MASKED(a, m, v)      { a, COMPARE_MASKED, m, v }
+#define LOW_EQUAL(a, v)      { a, COMPARE_LOW32_EQUAL, 0, v }
+#define LOW_AT_MOST(a, v)    { a, COMPARE_LOW32_AT_MOST, 0, v }
+#define LOW_MASKED(a, m, v)  { a, COMPARE_LOW32_MASKED, m, v }
+
+/* Rule and hint of a refusal go together; rows say FILES for RULE_FILES. */
+#define RULE_NONE      NULL, NULL
+#define RULE_FILES     "files", "the policy grants no files; grant them, or hand data in as values or by files="
+#define RULE_TREE      "files", "a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp"
+#define RULE_THREADS   "threads", "the policy grants no threads; grant them, or do the work in one"
+#define RULE_EVENTS    "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
+#define RULE_NETWORK   "network", "belljar has no network; hand data in by files= or expose() a host function"
+#define RULE_PROCESSES "processes", "a guest is one process; run the other program outside, or use threads"
+#define RULE_IDENTITY  "identity", "a guest has one unprivileged identity and keeps it"
+#define RULE_LIMITS    "limits", "limits are the policy's: set timeout, memory or cpu outside"
+#define RULE_SYSTEM    "system", "the machine's clock, name and devices are out of reach"
+#define RULE_MEMORY    "memory", "use private memory (bytearray, mmap of -1) or a file in /tmp"
+#define RULE_CODE      "jit", "memory cannot become executable; grant jit for numba and ctypes callbacks"
+#define RULE_DESCRIPTORS "descriptors", "a guest may duplicate descriptors and change close-on-exec and non-blocking"
+#define RULE_SIGNALS   "signals", "use signal.signal, signal.setitimer, or time.sleep"
+
+#define ROW(nr, nm, act, err, need, det, why, ruling, ...) \
+    { nr, err, need, act, { __VA_ARGS__ }, nm, det, why, RULE_##ruling }
+/* The usual forms. "Unless granted, refused for this rule" is part of a row that needs a grant. */
+#define NATIVE(call, need, det, why, ruling, ...) \
+    ROW(__NR_##call, #call, CALL_NATIVE, 0, need, det, why, ruling, __VA_ARGS__)
+#define BROKER(call, need, det, why, ruling, ...) \
+    ROW(__NR_##call, #call, CALL_BROKER, 0, need, det, why, ruling, __VA_ARGS__)
+#define QUIET(call, err, det, why, ...) \
+    ROW(__NR_##call, #call, CALL_QUIET, err, 0, det, why, NONE, __VA_ARGS__)
+#define TRAP(call, det, why, ...) ROW(__NR_##call, #call, CALL_TRAP, 0, 0, det, why, NONE, __VA_ARGS__)
+#define REFUSE(call, det, why, ruling, ...) \
+    ROW(__NR_##call, #call, CALL_REFUSE, 0, 0, det, why, ruling, __VA_ARGS__)
+#define KILL(call, why)                ROW(__NR_##call, #call, CALL_KILL, 0, 0, "", why, NONE, )
+#define PATH(call)                     BROKER(call, GRANT_FILES, "", WHY_PATH, FILES)
+#define SELF(call)                     BROKER(call, 0, "", WHY_SELF, NONE)
+#define NO(call, why, ruling)          REFUSE(call, "", why, ruling)
+#define ABSENT(call, why)              QUIET(call, ENOSYS, "", why)
+/* Numbers that the headers of the oldest supported system do not name yet. */
+#define NEW(nr, nm, act, err, why)     ROW(nr, nm, act, err, 0, "", why, NONE, )
+
+#define WHY_PATH      "names a path or changes what a descriptor means: served from the guest's own tree"
+#define WHY_SELF      "about the guest itself: the supervisor answers, so the native list stays short"
+#define WHY_SOCKET    "no network and no other process to talk to"
+#define WHY_PROCESS   "a guest is one process and makes no other"
+#define WHY_OTHER     "looks into or rewrites another process"
+#define WHY_MOUNT     "mounts change what paths mean; only an attack asks"
+#define WHY_KERNEL    "a privileged or intricate kernel interface that no Python program needs"
+#define WHY_IPC       "shared kernel objects: a channel between guests, memory outside the limits"
+#define WHY_ALONE     "the guest is alone with its scratch, nobody else takes the lock"
+#define WHY_TEMPORARY "scratch does not outlive the run: nothing to make durable"
+#define WHY_FALLBACK  "callers fall back to read and write"
+#define WHY_LIBC      "libc probes for it and goes on without"
+#define WHY_NEWER     "newer than what libraries can rely on: they fall back"
+#define WHY_OBSOLETE  "obsolete: answered as by a kernel built without it"
+#define WHY_XATTR     "scratch has no extended attributes; copying tools go on"
+#define WHY_OWNER     "as for any user who is not root"
+#define WHY_NUMA      "placement is the kernel's affair; numerical libraries try and go on"
+#define WHY_WAIT      "there never is a child to wait for"
+#define WHY_SCHEDULE  "would take CPU from others or from the limits"
+#define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
+#define WHY_CHANNEL   "the value channel and the guest's own pairs; without an address, so nowhere else"
+
+/* clang-format off */
+#define PRIVATE_MAP (MAP_PRIVATE | MAP_ANONYMOUS)
+/* Harmless beside the type: placement, reservation, and what the loader says out of habit. Not MAP_HUGETLB (memory
+ * outside the limits), MAP_LOCKED, MAP_GROWSDOWN. */
+#define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
+#define READ_WRITE  (PROT_READ | PROT_WRITE)
+#define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
+#define FUTEX_HABITS (128u | 256u) /* FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
+
+const struct syscall_row syscall_rows[] = {
+    /* Descriptors that the guest holds. There is no way to get one but from the supervisor. */
+    NATIVE(read, 0, "", "reads a descriptor that it was given", NONE),
+    NATIVE(write, 0, "", "output, results, scratch files", NONE),
+    NATIVE(close, 0, "", "", NONE),
+    NATIVE(fstat, 0, "", "numbers only about a descriptor that it holds; unlike newfstatat it cannot name a path", NONE),
+    NATIVE(lseek, GRANT_FILES, "", "files come open from the supervisor and are used at the kernel's speed", FILES),
+    NATIVE(pread64, GRANT_FILES, "", "as read", FILES),
+    NATIVE(pwrite64, GRANT_FILES, "", "as write", FILES),
+    NATIVE(ftruncate, GRANT_FILES, "", "only a descriptor open for writing, bounded by RLIMIT_FSIZE", FILES),
+    NATIVE(getdents64, GRANT_FILES, "", "lists a directory that the supervisor opened", FILES),
+    NATIVE(dup2, GRANT_FILES, "", "redirects output inside; bounded by RLIMIT_NOFILE", FILES),
+    BROKER(dup, GRANT_FILES, "", "numbers only; rare: libraries use fcntl", FILES),
+    BROKER(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
+    NATIVE(fcntl, GRANT_FILES, "F_DUPFD_CLOEXEC", "os.dup", FILES, LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
+    NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
+    QUIET(fcntl, 0, "F_SETLK", WHY_ALONE, LOW_EQUAL(1, F_SETLK)),
+    QUIET(fcntl, 0, "F_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_SETLKW)),
+    QUIET(fcntl, 0, "F_OFD_SETLK", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLK)),
+    QUIET(fcntl, 0, "F_OFD_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLKW)),
+    BROKER(fcntl, GRANT_FILES, "F_GETLK", "sqlite asks who holds a lock: nobody", FILES, LOW_EQUAL(1, F_GETLK)),
+    BROKER(fcntl, GRANT_FILES, "F_OFD_GETLK", "as F_GETLK", FILES, LOW_EQUAL(1, F_OFD_GETLK)),
+    REFUSE(fcntl, "any other", "F_SETOWN, F_SETSIG and leases reach other processes", DESCRIPTORS),
+    NATIVE(ioctl, GRANT_FILES, "FIOCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIOCLEX)),
+    NATIVE(ioctl, GRANT_FILES, "FIONCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIONCLEX)),
+    NATIVE(ioctl, GRANT_FILES, "FIONBIO", "set_blocking, asyncio", FILES, LOW_EQUAL(1, FIONBIO)),
+    QUIET(ioctl, ENOTTY, "TCGETS", "isatty, on every open: a guest never has a terminal", LOW_EQUAL(1, TCGETS)),
+    QUIET(ioctl, ENOTTY, "TIOCGWINSZ", "the terminal's size: there is none", LOW_EQUAL(1, TIOCGWINSZ)),
+    QUIET(ioctl, EOPNOTSUPP, "FICLONE", "copying tools try and go on", LOW_EQUAL(1, 0x40049409)),
+    REFUSE(ioctl, "any other", "terminals, devices, whole file systems", DESCRIPTORS),
+    QUIET(fsync, 0, "", WHY_TEMPORARY), QUIET(fdatasync, 0, "", WHY_TEMPORARY),
+    QUIET(sync, 0, "", WHY_TEMPORARY), QUIET(syncfs, 0, "", WHY_TEMPORARY),
+    QUIET(sync_file_range, 0, "", WHY_TEMPORARY), QUIET(msync, 0, "", WHY_TEMPORARY),
+    QUIET(flock, 0, "", WHY_ALONE),
+    QUIET(fadvise64, 0, "", "advice"), QUIET(readahead, 0, "", "advice"),
+    QUIET(fallocate, EOPNOTSUPP, "", "libc writes zeroes instead, and those are counted"),
+    QUIET(sendfile, EINVAL, "", WHY_FALLBACK), QUIET(copy_file_range, EINVAL, "", WHY_FALLBACK),
+    QUIET(splice, EINVAL, "", WHY_FALLBACK), QUIET(tee, EINVAL, "", WHY_FALLBACK),
+    ABSENT(close_range, "os.closerange closes one by one instead"),
+    NO(readv, "one more native call for what read does", NONE),
+    NO(writev, "one more native call for what write does", NONE),
+    NO(preadv, "as readv", NONE), NO(preadv2, "as readv", NONE),
+    NO(pwritev, "as writev", NONE), NO(pwritev2, "as writev", NONE),
+    ABSENT(getdents, WHY_OBSOLETE),
+
+    /* Memory. */
+    NATIVE(brk, 0, "", "never refused: libc takes the errno for an address", NONE),
+    NATIVE(mmap, 0, "private, anonymous, not executable", "memory, bounded by RLIMIT_DATA", CODE,
+           AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, PRIVATE_MAP)),
+    NATIVE(mmap, GRANT_FILES, "a file, private, not executable", "a file that it holds", CODE,
+           AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_PRIVATE)),
+    NATIVE(mmap, GRANT_FILES, "a file, shared, not executable", "numpy.memmap, mmap.mmap of a file that it holds", CODE,
+           AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_SHARED)),
+    NATIVE(mmap, GRANT_MODULES, "a file, private, not writable", "shared objects; the broker says which files open",
+           CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0), MASKED(3, ~MAP_HABITS, MAP_PRIVATE)),
+    NATIVE(mmap, GRANT_MODULES, "a file, private, not executable", "data segments of shared objects", CODE,
+           AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_PRIVATE)),
+    NATIVE(mmap, GRANT_JIT, "private, anonymous, executable", "code made at run time", CODE,
+           AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, PRIVATE_MAP)),
+    TRAP(mmap, "shared, anonymous, not executable", "escapes RLIMIT_DATA; without fork private memory is equal: the handler maps that",
+         AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
+    REFUSE(mmap, "other, not executable", "huge pages and locked memory escape the limits", MEMORY, AT_MOST(2, READ_WRITE)),
+    NATIVE(munmap, 0, "", "gives memory back", NONE),
+    NATIVE(mremap, 0, "at most MREMAP_MAYMOVE", "realloc of large blocks", MEMORY, AT_MOST(3, MREMAP_MAYMOVE)),
+    NATIVE(mprotect, GRANT_THREADS, "not executable", "thread stacks, malloc arenas", CODE, AT_MOST(2, READ_WRITE)),
+    NATIVE(mprotect, GRANT_MODULES, "not executable", "relocated data of shared objects", CODE, AT_MOST(2, READ_WRITE)),
+    NATIVE(mprotect, GRANT_JIT, "executable", "code made at run time", CODE, AT_MOST(2, READ_WRITE | PROT_EXEC)),
+    NATIVE(madvise, 0, "MADV_NORMAL to MADV_DONTNEED", "gives pages back; advice", MEMORY, LOW_AT_MOST(2, MADV_DONTNEED)),
+    NATIVE(madvise, 0, "MADV_FREE", "gives pages back", MEMORY, LOW_EQUAL(2, MADV_FREE)),
+    NATIVE(madvise, 0, "MADV_HUGEPAGE, MADV_NOHUGEPAGE", "numpy, for large arrays", MEMORY,
+           LOW_MASKED(2, ~1u, MADV_HUGEPAGE)),
+    QUIET(madvise, EINVAL, "any other", "no merging, no pushing out of shared pages: side channels; advice may fail"),
+    QUIET(mlock, EPERM, "", "locked memory is zero"), QUIET(mlock2, EPERM, "", "locked memory is zero"),
+    QUIET(mlockall, EPERM, "", "locked memory is zero"),
+    QUIET(munlock, 0, "", "nothing is locked"), QUIET(munlockall, 0, "", "nothing is locked"),
+    NO(mincore, "shows what others have in the page cache", MEMORY),
+    NO(memfd_create, "memory outside RLIMIT_DATA, and a file that could be mapped executable", MEMORY),
+    NO(memfd_secret, "as memfd_create", MEMORY), ABSENT(remap_file_pages, WHY_OBSOLETE),
+    ABSENT(get_mempolicy, WHY_NUMA), ABSENT(set_mempolicy, WHY_NUMA), ABSENT(mbind, WHY_NUMA),
+    ABSENT(set_mempolicy_home_node, WHY_NUMA), ABSENT(migrate_pages, WHY_NUMA), ABSENT(move_pages, WHY_NUMA),
+    ABSENT(pkey_mprotect, WHY_LIBC), ABSENT(pkey_alloc, WHY_LIBC), ABSENT(pkey_free, WHY_LIBC),
+
+    /* Time, chance, the end. */
+    NATIVE(exit_group, 0, "", "", NONE), NATIVE(exit, 0, "", "the end of a thread", NONE),
+    NATIVE(rt_sigreturn, 0, "", "the end of a signal handler", NONE),
+    NATIVE(restart_syscall, 0, "", "the kernel's own, after a stop", NONE),
+    NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(1, 1)),
+    NATIVE(clock_gettime, 0, "the fixed clocks", "not the clocks of other processes, which are negative", PROCESSES,
+           LOW_AT_MOST(0, 15)),
+    NATIVE(clock_nanosleep, 0, "the fixed clocks", "time.sleep", PROCESSES, LOW_AT_MOST(0, 15)),
+    NATIVE(futex, 0, "WAIT, WAKE", "locks with a timeout; libc aborts if it is refused", THREADS,
+           LOW_MASKED(1, ~(FUTEX_HABITS | 1u), 0)),
+    NATIVE(futex, 0, "WAIT_BITSET, WAKE_BITSET", "as WAIT; no priority inheritance, no requeueing", THREADS,
+           LOW_MASKED(1, ~(FUTEX_HABITS | 3u), 8)),
+    BROKER(clock_getres, 0, "", WHY_SELF, NONE, LOW_AT_MOST(0, 15)),
+    SELF(time), SELF(gettimeofday), /* in the vDSO, except on machines whose clock it cannot read */
+    NO(nanosleep, "clock_nanosleep does it", SIGNALS),
+
+    /* Threads and signals to itself. */
+    NATIVE(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; the supervisor counts them", PROCESSES,
+           EQUAL(0, PTHREAD_CLONE)),
+    ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
+    NATIVE(rt_sigprocmask, GRANT_THREADS, "", "own signals only", THREADS),
+    NATIVE(rt_sigaction, GRANT_THREADS, "", "own signals only; SIGKILL ends it whatever it sets", THREADS),
+    NATIVE(sigaltstack, GRANT_THREADS, "", "faulthandler", THREADS),
+    NATIVE(setitimer, GRANT_THREADS, "", "signals to itself", THREADS),
+    ABSENT(rseq, "switched off for the guest (GLIBC_TUNABLES), so libc does not insist"),
+    ABSENT(set_robust_list, WHY_LIBC), ABSENT(get_robust_list, WHY_LIBC), ABSENT(membarrier, WHY_LIBC),
+    ABSENT(getcpu, WHY_LIBC), ABSENT(futex_waitv, WHY_NEWER),
+    QUIET(sched_yield, 0, "", "advice; the kernel schedules anyway"),
+    BROKER(kill, 0, "", "the guest itself, nobody else", PROCESSES),
+    BROKER(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
+    BROKER(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
+    BROKER(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
+    NO(getitimer, "signal.setitimer returns the same", SIGNALS), NO(pause, "rare", SIGNALS),
+    NO(rt_sigpending, "rare", SIGNALS), NO(rt_sigtimedwait, "rare", SIGNALS),
+    NO(rt_sigsuspend, "rare", SIGNALS), NO(rt_sigqueueinfo, WHY_OTHER, PROCESSES),
+    NO(rt_tgsigqueueinfo, WHY_OTHER, PROCESSES), NO(signalfd, WHY_TIMERS, SIGNALS),
+    NO(signalfd4, WHY_TIMERS, SIGNALS), NO(timer_create, WHY_TIMERS, SIGNALS),
+    NO(timer_settime, WHY_TIMERS, SIGNALS), NO(timer_gettime, WHY_TIMERS, SIGNALS),
+    NO(timer_getoverrun, WHY_TIMERS, SIGNALS), NO(timer_delete, WHY_TIMERS, SIGNALS),
+    NO(timerfd_create, WHY_TIMERS, SIGNALS), NO(timerfd_settime, WHY_TIMERS, SIGNALS),
+    NO(timerfd_gettime, WHY_TIMERS, SIGNALS),
+
+    /* Events: an asyncio loop and its pair of sockets to itself. */
+    NATIVE(epoll_create1, GRANT_EVENTS, "", "asyncio", EVENTS),
+    NATIVE(epoll_ctl, GRANT_EVENTS, "", "asyncio", EVENTS),
+    NATIVE(epoll_wait, GRANT_EVENTS, "", "asyncio", EVENTS),
+    NATIVE(poll, GRANT_EVENTS, "", "select.poll, selectors", EVENTS),
+    NATIVE(pselect6, GRANT_EVENTS, "", "select.select", EVENTS),
+    NATIVE(sendto, GRANT_EVENTS, "no address", WHY_CHANNEL, NETWORK, EQUAL(4, 0)),
+    NATIVE(recvfrom, GRANT_EVENTS, "no address", WHY_CHANNEL, NETWORK, EQUAL(4, 0)),
+    BROKER(socketpair, GRANT_EVENTS, "", "AF_UNIX streams only, made by the supervisor", NETWORK),
+    BROKER(pipe, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
+    BROKER(pipe2, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
+    BROKER(eventfd2, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
+    BROKER(getsockname, GRANT_EVENTS, "", "Python asks of every socket object: a pair has no name", NETWORK),
+    BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
+    BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
+    BROKER(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
+    ABSENT(epoll_create, WHY_OBSOLETE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
+    ABSENT(eventfd, WHY_OBSOLETE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
+    QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
+    NO(recvmsg, "could receive descriptors", NETWORK), NO(sendmmsg, WHY_SOCKET, NETWORK),
+    NO(recvmmsg, WHY_SOCKET, NETWORK), NO(socket, WHY_SOCKET, NETWORK),
+    NO(connect, WHY_SOCKET, NETWORK), NO(bind, WHY_SOCKET, NETWORK), NO(listen, WHY_SOCKET, NETWORK),
+    NO(accept, WHY_SOCKET, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
+    NO(setsockopt, WHY_SOCKET, NETWORK),
+
+    /* Paths. */
+    ROW(__NR_newfstatat, "newfstatat", CALL_TRAP, 0, 0, "AT_EMPTY_PATH",
+        "libc's fstat (2.33 to 2.38); it resolves a path that is not empty, so fstat is done instead", FILES, LOW_MASKED(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
+    PATH(newfstatat), PATH(open), PATH(openat), PATH(creat), PATH(stat), PATH(lstat), PATH(access), PATH(faccessat),
+    PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
+    PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
+    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
+    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(fstatfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
+    QUIET(chown, EPERM, "", WHY_OWNER), QUIET(fchown, EPERM, "", WHY_OWNER), QUIET(lchown, EPERM, "", WHY_OWNER),
+    QUIET(fchownat, EPERM, "", WHY_OWNER),
+    QUIET(setxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(lsetxattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(fsetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(getxattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(listxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(llistxattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(removexattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(lremovexattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fremovexattr, EOPNOTSUPP, "", WHY_XATTR),
+    NO(mknod, "devices and pipes", TREE), NO(mknodat, "devices and pipes", TREE),
+    NO(chroot, "the tree is the supervisor's", TREE), NO(name_to_handle_at, "a name that needs no path", TREE),
+    NO(inotify_init, WHY_TIMERS, EVENTS), NO(inotify_init1, WHY_TIMERS, EVENTS),
+    NO(inotify_add_watch, WHY_TIMERS, EVENTS), NO(inotify_rm_watch, WHY_TIMERS, EVENTS),
+
+    /* Who and where it is. */
+    SELF(getpid), SELF(getppid), SELF(gettid), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
+    SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
+    SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
+    BROKER(getrlimit, 0, "", "tells the policy's limits", LIMITS),
+    BROKER(prlimit64, 0, "", "tells the policy's limits; sets none, knows no other process", LIMITS),
+    QUIET(prctl, 0, "PR_SET_NAME", "a thread's name: nobody reads it", LOW_EQUAL(0, 15)),
+    QUIET(prctl, EINVAL, "PR_GET_NAME, PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 16)),
+    QUIET(prctl, EINVAL, "PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 0x53564d41)),
+    REFUSE(prctl, "", "would undo parts of the lockdown", SYSTEM),
+    QUIET(arch_prctl, EINVAL, "ARCH_GET_XCOMP_… and kin", WHY_LIBC, LOW_MASKED(0, ~7u, 0x1020)),
+    REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),
+    NO(setrlimit, "the limits are the policy's", LIMITS), NO(setpriority, WHY_SCHEDULE, LIMITS),
+    NO(getpriority, "tells about others", LIMITS), NO(sched_setaffinity, WHY_SCHEDULE, LIMITS),
+    NO(sched_setparam, WHY_SCHEDULE, LIMITS), NO(sched_getparam, "tells about others", LIMITS),
+    NO(sched_setscheduler, WHY_SCHEDULE, LIMITS), NO(sched_getscheduler, "tells about others", LIMITS),
+    NO(sched_get_priority_max, WHY_SCHEDULE, LIMITS), NO(sched_get_priority_min, WHY_SCHEDULE, LIMITS),
+    NO(sched_rr_get_interval, WHY_SCHEDULE, LIMITS), NO(sched_setattr, WHY_SCHEDULE, LIMITS),
+    NO(sched_getattr, "tells about others", LIMITS), NO(ioprio_set, WHY_SCHEDULE, LIMITS),
+    NO(ioprio_get, "tells about others", LIMITS),
+    NO(setuid, WHY_OWNER, IDENTITY), NO(setgid, WHY_OWNER, IDENTITY), NO(setreuid, WHY_OWNER, IDENTITY),
+    NO(setregid, WHY_OWNER, IDENTITY), NO(setresuid, WHY_OWNER, IDENTITY),
+    NO(setresgid, WHY_OWNER, IDENTITY), NO(setfsuid, WHY_OWNER, IDENTITY),
+    NO(setfsgid, WHY_OWNER, IDENTITY), NO(setgroups, WHY_OWNER, IDENTITY),
+    NO(capget, WHY_OWNER, IDENTITY), NO(capset, WHY_OWNER, IDENTITY), NO(personality, WHY_KERNEL, IDENTITY),
+
+    /* Other processes and programs. */
+    NO(fork, WHY_PROCESS, PROCESSES), NO(vfork, WHY_PROCESS, PROCESSES), NO(execve, WHY_PROCESS, PROCESSES),
+    NO(execveat, WHY_PROCESS, PROCESSES), NO(setpgid, WHY_PROCESS, PROCESSES),
+    NO(setsid, WHY_PROCESS, PROCESSES), NO(pidfd_open, WHY_PROCESS, PROCESSES),
+    NO(pidfd_send_signal, WHY_OTHER, PROCESSES), NO(set_tid_address, WHY_PROCESS, PROCESSES),
+    NO(unshare, "os.unshare: namespaces are the way to privileged kernel code", PROCESSES),
+    NO(setns, "os.setns: as unshare", PROCESSES),
+    QUIET(wait4, ECHILD, "", WHY_WAIT), QUIET(waitid, ECHILD, "", WHY_WAIT),
+    KILL(ptrace, WHY_OTHER), KILL(process_vm_readv, WHY_OTHER), KILL(process_vm_writev, WHY_OTHER),
+    KILL(process_madvise, WHY_OTHER), KILL(process_mrelease, WHY_OTHER), KILL(pidfd_getfd, WHY_OTHER), KILL(kcmp, WHY_OTHER),
+    NO(shmget, WHY_IPC, MEMORY), NO(shmat, WHY_IPC, MEMORY), NO(shmctl, WHY_IPC, MEMORY),
+    NO(shmdt, WHY_IPC, MEMORY), NO(semget, WHY_IPC, PROCESSES), NO(semop, WHY_IPC, PROCESSES),
+    NO(semctl, WHY_IPC, PROCESSES), NO(semtimedop, WHY_IPC, PROCESSES), NO(msgget, WHY_IPC, PROCESSES),
+    NO(msgsnd, WHY_IPC, PROCESSES), NO(msgrcv, WHY_IPC, PROCESSES), NO(msgctl, WHY_IPC, PROCESSES),
+    NO(mq_open, WHY_IPC, PROCESSES), NO(mq_unlink, WHY_IPC, PROCESSES),
+    NO(mq_timedsend, WHY_IPC, PROCESSES), NO(mq_timedreceive, WHY_IPC, PROCESSES),
+    NO(mq_notify, WHY_IPC, PROCESSES), NO(mq_getsetattr, WHY_IPC, PROCESSES),
+
+    /* The machine. */
+    NO(sethostname, WHY_OWNER, SYSTEM), NO(setdomainname, WHY_OWNER, SYSTEM),
+    NO(settimeofday, WHY_OWNER, SYSTEM), NO(clock_settime, WHY_OWNER, SYSTEM),
+    NO(adjtimex, WHY_OWNER, SYSTEM), NO(clock_adjtime, WHY_OWNER, SYSTEM), NO(vhangup, WHY_OWNER, SYSTEM),
+    NO(io_setup, WHY_KERNEL, SYSTEM), NO(io_destroy, WHY_KERNEL, SYSTEM), NO(io_getevents, WHY_KERNEL, SYSTEM),
+    NO(io_submit, WHY_KERNEL, SYSTEM), NO(io_cancel, WHY_KERNEL, SYSTEM), NO(io_pgetevents, WHY_KERNEL, SYSTEM),
+    NO(vmsplice, WHY_KERNEL, SYSTEM),
+    QUIET(landlock_create_ruleset, EOPNOTSUPP, "", WHY_LIBC), QUIET(landlock_add_rule, EOPNOTSUPP, "", WHY_LIBC),
+    QUIET(landlock_restrict_self, EOPNOTSUPP, "", WHY_LIBC),
+    QUIET(seccomp, EPERM, "", "installed the seal as its last use"),
+    ABSENT(io_uring_setup, "libuv tries at start; a ring would do what no filter sees"),
+    KILL(io_uring_enter, "there is no ring"), KILL(io_uring_register, "there is no ring"),
+    KILL(mount, WHY_MOUNT), KILL(umount2, WHY_MOUNT), KILL(pivot_root, WHY_MOUNT), KILL(open_tree, WHY_MOUNT),
+    KILL(move_mount, WHY_MOUNT), KILL(fsopen, WHY_MOUNT), KILL(fsconfig, WHY_MOUNT), KILL(fsmount, WHY_MOUNT),
+    KILL(fspick, WHY_MOUNT), KILL(mount_setattr, WHY_MOUNT), KILL(open_by_handle_at, WHY_MOUNT),
+    KILL(bpf, WHY_KERNEL), KILL(userfaultfd, WHY_KERNEL), KILL(perf_event_open, WHY_KERNEL), KILL(keyctl, WHY_KERNEL),
+    KILL(add_key, WHY_KERNEL), KILL(request_key, WHY_KERNEL), KILL(fanotify_init, WHY_KERNEL),
+    KILL(fanotify_mark, WHY_KERNEL), KILL(kexec_load, WHY_KERNEL), KILL(kexec_file_load, WHY_KERNEL),
+    KILL(init_module, WHY_KERNEL), KILL(finit_module, WHY_KERNEL), KILL(delete_module, WHY_KERNEL),
+    KILL(modify_ldt, WHY_KERNEL), KILL(iopl, WHY_KERNEL), KILL(ioperm, WHY_KERNEL), KILL(swapon, WHY_KERNEL),
+    KILL(swapoff, WHY_KERNEL), KILL(reboot, WHY_KERNEL), KILL(acct, WHY_KERNEL), KILL(quotactl, WHY_KERNEL),
+    KILL(quotactl_fd, WHY_KERNEL), KILL(syslog, WHY_KERNEL),
+    ABSENT(uselib, WHY_OBSOLETE), ABSENT(ustat, WHY_OBSOLETE), ABSENT(sysfs, WHY_OBSOLETE), ABSENT(_sysctl, WHY_OBSOLETE),
+    ABSENT(create_module, WHY_OBSOLETE), ABSENT(get_kernel_syms, WHY_OBSOLETE), ABSENT(query_module, WHY_OBSOLETE),
+    ABSENT(nfsservctl, WHY_OBSOLETE), ABSENT(getpmsg, WHY_OBSOLETE), ABSENT(putpmsg, WHY_OBSOLETE),
+    ABSENT(afs_syscall, WHY_OBSOLETE), ABSENT(tuxcall, WHY_OBSOLETE), ABSENT(security, WHY_OBSOLETE),
+    ABSENT(vserver, WHY_OBSOLETE), ABSENT(set_thread_area, WHY_OBSOLETE), ABSENT(get_thread_area, WHY_OBSOLETE),
+    ABSENT(lookup_dcookie, WHY_OBSOLETE), ABSENT(epoll_ctl_old, WHY_OBSOLETE), ABSENT(epoll_wait_old, WHY_OBSOLETE),
+
+    /* Numbers that came after the oldest headers that we build with. */
+    NEW(335, "uretprobe", CALL_KILL, 0, "the kernel exempts it from every filter; it checks the caller's address"),
+    NEW(336, "uprobe", CALL_KILL, 0, "as uretprobe"),
+    NEW(451, "cachestat", CALL_REFUSE, 0, "shows what others have in the page cache"),
+    NEW(452, "fchmodat2", CALL_QUIET, ENOSYS, "libc falls back to fchmodat"),
+    NEW(453, "map_shadow_stack", CALL_QUIET, ENOSYS, WHY_LIBC),
+    NEW(454, "futex_wake", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(455, "futex_wait", CALL_QUIET, ENOSYS, WHY_NEWER),
+    NEW(456, "futex_requeue", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(457, "statmount", CALL_KILL, 0, WHY_MOUNT),
+    NEW(458, "listmount", CALL_KILL, 0, WHY_MOUNT), NEW(459, "lsm_get_self_attr", CALL_QUIET, ENOSYS, WHY_NEWER),
+    NEW(460, "lsm_set_self_attr", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(461, "lsm_list_modules", CALL_QUIET, ENOSYS, WHY_NEWER),
+    NEW(462, "mseal", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(463, "setxattrat", CALL_QUIET, EOPNOTSUPP, WHY_XATTR),
+    NEW(464, "getxattrat", CALL_QUIET, EOPNOTSUPP, WHY_XATTR), NEW(465, "listxattrat", CALL_QUIET, EOPNOTSUPP, WHY_XATTR),
+    NEW(466, "removexattrat", CALL_QUIET, EOPNOTSUPP, WHY_XATTR), NEW(467, "open_tree_attr", CALL_KILL, 0, WHY_MOUNT),
+    NEW(468, "file_getattr", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(469, "file_setattr", CALL_QUIET, ENOSYS, WHY_NEWER),
+    NEW(470, "listns", CALL_KILL, 0, WHY_OTHER), NEW(471, "rseq_slice_yield", CALL_QUIET, ENOSYS, WHY_NEWER),
+};
+/* clang-format on */
+const size_t syscall_row_count = ARRAY_SIZE(syscall_rows);
+
+static const struct syscall_row *rows_end(void)
+{
+    return syscall_rows + syscall_row_count;
+}
+
+const struct syscall_row *syscall_find(int number)
+{
+    for (const struct syscall_row *row = syscall_rows; row < rows_end(); row++)
+        if (row->number == number)
+            return row;
+    return NULL;
+}
+
+const char *syscall_name(int number, char buffer[32])
+{
+    const struct syscall_row *row = syscall_find(number);
+    if (row)
+        return row->name;
+    snprintf(buffer, 32, "syscall_%d", number);
+    return buffer;
+}
+
+bool syscall_condition_holds(const struct argument_condition *condition, const uint64_t arguments[6])
+{
+    uint64_t value = arguments[condition->argument];
+    switch ((enum argument_compare)condition->compare) {
+    case COMPARE_NONE:
+        return true;
+    case COMPARE_EQUAL:
+        return value == condition->value;
+    case COMPARE_AT_MOST:
+        return value <= condition->value;
+    case COMPARE_MASKED:
+        return (value & condition->mask) == condition->value;
+    case COMPARE_LOW32_EQUAL:
+        return (uint32_t)value == condition->value;
+    case COMPARE_LOW32_AT_MOST:
+        return (uint32_t)value <= condition->value;
+    case COMPARE_LOW32_MASKED:
+        return ((uint32_t)value & condition->mask) == condition->value;
+    }
+    return false;
+}
+
+const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t row_count, uint32_t grants,
+                                         int number, const uint64_t arguments[6])
+{
+    for (const struct syscall_row *row = rows; row < rows + row_count; row++) {
+        if (row->number != number)
+            continue;
+        bool holds = (row->grants & ~grants) == 0;
+        for (size_t i = 0; i < ARRAY_SIZE(row->conditions); i++)
+            holds = holds && syscall_condition_holds(&row->conditions[i], arguments);
+        if (holds)
+            return row;
+    }
+    return NULL;
+}
+
+unsigned syscall_count(uint32_t grants, enum syscall_action action)
+{
+    unsigned count = 0;
+    for (int number = 0; number <= SYSCALL_NEWEST; number++) {
+        const struct syscall_row *row = syscall_find(number);
+        for (; row && row < rows_end() && row->number == number; row++)
+            if (row->action == action && (row->grants & ~grants) == 0) {
+                count++;
+                break;
+            }
+    }
+    return count;
+}
