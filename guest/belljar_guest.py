@@ -1,0 +1,526 @@
+"""What Python does in the zygote (prepare) and in a guest (serve).
+
+The guest module (module.c) runs this text in a namespace of its own, with itself as `native`. In a guest all of this
+is in the hands of the untrusted code, like everything else in its process: nothing here is a wall. It imports as
+little as it can: the interpreter's start is most of what a cold run costs, and what it does not import here is not
+there to be found by a program that expects a fresh interpreter.
+"""
+
+import builtins
+import io
+import os
+import sys
+
+
+def import_linecache():
+    """linecache is wanted from the start, the 40 files that it imports for use in rare moments are not."""
+
+    class Later(type(sys)):
+        def __getattr__(self, name):
+            return getattr(__import__(self.__name__), name)
+
+    later = [name for name in ("functools", "tokenize") if name not in sys.modules]
+    sys.modules.update((name, Later(name)) for name in later)
+    try:
+        import linecache
+    finally:
+        for name in later:
+            del sys.modules[name]
+    return linecache
+
+
+linecache = import_linecache()
+
+# wire/frame.h
+FRAME_RUN = 1
+RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT = 1, 2, 4, 8
+RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
+RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
+
+NAME_MAX = 256
+VALUE_MAX = 64 << 10
+TRACEBACK_MAX = 64 << 10
+TEXT_MAX = 1 << 20
+REFUSALS = (1, 13, 30)  # EPERM, EACCES, EROFS
+ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+WORK = "/work"
+
+original_path = []  # sys.path as the interpreter made it
+generators = []  # generators of random numbers that were made before the fork
+warm_text = ""
+thread_limit = 0
+encode_value = None  # the value codec, once there is one: object -> bytes
+displays = []  # what the program displayed: lists of (mime type, bytes)
+
+
+# ---- In the zygote ---------------------------------------------------------------------------------------------
+
+
+def prepare(preload, warm, language, threads, files):
+    """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
+    global warm_text, thread_limit
+    warm_text, thread_limit = warm, threads
+    original_path[:] = sys.path
+    if preload or not files:  # without files a guest cannot import what it takes to print a traceback
+        preload = ["traceback", *preload]
+    import_all(preload)
+    import faulthandler
+    import gc
+
+    # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
+    faulthandler.enable(file=4)
+    faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
+    rehearse()
+    sys.addaudithook(native.hook)
+    limit_threads()
+    find_generators(gc)
+    directories = module_directories()
+    gc.collect()
+    gc.freeze()
+    return directories
+
+
+def import_all(names):
+    """Imports modules, with a home of their own for what they write at import (matplotlib its list of fonts)."""
+    home = "/tmp/belljar-preload-" + os.urandom(8).hex()
+    keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
+    before = {key: os.environ.get(key) for key in keys}
+    try:
+        if names:
+            os.mkdir(home, 0o700)
+            os.environ.update(dict.fromkeys(keys, home))
+    except OSError:
+        pass  # a read-only root: then they have to do without
+    try:
+        for name in names:
+            try:
+                __import__(name)
+            except BaseException as error:
+                native.fail(22, "preload", "cannot import %s: %s: %s" % (name, type(error).__name__, error))
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
+        remove_tree(home)
+        if "tempfile" in sys.modules:
+            sys.modules["tempfile"].tempdir = None
+
+
+def remove_tree(path):
+    try:
+        for entry in os.scandir(path):
+            remove_tree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def rehearse():
+    """One pass of what every run does, so that its pages and lookups are made once, here."""
+    error = "\n1/0" if "traceback" in sys.modules else ""
+    for code in ("1+1", "def f(x):\n  return [x for x in range(x)]\nf(3)" + error):
+        outcome(perform(RUN_LAST_VALUE, code.encode(), "<rehearsal>", {"__builtins__": builtins}))
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        "x".encode(encoding).decode(encoding)
+    linecache.cache.pop("<rehearsal>", None)
+    displays.clear()
+
+
+def limit_threads():
+    """Threads over the limit end the guest (the supervisor counts them): a program gets an exception before."""
+    import _thread
+
+    def limited(start):
+        def start_new_thread(*args, **kwargs):
+            if _thread._count() >= thread_limit:
+                raise RuntimeError(
+                    "can't start new thread: belljar grants %d threads beside the main thread "
+                    "(rule: threads; remedy: --threads N or Policy(threads=N))" % thread_limit
+                )
+            return start(*args, **kwargs)
+
+        return start_new_thread
+
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        start = getattr(_thread, name, None)
+        if start is None:
+            continue
+        setattr(_thread, name, limited(start))
+        threading = sys.modules.get("threading")
+        if threading is not None and getattr(threading, "_" + name, None) is start:
+            setattr(threading, "_" + name, getattr(_thread, name))
+
+
+def find_generators(gc):
+    """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
+    kinds = []
+    if "random" in sys.modules:
+        kinds.append(sys.modules["random"].Random)
+    if "numpy.random" in sys.modules:
+        kinds.append(sys.modules["numpy.random"].BitGenerator)
+        kinds.append(sys.modules["numpy.random"].Generator)
+        kinds.append(sys.modules["numpy.random"].RandomState)
+    if kinds:
+        generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+
+
+def module_directories():
+    """What a guest may have to read to import: sys.path, the standard library, the interpreter's shared objects."""
+    wanted = [entry for entry in sys.path if entry.startswith("/")]
+    wanted.append(os.path.dirname(os.__file__))
+    for prefix in (sys.prefix, sys.base_prefix, sys.base_exec_prefix):
+        wanted += [prefix + "/lib", prefix + "/" + sys.platlibdir]
+    found = {}
+    for path in wanted:
+        for form in (os.path.normpath(path), os.path.realpath(path)):
+            if form != "/" and os.path.exists(form):
+                found[form] = None
+    return list(found)
+
+
+# ---- In a guest ------------------------------------------------------------------------------------------------
+
+
+def serve():
+    """A guest's life: made its own, warmed, parked, run."""
+    while True:
+        try:
+            reseed()
+            open_streams()
+            if warm_text:
+                warm_up()
+            break
+        except KeyboardInterrupt:
+            pass  # nothing runs yet that it could be meant for
+    main = None
+    while True:
+        kind, frame = native.read_frame()
+        if kind != FRAME_RUN:
+            continue
+        leave = not frame[0] & RUN_SESSION
+        try:
+            main = main or new_main()
+            result = run(frame, main)
+        except BaseException as error:
+            result = outcome((error, None))
+        if leave:
+            finish()
+        flush_streams()
+        send(result, leave)
+
+
+def reseed():
+    """Parts with the random numbers that a fork shares. (The hash secret and the address space stay shared.)"""
+    for generator in generators:
+        try:
+            if hasattr(generator, "bit_generator"):
+                generator = generator.bit_generator
+            if hasattr(generator, "seed"):
+                generator.seed()
+            else:
+                generator.state = type(generator)().state
+        except Exception:
+            pass  # a kind that cannot be seeded: documented
+    modules = sys.modules
+    if "numpy.random" in modules:
+        modules["numpy.random"].seed()
+    if "uuid" in modules:
+        modules["uuid"]._node = modules["uuid"]._last_timestamp = None
+    if "threading" in modules:
+        modules["threading"].main_thread()._set_native_id()
+
+
+def open_streams():
+    """Text streams as `python` makes them for pipes, but by lines, so that output comes as it is made."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        raw = io.FileIO(number, mode, closefd=False)
+        raw.name = "<%s>" % name
+        buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
+        stream = io.TextIOWrapper(buffered, "utf-8", errors, "\n" if mode == "w" else None, line_buffering=mode == "w")
+        stream.mode = mode
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+
+
+def warm_up():
+    """Runs the warm text as a run would be, so that the pages a run writes to are private already."""
+    before = sys.stdout, sys.stderr, sys.argv[:], sys.path[:]
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace", line_buffering=True)
+    try:
+        main = new_main()
+        run((RUN_LAST_VALUE, warm_text.encode(), "<warm>", WORK, ["<warm>"], []), main)
+        main.__dict__.clear()
+    finally:
+        sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
+        linecache.cache.pop("<warm>", None)
+        displays.clear()
+
+
+def new_main():
+    main = type(sys)("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    return main
+
+
+def run(frame, main):
+    """Does one FRAME_RUN. Returns the fields of its result."""
+    flags, code, filename, path0, argv, files = frame
+    try:
+        write_files(files)
+    except OSError as error:
+        text = "belljar: the file handed in as %s cannot be written: %s" % (error.filename, error.strerror)
+        return RUN_EXCEPTION, 1, 0, (b"OSError", to_bytes(text), to_bytes("OSError: %s\n" % text), b"", b"")
+    sys.argv[:] = argv or [filename]
+    sys.orig_argv[:] = [sys.executable, *sys.argv]
+    sys.path[:] = [path0 or WORK, *original_path]
+    names = main.__dict__
+    if flags & RUN_SCRIPT:
+        names.update(__file__=filename, __cached__=None)
+    return outcome(perform(flags, code, filename, names), flags)
+
+
+def write_files(files):
+    for path, content in files:
+        path = os.path.join(WORK, path)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with io.FileIO(path, "w") as file:
+                view = memoryview(content)
+                while view:
+                    view = view[file.write(view) :]
+        except OSError as error:
+            error.filename = path
+            raise
+
+
+def perform(flags, code, filename, names):
+    """Runs the code. Returns (exception or None, value of a last expression or None)."""
+    try:
+        if flags & RUN_MODULE:
+            return None, run_module(code.decode())
+        source = code if flags & RUN_SCRIPT else code.decode("utf-8", "surrogateescape")
+        remember_source(filename, source)
+        last, body = None, source
+        if flags & RUN_LAST_VALUE:
+            body, last = split_last_expression(source, filename)
+        if body is not None:
+            exec(compile(body, filename, "exec", 0, True), names)
+        return None, eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
+    except BaseException as error:
+        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals is globals():
+            error.__traceback__ = error.__traceback__.tb_next  # plain Python has no such frames
+        return error, None
+
+
+def run_module(name):
+    """`python -m name`: runpy does it in sys.modules["__main__"], as the interpreter has it do."""
+    import runpy
+
+    runpy._run_module_as_main(name)
+
+
+def split_last_expression(source, filename):
+    """(what comes before, the last expression or None), each fit for compile()."""
+    stripped = source.strip()
+    if stripped and "\n" not in stripped and source[0] not in " \t\f" and ("=" not in stripped or "(" in stripped):
+        try:  # the usual short case without a detour over the tree
+            compile(stripped, filename, "eval", 0, True)
+            return None, stripped
+        except SyntaxError:
+            pass
+    tree = compile(source, filename, "exec", ONLY_AST, True)
+    if not tree.body or type(tree.body[-1]).__name__ != "Expr":
+        return tree, None
+    import _ast
+
+    last = _ast.Expression(tree.body.pop().value)
+    return (tree if tree.body else None), last
+
+
+def outcome(done, flags=0):
+    """The result of a run as the fields of FRAME_RESULT. Survives whatever the program left behind."""
+    error, value = done
+    for attempt in range(3):
+        try:
+            if error is None:
+                return RUN_OK, 0, 0, (b"", b"", b"", value_text(value), value_bytes(value))
+            if isinstance(error, SystemExit):
+                return RUN_EXIT, exit_status(error), 0, (b"", b"", b"", b"", b"")
+            return describe(error, flags)
+        except MemoryError:
+            native.make_room()
+        except KeyboardInterrupt:
+            pass  # it came too late: the program is over
+        except BaseException:
+            break
+    return RUN_EXCEPTION, 1, 0, (type_name(error).encode()[:NAME_MAX], b"", b"", b"", b"")
+
+
+def describe(error, flags):
+    result = 0
+    status = 1
+    if isinstance(error, MemoryError):
+        result |= RESULT_MEMORY
+        native.make_room()
+    if isinstance(error, KeyboardInterrupt):
+        result |= RESULT_INTERRUPT
+        status = 130
+    if is_refusal(error):
+        result |= RESULT_REFUSED
+    if sys.excepthook is not sys.__excepthook__ and not flags & (RUN_LAST_VALUE | RUN_SESSION):
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+            result |= RESULT_SHOWN
+        except BaseException:
+            pass
+    name = cut(to_bytes(type_name(error)), NAME_MAX)
+    text = cut(to_bytes(text_of(error)), VALUE_MAX)
+    lines = format_traceback(error, name + (b": " + text if text else b"") + b"\n")
+    return RUN_EXCEPTION, status, result, (name, text, lines, b"", b"")
+
+
+def is_refusal(error):
+    """True for the operating system's no, also where a library wrapped it (urllib's URLError has it as reason)."""
+    try:
+        for _ in range(8):
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                return True
+            reason = getattr(error, "reason", None)
+            error = reason if isinstance(reason, BaseException) else error.__cause__
+            if error is None:
+                return False
+    except BaseException:
+        pass
+    return False
+
+
+def format_traceback(error, otherwise):
+    path = sys.path[:]
+    sys.path[:] = original_path  # a traceback.py of the program's is not meant
+    try:
+        import traceback
+
+        return cut(to_bytes("".join(traceback.format_exception(type(error), error, error.__traceback__))), TRACEBACK_MAX)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return otherwise
+    finally:
+        sys.path[:] = path
+
+
+def exit_status(error):
+    code = error.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    try:
+        print(code, file=sys.stderr)
+    except BaseException:
+        pass
+    return 1
+
+
+def type_name(thing):
+    name = type.__dict__["__name__"].__get__(type(thing))
+    return name if type(name) is str else "object"
+
+
+def text_of(error):
+    try:
+        text = str(error)
+        return text if type(text) is str else str.__str__(text)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return "<exception str() failed>"
+
+
+def value_text(value):
+    if value is None:
+        return b""
+    try:
+        return cut(to_bytes(repr(value)), TEXT_MAX)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return to_bytes("<unprintable %s object>" % type_name(value))
+
+
+def value_bytes(value):
+    return encode_value(value) if encode_value is not None and value is not None else b""
+
+
+def to_bytes(text):
+    return str.encode(text, "utf-8", "backslashreplace")
+
+
+def cut(data, limit):
+    if len(data) <= limit:
+        return data
+    half = (limit - 80) // 2
+    marker = b"\n... %d bytes cut ...\n" % (len(data) - 2 * half)
+    return to_bytes(data[:half].decode("utf-8", "ignore")) + marker + to_bytes(data[-half:].decode("utf-8", "ignore"))
+
+
+def remember_source(filename, source):
+    """Has tracebacks, the program's own too, show the lines of a file that is not there."""
+    if isinstance(source, bytes):
+        try:
+            source = decode_source(source)
+        except (SyntaxError, UnicodeDecodeError):
+            return  # compile() says it better
+    lines = io.StringIO(source, None).readlines()
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    linecache.cache[filename] = len(source), None, lines, filename
+
+
+def decode_source(source):
+    if b"coding" not in b"".join(source.split(b"\n", 2)[:2]):
+        return source.decode("utf-8-sig" if source.startswith(b"\xef\xbb\xbf") else "utf-8")
+    from importlib._bootstrap_external import decode_source
+
+    return decode_source(source)
+
+
+def finish():
+    """What the interpreter does at its end: waits for threads, runs exit handlers."""
+    try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+    except BaseException:
+        pass
+    try:
+        import atexit
+
+        atexit._run_exitfuncs()
+    except BaseException:
+        pass
+
+
+def flush_streams():
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:
+            pass  # closed, replaced or broken: the program's doing
+
+
+def send(result, leave):
+    """Sends FRAME_RESULT; with `leave` that is the end."""
+    result_displays = displays[:]
+    displays.clear()
+    while True:
+        try:
+            native.send_result(*result, result_displays, leave)
+            return
+        except KeyboardInterrupt:
+            pass
+        except BaseException:  # memory, or something the program put into the result
+            native.make_room()
+            outcome_, status, flags, fields = result
+            result = outcome_, status, flags, tuple(field[:1000] for field in fields[:3]) + (b"", b"")
+            result_displays = []

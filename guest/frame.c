@@ -1,0 +1,70 @@
+/* Frames from a guest's side (frame.h). Runs in the guest, without the interpreter's lock; trusts the host,
+ * which is the other end, and is itself trusted by nobody. */
+#include "guest/frame.h"
+
+#include <string.h>
+#include <sys/uio.h>
+
+static int read_all(int fd, void (*on_signal)(void), void *bytes, size_t length)
+{
+    char *at = bytes;
+    while (length > 0) {
+        ssize_t got = read(fd, at, length);
+        if (got < 0 && errno == EINTR) {
+            if (on_signal != NULL)
+                on_signal();
+            continue;
+        }
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            return -ENODATA;
+        at += got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
+int frame_read(int fd, void (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length)
+{
+    uint32_t header[2];
+    int result = read_all(fd, on_signal, header, sizeof header);
+    if (result < 0)
+        return result;
+    if (header[0] > FRAME_PAYLOAD_MAX)
+        return -EPROTO;
+    CLEANUP(heap_free) uint8_t *payload = malloc(header[0] ? header[0] : 1);
+    if (payload == NULL)
+        return -ENOMEM;
+    result = read_all(fd, on_signal, payload, header[0]);
+    if (result < 0)
+        return result;
+    *ret_type = header[1];
+    *ret_length = header[0];
+    *ret_payload = payload;
+    payload = NULL;
+    return 0;
+}
+
+int frame_write(int fd, uint32_t type, const void *payload, size_t length)
+{
+    if (length > FRAME_PAYLOAD_MAX)
+        return -EMSGSIZE;
+    uint32_t header[2] = { (uint32_t)length, type };
+    struct iovec parts[2] = { { header, sizeof header }, { (void *)payload, length } };
+    /* one system call for the usual case: the host wakes once and finds the whole frame */
+    ssize_t written;
+    do
+        written = writev(fd, parts, 2);
+    while (written < 0 && errno == EINTR);
+    if (written < 0)
+        return -errno;
+    size_t done = (size_t)written;
+    if (done < sizeof header) {
+        int result = fd_write_all(fd, (char *)header + done, sizeof header - done);
+        if (result < 0)
+            return result;
+        done = sizeof header;
+    }
+    return fd_write_all(fd, (const char *)payload + (done - sizeof header), sizeof header + length - done);
+}

@@ -1,0 +1,14 @@
+/* Frames (wire/frame.h) from a guest's side of the value channel: whole, whatever signals come. */
+#ifndef BELLJAR_GUEST_FRAME_H
+#define BELLJAR_GUEST_FRAME_H
+
+#include "wire/frame.h"
+
+/* Waits for the next frame; the caller frees *ret_payload. Calls on_signal (may be NULL) whenever a signal cut the
+ * wait short. 0, -ENODATA if the host is gone, or another negative errno. */
+MUST_CHECK int frame_read(int fd, void (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,
+                          uint32_t *ret_length);
+/* 0 or a negative errno; -EMSGSIZE above FRAME_PAYLOAD_MAX. */
+MUST_CHECK int frame_write(int fd, uint32_t type, const void *payload, size_t length);
+
+#endif

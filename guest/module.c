@@ -1,0 +1,341 @@
+/* _belljar_guest: the extension module that turns a CPython into a zygote and its forks into guests.
+ *
+ * One stable-ABI build for CPython 3.11 and later. What has to be C is here or below (fork, lockdown, frames, the
+ * audit hook); what is Python's business is in belljar_guest.py. In a guest everything here is in the hands of
+ * the untrusted code, like all its memory: nothing relies on it. */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "guest/boot.h"
+#include "guest/frame.h"
+#include "guest/hook.h"
+#include "guest/zygote.h"
+#include "wire/pack.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE && BOOT_MODULE == FD_GUEST_MODULE,
+              "the numbers in the start text are those of the messages");
+
+/* A new reference that a local variable drops by itself. */
+#define OWNED __attribute__((cleanup(object_drop)))
+static inline void object_drop(PyObject **object)
+{
+    Py_XDECREF(*object);
+}
+
+/* Address space that is given back when memory is used up, so that there is some to say so. Never touched. */
+#define RESERVE_BYTES (4u << 20)
+
+struct guest_module {
+    struct zygote zygote;
+    void *reserve; /* or NULL */
+};
+
+static void *reserve_map(void)
+{
+    void *reserve = mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return reserve == MAP_FAILED ? NULL : reserve;
+}
+
+/* ---- Starting ----------------------------------------------------------------------------------------------- */
+
+/* Ends the zygote with the exception that is set. */
+__attribute__((noreturn)) static void fail_with_exception(const char *step)
+{
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = value ? PyObject_Repr(value) : NULL;
+    const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    zygote_fail(EINVAL, step, bytes ? bytes : "an exception without text");
+}
+
+/* Runs belljar_guest.py and returns its namespace. */
+static PyObject *load_source(PyObject *module)
+{
+    struct stat size;
+    if (fstat(FD_GUEST_SOURCE, &size) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    CLEANUP(heap_free) char *text = calloc(1, (size_t)size.st_size + 1);
+    if (text == NULL)
+        return PyErr_NoMemory();
+    if (pread(FD_GUEST_SOURCE, text, (size_t)size.st_size, 0) != size.st_size)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    OWNED PyObject *code = Py_CompileString(text, "<belljar>", Py_file_input);
+    OWNED PyObject *names = PyDict_New();
+    OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
+    OWNED PyObject *own_builtins = PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
+    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL ||
+        PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
+        PyDict_SetItemString(names, "__name__", own_name) < 0 || PyDict_SetItemString(names, "native", module) < 0)
+        return NULL;
+    OWNED PyObject *done = PyEval_EvalCode(code, names, names);
+    return done ? Py_NewRef(names) : NULL;
+}
+
+/* Calls prepare() and keeps what it answers: the directories that guests import from. */
+static int prepare(struct zygote *zygote, PyObject *names)
+{
+    const struct settings *settings = &zygote->settings;
+    OWNED PyObject *preload = PyList_New(0);
+    for (uint32_t i = 0; preload != NULL && i < settings->preload_count; i++) {
+        OWNED PyObject *name = PyUnicode_FromString(settings->preload[i]);
+        if (name == NULL || PyList_Append(preload, name) < 0)
+            return -1;
+    }
+    PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
+    OWNED PyObject *directories =
+        preload != NULL && function != NULL
+            ? PyObject_CallFunction(function, "OssIO", preload, settings->warm, settings->language, settings->threads,
+                                    settings->grants & GRANT_FILES ? Py_True : Py_False)
+            : NULL;
+    if (directories == NULL || !PyList_Check(directories))
+        return -1;
+    Py_ssize_t count = PyList_Size(directories);
+    zygote->directories = calloc((size_t)count + 1, sizeof *zygote->directories);
+    for (Py_ssize_t i = 0; zygote->directories != NULL && i < count; i++) {
+        const char *text = PyUnicode_AsUTF8AndSize(PyList_GetItem(directories, i), NULL);
+        char *copy = text ? strdup(text) : NULL;
+        if (copy == NULL)
+            return -1;
+        zygote->directories[zygote->directory_count++] = copy;
+    }
+    return zygote->directories != NULL ? 0 : -1;
+}
+
+/* The whole life of the process: zygote first, then, in each fork, guest. */
+static PyObject *guest_main(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    int error = zygote_init(&state->zygote);
+    if (error < 0)
+        zygote_fail(-error, "settings", "the zygote's settings cannot be read");
+    PyObject *names = load_source(module); /* for good */
+    if (names == NULL)
+        fail_with_exception("interpreter");
+    if (prepare(&state->zygote, names) < 0)
+        fail_with_exception("preload");
+    PyObject *serve = PyDict_GetItemString(names, "serve"); /* found now: a lookup after the fork would write to it */
+    zygote_is_ready(&state->zygote, (uint32_t)Py_Version);
+
+    zygote_serve(&state->zygote);
+
+    if (serve != NULL)
+        Py_XDECREF(PyObject_CallNoArgs(serve));
+    _exit(70); /* EX_SOFTWARE: serve() ends the process itself, unless the guest's code broke it */
+}
+
+static PyObject *guest_fail(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int error;
+    const char *step, *text;
+    if (!PyArg_ParseTuple(arguments, "iss", &error, &step, &text))
+        return NULL;
+    zygote_fail(error, step, text);
+}
+
+/* ---- Frames ------------------------------------------------------------------------------------------------- */
+
+/* The program's handlers run for signals that came while it does not, but whatever they raise (the KeyboardInterrupt of
+ * an interrupt that came too late, say) has no program left to go to. */
+static void drop_signals(void)
+{
+    if (PyErr_CheckSignals() < 0)
+        PyErr_Clear();
+}
+
+static void on_signal(void)
+{
+    PyGILState_STATE lock = PyGILState_Ensure();
+    drop_signals();
+    PyGILState_Release(lock);
+}
+
+static PyObject *unpack_object(struct unpacker *frame, bool is_text)
+{
+    struct bytes field = unpack_bytes(frame);
+    const char *bytes = (const char *)field.bytes;
+    return is_text ? PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)field.length, "surrogateescape")
+                   : PyBytes_FromStringAndSize(bytes, (Py_ssize_t)field.length);
+}
+
+/* FRAME_RUN as (flags, code, filename, path0, argv, files). */
+static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
+{
+    struct unpacker frame;
+    unpacker_init(&frame, payload, length);
+    uint32_t flags = unpack_u32(&frame);
+    OWNED PyObject *code = unpack_object(&frame, false);
+    OWNED PyObject *filename = unpack_object(&frame, true);
+    OWNED PyObject *path0 = unpack_object(&frame, true);
+    OWNED PyObject *argv = PyList_New(0);
+    OWNED PyObject *files = PyList_New(0);
+    if (code == NULL || filename == NULL || path0 == NULL || argv == NULL || files == NULL)
+        return NULL;
+    for (uint32_t count = unpack_count(&frame, 4); count > 0; count--) {
+        OWNED PyObject *argument = unpack_object(&frame, true);
+        if (argument == NULL || PyList_Append(argv, argument) < 0)
+            return NULL;
+    }
+    for (uint32_t count = unpack_count(&frame, 8); count > 0; count--) {
+        OWNED PyObject *path = unpack_object(&frame, true);
+        OWNED PyObject *content = unpack_object(&frame, false);
+        OWNED PyObject *file = path && content ? PyTuple_Pack(2, path, content) : NULL;
+        if (file == NULL || PyList_Append(files, file) < 0)
+            return NULL;
+    }
+    if (!unpacker_is_done(&frame))
+        return PyErr_Format(PyExc_ValueError, "malformed frame");
+    return Py_BuildValue("kOOOOO", (unsigned long)flags, code, filename, path0, argv, files);
+}
+
+static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    uint32_t type = 0, length = 0;
+    CLEANUP(heap_free) uint8_t *payload = NULL;
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = frame_read(FD_GUEST_VALUE, on_signal, &type, &payload, &length);
+    Py_END_ALLOW_THREADS
+    if (error < 0)
+        _exit(error == -ENOMEM ? 70 : 0); /* the host has gone, or speaks nonsense: nobody is left to work for */
+    drop_signals();
+    if (state->reserve == NULL)
+        state->reserve = reserve_map();
+    OWNED PyObject *fields = type == FRAME_RUN
+                                 ? unpack_run(payload, length)
+                                 : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
+    return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
+}
+
+static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
+{
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = frame_write(FD_GUEST_VALUE, type, payload, length);
+    Py_END_ALLOW_THREADS
+    if (error == 0)
+        Py_RETURN_NONE;
+    errno = -error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *guest_write_frame(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long type;
+    const char *payload;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(arguments, "ky#", &type, &payload, &length))
+        return NULL;
+    return write_frame((uint32_t)type, payload, (size_t)length);
+}
+
+static bool pack_object(struct packer *packer, PyObject *object)
+{
+    char *bytes;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(object, &bytes, &length) < 0)
+        return false;
+    pack_bytes(packer, bytes, (size_t)length);
+    return true;
+}
+
+/* send_result(outcome, status, flags, (name, value, traceback, text, encoded), [[(mime, bytes), …], …], leave) */
+static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned int outcome, status, flags;
+    int leave;
+    PyObject *fields, *displays;
+    if (!PyArg_ParseTuple(arguments, "IIIO!O!p", &outcome, &status, &flags, &PyTuple_Type, &fields, &PyList_Type,
+                          &displays, &leave))
+        return NULL;
+    CLEANUP(packer_release) struct packer frame = PACKER_INIT;
+    pack_u32(&frame, outcome);
+    pack_u32(&frame, status);
+    pack_u32(&frame, flags);
+    if (PyTuple_Size(fields) != 5)
+        return PyErr_Format(PyExc_ValueError, "five fields");
+    for (Py_ssize_t i = 0; i < 5; i++) {
+        if (!pack_object(&frame, PyTuple_GetItem(fields, i)))
+            return NULL;
+    }
+    Py_ssize_t count = PyList_Size(displays);
+    pack_u32(&frame, (uint32_t)count);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *formats = PyList_GetItem(displays, i);
+        if (formats == NULL || !PyList_Check(formats))
+            return PyErr_Format(PyExc_TypeError, "a display is a list of formats");
+        pack_u32(&frame, (uint32_t)PyList_Size(formats));
+        for (Py_ssize_t j = 0; j < PyList_Size(formats); j++) {
+            PyObject *mime, *data;
+            if (!PyArg_ParseTuple(PyList_GetItem(formats, j), "SS", &mime, &data) || !pack_object(&frame, mime) ||
+                !pack_object(&frame, data))
+                return NULL;
+        }
+    }
+    if (frame.failed)
+        return PyErr_NoMemory();
+    PyObject *sent = write_frame(FRAME_RESULT, frame.bytes, frame.used);
+    if (leave)
+        _exit((int)status);
+    drop_signals(); /* once sent, an exception would have it sent again */
+    return sent;
+}
+
+/* ---- The rest ----------------------------------------------------------------------------------------------- */
+
+static PyObject *guest_hook(PyObject *module, PyObject *arguments)
+{
+    const struct guest_module *state = PyModule_GetState(module);
+    if (PyTuple_Size(arguments) == 2 && hook_event(&state->zygote, PyTuple_GetItem(arguments, 0),
+                                                   PyTuple_GetItem(arguments, 1)) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_make_room(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    if (state->reserve != NULL)
+        munmap(state->reserve, RESERVE_BYTES);
+    state->reserve = NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    { "main", guest_main, METH_NOARGS, "Be the zygote, and then, in each fork, a guest. Never returns." },
+    { "fail", guest_fail, METH_VARARGS, "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
+    { "hook", guest_hook, METH_VARARGS, "hook(event, arguments): an audit hook with better words for refusals." },
+    { "read_frame", guest_read_frame, METH_NOARGS, "Wait for the host's next frame: (type, payload)." },
+    { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
+    { "send_result", guest_send_result, METH_VARARGS,
+      "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, leave)" },
+    { "make_room", guest_make_room, METH_NOARGS, "Give back the memory that was kept for saying that there is none." },
+    { NULL, NULL, 0, NULL },
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_belljar_guest",
+    .m_doc = "What makes a zygote and its guests out of a CPython.",
+    .m_size = sizeof(struct guest_module),
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__belljar_guest(void);
+PyMODINIT_FUNC PyInit__belljar_guest(void)
+{
+    return PyModuleDef_Init(&definition);
+}

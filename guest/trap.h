@@ -1,0 +1,10 @@
+/* The two calls that a guest makes in a form its filter cannot judge, done in a form it can (CALL_TRAP rows). */
+#ifndef BELLJAR_GUEST_TRAP_H
+#define BELLJAR_GUEST_TRAP_H
+
+#include "base/base.h"
+
+/* Installs the SIGSYS handler. 0 or a negative errno. */
+MUST_CHECK int trap_install(void);
+
+#endif

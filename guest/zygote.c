@@ -1,0 +1,149 @@
+/* The zygote's C side: settings in, ready out, then fork after fork.
+ *
+ * Runs as the policy's user, in the supervisor's namespaces. Trusts the supervisor and the modules that the host
+ * named; gives up what it does not need (lockdown_zygote) before the first guest exists. The loop uses nothing but its
+ * stack: every page it wrote to would be a page less that the guests share. */
+#define _GNU_SOURCE
+#include "guest/zygote.h"
+
+#include "guest/enter.h"
+#include "wire/channel.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+int zygote_init(struct zygote *zygote)
+{
+    *zygote = (struct zygote){ .lockdown = LOCKDOWN_INIT, .tasks = -1 };
+    zygote->lockdown.settings = &zygote->settings;
+    CLEANUP(heap_free) uint8_t *bytes = malloc(MESSAGE_BYTES_MAX);
+    if (bytes == NULL)
+        return -ENOMEM;
+    ssize_t length = channel_receive(FD_ZYGOTE, bytes, MESSAGE_BYTES_MAX, NULL, NULL, 0, NULL, 0);
+    if (length <= 0)
+        return length < 0 ? (int)length : -ENODATA;
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    if (unpack_u32(&message) != MSG_ZYGOTE_SETTINGS)
+        return -EBADMSG;
+    int error = settings_unpack(&message, &zygote->settings);
+    if (error < 0)
+        return error;
+    zygote->tasks = open("/proc/self/task", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return zygote->tasks < 0 ? -errno : 0;
+}
+
+void zygote_fail(int error, const char *step, const char *text)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ZYGOTE_FAILED);
+    pack_u32(&message, (uint32_t)error);
+    pack_string(&message, step);
+    pack_string(&message, text);
+    /* without a supervisor there is nobody to tell */
+    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 ? 126 : 1);
+}
+
+void zygote_check_threads(const struct zygote *zygote)
+{
+    struct stat tasks;
+    if (fstat(zygote->tasks, &tasks) < 0)
+        zygote_fail(errno, "single thread", "cannot count the zygote's threads");
+    if (tasks.st_nlink == 3) /* ".", the entry in its parent, and one task */
+        return;
+    char text[200];
+    snprintf(text, sizeof text,
+             "%ju threads are running after the preload: a module started them as it was imported; "
+             "take it out of the preload list",
+             (uintmax_t)tasks.st_nlink - 2);
+    zygote_fail(EBUSY, "single thread", text);
+}
+
+void zygote_is_ready(struct zygote *zygote, uint32_t hexversion)
+{
+    zygote_check_threads(zygote);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ZYGOTE_READY);
+    pack_u32(&message, hexversion);
+    pack_u32(&message, zygote->directory_count);
+    for (uint32_t i = 0; i < zygote->directory_count; i++)
+        pack_string(&message, zygote->directories[i]);
+    if (channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0)
+        _exit(126);
+    packer_release(&message);
+
+    const char *step = "";
+    int error = lockdown_apply(lockdown_zygote, lockdown_zygote_count, &zygote->lockdown, &step);
+    if (error < 0)
+        zygote_fail(-error, step, strerror(-error));
+}
+
+/* The word in which the kernel and libc keep this thread's number, so that a child gets its own there, as it would
+ * from fork(): raise(), abort() and recursive locks use it. NULL if the kernel cannot tell (CONFIG_CHECKPOINT_RESTORE);
+ * then they use the zygote's number, which the filter refuses: a guest that aborts dies another way. */
+static int *thread_number_address(void)
+{
+    int *address = NULL;
+    if (prctl(PR_GET_TID_ADDRESS, &address) < 0 || address == NULL || *address != (int)syscall(SYS_gettid))
+        return NULL;
+    return address;
+}
+
+/* Receives one request. Exits when the supervisor is gone. */
+static void receive_request(struct fork_request *request)
+{
+    uint8_t bytes[64];
+    unsigned count = 0;
+    ssize_t length =
+        channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count, FORK_FDS_MAX, NULL, 0);
+    if (length == 0)
+        _exit(0);
+    if (length < 0)
+        zygote_fail((int)-length, "fork", "the request cannot be received");
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    uint32_t type = unpack_u32(&message);
+    request->guest = unpack_u64(&message);
+    bool has_cgroup = unpack_u32(&message) != 0;
+    if (type != MSG_FORK || !unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
+        zygote_fail(EBADMSG, "fork", "the request cannot be read");
+    if (!has_cgroup)
+        request->fds[FORK_CGROUP] = -1;
+}
+
+void zygote_serve(struct zygote *zygote)
+{
+    int *thread_number = thread_number_address();
+    /* CLONE_PARENT: the supervisor is the guests' parent and reaps them. Not fork(): neither libc's nor Python's hooks
+     * are wanted. The interpreter's lock is held, by the one thread there is, and its owner's identity (pthread_self)
+     * is the same in the child: there is nothing that they would have to repair, and they dirty 100 pages. */
+    unsigned long flags = CLONE_PARENT | SIGCHLD | (thread_number ? CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID : 0);
+    for (;;) {
+        struct fork_request request;
+        receive_request(&request);
+        zygote_check_threads(zygote);
+        long pid = syscall(SYS_clone, flags, NULL, NULL, thread_number, NULL);
+        if (pid == 0) {
+            enter(zygote, &request);
+            return;
+        }
+        if (pid < 0) {
+            struct packer message = PACKER_INIT;
+            pack_u32(&message, MSG_GUEST_FAILED);
+            pack_u64(&message, request.guest);
+            pack_u32(&message, (uint32_t)errno);
+            pack_string(&message, "fork");
+            if (channel_send(request.fds[FORK_SETUP], &message, NULL, 0, 0) < 0)
+                _exit(126);
+            packer_release(&message);
+        }
+        for (unsigned i = 0; i < FORK_FDS_MAX; i++)
+            fd_close(&request.fds[i]);
+    }
+}
