@@ -49,6 +49,7 @@ original_path = []  # sys.path as the interpreter made it
 generators = []  # generators of random numbers that were made before the fork
 warm_text = ""
 thread_limit = 0
+main = None  # the program's module __main__, once the guest is parked
 encode_value = None  # the value codec, once there is one: object -> bytes
 displays = []  # what the program displayed: lists of (mime type, bytes)
 
@@ -70,6 +71,7 @@ def prepare(preload, warm, language, threads, files):
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=4)
     faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
+    open_streams()
     rehearse()
     sys.addaudithook(native.hook)
     limit_threads()
@@ -123,6 +125,29 @@ def rehearse():
         "x".encode(encoding).decode(encoding)
     linecache.cache.pop("<rehearsal>", None)
     displays.clear()
+
+
+def open_streams():
+    """Text streams as `python` makes them for pipes, but by lines, so that output comes as it is made.
+
+    Made here although the guests' pipes come later: what a stream asks about its descriptor costs each guest five
+    system calls, of which the profile "compute" has none. So 0 is a pipe for this moment, as 1 and 2 are anyway.
+    """
+    null = os.dup(0)
+    reader, writer = os.pipe()
+    os.dup2(reader, 0)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        raw = io.FileIO(number, mode, closefd=False)
+        raw.name = "<%s>" % name
+        buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
+        stream = io.TextIOWrapper(buffered, "utf-8", errors, "\n" if mode == "w" else None, line_buffering=mode == "w")
+        stream.mode = mode
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+    os.dup2(null, 0)
+    for number in (null, reader, writer):
+        os.close(number)
 
 
 def limit_threads():
@@ -181,24 +206,19 @@ def module_directories():
 
 
 def serve():
-    """A guest's life: made its own, warmed, parked, run."""
-    while True:
-        try:
-            reseed()
-            open_streams()
-            if warm_text:
-                warm_up()
-            break
-        except KeyboardInterrupt:
-            pass  # nothing runs yet that it could be meant for
-    main = None
+    """A guest's life: made its own, warmed, parked, run. Called again if an interrupt came between two runs."""
+    global main
+    if main is None:
+        reseed()
+        if warm_text:
+            warm_up()
+        main = new_main()
     while True:
         kind, frame = native.read_frame()
         if kind != FRAME_RUN:
             continue
         leave = not frame[0] & RUN_SESSION
         try:
-            main = main or new_main()
             result = run(frame, main)
         except BaseException as error:
             result = outcome((error, None))
@@ -225,21 +245,8 @@ def reseed():
         modules["numpy.random"].seed()
     if "uuid" in modules:
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
-    if "threading" in modules:
+    if "threading" in modules and thread_limit:
         modules["threading"].main_thread()._set_native_id()
-
-
-def open_streams():
-    """Text streams as `python` makes them for pipes, but by lines, so that output comes as it is made."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        raw = io.FileIO(number, mode, closefd=False)
-        raw.name = "<%s>" % name
-        buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
-        stream = io.TextIOWrapper(buffered, "utf-8", errors, "\n" if mode == "w" else None, line_buffering=mode == "w")
-        stream.mode = mode
-        setattr(sys, name, stream)
-        setattr(sys, "__%s__" % name, stream)
 
 
 def warm_up():

@@ -126,8 +126,10 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
 
     zygote_serve(&state->zygote);
 
-    if (serve != NULL)
-        Py_XDECREF(PyObject_CallNoArgs(serve));
+    do {
+        PyErr_Clear();
+        OWNED PyObject *returned = serve ? PyObject_CallNoArgs(serve) : NULL;
+    } while (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)); /* of an interrupt that came between two runs */
     _exit(70); /* EX_SOFTWARE: serve() ends the process itself, unless the guest's code broke it */
 }
 
