@@ -1,0 +1,497 @@
+"""The Python half of the deny-by-default language policy: pysandbox's, on today's Python.
+
+`prepare(config)` imports what the policy allows and builds what untrusted code will see; `enter()` then hides what
+must not be seen, once and for good in this process; `namespace()` makes an empty namespace to run code in. The C half
+(language.c) is `native`. None of it is a wall: it is least authority inside a process that the kernel's wall stands
+around, and code that gets past it finds itself in an ordinary guest.
+
+The order matters. After enter() nothing can be imported any more and Python-level introspection is gone, also for the
+library: what a program needs is imported before.
+"""
+
+import builtins
+import gc
+import sys
+import types
+
+ERROR_TEXT_MAX = 64 << 10
+CHAIN_MAX = 10
+FRAMES_MAX = 40
+
+
+async def _async_generator():
+    yield
+
+
+def _make_types():
+    """The types that have no name to import them by."""
+    coroutine = _async_generator().asend(None)
+    coroutine.close()
+    return {"method-wrapper": type("".__str__), "wrapper_descriptor": type(str.__add__)}
+
+
+KINDS = {
+    "function": types.FunctionType,
+    "builtin_function_or_method": types.BuiltinFunctionType,
+    "method": types.MethodType,
+    "method_descriptor": types.MethodDescriptorType,
+    "classmethod_descriptor": types.ClassMethodDescriptorType,
+    "getset_descriptor": types.GetSetDescriptorType,
+    "member_descriptor": types.MemberDescriptorType,
+    "frame": types.FrameType,
+    "generator": types.GeneratorType,
+    "coroutine": types.CoroutineType,
+    "async_generator": types.AsyncGeneratorType,
+    "traceback": types.TracebackType,
+    "code": types.CodeType,
+    "cell": types.CellType,
+    "module": types.ModuleType,
+    "classmethod": classmethod,
+    "staticmethod": staticmethod,
+    "type": type,
+    "object": object,
+    "BaseException": BaseException,
+    "AttributeError": AttributeError,
+    "NameError": NameError,
+    "mappingproxy": types.MappingProxyType,
+    **_make_types(),
+}
+
+# What is hidden, by deleting it from the type's own dictionary, so that no way of asking finds it: not the dot, not
+# getattr, not a pattern, not a format string, not an unbound descriptor. "*" is every name without underscores
+# at both ends. One row is: type, names, the feature that leaves them visible (or None), reason.
+HIDDEN = [
+    ("function", "__globals__ __builtins__", None, "the namespace a function was defined in"),
+    ("function", "__code__", None, "bytecode can be replaced and read"),
+    ("function", "__closure__", None, "cells hold what a function keeps to itself"),
+    ("function", "__defaults__ __kwdefaults__", None, "trusted defaults can be read and changed"),
+    ("function", "__new__", None, "a function from any code object and any globals"),
+    ("cell", "cell_contents __new__", None, "closures can be read and written"),
+    ("code", "* __replace__ __new__", None, "no code object but the compiler's own"),
+    ("frame", "*", None, "locals, globals and builtins of every caller"),
+    ("generator", "gi_frame gi_code gi_yieldfrom", None, "leads to a frame"),
+    ("coroutine", "cr_frame cr_code cr_await cr_origin", None, "leads to a frame"),
+    ("async_generator", "ag_frame ag_code ag_await", None, "leads to a frame"),
+    ("traceback", "tb_frame __new__", None, "leads to a frame"),
+    ("traceback", "tb_next tb_lasti tb_lineno", "traceback", "shows where an error came from"),
+    ("BaseException", "__traceback__ __context__ __cause__", "traceback", "errors of others, and where they came from"),
+    ("BaseException", "with_traceback", None, "with a traceback of one's choice"),
+    ("AttributeError", "obj __getstate__ __reduce__", None, "the object that lacked the attribute"),
+    ("builtin_function_or_method", "__self__ __reduce__", None, "leads to the module or object behind it"),
+    ("method", "__self__ __func__ __reduce__", None, "leads to the object and function behind it"),
+    ("method-wrapper", "__self__ __objclass__ __reduce__", None, "leads to the object behind it"),
+    ("wrapper_descriptor", "__objclass__ __reduce__", None, "leads to a type"),
+    ("method_descriptor", "__objclass__ __reduce__", None, "leads to a type"),
+    ("classmethod_descriptor", "__objclass__", None, "leads to a type"),
+    ("getset_descriptor", "__objclass__", None, "leads to a type"),
+    ("member_descriptor", "__objclass__ __reduce__", None, "leads to a type"),
+    ("classmethod", "__func__ __wrapped__", None, "the function behind a wrapper"),
+    ("staticmethod", "__func__ __wrapped__", None, "the function behind a wrapper"),
+    ("type", "__subclasses__ __bases__ __base__ __mro__", None, "the graph of all types leads to any module"),
+    ("type", "__abstractmethods__", None, "a trusted class can be made abstract"),
+    ("module", "__dict__ __init__ __annotations__ __new__", None, "the dictionary behind the builtins"),
+    ("mappingproxy", "__new__", None, "comparing one hands out what is behind it"),
+    ("object", "__reduce__ __reduce_ex__ __getstate__", None, "copying gives the raw state and Python helpers"),
+]
+
+# The preset after restricted mode closes these as well.
+HIDDEN_RESTRICTED = [
+    ("function", "__dict__ __annotations__", None, "functions cannot be changed from outside"),
+    ("BaseException", "__dict__ __setstate__", None, "instances cannot be changed from outside"),
+]
+
+# Types whose constructors would make what the rows above keep from being reached.
+WITHOUT_CONSTRUCTOR = ("function", "cell", "code", "traceback", "module", "mappingproxy")
+
+NEVER_PROXIED = ("module", "frame", "code", "cell", "traceback", "generator", "coroutine", "async_generator")
+
+# What a file or stream shows. Not: buffer, raw, detach, fileno, reconfigure, which lead to the descriptor (L081).
+FILE_NAMES = frozenset(
+    "close closed encoding errors flush isatty line_buffering mode name newlines read readable readline readlines "
+    "seek seekable tell writable write writelines".split()
+)
+
+READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
+
+
+class Language:
+    """One guest's policy. Made by prepare()."""
+
+    def __init__(self, config):
+        self.config = config
+        self.features = frozenset(config["features"])
+        self.saved = {}  # (type, name) -> descriptor, for format_exception
+        self.sources = {}  # file name -> lines of the guest's own code
+        self.entered = False
+        native.language_set_up(
+            set(config["imports"]) | set(config["internal"]),
+            FILE_NAMES,
+            sys.modules["_io"]._IOBase,
+            tuple(KINDS[name] for name in NEVER_PROXIED),
+            type.__dict__["__dict__"],
+            type.__dict__["__mro__"],
+            types.CodeType if "compile" in config["builtins"] else None,
+        )
+        self.stdout = sys.stdout
+        self.build_modules()
+        self.builtins = native.language_builtins(self.choose_builtins())
+
+    # ---- What can be imported --------------------------------------------------------------------------------
+
+    def build_modules(self):
+        config = self.config
+        for name in config["internal"]:
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # a helper of another version of Python
+        names = dict(config["imports"])
+        for name in config["internal"]:
+            names.setdefault(name, {"proxied": [], "safe": []})
+        self.dotted = {}
+        children = {}
+        for name in list(names):  # parents that are not allowed themselves are there to lead to their children
+            while "." in name:
+                parent, _, child = name.rpartition(".")
+                children.setdefault(parent, []).append(child)
+                names.setdefault(parent, None)
+                name = parent
+        made = {}
+        for name in sorted(names, key=lambda name: -name.count(".")):
+            row = names[name]
+            symbols, values, real = {}, {}, None
+            if row is not None:
+                try:
+                    __import__(name)
+                    real = sys.modules[name]
+                except ImportError:
+                    if name not in config["internal"]:
+                        raise
+                    continue
+                present = row["proxied"] + row["safe"]
+                if name in config["optional"]:  # rows of features name symbols of every version of Python
+                    present = [symbol for symbol in present if hasattr(real, symbol)]
+                symbols = {symbol: symbol in row["proxied"] for symbol in present}
+                values = self.replacements(name)
+            for child in children.get(name, ()):
+                if f"{name}.{child}" in made:
+                    values[child] = made[f"{name}.{child}"]
+                    symbols.pop(child, None)
+            listed = getattr(real, "__all__", None)
+            everything = [*symbols, *(symbol for symbol in values if row is not None)]
+            if listed:
+                star = [symbol for symbol in listed if symbol in everything]
+            else:
+                star = [symbol for symbol in everything if not symbol.startswith("_")]
+            made[name] = native.language_module(name, real, symbols, values, star)
+            if "." in name:
+                self.dotted[name] = made[name]
+
+    def replacements(self, name):
+        """Symbols that are given in a form of our own."""
+        safe = native.language_function
+        if name == "traceback":
+            return {
+                "format_exc": safe(self.format_current, False),
+                "print_exc": safe(self.print_current, False),
+                "format_exception": safe(self.format_lines, False),
+                "print_exception": safe(self.print_exception, False),
+                "format_exception_only": safe(self.format_only, False),
+            }
+        if name == "pydoc":
+            return {"help": safe(self.help, False)}
+        if name == "sys" and "exit" in self.features:
+            return {"exit": safe(sys.exit, False)}
+        return {}
+
+    # ---- Builtins ----------------------------------------------------------------------------------------------
+
+    def choose_builtins(self):
+        allowed = set(self.config["builtins"])
+        functions = native.language_functions
+        chosen = {name: value for name, value in vars(builtins).items() if name in allowed}
+        for name in ("__import__", "exec", "eval", "compile", "vars"):
+            if name in allowed:
+                chosen[name] = functions[name]
+        safe = native.language_function
+        if "exit" in allowed:
+            chosen["exit"] = safe(self.exit, False) if "exit" in self.features else functions["exit"]
+        if "quit" in allowed:
+            chosen["quit"] = safe(self.exit, False)
+        if "open" in allowed:
+            chosen["open"] = safe(self.open, False)
+        if "help" in allowed:
+            chosen["help"] = safe(self.help, False)
+        for name in ("copyright", "credits", "license"):
+            if name in allowed:
+                chosen[name] = safe(self.text_printer(name), False)
+        # A program's own `__name__ == "__main__"` holds, and its namespace stays empty.
+        chosen["__name__"] = "__main__"
+        chosen["__doc__"] = chosen["__package__"] = None
+        return chosen
+
+    @staticmethod
+    def exit(code=None):
+        raise SystemExit(code)
+
+    def open(self, file, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
+        """Open a file that the policy allows, for reading."""
+        if type(mode) is not str:
+            raise TypeError(f"mode have to be a string, not {type(mode).__name__}")
+        if mode not in READ_MODES:
+            raise ValueError("Only read modes are allowed.")
+        if type(file) is not str:
+            raise TypeError(f"file name have to be a string, not {type(file).__name__}")
+        path = sys.modules["posixpath"].realpath(file)
+        if not any(path == allowed or (allowed.endswith("/") and path.startswith(allowed)) for allowed in self.config["open"]):
+            raise PermissionError(13, f"Sandbox deny access to the file {file!r}", file)
+        for value in (buffering, encoding, errors, newline):
+            if type(value) not in (int, str, type(None)):
+                raise TypeError("plain values are expected")
+        opened = self.real_open(path, mode.replace("U", ""), buffering, encoding, errors, newline)
+        return native.language_proxy(opened)
+
+    real_open = staticmethod(builtins.open)
+
+    def text_printer(self, name):
+        text = {
+            "copyright": sys.copyright,
+            "credits": "Python and its library are the work of many people; see python.org.",
+            "license": "Type copyright() for the holders; the licence is the Python Software Foundation's.",
+        }[name]
+
+        def printer():
+            print(text)
+
+        printer.__name__ = printer.__qualname__ = name
+        printer.__doc__ = text
+        return printer
+
+    def help(self, topic=None):
+        """Print the documentation of an object."""
+        if topic is None:
+            print("help(object) prints what the object says about itself.")
+            return
+        name = getattr(topic, "__name__", type(topic).__name__)
+        text = getattr(topic, "__doc__", None)
+        print(f"Help on {type(topic).__name__} {name if type(name) is str else '?'}:\n")
+        print(text if type(text) is str else "no documentation")
+
+    # ---- Entering ----------------------------------------------------------------------------------------------
+
+    def enter(self):
+        """Hides everything that HIDDEN names, and closes importing. There is no way back."""
+        if self.entered:
+            return
+        self.entered = True
+        self.close_codecs()
+        self.close_streams()
+        self.close_imports()
+        dictionary = {name: gc.get_referents(kind.__dict__)[0] for name, kind in KINDS.items()}
+        text = gc.get_referents(str.__dict__)[0]
+        for name in ("format", "format_map"):
+            text[name] = native.language_method("format", text[name])
+        dictionary["object"]["__dir__"] = native.language_method("object_dir", dictionary["object"]["__dir__"])
+        dictionary["type"]["__dir__"] = native.language_method("type_dir", dictionary["type"]["__dir__"])
+        rows = HIDDEN + (HIDDEN_RESTRICTED if self.config["restricted"] else [])
+        for kind, names, unless, _ in rows:
+            own = dictionary[kind]
+            for name in names.split():
+                matches = [key for key in own if not key.startswith("__")] if name == "*" else [name]
+                for match in matches:
+                    if match in own:
+                        self.saved[kind, match] = own[match]
+                        if unless not in self.features:
+                            del own[match]
+        own = dictionary["type"]
+        own["mro"] = native.language_hidden("mro", own["mro"])
+        own["__dict__"] = native.language_hidden("__dict__", None)
+        for name in WITHOUT_CONSTRUCTOR:
+            native.language_take_constructor(KINDS[name])
+        for kind in (*KINDS.values(), str):
+            native.language_type_modified(kind)
+
+    def close_codecs(self):
+        """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of
+        them are decompressors (L088)."""
+        import codecs
+        import encodings
+        import encodings.aliases
+
+        table = {}
+        for name in self.config["encodings"]:
+            try:
+                info = codecs.lookup(name)
+            except LookupError:
+                continue
+            target = name.replace("-", "_")
+            names = {target, *(alias for alias, real in encodings.aliases.aliases.items() if real == target)}
+            for alias in names:
+                table[alias] = table[alias.replace("_", "-")] = info
+        codecs.unregister(encodings.search_function)
+        codecs.register(table.get)
+
+    def close_streams(self):
+        streams = [name for name in ("stdin", "stdout", "stderr") if name not in self.config["streams"]]
+        for name in streams:
+            setattr(sys, name, native.language_stream(name))
+            setattr(sys, "__%s__" % name, None)
+        if "stderr" in streams and "warnings" in sys.modules:
+            sys.modules["warnings"].simplefilter("ignore")  # there is nowhere to show them
+
+    def close_imports(self):
+        """`from x import y` looks for x.y in sys.modules if x has no y, and x may be an object that untrusted code
+        made, under any name: so no real module stays there under a dotted name. Others are out of its reach."""
+        for name in [name for name in sys.modules if "." in name]:
+            del sys.modules[name]
+        sys.modules.update(self.dotted)
+        sys.meta_path[:] = []
+        sys.path_hooks[:] = []
+
+    # ---- Running -----------------------------------------------------------------------------------------------
+
+    def namespace(self, values=None):
+        """An empty namespace under the policy, or one with the given values (already proxied)."""
+        return {**(values or {}), "__builtins__": self.builtins}
+
+    proxy = staticmethod(native.language_proxy)
+    function = staticmethod(native.language_function)
+    build_function = staticmethod(native.language_build_function)
+
+    def run(self, source, filename="<sandbox>", namespace=None, local=None):
+        """Runs source under the policy. Exceptions come out as they are: format_exception() shows them."""
+        if namespace is None:
+            namespace = self.namespace()
+        namespace.setdefault("__builtins__", self.builtins)
+        self.remember(filename, source)
+        code = compile(source, filename, "exec", dont_inherit=True)
+        self.enter()
+        with self:
+            exec(code, namespace, namespace if local is None else local)
+        return namespace
+
+    def remember(self, filename, source):
+        self.sources[filename] = source.splitlines()
+
+    def __enter__(self):
+        """The recursion limit counts from here."""
+        limit = self.config["recursion_limit"]
+        self.limits = getattr(self, "limits", [])
+        self.limits.append(sys.getrecursionlimit())
+        if limit:
+            sys.setrecursionlimit(depth() + limit)
+        return self
+
+    def __exit__(self, *_):
+        sys.setrecursionlimit(self.limits.pop())
+
+    # ---- Showing errors ----------------------------------------------------------------------------------------
+
+    def reveal(self, value, kind, name):
+        """A hidden attribute, for showing errors. Never handed on."""
+        descriptor = self.saved.get((kind, name))
+        return getattr(value, name, None) if descriptor is None else descriptor.__get__(value)
+
+    def frames(self, error):
+        """(file name, line, function) of an exception's frames, the runner's own left out."""
+        traceback = self.reveal(error, "BaseException", "__traceback__")
+        found = []
+        while traceback is not None and len(found) < 10 * FRAMES_MAX:
+            frame = self.reveal(traceback, "traceback", "tb_frame")
+            code = self.reveal(frame, "frame", "f_code")
+            filename = self.reveal(code, "code", "co_filename")
+            name = self.reveal(code, "code", "co_name")
+            line = self.reveal(traceback, "traceback", "tb_lineno")
+            if filename != OWN_FILE:
+                found.append((filename, line, name))
+            traceback = self.reveal(traceback, "traceback", "tb_next")
+        return found
+
+    def format_only(self, error, value=None):
+        """["Type: text\\n"], as traceback.format_exception_only gives it. The text is the guest's: it may run code."""
+        if value is not None:
+            error = value
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+        try:
+            text = str(error)
+        except Exception:
+            text = "<exception str() failed>"
+        lines = []
+        if isinstance(error, SyntaxError) and type(error.lineno) is int:
+            lines.append(f'  File "{error.filename}", line {error.lineno}\n')
+            text = str(error.msg)
+        lines.append(f"{name}: {text}\n" if text else f"{name}\n")
+        return lines
+
+    def format_exception(self, error):
+        """The whole text, as Python prints an uncaught exception."""
+        return "".join(self.format_lines(error))[:ERROR_TEXT_MAX]
+
+    def format_lines(self, error, value=None, traceback=None, chain=True):
+        if value is not None:
+            error = value
+        parts = []
+        seen = 0
+        while error is not None and seen < CHAIN_MAX:
+            lines = []
+            frames = self.frames(error)
+            if frames:
+                lines.append("Traceback (most recent call last):\n")
+            for number, (filename, line, name) in enumerate(frames):
+                if FRAMES_MAX // 2 <= number < len(frames) - FRAMES_MAX // 2:
+                    if number == FRAMES_MAX // 2:
+                        lines.append(f"  [{len(frames) - FRAMES_MAX} more frames]\n")
+                    continue
+                lines.append(f'  File "{filename}", line {line}, in {name}\n')
+                source = self.sources.get(filename, ())
+                if type(line) is int and 0 < line <= len(source):
+                    lines.append(f"    {source[line - 1].strip()}\n")
+            lines += self.format_only(error)
+            parts.insert(0, lines)
+            seen += 1
+            cause = self.reveal(error, "BaseException", "__cause__")
+            context = self.reveal(error, "BaseException", "__context__")
+            if not chain:
+                break
+            if cause is not None:
+                parts.insert(0, ["\nThe above exception was the direct cause of the following exception:\n\n"])
+                error = cause
+            elif context is not None and not error.__suppress_context__:
+                parts.insert(0, ["\nDuring handling of the above exception, another exception occurred:\n\n"])
+                error = context
+            else:
+                break
+        return [line for part in parts for line in part]
+
+    def format_current(self, limit=None, chain=True):
+        """The exception that is being handled, as text."""
+        error = sys.exc_info()[1]
+        return "NoneType: None\n" if error is None else "".join(self.format_lines(error, chain=chain))
+
+    def print_current(self, limit=None, file=None, chain=True):
+        """Print the exception that is being handled."""
+        print(self.format_current(chain=chain), end="", file=file or sys.stderr)
+
+    def print_exception(self, error, value=None, traceback=None, limit=None, file=None, chain=True):
+        """Print an exception."""
+        print("".join(self.format_lines(error, value, chain=chain)), end="", file=file or sys.stderr)
+
+
+OWN_FILE = sys._getframe().f_code.co_filename
+
+
+def depth():
+    """Frames on the stack, the caller's caller included."""
+    frame, count = sys._getframe, 1
+    try:
+        while True:
+            frame(count)
+            count += 1
+    except ValueError:
+        return count
+
+
+def prepare(config):
+    """The policy of a config as SandboxConfig.to_dict() makes it. Everything that it allows is imported here."""
+    return Language(config)

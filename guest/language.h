@@ -1,0 +1,16 @@
+/* The C half of the deny-by-default language policy (the Python half is belljar_language.py, which is the
+ * only caller of what is added here). Runs in the guest; no security claim rests on it. */
+#ifndef BELLJAR_LANGUAGE_H
+#define BELLJAR_LANGUAGE_H
+
+#define PY_SSIZE_T_CLEAN
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030b0000
+#endif
+#include <Python.h>
+
+/* Adds the policy's types and functions to the guest's extension module, their state with them.
+ * Returns 0, or -1 with a Python exception set. */
+int language_add_functions(PyObject *module);
+
+#endif
