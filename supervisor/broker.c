@@ -73,15 +73,16 @@ static int broker_answer(struct guest *guest, const struct call *call, struct an
 static void broker_decide(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                           struct answer *answer)
 {
-    const struct syscall_row *row = syscall_decide(supervisor->settings.grants, call->number, call->args);
+    const struct syscall_row *row =
+        syscall_decide(syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
     if (row != NULL && row->action == CALL_BROKER &&
         (files_serve(guest->files, guest->memory, call, answer) || self_serve(supervisor, guest, call, answer)))
         return;
-    const struct syscall_row *words = syscall_refusal(supervisor->settings.grants, call->number, call->args);
+    const struct syscall_row *words = row ? row : syscall_find(call->number);
     answer->error = EPERM;
     answer->refused = true;
-    answer->rule = words != NULL ? words->rule : "system calls";
-    answer->hint = words != NULL ? words->hint : "not part of any policy";
+    answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
+    answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
