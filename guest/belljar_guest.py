@@ -49,6 +49,7 @@ original_path = []  # sys.path as the interpreter made it
 generators = []  # generators of random numbers that were made before the fork
 warm_text = ""
 thread_limit = 0
+later_text = ""  # the rest of this text, not compiled yet (module.c)
 main = None  # the program's module __main__, once the guest is parked
 encode_value = None  # the value codec, once there is one: object -> bytes
 displays = []  # what the program displayed: lists of (mime type, bytes)
@@ -62,69 +63,33 @@ def prepare(preload, warm, language, threads, files):
     global warm_text, thread_limit
     warm_text, thread_limit = warm, threads
     original_path[:] = sys.path
-    if preload or not files:  # without files a guest cannot import what it takes to print a traceback
-        preload = ["traceback", *preload]
-    import_all(preload)
     import faulthandler
     import gc
 
+    open_streams()
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=4)
     faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
-    open_streams()
-    rehearse()
+    if preload or not files:  # for many guests; or for one that cannot import what it takes to print a traceback
+        complete()
+        import_all(["traceback", *preload])
+        rehearse()
+        find_generators(gc)
+        gc.collect()
     sys.addaudithook(native.hook)
     limit_threads()
-    find_generators(gc)
     directories = module_directories()
-    gc.collect()
     gc.freeze()
     return directories
 
 
-def import_all(names):
-    """Imports modules, with a home of their own for what they write at import (matplotlib its list of fonts)."""
-    home = "/tmp/belljar-preload-" + os.urandom(8).hex()
-    keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
-    before = {key: os.environ.get(key) for key in keys}
-    try:
-        if names:
-            os.mkdir(home, 0o700)
-            os.environ.update(dict.fromkeys(keys, home))
-    except OSError:
-        pass  # a read-only root: then they have to do without
-    try:
-        for name in names:
-            try:
-                __import__(name)
-            except BaseException as error:
-                native.fail(22, "preload", "cannot import %s: %s: %s" % (name, type(error).__name__, error))
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
-        remove_tree(home)
-        if "tempfile" in sys.modules:
-            sys.modules["tempfile"].tempdir = None
-
-
-def remove_tree(path):
-    try:
-        for entry in os.scandir(path):
-            remove_tree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
-        os.rmdir(path)
-    except OSError:
-        pass
-
-
-def rehearse():
-    """One pass of what every run does, so that its pages and lookups are made once, here."""
-    error = "\n1/0" if "traceback" in sys.modules else ""
-    for code in ("1+1", "def f(x):\n  return [x for x in range(x)]\nf(3)" + error):
-        outcome(perform(RUN_LAST_VALUE, code.encode(), "<rehearsal>", {"__builtins__": builtins}))
-    for encoding in ("ascii", "latin-1", "utf-8"):
-        "x".encode(encoding).decode(encoding)
-    linecache.cache.pop("<rehearsal>", None)
-    displays.clear()
+def complete():
+    """Compiles the rest of this text, which a cold run of a program without an error does without: that is a third of
+    the time that the zygote takes beyond the interpreter's own start."""
+    global later_text
+    if later_text:
+        exec(compile(later_text, "<belljar>", "exec"), globals())
+        later_text = ""
 
 
 def open_streams():
@@ -175,19 +140,6 @@ def limit_threads():
             setattr(threading, "_" + name, getattr(_thread, name))
 
 
-def find_generators(gc):
-    """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
-    kinds = []
-    if "random" in sys.modules:
-        kinds.append(sys.modules["random"].Random)
-    if "numpy.random" in sys.modules:
-        kinds.append(sys.modules["numpy.random"].BitGenerator)
-        kinds.append(sys.modules["numpy.random"].Generator)
-        kinds.append(sys.modules["numpy.random"].RandomState)
-    if kinds:
-        generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
-
-
 def module_directories():
     """What a guest may have to read to import: sys.path, the standard library, the interpreter's shared objects."""
     wanted = [entry for entry in sys.path if entry.startswith("/")]
@@ -209,8 +161,10 @@ def serve():
     """A guest's life: made its own, warmed, parked, run. Called again if an interrupt came between two runs."""
     global main
     if main is None:
-        reseed()
+        if not later_text:
+            reseed()
         if warm_text:
+            complete()
             warm_up()
         main = new_main()
     while True:
@@ -226,6 +180,195 @@ def serve():
             finish()
         flush_streams()
         send(result, leave)
+
+
+def new_main():
+    main = type(sys)("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    return main
+
+
+def run(frame, main):
+    """Does one FRAME_RUN. Returns the fields of its result."""
+    flags, code, filename, path0, argv, files = frame
+    if files or flags & (RUN_MODULE | RUN_LAST_VALUE):
+        complete()
+    try:
+        if files:
+            write_files(files)
+    except OSError as error:
+        text = to_bytes("belljar: the file handed in as %s cannot be written: %s" % (error.filename, error.strerror))
+        return RUN_EXCEPTION, 1, 0, (b"OSError", text, b"OSError: " + text + b"\n", b"", b"")
+    sys.argv[:] = argv or [filename]
+    sys.orig_argv[:] = [sys.executable, *sys.argv]
+    sys.path[:] = [path0 or WORK, *original_path]
+    names = main.__dict__
+    if flags & RUN_SCRIPT:
+        names.update(__file__=filename, __cached__=None)
+    return outcome(perform(flags, code, filename, names), flags)
+
+
+def perform(flags, code, filename, names):
+    """Runs the code. Returns (exception or None, value of a last expression or None)."""
+    try:
+        if flags & RUN_MODULE:
+            return None, run_module(code.decode())
+        source = code if flags & RUN_SCRIPT else code.decode("utf-8", "surrogateescape")
+        remember_source(filename, source)
+        last, body = None, source
+        if flags & RUN_LAST_VALUE:
+            body, last = split_last_expression(source, filename)
+        if body is not None:
+            exec(compile(body, filename, "exec", 0, True), names)
+        return None, eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
+    except BaseException as error:
+        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals is globals():
+            error.__traceback__ = error.__traceback__.tb_next  # plain Python has no such frames
+        return error, None
+
+
+def remember_source(filename, source):
+    """Has tracebacks, the program's own too, show the lines of a file that is not there."""
+    if isinstance(source, bytes):
+        try:
+            if b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf"):
+                from importlib._bootstrap_external import decode_source
+
+                source = decode_source(source)
+            else:
+                source = source.decode()
+        except (SyntaxError, UnicodeDecodeError):
+            return  # compile() says it better
+    lines = io.StringIO(source, None).readlines()
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    linecache.cache[filename] = len(source), None, lines, filename
+
+
+def outcome(done, flags=0):
+    """The result of a run as the fields of FRAME_RESULT. Survives whatever the program left behind."""
+    error, value = done
+    if error is None and value is None:
+        return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
+    for attempt in range(3):
+        try:
+            complete()
+            return describe(error, flags) if error is not None else (
+                RUN_OK, 0, 0, (b"", b"", b"", value_text(value), value_bytes(value)))
+        except MemoryError:
+            native.make_room()
+        except KeyboardInterrupt:
+            pass  # it came too late: the program is over
+        except BaseException:
+            break
+    return RUN_EXCEPTION, 1, 0, (b"Exception", b"belljar: the result cannot be described", b"", b"", b"")
+
+
+def finish():
+    """What the interpreter does at its end: waits for threads, runs exit handlers."""
+    try:
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+    except BaseException:
+        pass
+    try:
+        import atexit
+
+        atexit._run_exitfuncs()
+    except BaseException:
+        pass
+
+
+def flush_streams():
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:
+            pass  # closed, replaced or broken: the program's doing
+
+
+def send(result, leave):
+    """Sends FRAME_RESULT; with `leave` that is the end."""
+    result_displays = displays[:]
+    displays.clear()
+    while True:
+        try:
+            native.send_result(*result, result_displays, leave)
+            return
+        except KeyboardInterrupt:
+            pass
+        except BaseException:  # memory, or something the program put into the result
+            native.make_room()
+            outcome_, status, flags, fields = result
+            result = outcome_, status, flags, tuple(field[:1000] for field in fields[:3]) + (b"", b"")
+            result_displays = []
+
+
+# ==== Compiled when first needed: see complete() =================================================================
+
+
+# ---- In the zygote of a template ---------------------------------------------------------------------------------
+
+
+def import_all(names):
+    """Imports modules, with a home of their own for what they write at import (matplotlib its list of fonts)."""
+    home = "/tmp/belljar-preload-" + os.urandom(8).hex()
+    keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
+    before = {key: os.environ.get(key) for key in keys}
+    try:
+        if names:
+            os.mkdir(home, 0o700)
+            os.environ.update(dict.fromkeys(keys, home))
+    except OSError:
+        pass  # a read-only root: then they have to do without
+    try:
+        for name in names:
+            try:
+                __import__(name)
+            except BaseException as error:
+                native.fail(22, "preload", "cannot import %s: %s: %s" % (name, type(error).__name__, error))
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
+        remove_tree(home)
+        if "tempfile" in sys.modules:
+            sys.modules["tempfile"].tempdir = None
+
+
+def remove_tree(path):
+    try:
+        for entry in os.scandir(path):
+            remove_tree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def rehearse():
+    """One pass of what every run does, so that its pages and lookups are made once, here."""
+    for code in ("1+1", "def f(x):\n  return [x for x in range(x)]\nf(3)\n1/0"):
+        outcome(perform(RUN_LAST_VALUE, code.encode(), "<rehearsal>", {"__builtins__": builtins}))
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        "x".encode(encoding).decode(encoding)
+    linecache.cache.pop("<rehearsal>", None)
+    displays.clear()
+
+
+def find_generators(gc):
+    """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
+    kinds = []
+    if "random" in sys.modules:
+        kinds.append(sys.modules["random"].Random)
+    if "numpy.random" in sys.modules:
+        kinds.append(sys.modules["numpy.random"].BitGenerator)
+        kinds.append(sys.modules["numpy.random"].Generator)
+        kinds.append(sys.modules["numpy.random"].RandomState)
+    if kinds:
+        generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+
+
+# ---- In a guest that needs it ------------------------------------------------------------------------------------
 
 
 def reseed():
@@ -263,30 +406,6 @@ def warm_up():
         displays.clear()
 
 
-def new_main():
-    main = type(sys)("__main__")
-    main.__dict__["__builtins__"] = builtins
-    sys.modules["__main__"] = main
-    return main
-
-
-def run(frame, main):
-    """Does one FRAME_RUN. Returns the fields of its result."""
-    flags, code, filename, path0, argv, files = frame
-    try:
-        write_files(files)
-    except OSError as error:
-        text = "belljar: the file handed in as %s cannot be written: %s" % (error.filename, error.strerror)
-        return RUN_EXCEPTION, 1, 0, (b"OSError", to_bytes(text), to_bytes("OSError: %s\n" % text), b"", b"")
-    sys.argv[:] = argv or [filename]
-    sys.orig_argv[:] = [sys.executable, *sys.argv]
-    sys.path[:] = [path0 or WORK, *original_path]
-    names = main.__dict__
-    if flags & RUN_SCRIPT:
-        names.update(__file__=filename, __cached__=None)
-    return outcome(perform(flags, code, filename, names), flags)
-
-
 def write_files(files):
     for path, content in files:
         path = os.path.join(WORK, path)
@@ -299,25 +418,6 @@ def write_files(files):
         except OSError as error:
             error.filename = path
             raise
-
-
-def perform(flags, code, filename, names):
-    """Runs the code. Returns (exception or None, value of a last expression or None)."""
-    try:
-        if flags & RUN_MODULE:
-            return None, run_module(code.decode())
-        source = code if flags & RUN_SCRIPT else code.decode("utf-8", "surrogateescape")
-        remember_source(filename, source)
-        last, body = None, source
-        if flags & RUN_LAST_VALUE:
-            body, last = split_last_expression(source, filename)
-        if body is not None:
-            exec(compile(body, filename, "exec", 0, True), names)
-        return None, eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
-    except BaseException as error:
-        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals is globals():
-            error.__traceback__ = error.__traceback__.tb_next  # plain Python has no such frames
-        return error, None
 
 
 def run_module(name):
@@ -345,26 +445,9 @@ def split_last_expression(source, filename):
     return (tree if tree.body else None), last
 
 
-def outcome(done, flags=0):
-    """The result of a run as the fields of FRAME_RESULT. Survives whatever the program left behind."""
-    error, value = done
-    for attempt in range(3):
-        try:
-            if error is None:
-                return RUN_OK, 0, 0, (b"", b"", b"", value_text(value), value_bytes(value))
-            if isinstance(error, SystemExit):
-                return RUN_EXIT, exit_status(error), 0, (b"", b"", b"", b"", b"")
-            return describe(error, flags)
-        except MemoryError:
-            native.make_room()
-        except KeyboardInterrupt:
-            pass  # it came too late: the program is over
-        except BaseException:
-            break
-    return RUN_EXCEPTION, 1, 0, (type_name(error).encode()[:NAME_MAX], b"", b"", b"", b"")
-
-
 def describe(error, flags):
+    if isinstance(error, SystemExit):
+        return RUN_EXIT, exit_status(error), 0, (b"", b"", b"", b"", b"")
     result = 0
     status = 1
     if isinstance(error, MemoryError):
@@ -446,8 +529,6 @@ def text_of(error):
 
 
 def value_text(value):
-    if value is None:
-        return b""
     try:
         return cut(to_bytes(repr(value)), TEXT_MAX)
     except (MemoryError, KeyboardInterrupt):
@@ -457,7 +538,7 @@ def value_text(value):
 
 
 def value_bytes(value):
-    return encode_value(value) if encode_value is not None and value is not None else b""
+    return encode_value(value) if encode_value is not None else b""
 
 
 def to_bytes(text):
@@ -470,64 +551,3 @@ def cut(data, limit):
     half = (limit - 80) // 2
     marker = b"\n... %d bytes cut ...\n" % (len(data) - 2 * half)
     return to_bytes(data[:half].decode("utf-8", "ignore")) + marker + to_bytes(data[-half:].decode("utf-8", "ignore"))
-
-
-def remember_source(filename, source):
-    """Has tracebacks, the program's own too, show the lines of a file that is not there."""
-    if isinstance(source, bytes):
-        try:
-            source = decode_source(source)
-        except (SyntaxError, UnicodeDecodeError):
-            return  # compile() says it better
-    lines = io.StringIO(source, None).readlines()
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    linecache.cache[filename] = len(source), None, lines, filename
-
-
-def decode_source(source):
-    if b"coding" not in b"".join(source.split(b"\n", 2)[:2]):
-        return source.decode("utf-8-sig" if source.startswith(b"\xef\xbb\xbf") else "utf-8")
-    from importlib._bootstrap_external import decode_source
-
-    return decode_source(source)
-
-
-def finish():
-    """What the interpreter does at its end: waits for threads, runs exit handlers."""
-    try:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
-    except BaseException:
-        pass
-    try:
-        import atexit
-
-        atexit._run_exitfuncs()
-    except BaseException:
-        pass
-
-
-def flush_streams():
-    for name in ("stdout", "stderr"):
-        try:
-            getattr(sys, name).flush()
-        except BaseException:
-            pass  # closed, replaced or broken: the program's doing
-
-
-def send(result, leave):
-    """Sends FRAME_RESULT; with `leave` that is the end."""
-    result_displays = displays[:]
-    displays.clear()
-    while True:
-        try:
-            native.send_result(*result, result_displays, leave)
-            return
-        except KeyboardInterrupt:
-            pass
-        except BaseException:  # memory, or something the program put into the result
-            native.make_room()
-            outcome_, status, flags, fields = result
-            result = outcome_, status, flags, tuple(field[:1000] for field in fields[:3]) + (b"", b"")
-            result_displays = []

@@ -31,6 +31,9 @@ static inline void object_drop(PyObject **object)
 /* Address space that is given back when memory is used up, so that there is some to say so. Never touched. */
 #define RESERVE_BYTES (4u << 20)
 
+/* Where the part of belljar_guest.py begins that is compiled when it is needed. */
+#define LATER_MARK "\n# ==== "
+
 struct guest_module {
     struct zygote zygote;
     void *reserve; /* or NULL */
@@ -66,16 +69,20 @@ static PyObject *load_source(PyObject *module)
         return PyErr_NoMemory();
     if (pread(FD_GUEST_SOURCE, text, (size_t)size.st_size, 0) != size.st_size)
         return PyErr_SetFromErrno(PyExc_OSError);
+    char *later = strstr(text, LATER_MARK);
+    if (later != NULL)
+        *later++ = '\0';
     OWNED PyObject *code = Py_CompileString(text, "<belljar>", Py_file_input);
+    OWNED PyObject *later_text = PyUnicode_FromString(later ? later : "");
     OWNED PyObject *names = PyDict_New();
     OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
     OWNED PyObject *own_builtins = PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
-    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL ||
+    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL || later_text == NULL ||
         PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
         PyDict_SetItemString(names, "__name__", own_name) < 0 || PyDict_SetItemString(names, "native", module) < 0)
         return NULL;
     OWNED PyObject *done = PyEval_EvalCode(code, names, names);
-    return done ? Py_NewRef(names) : NULL;
+    return done != NULL && PyDict_SetItemString(names, "later_text", later_text) == 0 ? Py_NewRef(names) : NULL;
 }
 
 /* Calls prepare() and keeps what it answers: the directories that guests import from. */
