@@ -1,0 +1,585 @@
+/* A guest as an object: one run, in one call or in steps. Callbacks take the GIL; an exception in one ends the run and
+ * comes out of it. kill() and interrupt() may come from any thread, so the handle lives until the last user is gone. */
+#include "bindings/module.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* Ctrl-C is looked for this often and no oftener: taking the GIL may cost milliseconds in a busy host. */
+#define SIGNAL_CHECK_NS (50 * 1000 * 1000)
+
+/* Everything that a run borrows, and what its callbacks need. */
+struct run {
+    struct belljar_job job;
+    PyObject *keep;               /* list: the objects whose memory job points into */
+    const char **argv;
+    struct belljar_file *files;
+    PyObject *on_output, *on_input, *on_frame; /* NULL: none */
+    PyObject *input;              /* bytes of on_input that did not fit */
+    Py_ssize_t input_used;
+    PyObject *error[3];           /* what a callback raised: type, value, traceback */
+    bool has_failed;
+    uint64_t checked_ns;
+};
+
+static void run_free(struct run *run)
+{
+    if (run == NULL)
+        return;
+    Py_XDECREF(run->keep);
+    Py_XDECREF(run->on_output);
+    Py_XDECREF(run->on_input);
+    Py_XDECREF(run->on_frame);
+    Py_XDECREF(run->input);
+    for (size_t i = 0; i < ARRAY_SIZE(run->error); i++)
+        Py_XDECREF(run->error[i]);
+    PyMem_Free(run->argv);
+    PyMem_Free(run->files);
+    PyMem_Free(run);
+}
+
+static void run_release(struct run **run)
+{
+    run_free(*run);
+    *run = NULL;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Callbacks, without the GIL at entry ----------------------------------------------------------------------- */
+
+/* Keeps the exception that is set; the run ends at the next is_cancelled. The first one counts. */
+static void run_fail(struct run *run)
+{
+    if (run->has_failed) {
+        PyErr_Clear();
+        return;
+    }
+    PyErr_Fetch(&run->error[0], &run->error[1], &run->error[2]);
+    run->has_failed = true;
+}
+
+static void on_output(int stream, const char *bytes, size_t length, void *context)
+{
+    struct run *run = context;
+    if (run->has_failed)
+        return;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    {
+        OWNED PyObject *answer = PyObject_CallFunction(run->on_output, "iy#", stream, bytes, (Py_ssize_t)length);
+        if (answer == NULL)
+            run_fail(run);
+    }
+    PyGILState_Release(gil);
+}
+
+/* Asks for more where nothing is left over: run->input is bytes, or NULL at the end or after a failure. */
+static bool fetch_input(struct run *run)
+{
+    OWNED PyObject *answer = PyObject_CallNoArgs(run->on_input);
+    if (answer == NULL || (answer != Py_None && !PyBytes_Check(answer))) {
+        if (answer != NULL)
+            PyErr_SetString(PyExc_TypeError, "stdin callback must return str, bytes or None");
+        run_fail(run);
+        return false;
+    }
+    if (answer == Py_None || PyBytes_Size(answer) == 0)
+        return false;
+    run->input = owned_take(&answer);
+    run->input_used = 0;
+    return true;
+}
+
+static ptrdiff_t on_input(char *bytes, size_t size, void *context)
+{
+    struct run *run = context;
+    if (run->has_failed)
+        return 0;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    ptrdiff_t given = 0;
+    if (run->input != NULL || fetch_input(run)) {
+        size_t left = (size_t)(PyBytes_Size(run->input) - run->input_used);
+        given = (ptrdiff_t)(left < size ? left : size);
+        memcpy(bytes, PyBytes_AsString(run->input) + run->input_used, (size_t)given);
+        run->input_used += given;
+        if ((size_t)given == left)
+            Py_CLEAR(run->input);
+    }
+    PyGILState_Release(gil);
+    return given;
+}
+
+static int on_frame(uint32_t type, const uint8_t *payload, size_t length, void *context)
+{
+    struct run *run = context;
+    if (run->has_failed)
+        return -ECANCELED;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    {
+        OWNED PyObject *answer =
+            PyObject_CallFunction(run->on_frame, "Iy#", (unsigned)type, (const char *)payload, (Py_ssize_t)length);
+        if (answer == NULL)
+            run_fail(run);
+    }
+    PyGILState_Release(gil);
+    return run->has_failed ? -ECANCELED : 0;
+}
+
+static bool is_cancelled(void *context)
+{
+    struct run *run = context;
+    uint64_t now = now_ns();
+    if (run->has_failed || now - run->checked_ns < SIGNAL_CHECK_NS)
+        return run->has_failed;
+    run->checked_ns = now;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    if (PyErr_CheckSignals() < 0)
+        run_fail(run);
+    PyGILState_Release(gil);
+    return run->has_failed;
+}
+
+static struct belljar_callbacks run_callbacks(struct run *run)
+{
+    struct belljar_callbacks callbacks = { .context = run, .is_cancelled = is_cancelled };
+    callbacks.on_output = run->on_output != NULL ? on_output : NULL;
+    callbacks.on_input = run->on_input != NULL ? on_input : NULL;
+    callbacks.on_frame = run->on_frame != NULL ? on_frame : NULL;
+    return callbacks;
+}
+
+/* ---- A job out of arguments ------------------------------------------------------------------------------------ */
+
+/* The UTF-8 text of a str, kept alive by run; NULL with an exception. */
+static const char *keep_text(struct run *run, PyObject *text)
+{
+    if (!PyUnicode_Check(text)) {
+        PyErr_SetString(PyExc_TypeError, "a str was expected");
+        return NULL;
+    }
+    Py_ssize_t length;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, &length);
+    if (bytes == NULL || PyList_Append(run->keep, text) < 0)
+        return NULL;
+    if (strlen(bytes) != (size_t)length) {
+        PyErr_SetString(PyExc_ValueError, "a name or an argument holds a NUL character");
+        return NULL;
+    }
+    return bytes;
+}
+
+/* bytes, kept alive by run. */
+static int keep_bytes(struct run *run, PyObject *object, const char **ret_bytes, size_t *ret_length)
+{
+    char *bytes;
+    Py_ssize_t length;
+    if (PyBytes_AsStringAndSize(object, &bytes, &length) < 0 || PyList_Append(run->keep, object) < 0)
+        return -1;
+    *ret_bytes = bytes;
+    *ret_length = (size_t)length;
+    return 0;
+}
+
+static int take_argv(struct run *run, PyObject *argv)
+{
+    Py_ssize_t count = PySequence_Size(argv);
+    if (count < 0)
+        return -1;
+    run->argv = PyMem_Calloc((size_t)count + 1, sizeof *run->argv);
+    if (run->argv == NULL)
+        return PyErr_NoMemory(), -1;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        OWNED PyObject *item = PySequence_GetItem(argv, i);
+        if (item == NULL || (run->argv[i] = keep_text(run, item)) == NULL)
+            return -1;
+    }
+    run->job.argv = run->argv;
+    run->job.argc = (unsigned)count;
+    return 0;
+}
+
+/* files: a list of (str, bytes). */
+static int take_files(struct run *run, PyObject *files)
+{
+    Py_ssize_t count = PySequence_Size(files);
+    if (count < 0)
+        return -1;
+    run->files = PyMem_Calloc((size_t)count + 1, sizeof *run->files);
+    if (run->files == NULL)
+        return PyErr_NoMemory(), -1;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        OWNED PyObject *item = PySequence_GetItem(files, i);
+        PyObject *path, *bytes;
+        const char *content;
+        if (item == NULL || !PyArg_ParseTuple(item, "OO", &path, &bytes))
+            return -1;
+        if ((run->files[i].path = keep_text(run, path)) == NULL ||
+            keep_bytes(run, bytes, &content, &run->files[i].length) < 0)
+            return -1;
+        run->files[i].bytes = content;
+    }
+    run->job.files = run->files;
+    run->job.file_count = (unsigned)count;
+    return 0;
+}
+
+static struct run *run_new(PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "code",    "filename", "argv",        "path0",     "files",    "module",   "script", "last_value",
+                             "session", "wall_ms",  "cpu_ms",      "stdin_fd",  "stdin_bytes", "on_output", "on_input", "on_frame",
+                             NULL };
+    PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None, *stdin_bytes = Py_None;
+    PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
+    int module = 0, script = 0, last_value = 0, session = 0, stdin_fd = -1;
+    long long wall_ms = 0, cpu_ms = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOO:run", names, &code, &filename, &argv, &path0, &files,
+                                     &module, &script, &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd, &stdin_bytes,
+                                     &output, &input, &frame))
+        return NULL;
+    CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
+    if (run == NULL || (run->keep = PyList_New(0)) == NULL)
+        return PyErr_NoMemory(), NULL;
+    run->job = (struct belljar_job){ .module = module, .script = script, .last_value = last_value, .session = session,
+                                     .wall_ms = wall_ms, .cpu_ms = cpu_ms, .stdin_fd = stdin_fd };
+    const char *bytes;
+    if (keep_bytes(run, code, &run->job.code, &run->job.code_length) < 0)
+        return NULL;
+    if (filename != Py_None && (run->job.filename = keep_text(run, filename)) == NULL)
+        return NULL;
+    if (path0 != Py_None && (run->job.path0 = keep_text(run, path0)) == NULL)
+        return NULL;
+    if (argv != Py_None && take_argv(run, argv) < 0)
+        return NULL;
+    if (files != Py_None && take_files(run, files) < 0)
+        return NULL;
+    if (stdin_bytes != Py_None) {
+        if (keep_bytes(run, stdin_bytes, &bytes, &run->job.stdin_length) < 0)
+            return NULL;
+        run->job.stdin_bytes = bytes;
+    }
+    run->on_output = output != Py_None ? Py_NewRef(output) : NULL;
+    run->on_input = input != Py_None ? Py_NewRef(input) : NULL;
+    run->on_frame = frame != Py_None ? Py_NewRef(frame) : NULL;
+    run->checked_ns = now_ns();
+    struct run *taken = run;
+    run = NULL;
+    return taken;
+}
+
+/* ---- The guest --------------------------------------------------------------------------------------------------- */
+
+/* Frees the handle if close() was called and nobody uses it. */
+static void guest_settle(struct guest_object *self)
+{
+    if (!self->is_closing || self->users > 0 || self->handle == NULL)
+        return;
+    struct belljar_guest *handle = self->handle;
+    self->handle = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    belljar_guest_free(handle);
+    Py_END_ALLOW_THREADS
+    run_release(&self->run);
+    template_unpin(self->template_);
+}
+
+/* The handle for one call; NULL with an exception. An exclusive call is refused while another is on. */
+static struct belljar_guest *guest_enter(PyObject *object, bool exclusive)
+{
+    struct guest_object *self = (struct guest_object *)object;
+    if (self->handle == NULL || self->is_closing) {
+        raise_text(EBADF, "guest", "the guest is closed");
+        return NULL;
+    }
+    if (exclusive && self->is_busy) {
+        raise_text(EBUSY, "guest", "another thread is using this sandbox; one runs code at a time (take a sandbox for each)");
+        return NULL;
+    }
+    self->users++;
+    self->is_busy |= exclusive;
+    return self->handle;
+}
+
+static void guest_leave(PyObject *object, bool exclusive)
+{
+    struct guest_object *self = (struct guest_object *)object;
+    self->users--;
+    if (exclusive)
+        self->is_busy = false;
+    guest_settle(self);
+}
+
+static PyObject *guest_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct guest_object *self = (struct guest_object *)object;
+    if (self->handle == NULL || self->is_closing)
+        Py_RETURN_NONE;
+    if (self->is_busy) {
+        struct belljar_guest *handle = guest_enter(object, false);
+        Py_BEGIN_ALLOW_THREADS
+        belljar_guest_kill(handle, BELLJAR_CRASHED);
+        Py_END_ALLOW_THREADS
+        self->is_closing = true;
+        guest_leave(object, false);
+    }
+    self->is_closing = true;
+    guest_settle(self);
+    Py_RETURN_NONE;
+}
+
+static void guest_dealloc(PyObject *object)
+{
+    struct guest_object *self = (struct guest_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    self->is_closing = true; /* nobody uses it: a user holds a reference */
+    guest_settle(self);
+    run_release(&self->run);
+    Py_XDECREF((PyObject *)self->template_);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+/* What a run came to: the callback's exception, the core's error, or the result. Takes result and clears *error. */
+static PyObject *run_answer(PyObject *object, struct run *run, int failed, struct belljar_result *result,
+                            const struct belljar_error *error)
+{
+    if (run->has_failed || failed < 0)
+        belljar_result_free(result);
+    if (run->has_failed) {
+        PyErr_Restore(run->error[0], run->error[1], run->error[2]); /* takes the references */
+        memset(run->error, 0, sizeof run->error);
+        return NULL;
+    }
+    if (failed < 0)
+        return raise_error(error);
+    return result_object_new(module_state_of(Py_TYPE(object)), result);
+}
+
+static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    CLEANUP(run_release) struct run *run = run_new(args, kwargs);
+    struct belljar_guest *handle = run != NULL ? guest_enter(object, true) : NULL;
+    if (handle == NULL)
+        return NULL;
+    struct belljar_callbacks callbacks = run_callbacks(run);
+    struct belljar_result *result = NULL;
+    struct belljar_error error = { 0 };
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_run(handle, &run->job, &callbacks, &result, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
+    return run_answer(object, run, failed, result, &error);
+}
+
+static PyObject *guest_start(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    struct guest_object *self = (struct guest_object *)object;
+    CLEANUP(run_release) struct run *run = run_new(args, kwargs);
+    struct belljar_guest *handle = run != NULL ? guest_enter(object, true) : NULL;
+    if (handle == NULL)
+        return NULL;
+    if (self->run != NULL) {
+        guest_leave(object, true);
+        return raise_text(EBUSY, "guest", "a run is on");
+    }
+    struct belljar_callbacks callbacks = run_callbacks(run);
+    struct belljar_error error = { 0 };
+    int failed;
+    self->run = run; /* the core may keep pointers into it from here on */
+    run = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_start(handle, &self->run->job, &callbacks, &error);
+    Py_END_ALLOW_THREADS
+    if (failed < 0)
+        run_release(&self->run);
+    guest_leave(object, true);
+    if (failed < 0)
+        return raise_error(&error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_step(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct guest_object *self = (struct guest_object *)object;
+    if (self->run == NULL)
+        return raise_text(EINVAL, "guest", "no run is on");
+    struct belljar_guest *handle = guest_enter(object, true);
+    if (handle == NULL)
+        return NULL;
+    struct belljar_result *result = NULL;
+    struct belljar_error error = { 0 };
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = belljar_guest_step(handle, &result, &error);
+    Py_END_ALLOW_THREADS
+    if (done == 0 && !self->run->has_failed) {
+        guest_leave(object, true);
+        Py_RETURN_NONE;
+    }
+    CLEANUP(run_release) struct run *run = self->run;
+    self->run = NULL;
+    if (done == 0) {
+        /* A callback failed in the midst of it: the guest goes, and with it the core's pointers into run. */
+        self->is_closing = true;
+    }
+    guest_leave(object, true);
+    return run_answer(object, run, done, result, &error);
+}
+
+static PyObject *guest_pollfds(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    enum { POLLFDS_MAX = 16 };
+    struct belljar_guest *handle = guest_enter(object, true);
+    if (handle == NULL)
+        return NULL;
+    struct pollfd fds[POLLFDS_MAX];
+    int timeout_ms = -1;
+    unsigned count = belljar_guest_pollfds(handle, fds, POLLFDS_MAX, &timeout_ms);
+    guest_leave(object, true);
+    OWNED PyObject *list = PyList_New(0);
+    for (unsigned i = 0; list != NULL && i < count && i < POLLFDS_MAX; i++) {
+        OWNED PyObject *item = Py_BuildValue("(ii)", fds[i].fd, (int)fds[i].events);
+        if (item == NULL || PyList_Append(list, item) < 0)
+            return NULL;
+    }
+    return list != NULL ? Py_BuildValue("(Oi)", list, timeout_ms) : NULL;
+}
+
+static PyObject *guest_send(PyObject *object, PyObject *args)
+{
+    unsigned type;
+    CLEANUP(PyBuffer_Release) Py_buffer payload = { 0 };
+    if (!PyArg_ParseTuple(args, "Iy*:send", &type, &payload))
+        return NULL;
+    /* Not exclusive: a callback of the run sends. The core says how: while a run is on, from its thread. */
+    struct belljar_guest *handle = guest_enter(object, false);
+    if (handle == NULL)
+        return NULL;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_send(handle, type, payload.buf, (size_t)payload.len);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
+    if (failed < 0)
+        return raise_text(-failed, "guest", strerror(-failed));
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_kill(PyObject *object, PyObject *args)
+{
+    int verdict = BELLJAR_CRASHED;
+    if (!PyArg_ParseTuple(args, "|i:kill", &verdict))
+        return NULL;
+    if (verdict < 0 || verdict > BELLJAR_INFRA_ERROR)
+        return PyErr_Format(PyExc_ValueError, "no verdict has the number %d", verdict);
+    struct belljar_guest *handle = guest_enter(object, false);
+    if (handle == NULL)
+        return NULL;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_kill(handle, (enum belljar_verdict)verdict);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
+    if (failed < 0 && failed != -ESRCH)
+        return raise_text(-failed, "kill", strerror(-failed));
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_interrupt(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct belljar_guest *handle = guest_enter(object, false);
+    if (handle == NULL)
+        return NULL;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_interrupt(handle);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
+    if (failed < 0)
+        return raise_text(-failed, "interrupt", strerror(-failed));
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_complete(PyObject *object, PyObject *args)
+{
+    PyObject *result;
+    if (!PyArg_ParseTuple(args, "O!:complete", module_state_of(Py_TYPE(object))->result_type, &result))
+        return NULL;
+    struct belljar_guest *handle = guest_enter(object, true);
+    if (handle == NULL)
+        return NULL;
+    struct belljar_error error = { 0 };
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
+    if (failed < 0)
+        return raise_error(&error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_scratch(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct belljar_guest *handle = guest_enter(object, true);
+    if (handle == NULL)
+        return NULL;
+    int fd;
+    Py_BEGIN_ALLOW_THREADS
+    fd = belljar_guest_scratch(handle);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
+    return PyLong_FromLong(fd);
+}
+
+static PyObject *guest_id(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct guest_object *self = (struct guest_object *)object;
+    if (self->handle == NULL)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(belljar_guest_id(self->handle));
+}
+
+static PyObject *guest_is_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct guest_object *self = (struct guest_object *)object;
+    return PyBool_FromLong(self->handle == NULL || self->is_closing);
+}
+
+static PyMethodDef guest_methods[] = {
+    { "run", (PyCFunction)(void (*)(void))guest_run, METH_VARARGS | METH_KEYWORDS,
+      "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, cpu_ms, stdin_fd, "
+      "stdin_bytes, on_output, on_input, on_frame) -> Result" },
+    { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
+      "The same in steps, for event loops." },
+    { "step", guest_step, METH_NOARGS, "Goes on with a started run: its Result, or None while it is not done." },
+    { "pollfds", guest_pollfds, METH_NOARGS, "([(fd, events)], timeout_ms): when to call step()." },
+    { "send", guest_send, METH_VARARGS, "send(type, payload): one frame on the value channel." },
+    { "kill", guest_kill, METH_VARARGS, "kill(verdict=VERDICT_CRASHED). From any thread." },
+    { "interrupt", guest_interrupt, METH_NOARGS, "KeyboardInterrupt in the guest. From any thread." },
+    { "complete", guest_complete, METH_VARARGS, "complete(result): ends it; usage and violations are known then." },
+    { "scratch", guest_scratch, METH_NOARGS, "Directory descriptor of what it wrote (borrowed), or -1." },
+    { "close", guest_close, METH_NOARGS, "Kills it if it lives and gives its scratch back." },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef guest_attributes[] = {
+    { "id", guest_id, NULL, "Its number, or None once it is closed.", NULL },
+    { "is_closed", guest_is_closed, NULL, "Whether close() was called.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot guest_slots[] = {
+    { Py_tp_dealloc, guest_dealloc },
+    { Py_tp_methods, guest_methods },
+    { Py_tp_getset, guest_attributes },
+    { 0, NULL },
+};
+PyType_Spec guest_spec = { "_belljar.Guest", sizeof(struct guest_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, guest_slots };

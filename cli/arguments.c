@@ -1,0 +1,304 @@
+/* Parses the arguments of a command by two lists: its own options and, where it takes a policy, libbelljar's.
+ * Says what is wrong with the nearest thing that would be right. */
+#include "cli/cli.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define WORDS_MAX 128
+
+/* One option, whichever list it came from. */
+struct found {
+    const struct own_row *own;
+    struct belljar_option policy; /* if own is NULL; a copy: belljar_option_at may use its place again */
+    const char *flag, *argument;
+};
+
+/* A policy option as it was given: applied after the policy file, which may come later in the line. */
+struct given {
+    struct belljar_option option;
+    const char *value;
+};
+
+struct parse {
+    const struct command *command;
+    struct arguments *arguments;
+    struct given *given;
+    size_t given_count;
+};
+
+void arguments_release(struct arguments *arguments)
+{
+    belljar_policy_free(arguments->policy);
+    *arguments = (struct arguments){ 0 };
+}
+
+/* Optimal string alignment: how many letters apart, two swapped neighbours being one. */
+static unsigned distance(const char *a, const char *b)
+{
+    enum { LONGEST = 48 };
+    size_t m = strlen(a), n = strlen(b);
+    if (m > LONGEST || n > LONGEST)
+        return LONGEST;
+    unsigned rows[LONGEST + 1][LONGEST + 1];
+    for (size_t i = 0; i <= m; i++) {
+        for (size_t j = 0; j <= n; j++) {
+            unsigned best = i == 0 ? (unsigned)j : j == 0 ? (unsigned)i : rows[i - 1][j] + 1;
+            if (i > 0 && j > 0) {
+                if (rows[i][j - 1] + 1 < best)
+                    best = rows[i][j - 1] + 1;
+                if (rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]) < best)
+                    best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && rows[i - 2][j - 2] + 1 < best)
+                    best = rows[i - 2][j - 2] + 1;
+            }
+            rows[i][j] = best;
+        }
+    }
+    return rows[m][n];
+}
+
+const char *nearest_word(const char *word, const char *const *words)
+{
+    const char *nearest = NULL;
+    unsigned least = (unsigned)strlen(word) / 3 + 1; /* farther than that it is no slip */
+    for (; *words != NULL; words++) {
+        unsigned apart = distance(word, *words);
+        /* "--mem" is "--memory" begun */
+        if (strlen(word) >= 4 && strncmp(word, *words, strlen(word)) == 0)
+            apart = 1;
+        if (apart <= least && (nearest == NULL || apart < least)) {
+            least = apart;
+            nearest = *words;
+        }
+    }
+    return nearest;
+}
+
+/* Finds the option that is called `name` (length bytes of it). */
+static bool find_option(const struct command *command, const char *name, size_t length, struct found *ret_found)
+{
+    for (const struct own_row *row = command->own; row->id != OWN_NONE; row++) {
+        if (strlen(row->flag) == length && memcmp(row->flag, name, length) == 0) {
+            *ret_found = (struct found){ .own = row, .flag = row->flag, .argument = row->argument };
+            return true;
+        }
+    }
+    const struct belljar_option *option;
+    for (unsigned i = 0; command->has_policy && (option = belljar_option_at(i)) != NULL; i++) {
+        if (option->flag != NULL && strlen(option->flag) == length && memcmp(option->flag, name, length) == 0) {
+            *ret_found = (struct found){ .policy = *option, .flag = option->flag, .argument = option->argument };
+            return true;
+        }
+    }
+    return false;
+}
+
+static int unknown_option(const struct command *command, const char *name, size_t length)
+{
+    const char *words[WORDS_MAX + 1] = { 0 };
+    size_t count = 0;
+    for (const struct own_row *row = command->own; row->id != OWN_NONE && count < WORDS_MAX; row++)
+        words[count++] = row->flag;
+    const struct belljar_option *option;
+    for (unsigned i = 0; command->has_policy && count < WORDS_MAX && (option = belljar_option_at(i)) != NULL; i++)
+        if (option->flag != NULL)
+            words[count++] = option->flag;
+    char wrong[64];
+    snprintf(wrong, sizeof wrong, "%.*s", (int)length, name);
+    const char *near = nearest_word(wrong, words);
+    if (near != NULL)
+        complain("unknown option %s; did you mean %s?", wrong, near);
+    else
+        complain("unknown option %s; belljar %s --help lists them", wrong, command->name);
+    return EXIT_USAGE;
+}
+
+/* -c and -m both name the program: only one can. */
+static int check_program(const struct arguments *arguments, enum own_option id, const char *flag)
+{
+    const char *other = id == OWN_CODE ? "-m" : "-c";
+    if (arguments->own[id == OWN_CODE ? OWN_MODULE : OWN_CODE] == NULL)
+        return 0;
+    complain("%s and %s contradict each other: both name the program to run (an argument of the program that looks so "
+             "comes after --)", other, flag);
+    return EXIT_USAGE;
+}
+
+static int take_own(struct parse *parse, const struct own_row *row, const char *value)
+{
+    struct arguments *arguments = parse->arguments;
+    const char *before = arguments->own[row->id];
+    if (before != NULL && row->argument != NULL && strcmp(before, value) != 0) {
+        complain("%s %s and %s %s contradict each other: %s can be given once", row->flag, before, row->flag, value,
+                 row->flag);
+        return EXIT_USAGE;
+    }
+    arguments->own[row->id] = row->argument != NULL ? value : "";
+    if (row->id == OWN_CODE || row->id == OWN_MODULE)
+        return check_program(arguments, row->id, row->flag);
+    return 0;
+}
+
+static int take_policy(struct parse *parse, const struct belljar_option *option, const char *value)
+{
+    for (size_t i = 0; i < parse->given_count && !option->repeats; i++) {
+        const struct given *before = &parse->given[i];
+        if (strcmp(before->option.key, option->key) == 0 && option->argument != NULL &&
+            strcmp(before->value, value) != 0) {
+            complain("%s %s and %s %s contradict each other: %s can be given once", option->flag, before->value,
+                     option->flag, value, option->flag);
+            return EXIT_USAGE;
+        }
+    }
+    parse->given[parse->given_count++] = (struct given){ *option, value };
+    return 0;
+}
+
+/* One option at argv[*index]; moves *index past it. *ret_ends: the rest belongs to the program. */
+static int parse_option(struct parse *parse, int argc, char **argv, int *index, bool *ret_ends)
+{
+    const char *word = argv[(*index)++];
+    bool is_long = word[1] == '-';
+    size_t length = is_long ? strcspn(word, "=") : 2;
+    struct found found;
+    if (!find_option(parse->command, word, length, &found))
+        return unknown_option(parse->command, word, is_long ? length : strlen(word));
+    const char *value = word[length] != '\0' ? word + length + is_long : NULL;
+    if (found.argument == NULL && value != NULL) {
+        if (!is_long)
+            return unknown_option(parse->command, word, strlen(word));
+        complain("%s takes no value (it was given %s)", found.flag, word);
+        return EXIT_USAGE;
+    }
+    if (found.argument != NULL && value == NULL) {
+        if (*index == argc) {
+            complain("%s needs a value: %s %s", found.flag, found.flag, found.argument);
+            return EXIT_USAGE;
+        }
+        value = argv[(*index)++];
+    }
+    *ret_ends = found.own != NULL && found.own->ends;
+    return found.own != NULL ? take_own(parse, found.own, value) : take_policy(parse, &found.policy, value);
+}
+
+/* As python: after -c CODE all belongs to the program. Only what is surely a slip is caught. */
+static int check_ending(const struct parse *parse, int argc, char **argv, int *index)
+{
+    if (*index == argc)
+        return 0;
+    struct found found;
+    if (strlen(argv[*index]) == 2 && find_option(parse->command, argv[*index], 2, &found) && found.own != NULL &&
+        found.own->ends)
+        return check_program(parse->arguments, found.own->id, found.flag);
+    if (strcmp(argv[*index], "--") == 0)
+        (*index)++;
+    return 0;
+}
+
+static bool is_number(const char *text)
+{
+    /* JSON's grammar, so that "5s" and "1e" go on as strings and policy_set can say what is wrong */
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    bool is = json_is_number(value);
+    json_decref(value);
+    return is;
+}
+
+/* The option's value as JSON: what policy files hold. */
+static json_t *option_value(const struct belljar_option *option, const char *text)
+{
+    static const char *const words[] = { "PATH", "FILE", "DIR", "EXE", "NAME", "LAYER", "MODULE", NULL };
+    if (option->argument == NULL)
+        return json_true();
+    if (option->repeats) {
+        json_t *list = json_array();
+        for (const char *at = text; list != NULL;) {
+            size_t length = option->commas ? strcspn(at, ",") : strlen(at);
+            if (length > 0 || !option->commas)
+                json_array_append_new(list, json_stringn(at, length));
+            if (at[length] == '\0')
+                break;
+            at += length + 1;
+        }
+        return list;
+    }
+    for (const char *const *word = words; *word != NULL; word++)
+        if (strcmp(option->argument, *word) == 0)
+            return json_string(text);
+    return is_number(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : json_string(text);
+}
+
+static int apply_policy(struct parse *parse)
+{
+    struct belljar_error error = { 0 };
+    struct belljar_policy *policy = parse->arguments->policy = belljar_policy_new();
+    if (policy == NULL) {
+        complain("out of memory");
+        return EXIT_BELLJAR;
+    }
+    const char *file = parse->arguments->own[OWN_POLICY];
+    if (file != NULL && belljar_policy_load(policy, file, &error) < 0)
+        return complain_error(&error, EXIT_USAGE);
+    for (size_t i = 0; i < parse->given_count; i++) {
+        const struct given *given = &parse->given[i];
+        const char *text = given->value != NULL ? given->value : "";
+        if (utf8_error_offset(text, strlen(text)) < strlen(text)) {
+            complain("%s: the value is not UTF-8; rename the file, or grant a directory above it", given->option.flag);
+            return EXIT_USAGE;
+        }
+        json_t *value = option_value(&given->option, text);
+        CLEANUP(heap_free) char *json = json_dumps(value, JSON_ENCODE_ANY);
+        json_decref(value);
+        if (json == NULL) {
+            complain("out of memory");
+            return EXIT_BELLJAR;
+        }
+        if (belljar_policy_set(policy, given->option.key, json, &error) < 0) {
+            complain("%s: %s", given->option.flag, error.message);
+            return EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
+int arguments_parse(const struct command *command, int argc, char **argv, struct arguments *ret_arguments)
+{
+    CLEANUP(arguments_release) struct arguments arguments = { 0 };
+    CLEANUP(heap_free) struct given *given = calloc((size_t)argc + 1, sizeof *given);
+    if (given == NULL) {
+        complain("out of memory");
+        return EXIT_BELLJAR;
+    }
+    struct parse parse = { .command = command, .arguments = &arguments, .given = given };
+    int index = 0;
+    bool ends = false;
+    while (index < argc && !ends && argv[index][0] == '-' && argv[index][1] != '\0') {
+        if (strcmp(argv[index], "--") == 0) {
+            index++;
+            break;
+        }
+        int status = parse_option(&parse, argc, argv, &index, &ends);
+        if (status != 0)
+            return status;
+    }
+    if (ends) {
+        int status = check_ending(&parse, argc, argv, &index);
+        if (status != 0)
+            return status;
+    }
+    arguments.rest = argv + index;
+    arguments.rest_count = argc - index;
+    if (!command->has_rest && arguments.rest_count > 0 && arguments.own[OWN_HELP] == NULL) {
+        complain("%s takes no argument (it was given %s)", command->name, arguments.rest[0]);
+        return EXIT_USAGE;
+    }
+    if (command->has_policy && arguments.own[OWN_HELP] == NULL) {
+        int status = apply_policy(&parse);
+        if (status != 0)
+            return status;
+    }
+    *ret_arguments = arguments;
+    arguments = (struct arguments){ 0 };
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* The command: what its files share. Everything that libbelljar already knows as a table (options, rules, mounts,
+ * probes) is walked from there, so that parser, --help, manual pages and `explain` cannot say different things. */
+#ifndef BELLJAR_CLI_H
+#define BELLJAR_CLI_H
+
+#include "base/base.h"
+#include "include/belljar.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#ifndef BELLJAR_VERSION
+#define BELLJAR_VERSION "0.1.0"
+#endif
+
+/* Exit statuses of belljar itself. Those of a guest come ready-made in the result. */
+enum {
+    EXIT_USAGE = 2,    /* as python: a wrong option, a script that cannot be read */
+    EXIT_BELLJAR = 125 /* belljar could not do its work */
+};
+
+/* Options that are not the policy's. */
+enum own_option {
+    OWN_NONE = 0,
+    OWN_CODE,
+    OWN_MODULE,
+    OWN_POLICY,
+    OWN_AUDIT,
+    OWN_JSON,
+    OWN_QUIET,
+    OWN_SYSCALLS,
+    OWN_FILES,
+    OWN_HELP,
+    OWN_COUNT,
+};
+
+struct own_row {
+    enum own_option id; /* OWN_NONE ends a list */
+    const char *flag;
+    const char *argument; /* NULL: a switch */
+    bool ends;            /* what follows its value belongs to the program: -c, -m */
+    const char *help;
+};
+
+struct arguments {
+    const char *own[OWN_COUNT];    /* the value, "" for a switch, NULL: not given */
+    struct belljar_policy *policy; /* with the file and the options applied; NULL if the command takes none */
+    char **rest;                   /* what is left: script and its arguments (borrowed from argv) */
+    int rest_count;
+};
+void arguments_release(struct arguments *arguments);
+
+struct command {
+    const char *name;
+    const char *usage;   /* after "belljar NAME" */
+    const char *summary; /* one line */
+    const char *about;   /* paragraphs of --help between usage and options; may be "" */
+    const struct own_row *own;
+    bool has_policy; /* takes the policy's options */
+    bool has_rest;   /* takes arguments */
+    int (*run)(const struct arguments *arguments);
+};
+
+extern const struct command commands[];
+extern const size_t command_count;
+extern const struct own_row run_options[], doctor_options[], explain_options[];
+
+/* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status after it has
+ * said what is wrong. */
+MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv, struct arguments *ret_arguments);
+/* The word of `words` (NULL-terminated) that is nearest to `word`, or NULL if none is near. */
+const char *nearest_word(const char *word, const char *const *words);
+
+/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines "@OPTIONS command@" and
+ * "@COMMANDS@" of a template filled in. */
+void manual_help(const struct command *command, FILE *out);
+int manual_page(const char *template_path, FILE *out);
+
+/* cli/run.c, cli/doctor.c, cli/explain.c */
+int command_run(const struct arguments *arguments);
+int command_doctor(const struct arguments *arguments);
+int command_explain(const struct arguments *arguments);
+
+/* cli/source.c: the program's text. */
+struct source {
+    char *bytes; /* the caller frees it (source_release) */
+    size_t length;
+};
+void source_release(struct source *source);
+/* Reads PATH ("-": standard input) and checks that Python could decode it. 0, or an exit status after an error message. */
+MUST_CHECK int source_read(const char *path, struct source *ret_source);
+
+/* cli/text.c */
+/* "belljar: …" on stderr, with bytes that a terminal would obey escaped: names in it may come from a guest. */
+void complain(const char *format, ...) PRINTF(1, 2);
+/* The same, from belljar's own failure: step and remedy. Answers `status`. */
+int complain_error(const struct belljar_error *error, int status);
+/* Where the first byte that is not UTF-8 stands; `length` if there is none. */
+size_t utf8_error_offset(const char *bytes, size_t length);
+/* A JSON string, each byte that is not UTF-8 replaced by U+FFFD. NULL bytes make null. */
+json_t *json_text(const char *bytes, size_t length);
+json_t *json_text0(const char *text);
+/* Writes the value and a newline, and takes the reference. 0, or an exit status. */
+MUST_CHECK int json_print(json_t *value);
+/* Prints rows of `columns` cells each, aligned, under their headings; the last column is wrapped to the terminal. */
+void table_print(unsigned columns, const char *const *headings, const char *const *cells, size_t rows);
+
+#endif

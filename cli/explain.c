@@ -1,0 +1,195 @@
+/* belljar explain: the effective policy as tables, from the same rows that make the filter. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+const struct own_row explain_options[] = {
+    { OWN_POLICY, "--policy", "FILE", false, "Read the policy from a JSON file; other options are applied after it." },
+    { OWN_SYSCALLS, "--syscalls", NULL, false, "Show only the system calls." },
+    { OWN_FILES, "--files", NULL, false, "Show only the files." },
+    { OWN_JSON, "--json", NULL, false, "Print one JSON object: options, profiles, syscalls, mounts." },
+    { OWN_HELP, "--help", NULL, false, "Show this." },
+    { OWN_NONE, NULL, NULL, false, NULL },
+};
+
+/* uprobe and uretprobe: the kernel runs them before any filter on x86-64 (DESIGN section 8). */
+#define UNFILTERABLE "uretprobe, uprobe"
+enum { UNFILTERABLE_COUNT = 2 };
+
+/* The profiles whose calls are counted, beside the policy that was asked about: options as JSON. */
+struct profile {
+    const char *name, *profile, *jit;
+};
+static const struct profile profiles[] = {
+    { "compute", "\"compute\"", "false" },
+    { "full", "\"full\"", "false" },
+    { "full with jit", "\"full\"", "true" },
+};
+
+/* ---- Cells: a growing table of strings that are owned ---------------------------------------------------------- */
+
+struct cells {
+    char **at;
+    size_t count, room;
+};
+
+static void cells_release(struct cells *cells)
+{
+    for (size_t i = 0; i < cells->count; i++)
+        free(cells->at[i]);
+    free(cells->at);
+}
+
+static void cells_add(struct cells *cells, const char *text)
+{
+    if (cells->count == cells->room) {
+        cells->room = cells->room ? cells->room * 2 : 64;
+        cells->at = realloc(cells->at, cells->room * sizeof *cells->at);
+        if (cells->at == NULL)
+            abort();
+    }
+    cells->at[cells->count] = strdup(text != NULL ? text : "");
+    if (cells->at[cells->count++] == NULL)
+        abort();
+}
+
+static void cells_print(const struct cells *cells, unsigned columns, const char *const *headings)
+{
+    table_print(columns, headings, (const char *const *)cells->at, cells->count / columns);
+}
+
+/* ---- The tables ------------------------------------------------------------------------------------------------- */
+
+static json_t *policy_json(const struct belljar_policy *policy)
+{
+    CLEANUP(heap_free) char *text = belljar_policy_json(policy);
+    return text != NULL ? json_loads(text, 0, NULL) : NULL;
+}
+
+/* The counts of a profile under the policy that was asked about; false if memory is short. */
+static bool profile_counts(const struct profile *profile, unsigned *ret_native, unsigned *ret_brokered)
+{
+    struct belljar_policy *policy = belljar_policy_new();
+    bool works = policy != NULL && belljar_policy_set(policy, "profile", profile->profile, NULL) == 0 &&
+                 belljar_policy_set(policy, "jit", profile->jit, NULL) == 0;
+    if (works)
+        belljar_rule_counts(policy, ret_native, ret_brokered);
+    belljar_policy_free(policy);
+    return works;
+}
+
+static void print_options(const struct belljar_policy *policy)
+{
+    CLEANUP(cells_release) struct cells cells = { 0 };
+    json_t *values = policy_json(policy);
+    const struct belljar_option *option;
+    for (unsigned i = 0; (option = belljar_option_at(i)) != NULL; i++) {
+        CLEANUP(heap_free) char *value = json_dumps(json_object_get(values, option->key), JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+        cells_add(&cells, option->key);
+        cells_add(&cells, value);
+        cells_add(&cells, option->help);
+    }
+    json_decref(values);
+    static const char *const headings[] = { "OPTION", "VALUE", "MEANING" };
+    cells_print(&cells, ARRAY_SIZE(headings), headings);
+}
+
+static void print_counts(const struct belljar_policy *policy)
+{
+    CLEANUP(cells_release) struct cells cells = { 0 };
+    char number[32];
+    for (size_t i = 0; i < ARRAY_SIZE(profiles) + 1; i++) {
+        unsigned native = 0, brokered = 0;
+        if (i == 0)
+            belljar_rule_counts(policy, &native, &brokered);
+        else if (!profile_counts(&profiles[i - 1], &native, &brokered))
+            continue;
+        cells_add(&cells, i == 0 ? "this policy" : profiles[i - 1].name);
+        snprintf(number, sizeof number, "%u", native);
+        cells_add(&cells, number);
+        snprintf(number, sizeof number, "%u", brokered);
+        cells_add(&cells, number);
+    }
+    static const char *const headings[] = { "PROFILE", "NATIVE", "BY THE SUPERVISOR" };
+    cells_print(&cells, ARRAY_SIZE(headings), headings);
+    printf("On x86-64 %d more cannot be filtered (%s): the kernel runs them before any filter. Every other call is\n"
+           "refused and recorded; foreign architectures kill.\n", UNFILTERABLE_COUNT, UNFILTERABLE);
+}
+
+static void print_syscalls(const struct belljar_policy *policy)
+{
+    CLEANUP(cells_release) struct cells cells = { 0 };
+    struct belljar_rule rule;
+    for (unsigned i = 0; belljar_rule_at(policy, i, &rule); i++) {
+        const char *row[] = { rule.name, rule.action, rule.grant, rule.detail, rule.reason };
+        for (size_t c = 0; c < ARRAY_SIZE(row); c++)
+            cells_add(&cells, row[c]);
+    }
+    static const char *const headings[] = { "SYSTEM CALL", "ACTION", "GRANT", "IF", "REASON" };
+    cells_print(&cells, ARRAY_SIZE(headings), headings);
+}
+
+static void print_mounts(const struct belljar_policy *policy)
+{
+    CLEANUP(cells_release) struct cells cells = { 0 };
+    struct belljar_mount mount;
+    for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++) {
+        bool elsewhere = mount.host_path[0] != '\0' && strcmp(mount.host_path, mount.guest_path) != 0;
+        const char *row[] = { mount.guest_path, mount.mode, elsewhere ? mount.host_path : "", mount.reason };
+        for (size_t c = 0; c < ARRAY_SIZE(row); c++)
+            cells_add(&cells, row[c]);
+    }
+    static const char *const headings[] = { "PATH", "MODE", "FROM", "REASON" };
+    cells_print(&cells, ARRAY_SIZE(headings), headings);
+}
+
+static int print_json(const struct belljar_policy *policy)
+{
+    json_t *counts = json_object(), *rules = json_array(), *mounts = json_array();
+    for (size_t i = 0; i < ARRAY_SIZE(profiles) + 1; i++) {
+        unsigned native = 0, brokered = 0;
+        if (i == 0)
+            belljar_rule_counts(policy, &native, &brokered);
+        else if (!profile_counts(&profiles[i - 1], &native, &brokered))
+            continue;
+        json_object_set_new(counts, i == 0 ? "this policy" : profiles[i - 1].name,
+                            json_pack("{s:i, s:i, s:i}", "native", native, "supervisor", brokered, "unfilterable",
+                                      UNFILTERABLE_COUNT));
+    }
+    struct belljar_rule rule;
+    for (unsigned i = 0; belljar_rule_at(policy, i, &rule); i++)
+        json_array_append_new(rules, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", rule.name, "action", rule.action,
+                                               "grant", rule.grant, "if", rule.detail, "reason", rule.reason));
+    struct belljar_mount mount;
+    for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++)
+        json_array_append_new(mounts, json_pack("{s:o, s:o, s:s, s:s}", "path", json_text0(mount.guest_path), "from",
+                                                json_text0(mount.host_path), "mode", mount.mode, "reason", mount.reason));
+    return json_print(json_pack("{s:o, s:o, s:o, s:o}", "options", policy_json(policy), "profiles", counts, "syscalls",
+                                rules, "mounts", mounts));
+}
+
+int command_explain(const struct arguments *arguments)
+{
+    const struct belljar_policy *policy = arguments->policy;
+    if (arguments->own[OWN_JSON] != NULL)
+        return print_json(policy);
+    bool syscalls = arguments->own[OWN_SYSCALLS] != NULL, files = arguments->own[OWN_FILES] != NULL;
+    bool all = !syscalls && !files;
+    if (all) {
+        puts("== The policy\n");
+        print_options(policy);
+    }
+    if (all || syscalls) {
+        puts(all ? "\n== How many system calls there are\n" : "== How many system calls there are\n");
+        print_counts(policy);
+        puts("\n== The system calls\n");
+        print_syscalls(policy);
+    }
+    if (all || files) {
+        puts(all || syscalls ? "\n== The files\n" : "== The files\n");
+        print_mounts(policy);
+        puts("\nWhat the interpreter itself reports (its standard library, its site-packages) is added, read-only, when it\n"
+             "starts.");
+    }
+    return 0;
+}

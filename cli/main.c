@@ -1,0 +1,109 @@
+/* The `belljar` command: finds the subcommand and calls it. Runs as the user who called it, with that user's rights;
+ * trusts its arguments and nothing that comes out of a guest. */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+
+const struct command commands[] = {
+    { "run", "[OPTION]… SCRIPT|-c CODE|-m MODULE|- [ARG]…", "run a Python program in the jar",
+      "Runs real CPython on SCRIPT in a process that by itself can do nothing: no file of yours, no network, no other\n"
+      "process, unless an option grants it. Options come before SCRIPT; what follows belongs to the script.\n"
+      "\n"
+      "The exit status is the script's own; 2 for a usage error, 124 after the time limit (wall or CPU), 125 if belljar\n"
+      "itself failed, 126 if the program ended by a refusal, 137 after the memory limit, 128+N if signal N killed it.",
+      run_options, true, true, command_run },
+    { "doctor", "[--json]", "show what this machine can enforce",
+      "Tries each mechanism in a child process. The exit status is 1 if a required one is missing.",
+      doctor_options, false, false, command_doctor },
+    { "explain", "[OPTION]…", "show the effective policy, as tables",
+      "Takes the policy options of `belljar run` and shows what they amount to.",
+      explain_options, true, false, command_explain },
+};
+const size_t command_count = ARRAY_SIZE(commands);
+
+/* Named in the design, made by later versions: said plainly rather than "unknown command". */
+static const char *const planned[] = { "shell", "learn", "serve", "mcp" };
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *words[ARRAY_SIZE(commands) + 1] = { 0 };
+    for (size_t i = 0; i < ARRAY_SIZE(planned); i++) {
+        if (strcmp(planned[i], name) == 0) {
+            complain("%s is not implemented yet in version " BELLJAR_VERSION "; see belljar --help for what is",
+                     name);
+            return EXIT_BELLJAR;
+        }
+    }
+    for (size_t i = 0; i < command_count; i++)
+        words[i] = commands[i].name;
+    const char *near = nearest_word(name, words);
+    if (name[0] == '-')
+        complain("unknown option %s; options of a command follow its name: belljar run %s …", name, name);
+    else if (near != NULL)
+        complain("unknown command %s; did you mean %s?", name, near);
+    else
+        complain("unknown command %s; to run a program write: belljar run %s (see belljar --help)", name, name);
+    return EXIT_USAGE;
+}
+
+/* belljar help [COMMAND], and the build's `belljar help --man TEMPLATE`. */
+static int help(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[0], "--man") == 0)
+        return manual_page(argv[1], stdout);
+    if (argc == 0) {
+        manual_help(NULL, stdout);
+        return 0;
+    }
+    const struct command *command = find_command(argv[0]);
+    if (command == NULL)
+        return unknown_command(argv[0]);
+    manual_help(command, stdout);
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        manual_help(NULL, stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        puts("belljar " BELLJAR_VERSION);
+        return 0;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return help(argc - 2, argv + 2);
+    const struct command *command = find_command(name);
+    if (command == NULL)
+        return unknown_command(name);
+    CLEANUP(arguments_release) struct arguments arguments = { 0 };
+    int status = arguments_parse(command, argc - 2, argv + 2, &arguments);
+    if (status != 0)
+        return status;
+    if (arguments.own[OWN_HELP] != NULL) {
+        manual_help(command, stdout);
+        return 0;
+    }
+    return command->run(&arguments);
+}
+
+int main(int argc, char **argv)
+{
+    /* Written to a closed pipe we want EPIPE: a guest has to be ended in order. */
+    signal(SIGPIPE, SIG_IGN);
+    int status = dispatch(argc, argv);
+    if (fflush(stdout) != 0 && status == 0)
+        status = EXIT_BELLJAR;
+    return status;
+}

@@ -1,0 +1,423 @@
+/* belljar run: one program in one fresh guest. Runs as the caller; what comes out of the guest is printed or quoted,
+ * never interpreted. Start at command_run(). */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+const struct own_row run_options[] = {
+    { OWN_CODE, "-c", "CODE", true, "Run CODE; what follows are its arguments." },
+    { OWN_MODULE, "-m", "MODULE", true, "Run an importable module, as python -m does; what follows are its arguments." },
+    { OWN_POLICY, "--policy", "FILE", false, "Read the policy from a JSON file; other options are applied after it." },
+    { OWN_AUDIT, "--audit", "FILE", false,
+      "Append one line of JSON to FILE for every operation that the supervisor performed or refused." },
+    { OWN_JSON, "--json", NULL, false,
+      "Print nothing but one JSON object: verdict, stdout, stderr, error, usage, violations, truncated, exit." },
+    { OWN_QUIET, "--quiet", NULL, false, "Leave out belljar's own remarks about limits and refusals." },
+    { OWN_HELP, "--help", NULL, false, "Show this." },
+    { OWN_NONE, NULL, NULL, false, NULL },
+};
+
+/* Written by the signal handler, which takes no argument: the one variable at file scope. */
+static volatile sig_atomic_t interrupts;
+
+static void on_sigint(int number)
+{
+    (void)number;
+    if (interrupts < 2)
+        interrupts = interrupts + 1;
+}
+
+struct run {
+    struct belljar_guest *guest;
+    bool is_interrupted;  /* the guest was told */
+    int broken_output;    /* the descriptor nobody reads any more, or 0 */
+    bool ends_with_line[3]; /* by stream: the last byte was a newline, or there was none */
+    FILE *audit;
+};
+
+/* ---- While it runs ------------------------------------------------------------------------------------------- */
+
+/* All of it to one of our own streams. False if nobody reads there any more. */
+static bool write_stream(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        if (written < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+        if (written > 0) {
+            bytes += written;
+            length -= (size_t)written;
+        }
+    }
+    return true;
+}
+
+static void on_output(int stream, const char *bytes, size_t length, void *context)
+{
+    struct run *run = context;
+    if (run->broken_output == stream || length == 0)
+        return;
+    run->ends_with_line[stream] = bytes[length - 1] == '\n';
+    if (!write_stream(stream, bytes, length))
+        run->broken_output = stream;
+}
+
+static bool is_cancelled(void *context)
+{
+    struct run *run = context;
+    if (interrupts > 0 && !run->is_interrupted) {
+        run->is_interrupted = true;
+        /* If it cannot be told it is killed: the user wants it to end. */
+        return belljar_guest_interrupt(run->guest) < 0;
+    }
+    /* Like `python | head`, but python would find out by its own write. */
+    return interrupts > 1 || run->broken_output == STDOUT_FILENO;
+}
+
+static void on_operation(const struct belljar_operation *operation, void *context)
+{
+    struct run *run = context;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    json_t *line = json_pack("{s:f, s:I, s:o, s:o, s:o, s:o}", "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9,
+                             "guest", (json_int_t)operation->guest, "op", json_text0(operation->op), "target",
+                             json_text0(operation->target), "outcome", json_text0(operation->outcome), "rule",
+                             json_text0(operation->rule));
+    if (line != NULL && json_dumpf(line, run->audit, JSON_COMPACT) == 0)
+        fputc('\n', run->audit);
+    json_decref(line);
+}
+
+/* ---- Before -------------------------------------------------------------------------------------------------- */
+
+/* The program: source, and where the guest thinks it came from. */
+struct program {
+    struct source source;
+    char *path0;          /* NULL: /work */
+    const char **argv;    /* borrows its strings */
+};
+
+static void program_release(struct program *program)
+{
+    source_release(&program->source);
+    free(program->path0);
+    free(program->argv);
+}
+
+/* Where the guest sees the directory of the script, if a grant shows it: there it can import its neighbours. The caller
+ * frees it. */
+static char *find_path0(const struct belljar_policy *policy, const char *script)
+{
+    CLEANUP(heap_free) char *real = realpath(script, NULL);
+    char *slash = real != NULL ? strrchr(real, '/') : NULL;
+    if (slash == NULL)
+        return NULL;
+    *(slash == real ? slash + 1 : slash) = '\0';
+    struct belljar_mount mount;
+    for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++) {
+        CLEANUP(heap_free) char *host = mount.host_path[0] == '/' ? realpath(mount.host_path, NULL) : NULL;
+        size_t length = host != NULL ? strlen(host) : 0;
+        if (length <= 1 || strncmp(real, host, length) != 0 || (real[length] != '\0' && real[length] != '/'))
+            continue;
+        char *path0 = NULL;
+        return asprintf(&path0, "%s%s", mount.guest_path, real + length) < 0 ? NULL : path0;
+    }
+    return NULL;
+}
+
+/* Fills the job from the command line. 0 or an exit status, after a message. */
+static int prepare(const struct arguments *arguments, struct program *program, struct belljar_job *job)
+{
+    const char *code = arguments->own[OWN_CODE], *module = arguments->own[OWN_MODULE];
+    const char *script = code == NULL && module == NULL && arguments->rest_count > 0 ? arguments->rest[0] : NULL;
+    if (code == NULL && module == NULL && script == NULL) {
+        complain("nothing to run: name a script, or give -c CODE, -m MODULE or - (see belljar run --help)");
+        return EXIT_USAGE;
+    }
+    unsigned count = (unsigned)arguments->rest_count - (script != NULL);
+    program->argv = calloc(count + 1, sizeof *program->argv);
+    if (program->argv == NULL) {
+        complain("out of memory");
+        return EXIT_BELLJAR;
+    }
+    program->argv[0] = code != NULL ? "-c" : module != NULL ? module : script;
+    for (unsigned i = 0; i < count; i++)
+        program->argv[1 + i] = arguments->rest[i + (script != NULL)];
+    job->argv = program->argv;
+    job->argc = count + 1;
+    job->stdin_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
+    if (script == NULL) {
+        job->code = code != NULL ? code : module;
+        job->code_length = strlen(job->code);
+        job->module = module != NULL;
+        job->filename = code != NULL ? "<string>" : NULL;
+        size_t bad = utf8_error_offset(job->code, job->code_length);
+        if (bad < job->code_length) {
+            complain("the value of %s is not UTF-8 (byte offset %zu)", code != NULL ? "-c" : "-m", bad);
+            return EXIT_USAGE;
+        }
+        return 0;
+    }
+    int status = source_read(script, &program->source);
+    if (status != 0)
+        return status;
+    bool is_stdin = strcmp(script, "-") == 0;
+    job->code = program->source.bytes;
+    job->code_length = program->source.length;
+    job->script = true;
+    job->filename = is_stdin ? "<stdin>" : script;
+    if (is_stdin)
+        job->stdin_fd = -1; /* read to its end: it was the program */
+    else
+        job->path0 = program->path0 = find_path0(arguments->policy, script);
+    return 0;
+}
+
+/* A policy option as a number, for remarks; -1 if it is none. */
+static double policy_number(const struct belljar_policy *policy, const char *key)
+{
+    CLEANUP(heap_free) char *text = belljar_policy_json(policy);
+    json_t *root = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    json_t *value = json_object_get(root, key);
+    double number = json_is_number(value) ? json_number_value(value) : -1;
+    json_decref(root);
+    return number;
+}
+
+/* ---- After --------------------------------------------------------------------------------------------------- */
+
+/* The frame that was running, from a traceback: python's has it last, faulthandler's first. */
+static void running_frame(const char *traceback, char *frame, size_t size)
+{
+    frame[0] = '\0';
+    if (traceback == NULL)
+        return;
+    bool is_first = strstr(traceback, "most recent call first") != NULL;
+    for (const char *at = traceback; (at = strstr(at, "  File \"")) != NULL; at += 8) {
+        snprintf(frame, size, "%.*s", (int)strcspn(at + 2, "\n"), at + 2);
+        if (is_first)
+            return;
+    }
+}
+
+static bool has_python_traceback(const struct belljar_result *result)
+{
+    return result->traceback != NULL && strstr(result->traceback, "Traceback (most recent call last)") != NULL;
+}
+
+/* "CPU time limit of 5 s reached; it was running: …" */
+static void remark_time(const struct belljar_policy *policy, const char *what, const char *key, const char *where)
+{
+    double limit = policy_number(policy, key);
+    if (limit > 0)
+        complain("%s limit of %g s reached%s", what, limit, where);
+    else
+        complain("%s limit reached%s", what, where);
+}
+
+/* One line about a limit, in the words of its option. */
+static void remark_limit(const struct belljar_policy *policy, const struct belljar_result *result)
+{
+    char frame[512], where[560] = "";
+    running_frame(result->traceback, frame, sizeof frame);
+    if (frame[0] != '\0')
+        snprintf(where, sizeof where, "; it was running: %s", frame);
+    switch (result->verdict) {
+    case BELLJAR_TIMEOUT:
+        remark_time(policy, "time", "timeout", where);
+        break;
+    case BELLJAR_CPU:
+        remark_time(policy, "CPU time", "cpu", where);
+        break;
+    case BELLJAR_MEMORY:
+        if (has_python_traceback(result))
+            snprintf(where, sizeof where, " and MemoryError not caught");
+        complain("memory limit reached (--memory)%s", where);
+        break;
+    case BELLJAR_OUTPUT:
+        complain("killed: it wrote far more than the output limit (--output)");
+        break;
+    case BELLJAR_CRASHED:
+        complain("it was killed by signal %d (%s)%s", result->signal, strsignal(result->signal), where);
+        break;
+    case BELLJAR_VIOLATION:
+        if (!has_python_traceback(result)) /* ended by the supervisor: nothing else says why */
+            complain("%s", result->error_value != NULL ? result->error_value : "it was ended by a refusal");
+        break;
+    default:
+        break;
+    }
+}
+
+/* What a user who was refused or cut needs to know. */
+static void remark_refusals(const struct belljar_result *result)
+{
+    enum { SHOWN = 5 };
+    if (result->truncated)
+        complain("output over its limit was cut: stdout had %llu bytes, stderr %llu (--output)",
+                 (unsigned long long)result->stdout_total, (unsigned long long)result->stderr_total);
+    if (result->verdict == BELLJAR_OK)
+        return; /* it coped with them; --json and --audit have the list */
+    for (unsigned i = 0; i < result->violation_count && i < SHOWN; i++) {
+        const struct belljar_violation *violation = &result->violations[i];
+        complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "", violation->target,
+                 violation->rule[0] != '\0' ? " (rule " : "", violation->rule, violation->rule[0] != '\0' ? ")" : "",
+                 violation->hint[0] != '\0' ? ": " : "", violation->hint);
+    }
+    if (result->refused > SHOWN)
+        complain("and %u refusals more (--json lists the first 100, --audit FILE all)", result->refused - SHOWN);
+}
+
+static json_t *violations_json(const struct belljar_result *result)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < result->violation_count; i++) {
+        const struct belljar_violation *violation = &result->violations[i];
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "op", json_text0(violation->op), "target",
+                                              json_text0(violation->target), "rule", json_text0(violation->rule),
+                                              "hint", json_text0(violation->hint)));
+    }
+    return list;
+}
+
+/* The exception, or null. A sys.exit() is one only if it says that something failed. */
+static json_t *error_json(const struct belljar_result *result)
+{
+    const char *name = result->error_name;
+    char status[16];
+    snprintf(status, sizeof status, "%d", result->exit_status);
+    bool is_exit = name != NULL && name[0] == '\0';
+    if (name == NULL || (is_exit && result->exit_status == 0))
+        return json_null();
+    return json_pack("{s:o, s:o, s:o}", "name", json_text0(is_exit ? "SystemExit" : name), "value",
+                     json_text0(is_exit ? status : result->error_value != NULL ? result->error_value : ""),
+                     "traceback", json_text0(result->traceback != NULL ? result->traceback : ""));
+}
+
+/* The same shape whether there was a result or only an error of ours. */
+static int print_result_json(const struct belljar_result *result)
+{
+    json_t *usage = json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms", result->usage.cpu_ms,
+                              "peak_bytes", (json_int_t)result->usage.peak_bytes, "served",
+                              (json_int_t)result->usage.served);
+    return json_print(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "verdict",
+                                belljar_verdict_name(result->verdict), "stdout",
+                                json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "", result->stdout_length),
+                                "stderr",
+                                json_text(result->stderr_bytes != NULL ? result->stderr_bytes : "", result->stderr_length),
+                                "error", error_json(result), "usage", usage, "violations", violations_json(result), "truncated",
+                                result->truncated, "exit", result->exit_status));
+}
+
+/* belljar's own failure, in the form that was asked for. */
+static int report_failure(const struct arguments *arguments, const struct belljar_error *error)
+{
+    complain_error(error, EXIT_BELLJAR);
+    if (arguments->own[OWN_JSON] == NULL)
+        return EXIT_BELLJAR;
+    char name[] = "SandboxError", value[sizeof error->step + sizeof error->message + 2];
+    snprintf(value, sizeof value, "%s: %s", error->step, error->message);
+    struct belljar_result result = { .verdict = BELLJAR_INFRA_ERROR, .exit_status = EXIT_BELLJAR,
+                                     .error_name = name, .error_value = value };
+    int status = print_result_json(&result);
+    return status != 0 ? status : EXIT_BELLJAR;
+}
+
+static int report(const struct arguments *arguments, const struct run *run, const struct belljar_result *result)
+{
+    if (arguments->own[OWN_JSON] != NULL) {
+        int status = print_result_json(result);
+        return status != 0 ? status : result->exit_status;
+    }
+    if (run->broken_output == STDOUT_FILENO)
+        return 128 + SIGPIPE;
+    if (interrupts > 1) /* python's own answer to Ctrl-C */
+        return 128 + SIGINT;
+    bool has_traceback = result->traceback != NULL && result->traceback[0] != '\0';
+    if (has_traceback && !run->ends_with_line[STDERR_FILENO])
+        fputc('\n', stderr);
+    if (result->verdict == BELLJAR_INFRA_ERROR)
+        complain("%s", result->error_value != NULL ? result->error_value : "internal error");
+    else if (arguments->own[OWN_QUIET] == NULL)
+        remark_limit(arguments->policy, result);
+    if (has_traceback) {
+        fputs(result->traceback, stderr);
+        if (result->traceback[strlen(result->traceback) - 1] != '\n')
+            fputc('\n', stderr);
+    }
+    if (arguments->own[OWN_QUIET] == NULL)
+        remark_refusals(result);
+    return result->exit_status;
+}
+
+/* ---- The run ------------------------------------------------------------------------------------------------- */
+
+static void template_release(struct belljar_template **template)
+{
+    belljar_template_close(*template);
+}
+
+static void guest_release(struct belljar_guest **guest)
+{
+    belljar_guest_free(*guest);
+}
+
+static void result_release(struct belljar_result **result)
+{
+    belljar_result_free(*result);
+}
+
+static void audit_release(struct run *run)
+{
+    if (run->audit != NULL && fclose(run->audit) != 0)
+        complain("the audit file is not complete: %s", strerror(errno));
+}
+
+int command_run(const struct arguments *arguments)
+{
+    CLEANUP(program_release) struct program program = { 0 };
+    struct belljar_job job = BELLJAR_JOB_INIT;
+    int status = prepare(arguments, &program, &job);
+    if (status != 0)
+        return status;
+
+    CLEANUP(audit_release) struct run run = { .ends_with_line = { true, true, true } };
+    struct belljar_template_options options = { .parked = 1, .context = &run };
+    if (arguments->own[OWN_AUDIT] != NULL) {
+        run.audit = fopen(arguments->own[OWN_AUDIT], "ae");
+        if (run.audit == NULL) {
+            complain("cannot open the audit file %s: %s", arguments->own[OWN_AUDIT], strerror(errno));
+            return EXIT_USAGE;
+        }
+        options.on_operation = on_operation;
+    }
+
+    struct sigaction action = { .sa_handler = on_sigint };
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGTTIN, SIG_IGN); /* in the background, a terminal as stdin reads as its end instead of stopping us */
+
+    struct belljar_error error = { 0 };
+    CLEANUP(template_release) struct belljar_template *template = NULL;
+    if (belljar_template_open(arguments->policy, &options, &template, &error) < 0)
+        return report_failure(arguments, &error);
+    CLEANUP(guest_release) struct belljar_guest *guest = NULL;
+    if (belljar_guest_take(template, &guest, &error) < 0)
+        return report_failure(arguments, &error);
+    run.guest = guest;
+
+    struct belljar_callbacks callbacks = { .context = &run, .is_cancelled = is_cancelled };
+    if (arguments->own[OWN_JSON] == NULL)
+        callbacks.on_output = on_output;
+    CLEANUP(result_release) struct belljar_result *result = NULL;
+    if (belljar_guest_run(guest, &job, &callbacks, &result, &error) < 0 && result == NULL)
+        return report_failure(arguments, &error);
+    if (belljar_result_complete(guest, result, &error) < 0)
+        return report_failure(arguments, &error);
+    return report(arguments, &run, result);
+}

@@ -1,0 +1,46 @@
+"""belljar runs Python that nobody trusts: real CPython, with every installed module, at native speed, in a process
+that by itself can do nothing.
+
+>>> import belljar
+>>> belljar.run("print(6 * 7)").stdout
+'42\\n'
+
+`run` is for one program in a fresh guest, `Sandbox` for a session that keeps its state, `Template` for many fresh
+guests with the same policy and modules, `arun` for event loops. `Policy` says what a guest may do; what it came to is an
+`Execution`. What a guest does is never raised: it is the execution's `verdict`. What belljar raises derives from
+`SandboxError`.
+"""
+
+from __future__ import annotations
+
+from belljar.aio import arun
+from belljar.errors import PolicyError, SandboxError, SessionEnded, StartError
+from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
+from belljar.files import Files
+from belljar.policy import Policy
+from belljar.sandbox import Sandbox, run
+from belljar.template import Template
+from belljar.values import Opaque, Record
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Execution",
+    "ExecutionError",
+    "Files",
+    "Logs",
+    "Opaque",
+    "Policy",
+    "PolicyError",
+    "Record",
+    "Result",
+    "Sandbox",
+    "SandboxError",
+    "SessionEnded",
+    "StartError",
+    "Template",
+    "Usage",
+    "Violation",
+    "arun",
+    "run",
+]

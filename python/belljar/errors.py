@@ -1,0 +1,52 @@
+"""What belljar raises. Everything derives from `SandboxError`.
+
+What a guest does is never raised: it is the `verdict` of an `Execution`.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from belljar.execution import Execution
+
+__all__ = ["PolicyError", "SandboxError", "SessionEnded", "StartError"]
+
+
+class SandboxError(Exception):
+    """belljar could not do what it was asked for. `step` names the part of the work that failed, "" if none does."""
+
+    def __init__(self, message: str = "", step: str = "") -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class PolicyError(SandboxError, ValueError):
+    """An option of a policy is unknown, or its value cannot be."""
+
+
+class StartError(SandboxError):
+    """The sandbox could not be set up: `step` is the step of the lockdown, "interpreter", "preload", …
+
+    Nothing was run: a weaker sandbox is used only where the policy allows it by name (`allow_missing`)."""
+
+
+class SessionEnded(SandboxError):
+    """The session of a `Sandbox` is over. `execution` is the run that ended it, or None if it was closed."""
+
+    def __init__(self, message: str, execution: Execution | None = None) -> None:
+        super().__init__(message, "session")
+        self.execution = execution
+
+
+_NOT_START = frozenset({"fork", "guest", "interrupt", "kill", "run", "session", "supervisor", "template"})
+
+
+def failure(code: int, step: str, message: str) -> SandboxError:
+    """The exception for an error of libbelljar. Called by the extension module."""
+    if step == "policy":
+        return PolicyError(message, step)
+    if step in _NOT_START or code == errno.EOWNERDEAD:
+        return SandboxError(message, step)
+    return StartError(f"{step}: {message}" if step else message, step)

@@ -1,0 +1,274 @@
+"""What a run came to: `Execution` and its parts. The names follow E2B's code interpreter."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from belljar._core import core
+from belljar.errors import SandboxError
+from belljar.files import Files
+
+__all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionError:
+    """The exception that came out of the code, or where it was when it was stopped. All three are the guest's words."""
+
+    name: str
+    value: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The output, as lists of lines."""
+
+    stdout: list[str]
+    stderr: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run cost. `served` counts the system calls that the supervisor answered."""
+
+    wall_ms: float
+    cpu_ms: float
+    peak_bytes: int
+    served: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One refusal: the operation, on what, by which rule, and what would allow it."""
+
+    op: str
+    target: str
+    rule: str
+    hint: str
+
+
+_FIELDS = {
+    "text/plain": "text",
+    "text/html": "html",
+    "text/markdown": "markdown",
+    "image/svg+xml": "svg",
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "application/pdf": "pdf",
+    "text/latex": "latex",
+    "application/json": "json",
+    "application/javascript": "javascript",
+}
+_BINARY = frozenset({"image/png", "image/jpeg", "application/pdf"})
+
+
+@dataclass(slots=True)
+class Result:
+    """Something shown: the value of the last expression (`is_main_result`), or what the code displayed.
+
+    Images and PDF are base64 text."""
+
+    text: str | None = None
+    html: str | None = None
+    markdown: str | None = None
+    svg: str | None = None
+    png: str | None = None
+    jpeg: str | None = None
+    pdf: str | None = None
+    latex: str | None = None
+    json: Any = None
+    javascript: str | None = None
+    data: Any = None
+    extra: dict[str, str] | None = None
+    is_main_result: bool = False
+
+    def formats(self) -> list[str]:
+        """The names of the forms that it has."""
+        return [name for name in (*_FIELDS.values(), "data") if getattr(self, name) is not None] + list(self.extra or ())
+
+
+def _show(result: Result, mime: str, data: bytes) -> None:
+    """Adds one form. What is not what it says stays text."""
+    if mime in _BINARY:
+        setattr(result, _FIELDS[mime], base64.b64encode(data).decode())
+        return
+    text = data.decode("utf-8", "replace")
+    if mime == "application/json":
+        try:
+            result.json = json.loads(text)
+            return
+        except (ValueError, RecursionError):
+            pass
+    if mime in _FIELDS and mime != "application/json":
+        setattr(result, _FIELDS[mime], text)
+    else:
+        result.extra = {**(result.extra or {}), mime: text}
+
+
+class Execution:
+    """What a run came to. A guest's failure is data: look at `verdict` and `error`.
+
+    >>> ex = belljar.run("print('hello'); 6 * 7")
+    >>> ex.stdout, ex.text, ex.value, ex.verdict
+    ('hello\\n', '42', 42, 'ok')
+
+    `usage` and `violations` are known when the guest has ended; reading them waits for that. Until then the
+    execution holds the guest; `files` holds its scratch. Both go when the execution goes.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_lock", "_result", "verdict")
+
+    verdict: str
+    """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
+
+    def __init__(self, result: core.Result, guest: core.Guest) -> None:
+        self._result = result
+        self._guest: core.Guest | None = guest
+        self._is_empty = False  # it left no file
+        self._lock = threading.Lock()
+        self.verdict = result.verdict
+
+    @property
+    def exit(self) -> int:
+        """The exit status as a shell would see it: the code's own, 124 time, 126 refused, 137 memory, 128+n a signal."""
+        return self._result.exit
+
+    @functools.cached_property
+    def stdout(self) -> str:
+        """What it printed. Over the limit it is cut in the middle, with a marker that has the true count."""
+        return self._result.stdout.decode("utf-8", "replace")
+
+    @functools.cached_property
+    def stderr(self) -> str:
+        """What it wrote to standard error, in the same way. The traceback is in `error`."""
+        return self._result.stderr.decode("utf-8", "replace")
+
+    @property
+    def logs(self) -> Logs:
+        """The output as lists of lines."""
+        return Logs(self.stdout.splitlines(keepends=True), self.stderr.splitlines(keepends=True))
+
+    @property
+    def truncated(self) -> bool:
+        """Whether output was cut."""
+        return self._result.truncated
+
+    @functools.cached_property
+    def error(self) -> ExecutionError | None:
+        """The exception that came out, or None."""
+        error = self._result.error
+        return ExecutionError(*error) if error is not None else None
+
+    @functools.cached_property
+    def text(self) -> str | None:
+        """repr of the last expression's value; None if there is no such value."""
+        return self._result.text
+
+    @functools.cached_property
+    def value(self) -> Any:
+        """The last expression's value, by copy; None if there is none."""
+        data = self._result.value
+        if data is None:
+            return None
+        try:
+            return core.decode_value(data)
+        except ValueError as error:
+            raise SandboxError(f"the guest's value cannot be read: {error}", "value") from None
+
+    @functools.cached_property
+    def results(self) -> list[Result]:
+        """What was displayed, and the last expression's value as the main result."""
+        shown: dict[int, Result] = {}
+        for group, mime, data in self._result.displays:
+            _show(shown.setdefault(group, Result()), mime, data)
+        main = [Result(text=self.text, is_main_result=True)] if self.text is not None else []
+        return [*shown.values(), *main]
+
+    @property
+    def usage(self) -> Usage:
+        """What it cost."""
+        self._complete()
+        return Usage(*self._result.usage)
+
+    @functools.cached_property
+    def violations(self) -> list[Violation]:
+        """What was refused: the first hundred (`refused` has the number)."""
+        self._complete()
+        return [Violation(*violation) for violation in self._result.violations]
+
+    @property
+    def refused(self) -> int:
+        """How many operations were refused."""
+        self._complete()
+        return self._result.refused
+
+    @functools.cached_property
+    def files(self) -> Files:
+        """The files that the guest left."""
+        return Files(self._scratch)
+
+    def _scratch(self) -> int:
+        with self._lock:
+            if self._is_empty:
+                return -1
+            if self._guest is None or self._guest.is_closed:
+                raise SandboxError("the files are gone: their sandbox or template was closed", "files")
+            return self._guest.scratch()
+
+    def _complete(self) -> None:
+        """Waits until usage and violations are known."""
+        if not self._result.is_complete:
+            with self._lock:
+                if not self._result.is_complete and self._guest is not None:
+                    self._guest.complete(self._result)
+
+    def _release(self, keeps_files: bool) -> None:
+        """Lets go of a guest that served this run alone, after what it knows was fetched."""
+        try:
+            self._complete()
+        except SandboxError:
+            pass  # its template has died: usage stays what it is
+        with self._lock:
+            if self._guest is None or self._guest.is_closed:
+                return
+            self._is_empty = self._guest.scratch() < 0
+            if self._is_empty or not keeps_files:
+                self._guest.close()
+                self._guest = None
+
+    def __repr__(self) -> str:
+        parts = [repr(self.verdict)]
+        if self.text is not None:
+            parts.append(f"text={self.text!r:.200}")
+        if self.stdout:
+            parts.append(f"stdout={self.stdout!r:.200}")
+        if self.error is not None:
+            parts.append(f"error={self.error.name}: {self.error.value!r:.200}")
+        return f"<Execution {', '.join(parts)}>"
+
+
+def stream_callback(
+    on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None
+) -> Callable[[int, bytes], object] | None:
+    """One callback for both streams that hands on whole characters."""
+    if on_stdout is None and on_stderr is None:
+        return None
+    import codecs
+
+    make = codecs.getincrementaldecoder("utf-8")
+    streams = {1: (on_stdout, make("replace")), 2: (on_stderr, make("replace"))}
+
+    def on_output(stream: int, data: bytes) -> None:
+        callback, decoder = streams[stream]
+        text = decoder.decode(data)
+        if callback is not None and text:
+            callback(text)
+
+    return on_output

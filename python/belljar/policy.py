@@ -1,0 +1,133 @@
+"""What a guest may do: a `Policy`, made of options that are the same in Python, in JSON files and on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypedDict
+
+try:
+    from typing import Unpack
+except ImportError:  # pragma: no cover
+    raise ImportError("belljar needs Python 3.11 or later") from None
+
+from belljar._core import core
+
+__all__ = ["Options", "Policy"]
+
+_StrPath = str | os.PathLike[str]
+
+
+class Options(TypedDict, total=False):
+    """The options of a policy. `belljar run --help` says what each does."""
+
+    read: _StrPath | Iterable[_StrPath]
+    write: _StrPath | Iterable[_StrPath]
+    timeout: float | None
+    cpu: float | None
+    memory: int | str
+    output: int | str
+    scratch: int | str
+    scratch_files: int
+    descriptors: int
+    threads: int
+    profile: Literal["full", "compute"]
+    jit: bool
+    preload: str | Iterable[str]
+    python: _StrPath
+    allow_missing: str | Iterable[str]
+    scratch_dir: _StrPath
+    user: int
+    warm: str | None
+    language: Mapping[str, Any] | None
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it: paths as text, collections as lists."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, bytes | bytearray):
+        raise TypeError("bytes are not an option's value; paths and names are str")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        items = [_plain(item) for item in value]
+        return sorted(items, key=str) if isinstance(value, set | frozenset) else items
+    return value
+
+
+class Policy:
+    """What a guest may do. `Policy()` is the open policy: all of Python, private scratch files, no file of the host,
+    no network, no other process. Options grant more or set limits:
+
+    >>> Policy(read=["/usr/share/dict"], timeout=10, memory="512M")
+    Policy(read=['/usr/share/dict'], timeout=10, memory='512M')
+
+    A policy does not change. Two are equal if they come to the same. An option that does not exist, or a value that
+    cannot be, is a `PolicyError` (a `ValueError`) that names the nearest one that would do.
+    """
+
+    __slots__ = ("_core", "_given", "_json")
+
+    _core: core.Policy
+    _given: dict[str, object]
+    _json: str
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        self._core = core.Policy()
+        self._given = {}
+        for key, value in options.items():
+            plain = self._given[key] = _plain(value)
+            try:
+                text = json.dumps(plain, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                # Only the core knows whether the option exists: that is the better message.
+                self._core.set(key, "null")
+                raise TypeError(f"{key}: {error}") from None
+            self._core.set(key, text)
+        self._json = self._core.json()
+
+    @classmethod
+    def from_file(cls, path: _StrPath) -> Policy:
+        """The policy of a JSON file: one object, its keys the names of options."""
+        self = cls()
+        self._core.load(path)
+        with open(path, encoding="utf-8") as file:
+            self._given = json.load(file)
+        self._json = self._core.json()
+        return self
+
+    def replace(self, **options: Unpack[Options]) -> Policy:
+        """The same policy with these options set instead. Lists are not added to."""
+        merged: Any = {**self._given, **options}
+        return Policy(**merged)
+
+    def to_json(self) -> str:
+        """The effective policy, every option with its value, as a JSON object. `from_file` reads it back."""
+        return self._json
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option with its effective value."""
+        options: dict[str, Any] = json.loads(self._json)
+        return options
+
+    def __eq__(self, other: object) -> bool:
+        return self._json == other._json if isinstance(other, Policy) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._json)
+
+    def __repr__(self) -> str:
+        return f"Policy({', '.join(f'{key}={value!r}' for key, value in self._given.items())})"
+
+    def _for_template(self, preload: Iterable[str], python: str | None) -> core.Policy:
+        """A copy for the core with more modules to preload and another interpreter."""
+        copy = core.Policy()
+        for key, value in self.options.items():
+            copy.set(key, json.dumps(value))
+        copy.set("preload", json.dumps(list(preload)))
+        if python is not None:
+            copy.set("python", json.dumps(python))
+        return copy
