@@ -21,6 +21,15 @@ MUST_CHECK int tree_new(const struct settings *settings, struct tree **ret_tree,
 MUST_CHECK int tree_add_runtime(struct tree *tree, const char *path);
 void tree_free(struct tree *tree);
 
+/* Makes, in a directory that this process may write to (borrowed; must outlive the tree), the empty image that guests
+ * get when they list "/" or "/etc". After the drop of privileges and after the last tree_add_runtime, before the lockdown.
+ * Without it (or if it fails) such listings are refused with EACCES. 0 or a negative errno. */
+MUST_CHECK int tree_build_skeleton(struct tree *tree, int parent_fd);
+
+/* After the drop of privileges: 0 if this process can read (and write, where granted) every grant, or a negative errno
+ * with the guest's path of the first that it cannot (1 page). */
+MUST_CHECK int tree_check_access(const struct tree *tree, char *reterr_path);
+
 /* Calls visit(fd, is_directory, writable, context) for the O_PATH descriptor of every mount: the supervisor's Landlock rules. */
 MUST_CHECK int tree_each_mount(const struct tree *tree,
                                int (*visit)(int fd, bool is_directory, bool writable, void *context), void *context);

@@ -1,0 +1,958 @@
+/* Serves the system calls that name a path. Supervisor. The guest is hostile and its threads run on while we work:
+ * every argument is copied once, the decision and the act use that copy, the act goes through a descriptor that
+ * openat2 gave without following a link, and the guest's descriptor numbers mean nothing here but keys of a table. */
+#define _GNU_SOURCE
+#include "supervisor/files.h"
+
+#include "supervisor/scratch.h"
+#include "supervisor/synthetic.h"
+#include "supervisor/tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/vfs.h>
+#include <utime.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* 6.6 */
+#endif
+
+struct files {
+    const struct tree *tree;
+    struct scratch scratch;
+    mode_t umask;
+    uint32_t number_count;
+    bool opened_directory;    /* what files_installed is about: a directory, at: */
+    char opened[PATH_MAX];
+    char directory[PATH_MAX]; /* the guest's working directory */
+    char *numbers[];          /* by the guest's descriptor number: the directory's path, or NULL */
+};
+
+/* One call with its arguments in the order of the ...at form. */
+struct request {
+    struct files *files;
+    int memory_fd;
+    int directory;            /* AT_FDCWD or a guest's descriptor number */
+    uint64_t path;
+    uint64_t args[4];         /* after the path */
+    int flags;                /* AT_… */
+    struct answer *answer;
+};
+
+#define RULE_READ    "read"
+#define RULE_WRITE   "write"
+#define HINT_READ    "--read PATH or Policy(read=[PATH])"
+#define HINT_WRITE   "--write PATH or Policy(write=[PATH])"
+#define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
+#define HINT_KIND    "only regular files and directories are handed out"
+#define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
+
+/* ---- Answers ------------------------------------------------------------------------------------------------ */
+
+/* The place's path as printable text. */
+static void answer_target(struct answer *answer, const struct place *place)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char *path = place->length > 0 ? place->path : "/";
+    char *at = answer->target, *end = answer->target + sizeof answer->target - 5;
+    for (; *path != '\0' && at < end; path++) {
+        uint8_t byte = (uint8_t)*path;
+        if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
+            *at++ = *path;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = hex[byte >> 4];
+        *at++ = hex[byte & 15];
+    }
+    *at = '\0';
+}
+
+static int refuse(struct answer *answer, int error, const char *rule, const char *hint)
+{
+    answer->refused = true;
+    answer->rule = rule;
+    answer->hint = hint;
+    return error;
+}
+
+/* ---- From a request to a place ------------------------------------------------------------------------------ */
+
+static int scratch_number(const struct files *files)
+{
+    return files->scratch.is_ready ? files->scratch.fd : -1;
+}
+
+/* Where a descriptor number of the guest's leads. */
+static int files_start(const struct files *files, int number, const char **ret_path)
+{
+    const char *path = number == AT_FDCWD                                          ? files->directory
+                       : number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number]
+                                                                               : NULL;
+    *ret_path = path;
+    return path != NULL ? 0 : EBADF;
+}
+
+/* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself. */
+static int request_place_at(struct request *request, int directory, uint64_t address, bool follow, struct place *place)
+{
+    char path[PATH_MAX];
+    const char *start = "";
+    int error = memory_read_string(request->memory_fd, address, path, sizeof path);
+    if (error != 0)
+        return error;
+    bool is_self = path[0] == '\0' && (request->flags & AT_EMPTY_PATH) != 0;
+    if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
+        return path[0] == '\0' && !is_self ? ENOENT : error;
+    error = tree_resolve(request->files->tree, scratch_number(request->files), start, is_self ? "." : path, follow, place);
+    answer_target(request->answer, place);
+    return error;
+}
+
+static int request_place(struct request *request, bool follow, struct place *place)
+{
+    return request_place_at(request, request->directory, request->path, follow, place);
+}
+
+/* The place again with every link on its way followed: something refused to be walked through. */
+static int request_follow_links(struct request *request, bool follow, struct place *place)
+{
+    bool is_directory = place->is_directory, ends_in_dot = place->ends_in_dot;
+    int error = tree_walk(request->files->tree, scratch_number(request->files), "", place->path,
+                          follow || is_directory, place);
+    place->is_directory |= is_directory;
+    place->ends_in_dot |= ends_in_dot;
+    answer_target(request->answer, place);
+    return error;
+}
+
+static bool is_scratch(const struct place *place)
+{
+    return place->node->mount->kind == NODE_SCRATCH;
+}
+
+/* 0 if the policy lets the guest change what is at the place. */
+static int request_may_write(struct request *request, const struct place *place)
+{
+    if (place->is_outside)
+        return refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+    if (!place->node->mount->writable)
+        return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+    return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
+}
+
+/* ---- Looking ------------------------------------------------------------------------------------------------ */
+
+/* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed. */
+struct sight {
+    struct stat stat;
+    int fd, owned;
+};
+
+static void sight_release(struct sight *sight)
+{
+    fd_close(&sight->owned);
+}
+
+#define SIGHT CLEANUP(sight_release) struct sight sight = { .fd = -1, .owned = -1 }
+
+static int look_once(struct request *request, bool follow, const struct place *place, struct sight *sight)
+{
+    const struct node *node = place->node;
+    const char *rest;
+    if (place->is_outside)
+        return ENOENT; /* as if nothing were there: the host is not even asked */
+    if (place->is_node && node->kind == NODE_ABSENT)
+        return node->error;
+    if (place->is_node && (node->kind == NODE_TEXT || node->kind == NODE_LINK || node->kind == NODE_DIRECTORY ||
+                           (node->kind == NODE_SCRATCH && !request->files->scratch.is_ready))) {
+        sight->stat = node->stat;
+        return 0;
+    }
+    int base = tree_base(place, scratch_number(request->files), &rest);
+    if (place->is_node && node->fd >= 0) {
+        sight->fd = node->fd;
+    } else {
+        if (base < 0)
+            return ENOENT;
+        sight->fd = sight->owned = tree_open_beneath(base, rest, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+    }
+    if (sight->fd < 0 || tree_fstat(sight->fd, &sight->stat) < 0)
+        return errno;
+    if (!is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev && tree_is_kernel_file(sight->fd))
+        return EACCES;
+    return 0;
+}
+
+static int request_look(struct request *request, bool follow, struct place *place, struct sight *sight)
+{
+    int error = request_place(request, follow, place);
+    if (error == 0)
+        error = look_once(request, follow || place->is_directory, place, sight);
+    if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
+        error = look_once(request, follow || place->is_directory, place, sight);
+    if (error == 0 && place->is_directory && !S_ISDIR(sight->stat.st_mode))
+        error = ENOTDIR;
+    return error;
+}
+
+static int serve_stat(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
+        return EINVAL;
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
+    return error != 0 ? error : memory_write(request->memory_fd, request->args[0], &sight.stat, sizeof sight.stat);
+}
+
+static int serve_access(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int mode = (int)request->args[0];
+    if ((mode & ~(R_OK | W_OK | X_OK)) != 0 || (request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS)) != 0)
+        return EINVAL;
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
+    if (error != 0)
+        return error;
+    if ((mode & W_OK) != 0 && !place.node->mount->writable)
+        return EROFS;
+    if (sight.fd < 0)
+        return (mode & X_OK) != 0 && !S_ISDIR(sight.stat.st_mode) ? EACCES : 0;
+    return syscall(SYS_faccessat2, sight.fd, "", mode, AT_EMPTY_PATH) < 0 ? errno : 0;
+}
+
+static int serve_readlink(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    char target[PATH_MAX];
+    if ((int)request->args[1] <= 0)
+        return EINVAL;
+    size_t size = (uint32_t)request->args[1];
+    int error = request_look(request, false, &place, &sight);
+    if (error != 0)
+        return error;
+    if (!S_ISLNK(sight.stat.st_mode))
+        return EINVAL;
+    ssize_t length;
+    if (sight.fd < 0) {
+        length = (ssize_t)strnlen(place.node->text, sizeof target);
+        memcpy(target, place.node->text, (size_t)length);
+    } else if ((length = readlinkat(sight.fd, "", target, sizeof target)) < 0) {
+        return errno;
+    }
+    if ((size_t)length > size)
+        length = (ssize_t)size;
+    request->answer->value = length;
+    return memory_write(request->memory_fd, request->args[0], target, (size_t)length);
+}
+
+/* The file system is the guest's quota, wherever it looks. */
+static int files_statfs(struct request *request, uint64_t address)
+{
+    const struct scratch *scratch = &request->files->scratch;
+    uint64_t used = scratch->bytes < scratch->bytes_max ? scratch->bytes : scratch->bytes_max;
+    struct statfs statfs = {
+        .f_type = 0x01021994, /* tmpfs */
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_blocks = scratch->bytes_max / 4096,
+        .f_bfree = (scratch->bytes_max - used) / 4096,
+        .f_bavail = (scratch->bytes_max - used) / 4096,
+        .f_files = scratch->entries_max,
+        .f_ffree = scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
+        .f_namelen = NAME_MAX,
+    };
+    return memory_write(request->memory_fd, address, &statfs, sizeof statfs);
+}
+
+static int serve_statfs(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int error = request_look(request, true, &place, &sight);
+    return error != 0 ? error : files_statfs(request, request->args[0]);
+}
+
+static int serve_fstatfs(struct request *request)
+{
+    return files_statfs(request, request->args[0]);
+}
+
+/* ---- Where the guest is --------------------------------------------------------------------------------------- */
+
+static int serve_chdir(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int error = request_look(request, true, &place, &sight);
+    if (error != 0)
+        return error;
+    if (!S_ISDIR(sight.stat.st_mode))
+        return ENOTDIR;
+    if (sight.fd >= 0 && syscall(SYS_faccessat2, sight.fd, "", X_OK, AT_EMPTY_PATH) < 0)
+        return errno;
+    memcpy(request->files->directory, place.path, place.length + 1);
+    return 0;
+}
+
+static int serve_fchdir(struct request *request)
+{
+    const char *path;
+    int error = request->directory == AT_FDCWD ? EBADF : files_start(request->files, request->directory, &path);
+    if (error == 0)
+        strcpy(request->files->directory, path);
+    return error;
+}
+
+static int serve_getcwd(struct request *request)
+{
+    const char *path = request->files->directory[0] != '\0' ? request->files->directory : "/";
+    size_t size = strlen(path) + 1;
+    if (request->args[0] < size)
+        return ERANGE;
+    request->answer->value = (int64_t)size;
+    return memory_write(request->memory_fd, request->path, path, size);
+}
+
+static int serve_umask(struct request *request)
+{
+    request->answer->value = request->files->umask;
+    request->files->umask = (mode_t)request->path & 0777;
+    return 0;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------ */
+
+/* What open may be asked for. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's business), O_PATH
+ * (nothing to do with such a descriptor), O_ASYNC (signals). */
+static const struct {
+    int flag;
+    bool passes; /* on to the kernel; else understood and left out */
+    const char *reason;
+} open_flags[] = {
+    { O_WRONLY | O_RDWR, true, "checked against the mount" },
+    { O_CREAT, true, "needs a writable mount" },
+    { O_EXCL, true, "" },
+    { O_TRUNC, true, "counts as writing" },
+    { O_APPEND, true, "" },
+    { O_DIRECTORY, true, "" },
+    { O_NOFOLLOW, true, "" },
+    { O_CLOEXEC, false, "the guest's copy has it, ours always" },
+    { O_NONBLOCK, false, "always set" },
+    { O_NOCTTY, false, "always set" },
+    { O_NOATIME, false, "fails for files of others" },
+    { O_SYNC, false, "a guest does not make the disk wait" },
+    { 0100000, false, "O_LARGEFILE: always so" },
+};
+
+struct opening {
+    int flags, fd;
+    mode_t mode;
+    bool is_writing;
+};
+
+/* Creating counts against the quota, so it has to be known whether something was created. */
+static int open_counted(struct files *files, int base, const char *rest, const struct opening *opening)
+{
+    if ((opening->flags & O_CREAT) == 0 || files->scratch.is_tmpfs)
+        return tree_open_beneath(base, rest, opening->flags, opening->mode);
+    if ((opening->flags & O_EXCL) == 0) {
+        int fd = tree_open_beneath(base, rest, opening->flags & ~O_CREAT, 0);
+        if (fd >= 0 || errno != ENOENT)
+            return fd;
+    }
+    int error = scratch_may_add(&files->scratch);
+    int fd = error == 0 ? tree_open_beneath(base, rest, opening->flags | O_EXCL, opening->mode) : -1;
+    if (fd >= 0)
+        scratch_added(&files->scratch, 1);
+    else if (error != 0)
+        errno = error;
+    return fd;
+}
+
+/* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still mean that file. */
+static int open_file(struct request *request, const struct node *node, struct opening *opening)
+{
+    struct stat stat;
+    if (opening->is_writing && !node->writable)
+        return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+    if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return EEXIST;
+    opening->fd = tree_open_beneath(node->parent, node->name, opening->flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0);
+    if (opening->fd < 0 || tree_fstat(opening->fd, &stat) < 0)
+        return errno == ELOOP ? refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED) : errno;
+    if (stat.st_dev != node->stat.st_dev || stat.st_ino != node->stat.st_ino ||
+        (stat.st_mode & S_IFMT) != (node->stat.st_mode & S_IFMT))
+        return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
+    bool truncates = (opening->flags & O_TRUNC) != 0 && node->kind == NODE_FILE;
+    return truncates && ftruncate(opening->fd, 0) < 0 ? errno : 0;
+}
+
+static int open_directory(struct request *request, const struct tree *tree, const struct node *node,
+                          struct opening *opening)
+{
+    if ((opening->flags & O_CREAT) != 0 || opening->is_writing)
+        return (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? EEXIST : EISDIR;
+    if (tree->skeleton < 0)
+        return refuse(request->answer, EACCES, RULE_READ, "no directory is writable in which its listing could be made");
+    opening->fd = tree_open_beneath(tree->skeleton, node->length > 0 ? node->path + 1 : ".", O_RDONLY | O_DIRECTORY, 0);
+    return opening->fd < 0 ? errno : 0;
+}
+
+/* The rows that are not directories with something behind them. */
+static int open_row(struct request *request, const struct node *node, struct opening *opening)
+{
+    switch (node->kind) {
+    case NODE_ABSENT:
+        return node->error;
+    case NODE_LINK:
+        return ELOOP;
+    case NODE_DIRECTORY:
+        return open_directory(request, request->files->tree, node, opening);
+    case NODE_TEXT:
+        if (opening->is_writing)
+            return refuse(request->answer, EROFS, RULE_WRITE, "made by the sandbox");
+        opening->fd = synthetic_open(node->text);
+        return opening->fd < 0 ? -opening->fd : 0;
+    default:
+        return open_file(request, node, opening);
+    }
+}
+
+static int open_once(struct request *request, struct place *place, struct opening *opening)
+{
+    struct files *files = request->files;
+    const struct node *mount = place->node->mount;
+    const char *rest;
+    bool creates = (opening->flags & O_CREAT) != 0;
+    if (place->is_outside) {
+        bool is_write = creates || opening->is_writing;
+        return refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ, is_write ? HINT_WRITE : HINT_READ);
+    }
+    if (place->is_node && place->node->kind != NODE_HOST && place->node->kind != NODE_SCRATCH &&
+        place->node->kind != NODE_PASS)
+        return open_row(request, place->node, opening);
+    if (opening->is_writing && !mount->writable)
+        return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+    if (is_scratch(place) && (creates || place->is_node)) {
+        int error = scratch_need(&files->scratch);
+        if (error != 0)
+            return error;
+    }
+    int base = tree_base(place, scratch_number(files), &rest);
+    if (base < 0)
+        return ENOENT;
+    if (is_scratch(place)) {
+        opening->fd = open_counted(files, base, rest, opening);
+    } else if (creates && !mount->writable) { /* fine if it is there already */
+        opening->fd = tree_open_beneath(base, rest, opening->flags & ~(O_CREAT | O_EXCL), 0);
+        if (opening->fd < 0 && errno == ENOENT)
+            return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+        if (opening->fd >= 0 && (opening->flags & O_EXCL) != 0)
+            return EEXIST;
+    } else {
+        opening->fd = tree_open_beneath(base, rest, opening->flags, opening->mode & (creates ? 0666 : 0777));
+    }
+    return opening->fd < 0 ? errno : 0;
+}
+
+/* Opens and checks what was opened. The caller closes opening->fd, on failure too. */
+static int request_open(struct request *request, struct place *place, struct opening *opening, struct stat *ret_stat)
+{
+    bool is_exclusive = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    bool follow = (opening->flags & O_NOFOLLOW) == 0 && !is_exclusive;
+    int error = request_place(request, follow, place);
+    if (error == 0 && place->is_directory && (opening->flags & O_CREAT) != 0)
+        return EISDIR;
+    if (error == 0)
+        error = open_once(request, place, opening);
+    if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
+        error = open_once(request, place, opening);
+    if (error == 0 && tree_fstat(opening->fd, ret_stat) < 0)
+        error = errno;
+    if (error != 0)
+        return error;
+    bool is_directory = S_ISDIR(ret_stat->st_mode), is_device = place->is_node && place->node->kind == NODE_DEVICE;
+    if (!S_ISREG(ret_stat->st_mode) && !is_directory && !is_device)
+        return refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
+    if (place->node->mount->kind == NODE_HOST && ret_stat->st_dev != place->node->mount->stat.st_dev &&
+        tree_is_kernel_file(opening->fd))
+        return refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
+    if (!is_directory && (place->is_directory || (opening->flags & O_DIRECTORY) != 0))
+        return ENOTDIR;
+    return 0;
+}
+
+static int serve_open(struct request *request)
+{
+    struct files *files = request->files;
+    struct place place;
+    struct stat stat;
+    struct opening opening = { .fd = -1, .mode = (mode_t)request->args[1] & 0777 & ~files->umask };
+    int flags = (int)request->args[0], known = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(open_flags); i++) {
+        known |= open_flags[i].flag;
+        opening.flags |= open_flags[i].passes ? flags & open_flags[i].flag : 0;
+    }
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return EOPNOTSUPP; /* no name, so the quota would not see it; tempfile does without */
+    if ((flags & ~known) != 0 || (flags & O_ACCMODE) == O_ACCMODE)
+        return EINVAL;
+    opening.is_writing = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+    int error = request_open(request, &place, &opening, &stat);
+    if (error != 0) {
+        fd_close(&opening.fd);
+        return error;
+    }
+    request->answer->install_fd = opening.fd;
+    request->answer->install_cloexec = (flags & O_CLOEXEC) != 0;
+    files->opened_directory = S_ISDIR(stat.st_mode);
+    if (files->opened_directory)
+        memcpy(files->opened, place.path, place.length + 1);
+    return 0;
+}
+
+static int serve_truncate(struct request *request)
+{
+    struct place place;
+    struct stat stat;
+    struct opening opening = { .flags = O_WRONLY, .fd = -1, .is_writing = true };
+    off_t length = (off_t)request->args[0];
+    if (length < 0)
+        return EINVAL;
+    int error = request_open(request, &place, &opening, &stat);
+    if (error == 0 && !S_ISREG(stat.st_mode))
+        error = EINVAL;
+    if (error == 0 && ftruncate(opening.fd, length) < 0)
+        error = errno;
+    fd_close(&opening.fd);
+    return error;
+}
+
+/* ---- Changing entries --------------------------------------------------------------------------------------- */
+
+/* A name in a directory that is open. */
+struct entry_place {
+    struct place place;
+    int directory;     /* O_PATH */
+    const char *name;
+};
+
+static void entry_release(struct entry_place *entry)
+{
+    fd_close(&entry->directory);
+}
+
+#define ENTRY(variable) CLEANUP(entry_release) struct entry_place variable = { .directory = -1 }
+
+static int entry_open(const struct files *files, struct entry_place *entry)
+{
+    const char *rest;
+    int base = tree_base(&entry->place, scratch_number(files), &rest);
+    if (base < 0)
+        return ENOENT;
+    char *slash = strrchr(entry->place.path, '/');
+    *slash = '\0';
+    entry->directory = tree_open_beneath(base, slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
+    int error = entry->directory < 0 ? errno : 0;
+    *slash = '/';
+    entry->name = slash + 1;
+    return error;
+}
+
+/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would be in a writable one
+ * wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
+struct entry_rules {
+    bool must_exist, must_not_exist;
+    int on_row; /* the entry is a row of the tree */
+    int on_dot; /* the path ends in a dot */
+};
+static const struct entry_rules make_rules = { false, true, EEXIST, EEXIST };
+static const struct entry_rules remove_rules = { true, false, EBUSY, EINVAL };
+static const struct entry_rules replace_rules = { false, false, EBUSY, EBUSY };
+
+static int entry_once(struct request *request, const struct entry_rules *rules, struct entry_place *entry)
+{
+    struct place *place = &entry->place;
+    int error = 0;
+    if (place->is_node && place->node->kind == NODE_ABSENT)
+        return place->node->error;
+    if (place->ends_in_dot && !place->is_outside)
+        return rules->on_dot;
+    if (!place->is_outside && !place->node->mount->writable && (rules->must_exist || rules->must_not_exist)) {
+        SIGHT;
+        error = look_once(request, false, place, &sight);
+        if (rules->must_exist && error != 0)
+            return error;
+        if (rules->must_not_exist && error != ENOENT)
+            return error != 0 ? error : EEXIST;
+    }
+    error = request_may_write(request, place);
+    if (error == 0 && place->is_node)
+        error = rules->on_row;
+    return error != 0 ? error : entry_open(request->files, entry);
+}
+
+static int request_entry(struct request *request, int directory, uint64_t address, bool follow,
+                         const struct entry_rules *rules, struct entry_place *entry)
+{
+    int error = request_place_at(request, directory, address, follow, &entry->place);
+    if (error == 0)
+        error = entry_once(request, rules, entry);
+    if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
+        error = entry_once(request, rules, entry);
+    return error;
+}
+
+static int serve_mkdir(struct request *request)
+{
+    ENTRY(entry);
+    int error = request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    bool is_counted = error == 0 && is_scratch(&entry.place);
+    if (is_counted)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
+    if (is_counted)
+        mode |= 0700; /* we have to be able to count and delete what is in it */
+    if (mkdirat(entry.directory, entry.name, mode) < 0)
+        return errno;
+    if (is_counted)
+        scratch_added(&request->files->scratch, 1);
+    return 0;
+}
+
+static int serve_symlink(struct request *request)
+{
+    ENTRY(entry);
+    char target[PATH_MAX];
+    int error = memory_read_string(request->memory_fd, request->args[0], target, sizeof target);
+    if (error == 0)
+        error = request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    if (error == 0 && entry.place.is_directory)
+        error = ENOENT;
+    /* In scratch any text will do: we never follow it. In a directory of the host somebody else may. */
+    if (error == 0 && !is_scratch(&entry.place))
+        error = refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
+    if (error == 0)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    if (symlinkat(target, entry.directory, entry.name) < 0)
+        return errno;
+    scratch_added(&request->files->scratch, 1);
+    return 0;
+}
+
+static int serve_unlink(struct request *request)
+{
+    ENTRY(entry);
+    if ((request->flags & ~AT_REMOVEDIR) != 0)
+        return EINVAL;
+    int error = request_entry(request, request->directory, request->path, false, &remove_rules, &entry);
+    if (error != 0)
+        return error;
+    if (entry.place.is_directory && request->flags == 0)
+        return ENOTDIR;
+    if (unlinkat(entry.directory, entry.name, request->flags) < 0)
+        return errno;
+    if (is_scratch(&entry.place))
+        scratch_added(&request->files->scratch, -1);
+    return 0;
+}
+
+/* args: directory, path of the new name, flags. */
+static int serve_rename(struct request *request)
+{
+    ENTRY(from);
+    ENTRY(to);
+    unsigned flags = (unsigned)request->args[2];
+    if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
+        return EINVAL;
+    int error = request_entry(request, request->directory, request->path, false, &remove_rules, &from);
+    if (error == 0)
+        error = request_entry(request, (int)request->args[0], request->args[1], false, &replace_rules, &to);
+    if (error != 0)
+        return error;
+    if (from.place.node->mount != to.place.node->mount && !(is_scratch(&from.place) && is_scratch(&to.place)))
+        return EXDEV;
+    if (from.place.is_directory || to.place.is_directory) {
+        struct stat stat;
+        if (fstatat(from.directory, from.name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+            return errno;
+        if (!S_ISDIR(stat.st_mode))
+            return ENOTDIR;
+    }
+    if (syscall(SYS_renameat2, from.directory, from.name, to.directory, to.name, flags) < 0)
+        return errno;
+    request->files->scratch.is_uncertain = true; /* it may have replaced something */
+    return 0;
+}
+
+/* args as of rename. */
+static int serve_link(struct request *request)
+{
+    ENTRY(from);
+    ENTRY(to);
+    int flags = (int)request->args[2];
+    if ((flags & ~AT_SYMLINK_FOLLOW) != 0)
+        return EINVAL;
+    int error = request_entry(request, (int)request->args[0], request->args[1], false, &make_rules, &to);
+    if (error == 0)
+        error = request_entry(request, request->directory, request->path, (flags & AT_SYMLINK_FOLLOW) != 0,
+                              &replace_rules, &from);
+    if (error == 0 && is_scratch(&from.place) != is_scratch(&to.place))
+        error = EXDEV;
+    if (error == 0 && !is_scratch(&from.place)) /* a second name for a file could outlive the grant */
+        error = refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
+    if (error == 0)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    if (linkat(from.directory, from.name, to.directory, to.name, 0) < 0)
+        return errno;
+    scratch_added(&request->files->scratch, 1);
+    return 0;
+}
+
+/* ---- Changing modes and times ----------------------------------------------------------------------------------- */
+
+/* Looks at what is to be changed. Rows without a file are read-only, whatever they are. */
+static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
+{
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
+    if (error != 0 && !(error == ENOENT && place->is_outside))
+        return error;
+    error = request_may_write(request, place);
+    return error == 0 && sight->fd < 0 ? EPERM : error;
+}
+
+static int serve_chmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
+    int error = request_look_to_change(request, &place, &sight);
+    if (error != 0)
+        return error;
+    if (!S_ISREG(sight.stat.st_mode) && !S_ISDIR(sight.stat.st_mode))
+        return EOPNOTSUPP;
+    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (is_scratch(&place) && S_ISDIR(sight.stat.st_mode))
+        mode |= 0700;
+    if (syscall(SYS_fchmodat2, sight.fd, "", mode, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return errno;
+    const char *rest;
+    int base = tree_base(&place, scratch_number(request->files), &rest);
+    CLEANUP(fd_close) int fd = base < 0 ? -1 : tree_open_beneath(base, rest, O_RDONLY, 0);
+    if (base < 0)
+        return EPERM;
+    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+}
+
+/* One of the three forms of times becomes two timespecs. */
+static int times_read(const struct request *request, int number, struct timespec times[2])
+{
+    struct timeval microseconds[2];
+    struct utimbuf seconds;
+    int error;
+    switch (number) {
+    case SYS_utime:
+        error = memory_read(request->memory_fd, request->args[0], &seconds, sizeof seconds);
+        times[0] = (struct timespec){ seconds.actime, 0 };
+        times[1] = (struct timespec){ seconds.modtime, 0 };
+        return error;
+    case SYS_utimensat:
+        return memory_read(request->memory_fd, request->args[0], times, 2 * sizeof *times);
+    default:
+        error = memory_read(request->memory_fd, request->args[0], microseconds, sizeof microseconds);
+        for (unsigned i = 0; error == 0 && i < 2; i++) {
+            if (microseconds[i].tv_usec < 0 || microseconds[i].tv_usec >= 1000000)
+                return EINVAL;
+            times[i] = (struct timespec){ microseconds[i].tv_sec, microseconds[i].tv_usec * 1000 };
+        }
+        return error;
+    }
+}
+
+static int request_set_times(struct request *request, int number)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    struct timespec times[2];
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
+    if (request->path == 0)
+        return EPERM; /* of an open descriptor: the supervisor has no copy of it */
+    int error = request->args[0] != 0 ? times_read(request, number, times) : 0;
+    if (error == 0)
+        error = request_look_to_change(request, &place, &sight);
+    if (error != 0)
+        return error;
+    return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL, AT_EMPTY_PATH) < 0 ? errno : 0;
+}
+
+static int serve_utimensat(struct request *request)
+{
+    return request_set_times(request, SYS_utimensat);
+}
+
+static int serve_utimes(struct request *request)
+{
+    return request_set_times(request, SYS_utimes);
+}
+
+static int serve_utime(struct request *request)
+{
+    return request_set_times(request, SYS_utime);
+}
+
+/* ---- The calls ---------------------------------------------------------------------------------------------- */
+
+/* Which argument of a call is what: directory, path, and what follows. */
+enum { HERE = 6 /* AT_FDCWD */, NONE /* 0 */, FOR_CREAT };
+static const uint8_t form_path[] = { HERE, 0, 1, 2, NONE };       /* (path, …) */
+static const uint8_t form_at[] = { 0, 1, 2, 3, NONE };            /* (directory, path, …) */
+static const uint8_t form_two[] = { HERE, 0, HERE, 1, NONE };     /* (path, path) */
+static const uint8_t form_two_at[] = { 0, 1, 2, 3, 4 };           /* (directory, path, directory, path, flags) */
+static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path) */
+static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
+static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
+static const uint8_t form_number[] = { 0, NONE, 1, NONE, NONE };  /* (descriptor, …) */
+
+struct file_call {
+    int (*serve)(struct request *request);
+    const uint8_t *form;
+    int flags;              /* AT_ flags that the call stands for */
+    uint8_t flags_argument; /* where the caller gives some; 0: it cannot */
+};
+
+static const struct file_call file_calls[] = {
+    [SYS_open] = { serve_open, form_path, 0, 0 },
+    [SYS_openat] = { serve_open, form_at, 0, 0 },
+    [SYS_creat] = { serve_open, form_creat, 0, 0 },
+    [SYS_stat] = { serve_stat, form_path, 0, 0 },
+    [SYS_lstat] = { serve_stat, form_path, AT_SYMLINK_NOFOLLOW, 0 },
+    [SYS_newfstatat] = { serve_stat, form_at, 0, 3 },
+    [SYS_access] = { serve_access, form_path, 0, 0 },
+    [SYS_faccessat] = { serve_access, form_at, 0, 0 },
+    [SYS_faccessat2] = { serve_access, form_at, 0, 3 },
+    [SYS_readlink] = { serve_readlink, form_path, 0, 0 },
+    [SYS_readlinkat] = { serve_readlink, form_at, 0, 0 },
+    [SYS_mkdir] = { serve_mkdir, form_path, 0, 0 },
+    [SYS_mkdirat] = { serve_mkdir, form_at, 0, 0 },
+    [SYS_rmdir] = { serve_unlink, form_path, AT_REMOVEDIR, 0 },
+    [SYS_unlink] = { serve_unlink, form_path, 0, 0 },
+    [SYS_unlinkat] = { serve_unlink, form_at, 0, 2 },
+    [SYS_rename] = { serve_rename, form_two, 0, 0 },
+    [SYS_renameat] = { serve_rename, form_at, 0, 0 },
+    [SYS_renameat2] = { serve_rename, form_two_at, 0, 0 },
+    [SYS_link] = { serve_link, form_two, 0, 0 },
+    [SYS_linkat] = { serve_link, form_two_at, 0, 0 },
+    [SYS_symlink] = { serve_symlink, form_symlink, 0, 0 },
+    [SYS_symlinkat] = { serve_symlink, form_symlinkat, 0, 0 },
+    [SYS_truncate] = { serve_truncate, form_path, 0, 0 },
+    [SYS_chmod] = { serve_chmod, form_path, 0, 0 },
+    [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
+    [SYS_fchmodat2] = { serve_chmod, form_at, 0, 3 },
+    [SYS_utime] = { serve_utime, form_path, 0, 0 },
+    [SYS_utimes] = { serve_utimes, form_path, 0, 0 },
+    [SYS_futimesat] = { serve_utimes, form_at, 0, 0 },
+    [SYS_utimensat] = { serve_utimensat, form_at, 0, 3 },
+    [SYS_statfs] = { serve_statfs, form_path, 0, 0 },
+    [SYS_fstatfs] = { serve_fstatfs, form_number, 0, 0 },
+    [SYS_chdir] = { serve_chdir, form_path, 0, 0 },
+    [SYS_fchdir] = { serve_fchdir, form_number, 0, 0 },
+    [SYS_getcwd] = { serve_getcwd, form_path, 0, 0 },
+    [SYS_umask] = { serve_umask, form_path, 0, 0 },
+};
+
+bool files_serve(struct files *files, int memory_fd, const struct call *call, struct answer *answer)
+{
+    files->opened_directory = false;
+    if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) || file_calls[call->number].serve == NULL)
+        return false;
+    const struct file_call *row = &file_calls[call->number];
+    uint64_t order[5];
+    for (unsigned i = 0; i < ARRAY_SIZE(order); i++)
+        order[i] = row->form[i] == HERE        ? (uint64_t)AT_FDCWD
+                   : row->form[i] == NONE      ? 0
+                   : row->form[i] == FOR_CREAT ? O_CREAT | O_WRONLY | O_TRUNC
+                                               : call->args[row->form[i]];
+    struct request request = {
+        .files = files,
+        .memory_fd = memory_fd,
+        .directory = (int)order[0], /* 32 bits, as the kernel takes it */
+        .path = order[1],
+        .args = { order[2], order[3], order[4] },
+        .flags = row->flags | (row->flags_argument != 0 ? (int)call->args[row->flags_argument] : 0),
+        .answer = answer,
+    };
+    answer->value = 0;
+    answer->error = row->serve(&request);
+    return true;
+}
+
+void files_installed(struct files *files, int number)
+{
+    if (number < 0 || (uint32_t)number >= files->number_count)
+        return;
+    free(files->numbers[number]);
+    files->numbers[number] = files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
+    files->opened_directory = false;
+}
+
+/* ---- One guest's view --------------------------------------------------------------------------------------- */
+
+int files_new(const struct tree *tree, const struct settings *settings, uint64_t guest_id, int scratch_parent_fd,
+              struct files **ret_files)
+{
+    struct files *files = calloc(1, sizeof *files + settings->descriptors * sizeof files->numbers[0]);
+    if (files == NULL)
+        return -ENOMEM;
+    files->tree = tree;
+    files->umask = 022;
+    files->number_count = settings->descriptors;
+    strcpy(files->directory, "/work");
+    scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes, settings->scratch_files);
+    *ret_files = files;
+    return 0;
+}
+
+void files_free(struct files *files)
+{
+    if (files == NULL)
+        return;
+    scratch_release(&files->scratch);
+    for (uint32_t i = 0; i < files->number_count; i++)
+        free(files->numbers[i]);
+    free(files);
+}
+
+void files_set_scratch(struct files *files, int fd)
+{
+    scratch_release(&files->scratch);
+    files->scratch.fd = fd;
+    files->scratch.is_tmpfs = true;
+}
+
+int files_scratch_fd(const struct files *files)
+{
+    return scratch_number(files);
+}
+
+bool files_is_over_quota(struct files *files)
+{
+    return scratch_is_over(&files->scratch);
+}

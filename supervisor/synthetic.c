@@ -1,0 +1,112 @@
+/* Makes the rows of policy/mounts.c into nodes of the tree, and their text into files. Supervisor. What is made here
+ * holds nothing of the host but the numbers that the settings name. */
+#define _GNU_SOURCE
+#include "supervisor/synthetic.h"
+
+#include "policy/mounts.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* 6.3 */
+#endif
+
+char *synthetic_text(const struct tree *tree, const char *text)
+{
+    const struct {
+        const char *name;
+        uint64_t number;
+        const char *string;
+    } values[] = {
+        { "{uid}", tree->uid, NULL },
+        { "{gid}", tree->gid, NULL },
+        { "{memory_kb}", tree->memory_bytes / 1024, NULL },
+        { "{python}", 0, tree->python },
+    };
+    char *filled = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&filled, &size);
+    if (out == NULL)
+        return NULL;
+    while (*text != '\0') {
+        size_t i = 0;
+        while (i < ARRAY_SIZE(values) && strncmp(text, values[i].name, strlen(values[i].name)) != 0)
+            i++;
+        if (i == ARRAY_SIZE(values)) {
+            putc(*text++, out);
+            continue;
+        }
+        text += strlen(values[i].name);
+        if (values[i].string != NULL)
+            fputs(values[i].string, out);
+        else
+            fprintf(out, "%llu", (unsigned long long)values[i].number);
+    }
+    if (fclose(out) != 0) {
+        free(filled);
+        return NULL;
+    }
+    return filled;
+}
+
+static int synthetic_add_device(struct tree *tree, const struct mount_row *row)
+{
+    struct node *node = NULL;
+    int error = tree_add_host(tree, row->path, row->path, row->writable, &node);
+    if (error < 0)
+        return error == -ENOENT || error == -EACCES || error == -EPERM || error == -EINVAL ? 0 : error;
+    /* Another device under this name, or none: then the guest has none either. */
+    dev_t wanted = makedev(row->number >> 8, row->number & 0xff);
+    if (node->kind == NODE_DEVICE && S_ISCHR(node->stat.st_mode) && node->stat.st_rdev == wanted) {
+        node->optional = true;
+        return 0;
+    }
+    tree_drop(node);
+    node->kind = NODE_ABSENT;
+    node->error = ENOENT;
+    return 0;
+}
+
+int synthetic_add(struct tree *tree)
+{
+    static const enum node_kind kinds[] = {
+        [MOUNT_SCRATCH] = NODE_SCRATCH,     [MOUNT_TEXT] = NODE_TEXT,
+        [MOUNT_LINK] = NODE_LINK,           [MOUNT_DEVICE] = NODE_DEVICE,
+        [MOUNT_DIRECTORY] = NODE_DIRECTORY, [MOUNT_ABSENT] = NODE_ABSENT,
+    };
+    for (size_t i = 0; i < mount_row_count; i++) {
+        const struct mount_row *row = &mount_rows[i];
+        struct node *node = NULL;
+        int error = row->kind == MOUNT_DEVICE ? synthetic_add_device(tree, row)
+                                              : tree_add_node(tree, row->path, kinds[row->kind], &node);
+        if (error < 0)
+            return error;
+        if (node == NULL)
+            continue;
+        node->optional = true;
+        node->writable = row->kind == MOUNT_SCRATCH;
+        node->error = row->kind == MOUNT_ABSENT ? (int)row->number : 0;
+        if (row->text != NULL && (node->text = synthetic_text(tree, row->text)) == NULL)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int synthetic_open(const char *text)
+{
+    size_t length = strlen(text);
+    CLEANUP(fd_close) int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    if (length > 0 && pwrite(fd, text, length, 0) != (ssize_t)length)
+        return -EIO;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        return -errno;
+    return fd_take(&fd);
+}

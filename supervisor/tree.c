@@ -1,0 +1,714 @@
+/* The guests' file tree: rows made from the policy before the lockdown, and the resolution of a guest's path to a row
+ * and a rest. Supervisor. Paths are hostile bytes; the host's directories may change under us, scratch and writable
+ * grants by the guest itself: so what is decided here is only a name, and tree_open_beneath is what holds. */
+#define _GNU_SOURCE
+#include "supervisor/tree.h"
+
+#include "policy/mounts.h"
+#include "supervisor/scratch.h"
+#include "supervisor/synthetic.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#define HASH_START 14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
+#define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
+
+/* File systems that speak for the kernel or for the process that looks: "self" would be the supervisor. */
+static const unsigned long kernel_file_systems[] = {
+    0x9fa0,     /* procfs */
+    0x64626720, /* debugfs */
+    0x74726163, /* tracefs */
+    0x73636673, /* securityfs */
+    0x6e736673, /* nsfs */
+    0xcafe4a11, /* bpf */
+};
+
+bool tree_is_kernel_file(int fd)
+{
+    struct statfs statfs;
+    if (fstatfs(fd, &statfs) < 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(kernel_file_systems); i++)
+        if ((unsigned long)statfs.f_type == kernel_file_systems[i])
+            return true;
+    return false;
+}
+
+int tree_fstat(int fd, struct stat *ret_stat)
+{
+    return (int)syscall(SYS_fstat, fd, ret_stat);
+}
+
+int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
+{
+    /* O_NONBLOCK: a FIFO in a granted directory must not stop the supervisor. */
+    struct open_how how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
+        .mode = mode,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+    };
+    return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
+}
+
+/* ---- Rows --------------------------------------------------------------------------------------------------- */
+
+static uint64_t tree_hash(const char *path, size_t length)
+{
+    uint64_t hash = HASH_START;
+    for (size_t i = 0; i < length; i++)
+        hash = HASH_STEP(hash, path[i]);
+    return hash;
+}
+
+static struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *path, size_t length)
+{
+    for (size_t i = hash & (tree->table_size - 1); tree->table[i] != NULL; i = (i + 1) & (tree->table_size - 1)) {
+        struct node *node = tree->table[i];
+        if (node->hash == hash && node->length == length && memcmp(node->path, path, length) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+struct node *tree_find(const struct tree *tree, const char *path)
+{
+    size_t length = strlen(path);
+    for (;;) {
+        struct node *node = tree_lookup(tree, tree_hash(path, length), path, length);
+        if (node != NULL || length == 0)
+            return node;
+        while (path[--length] != '/')
+            continue;
+    }
+}
+
+/* The row above. The root has none. */
+static struct node *tree_above(const struct tree *tree, const struct node *node)
+{
+    char path[PATH_MAX];
+    if (node->length == 0)
+        return NULL;
+    memcpy(path, node->path, node->length + 1);
+    *strrchr(path, '/') = '\0';
+    return tree_find(tree, path);
+}
+
+/* Ancestors are what the mount around them makes of them: rows may come in any order. */
+static void tree_settle(struct tree *tree)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        struct node *node = tree->nodes[i], *above = node;
+        while (above->implied && tree_above(tree, above) != NULL)
+            above = tree_above(tree, above);
+        if (node->implied)
+            node->kind = above->kind == NODE_HOST ? NODE_PASS : NODE_DIRECTORY;
+        node->mount = node->kind == NODE_PASS ? above : node;
+    }
+}
+
+void tree_drop(struct node *node)
+{
+    fd_close(&node->fd);
+    fd_close(&node->parent);
+    free(node->name);
+    free(node->text);
+    node->name = node->text = NULL;
+    node->writable = node->optional = false;
+}
+
+static int tree_insert(struct tree *tree, const char *path, size_t length, struct node **ret_node)
+{
+    if (2 * (tree->count + 1) > tree->table_size) {
+        size_t size = tree->table_size == 0 ? 512 : tree->table_size * 2;
+        struct node **table = calloc(size, sizeof *table);
+        struct node **nodes = realloc(tree->nodes, size * sizeof *nodes);
+        if (nodes != NULL)
+            tree->nodes = nodes;
+        if (table == NULL || nodes == NULL) {
+            free(table);
+            return -ENOMEM;
+        }
+        for (size_t i = 0; i < tree->count; i++) {
+            size_t at = nodes[i]->hash & (size - 1);
+            while (table[at] != NULL)
+                at = (at + 1) & (size - 1);
+            table[at] = nodes[i];
+        }
+        free(tree->table);
+        tree->table = table;
+        tree->table_size = size;
+    }
+    struct node *node = calloc(1, sizeof *node + length + 1);
+    if (node == NULL)
+        return -ENOMEM;
+    memcpy(node->path, path, length);
+    node->length = length;
+    node->hash = tree_hash(path, length);
+    node->kind = NODE_DIRECTORY;
+    node->implied = true;
+    node->fd = node->parent = -1;
+    size_t at = node->hash & (tree->table_size - 1);
+    while (tree->table[at] != NULL)
+        at = (at + 1) & (tree->table_size - 1);
+    tree->table[at] = tree->nodes[tree->count++] = node;
+    *ret_node = node;
+    return 0;
+}
+
+/* What stat says about a row that has no file behind it. */
+static void tree_describe(const struct tree *tree, struct node *node)
+{
+    static const mode_t modes[] = {
+        [NODE_DIRECTORY] = S_IFDIR | 0555, [NODE_SCRATCH] = S_IFDIR | 0755,
+        [NODE_TEXT] = S_IFREG | 0444,      [NODE_LINK] = S_IFLNK | 0777,
+    };
+    if (node->kind >= ARRAY_SIZE(modes) || modes[node->kind] == 0)
+        return;
+    memset(&node->stat, 0, sizeof node->stat);
+    node->stat.st_mode = modes[node->kind];
+    node->stat.st_ino = 1 + (ino_t)(node->hash >> 16);
+    node->stat.st_nlink = 1;
+    node->stat.st_blksize = 4096;
+    node->stat.st_size = node->text != NULL ? (off_t)strlen(node->text) : 0;
+    if (node->kind == NODE_SCRATCH) {
+        node->stat.st_uid = tree->uid;
+        node->stat.st_gid = tree->gid;
+    }
+}
+
+/* Where a path below the link row leads: into `path` itself. */
+static int tree_follow_row(const struct node *link, const char *rest, char path[PATH_MAX])
+{
+    char moved[PATH_MAX];
+    int parent = link->text[0] == '/' ? 0 : (int)(strrchr(link->path, '/') + 1 - link->path);
+    int size = snprintf(moved, sizeof moved, "%.*s%s%s", parent, link->path, link->text, rest);
+    if (size >= PATH_MAX || !mounts_path_is_normal(moved))
+        return -ENOTDIR;
+    memcpy(path, moved, (size_t)size + 1);
+    return 0;
+}
+
+int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, struct node **ret_node)
+{
+    char real[PATH_MAX];
+    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX)
+        return -EINVAL;
+    strcpy(real, path[1] == '\0' ? "" : path);
+    unsigned links = 0;
+    for (char *end = real;; end += 1 + strcspn(end + 1, "/")) {
+        size_t length = (size_t)(end - real);
+        struct node *node = tree_lookup(tree, tree_hash(real, length), real, length);
+        int error = node == NULL ? tree_insert(tree, real, length, &node) : 0;
+        while (error == 0 && *end != '\0' && node->kind == NODE_LINK) {
+            error = ++links > TREE_LINKS_MAX ? -ELOOP : tree_follow_row(node, end, real);
+            end = real;
+            node = tree_find(tree, "");
+        }
+        if (error < 0)
+            return error;
+        if (*end == '\0') {
+            tree_drop(node);
+            node->implied = false;
+            node->kind = kind;
+            *ret_node = node;
+            return 0;
+        }
+        if (node->kind == NODE_FILE || node->kind == NODE_DEVICE || node->kind == NODE_TEXT || node->kind == NODE_ABSENT)
+            return -ENOTDIR;
+    }
+}
+
+/* ---- Mounts ------------------------------------------------------------------------------------------------- */
+
+int tree_add_host(struct tree *tree, const char *path, const char *host_path, bool writable, struct node **ret_node)
+{
+    char real[PATH_MAX];
+    struct stat stat;
+    CLEANUP(fd_close) int fd = open(host_path, O_PATH | O_CLOEXEC);
+    if (fd < 0 || tree_fstat(fd, &stat) < 0)
+        return -errno;
+    if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode) && !S_ISCHR(stat.st_mode))
+        return -EINVAL;
+    if (tree_is_kernel_file(fd))
+        return -EPERM;
+    CLEANUP(fd_close) int parent = -1;
+    CLEANUP(heap_free) char *name = NULL;
+    if (!S_ISDIR(stat.st_mode)) {
+        struct stat again;
+        if (realpath(host_path, real) == NULL)
+            return -errno;
+        char *slash = strrchr(real, '/');
+        name = strdup(slash + 1);
+        *slash = '\0';
+        parent = open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (name == NULL || parent < 0)
+            return name == NULL ? -ENOMEM : -errno;
+        if (fstatat(parent, name, &again, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        if (again.st_ino != stat.st_ino || again.st_dev != stat.st_dev)
+            return -ESTALE;
+    }
+    struct node *node;
+    int error = tree_add_node(tree, path, NODE_HOST, &node);
+    if (error < 0)
+        return error;
+    node->kind = S_ISDIR(stat.st_mode) ? NODE_HOST : S_ISREG(stat.st_mode) ? NODE_FILE : NODE_DEVICE;
+    node->fd = fd_take(&fd);
+    node->parent = fd_take(&parent);
+    node->name = name;
+    name = NULL;
+    node->writable = writable;
+    node->stat = stat;
+    *ret_node = node;
+    return 0;
+}
+
+/* A part of the runtime: skipped where the host has none or hides it from us. A link stays a link, so that what it leads to
+ * is seen under its own path only if that is part of the tree as well. */
+static int tree_add_optional(struct tree *tree, const struct mount_setting *mount)
+{
+    char target[PATH_MAX];
+    struct node *node;
+    ssize_t length = readlink(mount->host_path, target, sizeof target - 1);
+    if (length > 0) {
+        target[length] = '\0';
+        int error = tree_add_node(tree, mount->guest_path, NODE_LINK, &node);
+        if (error < 0)
+            return error == -ENOTDIR ? 0 : error;
+        node->text = strdup(target);
+        return node->text != NULL ? 0 : -ENOMEM;
+    }
+    int error = tree_add_host(tree, mount->guest_path, mount->host_path, mount->writable, &node);
+    if (error == 0)
+        node->optional = true;
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : 0;
+}
+
+static int tree_add_grant(struct tree *tree, const struct mount_setting *mount)
+{
+    const struct node *above = tree_find(tree, mount->guest_path[1] == '\0' ? "" : mount->guest_path);
+    bool again = strcmp(above->path, mount->guest_path) == 0 && !above->implied && !above->optional;
+    bool writable = mount->writable || (again && above->writable);
+    struct node *node;
+    int error = tree_add_host(tree, mount->guest_path, mount->host_path, writable, &node);
+    if (error == 0 && node->kind == NODE_DEVICE) {
+        tree_drop(node);
+        return -EINVAL;
+    }
+    return error;
+}
+
+static int tree_fill(struct tree *tree, const struct settings *settings, char *reterr_path)
+{
+    struct node *root;
+    strcpy(reterr_path, "/");
+    int error = tree_add_node(tree, "/", NODE_DIRECTORY, &root);
+    if (error == 0)
+        error = synthetic_add(tree);
+    for (uint32_t pass = 0; error == 0 && pass < 2; pass++) { /* grants last: they win over the runtime */
+        for (uint32_t i = 0; error == 0 && i < settings->mount_count; i++) {
+            const struct mount_setting *mount = &settings->mounts[i];
+            strcpy(reterr_path, mount->host_path);
+            if (mount->optional == (pass == 0))
+                error = mount->optional ? tree_add_optional(tree, mount) : tree_add_grant(tree, mount);
+        }
+    }
+    if (error < 0)
+        return error;
+    tree_settle(tree);
+    for (size_t i = 0; i < tree->count; i++)
+        tree_describe(tree, tree->nodes[i]);
+    return tree_add_runtime(tree, settings->python); /* programs look at sys.executable */
+}
+
+int tree_new(const struct settings *settings, struct tree **ret_tree, char *reterr_path)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    reterr_path[0] = '\0';
+    if (tree == NULL)
+        return -ENOMEM;
+    bool is_root = geteuid() == 0;
+    tree->skeleton = tree->skeleton_parent = -1;
+    tree->uid = is_root ? settings->uid : geteuid();
+    tree->gid = is_root ? settings->gid : getegid();
+    tree->memory_bytes = settings->memory_bytes;
+    tree->python = settings->python;
+    int error = tree_fill(tree, settings, reterr_path);
+    if (error < 0) {
+        tree_free(tree);
+        return error;
+    }
+    *ret_tree = tree;
+    return 0;
+}
+
+int tree_add_runtime(struct tree *tree, const char *path)
+{
+    struct node *node;
+    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX || path[1] == '\0')
+        return 0;
+    const struct node *above = tree_find(tree, path);
+    if (above->mount->kind == NODE_HOST || (strcmp(above->path, path) == 0 && !above->implied))
+        return 0;
+    int error = tree_add_host(tree, path, path, false, &node);
+    if (error == 0) {
+        node->optional = true;
+        tree_settle(tree);
+        for (size_t i = 0; i < tree->count; i++)
+            tree_describe(tree, tree->nodes[i]);
+    }
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : 0;
+}
+
+int tree_check_access(const struct tree *tree, char *reterr_path)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct node *node = tree->nodes[i];
+        if (node->optional || node->implied || (node->kind != NODE_HOST && node->kind != NODE_FILE))
+            continue;
+        bool is_directory = node->kind == NODE_HOST;
+        strcpy(reterr_path, is_directory && node->length == 0 ? "/" : node->path);
+        if (faccessat(node->fd, is_directory ? "." : "", R_OK | (is_directory ? X_OK : 0) | (node->writable ? W_OK : 0),
+                      AT_EACCESS | (is_directory ? 0 : AT_EMPTY_PATH)) < 0)
+            return -errno;
+        /* The way to a file is through its directory, which this user may not be able to enter. */
+        CLEANUP(fd_close) int fd = is_directory ? -1 : tree_open_beneath(node->parent, node->name, O_RDONLY, 0);
+        if (!is_directory && fd < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+int tree_each_mount(const struct tree *tree, int (*visit)(int, bool, bool, void *), void *context)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct node *node = tree->nodes[i];
+        int error = node->fd < 0 ? 0 : visit(node->fd, node->kind == NODE_HOST, node->writable, context);
+        if (error != 0)
+            return error;
+    }
+    return tree->skeleton < 0 ? 0 : visit(tree->skeleton, true, false, context);
+}
+
+/* ---- Listings of synthetic directories ---------------------------------------------------------------------------- */
+
+/* Empty files, directories and links under the names of the rows: only ever listed, never opened for what they hold. */
+static int tree_draw(int skeleton, const struct node *node)
+{
+    char path[PATH_MAX];
+    for (size_t at = 1; at < node->length; at++) {
+        if (node->path[at] != '/')
+            continue;
+        memcpy(path, node->path + 1, at - 1);
+        path[at - 1] = '\0';
+        if (mkdirat(skeleton, path, 0700) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    const char *name = node->path + 1;
+    CLEANUP(fd_close) int file = -1;
+    int result = 0;
+    if (node->kind == NODE_LINK)
+        result = symlinkat(node->text, skeleton, name);
+    else if (node->kind == NODE_TEXT || node->kind == NODE_FILE || node->kind == NODE_DEVICE)
+        result = file = tree_open_beneath(skeleton, name, O_WRONLY | O_CREAT, 0400);
+    else if (node->kind != NODE_ABSENT)
+        result = mkdirat(skeleton, name, 0700);
+    return result < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int tree_build_skeleton(struct tree *tree, int parent_fd)
+{
+    snprintf(tree->skeleton_name, sizeof tree->skeleton_name, "belljar-%d-%llx", (int)getpid(),
+             (unsigned long long)clock_now_ns());
+    if (mkdirat(parent_fd, tree->skeleton_name, 0700) < 0)
+        return -errno;
+    tree->skeleton_parent = parent_fd;
+    tree->skeleton = tree_open_beneath(parent_fd, tree->skeleton_name, O_RDONLY | O_DIRECTORY, 0);
+    int error = tree->skeleton < 0 ? -errno : 0;
+    for (size_t i = 0; error == 0 && i < tree->count; i++)
+        error = tree->nodes[i]->length == 0 ? 0 : tree_draw(tree->skeleton, tree->nodes[i]);
+    for (size_t i = 0; error == 0 && i < tree->count; i++) {
+        struct node *node = tree->nodes[i];
+        if (node->kind != NODE_DIRECTORY)
+            continue;
+        CLEANUP(fd_close) int fd = tree_open_beneath(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);
+        /* os.fwalk and kin compare stat's answer with that of the descriptor. */
+        if (fd < 0 || tree_fstat(fd, &node->stat) < 0)
+            error = -errno;
+    }
+    if (error < 0)
+        fd_close(&tree->skeleton);
+    return error;
+}
+
+void tree_free(struct tree *tree)
+{
+    if (tree == NULL)
+        return;
+    fd_close(&tree->skeleton);
+    if (tree->skeleton_parent >= 0)
+        scratch_delete(tree->skeleton_parent, tree->skeleton_name);
+    for (size_t i = 0; i < tree->count; i++) {
+        tree_drop(tree->nodes[i]);
+        free(tree->nodes[i]);
+    }
+    free(tree->nodes);
+    free(tree->table);
+    free(tree);
+}
+
+/* ---- Resolution --------------------------------------------------------------------------------------------- */
+
+static void place_clear(struct place *place, const struct tree *tree)
+{
+    place->length = 0;
+    place->path[0] = '\0';
+    place->hash = HASH_START;
+    place->node = tree_lookup(tree, HASH_START, "", 0);
+    place->is_node = true;
+    place->is_outside = false;
+}
+
+/* One component more. It has no slash, and is neither empty nor "." nor "..". */
+static int place_push(struct place *place, const struct tree *tree, const char *name, size_t length)
+{
+    if (place->length + 1 + length >= sizeof place->path)
+        return ENAMETOOLONG;
+    char *at = place->path + place->length;
+    *at++ = '/';
+    memcpy(at, name, length);
+    at[length] = '\0';
+    place->length += 1 + length;
+    struct node *node = NULL;
+    if (place->is_node) { /* every ancestor of a row is a row: below what is none, none can be */
+        place->hash = HASH_STEP(place->hash, '/');
+        for (size_t i = 0; i < length; i++)
+            place->hash = HASH_STEP(place->hash, at[i]);
+        node = tree_lookup(tree, place->hash, place->path, place->length);
+    }
+    place->is_node = node != NULL;
+    if (node != NULL)
+        place->node = node;
+    if (node != NULL || place->is_outside)
+        return 0;
+    switch (place->node->mount->kind) {
+    case NODE_HOST:
+    case NODE_SCRATCH:
+        return 0;
+    case NODE_DIRECTORY:
+        place->is_outside = true;
+        return 0;
+    case NODE_ABSENT:
+        return place->node->error;
+    default:
+        return ENOTDIR;
+    }
+}
+
+/* Puts the place at a normalised path, which may be its own. */
+static int place_set(struct place *place, const struct tree *tree, const char *path, size_t length)
+{
+    char copy[PATH_MAX];
+    memcpy(copy, path, length);
+    copy[length] = '\0';
+    place_clear(place, tree);
+    int error = 0;
+    for (size_t at = 0; error == 0 && at < length;) {
+        size_t size = strcspn(copy + at + 1, "/");
+        error = place_push(place, tree, copy + at + 1, size);
+        at += 1 + size;
+    }
+    return error;
+}
+
+int tree_base(const struct place *place, int scratch_fd, const char **ret_rest)
+{
+    const struct node *mount = place->node->mount;
+    /* The scratch holds its directories under the paths that the guest sees. */
+    size_t skip = mount->kind == NODE_SCRATCH ? 0 : mount->length;
+    *ret_rest = place->length > skip ? place->path + skip + 1 : ".";
+    return mount->kind == NODE_HOST ? mount->fd : mount->kind == NODE_SCRATCH ? scratch_fd : -1;
+}
+
+static bool name_is(const char *name, size_t length, const char *dots)
+{
+    return length == strlen(dots) && memcmp(name, dots, length) == 0;
+}
+
+/* Nothing but slashes is left. */
+static bool is_at_end(const char *rest)
+{
+    return rest[strspn(rest, "/")] == '\0';
+}
+
+int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
+                 struct place *ret_place)
+{
+    struct place *place = ret_place;
+    int error = 0;
+    if (path[0] == '\0')
+        return ENOENT;
+    if (path[0] == '/')
+        place_clear(place, tree);
+    else
+        error = place_set(place, tree, start, strlen(start));
+    place->is_directory = place->ends_in_dot = true;
+    for (const char *at = path + strspn(path, "/"); error == 0 && *at != '\0'; at += strspn(at, "/")) {
+        size_t length = strcspn(at, "/");
+        if (name_is(at, length, ".."))
+            return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
+        place->ends_in_dot = name_is(at, length, ".");
+        place->is_directory = place->ends_in_dot || at[length] == '/';
+        if (!place->ends_in_dot)
+            error = place_push(place, tree, at, length);
+        at += length;
+        if (error == 0 && place->is_node && place->node->kind == NODE_LINK && (follow || *at == '/'))
+            return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
+    }
+    return error;
+}
+
+/* One walk. */
+struct walk {
+    const struct tree *tree;
+    struct place *place;    /* how far it is: free of links */
+    int scratch_fd;
+    int directory;          /* the host directory at the place, opened when it is needed; or -1 */
+    unsigned links;
+    char pending[PATH_MAX]; /* what is still to be resolved */
+};
+
+/* Opens the host directory that the first `length` bytes of the place's path name. 0 or an errno. */
+static int walk_open(struct walk *walk, size_t length)
+{
+    struct place *place = walk->place;
+    const char *rest;
+    size_t whole = place->length;
+    char cut = place->path[length];
+    place->length = length;
+    place->path[length] = '\0';
+    int base = tree_base(place, walk->scratch_fd, &rest);
+    if (walk->directory < 0 && base >= 0)
+        walk->directory = tree_open_beneath(base, rest, O_PATH | O_DIRECTORY, 0);
+    int error = walk->directory >= 0 ? 0 : base >= 0 ? errno : ENOENT;
+    place->length = whole;
+    place->path[length] = cut;
+    return error;
+}
+
+/* Puts a link's target before what is still to be resolved. It was read from a file system that the guest writes to. */
+static int walk_follow(struct walk *walk, const char *target, size_t length, const char *rest)
+{
+    size_t rest_length = strlen(rest);
+    if (++walk->links > TREE_LINKS_MAX)
+        return ELOOP;
+    if (length == 0)
+        return ENOENT;
+    if (length + rest_length >= sizeof walk->pending)
+        return ENAMETOOLONG;
+    memmove(walk->pending + length, rest, rest_length + 1);
+    memcpy(walk->pending, target, length);
+    if (target[0] == '/') {
+        fd_close(&walk->directory);
+        place_clear(walk->place, walk->tree);
+    }
+    return 0;
+}
+
+/* Leaves out the last component. */
+static int walk_up(struct walk *walk)
+{
+    struct place *place = walk->place;
+    const char *slash = strrchr(place->path, '/');
+    bool is_outside = place->is_outside;
+    fd_close(&walk->directory);
+    int error = place_set(place, walk->tree, place->path, slash != NULL ? (size_t)(slash - place->path) : 0);
+    place->is_outside |= is_outside; /* there is no way back from what is not there */
+    return error;
+}
+
+/* One component of a host directory: a link is followed, another directory entered. `parent` is the length of the path
+ * without it. Sets *ret_followed if pending has changed. */
+static int walk_host(struct walk *walk, size_t parent, const char *rest, bool follow, bool *ret_followed)
+{
+    struct place *place = walk->place;
+    const char *name = place->path + parent + 1;
+    bool is_last = is_at_end(rest);
+    char target[PATH_MAX];
+    int error = walk_open(walk, parent);
+    if (error != 0)
+        return error == ENOENT && is_last && walk->scratch_fd < 0 ? 0 : error;
+    /* A single name in a directory that is held open: whatever is renamed meanwhile, no other link is followed. */
+    ssize_t length = readlinkat(walk->directory, name, target, sizeof target);
+    if (length >= 0 && is_last && !follow && *rest == '\0')
+        return 0;
+    if (length >= 0) {
+        *ret_followed = true;
+        place->length = parent;
+        place->path[parent] = '\0';
+        /* The hash stands still below a row: only a row's own length has to be noticed. */
+        place->is_node = parent == place->node->length;
+        place->hash = place->is_node ? place->node->hash : place->hash;
+        return walk_follow(walk, target, (size_t)length, rest);
+    }
+    if (is_last)
+        return errno == EINVAL || errno == ENOENT ? 0 : errno;
+    if (errno != EINVAL)
+        return errno;
+    int next = tree_open_beneath(walk->directory, name, O_PATH | O_DIRECTORY, 0);
+    error = next < 0 ? errno : 0;
+    fd_close(&walk->directory);
+    walk->directory = next;
+    return error;
+}
+
+/* One component that is the name of a row. */
+static int walk_row(struct walk *walk, const char *rest, bool follow, bool *ret_followed)
+{
+    const struct node *node = walk->place->node;
+    fd_close(&walk->directory);
+    if (node->kind != NODE_LINK || (is_at_end(rest) && !follow && *rest == '\0'))
+        return 0;
+    *ret_followed = true;
+    int error = walk_up(walk);
+    return error != 0 ? error : walk_follow(walk, node->text, strlen(node->text), rest);
+}
+
+int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
+              struct place *ret_place)
+{
+    struct place *place = ret_place;
+    struct walk walk = { .tree = tree, .place = place, .scratch_fd = scratch_fd, .directory = -1 };
+    size_t path_length = strlen(path); /* path may be place->path */
+    if (path_length >= sizeof walk.pending)
+        return ENAMETOOLONG;
+    memcpy(walk.pending, path, path_length + 1);
+    int error = 0;
+    if (path[0] == '/')
+        place_clear(place, tree);
+    else
+        error = place_set(place, tree, start, strlen(start));
+    place->is_directory = place->ends_in_dot = true;
+    const char *at = walk.pending;
+    while (error == 0 && *(at += strspn(at, "/")) != '\0') {
+        size_t length = strcspn(at, "/"), parent = place->length;
+        const char *rest = at + length;
+        bool is_dot = name_is(at, length, "."), is_up = name_is(at, length, ".."), followed = false;
+        place->ends_in_dot = is_dot || is_up;
+        place->is_directory = place->ends_in_dot || *rest == '/';
+        if (is_up)
+            error = walk_up(&walk);
+        else if (!is_dot)
+            error = place_push(place, tree, at, length);
+        if (error == 0 && !place->ends_in_dot && !place->is_outside)
+            error = place->is_node ? walk_row(&walk, rest, follow, &followed)
+                                   : walk_host(&walk, parent, rest, follow, &followed);
+        at = followed ? walk.pending : rest;
+    }
+    fd_close(&walk.directory);
+    return error;
+}
