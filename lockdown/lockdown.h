@@ -26,12 +26,17 @@ struct lockdown {
     int listener;          /* out: the guest's seccomp listener */
     int scratch;           /* out: the guest's own tmpfs, where namespaces are on */
     int setup;             /* guest: the setup channel */
+    int proc_fd;           /* O_PATH of /proc, from before the root was emptied: zygote and guest, until it closes it */
+    int root;              /* supervisor: the empty root; its guests' scratch is mounted below it */
     struct filter filter, seal; /* compiled once by the zygote */
     bool namespaces;       /* the zygote lives in its own: set by lockdown_namespaces */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;
+    int unavailable;       /* of a step that answers LOCKDOWN_UNAVAILABLE: the errno, and what was tried */
+    char reason[160];
 };
-#define LOCKDOWN_INIT { .landlock_ruleset = -1, .listener = -1, .scratch = -1, .setup = -1 }
+#define LOCKDOWN_INIT \
+    { .landlock_ruleset = -1, .listener = -1, .scratch = -1, .setup = -1, .proc_fd = -1, .root = -1 }
 
 struct lockdown_step {
     const char *name;  /* what an error message says: "seccomp filter" */
