@@ -109,12 +109,7 @@ static void show_mdoc(const struct entry *entry, FILE *out)
     fputs(".It Fl ", out);
     for (const char *at = entry->flag + 1; *at != '\0'; at++) /* Fl writes the first dash itself */
         fputs(*at == '-' ? "\\-" : (char[]){ *at, '\0' }, out);
-    if (entry->argument != NULL) {
-        fputs(" Ar ", out);
-        for (const char *at = entry->argument; *at != '\0'; at++)
-            fputc(tolower((unsigned char)*at), out);
-    }
-    fputc('\n', out);
+    fprintf(out, "%s%s\n", entry->argument != NULL ? " Ar " : "", entry->argument != NULL ? entry->argument : "");
     mdoc_text(entry->help, out);
     if (entry->commas)
         fputs("Several are separated by commas, or given again.\n", out);
