@@ -48,7 +48,8 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(fallocate, FILES), ALLOW(fchmod, FILES), ALLOW(fchmodat, FILES), ALLOW(utimensat, FILES), ALLOW(umask, FILES),
     ALLOW(memfd_create, "synthetic files"), ALLOW(getrandom, "names that nobody guesses"),
 
-    ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
+    ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS),
+    ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)), ALLOW(eventfd2, PAIRS),
 
     ALLOW(pidfd_send_signal, LIMIT), ALLOW(kill, LIMIT), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
     ALLOW(prlimit64, LIMIT), ALLOW(getrusage, LIMIT), ALLOW(sysinfo, LIMIT), ALLOW(uname, LIMIT),

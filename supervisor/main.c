@@ -78,6 +78,8 @@ static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lo
         error = tree_each_mount(supervisor->tree, allow_mount, lockdown);
     if (error == 0 && supervisor->scratch_parent >= 0)
         error = landlock_supervisor_allow(lockdown, supervisor->scratch_parent, true, true);
+    if (error == 0 && cgroup_directory() >= 0)
+        error = landlock_supervisor_allow(lockdown, cgroup_directory(), true, true);
     return error;
 }
 
