@@ -215,20 +215,18 @@ static int serve(struct supervisor *supervisor)
     return 0;
 }
 
-/* Nothing is left behind: guests, zygote, init. Closing the zygote's channel ends it, the end of init all others. */
+/* Nothing is left behind. The end of init is the end of its pid namespace; but init waits for zombies that only we can
+ * reap, so all are killed first and then reaped in whatever order they die. A guest whose setup message never came
+ * goes because its channels are closed. */
 static void stop(struct supervisor *supervisor)
 {
     guests_end_all(supervisor);
     fd_close(&supervisor->zygote);
-    if (supervisor->zygote_pid > 0) {
+    if (supervisor->zygote_pid > 0)
         kill(supervisor->zygote_pid, SIGKILL);
-        waitpid(supervisor->zygote_pid, NULL, 0);
-    }
-    if (supervisor->init_pid > 0) {
+    if (supervisor->init_pid > 0)
         kill(supervisor->init_pid, SIGKILL);
-        waitpid(supervisor->init_pid, NULL, 0);
-    }
-    while (waitpid(-1, NULL, 0) > 0) /* guests whose setup message never came */
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
     cgroup_template_end();
     tree_free(supervisor->tree);
