@@ -5,7 +5,6 @@
 #include "policy/options.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +91,7 @@ static int set_seconds(const struct option_row *row, const json_t *value, void *
     double seconds = json_is_null(value) ? 0 : json_number_value(value);
     if ((!json_is_number(value) && !json_is_null(value)) || !(seconds >= 0) || seconds * 1000 > (double)row->most)
         return bad_value(row, "a number of seconds between 0.001 and 86400, or 0 for no limit", reterr);
-    uint64_t milliseconds = (uint64_t)llround(seconds * 1000);
+    uint64_t milliseconds = (uint64_t)(seconds * 1000 + 0.5);
     *(uint64_t *)field = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
     return 0;
 }
@@ -112,8 +111,8 @@ static bool parse_size(const char *text, uint64_t *ret_bytes)
         if (strcasecmp(end, "iB") == 0 || strcasecmp(end, "B") == 0)
             end = "";
     }
-    double bytes = ldexp(number, (int)shift);
-    if (end == text || *end != '\0' || errno != 0 || !(bytes >= 0) || bytes > ldexp(1, 62))
+    double bytes = number * (double)(1ull << shift);
+    if (end == text || *end != '\0' || errno != 0 || !(bytes >= 0) || bytes > 0x1p62)
         return false;
     *ret_bytes = (uint64_t)bytes;
     return true;

@@ -182,6 +182,28 @@ static void result_from_status(struct belljar_result *result, const struct bellj
                          sigabbrev_np(result->signal) ? sigabbrev_np(result->signal) : "?");
 }
 
+/* faulthandler's text without the frames of belljar's own runner, which stand at the outer end. */
+static char *crash_traceback(const char *crash)
+{
+    char *text = strdup(crash);
+    char *to = text;
+    bool in_runner = false;
+    for (const char *line = text; text != NULL && *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        size_t length = end ? (size_t)(end - line) + 1 : strlen(line);
+        bool is_frame = strncmp(line, "  File ", 7) == 0;
+        in_runner = is_frame && (in_runner || strncmp(line, "  File \"<belljar", 16) == 0);
+        if (!in_runner) {
+            memmove(to, line, length);
+            to += length;
+        }
+        line += length;
+    }
+    if (text != NULL)
+        *to = '\0';
+    return text;
+}
+
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest)
 {
     const struct settings *settings = &guest->template->settings;
@@ -221,6 +243,8 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
         else if (killed_for == BELLJAR_TIMEOUT)
             result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "ended by the host: time is up");
+        else if (killed_for == BELLJAR_OK && WIFSIGNALED(guest->report.status) && WTERMSIG(guest->report.status) == SIGKILL)
+            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "closed its value channel");
         else if (killed_for == BELLJAR_OK)
             result_from_status(result, guest); /* it was going down already when we made sure */
         else
@@ -233,7 +257,7 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
     if (result->verdict == BELLJAR_OK)
         result->exit_status = 0;
     if (guest->report.crash != NULL && guest->report.crash[0] != '\0')
-        result->traceback = strdup(guest->report.crash);
+        result->traceback = crash_traceback(guest->report.crash);
 }
 
 int result_add_report(struct belljar_result *result, struct report *report)

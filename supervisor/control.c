@@ -4,9 +4,11 @@
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 int control_send(const struct packer *message, const int *fds, unsigned fd_count)
 {

@@ -123,13 +123,23 @@ static int start(struct supervisor *supervisor)
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown, &step);
     if (error < 0)
         return control_failed(-error, step, "the supervisor cannot be locked down: %s", strerror(-error));
+    error = tree_check_access(supervisor->tree, path);
+    if (error < 0)
+        return control_failed(-error, "grants", "%s: %s for user %u, who runs the sandbox%s", path, strerror(-error),
+                              geteuid(), supervisor->settings.uid == geteuid() ? " when root starts it" : "");
     supervisor->scratch_parent = open_scratch_parent(&supervisor->settings);
+    if (supervisor->scratch_parent < 0 && !lockdown.namespaces)
+        return control_failed(ENOSPC, "scratch", "no directory for scratch: %s is not writable; name one with --scratch-dir",
+                              supervisor->settings.scratch_parent[0] ? supervisor->settings.scratch_parent
+                                                                     : "none of /dev/shm, /tmp, /var/tmp");
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
+    if (supervisor->scratch_parent >= 0)
+        (void)!tree_build_skeleton(supervisor->tree, supervisor->scratch_parent); /* without it "/" cannot be listed */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
         return control_failed(-error, "landlock", "no ruleset for the supervisor: %s", strerror(-error));

@@ -48,7 +48,7 @@ int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
     /* O_NONBLOCK: a FIFO in a granted directory must not stop the supervisor. */
     struct open_how how = {
         .flags = (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
-        .mode = mode,
+        .mode = (flags & O_CREAT) != 0 ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
     };
     return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
@@ -306,7 +306,7 @@ static int tree_fill(struct tree *tree, const struct settings *settings, char *r
 {
     struct node *root;
     strcpy(reterr_path, "/");
-    int error = tree_add_node(tree, "/", NODE_DIRECTORY, &root);
+    int error = tree_insert(tree, "", 0, &root);
     if (error == 0)
         error = synthetic_add(tree);
     for (uint32_t pass = 0; error == 0 && pass < 2; pass++) { /* grants last: they win over the runtime */
@@ -396,28 +396,27 @@ int tree_each_mount(const struct tree *tree, int (*visit)(int, bool, bool, void 
 
 /* ---- Listings of synthetic directories ---------------------------------------------------------------------------- */
 
-/* Empty files, directories and links under the names of the rows: only ever listed, never opened for what they hold. */
+/* An empty file, directory or link under the name of a row: only ever listed, never opened for what it holds. Rows come
+ * after the rows above them. */
 static int tree_draw(int skeleton, const struct node *node)
 {
-    char path[PATH_MAX];
-    for (size_t at = 1; at < node->length; at++) {
-        if (node->path[at] != '/')
-            continue;
-        memcpy(path, node->path + 1, at - 1);
-        path[at - 1] = '\0';
-        if (mkdirat(skeleton, path, 0700) < 0 && errno != EEXIST)
-            return -errno;
-    }
     const char *name = node->path + 1;
-    CLEANUP(fd_close) int file = -1;
     int result = 0;
-    if (node->kind == NODE_LINK)
+    switch (node->length > 0 ? node->kind : NODE_ABSENT) {
+    case NODE_ABSENT:
+        break;
+    case NODE_LINK:
         result = symlinkat(node->text, skeleton, name);
-    else if (node->kind == NODE_TEXT || node->kind == NODE_FILE || node->kind == NODE_DEVICE)
-        result = file = tree_open_beneath(skeleton, name, O_WRONLY | O_CREAT, 0400);
-    else if (node->kind != NODE_ABSENT)
+        break;
+    case NODE_TEXT:
+    case NODE_FILE:
+    case NODE_DEVICE:
+        result = mknodat(skeleton, name, S_IFREG | 0400, 0);
+        break;
+    default:
         result = mkdirat(skeleton, name, 0700);
-    return result < 0 && errno != EEXIST ? -errno : 0;
+    }
+    return result < 0 ? -errno : 0;
 }
 
 int tree_build_skeleton(struct tree *tree, int parent_fd)
@@ -430,7 +429,7 @@ int tree_build_skeleton(struct tree *tree, int parent_fd)
     tree->skeleton = tree_open_beneath(parent_fd, tree->skeleton_name, O_RDONLY | O_DIRECTORY, 0);
     int error = tree->skeleton < 0 ? -errno : 0;
     for (size_t i = 0; error == 0 && i < tree->count; i++)
-        error = tree->nodes[i]->length == 0 ? 0 : tree_draw(tree->skeleton, tree->nodes[i]);
+        error = tree_draw(tree->skeleton, tree->nodes[i]);
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
         struct node *node = tree->nodes[i];
         if (node->kind != NODE_DIRECTORY)
