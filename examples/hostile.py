@@ -1,7 +1,8 @@
 """Tries the obvious things and shows what it got: for `belljar run` only, as it kills what it can."""
 
-import ctypes
+import mmap
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,13 +13,14 @@ if os.path.exists("/bin/sh"):  # there is none in the jar
     sys.exit("this script means it: run it as `belljar run examples/hostile.py`")
 
 
-def attempt(title, do):
-    """One row: what was tried and what came of it. Only the exception's first line, so that the table stays one."""
+def attempt(title, do, note=""):
+    """One row: what was tried and what came of it."""
     try:
-        got = f"GOT {do()!r}"
+        got = f"GOT {do()!r} {note}"
     except BaseException as problem:  # MemoryError, KeyboardInterrupt and kin as well
-        got = f"{type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}"
-    print(f"{title:34} {got if len(got) <= 110 else got[:107] + '...'}", flush=True)
+        message = str(problem).partition("; remedy: ")
+        got = f"{type(problem).__name__}{': ' if message[0] else ''}{message[0]}{')' if message[1] else ''}"
+    print(f"{title:34} {got.strip().splitlines()[0]}", flush=True)
 
 
 def read(path):
@@ -44,21 +46,12 @@ def linked(target):
         os.unlink("innocent.txt")
 
 
-def syscall(number, *arguments):
-    """The kernel without Python between: what native code in an extension module would do."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(number, *arguments)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-
 # Files
 attempt("read the password file", lambda: read("/etc/shadow"))
 attempt("list the user's home", lambda: os.listdir("/root") + os.listdir("/home"))
-attempt("climb out with ..", lambda: read("../../../../../../etc/hostname"))
-attempt("climb out through /proc/self/root", lambda: read("/proc/self/root/etc/hostname"))
-attempt("follow a link of its own making", lambda: linked("/etc/hostname"))
+attempt("climb out with ..", lambda: read("../../../../../../etc/hostname"), "(the jar's own name)")
+attempt("climb out through /proc/self/root", lambda: read("/proc/self/root/etc/shadow"))
+attempt("follow a link of its own making", lambda: linked("/etc/shadow"))
 attempt("read the environment of others", lambda: read("/proc/1/environ"))
 attempt("overwrite a system program", lambda: write("/usr/bin/python3"))
 attempt("plant a start-up file", lambda: write(os.path.expanduser("~/../.bashrc")))
@@ -76,14 +69,9 @@ attempt("become another program", lambda: os.execv("/bin/sh", ["sh"]))
 attempt("kill its parent", lambda: os.kill(os.getppid(), signal.SIGKILL))
 attempt("kill everything", lambda: os.kill(-1, signal.SIGKILL))
 
-# The kernel itself: ptrace(SEIZE, 1), mount, unshare(CLONE_NEWUSER), bpf, io_uring_setup, setuid(0)
-attempt("trace another process", lambda: syscall(101, 0x4206, 1, 0, 0))
-attempt("mount something", lambda: syscall(165, b"none", b"/mnt", b"tmpfs", 0, None))
-attempt("make a user namespace", lambda: syscall(272, 0x10000000))
-attempt("load a program into the kernel", lambda: syscall(321, 0, None, 0))
-attempt("set up io_uring", lambda: syscall(425, 8, None))
 attempt("become root", lambda: os.setuid(0))
-attempt("raise its own limits", lambda: __import__("resource").setrlimit(7, (1 << 20, 1 << 20)))
+attempt("raise its own limits", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 20, 1 << 20)))
+attempt("make memory executable", lambda: mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_EXEC | mmap.PROT_WRITE))
 
 # Resources
 attempt("take 100 GB of memory", lambda: len(bytearray(10**11)))

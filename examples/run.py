@@ -1,4 +1,4 @@
-"""Runs the jobs of this folder in the sandbox, two by the command and two from Python, and prints what comes back.
+"""Runs the jobs of this folder in the sandbox, by the command and from Python, and prints what comes back.
 
 This is what `make run` does; README.md shows its output as it is (scripts/readme-output)."""
 
@@ -6,8 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-import belljar
-from belljar import Policy, Sandbox
+from belljar import Policy, Sandbox, Template
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent
@@ -57,10 +56,28 @@ def settle() -> None:
 
 def hostile() -> None:
     title("a hostile script, and what it got")
-    execution = belljar.run((HERE / "hostile.py").read_text(), Policy(timeout=20, memory="256M", threads=8))
-    print(execution.stdout + execution.stderr, end="")
-    print(f"\nverdict: {execution.verdict}")
-    print("on record, by rule:", ", ".join(sorted({violation.rule for violation in execution.violations})))
+    with Template(Policy(timeout=20, memory="256M", threads=8)) as template:
+        execution = template.run((HERE / "hostile.py").read_text())
+        print(execution.stdout + execution.stderr, end="")
+        print(f"\nverdict: {execution.verdict}; what the caller has on record, by rule:")
+        for rule, hint in sorted({(violation.rule, violation.hint) for violation in execution.violations}):
+            print(f"  {rule:14} {hint}")
+
+        title("what native code would try, each in a guest of its own")
+        for name, call in (
+            ("trace another process", "syscall(101, 0x4206, 1, 0, 0)"),
+            ("mount something", "syscall(165, b'none', b'/mnt', b'tmpfs', 0, None)"),
+            ("make a user namespace", "syscall(272, 0x10000000)"),
+            ("load a program into the kernel", "syscall(321, 0, None, 0)"),
+            ("set up io_uring", "syscall(425, 8, None)"),
+            ("open a file, around libc", "syscall(2, b'/etc/shadow', 0)"),
+            ("read address 0", "memset(None, 0, 1)"),
+        ):
+            code = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); (libc.{call}, ctypes.get_errno())"
+            execution = template.run(code)
+            error = f", {execution.error.value}" if execution.error else ""
+            got = f"returned {execution.text} (result, errno)" if execution.text else "did not return"
+            print(f"{name:34} {got:36} {execution.verdict}{error}")
 
 
 if __name__ == "__main__":
