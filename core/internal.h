@@ -20,8 +20,9 @@ MUST_CHECK int list_add(char ***list, uint32_t *count, const char *text);
 /* Fills *reterr (may be NULL) and returns -code. */
 int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...) PRINTF(4, 5);
 
-/* Deep copy with the runtime's mounts and an absolute interpreter path: what the supervisor gets. */
-MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,
+/* Deep copy with the runtime's mounts, an absolute interpreter path and, unless it is for one run only, a warm-up: what
+ * the supervisor gets. */
+MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings, bool once,
                                struct belljar_error *reterr);
 
 /* How a guest ended, or how it does: MSG_ENDED and MSG_REPORT. */

@@ -503,7 +503,8 @@ static int set_warm(struct settings *settings)
     return 0;
 }
 
-int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings, struct belljar_error *reterr)
+int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings, bool once,
+                    struct belljar_error *reterr)
 {
     /* Packing and unpacking is a deep copy, and checks that what will be sent can be read. */
     struct packer packer = PACKER_INIT;
@@ -517,7 +518,7 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
         return error_set(reterr, -error, "policy", "out of memory");
     for (size_t i = 0; error == 0 && i < runtime_mount_count; i++)
         error = add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
-    if (error == 0 && policy->settings.warm == NULL)
+    if (error == 0 && policy->settings.warm == NULL && !once)
         error = set_warm(&settings);
     char python[PATH_MAX];
     if (error == 0 && strchr(settings.python, '/') != NULL) {

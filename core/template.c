@@ -53,7 +53,7 @@ int template_send(struct belljar_template *template, const struct packer *messag
 
 unsigned template_missing(struct belljar_template *template)
 {
-    unsigned wanted = template->options.parked;
+    unsigned wanted = template->options.once && template->is_started ? 0 : template->options.parked;
     unsigned have = template->ready_count + template->asked;
     unsigned missing = have < wanted ? wanted - have : 0;
     template->asked += missing;
@@ -400,7 +400,7 @@ int belljar_template_open(const struct belljar_policy *policy, const struct bell
     if (template->options.parked == 0)
         template->options.parked = 1;
     raise_descriptor_limit();
-    int error = policy_settings(policy, &template->settings, reterr);
+    int error = policy_settings(policy, &template->settings, template->options.once, reterr);
     if (error == 0) {
         template->settings.audit = template->options.on_operation != NULL;
         pthread_mutex_lock(&template->lock);

@@ -70,7 +70,7 @@ def prepare(preload, warm, language, threads, files):
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=4)
     faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
-    if preload or not files:  # for many guests; or for one that cannot import what it takes to print a traceback
+    if preload or warm or not files:  # for many guests; or for one that cannot import what it takes to print a traceback
         complete()
         import_all(["traceback", *preload])
         rehearse()
