@@ -3,7 +3,6 @@
  * A guest's ruleset has no rule at all; made once by the zygote, it gives each guest a domain of its own (two guests
  * of one domain could trace each other). The supervisor's has a rule for each mount of the policy. Linux's headers of
  * Debian 12 end at ABI 2, so the newer rights are named here. */
-#include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 
 #include <linux/landlock.h>
@@ -93,8 +92,6 @@ int landlock_supervisor_begin(struct lockdown *lockdown)
     int error = ruleset_create(rights, &lockdown->landlock_ruleset);
     if (error == 0 && lockdown->root >= 0)
         error = landlock_supervisor_allow(lockdown, lockdown->root, true, true);
-    if (error == 0 && cgroup_directory() >= 0)
-        error = landlock_supervisor_allow(lockdown, cgroup_directory(), true, true);
     return error;
 }
 

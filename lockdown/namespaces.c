@@ -110,7 +110,7 @@ static int tmpfs_new(uint64_t bytes, uint64_t files, int *ret_fd)
     CLEANUP(fd_close) int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (context < 0)
         return -errno;
-    int error = tmpfs_set(context, "size", bytes);
+    int error = tmpfs_set(context, "size", bytes ? bytes : 1); /* 0 would be: no limit */
     if (error == 0)
         error = tmpfs_set(context, "nr_inodes", files);
     if (error < 0)
