@@ -304,8 +304,9 @@ class Language:
                         if unless not in self.features:
                             del own[match]
         own = dictionary["type"]
-        own["mro"] = native.language_hidden("mro", own["mro"])
-        own["__dict__"] = native.language_hidden("__dict__", None)
+        own["mro"] = native.language_hidden("mro", own["mro"], False)
+        own["__dict__"] = native.language_hidden("__dict__", None, False)
+        dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True)
         for name in WITHOUT_CONSTRUCTOR:
             native.language_take_constructor(KINDS[name])
         for kind in (*KINDS.values(), str):

@@ -58,7 +58,8 @@ struct proxy {
     PyObject *name;   /* of a stream, a hidden attribute */
     PyObject *extra;  /* object: set of names that may be read, or NULL for all public ones;
                        * checked method: the object it is bound to, or NULL */
-    int kind;         /* function: the result is proxied; checked method: enum method_kind */
+    int kind;         /* function: the result is proxied; checked method: enum method_kind;
+                       * hidden attribute: setting it is ignored */
 };
 
 struct safe_module {
@@ -701,7 +702,9 @@ static PyObject *make_method(PyObject *module, PyObject *args)
  * Most hidden attributes are simply deleted from the type's dictionary. Two of type's cannot be:
  *   __dict__  a class has a descriptor of that name for its instances, which the lookup would find next
  *   mro       a class with a metaclass asks for it while it is being made
- * A data descriptor in their place refuses; mro answers for a class that has no order of resolution yet. */
+ * A data descriptor in their place refuses; mro answers for a class that has no order of resolution yet.
+ * AttributeError.obj is the third: the interpreter sets it by name, and without a descriptor the object would
+ * land in the exception's own dictionary. */
 
 static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *Py_UNUSED(type))
 {
@@ -713,8 +716,13 @@ static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *Py_U
         if (mro == Py_None)
             return PyObject_CallMethod(self->target, "__get__", "O", instance);
     }
-    OWNED *name = instance && PyType_Check(instance) ? PyType_GetName((PyTypeObject *)instance)
-                                                     : PyUnicode_FromString("type");
+    if (instance && !PyType_Check(instance)) {
+        OWNED *type_name = PyType_GetName(Py_TYPE(instance));
+        if (type_name)
+            PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute %R", type_name, self->name);
+        return NULL;
+    }
+    OWNED *name = instance ? PyType_GetName((PyTypeObject *)instance) : PyUnicode_FromString("type");
     if (name)
         PyErr_Format(PyExc_AttributeError, "type object '%U' has no attribute %R", name, self->name);
     return NULL;
@@ -722,8 +730,10 @@ static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *Py_U
 
 static int hidden_set(PyObject *object, PyObject *Py_UNUSED(instance), PyObject *Py_UNUSED(value))
 {
-    PyErr_Format(PyExc_AttributeError, "type object has no attribute %R",
-                 ((struct proxy *)object)->name);
+    struct proxy *self = (struct proxy *)object;
+    if (self->kind)
+        return 0;
+    PyErr_Format(PyExc_AttributeError, "type object has no attribute %R", self->name);
     return -1;
 }
 
@@ -749,16 +759,19 @@ static PyType_Spec hidden_spec = {
     "hidden_attribute", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots
 };
 
-/* make_hidden(name, descriptor for classes under construction or None) */
+/* make_hidden(name, descriptor for classes under construction or None, setting it does nothing) */
 static PyObject *make_hidden(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
     PyObject *name, *real;
-    if (!PyArg_ParseTuple(args, "UO", &name, &real))
+    int ignore;
+    if (!PyArg_ParseTuple(args, "UOp", &name, &real, &ignore))
         return NULL;
     struct proxy *self = proxy_new(state, state->hidden_type, real == Py_None ? NULL : real);
-    if (self)
+    if (self) {
         self->name = Py_NewRef(name);
+        self->kind = ignore;
+    }
     return (PyObject *)self;
 }
 

@@ -1,0 +1,7 @@
+"""L009 str.format attribute traversal
+
+kind: namespace
+expect: AttributeError
+"""
+
+reached = "{0.__class__.__mro__}".format(1)

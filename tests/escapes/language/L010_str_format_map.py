@@ -1,0 +1,7 @@
+"""L010 str.format_map attribute traversal
+
+kind: namespace
+expect: AttributeError
+"""
+
+reached = "{x.__class__.__mro__}".format_map({"x": 1})

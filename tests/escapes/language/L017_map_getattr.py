@@ -1,0 +1,7 @@
+"""L017 map(getattr, …)
+
+kind: namespace
+expect: AttributeError
+"""
+
+reached = list(map(getattr, [object], ["__subclasses__"]))

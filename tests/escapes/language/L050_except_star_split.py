@@ -1,0 +1,14 @@
+"""L050 except* with a hostile ExceptionGroup.split
+
+kind: crash
+expect: crash or TypeError or nothing
+control: any
+"""
+
+class Group(ExceptionGroup):
+    def split(self, condition):
+        return ("not", "groups")
+try:
+    raise Group("g", [ValueError()])
+except* ValueError:
+    pass

@@ -1,0 +1,7 @@
+"""L077 compile of a syntax tree with impossible nodes
+
+kind: namespace
+expect: NameError
+"""
+
+reached = compile("1", "", "exec", 0x400)

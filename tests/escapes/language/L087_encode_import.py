@@ -1,0 +1,7 @@
+"""L087 str.encode imports encodings.<name>
+
+kind: namespace
+expect: LookupError
+"""
+
+reached = "x".encode("idna")

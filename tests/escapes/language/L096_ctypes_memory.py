@@ -1,0 +1,8 @@
+"""L096 ctypes
+
+kind: namespace
+expect: ImportError
+"""
+
+import ctypes
+reached = ctypes

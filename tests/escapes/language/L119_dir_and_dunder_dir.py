@@ -1,0 +1,7 @@
+"""L119 dir() lists names
+
+kind: namespace
+expect: accepted
+"""
+
+reached = dir(object)

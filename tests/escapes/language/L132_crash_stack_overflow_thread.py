@@ -1,0 +1,8 @@
+"""L132 a small thread stack
+
+kind: crash
+expect: ImportError
+"""
+
+import threading
+reached = threading.stack_size

@@ -1,0 +1,9 @@
+"""L140 endless loop
+
+kind: dos
+expect: stopped
+control: none
+"""
+
+while True:
+    pass
