@@ -9,6 +9,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev python3 python3-dev
 RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib
 TEST_PACKAGES = python3-pytest python3-hypothesis crun golang-github-containers-common
+WHEEL_PACKAGES = python3-mesonpy patchelf
 LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 
@@ -40,7 +41,7 @@ run: all
 	@.venv/bin/python examples/run.py
 
 test: all
-	@scripts/install-packages $(RUN_PACKAGES) $(TEST_PACKAGES)
+	@scripts/install-packages $(RUN_PACKAGES) $(TEST_PACKAGES) $(WHEEL_PACKAGES)
 	@tests/run
 
 # The E2B and MCP clients from PyPI, in a virtual environment of their own: comes with the service. CI does not call it.
@@ -50,6 +51,10 @@ test-clients:
 bench: all
 	@scripts/install-packages $(RUN_PACKAGES)
 	@.venv/bin/python bench/bench.py
+
+wheel:
+	@scripts/install-packages $(BUILD_PACKAGES) $(WHEEL_PACKAGES)
+	@scripts/make-wheel $(BUILD)/wheel
 
 # ---- Looking at the code ----------------------------------------------------------------------------------
 
