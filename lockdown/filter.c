@@ -1,45 +1,62 @@
 /* Compiles rows of system calls to seccomp-BPF, and interprets such a filter. Pure computation; the zygote and the
  * supervisor run it before their first guest, the tests and `belljar explain` at will.
  *
- * The kernel evaluates a new filter once for every number (its cache of calls that are always allowed), in each guest
- * anew: so the numbers are a balanced tree of ranges. A number whose rows have conditions ends in a little program that
- * tries them in order. */
+ * Each guest loads the filter anew, and the kernel translates it, instruction by instruction, and evaluates it for every
+ * number: so it has to be short as well as flat. The numbers are a balanced tree of cells; a cell is a stretch of
+ * numbers with one answer and a few exceptions. Equal answers are shared. BPF jumps forwards only, so the program is
+ * made from its end: what a jump leads to is there before the jump. */
 #include "lockdown/filter.h"
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #define X32_BIT 0x40000000u
-/* A jump whose target is the end of the row; no row is that long. */
-#define TO_ROW_END 0xff
 #define LOW_WORD(argument) (offsetof(struct seccomp_data, args) + 8u * (argument))
 #define HIGH_WORD(argument) (LOW_WORD(argument) + 4u)
 
+/* A conditional jump reaches 255 instructions; one of its two targets may need an instruction in between. */
+#define REACH (UINT8_MAX - 1)
+#define ANSWERS_SHARED 16
+#define EXCEPTIONS_MAX 3
+
+/* Where an instruction is: how many there are from it to the end of the program. */
+typedef unsigned label;
+
 struct program {
-    struct sock_filter instructions[BPF_MAXINSNS];
+    struct sock_filter from_end[BPF_MAXINSNS];
     unsigned count;
     bool overflowed;
+    struct {
+        uint32_t answer;
+        label at; /* 0: nowhere */
+    } answers[ANSWERS_SHARED];
 };
 
-/* Numbers first..(next range's first - 1) with one fate: a fixed answer, or rows that look at arguments. */
-struct range {
-    uint32_t first;
+/* What becomes of one number: a fixed answer, or rows that look at arguments. */
+struct fate {
     uint32_t answer;
     bool conditional;
+};
+
+/* Numbers from first on (to the next cell's) get the answer, but for the exceptions. */
+struct cell {
+    uint32_t first, answer;
+    uint32_t exceptions[EXCEPTIONS_MAX];
+    unsigned exception_count;
 };
 
 struct compiler {
     const struct syscall_row *rows;
     size_t row_count;
     uint32_t grants;
-    uint32_t otherwise;        /* no row decides */
-    uint32_t beyond;           /* numbers that the table does not know */
-    bool in_setup;             /* sendmsg and seccomp are still needed */
+    uint32_t otherwise; /* no row decides */
+    uint32_t beyond;    /* numbers that the table does not know */
+    bool in_setup;      /* sendmsg and seccomp are still needed */
     struct program program;
-    struct range ranges[SYSCALL_NEWEST + 1];
+    struct fate fates[SYSCALL_NEWEST + 1];
+    struct cell cells[SYSCALL_NEWEST + 1];
 };
 
 void filter_release(struct filter *filter)
@@ -48,23 +65,51 @@ void filter_release(struct filter *filter)
     *filter = (struct filter)FILTER_INIT;
 }
 
-static void emit(struct program *program, uint16_t code, uint32_t k, uint8_t jump_true, uint8_t jump_false)
+static label put(struct program *program, uint16_t code, uint32_t k, uint8_t jump_true, uint8_t jump_false)
 {
-    if (program->count == BPF_MAXINSNS) {
+    if (program->count == BPF_MAXINSNS)
         program->overflowed = true;
-        return;
+    else
+        program->from_end[program->count++] = (struct sock_filter){ code, jump_true, jump_false, k };
+    return program->count;
+}
+
+static label put_load(struct program *program, size_t offset)
+{
+    return put(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+/* The target, or a jump to it that the next conditional jump can reach. */
+static label put_bridge(struct program *program, label target)
+{
+    if (program->count - target < REACH)
+        return target;
+    return put(program, BPF_JMP | BPF_JA, program->count - target, 0, 0);
+}
+
+static label put_test(struct program *program, uint16_t test, uint32_t k, label pass, label fail)
+{
+    pass = put_bridge(program, pass);
+    fail = put_bridge(program, fail);
+    return put(program, BPF_JMP | BPF_K | test, k, (uint8_t)(program->count - pass),
+               (uint8_t)(program->count - fail));
+}
+
+static label put_answer(struct program *program, uint32_t answer)
+{
+    unsigned free_slot = 0;
+    for (unsigned i = 0; i < ANSWERS_SHARED; i++) {
+        if (program->answers[i].at != 0 && program->answers[i].answer == answer) {
+            if (program->count - program->answers[i].at < REACH / 2)
+                return program->answers[i].at;
+            free_slot = i;
+            break;
+        }
+        if (program->answers[i].at == 0)
+            free_slot = i;
     }
-    program->instructions[program->count++] = (struct sock_filter){ code, jump_true, jump_false, k };
-}
-
-static void emit_load(struct program *program, size_t offset)
-{
-    emit(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
-}
-
-static void emit_return(struct program *program, uint32_t answer)
-{
-    emit(program, BPF_RET | BPF_K, answer, 0, 0);
+    program->answers[free_slot].answer = answer;
+    return program->answers[free_slot].at = put(program, BPF_RET | BPF_K, answer, 0, 0);
 }
 
 static uint32_t answer_of(const struct syscall_row *row)
@@ -85,24 +130,24 @@ static uint32_t answer_of(const struct syscall_row *row)
     return SECCOMP_RET_USER_NOTIF;
 }
 
-static void emit_word(struct program *program, size_t offset, uint32_t mask, uint32_t value)
+static label put_word(struct program *program, size_t offset, uint32_t mask, uint32_t value, label pass, label fail)
 {
     if (mask == 0)
-        return;
-    emit_load(program, offset);
+        return pass;
+    put_test(program, BPF_JEQ, value, pass, fail);
     if (mask != UINT32_MAX)
-        emit(program, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, value, 0, TO_ROW_END);
+        put(program, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
+    return put_load(program, offset);
 }
 
-static void emit_at_most(struct program *program, size_t offset, uint32_t value)
+static label put_at_most(struct program *program, size_t offset, uint32_t value, label pass, label fail)
 {
-    emit_load(program, offset);
-    emit(program, BPF_JMP | BPF_JGT | BPF_K, value, TO_ROW_END, 0);
+    put_test(program, BPF_JGT, value, fail, pass);
+    return put_load(program, offset);
 }
 
 /* BPF has words of 32 bits: a 64-bit comparison is two. */
-static void emit_condition(struct program *program, const struct argument_condition *condition)
+static label put_condition(struct program *program, const struct argument_condition *condition, label pass, label fail)
 {
     size_t low = LOW_WORD(condition->argument), high = HIGH_WORD(condition->argument);
     uint32_t low_value = (uint32_t)condition->value, high_value = (uint32_t)(condition->value >> 32);
@@ -110,30 +155,25 @@ static void emit_condition(struct program *program, const struct argument_condit
 
     switch ((enum argument_compare)condition->compare) {
     case COMPARE_NONE:
-        return;
+        break;
     case COMPARE_EQUAL:
-        emit_word(program, high, UINT32_MAX, high_value);
-        emit_word(program, low, UINT32_MAX, low_value);
-        return;
+        pass = put_word(program, low, UINT32_MAX, low_value, pass, fail);
+        return put_word(program, high, UINT32_MAX, high_value, pass, fail);
     case COMPARE_MASKED:
-        emit_word(program, high, (uint32_t)(mask >> 32), high_value);
-        emit_word(program, low, (uint32_t)mask, low_value);
-        return;
+        pass = put_word(program, low, (uint32_t)mask, low_value, pass, fail);
+        return put_word(program, high, (uint32_t)(mask >> 32), high_value, pass, fail);
     case COMPARE_AT_MOST:
         assert(high_value == 0);
-        emit_word(program, high, UINT32_MAX, 0);
-        emit_at_most(program, low, low_value);
-        return;
+        pass = put_at_most(program, low, low_value, pass, fail);
+        return put_word(program, high, UINT32_MAX, 0, pass, fail);
     case COMPARE_LOW32_EQUAL:
-        emit_word(program, low, UINT32_MAX, low_value);
-        return;
+        return put_word(program, low, UINT32_MAX, low_value, pass, fail);
     case COMPARE_LOW32_AT_MOST:
-        emit_at_most(program, low, low_value);
-        return;
+        return put_at_most(program, low, low_value, pass, fail);
     case COMPARE_LOW32_MASKED:
-        emit_word(program, low, (uint32_t)mask, low_value);
-        return;
+        return put_word(program, low, (uint32_t)mask, low_value, pass, fail);
     }
+    return pass;
 }
 
 static bool row_is_conditional(const struct syscall_row *row)
@@ -149,94 +189,108 @@ static bool row_applies(const struct compiler *compiler, const struct syscall_ro
     return row->number == number && (row->grants & ~compiler->grants) == 0;
 }
 
-static void emit_rows(struct compiler *compiler, uint32_t number)
+/* The rows of a number, from the last that is tried to the first. */
+static label put_rows(struct compiler *compiler, uint32_t number)
 {
     struct program *program = &compiler->program;
-    for (const struct syscall_row *row = compiler->rows; row < compiler->rows + compiler->row_count; row++) {
+    label at = put_answer(program, compiler->otherwise);
+    for (const struct syscall_row *row = compiler->rows + compiler->row_count; row-- > compiler->rows;) {
         if (!row_applies(compiler, row, number))
             continue;
-        unsigned start = program->count;
-        for (size_t i = 0; i < ARRAY_SIZE(row->conditions); i++)
-            emit_condition(program, &row->conditions[i]);
-        emit_return(program, answer_of(row));
-        for (unsigned i = start; i < program->count; i++) {
-            struct sock_filter *instruction = &program->instructions[i];
-            uint8_t distance = (uint8_t)(program->count - i - 1);
-            if (instruction->jt == TO_ROW_END)
-                instruction->jt = distance;
-            if (instruction->jf == TO_ROW_END)
-                instruction->jf = distance;
-        }
-        if (!row_is_conditional(row))
-            return;
+        label fail = at;
+        at = put_answer(program, answer_of(row));
+        for (size_t i = ARRAY_SIZE(row->conditions); i-- > 0;)
+            at = put_condition(program, &row->conditions[i], at, fail);
     }
-    emit_return(program, compiler->otherwise);
+    return at;
 }
 
-static struct range range_of(const struct compiler *compiler, uint32_t number)
+static struct fate fate_of(const struct compiler *compiler, uint32_t number)
 {
     if (compiler->in_setup && (number == __NR_sendmsg || number == __NR_seccomp))
-        return (struct range){ number, SECCOMP_RET_ALLOW, false };
+        return (struct fate){ SECCOMP_RET_ALLOW, false };
     for (const struct syscall_row *row = compiler->rows; row < compiler->rows + compiler->row_count; row++)
         if (row_applies(compiler, row, number))
-            return (struct range){ number, answer_of(row), row_is_conditional(row) };
-    return (struct range){ number, compiler->otherwise, false };
+            return (struct fate){ answer_of(row), row_is_conditional(row) };
+    return (struct fate){ compiler->otherwise, false };
 }
 
-/* The tree over ranges[low..high): half the numbers are on each side of a jump. */
-static void emit_tree(struct compiler *compiler, unsigned low, unsigned high)
+/* The longest cell from `first` on with this answer. Returns where it ends. */
+static uint32_t cell_from(const struct compiler *compiler, uint32_t first, uint32_t answer, struct cell *ret_cell)
+{
+    struct cell cell = { .first = first, .answer = answer };
+    uint32_t number = first;
+    for (; number <= SYSCALL_NEWEST; number++) {
+        if (!compiler->fates[number].conditional && compiler->fates[number].answer == answer)
+            continue;
+        if (cell.exception_count == EXCEPTIONS_MAX)
+            break;
+        cell.exceptions[cell.exception_count++] = number;
+    }
+    *ret_cell = cell;
+    return number;
+}
+
+/* Greedy: of the answers at hand, the one that gets farthest. */
+static unsigned make_cells(struct compiler *compiler)
+{
+    unsigned count = 0;
+    for (uint32_t first = 0, end; first <= SYSCALL_NEWEST; first = end) {
+        struct cell *best = &compiler->cells[count++], cell;
+        end = cell_from(compiler, first, compiler->otherwise, best);
+        for (uint32_t number = first; number <= SYSCALL_NEWEST && number < first + EXCEPTIONS_MAX; number++) {
+            uint32_t reached = cell_from(compiler, first, compiler->fates[number].answer, &cell);
+            if (reached > end) {
+                end = reached;
+                *best = cell;
+            }
+        }
+    }
+    return count;
+}
+
+static label put_cell(struct compiler *compiler, const struct cell *cell)
 {
     struct program *program = &compiler->program;
-    const struct range *range = &compiler->ranges[low];
-    if (high - low == 1 && range->conditional)
-        emit_rows(compiler, range->first);
-    else if (high - low == 1)
-        emit_return(program, range->answer);
-    if (high - low == 1)
-        return;
-    unsigned middle = low + (high - low) / 2, node = program->count;
-    emit(program, BPF_JMP | BPF_JGE | BPF_K, compiler->ranges[middle].first, 0, 0);
-    emit_tree(compiler, low, middle);
-    unsigned left = program->count - node - 1;
-    if (left <= UINT8_MAX) {
-        program->instructions[node].jt = (uint8_t)left;
-    } else {
-        /* Conditional jumps reach 255 instructions only: an unconditional one in between. */
-        emit_return(program, 0);
-        struct sock_filter *after = &program->instructions[node + 1];
-        memmove(after + 1, after, left * sizeof *after);
-        *after = (struct sock_filter){ BPF_JMP | BPF_JA, 0, 0, left };
-        program->instructions[node].jf = 1;
+    label at = put_answer(program, cell->answer);
+    for (unsigned i = cell->exception_count; i-- > 0;) {
+        uint32_t number = cell->exceptions[i];
+        const struct fate *fate = &compiler->fates[number];
+        label exception = fate->conditional ? put_rows(compiler, number) : put_answer(program, fate->answer);
+        at = put_test(program, BPF_JEQ, number, exception, at);
     }
-    emit_tree(compiler, middle, high);
+    return at;
+}
+
+static label put_tree(struct compiler *compiler, const struct cell *cells, unsigned count)
+{
+    if (count == 1)
+        return put_cell(compiler, cells);
+    label upper = put_tree(compiler, cells + count / 2, count - count / 2);
+    label lower = put_tree(compiler, cells, count / 2);
+    return put_test(&compiler->program, BPF_JGE, cells[count / 2].first, upper, lower);
 }
 
 static int compile(struct compiler *compiler, struct filter *ret_filter)
 {
     struct program *program = &compiler->program;
-    emit_load(program, offsetof(struct seccomp_data, arch));
-    emit(program, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-    emit_return(program, SECCOMP_RET_KILL_PROCESS);
-    emit_load(program, offsetof(struct seccomp_data, nr));
-    emit(program, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
-    emit_return(program, SECCOMP_RET_KILL_PROCESS);
-    emit(program, BPF_JMP | BPF_JGT | BPF_K, SYSCALL_NEWEST, 0, 1);
-    emit_return(program, compiler->beyond);
-
-    unsigned ranges = 0;
-    for (uint32_t number = 0; number <= SYSCALL_NEWEST; number++) {
-        struct range range = range_of(compiler, number);
-        const struct range *last = &compiler->ranges[ranges ? ranges - 1 : 0];
-        if (ranges == 0 || range.conditional || last->conditional || last->answer != range.answer)
-            compiler->ranges[ranges++] = range;
-    }
-    emit_tree(compiler, 0, ranges);
+    for (uint32_t number = 0; number <= SYSCALL_NEWEST; number++)
+        compiler->fates[number] = fate_of(compiler, number);
+    label at = put_tree(compiler, compiler->cells, make_cells(compiler));
+    label killed = put(program, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
+    at = put_test(program, BPF_JGT, SYSCALL_NEWEST, put_answer(program, compiler->beyond), at);
+    put_test(program, BPF_JGE, X32_BIT, killed, at);
+    at = put_load(program, offsetof(struct seccomp_data, nr));
+    put_test(program, BPF_JEQ, AUDIT_ARCH_X86_64, at, killed);
+    put_load(program, offsetof(struct seccomp_data, arch));
     if (program->overflowed)
         return -E2BIG;
-    struct filter filter = { malloc(program->count * sizeof *program->instructions), (uint16_t)program->count };
+
+    struct filter filter = { malloc(program->count * sizeof *program->from_end), (uint16_t)program->count };
     if (!filter.instructions)
         return -ENOMEM;
-    memcpy(filter.instructions, program->instructions, program->count * sizeof *program->instructions);
+    for (unsigned i = 0; i < program->count; i++)
+        filter.instructions[i] = program->from_end[program->count - 1 - i];
     *ret_filter = filter;
     return 0;
 }

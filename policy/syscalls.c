@@ -69,7 +69,7 @@
 #define WHY_FALLBACK  "callers fall back to read and write"
 #define WHY_LIBC      "libc probes for it and goes on without"
 #define WHY_NEWER     "newer than what libraries can rely on: they fall back"
-#define WHY_OBSOLETE  "obsolete: answered as by a kernel built without it"
+#define WHY_OBSOLETE  "obsolete: no library of today calls it"
 #define WHY_XATTR     "scratch has no extended attributes; copying tools go on"
 #define WHY_OWNER     "as for any user who is not root"
 #define WHY_NUMA      "placement is the kernel's affair; numerical libraries try and go on"
@@ -130,7 +130,7 @@ const struct syscall_row syscall_rows[] = {
     NO(writev, "one more native call for what write does", NONE),
     NO(preadv, "as readv", NONE), NO(preadv2, "as readv", NONE),
     NO(pwritev, "as writev", NONE), NO(pwritev2, "as writev", NONE),
-    ABSENT(getdents, WHY_OBSOLETE),
+    NO(getdents, WHY_OBSOLETE, NONE),
 
     /* Memory. */
     NATIVE(brk, 0, "", "never refused: libc takes the errno for an address", NONE),
@@ -164,7 +164,7 @@ const struct syscall_row syscall_rows[] = {
     QUIET(munlock, 0, "", "nothing is locked"), QUIET(munlockall, 0, "", "nothing is locked"),
     NO(mincore, "shows what others have in the page cache", MEMORY),
     NO(memfd_create, "memory outside RLIMIT_DATA, and a file that could be mapped executable", MEMORY),
-    NO(memfd_secret, "as memfd_create", MEMORY), ABSENT(remap_file_pages, WHY_OBSOLETE),
+    NO(memfd_secret, "as memfd_create", MEMORY), NO(remap_file_pages, WHY_OBSOLETE, NONE),
     ABSENT(get_mempolicy, WHY_NUMA), ABSENT(set_mempolicy, WHY_NUMA), ABSENT(mbind, WHY_NUMA),
     ABSENT(set_mempolicy_home_node, WHY_NUMA), ABSENT(migrate_pages, WHY_NUMA), ABSENT(move_pages, WHY_NUMA),
     ABSENT(pkey_mprotect, WHY_LIBC), ABSENT(pkey_alloc, WHY_LIBC), ABSENT(pkey_free, WHY_LIBC),
@@ -227,8 +227,8 @@ const struct syscall_row syscall_rows[] = {
     BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
     BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
     BROKER(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
-    ABSENT(epoll_create, WHY_OBSOLETE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
-    ABSENT(eventfd, WHY_OBSOLETE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
+    NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
+    NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
     QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
     NO(recvmsg, "could receive descriptors", NETWORK), NO(sendmmsg, WHY_SOCKET, NETWORK),
     NO(recvmmsg, WHY_SOCKET, NETWORK), NO(socket, WHY_SOCKET, NETWORK),
@@ -324,12 +324,12 @@ const struct syscall_row syscall_rows[] = {
     KILL(modify_ldt, WHY_KERNEL), KILL(iopl, WHY_KERNEL), KILL(ioperm, WHY_KERNEL), KILL(swapon, WHY_KERNEL),
     KILL(swapoff, WHY_KERNEL), KILL(reboot, WHY_KERNEL), KILL(acct, WHY_KERNEL), KILL(quotactl, WHY_KERNEL),
     KILL(quotactl_fd, WHY_KERNEL), KILL(syslog, WHY_KERNEL),
-    ABSENT(uselib, WHY_OBSOLETE), ABSENT(ustat, WHY_OBSOLETE), ABSENT(sysfs, WHY_OBSOLETE), ABSENT(_sysctl, WHY_OBSOLETE),
-    ABSENT(create_module, WHY_OBSOLETE), ABSENT(get_kernel_syms, WHY_OBSOLETE), ABSENT(query_module, WHY_OBSOLETE),
-    ABSENT(nfsservctl, WHY_OBSOLETE), ABSENT(getpmsg, WHY_OBSOLETE), ABSENT(putpmsg, WHY_OBSOLETE),
-    ABSENT(afs_syscall, WHY_OBSOLETE), ABSENT(tuxcall, WHY_OBSOLETE), ABSENT(security, WHY_OBSOLETE),
-    ABSENT(vserver, WHY_OBSOLETE), ABSENT(set_thread_area, WHY_OBSOLETE), ABSENT(get_thread_area, WHY_OBSOLETE),
-    ABSENT(lookup_dcookie, WHY_OBSOLETE), ABSENT(epoll_ctl_old, WHY_OBSOLETE), ABSENT(epoll_wait_old, WHY_OBSOLETE),
+    NO(uselib, WHY_OBSOLETE, NONE), NO(ustat, WHY_OBSOLETE, NONE), NO(sysfs, WHY_OBSOLETE, NONE), NO(_sysctl, WHY_OBSOLETE, NONE),
+    NO(create_module, WHY_OBSOLETE, NONE), NO(get_kernel_syms, WHY_OBSOLETE, NONE), NO(query_module, WHY_OBSOLETE, NONE),
+    NO(nfsservctl, WHY_OBSOLETE, NONE), NO(getpmsg, WHY_OBSOLETE, NONE), NO(putpmsg, WHY_OBSOLETE, NONE),
+    NO(afs_syscall, WHY_OBSOLETE, NONE), NO(tuxcall, WHY_OBSOLETE, NONE), NO(security, WHY_OBSOLETE, NONE),
+    NO(vserver, WHY_OBSOLETE, NONE), NO(set_thread_area, WHY_OBSOLETE, NONE), NO(get_thread_area, WHY_OBSOLETE, NONE),
+    NO(lookup_dcookie, WHY_OBSOLETE, NONE), NO(epoll_ctl_old, WHY_OBSOLETE, NONE), NO(epoll_wait_old, WHY_OBSOLETE, NONE),
 
     /* Numbers that came after the oldest headers that we build with. */
     NEW(335, "uretprobe", CALL_KILL, 0, "the kernel exempts it from every filter; it checks the caller's address"),
