@@ -173,7 +173,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(exit_group, 0, "", "", NONE), NATIVE(exit, 0, "", "the end of a thread", NONE),
     NATIVE(rt_sigreturn, 0, "", "the end of a signal handler", NONE),
     NATIVE(restart_syscall, 0, "", "the kernel's own, after a stop", NONE),
-    NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(1, 1)),
+    NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(2, 1)),
     NATIVE(clock_gettime, 0, "the fixed clocks", "not the clocks of other processes, which are negative", PROCESSES,
            LOW_AT_MOST(0, 15)),
     NATIVE(clock_nanosleep, 0, "the fixed clocks", "time.sleep", PROCESSES, LOW_AT_MOST(0, 15)),
