@@ -103,7 +103,7 @@ const struct lockdown_step lockdown_zygote[] = {
 
 const struct lockdown_step lockdown_guest[] = {
     { "parent death signal", 0,                privileges_die_with_parent },
-    { "own session",         0,                privileges_own_session },
+    { "own process group",   0,                privileges_own_group },
     { "scratch tmpfs",       LAYER_NAMESPACES, namespaces_scratch }, /* while it has CAP_SYS_ADMIN */
     { "limits",              0,                limits_guest },
     { "capabilities",        0,                privileges_drop_capabilities },

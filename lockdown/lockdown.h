@@ -67,7 +67,7 @@ extern const size_t lockdown_zygote_exec_count;
 extern const struct lockdown_step lockdown_zygote[];
 extern const size_t lockdown_zygote_count;
 
-/* In each guest after its fork, in this order: parent-death signal, own session, (own tmpfs, where namespaces are on),
+/* In each guest after its fork, in this order: parent-death signal, own process group, (own tmpfs, where namespaces are on),
  * rlimits, capabilities, no core, undumpable, speculation control, Landlock, seccomp filter with its listener. The seal is applied by
  * lockdown_seal after the setup message was sent. */
 extern const struct lockdown_step lockdown_guest[];

@@ -15,6 +15,7 @@ int privileges_drop_capabilities(struct lockdown *lockdown);
 int privileges_undumpable(struct lockdown *lockdown);
 int privileges_die_with_parent(struct lockdown *lockdown);
 int privileges_own_session(struct lockdown *lockdown);
+int privileges_own_group(struct lockdown *lockdown);
 int privileges_speculation(struct lockdown *lockdown);
 /* After a new user namespace: of its full set only CAP_SYS_ADMIN survives exec, and nothing can come back. */
 MUST_CHECK int privileges_keep_sys_admin(void);

@@ -177,12 +177,13 @@ static void has_nothing(struct lockdown *lockdown, int to_supervisor)
     CHECK_EQUAL(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
     int death = 0;
     CHECK(prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0) == 0 && death == SIGKILL);
-    CHECK_EQUAL(getsid(0), getpid());
+    CHECK_EQUAL(getpgrp(), getpid());
+    CHECK(open("/dev/tty", O_RDWR) == -1);
     CHECK(unshare(CLONE_NEWNS) == -1);
     CHECK(geteuid() != 0);
 }
 
-TEST(a_guest_has_no_capability_no_new_privileges_and_a_session_of_its_own)
+TEST(a_guest_has_no_capability_no_new_privileges_and_a_group_of_its_own)
 {
     guest_must(has_nothing);
 }
