@@ -255,7 +255,10 @@ static int apply_policy(struct parse *parse)
             return EXIT_BELLJAR;
         }
         if (belljar_policy_set(policy, given->option.key, json, &error) < 0) {
-            complain("%s: %s", given->option.flag, error.message);
+            /* The core names the option by its key; here it was given by its flag. */
+            size_t key = strlen(given->option.key);
+            bool is_named = strncmp(error.message, given->option.key, key) == 0 && error.message[key] == ':';
+            complain("%s:%s%s", given->option.flag, is_named ? "" : " ", error.message + (is_named ? key + 1 : 0));
             return EXIT_USAGE;
         }
     }

@@ -15,11 +15,13 @@ __all__ = ["PolicyError", "SandboxError", "SessionEnded", "StartError"]
 
 
 class SandboxError(Exception):
-    """belljar could not do what it was asked for. `step` names the part of the work that failed, "" if none does."""
+    """belljar could not do what it was asked for. `step` names the part of the work that failed, "" if none does;
+    `code` is the errno behind it, or 0."""
 
-    def __init__(self, message: str = "", step: str = "") -> None:
+    def __init__(self, message: str = "", step: str = "", code: int = 0) -> None:
         super().__init__(message)
         self.step = step
+        self.code = code
 
 
 class PolicyError(SandboxError, ValueError):
@@ -46,7 +48,7 @@ _NOT_START = frozenset({"fork", "guest", "interrupt", "kill", "run", "session", 
 def failure(code: int, step: str, message: str) -> SandboxError:
     """The exception for an error of libbelljar. Called by the extension module."""
     if step == "policy":
-        return PolicyError(message, step)
+        return PolicyError(message, step, code)
     if step in _NOT_START or code == errno.EOWNERDEAD:
-        return SandboxError(message, step)
-    return StartError(f"{step}: {message}" if step else message, step)
+        return SandboxError(message, step, code)
+    return StartError(f"{step}: {message}" if step else message, step, code)

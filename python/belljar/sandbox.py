@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -40,8 +41,8 @@ def run(
     arguments."""
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-    template, guest = templates.take_shared(policy, preload, python)
-    return template._run(guest, code, job, on_result)
+    template = templates.shared(policy, preload, python)
+    return template._run(template._core.take(), code, job, on_result)
 
 
 class Sandbox:
@@ -72,10 +73,8 @@ class Sandbox:
         self._files = contents(files)
         self._stdin = stdin
         self._last: Execution | None = None
-        if template is None:
-            self._template, self._guest = templates.take_shared(policy, preload, python)
-        else:
-            self._template, self._guest = template, template._core.take()
+        self._template = template if template is not None else templates.shared(policy, preload, python)
+        self._guest = self._template._core.take()
 
     def run_code(
         self,
@@ -135,13 +134,14 @@ class Sandbox:
             raise SessionEnded("the sandbox was closed; make a new one", self._last)
 
     def _check_cause(self, error: SandboxError) -> None:
-        """Raises SessionEnded if an earlier run ended the guest."""
-        last = self._last
-        if last is None or last.verdict in ("ok", "error"):
+        """Raises SessionEnded if the guest is gone."""
+        if error.code != errno.EPIPE:
             return
-        raise SessionEnded(f"the session is over: its last code ended as {last.verdict}"
-                           + (f" ({last.error.name}: {last.error.value})" if last.error is not None else "")
-                           + "; make a new sandbox", last) from error  # fmt: skip
+        last = self._last
+        cause = f"its last code ended as {last.verdict}" if last is not None else "its supervisor has ended"
+        if last is not None and last.error is not None:
+            cause += f" ({last.error.name}: {last.error.value})"
+        raise SessionEnded(f"the session is over: {cause}; make a new sandbox", last) from error
 
     def __enter__(self) -> Sandbox:
         return self

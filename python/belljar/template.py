@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import os
+import select
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -218,6 +219,12 @@ class Template:
         self._held.clear()
         self._core.close()
 
+    def _has_died(self) -> bool:
+        """Whether its supervisor is gone: killed from outside, or for want of memory."""
+        poll = select.poll()
+        poll.register(self._core.fileno(), 0)
+        return bool(poll.poll(0))
+
     def _hold(self, execution: Execution) -> None:
         held = self._held
         held.append(weakref.ref(execution))
@@ -265,9 +272,12 @@ class _Cache:
         """The template that is ready for this key."""
         with self.lock:
             template = self.templates.get(key)
-            if template is not None:
+            if template is not None and not template._has_died():
                 self.templates.move_to_end(key)
-            return template
+                return template
+        if template is not None:
+            self.drop(template)
+        return None
 
     def get(
         self, policy: Policy | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
@@ -316,19 +326,6 @@ def shared(
 ) -> Template:
     """The process-wide template for these."""
     return _cache.get(policy, preload, python)
-
-
-def take_shared(
-    policy: Policy | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
-) -> tuple[Template, core.Guest]:
-    """A guest of the process-wide template. If that has died (its supervisor was killed) another is started."""
-    template = shared(policy, preload, python)
-    try:
-        return template, template._core.take()
-    except SandboxError:
-        _cache.drop(template)
-    template = shared(policy, preload, python)
-    return template, template._core.take()
 
 
 def _after_fork() -> None:
