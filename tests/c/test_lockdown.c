@@ -723,3 +723,44 @@ TEST(without_delegation_cgroups_do_nothing)
     CHECK_EQUAL(report(&lockdown, "cgroup")->state, LAYER_OFF);
     CHECK(report(&lockdown, "cgroup")->reason[0]);
 }
+
+/* ---- doctor ---- */
+
+static const struct probe_report *probe(const struct probe_report *reports, unsigned count, const char *mechanism)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(reports[i].mechanism, mechanism) == 0)
+            return &reports[i];
+    return NULL;
+}
+
+TEST(doctor_finds_what_this_machine_has)
+{
+    struct probe_report reports[PROBES_MAX];
+    unsigned count = lockdown_probe(reports);
+    for (unsigned i = 0; i < count; i++)
+        printf("    %-10s %-24s %-3s %s\n", reports[i].layer, reports[i].mechanism, reports[i].works ? "yes" : "no",
+               reports[i].detail);
+    CHECK(probe(reports, count, "filter")->works);
+    CHECK(probe(reports, count, "user notification")->works);
+    CHECK(probe(reports, count, "descriptors as answers")->works);
+    CHECK_EQUAL(probe(reports, count, "own domain")->works, landlock_abi() > 0);
+    CHECK_EQUAL(probe(reports, count, "for an ordinary user")->works, namespaces_are_to_be_had());
+}
+
+TEST(doctor_says_what_a_machine_lacks_and_why)
+{
+    machine_without(SYS_landlock_create_ruleset, ENOSYS);
+    machine_without(SYS_unshare, EPERM);
+    struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+    CHECK(seccomp_load(&(struct filter){ nothing, 1 }, SECCOMP_FILTER_FLAG_NEW_LISTENER) >= 0);
+    struct probe_report reports[PROBES_MAX];
+    unsigned count = lockdown_probe(reports);
+    CHECK(!probe(reports, count, "own domain")->works && probe(reports, count, "own domain")->required);
+    CHECK(strstr(probe(reports, count, "own domain")->detail, "not implemented"));
+    CHECK(!probe(reports, count, "for an ordinary user")->works && !probe(reports, count, "for an ordinary user")->required);
+    CHECK(strstr(probe(reports, count, "for an ordinary user")->detail, "unshare"));
+    CHECK(!probe(reports, count, "user notification")->works);
+    CHECK(strstr(probe(reports, count, "user notification")->detail, "another supervisor"));
+    CHECK(probe(reports, count, "filter")->works);
+}
