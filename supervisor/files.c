@@ -191,8 +191,9 @@ static int look_once(struct request *request, bool follow, const struct place *p
 static int request_look(struct request *request, bool follow, struct place *place, struct sight *sight)
 {
     int error = request_place(request, follow, place);
-    if (error == 0)
-        error = look_once(request, follow || place->is_directory, place, sight);
+    if (error != 0)
+        return error;
+    error = look_once(request, follow || place->is_directory, place, sight);
     if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
         error = look_once(request, follow || place->is_directory, place, sight);
     if (error == 0 && place->is_directory && !S_ISDIR(sight->stat.st_mode))
@@ -469,10 +470,9 @@ static int request_open(struct request *request, struct place *place, struct ope
     bool is_exclusive = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     bool follow = (opening->flags & O_NOFOLLOW) == 0 && !is_exclusive;
     int error = request_place(request, follow, place);
-    if (error == 0 && place->is_directory && (opening->flags & O_CREAT) != 0)
-        return EISDIR;
-    if (error == 0)
-        error = open_once(request, place, opening);
+    if (error != 0 || (place->is_directory && (opening->flags & O_CREAT) != 0))
+        return error != 0 ? error : EISDIR;
+    error = open_once(request, place, opening);
     if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
         error = open_once(request, place, opening);
     if (error == 0 && tree_fstat(opening->fd, ret_stat) < 0)
@@ -604,8 +604,9 @@ static int request_entry(struct request *request, int directory, uint64_t addres
                          const struct entry_rules *rules, struct entry_place *entry)
 {
     int error = request_place_at(request, directory, address, follow, &entry->place);
-    if (error == 0)
-        error = entry_once(request, rules, entry);
+    if (error != 0)
+        return error;
+    error = entry_once(request, rules, entry);
     if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
         error = entry_once(request, rules, entry);
     return error;

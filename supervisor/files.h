@@ -27,7 +27,7 @@ void tree_free(struct tree *tree);
 MUST_CHECK int tree_build_skeleton(struct tree *tree, int parent_fd);
 
 /* After the drop of privileges: 0 if this process can read (and write, where granted) every grant, or a negative errno
- * with the guest's path of the first that it cannot (1 page). */
+ * with the path of the first that it cannot (1 page). */
 MUST_CHECK int tree_check_access(const struct tree *tree, char *reterr_path);
 
 /* Calls visit(fd, is_directory, writable, context) for the O_PATH descriptor of every mount: the supervisor's Landlock rules. */

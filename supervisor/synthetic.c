@@ -92,6 +92,10 @@ int synthetic_add(struct tree *tree)
         node->error = row->kind == MOUNT_ABSENT ? (int)row->number : 0;
         if (row->text != NULL && (node->text = synthetic_text(tree, row->text)) == NULL)
             return -ENOMEM;
+        if (node->kind == NODE_LINK && node->text[0] == '\0') { /* the settings name nothing for it */
+            node->kind = NODE_ABSENT;
+            node->error = ENOENT;
+        }
     }
     return 0;
 }

@@ -180,15 +180,27 @@ static void tree_describe(const struct tree *tree, struct node *node)
     }
 }
 
-/* Where a path below the link row leads: into `path` itself. */
-static int tree_follow_row(const struct node *link, const char *rest, char path[PATH_MAX])
+/* The path (a normal one) without links of the tree, its last component aside; as a place's path. 0, -ENOTDIR, -ELOOP. */
+static int tree_real_path(const struct tree *tree, const char *path, char real[PATH_MAX])
 {
     char moved[PATH_MAX];
-    int parent = link->text[0] == '/' ? 0 : (int)(strrchr(link->path, '/') + 1 - link->path);
-    int size = snprintf(moved, sizeof moved, "%.*s%s%s", parent, link->path, link->text, rest);
-    if (size >= PATH_MAX || !mounts_path_is_normal(moved))
-        return -ENOTDIR;
-    memcpy(path, moved, (size_t)size + 1);
+    unsigned links = 0;
+    strcpy(real, path[1] == '\0' ? "" : path);
+    for (size_t length = 0; real[length] != '\0'; length += 1 + strcspn(real + length + 1, "/")) {
+        const struct node *node = tree_lookup(tree, tree_hash(real, length), real, length);
+        if (node == NULL)
+            break;
+        if (node->kind != NODE_LINK)
+            continue;
+        int parent = node->text[0] == '/' ? 0 : (int)(strrchr(node->path, '/') + 1 - node->path);
+        int size = snprintf(moved, sizeof moved, "%.*s%s%s", parent, real, node->text, real + length);
+        if (size >= PATH_MAX || !mounts_path_is_normal(moved))
+            return -ENOTDIR;
+        if (++links > TREE_LINKS_MAX)
+            return -ELOOP;
+        memcpy(real, moved, (size_t)size + 1);
+        length = (size_t)-1; /* the step makes it 0: from the root again */
+    }
     return 0;
 }
 
@@ -197,29 +209,22 @@ int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, stru
     char real[PATH_MAX];
     if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX)
         return -EINVAL;
-    strcpy(real, path[1] == '\0' ? "" : path);
-    unsigned links = 0;
-    for (char *end = real;; end += 1 + strcspn(end + 1, "/")) {
-        size_t length = (size_t)(end - real);
+    int error = tree_real_path(tree, path, real);
+    for (size_t length = 0; error == 0; length += 1 + strcspn(real + length + 1, "/")) {
         struct node *node = tree_lookup(tree, tree_hash(real, length), real, length);
-        int error = node == NULL ? tree_insert(tree, real, length, &node) : 0;
-        while (error == 0 && *end != '\0' && node->kind == NODE_LINK) {
-            error = ++links > TREE_LINKS_MAX ? -ELOOP : tree_follow_row(node, end, real);
-            end = real;
-            node = tree_find(tree, "");
-        }
-        if (error < 0)
-            return error;
-        if (*end == '\0') {
+        error = node == NULL ? tree_insert(tree, real, length, &node) : 0;
+        if (error == 0 && real[length] == '\0') {
             tree_drop(node);
             node->implied = false;
             node->kind = kind;
             *ret_node = node;
             return 0;
         }
-        if (node->kind == NODE_FILE || node->kind == NODE_DEVICE || node->kind == NODE_TEXT || node->kind == NODE_ABSENT)
-            return -ENOTDIR;
+        if (error == 0 && (node->kind == NODE_FILE || node->kind == NODE_DEVICE || node->kind == NODE_TEXT ||
+                           node->kind == NODE_ABSENT))
+            error = -ENOTDIR;
     }
+    return error;
 }
 
 /* ---- Mounts ------------------------------------------------------------------------------------------------- */
@@ -237,6 +242,9 @@ int tree_add_host(struct tree *tree, const char *path, const char *host_path, bo
         return -EPERM;
     CLEANUP(fd_close) int parent = -1;
     CLEANUP(heap_free) char *name = NULL;
+    CLEANUP(heap_free) char *text = strdup(host_path);
+    if (text == NULL)
+        return -ENOMEM;
     if (!S_ISDIR(stat.st_mode)) {
         struct stat again;
         if (realpath(host_path, real) == NULL)
@@ -260,7 +268,8 @@ int tree_add_host(struct tree *tree, const char *path, const char *host_path, bo
     node->fd = fd_take(&fd);
     node->parent = fd_take(&parent);
     node->name = name;
-    name = NULL;
+    node->text = text;
+    name = text = NULL;
     node->writable = writable;
     node->stat = stat;
     *ret_node = node;
@@ -290,11 +299,14 @@ static int tree_add_optional(struct tree *tree, const struct mount_setting *moun
 
 static int tree_add_grant(struct tree *tree, const struct mount_setting *mount)
 {
-    const struct node *above = tree_find(tree, mount->guest_path[1] == '\0' ? "" : mount->guest_path);
-    bool again = strcmp(above->path, mount->guest_path) == 0 && !above->implied && !above->optional;
-    bool writable = mount->writable || (again && above->writable);
+    char real[PATH_MAX];
     struct node *node;
-    int error = tree_add_host(tree, mount->guest_path, mount->host_path, writable, &node);
+    int error = mounts_path_is_normal(mount->guest_path) ? tree_real_path(tree, mount->guest_path, real) : -EINVAL;
+    if (error < 0)
+        return error;
+    const struct node *above = tree_find(tree, real);
+    bool again = strcmp(above->path, real) == 0 && !above->implied && !above->optional;
+    error = tree_add_host(tree, mount->guest_path, mount->host_path, mount->writable || (again && above->writable), &node);
     if (error == 0 && node->kind == NODE_DEVICE) {
         tree_drop(node);
         return -EINVAL;
@@ -349,10 +361,12 @@ int tree_new(const struct settings *settings, struct tree **ret_tree, char *rete
 int tree_add_runtime(struct tree *tree, const char *path)
 {
     struct node *node;
-    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX || path[1] == '\0')
+    char real[PATH_MAX];
+    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX || path[1] == '\0' ||
+        tree_real_path(tree, path, real) < 0)
         return 0;
-    const struct node *above = tree_find(tree, path);
-    if (above->mount->kind == NODE_HOST || (strcmp(above->path, path) == 0 && !above->implied))
+    const struct node *above = tree_find(tree, real);
+    if (above->mount->kind == NODE_HOST || (strcmp(above->path, real) == 0 && !above->implied))
         return 0;
     int error = tree_add_host(tree, path, path, false, &node);
     if (error == 0) {
@@ -371,7 +385,7 @@ int tree_check_access(const struct tree *tree, char *reterr_path)
         if (node->optional || node->implied || (node->kind != NODE_HOST && node->kind != NODE_FILE))
             continue;
         bool is_directory = node->kind == NODE_HOST;
-        strcpy(reterr_path, is_directory && node->length == 0 ? "/" : node->path);
+        snprintf(reterr_path, PATH_MAX, "%s", node->text);
         if (faccessat(node->fd, is_directory ? "." : "", R_OK | (is_directory ? X_OK : 0) | (node->writable ? W_OK : 0),
                       AT_EACCESS | (is_directory ? 0 : AT_EMPTY_PATH)) < 0)
             return -errno;

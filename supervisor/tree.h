@@ -30,7 +30,7 @@ struct node {
     int fd;                   /* HOST, FILE, DEVICE: O_PATH */
     int parent;               /* FILE, DEVICE: O_PATH of the directory that holds it, and its name there: an O_PATH */
     char *name;               /* descriptor cannot be opened again without /proc */
-    char *text;               /* TEXT: content; LINK: target */
+    char *text;               /* TEXT: content; LINK: target; HOST, FILE: the host's path, for messages */
     int error;                /* ABSENT */
     struct stat stat;         /* what stat says; of FILE and DEVICE: who it was when it was granted */
     uint64_t hash;
