@@ -103,6 +103,9 @@ struct belljar_guest {
     struct report report;      /* the newest MSG_REPORT or MSG_ENDED */
     int killed_for;            /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
 
+    struct belljar_guest *branch; /* the newest that branched from it */
+    int branch_error;
+
     /* the run in progress */
     enum run_state state;
     bool is_session, is_armed;

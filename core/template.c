@@ -20,6 +20,8 @@
 #define BELLJAR_LIBEXEC "/usr/local/libexec/belljar"
 #endif
 
+#define BRANCH_MS 10000 /* for copying the page tables of a large session */
+
 void report_release(struct report *report)
 {
     for (uint32_t i = 0; i < report->violation_count; i++) {
@@ -92,9 +94,26 @@ static void on_failed(struct belljar_template *template, struct unpacker *messag
     template_fail(template, code, message->failed ? "supervisor" : step, text);
 }
 
+static struct belljar_guest *find_taken(struct belljar_template *template, uint64_t id)
+{
+    struct belljar_guest *guest = template->taken;
+    while (guest != NULL && guest->id != id)
+        guest = guest->next;
+    return guest;
+}
+
+static void on_refused(struct belljar_template *template, struct unpacker *message)
+{
+    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    int error = (int)unpack_u32(message);
+    if (guest != NULL)
+        guest->branch_error = error ? error : EIO;
+}
+
 static void on_ready(struct belljar_template *template, struct unpacker *message, int fds[], unsigned fd_count)
 {
     uint64_t id = unpack_u64(message);
+    struct belljar_guest *parent = find_taken(template, unpack_u64(message));
     struct belljar_guest *guest = fd_count == 4 ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         template_fail(template, ENOMEM, "spawn", "out of memory");
@@ -107,6 +126,13 @@ static void on_ready(struct belljar_template *template, struct unpacker *message
     for (unsigned i = 0; i < 4; i++) {
         *places[i] = fd_take(&fds[i]);
         fcntl(*places[i], F_SETFL, fcntl(*places[i], F_GETFL) | O_NONBLOCK);
+    }
+    if (parent != NULL) { /* not of the pool: who asked for it waits */
+        guest->next = template->taken;
+        template->taken = guest;
+        guest->is_session = true;
+        parent->branch = guest;
+        return;
     }
     struct belljar_guest **last = &template->ready;
     while (*last != NULL)
@@ -158,10 +184,7 @@ static void unpack_report(struct unpacker *message, struct report *report)
 static void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message, int fds[],
                       unsigned fd_count)
 {
-    uint64_t id = unpack_u64(message);
-    struct belljar_guest *guest = template->taken;
-    while (guest != NULL && guest->id != id)
-        guest = guest->next;
+    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
     if (guest == NULL)
         return; /* freed in the meantime */
     unpack_report(message, &guest->report);
@@ -214,6 +237,9 @@ static bool template_receive(struct belljar_template *template)
     case MSG_ENDED:
     case MSG_REPORT:
         on_report(template, type, &message, fds, fd_count);
+        break;
+    case MSG_REFUSED:
+        on_refused(template, &message);
         break;
     case MSG_AUDIT:
         on_audit(template, &message);
@@ -647,6 +673,49 @@ int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr
     if (error == 0)
         error = template_wait(template, has_report, guest, reterr);
     pthread_mutex_unlock(&template->lock);
+    return error;
+}
+
+static bool has_branched(void *context)
+{
+    struct belljar_guest *guest = context;
+    return guest->branch != NULL || guest->branch_error != 0;
+}
+
+int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch, struct belljar_error *reterr)
+{
+    struct belljar_template *template = guest->template;
+    if (guest->is_dead || !guest->is_session || guest->state == RUN_GOING)
+        return error_set(reterr, EBUSY, "fork", "only a living session between two runs can be forked");
+    pthread_mutex_lock(&template->lock);
+    int error = template_check(template, reterr);
+    guest->branch = NULL;
+    guest->branch_error = 0;
+    if (error == 0)
+        error = guest_message(guest, MSG_BRANCH, reterr);
+    struct packer arm = PACKER_INIT; /* a guest that does not do as it is told is ended */
+    pack_u32(&arm, MSG_ARM);
+    pack_u64(&arm, guest->id);
+    pack_u64(&arm, clock_now_ns());
+    pack_u64(&arm, BRANCH_MS);
+    pack_u64(&arm, 0);
+    if (error == 0 && template_send(template, &arm) < 0)
+        error = error_set(reterr, EPIPE, "fork", "the supervisor is gone");
+    packer_release(&arm);
+    if (error == 0 && belljar_guest_send(guest, FRAME_BRANCH, NULL, 0) < 0)
+        error = error_set(reterr, EPIPE, "fork", "the session has ended");
+    if (error == 0)
+        error = template_wait(template, has_branched, guest, reterr);
+    if (error == 0 && guest->branch == NULL)
+        error = guest->branch_error == EOPNOTSUPP
+                    ? error_set(reterr, EOPNOTSUPP, "fork", "a session can be forked only where user namespaces are to be had")
+                    : error_set(reterr, guest->branch_error, "fork", "the session could not be forked: %s",
+                                strerror(guest->branch_error));
+    if (error == 0)
+        *ret_branch = guest->branch;
+    pthread_mutex_unlock(&template->lock);
+    if (error == 0)
+        error = guest_await_report(guest, reterr);
     return error;
 }
 

@@ -32,7 +32,7 @@ def import_linecache():
 linecache = import_linecache()
 
 # wire/frame.h
-FRAME_RUN = 1
+FRAME_RUN, FRAME_BRANCH = 1, 2
 RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT = 1, 2, 4, 8
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
@@ -70,9 +70,11 @@ def prepare(preload, warm, language, threads, files):
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=4)
     faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
-    if preload or warm or not files:  # for many guests; or for one that cannot import what it takes to print a traceback
+    if preload or warm or not files:  # for many guests, or for one that can import nothing later
         complete()
         import_all(["traceback", *preload])
+        if not files:
+            import_common()
         rehearse()
         find_generators(gc)
         gc.collect()
@@ -119,25 +121,14 @@ def limit_threads():
     """Threads over the limit end the guest (the supervisor counts them): a program gets an exception before."""
     import _thread
 
-    def limited(start):
-        def start_new_thread(*args, **kwargs):
-            if _thread._count() >= thread_limit:
-                raise RuntimeError(
-                    "can't start new thread: belljar grants %d threads beside the main thread "
-                    "(rule: threads; remedy: --threads N or Policy(threads=N))" % thread_limit
-                )
-            return start(*args, **kwargs)
-
-        return start_new_thread
-
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         start = getattr(_thread, name, None)
-        if start is None:
-            continue
-        setattr(_thread, name, limited(start))
-        threading = sys.modules.get("threading")
-        if threading is not None and getattr(threading, "_" + name, None) is start:
-            setattr(threading, "_" + name, getattr(_thread, name))
+        if start is not None:
+            limited = native.limit_starter(start, _thread._count, thread_limit)
+            setattr(_thread, name, limited)
+            threading = sys.modules.get("threading")
+            if getattr(threading, "_" + name, None) is start:
+                setattr(threading, "_" + name, limited)
 
 
 def module_directories():
@@ -169,6 +160,8 @@ def serve():
         main = new_main()
     while True:
         kind, frame = native.read_frame()
+        if kind == FRAME_BRANCH:
+            native.branch()
         if kind != FRAME_RUN:
             continue
         leave = not frame[0] & RUN_SESSION
@@ -334,6 +327,23 @@ def import_all(names):
         remove_tree(home)
         if "tempfile" in sys.modules:
             sys.modules["tempfile"].tempdir = None
+
+
+# What programs that only compute import; without files there is no other way to it.
+COMMON = """abc array base64 binascii bisect calendar collections collections.abc contextlib copy dataclasses datetime decimal
+    difflib enum fractions functools hashlib heapq html io itertools json keyword locale math numbers operator pprint random re
+    secrets shlex statistics string struct textwrap time types typing unicodedata uuid warnings weakref zlib""".split()
+
+
+def import_common():
+    """For the profile without files: imports what it may want, and has the rest refused in words."""
+    for name in COMMON:
+        try:
+            __import__(name)
+        except ImportError:
+            pass  # an interpreter that was built without it
+    finder = type("NoFiles", (), {"find_spec": staticmethod(native.find_nothing)})
+    sys.meta_path[:] = [other for other in sys.meta_path if getattr(other, "__name__", "") != "PathFinder"] + [finder]
 
 
 def remove_tree(path):

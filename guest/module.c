@@ -14,9 +14,12 @@
 #include "wire/pack.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE && BOOT_MODULE == FD_GUEST_MODULE,
               "the numbers in the start text are those of the messages");
@@ -226,6 +229,30 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
 }
 
+/* A session's fork: this process twice, as os.fork() would do it, except that the host asked for it. The child's first call
+ * is one that the supervisor answers: there it gets channels of its own, before it can use its parent's. */
+static PyObject *guest_branch(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    PyOS_BeforeFork();
+    long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL,
+                       state->zygote.thread_number, NULL);
+    if (pid == 0) {
+        if (syscall(SYS_getppid) < 0)
+            _exit(126);
+        PyOS_AfterFork_Child();
+        state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
+        Py_RETURN_NONE;
+    }
+    int error = errno;
+    PyOS_AfterFork_Parent();
+    errno = error;
+    if (pid < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
 {
     int error;
@@ -313,6 +340,45 @@ static PyObject *guest_hook(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that tracebacks show no
+ * frame that is not the program's. */
+static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *keywords)
+{
+    OWNED PyObject *count = PyObject_CallNoArgs(PyTuple_GetItem(limits, 1));
+    long limit = PyLong_AsLong(PyTuple_GetItem(limits, 2));
+    if (count == NULL)
+        return NULL;
+    if (PyLong_AsLong(count) >= limit)
+        return PyErr_Format(PyExc_RuntimeError,
+                            "can't start new thread: belljar grants %ld threads beside the main thread (rule: threads; "
+                            "remedy: --threads N or Policy(threads=N))",
+                            limit);
+    return PyObject_Call(PyTuple_GetItem(limits, 0), arguments, keywords);
+}
+
+static PyObject *guest_limit_starter(PyObject *module, PyObject *limits)
+{
+    static PyMethodDef method = { "start_new_thread", (PyCFunction)(void (*)(void))limited_start,
+                                  METH_VARARGS | METH_KEYWORDS, "As it was, up to the policy's number of threads." };
+    if (!PyTuple_Check(limits) || PyTuple_Size(limits) != 3)
+        return PyErr_Format(PyExc_TypeError, "(starter, count, limit)");
+    OWNED PyObject *name = PyUnicode_FromString("_thread");
+    (void)module;
+    return name ? PyCFunction_NewEx(&method, limits, name) : NULL;
+}
+
+/* A finder's find_spec for guests without files: no module, and why. In C for the same reason. */
+static PyObject *guest_find_nothing(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *name = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : NULL;
+    OWNED PyObject *text = PyUnicode_FromFormat(
+        "No module named %R: belljar grants no files here, so there is only what was imported before the run (rule: "
+        "files; remedy: --preload MODULE, Policy(preload=[MODULE]), or the profile full)",
+        name ? name : Py_None);
+    return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
+}
+
 static PyObject *guest_make_room(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -328,9 +394,13 @@ static PyMethodDef methods[] = {
     { "fail", guest_fail, METH_VARARGS, "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
     { "hook", guest_hook, METH_VARARGS, "hook(event, arguments): an audit hook with better words for refusals." },
     { "read_frame", guest_read_frame, METH_NOARGS, "Wait for the host's next frame: (type, payload)." },
+    { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
     { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, leave)" },
+    { "limit_starter", guest_limit_starter, METH_VARARGS,
+      "limit_starter(starter, count, limit): the starter of threads, but never more than limit at a time." },
+    { "find_nothing", guest_find_nothing, METH_VARARGS, "find_spec(name, …) of guests without files: raises." },
     { "make_room", guest_make_room, METH_NOARGS, "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },
 };

@@ -95,20 +95,76 @@ static int *thread_number_address(void)
     return address;
 }
 
-/* Receives one request. Exits when the supervisor is gone. */
-static void receive_request(struct fork_request *request)
+/* The line "NSpid: 4711 5" of /proc/<pid>/status ends with the number that the process has in its own namespace. */
+static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
+{
+    char path[48], text[4096];
+    snprintf(path, sizeof path, "%llu/status", (unsigned long long)pid);
+    CLEANUP(fd_close) int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    if (got < 0)
+        return -errno;
+    text[got] = '\0';
+    char *line = strstr(text, "\nNSpid:");
+    if (line == NULL)
+        return -ENODATA;
+    line += strlen("\nNSpid:");
+    line[strcspn(line, "\n")] = '\0';
+    char *last = strrchr(line, '\t');
+    *ret_inner_pid = (uint32_t)strtoul(last ? last : line, NULL, 10);
+    return 0;
+}
+
+/* Opens for the supervisor what a branch (a session's fork) could not open before it was locked down: CAP_SYS_PTRACE in
+ * this user namespace, which no guest has, is for this. */
+static void look(const struct zygote *zygote, uint64_t pid)
+{
+    static const struct {
+        const char *name;
+        int flags;
+    } entries[] = { { "mem", O_RDWR }, { "task", O_PATH | O_DIRECTORY }, { "statm", O_RDONLY } };
+    int fds[ARRAY_SIZE(entries)] = { -1, -1, -1 };
+    uint32_t inner_pid = 0;
+    int error = read_inner_pid(zygote->lockdown.proc_fd, pid, &inner_pid);
+    for (unsigned i = 0; error == 0 && i < ARRAY_SIZE(entries); i++) {
+        char path[48];
+        snprintf(path, sizeof path, "%llu/%s", (unsigned long long)pid, entries[i].name);
+        fds[i] = openat(zygote->lockdown.proc_fd, path, entries[i].flags | O_CLOEXEC);
+        error = fds[i] < 0 ? -errno : 0;
+    }
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_LOOKED);
+    pack_u32(&message, (uint32_t)-error);
+    pack_u32(&message, inner_pid);
+    if (channel_send(FD_ZYGOTE, &message, fds, error == 0 ? ARRAY_SIZE(fds) : 0, 0) < 0)
+        _exit(126);
+    packer_release(&message);
+    for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+        fd_close(&fds[i]);
+}
+
+/* Receives the next request for a fork. Exits when the supervisor is gone. */
+static void receive_request(const struct zygote *zygote, struct fork_request *request)
 {
     uint8_t bytes[64];
     unsigned count = 0;
-    ssize_t length =
-        channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count, FORK_FDS_MAX, NULL, 0);
-    if (length == 0)
-        _exit(0);
-    if (length < 0)
-        zygote_fail((int)-length, "fork", "the request cannot be received");
     struct unpacker message;
-    unpacker_init(&message, bytes, (size_t)length);
-    uint32_t type = unpack_u32(&message);
+    uint32_t type;
+    for (;;) {
+        ssize_t length =
+            channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count, FORK_FDS_MAX, NULL, 0);
+        if (length == 0)
+            _exit(0);
+        if (length < 0)
+            zygote_fail((int)-length, "fork", "the request cannot be received");
+        unpacker_init(&message, bytes, (size_t)length);
+        type = unpack_u32(&message);
+        if (type != MSG_LOOK)
+            break;
+        look(zygote, unpack_u64(&message));
+    }
     request->guest = unpack_u64(&message);
     bool has_cgroup = unpack_u32(&message) != 0;
     if (type != MSG_FORK || !unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
@@ -120,13 +176,14 @@ static void receive_request(struct fork_request *request)
 void zygote_serve(struct zygote *zygote)
 {
     int *thread_number = thread_number_address();
+    zygote->thread_number = thread_number;
     /* CLONE_PARENT: the supervisor is the guests' parent and reaps them. Not fork(): neither libc's nor Python's hooks
      * are wanted. The interpreter's lock is held, by the one thread there is, and its owner's identity (pthread_self)
      * is the same in the child: there is nothing that they would have to repair, and they dirty 100 pages. */
     unsigned long flags = CLONE_PARENT | SIGCHLD | (thread_number ? CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID : 0);
     for (;;) {
         struct fork_request request;
-        receive_request(&request);
+        receive_request(zygote, &request);
         zygote_check_threads(zygote);
         long pid = syscall(SYS_clone, flags, NULL, NULL, thread_number, NULL);
         if (pid == 0) {

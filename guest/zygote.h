@@ -11,6 +11,7 @@ struct zygote {
     char **directories; /* that Python reads modules from */
     uint32_t directory_count;
     int tasks; /* O_PATH of /proc/self/task: its link count tells how many threads there are */
+    int *thread_number; /* where kernel and libc keep the thread's number, or NULL */
     pid_t guest_pid; /* in a guest: its own number; 0 in the zygote */
 };
 

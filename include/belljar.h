@@ -150,6 +150,11 @@ BELLJAR_API int belljar_guest_kill(struct belljar_guest *guest, enum belljar_ver
 /* KeyboardInterrupt in the guest's main thread. Any thread. */
 BELLJAR_API int belljar_guest_interrupt(struct belljar_guest *guest);
 
+/* Forks a session between two runs: the branch has its whole state (copied on write), channels and limits of its own, an empty
+ * scratch; files that were open stay shared. -EOPNOTSUPP where the machine has no user namespaces, -EBUSY during a run. */
+BELLJAR_API int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch,
+                                     struct belljar_error *reterr);
+
 struct belljar_file {
     const char *path; /* relative to /work, or absolute inside the guest's tree */
     const void *bytes;

@@ -54,15 +54,16 @@ int privileges_become_user(struct lockdown *lockdown)
 
 int privileges_keep_sys_admin(void)
 {
-    const uint64_t sys_admin = UINT64_C(1) << CAP_SYS_ADMIN;
+    const uint64_t kept = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_SYS_PTRACE;
     const uint64_t set_pcap = UINT64_C(1) << CAP_SETPCAP;
-    int error = capabilities_set(sys_admin | set_pcap, sys_admin);
+    int error = capabilities_set(kept | set_pcap, kept);
     if (error < 0)
         return error;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0 ||
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_PTRACE, 0, 0) < 0)
         return -errno;
     privileges_drop_bounding();
-    return capabilities_set(sys_admin, sys_admin);
+    return capabilities_set(kept, kept);
 }
 
 /* Takes the ambient set along: it cannot hold what is neither permitted nor inheritable. */

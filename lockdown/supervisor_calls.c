@@ -51,7 +51,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS),
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)), ALLOW(eventfd2, PAIRS),
 
-    ALLOW(pidfd_send_signal, LIMIT), ALLOW(kill, LIMIT), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
+    ALLOW(pidfd_send_signal, LIMIT), ALLOW(pidfd_open, "a session's branch"), ALLOW(kill, LIMIT), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
     ALLOW(prlimit64, LIMIT), ALLOW(getrusage, LIMIT), ALLOW(sysinfo, LIMIT), ALLOW(uname, LIMIT),
     ALLOW(sched_getaffinity, "on the guest's CPU a call is answered five times sooner"),
     ALLOW(sched_setaffinity, "as sched_getaffinity"), ALLOW(getcpu, "as sched_getaffinity"),

@@ -7,6 +7,8 @@
 #include "policy/syscalls.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -85,6 +87,7 @@
 #define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
+#define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 #define FUTEX_HABITS (128u | 256u) /* FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
 
 const struct syscall_row syscall_rows[] = {
@@ -188,6 +191,8 @@ const struct syscall_row syscall_rows[] = {
     /* Threads and signals to itself. */
     NATIVE(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; the supervisor counts them", PROCESSES,
            EQUAL(0, PTHREAD_CLONE)),
+    BROKER(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
+           EQUAL(0, SESSION_CLONE)),
     ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
     NATIVE(rt_sigprocmask, GRANT_THREADS, "", "own signals only", THREADS),
     NATIVE(rt_sigaction, GRANT_THREADS, "", "own signals only; SIGKILL ends it whatever it sets", THREADS),

@@ -98,6 +98,12 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     for (unsigned i = 0; i < ARRAY_SIZE(call.args); i++)
         call.args[i] = notification.data.args[i];
     struct answer answer = ANSWER_INIT;
+    struct guest *caller = branch_caller(supervisor, guest, call.tid);
+    if (caller == NULL) { /* a branch's first call: what it asks for is to be taken in */
+        answer.error = branch_adopt(supervisor, guest, &call);
+        return broker_answer(guest, &call, &answer);
+    }
+    guest = caller;
     broker_decide(supervisor, guest, &call, &answer);
     guest->served++;
     if (answer.refused || supervisor->settings.audit) {

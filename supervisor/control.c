@@ -68,6 +68,8 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
             return guests_await(guest);
         guests_disarm(supervisor, guest);
         return guests_report(guest, MSG_REPORT);
+    case MSG_BRANCH:
+        return guest != NULL ? branch_prepare(supervisor, guest) : 0;
     case MSG_WAIT:
         return guest != NULL ? guests_await(guest) : 0;
     case MSG_INTERRUPT:

@@ -28,6 +28,7 @@ struct guest {
     pid_t pid;             /* in the supervisor's pid namespace */
     pid_t inner_pid;       /* as the guest sees itself */
     int setup, pidfd, listener, memory, tasks, statm, crash;
+    int to_guest[5];       /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1 afterwards */
     int to_host[4];        /* value, stdin, stdout, stderr: handed to the host when it is ready, -1 afterwards */
     struct files *files;
 
@@ -40,6 +41,11 @@ struct guest {
     bool is_awaited;       /* the host wants to hear of its end */
     int status;            /* wait status, once it has ended */
     uint64_t cpu_us, peak_bytes; /* of its whole life, once it has ended */
+
+    uint64_t family;       /* of guests that share a listener, since one branched from another; 0: alone (branch.c) */
+    uint64_t parent;       /* that it branched from; 0: the zygote's */
+    bool is_watching;      /* its listener is in the epoll set: one of a family */
+    uint64_t branch;       /* the guest that is to branch from this one, while the host waits for it; or 0 */
 
     unsigned pairs;        /* socket pairs and pipes that it was given */
     uint64_t burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
@@ -116,6 +122,23 @@ void guests_end_all(struct supervisor *supervisor);
 /* What an epoll event is about. */
 enum event_kind { EVENT_CONTROL, EVENT_ZYGOTE, EVENT_SETUP, EVENT_LISTENER, EVENT_EXIT };
 MUST_CHECK int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id);
+MUST_CHECK int event_remove(struct supervisor *supervisor, int fd);
+
+/* branch.c: a session's fork. A branch shares its parent's filter and so its listener. */
+MUST_CHECK int branch_prepare(struct supervisor *supervisor, struct guest *parent);
+/* The guest that a notification on this listener came from: parent, one of its family, or NULL: a branch that nobody adopted yet. */
+struct guest *branch_caller(struct supervisor *supervisor, struct guest *guest, pid_t tid);
+/* Makes the caller, just cloned, a guest of its own. 0, or a positive errno to answer it. */
+int branch_adopt(struct supervisor *supervisor, struct guest *parent, const struct call *call);
+/* The guest ends: hands the watch over the listener to another of its family. */
+void branch_leave(struct supervisor *supervisor, struct guest *guest);
+
+/* A guest record with its channels, not forked yet. */
+MUST_CHECK int guests_new(struct supervisor *supervisor, struct guest **ret_guest);
+/* Forgets it, closes and frees what it has. */
+void guests_drop(struct supervisor *supervisor, struct guest *guest);
+/* It has everything: it counts as live, and the host gets its channels. */
+MUST_CHECK int guests_start(struct supervisor *supervisor, struct guest *guest);
 
 /* zygote.c: starts it and waits until it is ready or has failed (then the host was told). */
 MUST_CHECK int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion);

@@ -74,6 +74,8 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->crash);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
+        fd_close(&guest->to_guest[i]);
     files_free(guest->files);
     free(guest->violations);
     free(guest);
@@ -104,7 +106,7 @@ static int guests_slot(struct supervisor *supervisor)
     return slot;
 }
 
-static void guests_drop(struct supervisor *supervisor, struct guest *guest)
+void guests_drop(struct supervisor *supervisor, struct guest *guest)
 {
     placement_forget(supervisor, guest);
     guests_disarm(supervisor, guest);
@@ -113,55 +115,23 @@ static void guests_drop(struct supervisor *supervisor, struct guest *guest)
     guest_free(guest);
 }
 
-/* Makes the guest's channels and asks the zygote for it. */
-static int guest_fork(struct supervisor *supervisor, struct guest *guest)
+static int guest_make_channels(struct guest *guest)
 {
     int pair[2];
-    int to_guest[5] = { -1, -1, -1, -1, -1 }; /* value, stdin, stdout, stderr, crash */
-    int error = 0;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        error = -errno;
-    else
-        guest->to_host[0] = pair[0], to_guest[0] = pair[1];
-    for (int stream = 0; error == 0 && stream < 4; stream++) {
-        if (pipe2(pair, O_CLOEXEC) < 0) {
-            error = -errno;
-            break;
-        }
+        return -errno;
+    guest->to_host[0] = pair[0], guest->to_guest[0] = pair[1];
+    for (int stream = 0; stream < 4; stream++) {
+        if (pipe2(pair, O_CLOEXEC) < 0)
+            return -errno;
         int guests_end = stream == 0 ? 0 : 1; /* it reads stdin, writes the others */
-        to_guest[1 + stream] = pair[guests_end];
+        guest->to_guest[1 + stream] = pair[guests_end];
         *(stream < 3 ? &guest->to_host[1 + stream] : &guest->crash) = pair[1 - guests_end];
     }
-    int setup[2] = { -1, -1 };
-    if (error == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, setup) < 0)
-        error = -errno;
-    if (error == 0) {
-        guest->setup = setup[0];
-        int yes = 1;
-        if (setsockopt(setup[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0 ||
-            fcntl(guest->crash, F_SETFL, O_NONBLOCK) < 0)
-            error = -errno;
-    }
-    if (error == 0)
-        error = event_add(supervisor, guest->setup, EVENT_SETUP, guest->id);
-    if (error == 0) {
-        int fds[7] = { setup[1], to_guest[0], to_guest[1], to_guest[2], to_guest[3], to_guest[4], -1 };
-        fds[6] = cgroup_guest_begin(guest->id);
-        struct packer message = PACKER_INIT;
-        pack_u32(&message, MSG_FORK);
-        pack_u64(&message, guest->id);
-        pack_u32(&message, fds[6] >= 0);
-        error = channel_send(supervisor->zygote, &message, fds, fds[6] >= 0 ? 7 : 6, 0);
-        packer_release(&message);
-        fd_close(&fds[6]);
-    }
-    fd_close(&setup[1]);
-    for (unsigned i = 0; i < ARRAY_SIZE(to_guest); i++)
-        fd_close(&to_guest[i]);
-    return error;
+    return fcntl(guest->crash, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int guest_spawn(struct supervisor *supervisor)
+int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
 {
     CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
@@ -170,18 +140,61 @@ static int guest_spawn(struct supervisor *supervisor)
     guest->statm = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
+        guest->to_guest[i] = -1;
     int slot = guests_slot(supervisor);
     if (slot < 0)
         return slot;
     guest->id = ++supervisor->next_serial << SLOT_BITS | (uint64_t)slot;
     int error = files_new(supervisor->tree, &supervisor->settings, guest->id, supervisor->scratch_parent, &guest->files);
     if (error == 0)
-        error = guest_fork(supervisor, guest);
+        error = guest_make_channels(guest);
     if (error < 0)
         return error;
     supervisor->slots[slot] = guest;
+    *ret_guest = guest;
     guest = NULL;
     return 0;
+}
+
+/* Asks the zygote for the guest. */
+static int guest_fork(struct supervisor *supervisor, struct guest *guest)
+{
+    int setup[2];
+    int yes = 1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, setup) < 0)
+        return -errno;
+    guest->setup = setup[0];
+    CLEANUP(fd_close) int theirs = setup[1];
+    CLEANUP(fd_close) int cgroup = cgroup_guest_begin(guest->id);
+    if (setsockopt(setup[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0)
+        return -errno;
+    int error = event_add(supervisor, guest->setup, EVENT_SETUP, guest->id);
+    if (error < 0)
+        return error;
+    int fds[7] = { theirs, guest->to_guest[0], guest->to_guest[1], guest->to_guest[2], guest->to_guest[3],
+                   guest->to_guest[4], cgroup };
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_FORK);
+    pack_u64(&message, guest->id);
+    pack_u32(&message, cgroup >= 0);
+    error = channel_send(supervisor->zygote, &message, fds, cgroup >= 0 ? 7 : 6, 0);
+    packer_release(&message);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
+        fd_close(&guest->to_guest[i]);
+    return error;
+}
+
+static int guest_spawn(struct supervisor *supervisor)
+{
+    struct guest *guest;
+    int error = guests_new(supervisor, &guest);
+    if (error < 0)
+        return error;
+    error = guest_fork(supervisor, guest);
+    if (error < 0)
+        guests_drop(supervisor, guest);
+    return error;
 }
 
 int guests_spawn(struct supervisor *supervisor, uint32_t count)
@@ -207,22 +220,28 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest, st
         *places[i] = fd_take(&fds[i]);
     if (fd_count > ARRAY_SIZE(places))
         files_set_scratch(guest->files, fd_take(&fds[ARRAY_SIZE(places)]));
+    fd_close(&guest->setup);
     int error = broker_listen(guest);
     if (error == 0)
         error = event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id);
-    if (error == 0)
-        error = event_add(supervisor, guest->pidfd, EVENT_EXIT, guest->id);
+    guest->is_watching = error == 0;
+    return error < 0 ? error : guests_start(supervisor, guest);
+}
+
+int guests_start(struct supervisor *supervisor, struct guest *guest)
+{
+    int error = event_add(supervisor, guest->pidfd, EVENT_EXIT, guest->id);
     if (error < 0)
         return error;
     guest->state = GUEST_LIVE;
     struct packer ready = PACKER_INIT;
     pack_u32(&ready, MSG_READY);
     pack_u64(&ready, guest->id);
+    pack_u64(&ready, guest->parent);
     error = control_send(&ready, guest->to_host, ARRAY_SIZE(guest->to_host));
     packer_release(&ready);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
-    fd_close(&guest->setup);
     return error;
 }
 
@@ -421,6 +440,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
     guests_disarm(supervisor, guest);
+    branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;
     guest->pid = 0;
     /* Keep only what a report needs: a host that holds many results must not hold our descriptors. */

@@ -26,6 +26,11 @@ int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint6
     return epoll_ctl(supervisor->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+int event_remove(struct supervisor *supervisor, int fd)
+{
+    return epoll_ctl(supervisor->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 static int receive_settings(struct settings *ret_settings)
 {
     static uint8_t bytes[MESSAGE_BYTES_MAX];
@@ -190,8 +195,8 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
     case EVENT_LISTENER:
         if (guest->state != GUEST_LIVE)
             return 0;
-        if ((events & EPOLLIN) == 0) { /* all its threads are gone: receiving would wait for ever */
-            fd_close(&guest->listener);
+        if ((events & EPOLLIN) == 0) { /* all that used the filter are gone: receiving would wait for ever */
+            branch_leave(supervisor, guest);
             return 0;
         }
         /* A listener that cannot be served is the end of that guest, not of us. */

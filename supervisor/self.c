@@ -259,6 +259,13 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     const uint64_t *args = call->args;
     answer->error = 0;
     switch (call->number) {
+    case SYS_clone: /* the row lets only a session's fork through (numbers only), and that the host must have asked for */
+        answer->continues = guest->branch != 0;
+        answer->error = guest->branch != 0 ? 0 : EPERM;
+        answer->refused = guest->branch == 0;
+        answer->rule = "processes";
+        answer->hint = "a session is forked by its host: Sandbox.fork()";
+        return true;
     case SYS_getpid:
         answer_value(answer, guest->inner_pid);
         return true;

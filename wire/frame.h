@@ -10,6 +10,7 @@ enum frame_type {
     /* host -> guest */
     FRAME_RUN = 1,     /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n strings argv,
                         * u32 n + n x (string path, bytes content): files to write first */
+    FRAME_BRANCH,      /* nothing: fork yourself (between two runs) */
     FRAME_REPLY,       /* for a later issue: answer to FRAME_CALL */
     /* guest -> host */
     FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error name, bytes error
@@ -32,9 +33,10 @@ enum run_outcome {
 };
 
 enum result_flags {
-    RESULT_MEMORY = 1 << 0,   /* the exception was MemoryError */
-    RESULT_REFUSED = 1 << 1,  /* the exception was a refusal of the sandbox */
-    RESULT_INTERRUPT = 1 << 2 /* KeyboardInterrupt */
+    RESULT_MEMORY = 1 << 0,    /* the exception was MemoryError */
+    RESULT_REFUSED = 1 << 1,   /* the exception was a refusal of the sandbox */
+    RESULT_INTERRUPT = 1 << 2, /* KeyboardInterrupt */
+    RESULT_SHOWN = 1 << 3,     /* the program's own sys.excepthook has shown it: nobody else prints the traceback */
 };
 
 #define FRAME_HEADER_BYTES 8

@@ -35,16 +35,18 @@ enum message_type {
     MSG_INTERRUPT,     /* u64 guest: SIGINT */
     MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count: end it, and fork that many others */
     MSG_WAIT,          /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported unasked */
+    MSG_BRANCH,        /* u64 guest: let it fork itself, once (a session between two runs); answered by MSG_READY or MSG_REFUSED */
     MSG_RELEASE,       /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
     MSG_STARTED = 32,  /* u32 python hexversion, u32 count, then per layer: string name, u32 state, string reason */
     MSG_FAILED,        /* i32 errno as u32, string step, string text: the template is broken */
-    MSG_READY,         /* u64 guest; descriptors: value, stdin (write), stdout (read), stderr (read) */
+    MSG_READY,         /* u64 guest, u64 the guest it branched from or 0; descriptors: value, stdin (write), stdout (read), stderr (read) */
     MSG_ENDED,         /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64 served,
                         * u32 refused, bytes crash text, u32 count of violations, then per violation: string op,
                         * string target, string rule, string hint; descriptor: scratch directory, if it has one */
     MSG_REPORT,        /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts start anew */
+    MSG_REFUSED,       /* u64 guest, u32 errno: it cannot branch */
     MSG_AUDIT,         /* u64 guest, string op, string target, string outcome ("ok" or errno name), string rule */
 
     /* supervisor -> zygote */
@@ -52,9 +54,12 @@ enum message_type {
     MSG_FORK,                 /* u64 guest, u32 has cgroup; descriptors: setup, value, stdin, stdout, stderr, crash
                                * [, cgroup directory] */
 
+    MSG_LOOK,                 /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
+
     /* zygote -> supervisor */
     MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads modules from */
     MSG_ZYGOTE_FAILED,     /* u32 errno, string step, string text */
+    MSG_LOOKED,            /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks, statm */
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory (/proc/self/mem),

@@ -1,10 +1,12 @@
-/* Python objects as CBOR (RFC 8949) and back: what crosses between host and guest. Used by both CPython modules, so it
- * keeps to the stable ABI and keeps its state in a struct. docs/values.md lists the types and the tags.
+/* Python objects as CBOR (RFC 8949) and back: what crosses between host and guest. Used by both
+ * CPython modules, so it keeps to the stable ABI and keeps its state in a struct. docs/values.md
+ * lists the types and the tags.
  *
- * The encoder looks at exact types and at the storage of builtin ones, not at what their methods say. What cannot cross
- * becomes a described stand-in (Opaque), unless the caller is strict. The decoder takes hostile bytes: it makes objects
- * of a fixed list of builtin and standard library types only, never one that the sender names, and checks every length
- * against what is left of the input and of the limits before it makes room. */
+ * The encoder looks at exact types and at the storage of builtin ones, not at what their methods
+ * say. What cannot cross becomes a described stand-in (Opaque), unless the caller is strict. The
+ * decoder takes hostile bytes: it makes objects of a fixed list of builtin and standard library
+ * types only, never one that the sender names, and checks every length against what is left of the
+ * input and of the limits before it makes room. */
 #ifndef BELLJAR_VALUE_H
 #define BELLJAR_VALUE_H
 
@@ -18,49 +20,56 @@
 
 #include "base/base.h"
 
-/* What one value may cost its receiver. Both sides use the same limits: the encoder puts stand-ins where the decoder
- * would refuse. One element is about 64 bytes of Python objects (docs/values.md, "Limits"). */
+/* What one value may cost its receiver. Both sides use the same limits: the encoder puts stand-ins
+ * where the decoder would refuse. One element is about 64 bytes of Python objects (docs/values.md,
+ * "Limits"). */
 struct value_limits {
-    size_t bytes;      /* encoded */
-    size_t elements;   /* items of containers, and what an object of its kind costs above one item */
-    unsigned depth;    /* containers in containers */
-    size_t int_bits;   /* of one int */
-    size_t references; /* second and later occurrences of one container; 0: shared values are refused */
+    size_t bytes;    /* encoded */
+    size_t elements; /* items of containers, and what an object of its kind costs above one item */
+    unsigned depth;  /* containers in containers */
+    size_t int_bits; /* of one int */
+    size_t references; /* second and later occurrences of one container; 0: shared values are
+                          refused */
 };
 extern const struct value_limits value_limits_default;
 
 struct value_options {
     const struct value_limits *limits; /* NULL: the default ones */
     bool strict;                       /* TypeError or ValueError instead of a stand-in */
-    PyObject *buffers;     /* NULL, or a list: arrays of at least buffer_least bytes are appended to it, by reference,
-                            * and only their index is encoded. The decoder then needs such a list. */
+    PyObject *buffers; /* NULL, or a list: arrays of at least buffer_least bytes are appended to it,
+                        * by reference, and only their index is encoded. The decoder then needs such
+                        * a list. */
     size_t buffer_least;
 };
 
-/* Types and modules that were looked up. `home` is the module that defines Record and Opaque; it is imported when the
- * first of them arrives. */
+/* Types and modules that were looked up. `home` is the module that defines Record and Opaque; it is
+ * imported when the first of them arrives. */
 enum { VALUE_NAMES = 32 };
 struct value_state {
     const char *home;
     PyObject *found[VALUE_NAMES];
 };
 
-/* Borrows home, which must outlive the state. Release drops the references and may be called twice. */
+/* Borrows home, which must outlive the state. Release drops the references and may be called twice.
+ */
 void value_state_init(struct value_state *state, const char *home);
 void value_state_release(struct value_state *state);
 
-/* New bytes, or NULL with an exception. Unless strict, only MemoryError and KeyboardInterrupt come out: a value that is
- * too large as a whole is encoded as one stand-in. May run methods of the objects (repr, properties of dataclasses). */
-PyObject *value_encode(struct value_state *state, PyObject *object, const struct value_options *options);
+/* New bytes, or NULL with an exception. Unless strict, only MemoryError and KeyboardInterrupt come
+ * out: a value that is too large as a whole is encoded as one stand-in. May run methods of the
+ * objects (repr, properties of dataclasses). */
+PyObject *value_encode(struct value_state *state, PyObject *object,
+                       const struct value_options *options);
 
-/* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or KeyboardInterrupt. `buffers` is NULL or
- * the list that value_encode filled: never a list from a guest. */
+/* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or
+ * KeyboardInterrupt. `buffers` is NULL or the list that value_encode filled: never a list from a
+ * guest. */
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
                        const struct value_limits *limits, PyObject *buffers);
 
-/* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *, buffers, <limits>)
- * to a module. Returns the state they use, which lives as long as the functions do (borrowed), or NULL with an
- * exception. */
+/* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *,
+ * buffers, <limits>) to a module. Returns the state they use, which lives as long as the functions
+ * do (borrowed), or NULL with an exception. */
 struct value_state *value_add_functions(PyObject *module, const char *home);
 
 #endif

@@ -1,0 +1,171 @@
+/* A session's fork: a guest clones itself, with all its state, when the host asks for it. Supervisor.
+ *
+ *   host: MSG_BRANCH, then FRAME_BRANCH on the value channel
+ *   guest: clone(CLONE_PARENT) - continued, since branch_prepare has been called - and in the child any brokered call
+ *   supervisor: that call comes from a thread of nobody in the family, so it is the branch: it gets channels of its own
+ *   (ADDFD puts them at 0 to 4), and the zygote, which is trusted and may (CAP_SYS_PTRACE in the user namespace), opens
+ *   its /proc entries. Until then it can do nothing: each of its calls waits here.
+ *
+ * A filter's listener is shared by all that inherit the filter. So a notification's sender is found by asking the
+ * kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the listener in the epoll set. */
+#define _GNU_SOURCE
+#include "supervisor/guest.h"
+
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+static int branch_refuse(uint64_t parent, int error)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_REFUSED);
+    pack_u64(&message, parent);
+    pack_u32(&message, (uint32_t)error);
+    int sent = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return sent;
+}
+
+int branch_prepare(struct supervisor *supervisor, struct guest *parent)
+{
+    struct guest *branch;
+    if (supervisor->init_pid <= 0) /* without a user namespace nobody may open an undumpable process's memory */
+        return branch_refuse(parent->id, EOPNOTSUPP);
+    if (parent->state != GUEST_LIVE || parent->branch != 0)
+        return branch_refuse(parent->id, EBUSY);
+    int error = guests_new(supervisor, &branch);
+    if (error < 0)
+        return branch_refuse(parent->id, -error);
+    if (parent->family == 0)
+        parent->family = parent->id;
+    parent->branch = branch->id;
+    branch->parent = parent->id;
+    return 0;
+}
+
+static bool is_thread_of(const struct guest *guest, pid_t tid)
+{
+    return guest->pid > 0 && (syscall(SYS_tgkill, guest->pid, tid, 0) == 0 || errno == EPERM);
+}
+
+struct guest *branch_caller(struct supervisor *supervisor, struct guest *guest, pid_t tid)
+{
+    if (guest->family == 0 || guest->pid == tid)
+        return guest;
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        struct guest *other = supervisor->slots[i];
+        if (other != NULL && other->family == guest->family && is_thread_of(other, tid))
+            return other;
+    }
+    return NULL;
+}
+
+/* The family's member that waits for its branch. */
+static struct guest *branch_parent(struct supervisor *supervisor, const struct guest *guest)
+{
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        struct guest *other = supervisor->slots[i];
+        if (other != NULL && other->family == guest->family && other->branch != 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* What the zygote can see of it. */
+static int branch_look(struct supervisor *supervisor, struct guest *branch)
+{
+    struct packer request = PACKER_INIT;
+    pack_u32(&request, MSG_LOOK);
+    pack_u64(&request, (uint64_t)branch->pid);
+    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
+    packer_release(&request);
+    uint8_t bytes[64];
+    int fds[3];
+    unsigned count = 0;
+    ssize_t length = error < 0 ? error : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds, &count, 3, NULL, 0);
+    if (length <= 0)
+        return length < 0 ? (int)length : -EPIPE;
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    uint32_t type = unpack_u32(&message);
+    error = (int)unpack_u32(&message);
+    branch->inner_pid = (pid_t)unpack_u32(&message);
+    if (type != MSG_LOOKED || !unpacker_is_done(&message) || error != 0 || count != 3) {
+        for (unsigned i = 0; i < count; i++)
+            fd_close(&fds[i]);
+        return error > 0 ? -error : -EBADMSG;
+    }
+    branch->memory = fds[0];
+    branch->tasks = fds[1];
+    branch->statm = fds[2];
+    return 0;
+}
+
+/* Its own channels at the numbers where it has its parent's. */
+static int branch_give_channels(struct guest *parent, struct guest *branch, const struct call *call)
+{
+    static const int numbers[] = { FD_GUEST_VALUE, FD_GUEST_STDIN, FD_GUEST_STDOUT, FD_GUEST_STDERR, FD_GUEST_CRASH };
+    for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
+        struct seccomp_notif_addfd install = { .id = call->id,
+                                               .flags = SECCOMP_ADDFD_FLAG_SETFD,
+                                               .srcfd = (__u32)branch->to_guest[i],
+                                               .newfd = (__u32)numbers[i] };
+        if (ioctl(parent->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
+            return -errno;
+        fd_close(&branch->to_guest[i]);
+    }
+    return 0;
+}
+
+int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struct call *call)
+{
+    struct guest *parent = branch_parent(supervisor, guest);
+    struct guest *branch = parent ? guests_find(supervisor, parent->branch) : NULL;
+    if (branch == NULL)
+        return EPERM;
+    branch->pid = call->tid;
+    branch->family = parent->family;
+    parent->branch = 0;
+    branch->pidfd = (int)syscall(SYS_pidfd_open, branch->pid, 0); /* it waits for our answer: the number is its own */
+    int error = branch->pidfd < 0 ? -errno : 0;
+    if (error == 0)
+        error = branch_look(supervisor, branch);
+    if (error == 0)
+        error = branch_give_channels(parent, branch, call);
+    if (error == 0) {
+        branch->listener = fcntl(parent->listener, F_DUPFD_CLOEXEC, 0);
+        error = branch->listener < 0 ? -errno : 0;
+    }
+    if (error == 0)
+        error = guests_start(supervisor, branch);
+    if (error < 0) { /* it dies; its exit is its end as any guest's */
+        guest_signal(branch, SIGKILL);
+        branch->is_released = true;
+        branch->state = GUEST_LIVE;
+        (void)!event_add(supervisor, branch->pidfd, EVENT_EXIT, branch->id);
+        return branch_refuse(parent->id, -error) < 0 ? EIO : -error;
+    }
+    return 0;
+}
+
+void branch_leave(struct supervisor *supervisor, struct guest *guest)
+{
+    struct guest *unborn = guest->branch ? guests_find(supervisor, guest->branch) : NULL;
+    if (unborn != NULL) {
+        guests_drop(supervisor, unborn);
+        (void)!branch_refuse(guest->id, ECHILD);
+    }
+    if (guest->is_watching)
+        (void)!event_remove(supervisor, guest->listener);
+    for (uint32_t i = 0; guest->family != 0 && guest->is_watching && i < supervisor->slot_count; i++) {
+        struct guest *other = supervisor->slots[i];
+        if (other != NULL && other != guest && other->family == guest->family && other->state == GUEST_LIVE &&
+            event_add(supervisor, other->listener, EVENT_LISTENER, other->id) == 0) {
+            other->is_watching = true;
+            break;
+        }
+    }
+    guest->is_watching = false;
+}
