@@ -50,7 +50,6 @@ static const struct hook_row rows[] = {
     { "os.system",          "os.system()",                   PROBE_EXEC,    0,    -1,    SYS_execve },
     { "os.exec",            "os.exec*()",                    PROBE_EXEC,    0,    -1,    SYS_execve },
     { "os.posix_spawn",     "os.posix_spawn()",              PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "os.spawn",           "os.spawn*()",                   PROBE_EXEC,    1,    -1,    SYS_execve },
     { "pty.spawn",          "pty.spawn()",                   PROBE_EXEC,    0,    -1,    SYS_execve },
     { "os.fork",            "os.fork()",                     PROBE_FORK,   -1,    -1,    SYS_fork },
     { "os.forkpty",         "os.forkpty()",                  PROBE_FORK,   -1,    -1,    SYS_fork },
@@ -242,12 +241,15 @@ static void raise_refusal(const struct zygote *zygote, const struct hook_row *ro
                                     words && words->rule ? words->rule : "system calls",
                                     words && words->hint ? words->hint : "no policy permits it");
     }
+    if (object != NULL)
+        object = PyBytes_Check(object) ? PyUnicode_DecodeFSDefault(PyBytes_AsString(object)) : Py_NewRef(object);
     PyObject *raised = text != NULL && object != NULL
                            ? PyObject_CallFunction(PyExc_OSError, object == Py_None ? "iO" : "iOO", error, text, object)
                            : NULL;
     if (raised != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
     Py_XDECREF(raised);
+    Py_XDECREF(object);
     Py_XDECREF(text);
 }
 
