@@ -32,7 +32,7 @@ def import_linecache():
 linecache = import_linecache()
 
 # wire/frame.h
-FRAME_RUN = 1
+FRAME_RUN, FRAME_BRANCH = 1, 2
 RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT = 1, 2, 4, 8
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
@@ -160,6 +160,8 @@ def serve():
         main = new_main()
     while True:
         kind, frame = native.read_frame()
+        if kind == FRAME_BRANCH:
+            native.branch()
         if kind != FRAME_RUN:
             continue
         leave = not frame[0] & RUN_SESSION

@@ -14,9 +14,12 @@
 #include "wire/pack.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE && BOOT_MODULE == FD_GUEST_MODULE,
               "the numbers in the start text are those of the messages");
@@ -226,6 +229,30 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
 }
 
+/* A session's fork: this process twice, as os.fork() would do it, except that the host asked for it. The child's first call
+ * is one that the supervisor answers: there it gets channels of its own, before it can use its parent's. */
+static PyObject *guest_branch(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    PyOS_BeforeFork();
+    long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL,
+                       state->zygote.thread_number, NULL);
+    if (pid == 0) {
+        if (syscall(SYS_getppid) < 0)
+            _exit(126);
+        PyOS_AfterFork_Child();
+        state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
+        Py_RETURN_NONE;
+    }
+    int error = errno;
+    PyOS_AfterFork_Parent();
+    errno = error;
+    if (pid < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
 {
     int error;
@@ -367,6 +394,7 @@ static PyMethodDef methods[] = {
     { "fail", guest_fail, METH_VARARGS, "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
     { "hook", guest_hook, METH_VARARGS, "hook(event, arguments): an audit hook with better words for refusals." },
     { "read_frame", guest_read_frame, METH_NOARGS, "Wait for the host's next frame: (type, payload)." },
+    { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
     { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, leave)" },
