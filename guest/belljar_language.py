@@ -19,17 +19,6 @@ CHAIN_MAX = 10
 FRAMES_MAX = 40
 
 
-async def _async_generator():
-    yield
-
-
-def _make_types():
-    """The types that have no name to import them by."""
-    coroutine = _async_generator().asend(None)
-    coroutine.close()
-    return {"method-wrapper": type("".__str__), "wrapper_descriptor": type(str.__add__)}
-
-
 KINDS = {
     "function": types.FunctionType,
     "builtin_function_or_method": types.BuiltinFunctionType,
@@ -54,7 +43,8 @@ KINDS = {
     "AttributeError": AttributeError,
     "NameError": NameError,
     "mappingproxy": types.MappingProxyType,
-    **_make_types(),
+    "method-wrapper": types.MethodWrapperType,
+    "wrapper_descriptor": types.WrapperDescriptorType,
 }
 
 # What is hidden, by deleting it from the type's own dictionary, so that no way of asking finds it: not the dot, not
@@ -94,6 +84,9 @@ HIDDEN = [
     ("object", "__reduce__ __reduce_ex__ __getstate__", None, "copying gives the raw state and Python helpers"),
 ]
 
+# Rows of type and object stay visible from the code of these modules, which build and test classes in Python.
+LIBRARY = ("abc", "enum")
+
 # The preset after restricted mode closes these as well.
 HIDDEN_RESTRICTED = [
     ("function", "__dict__ __annotations__", None, "functions cannot be changed from outside"),
@@ -122,6 +115,7 @@ class Language:
         self.features = frozenset(config["features"])
         self.saved = {}  # (type, name) -> descriptor, for format_exception
         self.sources = {}  # file name -> lines of the guest's own code
+        self.limits = []
         self.entered = False
         native.language_set_up(
             set(config["imports"]) | set(config["internal"]),
@@ -131,8 +125,8 @@ class Language:
             type.__dict__["__dict__"],
             type.__dict__["__mro__"],
             types.CodeType if "compile" in config["builtins"] else None,
+            [vars(sys.modules[name]) for name in LIBRARY if name in sys.modules],
         )
-        self.stdout = sys.stdout
         self.build_modules()
         self.builtins = native.language_builtins(self.choose_builtins())
 
@@ -303,14 +297,17 @@ class Language:
                         self.saved[kind, match] = own[match]
                         if unless not in self.features:
                             del own[match]
-        own = dictionary["type"]
-        own["mro"] = native.language_hidden("mro", own["mro"], False)
-        own["__dict__"] = native.language_hidden("__dict__", None, False)
+        for kind, name in (("type", "mro"), ("type", "__dict__"), *self.saved):
+            if kind in ("type", "object"):
+                own = dictionary[kind]
+                own[name] = native.language_hidden(name, self.saved.get((kind, name)) or own[name], False)
         dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True)
         for name in WITHOUT_CONSTRUCTOR:
             native.language_take_constructor(KINDS[name])
         for kind in (*KINDS.values(), str):
             native.language_type_modified(kind)
+        if self.config["restricted"]:
+            native.language_close_classes()
 
     def close_codecs(self):
         """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of
@@ -377,7 +374,6 @@ class Language:
     def __enter__(self):
         """The recursion limit counts from here."""
         limit = self.config["recursion_limit"]
-        self.limits = getattr(self, "limits", [])
         self.limits.append(sys.getrecursionlimit())
         if limit:
             sys.setrecursionlimit(depth() + limit)
@@ -394,7 +390,7 @@ class Language:
         return getattr(value, name, None) if descriptor is None else descriptor.__get__(value)
 
     def frames(self, error):
-        """(file name, line, function) of an exception's frames, the runner's own left out."""
+        """(file name, line, function) of an exception's frames, from the program's first on."""
         traceback = self.reveal(error, "BaseException", "__traceback__")
         found = []
         while traceback is not None and len(found) < 10 * FRAMES_MAX:
@@ -403,7 +399,7 @@ class Language:
             filename = self.reveal(code, "code", "co_filename")
             name = self.reveal(code, "code", "co_name")
             line = self.reveal(traceback, "traceback", "tb_lineno")
-            if filename != OWN_FILE:
+            if filename in self.sources or found:
                 found.append((filename, line, name))
             traceback = self.reveal(traceback, "traceback", "tb_next")
         return found
@@ -478,8 +474,6 @@ class Language:
         """Print an exception."""
         print("".join(self.format_lines(error, value, chain=chain)), end="", file=file or sys.stderr)
 
-
-OWN_FILE = sys._getframe().f_code.co_filename
 
 
 def depth():

@@ -42,8 +42,10 @@ struct state {
     PyObject *file_names;   /* attributes of a file that may be read */
     PyObject *file_base;    /* io.IOBase */
     PyObject *unproxiable;  /* tuple of types that are never proxied */
+    PyObject *library;      /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile;
+    newfunc type_new; /* real constructor of classes, under the restricted preset */
     newfunc function_new, cell_new; /* constructors kept for make_function() */
     PyObject *code_type;    /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
@@ -698,18 +700,33 @@ static PyObject *make_method(PyObject *module, PyObject *args)
     return PyErr_Format(PyExc_ValueError, "no such method: %s", kind);
 }
 
-/* ---- hidden attributes that the interpreter itself looks up by name ----
- * Most hidden attributes are simply deleted from the type's dictionary. Two of type's cannot be:
+/* ---- hidden attributes that the interpreter and abc look up by name ----
+ * Most hidden attributes are simply deleted from the type's dictionary. Those of type and object cannot be:
  *   __dict__  a class has a descriptor of that name for its instances, which the lookup would find next
  *   mro       a class with a metaclass asks for it while it is being made
+ *   the rest  abc and enum ask for them
  * A data descriptor in their place refuses; mro answers for a class that has no order of resolution yet.
  * AttributeError.obj is the third: the interpreter sets it by name, and without a descriptor the object would
  * land in the exception's own dictionary. */
 
-static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *Py_UNUSED(type))
+/* The code that asks is a function of abc or enum itself: they are in Python, and isinstance() with an abstract
+ * class asks for its subclasses there. Code of the guest has other globals, wherever it is called from. */
+static bool caller_is_library(struct state *state)
+{
+    PyObject *globals = PyEval_GetGlobals();
+    for (Py_ssize_t i = 0; globals && i < PyList_Size(state->library); i++)
+        if (PyList_GetItem(state->library, i) == globals)
+            return true;
+    return false;
+}
+
+static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *type)
 {
     struct proxy *self = (struct proxy *)object;
-    if (self->target && instance) {
+    if (self->target && caller_is_library(self->state))
+        return instance ? PyObject_CallMethod(self->target, "__get__", "O", instance)
+                        : PyObject_CallMethod(self->target, "__get__", "OO", Py_None, type);
+    if (self->target && instance && name_is(self->name, "mro")) {
         OWNED *mro = PyObject_CallMethod(self->state->get_mro, "__get__", "O", instance);
         if (!mro)
             return NULL;
@@ -722,17 +739,23 @@ static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *Py_U
             PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute %R", type_name, self->name);
         return NULL;
     }
-    OWNED *name = instance ? PyType_GetName((PyTypeObject *)instance) : PyUnicode_FromString("type");
+    PyObject *owner = instance ? instance : type;
+    OWNED *name = owner && PyType_Check(owner) ? PyType_GetName((PyTypeObject *)owner)
+                                               : PyUnicode_FromString("type");
     if (name)
         PyErr_Format(PyExc_AttributeError, "type object '%U' has no attribute %R", name, self->name);
     return NULL;
 }
 
-static int hidden_set(PyObject *object, PyObject *Py_UNUSED(instance), PyObject *Py_UNUSED(value))
+static int hidden_set(PyObject *object, PyObject *instance, PyObject *value)
 {
     struct proxy *self = (struct proxy *)object;
     if (self->kind)
         return 0;
+    if (self->target && value && caller_is_library(self->state)) {
+        OWNED *none = PyObject_CallMethod(self->target, "__set__", "OO", instance, value);
+        return none ? 0 : -1;
+    }
     PyErr_Format(PyExc_AttributeError, "type object has no attribute %R", self->name);
     return -1;
 }
@@ -759,7 +782,7 @@ static PyType_Spec hidden_spec = {
     "hidden_attribute", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots
 };
 
-/* make_hidden(name, descriptor for classes under construction or None, setting it does nothing) */
+/* make_hidden(name, the real descriptor or None, setting it does nothing) */
 static PyObject *make_hidden(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
@@ -1379,6 +1402,54 @@ static PyObject *take_constructor(PyObject *module, PyObject *type)
     Py_RETURN_NONE;
 }
 
+/* The slots that the restricted preset puts into `type` have no object to find the state by. */
+static struct state *state_of_interpreter(void)
+{
+    PyObject *capsule = PyDict_GetItemString(PyInterpreterState_GetDict(PyInterpreterState_Get()), STATE_NAME);
+    return PyCapsule_GetPointer(capsule, CAPSULE_NAME);
+}
+
+static int restricted_setattr(PyObject *type, PyObject *name, PyObject *Py_UNUSED(value))
+{
+    OWNED *type_name = PyType_GetName((PyTypeObject *)type);
+    if (type_name)
+        PyErr_Format(PyExc_TypeError, "cannot set %R attribute of class '%U' in restricted mode", name, type_name);
+    return -1;
+}
+
+/* A class without the descriptor that shows its instances' dictionary. */
+static PyObject *restricted_new(PyTypeObject *metatype, PyObject *args, PyObject *kw)
+{
+    struct state *state = state_of_interpreter();
+    OWNED *type = state->type_new(metatype, args, kw);
+    if (!type || PyTuple_Size(args) != 3)
+        return owned_take(&type);
+    OWNED *view = PyObject_CallMethod(state->get_dict, "__get__", "O", type);
+    if (!view)
+        return NULL;
+    PyObject *own = ((struct { PyObject_HEAD PyObject *mapping; } *)view)->mapping; /* mappingproxy */
+    if (PyDict_Check(own) && PyDict_DelItemString(own, "__dict__") < 0)
+        PyErr_Clear(); /* slots, or a base class has it */
+    PyType_Modified((PyTypeObject *)type);
+    return owned_take(&type);
+}
+
+/* close_classes(): from now on classes cannot be changed, and new ones keep their instances' __dict__ to
+ * themselves. */
+static PyObject *close_classes(PyObject *module, PyObject *Py_UNUSED(none))
+{
+    struct state *state = state_of(module);
+    struct type_layout *layout = (struct type_layout *)&PyType_Type;
+    if ((void *)layout->new != PyType_GetSlot(&PyType_Type, Py_tp_new) ||
+        layout->setattro != PyType_GetSlot(&PyType_Type, Py_tp_setattro))
+        return PyErr_Format(PyExc_RuntimeError, "this interpreter lays types out differently");
+    state->type_new = layout->new;
+    layout->new = restricted_new;
+    layout->setattro = (void *)restricted_setattr;
+    PyType_Modified(&PyType_Type);
+    Py_RETURN_NONE;
+}
+
 /* type_modified(type): its dictionary was changed behind its back. */
 static PyObject *type_modified(PyObject *Py_UNUSED(module), PyObject *type)
 {
@@ -1421,13 +1492,13 @@ static PyObject *build_function(PyObject *module, PyObject *args)
 }
 
 /* set_up(importable, file names, file base, unproxiable, type's __dict__ getter, type's __mro__ getter,
- *        code type or None): what the policy works on. */
+ *        code type or None, library namespaces): what the policy works on. */
 static PyObject *set_up(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
-    PyObject *importable, *file_names, *file_base, *unproxiable, *get_dict, *get_mro, *code_type;
-    if (!PyArg_ParseTuple(args, "OOOO!OOO", &importable, &file_names, &file_base, &PyTuple_Type,
-                          &unproxiable, &get_dict, &get_mro, &code_type))
+    PyObject *importable, *file_names, *file_base, *unproxiable, *get_dict, *get_mro, *code_type, *library;
+    if (!PyArg_ParseTuple(args, "OOOO!OOOO!", &importable, &file_names, &file_base, &PyTuple_Type,
+                          &unproxiable, &get_dict, &get_mro, &code_type, &PyList_Type, &library))
         return NULL;
     OWNED *builtins = PyImport_ImportModule("builtins");
     if (!builtins)
@@ -1440,6 +1511,7 @@ static PyObject *set_up(PyObject *module, PyObject *args)
     if (!state->real_exec || !state->real_eval || !state->real_vars || !state->real_compile ||
         !state->modules)
         return NULL;
+    state->library = Py_NewRef(library);
     state->importable = Py_NewRef(importable);
     state->file_names = Py_NewRef(file_names);
     state->file_base = Py_NewRef(file_base);
@@ -1473,6 +1545,7 @@ static PyMethodDef policy_functions[] = {
     { "language_proxy", make_proxy, METH_O, NULL },
     { "language_function", make_safe_function, METH_VARARGS, NULL },
     { "language_take_constructor", take_constructor, METH_O, NULL },
+    { "language_close_classes", close_classes, METH_NOARGS, NULL },
     { "language_type_modified", type_modified, METH_O, NULL },
     { "language_build_function", build_function, METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL },
@@ -1494,7 +1567,9 @@ int language_add_functions(PyObject *module)
 {
     struct state *state = calloc(1, sizeof(*state));
     OWNED *capsule = state ? PyCapsule_New(state, CAPSULE_NAME, NULL) : NULL;
-    if (!capsule || PyModule_AddObjectRef(module, STATE_NAME, capsule) < 0)
+    PyObject *interpreter = PyInterpreterState_GetDict(PyInterpreterState_Get());
+    if (!capsule || !interpreter || PyModule_AddObjectRef(module, STATE_NAME, capsule) < 0 ||
+        PyDict_SetItemString(interpreter, STATE_NAME, capsule) < 0)
         return -1;
     const struct {
         PyType_Spec *spec;

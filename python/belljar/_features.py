@@ -148,7 +148,7 @@ FEATURES = (
                 "immutable types in C; timezone and UTC are Python 3's",
             ),
         ),
-        internal="_strptime",
+        internal="_strptime time",
     ),
     Feature(
         "encodings",
@@ -323,6 +323,8 @@ INTERNAL = {
     "warnings": "the same",
     "typing": "class C[T] imports it (3.12)",
     "_typing": "the same",
+    "_pylong": "arithmetic of very long integers (3.12)",
+    "struct": "a memoryview of an unusual format",
 }
 
 # Text encodings that every program has, whatever is enabled.

@@ -1,7 +1,7 @@
 """L067 type.__bases__ assignment
 
 kind: mutation
-expect: nothing
+expect: AttributeError
 """
 
 class A: pass
