@@ -8,6 +8,8 @@
 
 struct guest;
 
+#define GUEST_UID 1000 /* who a guest is in its own eyes, whatever the host calls it: user and group, as in its /etc/passwd */
+
 struct call {
     uint64_t id; /* notification id */
     int number;  /* system call number */

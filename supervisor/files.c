@@ -208,7 +208,12 @@ static int serve_stat(struct request *request)
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
         return EINVAL;
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
-    return error != 0 ? error : memory_write(request->memory_fd, request->args[0], &sight.stat, sizeof sight.stat);
+    if (error != 0)
+        return error;
+    /* Its own files are its user's, all others root's: the host's numbers are the host's. */
+    bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
+    sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
+    return memory_write(request->memory_fd, request->args[0], &sight.stat, sizeof sight.stat);
 }
 
 static int serve_access(struct request *request)

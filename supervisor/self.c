@@ -20,7 +20,6 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#define GUEST_UID 1000 /* as in the synthetic /etc/passwd */
 #define PAIRS_MAX 16   /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
 
 static void answer_value(struct answer *answer, int64_t value)

@@ -343,10 +343,8 @@ int tree_new(const struct settings *settings, struct tree **ret_tree, char *rete
     reterr_path[0] = '\0';
     if (tree == NULL)
         return -ENOMEM;
-    bool is_root = geteuid() == 0;
     tree->skeleton = tree->skeleton_parent = -1;
-    tree->uid = is_root ? settings->uid : geteuid();
-    tree->gid = is_root ? settings->gid : getegid();
+    tree->uid = tree->gid = GUEST_UID;
     tree->memory_bytes = settings->memory_bytes;
     tree->python = settings->python;
     int error = tree_fill(tree, settings, reterr_path);
