@@ -3,11 +3,18 @@
 
 #include "lockdown/steps.h"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 static const uint32_t profiles[] = {
@@ -298,14 +305,42 @@ TEST_DIES_BY(SIGSYS, ptrace_kills)
     _exit(0);
 }
 
-TEST(write_and_clock_gettime_still_work)
+/* Conditions sit on the right arguments: ordinary uses of the native calls, through libc, with nobody to answer. */
+TEST(ordinary_uses_of_native_calls_work)
 {
+    static int word;
+    char bytes[16];
+    struct timespec now, none = { 0, 1 };
+    int file = open("/proc/self/exe", O_RDONLY), pipes[2];
+    CHECK(file >= 0 && pipe(pipes) == 0);
     load_full();
-    struct timespec now;
-    CHECK_EQUAL(syscall(SYS_clock_gettime, 1, &now), 0);
-    CHECK_EQUAL(write(1, "", 0), 0);
-    CHECK(syscall(SYS_mmap, 0, 4096, 3, 0x22, -1, 0) > 0);
+    CHECK_EQUAL(syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+    CHECK_EQUAL(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &none, NULL), 0);
+    CHECK_EQUAL(syscall(SYS_getrandom, bytes, sizeof bytes, 0), sizeof bytes);
+    CHECK_EQUAL(syscall(SYS_getrandom, bytes, sizeof bytes, 1), sizeof bytes); /* GRND_NONBLOCK */
+    CHECK_EQUAL(write(pipes[1], "four", 4), 4);
+    CHECK_EQUAL(read(pipes[0], bytes, 4), 4);
+    CHECK(pread(file, bytes, 4, 0) == 4 && lseek(file, 0, SEEK_END) > 0);
+    void *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    CHECK_EQUAL(madvise(memory, 1 << 20, MADV_HUGEPAGE), 0);
+    CHECK_EQUAL(madvise(memory, 1 << 20, MADV_DONTNEED), 0);
+    CHECK_EQUAL(mprotect(memory, 1 << 20, PROT_READ), 0);
+    CHECK((memory = mremap(memory, 1 << 20, 2 << 20, MREMAP_MAYMOVE)) != MAP_FAILED);
+    CHECK_EQUAL(munmap(memory, 2 << 20), 0);
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE, file, 0) != MAP_FAILED);
+    CHECK_EQUAL(syscall(SYS_futex, &word, 128 | 1, 1), 0); /* FUTEX_WAKE */
+    CHECK(syscall(SYS_futex, &word, 9 | 128 | 256, 1, NULL, NULL, ~0u) == -1 && errno == EAGAIN); /* FUTEX_WAIT_BITSET */
+    CHECK(fcntl(file, F_DUPFD_CLOEXEC, 0) >= 0 && fcntl(file, F_SETFD, FD_CLOEXEC) == 0 && fcntl(file, F_GETFL) >= 0);
+    CHECK(ioctl(pipes[0], FIONBIO, &(int){ 1 }) == 0 && ioctl(file, FIOCLEX) == 0);
+    CHECK(!isatty(1) && errno == ENOTTY);
+    CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR);
+    CHECK(epoll_create1(EPOLL_CLOEXEC) >= 0);
+    CHECK(poll(&(struct pollfd){ pipes[1], POLLOUT, 0 }, 1, 0) == 1);
     CHECK(syscall(SYS_clone3, 0, 0) == -1 && errno == ENOSYS);
-    CHECK(syscall(SYS_fsync, 1) == 0);
+    CHECK(fsync(1) == 0 && sched_yield() == 0 && flock(file, LOCK_EX) == 0);
+    CHECK(fcntl(file, F_SETLK, &(struct flock){ .l_type = F_WRLCK }) == 0);
+    CHECK(getxattr("/", "user.x", bytes, sizeof bytes) == -1 && errno == EOPNOTSUPP);
+    CHECK(wait(NULL) == -1 && errno == ECHILD);
     CHECK(syscall(SYSCALL_NEWEST + 1) == -1 && errno == ENOSYS);
 }
