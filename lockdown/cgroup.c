@@ -1,9 +1,9 @@
-/* cgroup v2 (cgroup.h). Supervisor; begins as whoever started it, goes on as the policy's user behind Landlock, so
- * everything is done by way of the template's directory descriptor.
+/* cgroup v2 (cgroup.h). Supervisor; begins as whoever started it, goes on as the policy's user
+ * behind Landlock, so everything is done by way of the template's directory descriptor.
  *
  *   <parent>/belljar-<pid>/          ours: memory and pids enabled for what is below
- *                          trusted/  supervisor, zygote (a cgroup with controllers below holds no process itself)
- *                          g<id>/    one guest
+ *                          trusted/  supervisor, zygote (a cgroup with controllers below holds no
+ * process itself) g<id>/    one guest
  */
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
@@ -18,10 +18,10 @@
 #define KERNEL_SHARE_BYTES (UINT64_C(32) << 20)
 
 static struct {
-    int parent, top;       /* directories */
-    int home;              /* cgroup.procs of where we came from, opened with the rights of then */
+    int parent, top; /* directories */
+    int home;        /* cgroup.procs of where we came from, opened with the rights of then */
     char name[32];
-    const char *reason;    /* why there is none */
+    const char *reason; /* why there is none */
     int error;
     uint64_t memory_bytes;
     uint32_t processes;
@@ -83,7 +83,8 @@ static void remove_all(void)
     fd_close(&cgroup.home);
 }
 
-/* Makes our directory in the parent and moves there. 0 or a negative errno: then the caller removes. */
+/* Makes our directory in the parent and moves there. 0 or a negative errno: then the caller
+ * removes. */
 static int settle(void)
 {
     snprintf(cgroup.name, sizeof cgroup.name, "belljar-%d", (int)getpid());
@@ -124,7 +125,8 @@ int cgroup_template_begin(void)
         cgroup.parent = openat(own, parents[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         cgroup.home = openat(own, "cgroup.procs", O_WRONLY | O_CLOEXEC);
         cgroup.error = cgroup.parent < 0 || cgroup.home < 0 ? -EACCES : -EOPNOTSUPP;
-        if (cgroup.parent >= 0 && cgroup.home >= 0 && file_has_word(cgroup.parent, "cgroup.controllers", "memory") &&
+        if (cgroup.parent >= 0 && cgroup.home >= 0 &&
+            file_has_word(cgroup.parent, "cgroup.controllers", "memory") &&
             file_has_word(cgroup.parent, "cgroup.controllers", "pids"))
             cgroup.error = settle();
         if (cgroup.error == 0)
@@ -134,8 +136,8 @@ int cgroup_template_begin(void)
     return 0;
 }
 
-/* The lockdown's step: our directory becomes the policy's user's, who will make the guests' in it; moving a process
- * takes the right to write to the cgroup.procs of the common ancestor, too. */
+/* The lockdown's step: our directory becomes the policy's user's, who will make the guests' in it;
+ * moving a process takes the right to write to the cgroup.procs of the common ancestor, too. */
 int cgroup_adopt(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;
@@ -143,8 +145,9 @@ int cgroup_adopt(struct lockdown *lockdown)
         errno = -cgroup.error;
         return step_unavailable(lockdown, cgroup.reason ? cgroup.reason : "not begun");
     }
-    if (geteuid() == 0 && (fchown(cgroup.top, settings->uid, settings->gid) < 0 ||
-                           fchownat(cgroup.top, "cgroup.procs", settings->uid, settings->gid, 0) < 0))
+    if (geteuid() == 0 &&
+        (fchown(cgroup.top, settings->uid, settings->gid) < 0 ||
+         fchownat(cgroup.top, "cgroup.procs", settings->uid, settings->gid, 0) < 0))
         return -errno;
     cgroup.memory_bytes = settings->memory_bytes + settings->scratch_bytes + KERNEL_SHARE_BYTES;
     cgroup.processes = settings->threads + 1;
@@ -178,7 +181,8 @@ int cgroup_guest_begin(uint64_t guest)
         return -1;
     CLEANUP(fd_close) int directory = openat(cgroup.top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0 || write_at(directory, "memory.max", memory) < 0 ||
-        write_at(directory, "pids.max", processes) < 0 || write_at(directory, "memory.oom.group", "1") < 0) {
+        write_at(directory, "pids.max", processes) < 0 ||
+        write_at(directory, "memory.oom.group", "1") < 0) {
         cgroup_guest_end(guest);
         return -1;
     }

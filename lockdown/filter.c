@@ -1,10 +1,12 @@
-/* Compiles rows of system calls to seccomp-BPF, and interprets such a filter. Pure computation; the zygote and the
- * supervisor run it before their first guest, the tests and `belljar explain` at will.
+/* Compiles rows of system calls to seccomp-BPF, and interprets such a filter. Pure computation; the
+ * zygote and the supervisor run it before their first guest, the tests and `belljar explain` at
+ * will.
  *
- * Each guest loads the filter anew, and the kernel translates it, instruction by instruction, and evaluates it for every
- * number: so it has to be short as well as flat. The numbers are a balanced tree of cells; a cell is a stretch of
- * numbers with one answer and a few exceptions. Equal answers are shared. BPF jumps forwards only, so the program is
- * made from its end: what a jump leads to is there before the jump. */
+ * Each guest loads the filter anew, and the kernel translates it, instruction by instruction, and
+ * evaluates it for every number: so it has to be short as well as flat. The numbers are a balanced
+ * tree of cells; a cell is a stretch of numbers with one answer and a few exceptions. Equal answers
+ * are shared. BPF jumps forwards only, so the program is made from its end: what a jump leads to is
+ * there before the jump. */
 #include "lockdown/filter.h"
 
 #include <linux/audit.h>
@@ -12,12 +14,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define X32_BIT 0x40000000u
-#define LOW_WORD(argument) (offsetof(struct seccomp_data, args) + 8u * (argument))
-#define HIGH_WORD(argument) (LOW_WORD(argument) + 4u)
+#define X32_BIT             0x40000000u
+#define LOW_WORD(argument)  (offsetof(struct seccomp_data, args) + sizeof(__u64) * (argument))
+#define HIGH_WORD(argument) (LOW_WORD(argument) + sizeof(__u32))
 
-/* A conditional jump reaches 255 instructions; one of its two targets may need an instruction in between. */
-#define REACH (UINT8_MAX - 1)
+/* A conditional jump reaches 255 instructions; one of its two targets may need an instruction in
+ * between. */
+#define REACH          (UINT8_MAX - 1)
 #define ANSWERS_SHARED 16
 #define EXCEPTIONS_MAX 3
 
@@ -65,12 +68,14 @@ void filter_release(struct filter *filter)
     *filter = (struct filter)FILTER_INIT;
 }
 
-static label put(struct program *program, uint16_t code, uint32_t k, uint8_t jump_true, uint8_t jump_false)
+static label put(struct program *program, uint16_t code, uint32_t k, uint8_t jump_true,
+                 uint8_t jump_false)
 {
     if (program->count == BPF_MAXINSNS)
         program->overflowed = true;
     else
-        program->from_end[program->count++] = (struct sock_filter){ code, jump_true, jump_false, k };
+        program->from_end[program->count++] =
+            (struct sock_filter){ code, jump_true, jump_false, k };
     return program->count;
 }
 
@@ -130,7 +135,8 @@ static uint32_t answer_of(const struct syscall_row *row)
     return SECCOMP_RET_USER_NOTIF;
 }
 
-static label put_word(struct program *program, size_t offset, uint32_t mask, uint32_t value, label pass, label fail)
+static label put_word(struct program *program, size_t offset, uint32_t mask, uint32_t value,
+                      label pass, label fail)
 {
     if (mask == 0)
         return pass;
@@ -140,17 +146,20 @@ static label put_word(struct program *program, size_t offset, uint32_t mask, uin
     return put_load(program, offset);
 }
 
-static label put_at_most(struct program *program, size_t offset, uint32_t value, label pass, label fail)
+static label put_at_most(struct program *program, size_t offset, uint32_t value, label pass,
+                         label fail)
 {
     put_test(program, BPF_JGT, value, fail, pass);
     return put_load(program, offset);
 }
 
 /* BPF has words of 32 bits: a 64-bit comparison is two. */
-static label put_condition(struct program *program, const struct argument_condition *condition, label pass, label fail)
+static label put_condition(struct program *program, const struct argument_condition *condition,
+                           label pass, label fail)
 {
     size_t low = LOW_WORD(condition->argument), high = HIGH_WORD(condition->argument);
-    uint32_t low_value = (uint32_t)condition->value, high_value = (uint32_t)(condition->value >> 32);
+    uint32_t low_value = (uint32_t)condition->value,
+             high_value = (uint32_t)(condition->value >> 32);
     uint64_t mask = condition->mask;
 
     switch ((enum argument_compare)condition->compare) {
@@ -184,7 +193,8 @@ static bool row_is_conditional(const struct syscall_row *row)
     return false;
 }
 
-static bool row_applies(const struct compiler *compiler, const struct syscall_row *row, uint32_t number)
+static bool row_applies(const struct compiler *compiler, const struct syscall_row *row,
+                        uint32_t number)
 {
     return row->number == number && (row->grants & ~compiler->grants) == 0;
 }
@@ -194,7 +204,8 @@ static label put_rows(struct compiler *compiler, uint32_t number)
 {
     struct program *program = &compiler->program;
     label at = put_answer(program, compiler->otherwise);
-    for (const struct syscall_row *row = compiler->rows + compiler->row_count; row-- > compiler->rows;) {
+    for (const struct syscall_row *row = compiler->rows + compiler->row_count;
+         row-- > compiler->rows;) {
         if (!row_applies(compiler, row, number))
             continue;
         label fail = at;
@@ -209,14 +220,16 @@ static struct fate fate_of(const struct compiler *compiler, uint32_t number)
 {
     if (compiler->in_setup && (number == __NR_sendmsg || number == __NR_seccomp))
         return (struct fate){ SECCOMP_RET_ALLOW, false };
-    for (const struct syscall_row *row = compiler->rows; row < compiler->rows + compiler->row_count; row++)
+    for (const struct syscall_row *row = compiler->rows; row < compiler->rows + compiler->row_count;
+         row++)
         if (row_applies(compiler, row, number))
             return (struct fate){ answer_of(row), row_is_conditional(row) };
     return (struct fate){ compiler->otherwise, false };
 }
 
 /* The longest cell from `first` on with this answer. Returns where it ends. */
-static uint32_t cell_from(const struct compiler *compiler, uint32_t first, uint32_t answer, struct cell *ret_cell)
+static uint32_t cell_from(const struct compiler *compiler, uint32_t first, uint32_t answer,
+                          struct cell *ret_cell)
 {
     struct cell cell = { .first = first, .answer = answer };
     uint32_t number = first;
@@ -238,7 +251,8 @@ static unsigned make_cells(struct compiler *compiler)
     for (uint32_t first = 0, end; first <= SYSCALL_NEWEST; first = end) {
         struct cell *best = &compiler->cells[count++], cell;
         end = cell_from(compiler, first, compiler->otherwise, best);
-        for (uint32_t number = first; number <= SYSCALL_NEWEST && number < first + EXCEPTIONS_MAX; number++) {
+        for (uint32_t number = first; number <= SYSCALL_NEWEST && number < first + EXCEPTIONS_MAX;
+             number++) {
             uint32_t reached = cell_from(compiler, first, compiler->fates[number].answer, &cell);
             if (reached > end) {
                 end = reached;
@@ -256,7 +270,8 @@ static label put_cell(struct compiler *compiler, const struct cell *cell)
     for (unsigned i = cell->exception_count; i-- > 0;) {
         uint32_t number = cell->exceptions[i];
         const struct fate *fate = &compiler->fates[number];
-        label exception = fate->conditional ? put_rows(compiler, number) : put_answer(program, fate->answer);
+        label exception =
+            fate->conditional ? put_rows(compiler, number) : put_answer(program, fate->answer);
         at = put_test(program, BPF_JEQ, number, exception, at);
     }
     return at;
@@ -286,7 +301,8 @@ static int compile(struct compiler *compiler, struct filter *ret_filter)
     if (program->overflowed)
         return -E2BIG;
 
-    struct filter filter = { malloc(program->count * sizeof *program->from_end), (uint16_t)program->count };
+    struct filter filter = { malloc(program->count * sizeof *program->from_end),
+                             (uint16_t)program->count };
     if (!filter.instructions)
         return -ENOMEM;
     for (unsigned i = 0; i < program->count; i++)
@@ -296,7 +312,8 @@ static int compile(struct compiler *compiler, struct filter *ret_filter)
 }
 
 static int compile_rows(const struct syscall_row *rows, size_t row_count, uint32_t grants,
-                        uint32_t otherwise, uint32_t beyond, bool in_setup, struct filter *ret_filter)
+                        uint32_t otherwise, uint32_t beyond, bool in_setup,
+                        struct filter *ret_filter)
 {
     CLEANUP(heap_free) struct compiler *compiler = calloc(1, sizeof *compiler);
     if (!compiler)
@@ -310,18 +327,22 @@ static int compile_rows(const struct syscall_row *rows, size_t row_count, uint32
     return compile(compiler, ret_filter);
 }
 
-int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t grants, struct filter *ret_filter)
+int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t grants,
+                 struct filter *ret_filter)
 {
-    return compile_rows(rows, row_count, grants, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_ERRNO | ENOSYS, true,
-                        ret_filter);
+    return compile_rows(rows, row_count, grants, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_ERRNO | ENOSYS,
+                        true, ret_filter);
 }
 
-int filter_build_supervisor(const struct syscall_row *rows, size_t row_count, struct filter *ret_filter)
+int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
+                            struct filter *ret_filter)
 {
-    return compile_rows(rows, row_count, 0, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_PROCESS, false, ret_filter);
+    return compile_rows(rows, row_count, 0, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_PROCESS,
+                        false, ret_filter);
 }
 
-/* Architectures and numbers are the first filter's affair; of two answers the kernel takes the stricter. */
+/* Architectures and numbers are the first filter's affair; of two answers the kernel takes the
+ * stricter. */
 int filter_build_seal(struct filter *ret_filter)
 {
     static const struct sock_filter seal[] = {
@@ -339,7 +360,8 @@ int filter_build_seal(struct filter *ret_filter)
     return 0;
 }
 
-uint32_t filter_evaluate(const struct filter *filter, uint32_t architecture, int number, const uint64_t arguments[6])
+uint32_t filter_evaluate(const struct filter *filter, uint32_t architecture, int number,
+                         const uint64_t arguments[6])
 {
     struct seccomp_data data = { .nr = number, .arch = architecture };
     for (size_t i = 0; i < ARRAY_SIZE(data.args); i++)

@@ -10,20 +10,30 @@ struct filter {
     struct sock_filter *instructions;
     unsigned short count;
 };
-#define FILTER_INIT { NULL, 0 }
+#define FILTER_INIT                                                                                \
+    {                                                                                              \
+        NULL, 0                                                                                    \
+    }
 void filter_release(struct filter *filter);
 
-/* The guest's filter for these grants. Setup calls that a guest needs between this filter and filter_build_seal
- * (sendmsg, seccomp) are native in it. 0 or a negative errno (-E2BIG: over BPF_MAXINSNS). */
-MUST_CHECK int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t grants, struct filter *ret_filter);
+/* The guest's filter for these grants. Setup calls that a guest needs between this filter and
+ * filter_build_seal (sendmsg, seccomp) are native in it. 0 or a negative errno (-E2BIG: over
+ * BPF_MAXINSNS). */
+MUST_CHECK int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t grants,
+                            struct filter *ret_filter);
 
-/* The second, tiny filter: takes sendmsg and seccomp away again once the listener was handed over. */
+/* The second, tiny filter: takes sendmsg and seccomp away again once the listener was handed over.
+ */
 MUST_CHECK int filter_build_seal(struct filter *ret_filter);
 
-/* A list of numbers that are allowed, everything else kills the process: the supervisor's own. conditions as rows. */
-MUST_CHECK int filter_build_supervisor(const struct syscall_row *rows, size_t row_count, struct filter *ret_filter);
+/* A list of numbers that are allowed, everything else kills the process: the supervisor's own.
+ * conditions as rows. */
+MUST_CHECK int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
+                                       struct filter *ret_filter);
 
-/* Runs a filter on one call, as the kernel would: returns the SECCOMP_RET_… value. For tests and `explain`. */
-uint32_t filter_evaluate(const struct filter *filter, uint32_t architecture, int number, const uint64_t arguments[6]);
+/* Runs a filter on one call, as the kernel would: returns the SECCOMP_RET_… value. For tests and
+ * `explain`. */
+uint32_t filter_evaluate(const struct filter *filter, uint32_t architecture, int number,
+                         const uint64_t arguments[6]);
 
 #endif

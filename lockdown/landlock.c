@@ -1,8 +1,9 @@
 /* Landlock: the second wall for files, TCP, signals, abstract sockets and tracing between guests.
  *
- * A guest's ruleset has no rule at all; made once by the zygote, it gives each guest a domain of its own (two guests
- * of one domain could trace each other). The supervisor's has a rule for each mount of the policy. Linux's headers of
- * Debian 12 end at ABI 2, so the newer rights are named here. */
+ * A guest's ruleset has no rule at all; made once by the zygote, it gives each guest a domain of
+ * its own (two guests of one domain could trace each other). The supervisor's has a rule for each
+ * mount of the policy. Linux's headers of Debian 12 end at ABI 2, so the newer rights are named
+ * here. */
 #include "lockdown/steps.h"
 
 #include <linux/landlock.h>
@@ -17,15 +18,16 @@ struct ruleset {
     uint64_t access_fs, access_net, scoped;
 };
 
-/* What each version of the interface can refuse. A kernel newer than the table gets its last row. */
+/* What each version of the interface can refuse. A kernel newer than the table gets its last row.
+ */
 static const struct {
     uint64_t access_fs, access_net, scoped;
 } abi_rights[] = {
     [1] = { (UINT64_C(1) << 13) - 1, 0, 0 },
-    [2] = { (UINT64_C(1) << 14) - 1, 0, 0 },                       /* rename and link between directories */
-    [3] = { (UINT64_C(1) << 15) - 1, 0, 0 },                       /* truncate */
+    [2] = { (UINT64_C(1) << 14) - 1, 0, 0 }, /* rename and link between directories */
+    [3] = { (UINT64_C(1) << 15) - 1, 0, 0 }, /* truncate */
     [4] = { (UINT64_C(1) << 15) - 1, ACCESS_NET_TCP, 0 },
-    [5] = { (UINT64_C(1) << 16) - 1, ACCESS_NET_TCP, 0 },          /* ioctl on devices */
+    [5] = { (UINT64_C(1) << 16) - 1, ACCESS_NET_TCP, 0 }, /* ioctl on devices */
     [6] = { (UINT64_C(1) << 16) - 1, ACCESS_NET_TCP, SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL },
 };
 
@@ -47,7 +49,8 @@ int landlock_abi(void)
 static struct ruleset rights_of(int abi)
 {
     int row = abi < (int)ARRAY_SIZE(abi_rights) ? abi : (int)ARRAY_SIZE(abi_rights) - 1;
-    return (struct ruleset){ abi_rights[row].access_fs, abi_rights[row].access_net, abi_rights[row].scoped };
+    return (struct ruleset){ abi_rights[row].access_fs, abi_rights[row].access_net,
+                             abi_rights[row].scoped };
 }
 
 /* Older kernels take the longer struct as long as what they do not know is zero. */
@@ -81,7 +84,8 @@ int landlock_restrict(struct lockdown *lockdown)
     return 0;
 }
 
-/* Signals are not scoped: the guests are outside the supervisor's domain, and it has to kill them. */
+/* Signals are not scoped: the guests are outside the supervisor's domain, and it has to kill them.
+ */
 int landlock_supervisor_begin(struct lockdown *lockdown)
 {
     int abi = landlock_abi();
@@ -106,7 +110,8 @@ int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool is_directo
         .allowed_access = rights & rights_of(landlock_abi()).access_fs,
         .parent_fd = fd,
     };
-    if (syscall(SYS_landlock_add_rule, lockdown->landlock_ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+    if (syscall(SYS_landlock_add_rule, lockdown->landlock_ruleset, LANDLOCK_RULE_PATH_BENEATH,
+                &rule, 0) < 0)
         return -errno;
     return 0;
 }

@@ -24,8 +24,8 @@ int limits_no_core(struct lockdown *lockdown)
     return limit_to(RLIMIT_CORE, 0);
 }
 
-/* Not here: RLIMIT_AS (OpenBLAS reserves more than it uses), RLIMIT_NPROC (counts a user, not a guest), RLIMIT_CPU (a
- * session's runs each have their own: the supervisor's clock counts). */
+/* Not here: RLIMIT_AS (OpenBLAS reserves more than it uses), RLIMIT_NPROC (counts a user, not a
+ * guest), RLIMIT_CPU (a session's runs each have their own: the supervisor's clock counts). */
 int limits_guest(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;
@@ -33,13 +33,15 @@ int limits_guest(struct lockdown *lockdown)
         int resource;
         uint64_t value;
     } limits[] = {
-        { RLIMIT_DATA, settings->memory_bytes },   /* MemoryError first; the supervisor watches resident memory */
-        { RLIMIT_FSIZE, settings->scratch_bytes }, /* one file; the quota is the tmpfs's or the supervisor's */
+        { RLIMIT_DATA,
+          settings->memory_bytes }, /* MemoryError first; the supervisor watches resident memory */
+        { RLIMIT_FSIZE,
+          settings->scratch_bytes }, /* one file; the quota is the tmpfs's or the supervisor's */
         { RLIMIT_NOFILE, settings->descriptors },
         { RLIMIT_CORE, 0 },
         { RLIMIT_MEMLOCK, 0 },
         { RLIMIT_MSGQUEUE, 0 },
-        { RLIMIT_SIGPENDING, 64 },                 /* queued signals are kernel memory */
+        { RLIMIT_SIGPENDING, 64 }, /* queued signals are kernel memory */
     };
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
         int error = limit_to(limits[i].resource, limits[i].value);

@@ -5,14 +5,14 @@
 #include <string.h>
 
 static const struct {
-    enum layer layer;
     const char *name;
+    enum layer layer;
     bool optional; /* used where the machine has it; else only the policy can do without */
 } layers[] = {
-    { LAYER_SECCOMP, "seccomp", false },
-    { LAYER_LANDLOCK, "landlock", false },
-    { LAYER_NAMESPACES, "namespaces", true },
-    { LAYER_CGROUP, "cgroup", true },
+    { "seccomp", LAYER_SECCOMP, false },
+    { "landlock", LAYER_LANDLOCK, false },
+    { "namespaces", LAYER_NAMESPACES, true },
+    { "cgroup", LAYER_CGROUP, true },
 };
 
 int step_unavailable(struct lockdown *lockdown, const char *what)
@@ -23,7 +23,8 @@ int step_unavailable(struct lockdown *lockdown, const char *what)
 }
 
 /* The layer's report, made at its first step. */
-static struct layer_report *report_of(struct lockdown *lockdown, enum layer layer, bool *ret_optional)
+static struct layer_report *report_of(struct lockdown *lockdown, enum layer layer,
+                                      bool *ret_optional)
 {
     size_t row = 0;
     while (layers[row].layer != layer)

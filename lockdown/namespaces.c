@@ -1,10 +1,12 @@
 /* Namespaces: the third wall, where an ordinary user may have them.
  *
- * The supervisor enters a new user namespace (it stays who it is there) and with it new mounts, process numbers,
- * network, ipc, host and cgroup names; its children are born into them. The zygote, once its modules are loaded, turns
- * to an empty read-only root. Each guest copies that view and mounts a tmpfs of its own in it: its scratch, with exact
- * limits. The mount is what lets the supervisor in: Landlock judges a path by where it is mounted, and the supervisor
- * has a rule for the empty root. When the guest dies its view goes, and nobody opens anything there again. */
+ * The supervisor enters a new user namespace (there it is called 0 and keeps two capabilities for
+ * its zygote) and with it new mounts, process numbers, network, ipc, host and cgroup names; its
+ * children are born into them. The zygote, once its modules are loaded, turns to an empty read-only
+ * root. Each guest copies that view and mounts a tmpfs of its own in it: its scratch, with exact
+ * limits. The mount is what lets the supervisor in: Landlock judges a path by where it is mounted,
+ * and the supervisor has a rule for the empty root. When the guest dies its view goes, and nobody
+ * opens anything there again. */
 #include "lockdown/steps.h"
 
 #include <fcntl.h>
@@ -18,14 +20,16 @@
 #include <sys/wait.h>
 
 /* The rest of <sys/mount.h>, which does not go together with <linux/mount.h>. */
-int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+int mount(const char *source, const char *target, const char *type, unsigned long flags,
+          const void *data);
 int umount2(const char *target, int flags);
 #define MOUNT_RECURSIVELY_PRIVATE (1ul << 14 | 1ul << 18) /* MS_REC | MS_PRIVATE */
-#define UNMOUNT_DETACH 2                                  /* MNT_DETACH */
+#define UNMOUNT_DETACH            2                       /* MNT_DETACH */
 
 #define SCRATCH_NAME "scratch"
 #define SCRATCH_PATH "/" SCRATCH_NAME
-/* A lookup stops at the process's root, except that ".." there is the mount that lies on top of it. */
+/* A lookup stops at the process's root, except that ".." there is the mount that lies on top of it.
+ */
 #define ON_TOP_OF_ROOT "/.."
 /* The scratch's own directories: top, tmp, work, home. */
 #define SCRATCH_INODES_OWN 4
@@ -42,8 +46,9 @@ static int write_text(const char *path, const char *text)
 static int enter_user_namespace(const char **ret_what)
 {
     char uid_map[64], gid_map[64];
-    /* As 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's root, and the zygote has
-     * to open those of a branch. It is a name only: all capabilities but two are gone, and those two from the guests. */
+    /* As 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
+     * root, and the zygote has to open those of a branch. It is a name only: all capabilities but
+     * two are gone, and those two from the guests. */
     snprintf(uid_map, sizeof uid_map, "0 %u 1", geteuid());
     snprintf(gid_map, sizeof gid_map, "0 %u 1", getegid());
     const struct {
@@ -72,7 +77,8 @@ static int enter_user_namespace(const char **ret_what)
     return 0;
 }
 
-/* Half-entered there is no way back (Ubuntu gives a user namespace without rights in it): so a child goes first. */
+/* Half-entered there is no way back (Ubuntu gives a user namespace without rights in it): so a
+ * child goes first. */
 int namespaces_try(const char **ret_what)
 {
     int pipes[2];
@@ -130,10 +136,13 @@ static int tmpfs_new(uint64_t bytes, uint64_t files, int *ret_fd)
 
 static int attach(int mount_fd, const char *path)
 {
-    return syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+    return syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0
+               ? -errno
+               : 0;
 }
 
-/* The root that the zygote will turn to, put on top of ours, where no path leads but ON_TOP_OF_ROOT. */
+/* The root that the zygote will turn to, put on top of ours, where no path leads but
+ * ON_TOP_OF_ROOT. */
 static int make_empty_root(struct lockdown *lockdown)
 {
     CLEANUP(fd_close) int root = -1;
@@ -153,7 +162,7 @@ static int make_empty_root(struct lockdown *lockdown)
 
 int namespaces_enter(struct lockdown *lockdown)
 {
-    const char *what;
+    const char *what = "a child to try in";
     int error = namespaces_try(&what);
     if (error < 0) {
         errno = -error;
@@ -186,9 +195,10 @@ int namespaces_empty_root(struct lockdown *lockdown)
     struct stat status;
     if (fstatat(root, SCRATCH_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return step_unavailable(lockdown, "the supervisor has none");
-    /* Of our own, so that the supervisor's is untouched; the old root goes with all that is mounted on it. */
-    if (unshare(CLONE_NEWNS) < 0 || chdir(ON_TOP_OF_ROOT) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", UNMOUNT_DETACH) < 0 || chdir("/") < 0)
+    /* Of our own, so that the supervisor's is untouched; the old root goes with all that is mounted
+     * on it. */
+    if (unshare(CLONE_NEWNS) < 0 || chdir(ON_TOP_OF_ROOT) < 0 ||
+        syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", UNMOUNT_DETACH) < 0 || chdir("/") < 0)
         return -errno;
     lockdown->namespaces = true;
     return 0;
@@ -200,7 +210,8 @@ int namespaces_scratch(struct lockdown *lockdown)
     CLEANUP(fd_close) int scratch = -1;
     if (unshare(CLONE_NEWNS) < 0)
         return -errno;
-    int error = tmpfs_new(settings->scratch_bytes, settings->scratch_files + SCRATCH_INODES_OWN, &scratch);
+    int error =
+        tmpfs_new(settings->scratch_bytes, settings->scratch_files + SCRATCH_INODES_OWN, &scratch);
     if (error == 0)
         error = attach(scratch, SCRATCH_PATH);
     if (error == 0)

@@ -1,5 +1,5 @@
-/* Identity, capabilities and the attributes of a process that decide who may reach into it. All processes, each in its
- * own lockdown. */
+/* Identity, capabilities and the attributes of a process that decide who may reach into it. All
+ * processes, each in its own lockdown. */
 #include "lockdown/steps.h"
 
 #include <grp.h>
@@ -26,15 +26,16 @@ static bool has_capabilities(void)
     return syscall(SYS_capget, &header, data) < 0 || data[0].permitted || data[1].permitted;
 }
 
-/* Without CAP_SETPCAP this fails, and does not matter: no_new_privs keeps the set from ever being used. */
+/* Without CAP_SETPCAP this fails, and does not matter: no_new_privs keeps the set from ever being
+ * used. */
 void privileges_drop_bounding(void)
 {
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
         prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 }
 
-/* An ordinary user stays who he is. Root without any capability, as in a stock container, cannot become another and
- * has nothing but its files; those are Landlock's affair. */
+/* An ordinary user stays who he is. Root without any capability, as in a stock container, cannot
+ * become another and has nothing but its files; those are Landlock's affair. */
 int privileges_become_user(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;
@@ -48,7 +49,8 @@ int privileges_become_user(struct lockdown *lockdown)
         return -errno;
     if (capabilities_set(0, 0) < 0 || setuid(0) == 0)
         return -EPERM;
-    /* The change has made /proc/self root's: a user namespace's maps and /proc/self/mem are opened by us. */
+    /* The change has made /proc/self root's: a user namespace's maps and /proc/self/mem are opened
+     * by us. */
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
@@ -79,7 +81,8 @@ int privileges_no_new(struct lockdown *lockdown)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* Neither traced, nor read through /proc, nor dumped to a core_pattern's pipe (which RLIMIT_CORE does not stop). */
+/* Neither traced, nor read through /proc, nor dumped to a core_pattern's pipe (which RLIMIT_CORE
+ * does not stop). */
 int privileges_undumpable(struct lockdown *lockdown)
 {
     (void)lockdown;
@@ -100,17 +103,19 @@ int privileges_own_session(struct lockdown *lockdown)
     return setsid() < 0 ? -errno : 0;
 }
 
-/* The guest's part of that: the zygote's session has no terminal already. A session more would be a group of the
- * scheduler's more (autogroup), which puts the guest to the end of the queue: 4 ms on a busy machine. */
+/* The guest's part of that: the zygote's session has no terminal already. A session more would be a
+ * group of the scheduler's more (autogroup), which puts the guest to the end of the queue: 4 ms on
+ * a busy machine. */
 int privileges_own_group(struct lockdown *lockdown)
 {
     (void)lockdown;
     return setpgid(0, 0) < 0 ? -errno : 0;
 }
 
-/* Keeps the guest's branches from steering other tasks' speculation on its CPU: paid at a switch of tasks. Store
- * bypass is left alone: it leaks only within the process, which is the guest's anyway, and costs its loops. Where the
- * kernel has no switch (or has thrown it for good) there is nothing to do. */
+/* Keeps the guest's branches from steering other tasks' speculation on its CPU: paid at a switch of
+ * tasks. Store bypass is left alone: it leaks only within the process, which is the guest's anyway,
+ * and costs its loops. Where the kernel has no switch (or has thrown it for good) there is nothing
+ * to do. */
 int privileges_speculation(struct lockdown *lockdown)
 {
     (void)lockdown;

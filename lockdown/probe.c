@@ -1,5 +1,6 @@
-/* What this machine can enforce, found out by doing it, each in a child process that it does not outlive: a version
- * number says nothing about a container's seccomp profile. For `belljar doctor`; runs with the caller's rights. */
+/* What this machine can enforce, found out by doing it, each in a child process that it does not
+ * outlive: a version number says nothing about a container's seccomp profile. For `belljar doctor`;
+ * runs with the caller's rights. */
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 
@@ -14,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define DETAIL_BYTES sizeof(((struct probe_report *)NULL)->detail)
+#define DETAIL_BYTES  sizeof(((struct probe_report *)NULL)->detail)
 #define PROBE_SECONDS 10
 
 struct probe_answer {
@@ -23,7 +24,12 @@ struct probe_answer {
 };
 
 static const struct settings probe_settings = {
-    .memory_bytes = 64 << 20, .scratch_bytes = 1 << 20, .scratch_files = 16, .descriptors = 64, .uid = 65534, .gid = 65534,
+    .memory_bytes = 64 << 20,
+    .scratch_bytes = 1 << 20,
+    .scratch_files = 16,
+    .descriptors = 64,
+    .uid = 65534,
+    .gid = 65534,
 };
 
 PRINTF(3, 4) static void answer(struct probe_answer *answer, int error, const char *format, ...)
@@ -41,8 +47,11 @@ static void probe_user(struct probe_answer *ret_answer)
     lockdown.settings = &probe_settings;
     uid_t before = geteuid();
     int error = privileges_become_user(&lockdown);
-    answer(ret_answer, error, error < 0 ? "root cannot become uid 65534 here: start as an ordinary user" :
-                              before == geteuid() ? "uid %u, stays so" : "from root to uid %u", geteuid());
+    answer(ret_answer, error,
+           error < 0             ? "root cannot become uid 65534 here: start as an ordinary user"
+           : before == geteuid() ? "uid %u, stays so"
+                                 : "from root to uid %u",
+           geteuid());
 }
 
 static void probe_privileges(struct probe_answer *ret_answer)
@@ -80,7 +89,8 @@ static int load_notifying(int number, unsigned flags)
     };
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
-    return seccomp_load(&(struct filter){ (struct sock_filter *)notifying, ARRAY_SIZE(notifying) }, flags);
+    return seccomp_load(&(struct filter){ (struct sock_filter *)notifying, ARRAY_SIZE(notifying) },
+                        flags);
 }
 
 static void probe_filter(struct probe_answer *ret_answer)
@@ -102,16 +112,19 @@ static void probe_notification(struct probe_answer *ret_answer)
 {
     int listener = load_notifying(SYS_getppid, SECCOMP_FILTER_FLAG_NEW_LISTENER);
     answer(ret_answer, listener < 0 ? listener : 0, "%s",
-           listener == -EBUSY ? "another supervisor (of the container?) holds the one listener that there can be" :
-           listener < 0       ? "needs kernel 5.0, and a seccomp profile that lets seccomp() through" :
-                                "the supervisor can answer system calls");
+           listener == -EBUSY
+               ? "another supervisor (of the container?) holds the one listener that there can be"
+           : listener < 0 ? "needs kernel 5.0, and a seccomp profile that lets seccomp() through"
+                          : "the supervisor can answer system calls");
 }
 
 static void probe_wait_killable(struct probe_answer *ret_answer)
 {
-    int listener = load_notifying(SYS_getppid, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    int listener = load_notifying(SYS_getppid, SECCOMP_FILTER_FLAG_NEW_LISTENER |
+                                                   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
     answer(ret_answer, listener < 0 ? listener : 0, "%s",
-           listener < 0 ? "needs kernel 5.19" : "signals do not cut off a call that is being served");
+           listener < 0 ? "needs kernel 5.19"
+                        : "signals do not cut off a call that is being served");
 }
 
 static void probe_addfd(struct probe_answer *ret_answer)
@@ -123,7 +136,10 @@ static void probe_addfd(struct probe_answer *ret_answer)
     struct seccomp_notif call = { 0 };
     int error = caller < 0 || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0 ? -errno : 0;
     struct seccomp_notif_addfd install = {
-        .id = call.id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = 0, .newfd_flags = O_CLOEXEC,
+        .id = call.id,
+        .flags = SECCOMP_ADDFD_FLAG_SEND,
+        .srcfd = 0,
+        .newfd_flags = O_CLOEXEC,
     };
     install.srcfd = (__u32)listener;
     if (error == 0 && ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
@@ -131,7 +147,8 @@ static void probe_addfd(struct probe_answer *ret_answer)
     int status = 0;
     if (error == 0 && (waitpid(caller, &status, 0) < 0 || status != 0))
         error = -EIO;
-    answer(ret_answer, error, "%s", error < 0 ? "needs kernel 5.14" : "a descriptor can be a call's answer");
+    answer(ret_answer, error, "%s",
+           error < 0 ? "needs kernel 5.14" : "a descriptor can be a call's answer");
 }
 
 static void probe_landlock(struct probe_answer *ret_answer)
@@ -147,9 +164,12 @@ static void probe_landlock(struct probe_answer *ret_answer)
         if (error == 0 && (open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0 || errno != EACCES))
             error = -EIO;
     }
-    answer(ret_answer, error < 0 ? error : 0, abi > 0 ? "version %d: files%s%s%s" :
-           "not in this kernel or not switched on (lsm=landlock,...), or a seccomp profile forbids it", abi,
-           abi >= 3 ? ", truncation" : "", abi >= 4 ? ", TCP" : "", abi >= 6 ? ", signals, abstract sockets" : "");
+    answer(ret_answer, error < 0 ? error : 0,
+           abi > 0 ? "version %d: files%s%s%s"
+                   : "not in this kernel or not switched on (lsm=landlock,...), or a seccomp "
+                     "profile forbids it",
+           abi, abi >= 3 ? ", truncation" : "", abi >= 4 ? ", TCP" : "",
+           abi >= 6 ? ", signals, abstract sockets" : "");
 }
 
 static void probe_namespaces(struct probe_answer *ret_answer)
@@ -167,7 +187,9 @@ static void probe_namespaces(struct probe_answer *ret_answer)
         error = namespaces_empty_root(&lockdown);
     if (error == 0)
         error = namespaces_scratch(&lockdown);
-    answer(ret_answer, error, error < 0 ? "entered, but: %s" : "user, mount, pid, network, ipc, uts, cgroup; own tmpfs",
+    answer(ret_answer, error,
+           error < 0 ? "entered, but: %s"
+                     : "user, mount, pid, network, ipc, uts, cgroup; own tmpfs",
            strerror(-error));
 }
 
@@ -185,7 +207,8 @@ static void probe_cgroup(struct probe_answer *ret_answer)
     CLEANUP(fd_close) int guest = cgroup_guest_begin(0);
     cgroup_guest_end(0);
     cgroup_template_end();
-    answer(ret_answer, error == 0 && guest < 0 ? -EIO : error, "memory.max, pids.max and cgroup.kill for each guest");
+    answer(ret_answer, error == 0 && guest < 0 ? -EIO : error,
+           "memory.max, pids.max and cgroup.kill for each guest");
 }
 
 /* clang-format off */
@@ -236,12 +259,13 @@ unsigned lockdown_probe(struct probe_report reports[PROBES_MAX])
     for (unsigned i = 0; i < ARRAY_SIZE(probes); i++) {
         struct probe_answer answered = { 0, "" };
         probe_run(probes[i].probe, &answered);
-        reports[i] = (struct probe_report){ probes[i].layer, probes[i].mechanism, probes[i].required,
-                                            answered.error == 0, "" };
+        reports[i] = (struct probe_report){ probes[i].layer, probes[i].mechanism,
+                                            probes[i].required, answered.error == 0, "" };
         size_t length = strlen(answered.detail);
         memcpy(reports[i].detail, answered.detail, length);
         if (answered.error < 0 && !strstr(answered.detail, strerror(-answered.error)))
-            snprintf(reports[i].detail + length, sizeof reports[i].detail - length, " (%s)", strerror(-answered.error));
+            snprintf(reports[i].detail + length, sizeof reports[i].detail - length, " (%s)",
+                     strerror(-answered.error));
     }
     return ARRAY_SIZE(probes);
 }

@@ -13,18 +13,20 @@ int seccomp_load(const struct filter *filter, unsigned flags)
 
 int seccomp_compile(struct lockdown *lockdown)
 {
-    int error = filter_build(syscall_rows, syscall_row_count, lockdown->settings->grants, &lockdown->filter);
+    int error = filter_build(syscall_rows, syscall_row_count, lockdown->settings->grants,
+                             &lockdown->filter);
     if (error == 0)
         error = filter_build_seal(&lockdown->seal);
     return error;
 }
 
-/* WAIT_KILLABLE_RECV: else a signal cuts off a call that the supervisor is already serving, its effect done.
- * EBUSY: a container's own supervisor holds the one listener that a chain of filters may have. */
+/* WAIT_KILLABLE_RECV: else a signal cuts off a call that the supervisor is already serving, its
+ * effect done. EBUSY: a container's own supervisor holds the one listener that a chain of filters
+ * may have. */
 int seccomp_guest(struct lockdown *lockdown)
 {
-    int listener =
-        seccomp_load(&lockdown->filter, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    int listener = seccomp_load(&lockdown->filter, SECCOMP_FILTER_FLAG_NEW_LISTENER |
+                                                       SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
     if (listener < 0)
         return listener;
     lockdown->listener = listener;

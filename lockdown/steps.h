@@ -17,7 +17,8 @@ int privileges_die_with_parent(struct lockdown *lockdown);
 int privileges_own_session(struct lockdown *lockdown);
 int privileges_own_group(struct lockdown *lockdown);
 int privileges_speculation(struct lockdown *lockdown);
-/* After a new user namespace: of its full set only CAP_SYS_ADMIN survives exec, and nothing can come back. */
+/* After a new user namespace: of its full set only CAP_SYS_ADMIN survives exec, and nothing can
+ * come back. */
 MUST_CHECK int privileges_keep_sys_admin(void);
 void privileges_drop_bounding(void);
 
@@ -43,7 +44,8 @@ int landlock_abi(void);
 int seccomp_compile(struct lockdown *lockdown);
 int seccomp_guest(struct lockdown *lockdown);
 int seccomp_supervisor(struct lockdown *lockdown);
-/* Loads a filter. The listener with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0; or a negative errno. */
+/* Loads a filter. The listener with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0; or a negative errno.
+ */
 MUST_CHECK int seccomp_load(const struct filter *filter, unsigned flags);
 
 /* supervisor_calls.c */

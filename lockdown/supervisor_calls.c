@@ -1,6 +1,7 @@
-/* What the supervisor may do once it serves guests: everything else kills it, and with it its guests. Invariant 3: who
- * takes it over gains what the policy already granted. There is no exec, no socket to an address, no new executable
- * memory, no tracing, no namespaces here; paths are Landlock's affair. */
+/* What the supervisor may do once it serves guests: everything else kills it, and with it its
+ * guests. Invariant 3: who takes it over gains what the policy already granted. There is no exec,
+ * no socket to an address, no new executable memory, no tracing, no namespaces here; paths are
+ * Landlock's affair. */
 #include "lockdown/steps.h"
 
 #include <linux/seccomp.h>
@@ -10,11 +11,25 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#define ALLOW(call, why) { .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .reason = why }
-#define ALLOW_IF(call, why, ...) \
-    { .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .reason = why, .conditions = { __VA_ARGS__ } }
-#define LOW_EQUAL(a, v) { a, COMPARE_LOW32_EQUAL, 0, v }
-#define NOT_EXECUTABLE  { 2, COMPARE_AT_MOST, 0, PROT_READ | PROT_WRITE }
+#define ALLOW(call, why)                                                                           \
+    {                                                                                              \
+        .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .reason = (why)               \
+    }
+#define ALLOW_IF(call, why, ...)                                                                   \
+    {                                                                                              \
+        .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .reason = (why),              \
+        .conditions = {                                                                            \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define LOW_EQUAL(a, v)                                                                            \
+    {                                                                                              \
+        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
+    }
+#define NOT_EXECUTABLE                                                                             \
+    {                                                                                              \
+        2, COMPARE_AT_MOST, 0, PROT_READ | PROT_WRITE                                              \
+    }
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #endif

@@ -1,9 +1,10 @@
-/* Every x86-64 system call's fate in a guest, each with its reason. Data and look-ups only; used by the zygote (filter),
- * the supervisor (dispatch, violations), `belljar explain` and the tests.
+/* Every x86-64 system call's fate in a guest, each with its reason. Data and look-ups only; used by
+ * the zygote (filter), the supervisor (dispatch, violations), `belljar explain` and the tests.
  *
- * The guest is taken to run hostile machine code. So nothing here that takes a path, an address or another process's
- * number is native, and a pointer argument is either to the guest's own memory for a native call, or read once by the
- * supervisor. CALL_QUIET is for what ordinary programs try without being told to, and go on without. */
+ * The guest is taken to run hostile machine code. So nothing here that takes a path, an address or
+ * another process's number is native, and a pointer argument is either to the guest's own memory
+ * for a native call, or read once by the supervisor. CALL_QUIET is for what ordinary programs try
+ * without being told to, and go on without. */
 #include "policy/syscalls.h"
 
 #include <fcntl.h>
@@ -15,48 +16,76 @@
 #include <sys/syscall.h>
 
 /* Conditions. LOW_… where the kernel takes an int: libc may leave rubbish above it. */
-#define EQUAL(a, v)          { a, COMPARE_EQUAL, 0, v }
-#define AT_MOST(a, v)        { a, COMPARE_AT_MOST, 0, v }
-#define MASKED(a, m, v)      { a, COMPARE_MASKED, m, v }
-#define LOW_EQUAL(a, v)      { a, COMPARE_LOW32_EQUAL, 0, v }
-#define LOW_AT_MOST(a, v)    { a, COMPARE_LOW32_AT_MOST, 0, v }
-#define LOW_MASKED(a, m, v)  { a, COMPARE_LOW32_MASKED, m, v }
+#define EQUAL(a, v)                                                                                \
+    {                                                                                              \
+        a, COMPARE_EQUAL, 0, v                                                                     \
+    }
+#define AT_MOST(a, v)                                                                              \
+    {                                                                                              \
+        a, COMPARE_AT_MOST, 0, v                                                                   \
+    }
+#define MASKED(a, m, v)                                                                            \
+    {                                                                                              \
+        a, COMPARE_MASKED, m, v                                                                    \
+    }
+#define LOW_EQUAL(a, v)                                                                            \
+    {                                                                                              \
+        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
+    }
+#define LOW_AT_MOST(a, v)                                                                          \
+    {                                                                                              \
+        a, COMPARE_LOW32_AT_MOST, 0, v                                                             \
+    }
+#define LOW_MASKED(a, m, v)                                                                        \
+    {                                                                                              \
+        a, COMPARE_LOW32_MASKED, m, v                                                              \
+    }
 
 /* Rule and hint of a refusal go together; rows say FILES for RULE_FILES. */
-#define RULE_NONE      NULL, NULL
-#define RULE_FILES     "files", "the policy grants no files; grant them, or hand data in as values or by files="
-#define RULE_TREE      "files", "a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp"
-#define RULE_THREADS   "threads", "the policy grants no threads; grant them, or do the work in one"
-#define RULE_EVENTS    "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
-#define RULE_NETWORK   "network", "belljar has no network; hand data in by files= or expose() a host function"
-#define RULE_PROCESSES "processes", "a guest is one process; run the other program outside, or use threads"
-#define RULE_IDENTITY  "identity", "a guest has one unprivileged identity and keeps it"
-#define RULE_LIMITS    "limits", "limits are the policy's: set timeout, memory or cpu outside"
-#define RULE_SYSTEM    "system", "the machine's clock, name and devices are out of reach"
-#define RULE_MEMORY    "memory", "use private memory (bytearray, mmap of -1) or a file in /tmp"
-#define RULE_CODE      "jit", "memory cannot become executable; grant jit for numba and ctypes callbacks"
-#define RULE_DESCRIPTORS "descriptors", "a guest may duplicate descriptors and change close-on-exec and non-blocking"
-#define RULE_SIGNALS   "signals", "use signal.signal, signal.setitimer, or time.sleep"
+#define RULE_NONE NULL, NULL
+#define RULE_FILES                                                                                 \
+    "files", "the policy grants no files; grant them, or hand data in as values or by files="
+#define RULE_TREE                                                                                  \
+    "files", "a guest sees its own tree: ask for a path with read= or write=, or use /work and "   \
+             "/tmp"
+#define RULE_THREADS "threads", "the policy grants no threads; grant them, or do the work in one"
+#define RULE_EVENTS                                                                                \
+    "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
+#define RULE_NETWORK                                                                               \
+    "network", "belljar has no network; hand data in by files= or expose() a host function"
+#define RULE_PROCESSES                                                                             \
+    "processes", "a guest is one process; run the other program outside, or use threads"
+#define RULE_IDENTITY "identity", "a guest has one unprivileged identity and keeps it"
+#define RULE_LIMITS   "limits", "limits are the policy's: set timeout, memory or cpu outside"
+#define RULE_SYSTEM   "system", "the machine's clock, name and devices are out of reach"
+#define RULE_MEMORY   "memory", "use private memory (bytearray, mmap of -1) or a file in /tmp"
+#define RULE_CODE     "jit", "memory cannot become executable; grant jit for numba and ctypes callbacks"
+#define RULE_DESCRIPTORS                                                                           \
+    "descriptors", "a guest may duplicate descriptors and change close-on-exec and non-blocking"
+#define RULE_SIGNALS "signals", "use signal.signal, signal.setitimer, or time.sleep"
 
-#define ROW(nr, nm, act, err, need, det, why, ruling, ...) \
-    { nr, err, need, act, { __VA_ARGS__ }, nm, det, why, RULE_##ruling }
+#define ROW(nr, nm, act, err, need, det, why, ruling, ...)                                         \
+    {                                                                                              \
+        nr, err, need, act, { __VA_ARGS__ }, nm, det, why, RULE_##ruling                           \
+    }
 /* The usual forms. "Unless granted, refused for this rule" is part of a row that needs a grant. */
-#define NATIVE(call, need, det, why, ruling, ...) \
+#define NATIVE(call, need, det, why, ruling, ...)                                                  \
     ROW(__NR_##call, #call, CALL_NATIVE, 0, need, det, why, ruling, __VA_ARGS__)
-#define BROKER(call, need, det, why, ruling, ...) \
+#define BROKER(call, need, det, why, ruling, ...)                                                  \
     ROW(__NR_##call, #call, CALL_BROKER, 0, need, det, why, ruling, __VA_ARGS__)
-#define QUIET(call, err, det, why, ...) \
+#define QUIET(call, err, det, why, ...)                                                            \
     ROW(__NR_##call, #call, CALL_QUIET, err, 0, det, why, NONE, __VA_ARGS__)
-#define TRAP(call, det, why, ...) ROW(__NR_##call, #call, CALL_TRAP, 0, 0, det, why, NONE, __VA_ARGS__)
-#define REFUSE(call, det, why, ruling, ...) \
+#define TRAP(call, det, why, ...)                                                                  \
+    ROW(__NR_##call, #call, CALL_TRAP, 0, 0, det, why, NONE, __VA_ARGS__)
+#define REFUSE(call, det, why, ruling, ...)                                                        \
     ROW(__NR_##call, #call, CALL_REFUSE, 0, 0, det, why, ruling, __VA_ARGS__)
-#define KILL(call, why)                ROW(__NR_##call, #call, CALL_KILL, 0, 0, "", why, NONE, )
-#define PATH(call)                     BROKER(call, GRANT_FILES, "", WHY_PATH, FILES)
-#define SELF(call)                     BROKER(call, 0, "", WHY_SELF, NONE)
-#define NO(call, why, ruling)          REFUSE(call, "", why, ruling)
-#define ABSENT(call, why)              QUIET(call, ENOSYS, "", why)
+#define KILL(call, why)       ROW(__NR_##call, #call, CALL_KILL, 0, 0, "", why, NONE, )
+#define PATH(call)            BROKER(call, GRANT_FILES, "", WHY_PATH, FILES)
+#define SELF(call)            BROKER(call, 0, "", WHY_SELF, NONE)
+#define NO(call, why, ruling) REFUSE(call, "", why, ruling)
+#define ABSENT(call, why)     QUIET(call, ENOSYS, "", why)
 /* Numbers that the headers of the oldest supported system do not name yet. */
-#define NEW(nr, nm, act, err, why)     ROW(nr, nm, act, err, 0, "", why, NONE, )
+#define NEW(nr, nm, act, err, why) ROW(nr, nm, act, err, 0, "", why, NONE, )
 
 #define WHY_PATH      "names a path or changes what a descriptor means: served from the guest's own tree"
 #define WHY_SELF      "about the guest itself: the supervisor answers, so the native list stays short"
@@ -78,7 +107,8 @@
 #define WHY_WAIT      "there never is a child to wait for"
 #define WHY_SCHEDULE  "would take CPU from others or from the limits"
 #define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
-#define WHY_CHANNEL   "the value channel and the guest's own pairs; without an address, so nowhere else"
+#define WHY_CHANNEL                                                                                \
+    "the value channel and the guest's own pairs; without an address, so nowhere else"
 
 /* clang-format off */
 #define PRIVATE_MAP (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -377,7 +407,8 @@ const char *syscall_name(int number, char buffer[32])
     return buffer;
 }
 
-bool syscall_condition_holds(const struct argument_condition *condition, const uint64_t arguments[6])
+bool syscall_condition_holds(const struct argument_condition *condition,
+                             const uint64_t arguments[6])
 {
     uint64_t value = arguments[condition->argument];
     switch ((enum argument_compare)condition->compare) {
@@ -399,8 +430,8 @@ bool syscall_condition_holds(const struct argument_condition *condition, const u
     return false;
 }
 
-const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t row_count, uint32_t grants,
-                                         int number, const uint64_t arguments[6])
+const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t row_count,
+                                         uint32_t grants, int number, const uint64_t arguments[6])
 {
     for (const struct syscall_row *row = rows; row < rows + row_count; row++) {
         if (row->number != number)

@@ -1,10 +1,11 @@
-/* The C tests' harness. Each test is a child process, free to lock itself down or to die; a file of tests includes this
- * once and has no main of its own.
+/* The C tests' harness. Each test is a child process, free to lock itself down or to die; a file of
+ * tests includes this once and has no main of its own.
  *
  *   TEST(open_of_a_granted_path_works) { CHECK(open("/etc", O_RDONLY) >= 0); }
  *   TEST_DIES_BY(SIGSYS, ptrace_kills) { ptrace(PTRACE_TRACEME, 0, 0, 0); }
  *
- * One line a test, and at the end `12 passed, 0 failed, 1 skipped`. Arguments select tests by part of their name. */
+ * One line a test, and at the end `12 passed, 0 failed, 1 skipped`. Arguments select tests by part
+ * of their name. */
 #ifndef BELLJAR_TEST_H
 #define BELLJAR_TEST_H
 
@@ -28,51 +29,51 @@ static struct test *test_first, **test_last = &test_first;
 #define TEST_EXIT_SKIPPED 77
 #define TEST_SECONDS      120
 
-#define TEST_DIES_BY(signal, name)                                                                   \
-    static void name(void);                                                                          \
-    __attribute__((constructor)) static void register_##name(void)                                   \
-    {                                                                                                \
-        static struct test test = { #name, name, signal, NULL };                                     \
-        *test_last = &test;                                                                          \
-        test_last = &test.next;                                                                      \
-    }                                                                                                \
+#define TEST_DIES_BY(signal, name)                                                                 \
+    static void name(void);                                                                        \
+    __attribute__((constructor)) static void register_##name(void)                                 \
+    {                                                                                              \
+        static struct test test = { #name, name, signal, NULL };                                   \
+        *test_last = &test;                                                                        \
+        test_last = &test.next;                                                                    \
+    }                                                                                              \
     static void name(void)
 #define TEST(name) TEST_DIES_BY(0, name)
 
 /* These may be used in the test's process and in what it forks. */
-#define CHECK(claim)                                                                                 \
-    do {                                                                                             \
-        if (!(claim)) {                                                                              \
-            dprintf(2, "    %s:%d: not so: %s (errno %d, %s)\n", __FILE__, __LINE__, #claim, errno,  \
-                    strerror(errno));                                                                \
-            _exit(TEST_EXIT_FAILED);                                                                 \
-        }                                                                                            \
+#define CHECK(claim)                                                                               \
+    do {                                                                                           \
+        if (!(claim)) {                                                                            \
+            dprintf(2, "    %s:%d: not so: %s (errno %d, %s)\n", __FILE__, __LINE__, #claim,       \
+                    errno, strerror(errno));                                                       \
+            _exit(TEST_EXIT_FAILED);                                                               \
+        }                                                                                          \
     } while (0)
-#define CHECK_EQUAL(is, should)                                                                      \
-    do {                                                                                             \
-        long long test_is = (long long)(is), test_should = (long long)(should);                      \
-        if (test_is != test_should) {                                                                \
-            dprintf(2, "    %s:%d: %s is %lld, should be %lld\n", __FILE__, __LINE__, #is, test_is,  \
-                    test_should);                                                                    \
-            _exit(TEST_EXIT_FAILED);                                                                 \
-        }                                                                                            \
+#define CHECK_EQUAL(is, should)                                                                    \
+    do {                                                                                           \
+        long long test_is = (long long)(is), test_should = (long long)(should);                    \
+        if (test_is != test_should) {                                                              \
+            dprintf(2, "    %s:%d: %s is %lld, should be %lld\n", __FILE__, __LINE__, #is,         \
+                    test_is, test_should);                                                         \
+            _exit(TEST_EXIT_FAILED);                                                               \
+        }                                                                                          \
     } while (0)
-#define CHECK_TEXT(is, should)                                                                       \
-    do {                                                                                             \
-        const char *test_is = (is), *test_should = (should);                                         \
-        if (strcmp(test_is, test_should) != 0) {                                                     \
-            dprintf(2, "    %s:%d: %s is \"%s\", should be \"%s\"\n", __FILE__, __LINE__, #is,       \
-                    test_is, test_should);                                                           \
-            _exit(TEST_EXIT_FAILED);                                                                 \
-        }                                                                                            \
+#define CHECK_TEXT(is, should)                                                                     \
+    do {                                                                                           \
+        const char *test_is = (is), *test_should = (should);                                       \
+        if (strcmp(test_is, test_should) != 0) {                                                   \
+            dprintf(2, "    %s:%d: %s is \"%s\", should be \"%s\"\n", __FILE__, __LINE__, #is,     \
+                    test_is, test_should);                                                         \
+            _exit(TEST_EXIT_FAILED);                                                               \
+        }                                                                                          \
     } while (0)
 /* Says what the machine lacks. */
-#define SKIP(...)                                                                                    \
-    do {                                                                                             \
-        dprintf(2, "    ");                                                                          \
-        dprintf(2, __VA_ARGS__);                                                                     \
-        dprintf(2, "\n");                                                                            \
-        _exit(TEST_EXIT_SKIPPED);                                                                    \
+#define SKIP(...)                                                                                  \
+    do {                                                                                           \
+        dprintf(2, "    ");                                                                        \
+        dprintf(2, __VA_ARGS__);                                                                   \
+        dprintf(2, "\n");                                                                          \
+        _exit(TEST_EXIT_SKIPPED);                                                                  \
     } while (0)
 
 /* Runs a function in a further child. Its wait status. */

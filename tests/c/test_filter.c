@@ -1,4 +1,5 @@
-/* lockdown/filter.c: what the compiler makes is what the table says, by the interpreter and by the kernel. */
+/* lockdown/filter.c: what the compiler makes is what the table says, by the interpreter and by the
+ * kernel. */
 #include "tests/c/test.h"
 
 #include "lockdown/steps.h"
@@ -18,8 +19,15 @@
 #include <time.h>
 
 static const uint32_t profiles[] = {
-    0,           GRANT_FILES, GRANT_THREADS, GRANT_EVENTS, GRANT_MODULES, GRANT_JIT, GRANT_FILES | GRANT_MODULES,
-    GRANTS_FULL, GRANTS_FULL | GRANT_JIT,
+    0,
+    GRANT_FILES,
+    GRANT_THREADS,
+    GRANT_EVENTS,
+    GRANT_MODULES,
+    GRANT_JIT,
+    GRANT_FILES | GRANT_MODULES,
+    GRANTS_FULL,
+    GRANTS_FULL | GRANT_JIT,
 };
 
 static uint32_t answer_of(const struct syscall_row *row)
@@ -41,7 +49,8 @@ static uint32_t answer_of(const struct syscall_row *row)
 }
 
 /* Values at and beside each bound of each condition on the argument, low and high word. */
-static unsigned boundary_values(const struct syscall_row *row, unsigned argument, uint64_t values[64])
+static unsigned boundary_values(const struct syscall_row *row, unsigned argument,
+                                uint64_t values[64])
 {
     unsigned count = 0;
     values[count++] = 0;
@@ -49,7 +58,8 @@ static unsigned boundary_values(const struct syscall_row *row, unsigned argument
     for (; row < syscall_rows + syscall_row_count && row->number == row[0].number; row++)
         for (size_t i = 0; i < ARRAY_SIZE(row->conditions); i++) {
             const struct argument_condition *condition = &row->conditions[i];
-            if (condition->compare == COMPARE_NONE || condition->argument != argument || count + 8 > 64)
+            if (condition->compare == COMPARE_NONE || condition->argument != argument ||
+                count + 8 > 64)
                 continue;
             uint64_t value = condition->value;
             values[count++] = value;
@@ -64,8 +74,10 @@ static unsigned boundary_values(const struct syscall_row *row, unsigned argument
     return count;
 }
 
-/* Every combination of boundary values of the arguments that any row of the number looks at (two at most at a time). */
-static unsigned each_boundary(int number, void (*visit)(int number, const uint64_t arguments[6], void *context),
+/* Every combination of boundary values of the arguments that any row of the number looks at (two at
+ * most at a time). */
+static unsigned each_boundary(int number,
+                              void (*visit)(int number, const uint64_t arguments[6], void *context),
                               void *context)
 {
     const struct syscall_row *rows = syscall_find(number);
@@ -75,8 +87,8 @@ static unsigned each_boundary(int number, void (*visit)(int number, const uint64
         for (unsigned b = a + 1; b < 6; b++) {
             unsigned firsts = 1, seconds = 1;
             first[0] = second[0] = 0;
-            for (const struct syscall_row *row = rows; row && row < syscall_rows + syscall_row_count && row->number == number;
-                 row++)
+            for (const struct syscall_row *row = rows;
+                 row && row < syscall_rows + syscall_row_count && row->number == number; row++)
                 for (size_t i = 0; i < ARRAY_SIZE(row->conditions); i++) {
                     if (row->conditions[i].compare && row->conditions[i].argument == a)
                         firsts = 2;
@@ -109,14 +121,15 @@ struct comparison {
 static void compare(int number, const uint64_t arguments[6], void *context)
 {
     const struct comparison *with = context;
-    uint32_t should = answer_of(syscall_decide(syscall_rows, syscall_row_count, with->grants, number, arguments));
+    uint32_t should =
+        answer_of(syscall_decide(syscall_rows, syscall_row_count, with->grants, number, arguments));
     if (number == SYS_sendmsg || number == SYS_seccomp)
         should = SECCOMP_RET_ALLOW; /* until the seal */
     uint32_t is = filter_evaluate(with->filter, AUDIT_ARCH_X86_64, number, arguments);
     if (is != should)
         dprintf(2, "    grants %x number %d arguments %llx %llx %llx %llx\n", with->grants, number,
-                (unsigned long long)arguments[0], (unsigned long long)arguments[1], (unsigned long long)arguments[2],
-                (unsigned long long)arguments[3]);
+                (unsigned long long)arguments[0], (unsigned long long)arguments[1],
+                (unsigned long long)arguments[2], (unsigned long long)arguments[3]);
     CHECK_EQUAL(is, should);
 }
 
@@ -193,20 +206,27 @@ TEST(the_supervisors_list_kills_what_is_not_on_it)
     struct filter filter = FILTER_INIT;
     uint64_t arguments[6] = { 0 };
     CHECK_EQUAL(filter_build_supervisor(supervisor_calls, supervisor_call_count, &filter), 0);
-    static const int killed[] = { SYS_execve, SYS_fork, SYS_clone, SYS_socket, SYS_connect, SYS_ptrace, SYS_mount, SYS_unshare,
-                                  SYS_setuid, SYS_chmod, SYS_rename, SYS_link, SYS_process_vm_readv, SYS_io_uring_setup, 400,
-                                  SYSCALL_NEWEST + 1 };
+    static const int killed[] = {
+        SYS_execve,           SYS_fork,           SYS_clone,  SYS_socket,
+        SYS_connect,          SYS_ptrace,         SYS_mount,  SYS_unshare,
+        SYS_setuid,           SYS_chmod,          SYS_rename, SYS_link,
+        SYS_process_vm_readv, SYS_io_uring_setup, 400,        SYSCALL_NEWEST + 1
+    };
     for (size_t i = 0; i < ARRAY_SIZE(killed); i++)
-        CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, killed[i], arguments), SECCOMP_RET_KILL_PROCESS);
-    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_openat2, arguments), SECCOMP_RET_ALLOW);
+        CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, killed[i], arguments),
+                    SECCOMP_RET_KILL_PROCESS);
+    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_openat2, arguments),
+                SECCOMP_RET_ALLOW);
     arguments[1] = SECCOMP_IOCTL_NOTIF_RECV;
-    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_ioctl, arguments), SECCOMP_RET_ALLOW);
+    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_ioctl, arguments),
+                SECCOMP_RET_ALLOW);
     arguments[1] = 0x5412; /* TIOCSTI */
-    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_ioctl, arguments), SECCOMP_RET_KILL_PROCESS);
+    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_ioctl, arguments),
+                SECCOMP_RET_KILL_PROCESS);
 }
 
-/* The kernel agrees with the interpreter. The rows' answers are replaced by errno values, so that no call is made:
- * 200 + action, the tree and the conditions as they are. */
+/* The kernel agrees with the interpreter. The rows' answers are replaced by errno values, so that
+ * no call is made: 200 + action, the tree and the conditions as they are. */
 struct live {
     struct filter filter;
     int pipe;
@@ -241,10 +261,12 @@ static void call_and_compare(int number, const uint64_t arguments[6], void *cont
     long result;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(r10), "r"(r8), "r"(r9)
+                     : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]),
+                       "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
     if (result != -(long)(should & SECCOMP_RET_DATA)) {
-        dprintf(2, "    number %d: kernel %ld, interpreter %u\n", number, result, should & SECCOMP_RET_DATA);
+        dprintf(2, "    number %d: kernel %ld, interpreter %u\n", number, result,
+                should & SECCOMP_RET_DATA);
         _exit(TEST_EXIT_FAILED);
     }
 }
@@ -261,7 +283,8 @@ TEST(the_kernel_agrees_with_the_interpreter)
     struct sock_filter with_own[BPF_MAXINSNS] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0) };
     unsigned count = 1;
     for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
-        with_own[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)own[i], 0, 1);
+        with_own[count++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)own[i], 0, 1);
         with_own[count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     }
     memcpy(with_own + count, live.filter.instructions, live.filter.count * sizeof *with_own);
@@ -305,7 +328,8 @@ TEST_DIES_BY(SIGSYS, ptrace_kills)
     _exit(0);
 }
 
-/* Conditions sit on the right arguments: ordinary uses of the native calls, through libc, with nobody to answer. */
+/* Conditions sit on the right arguments: ordinary uses of the native calls, through libc, with
+ * nobody to answer. */
 TEST(ordinary_uses_of_native_calls_work)
 {
     static int word;
@@ -321,17 +345,21 @@ TEST(ordinary_uses_of_native_calls_work)
     CHECK_EQUAL(write(pipes[1], "four", 4), 4);
     CHECK_EQUAL(read(pipes[0], bytes, 4), 4);
     CHECK(pread(file, bytes, 4, 0) == 4 && lseek(file, 0, SEEK_END) > 0);
-    void *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(memory != MAP_FAILED);
     CHECK_EQUAL(madvise(memory, 1 << 20, MADV_HUGEPAGE), 0);
     CHECK_EQUAL(madvise(memory, 1 << 20, MADV_DONTNEED), 0);
     CHECK_EQUAL(mprotect(memory, 1 << 20, PROT_READ), 0);
     CHECK((memory = mremap(memory, 1 << 20, 2 << 20, MREMAP_MAYMOVE)) != MAP_FAILED);
     CHECK_EQUAL(munmap(memory, 2 << 20), 0);
-    CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE, file, 0) != MAP_FAILED);
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE, file, 0) !=
+          MAP_FAILED);
     CHECK_EQUAL(syscall(SYS_futex, &word, 128 | 1, 1), 0); /* FUTEX_WAKE */
-    CHECK(syscall(SYS_futex, &word, 9 | 128 | 256, 1, NULL, NULL, ~0u) == -1 && errno == EAGAIN); /* FUTEX_WAIT_BITSET */
-    CHECK(fcntl(file, F_DUPFD_CLOEXEC, 0) >= 0 && fcntl(file, F_SETFD, FD_CLOEXEC) == 0 && fcntl(file, F_GETFL) >= 0);
+    CHECK(syscall(SYS_futex, &word, 9 | 128 | 256, 1, NULL, NULL, ~0u) == -1 &&
+          errno == EAGAIN); /* FUTEX_WAIT_BITSET */
+    CHECK(fcntl(file, F_DUPFD_CLOEXEC, 0) >= 0 && fcntl(file, F_SETFD, FD_CLOEXEC) == 0 &&
+          fcntl(file, F_GETFL) >= 0);
     CHECK(ioctl(pipes[0], FIONBIO, &(int){ 1 }) == 0 && ioctl(file, FIOCLEX) == 0);
     CHECK(!isatty(1) && errno == ENOTTY);
     CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR);

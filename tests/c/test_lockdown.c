@@ -1,6 +1,8 @@
-/* lockdown/: every step's effect, seen from inside; each refusal beside the nearest thing that works.
+/* lockdown/: every step's effect, seen from inside; each refusal beside the nearest thing that
+ * works.
  *
- * The processes are those of belljar in small: the test is the supervisor, its child the zygote, that one's the guest. */
+ * The processes are those of belljar in small: the test is the supervisor, its child the zygote,
+ * that one's the guest. */
 #include "tests/c/test.h"
 
 #include "lockdown/cgroup.h"
@@ -12,8 +14,8 @@
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -58,7 +60,7 @@ static const struct layer_report *report(const struct lockdown *lockdown, const 
 
 struct rig {
     struct settings settings;
-    bool unfiltered;                       /* leave out the guest's last step */
+    bool unfiltered; /* leave out the guest's last step */
     void (*in_supervisor)(int from_guest, struct lockdown *lockdown);
     void (*in_guest)(struct lockdown *lockdown, int to_supervisor);
 };
@@ -132,8 +134,10 @@ TEST(root_becomes_the_policys_user_for_good)
     CHECK_EQUAL(setgroups(2, (const gid_t[]){ 4, 27 }), 0);
     CHECK_EQUAL(privileges_become_user(&lockdown), 0);
     uid_t real, effective, saved;
-    CHECK(getresuid(&real, &effective, &saved) == 0 && real == NOBODY && effective == NOBODY && saved == NOBODY);
-    CHECK(getresgid(&real, &effective, &saved) == 0 && real == NOBODY && effective == NOBODY && saved == NOBODY);
+    CHECK(getresuid(&real, &effective, &saved) == 0 && real == NOBODY && effective == NOBODY &&
+          saved == NOBODY);
+    CHECK(getresgid(&real, &effective, &saved) == 0 && real == NOBODY && effective == NOBODY &&
+          saved == NOBODY);
     CHECK_EQUAL(getgroups(0, NULL), 0);
     CHECK(setuid(0) == -1);
     CHECK(access("/proc/self/mem", W_OK) == 0); /* ours, not root's */
@@ -148,7 +152,9 @@ TEST(root_cannot_ask_to_stay_root)
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &settings;
     const char *step = "";
-    CHECK_EQUAL(lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown, &step), -EINVAL);
+    CHECK_EQUAL(lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count,
+                               &lockdown, &step),
+                -EINVAL);
     CHECK_TEXT(step, "unprivileged user");
 }
 
@@ -202,7 +208,6 @@ TEST(a_guests_bounding_set_is_empty)
     guest_must(bounding_is_empty);
 }
 
-
 static void is_out_of_reach(struct lockdown *lockdown, int to_supervisor)
 {
     (void)to_supervisor;
@@ -248,8 +253,10 @@ static void has_limits(struct lockdown *lockdown, int to_supervisor)
         limit.rlim_max++;
         CHECK(setrlimit(should[i].resource, &limit) == -1);
     }
-    CHECK(mmap(NULL, 128 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
-    CHECK(mmap(NULL, 256 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    CHECK(mmap(NULL, 128 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+          MAP_FAILED);
+    CHECK(mmap(NULL, 256 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+          MAP_FAILED);
 }
 
 TEST(a_guest_has_its_limits_and_cannot_raise_them)
@@ -365,14 +372,16 @@ TEST(the_supervisors_rules_grant_what_was_granted)
         CHECK(mknodat(writable, "pipe", S_IFIFO | 0600, 0) == -1 && errno == EACCES);
         CHECK(open("/etc/passwd", O_RDONLY) >= 0);
         CHECK(open("/etc/group", O_RDONLY) == -1 && errno == EACCES);
-        CHECK(openat(held, "group", O_RDONLY) == -1 && errno == EACCES); /* a descriptor is no grant */
+        CHECK(openat(held, "group", O_RDONLY) == -1 &&
+              errno == EACCES);             /* a descriptor is no grant */
         CHECK_EQUAL(kill(getppid(), 0), 0); /* it has to end its guests */
         _exit(0);
     }
     int status;
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     unlinkat(writable, "deep/new", 0), unlinkat(writable, "deep", AT_REMOVEDIR);
-    unlinkat(readable, "file", 0), unlinkat(top, "read", AT_REMOVEDIR), unlinkat(top, "write", AT_REMOVEDIR);
+    unlinkat(readable, "file", 0), unlinkat(top, "read", AT_REMOVEDIR),
+        unlinkat(top, "write", AT_REMOVEDIR);
     rmdir(directory);
     CHECK_EQUAL(status, 0);
 }
@@ -394,7 +403,8 @@ TEST(the_supervisor_cannot_open_what_was_not_granted_and_works_on)
     supervise();
     CHECK(open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES);
     CHECK(syscall(SYS_memfd_create, "ok", 0) >= 0);
-    CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+          MAP_FAILED);
     void *block = malloc(1 << 20);
     CHECK(block);
     free(block);
@@ -416,7 +426,7 @@ TEST_DIES_BY(SIGSYS, the_supervisor_cannot_make_a_socket_to_an_address)
 TEST_DIES_BY(SIGSYS, the_supervisor_cannot_make_memory_executable)
 {
     supervise();
-    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 TEST_DIES_BY(SIGSYS, the_supervisor_cannot_fork)
@@ -513,9 +523,12 @@ static int send_descriptor(int channel, int fd)
 {
     char control[CMSG_SPACE(sizeof fd)] = { 0 };
     struct iovec text = { "x", 1 };
-    struct msghdr message = { .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+    struct msghdr message = {
+        .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_len = CMSG_LEN(sizeof fd), header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd), header->cmsg_level = SOL_SOCKET,
+    header->cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
     return sendmsg(channel, &message, 0) == 1 ? 0 : -errno;
 }
@@ -525,7 +538,9 @@ static int receive_descriptor(int channel)
     int fd = -1;
     char control[CMSG_SPACE(sizeof fd)], byte;
     struct iovec text = { &byte, 1 };
-    struct msghdr message = { .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+    struct msghdr message = {
+        .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     if (recvmsg(channel, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
         memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
     return fd;
@@ -535,7 +550,8 @@ static void scratch_goes_to_the_supervisor(struct lockdown *lockdown, int to_sup
 {
     char byte;
     CHECK_EQUAL(send_descriptor(to_supervisor, lockdown->scratch), 0);
-    CHECK(openat(lockdown->scratch, "mine", O_WRONLY | O_CREAT, 0600) == -1); /* Landlock: not by itself */
+    CHECK(openat(lockdown->scratch, "mine", O_WRONLY | O_CREAT, 0600) ==
+          -1); /* Landlock: not by itself */
     CHECK_EQUAL(read(to_supervisor, &byte, 1), 1);
 }
 
@@ -556,7 +572,8 @@ static void supervisor_uses_the_scratch(int from_guest, struct lockdown *lockdow
     CHECK_EQUAL(pages, (1 << 20) / 4096);
     CHECK_EQUAL(ftruncate(fd, 0), 0);
     unsigned files = 0;
-    for (char name[16]; snprintf(name, sizeof name, "%u", files), (fd = openat(scratch, name, O_WRONLY | O_CREAT, 0600)) >= 0;
+    for (char name[16]; snprintf(name, sizeof name, "%u", files),
+                        (fd = openat(scratch, name, O_WRONLY | O_CREAT, 0600)) >= 0;
          files++)
         close(fd);
     CHECK(errno == ENOSPC);
@@ -569,7 +586,8 @@ TEST(a_guests_tmpfs_has_exact_limits_and_only_the_supervisor_opens_files_there)
 {
     need_namespaces();
     need_landlock(3);
-    struct rig rig = { settings_for_test(), true, supervisor_uses_the_scratch, scratch_goes_to_the_supervisor };
+    struct rig rig = { settings_for_test(), true, supervisor_uses_the_scratch,
+                       scratch_goes_to_the_supervisor };
     CHECK_EQUAL(rig_run(&rig), 0);
 }
 
@@ -699,7 +717,8 @@ TEST(a_foreign_listener_is_named_as_busy)
     CHECK_EQUAL(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     CHECK(seccomp_load(&(struct filter){ nothing, 1 }, SECCOMP_FILTER_FLAG_NEW_LISTENER) >= 0);
     const char *step = "";
-    CHECK_EQUAL(lockdown_apply(lockdown_guest + lockdown_guest_count - 1, 1, &lockdown, &step), -EBUSY);
+    CHECK_EQUAL(lockdown_apply(lockdown_guest + lockdown_guest_count - 1, 1, &lockdown, &step),
+                -EBUSY);
     CHECK_TEXT(step, "seccomp filter");
 }
 
@@ -728,12 +747,14 @@ TEST(without_delegation_cgroups_do_nothing)
 
 /* ---- doctor ---- */
 
-static const struct probe_report *probe(const struct probe_report *reports, unsigned count, const char *mechanism)
+static const struct probe_report *probe(const struct probe_report *reports, unsigned count,
+                                        const char *mechanism)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(reports[i].mechanism, mechanism) == 0)
-            return &reports[i];
-    return NULL;
+    unsigned i = 0;
+    while (i < count && strcmp(reports[i].mechanism, mechanism) != 0)
+        i++;
+    CHECK(i < count);
+    return &reports[i];
 }
 
 TEST(doctor_finds_what_this_machine_has)
@@ -741,8 +762,8 @@ TEST(doctor_finds_what_this_machine_has)
     struct probe_report reports[PROBES_MAX];
     unsigned count = lockdown_probe(reports);
     for (unsigned i = 0; i < count; i++)
-        printf("    %-10s %-24s %-3s %s\n", reports[i].layer, reports[i].mechanism, reports[i].works ? "yes" : "no",
-               reports[i].detail);
+        printf("    %-10s %-24s %-3s %s\n", reports[i].layer, reports[i].mechanism,
+               reports[i].works ? "yes" : "no", reports[i].detail);
     CHECK(probe(reports, count, "filter")->works);
     CHECK(probe(reports, count, "user notification")->works);
     CHECK(probe(reports, count, "descriptors as answers")->works);
@@ -758,9 +779,11 @@ TEST(doctor_says_what_a_machine_lacks_and_why)
     CHECK(seccomp_load(&(struct filter){ nothing, 1 }, SECCOMP_FILTER_FLAG_NEW_LISTENER) >= 0);
     struct probe_report reports[PROBES_MAX];
     unsigned count = lockdown_probe(reports);
-    CHECK(!probe(reports, count, "own domain")->works && probe(reports, count, "own domain")->required);
+    CHECK(!probe(reports, count, "own domain")->works &&
+          probe(reports, count, "own domain")->required);
     CHECK(strstr(probe(reports, count, "own domain")->detail, "not implemented"));
-    CHECK(!probe(reports, count, "for an ordinary user")->works && !probe(reports, count, "for an ordinary user")->required);
+    CHECK(!probe(reports, count, "for an ordinary user")->works &&
+          !probe(reports, count, "for an ordinary user")->required);
     CHECK(strstr(probe(reports, count, "for an ordinary user")->detail, "unshare"));
     CHECK(!probe(reports, count, "user notification")->works);
     CHECK(strstr(probe(reports, count, "user notification")->detail, "another supervisor"));

@@ -7,10 +7,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-static const struct syscall_row *decide(uint32_t grants, int number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-                                        uint64_t a4)
+static const struct syscall_row *decide(uint32_t grants, int number, uint64_t a0, uint64_t a1,
+                                        uint64_t a2, uint64_t a3, uint64_t a4)
 {
-    return syscall_decide(syscall_rows, syscall_row_count, grants, number, (const uint64_t[6]){ a0, a1, a2, a3, a4, 0 });
+    return syscall_decide(syscall_rows, syscall_row_count, grants, number,
+                          (const uint64_t[6]){ a0, a1, a2, a3, a4, 0 });
 }
 
 static bool is_native(const struct syscall_row *row)
@@ -45,7 +46,8 @@ TEST(rows_of_one_number_are_adjacent_and_carry_one_name)
 
 TEST(every_row_has_words)
 {
-    for (const struct syscall_row *row = syscall_rows; row < syscall_rows + syscall_row_count; row++) {
+    for (const struct syscall_row *row = syscall_rows; row < syscall_rows + syscall_row_count;
+         row++) {
         CHECK(row->name && row->name[0] && row->detail && row->reason);
         CHECK(!row->rule == !row->hint);
         CHECK(row->action == CALL_NATIVE || row->reason[0]);
@@ -56,7 +58,8 @@ TEST(every_row_has_words)
 /* The broker takes the deciding row's words, or else the first row's. */
 TEST(every_refusal_that_needs_a_grant_names_rule_and_remedy)
 {
-    for (const struct syscall_row *row = syscall_rows; row < syscall_rows + syscall_row_count; row++)
+    for (const struct syscall_row *row = syscall_rows; row < syscall_rows + syscall_row_count;
+         row++)
         if (row->grants) {
             CHECK(row->rule);
             CHECK(syscall_find(row->number)->rule);
@@ -101,10 +104,12 @@ TEST(a_grant_never_takes_a_native_call_away)
 /* Invariant 1: no path, no address, no other process's number. */
 TEST(nothing_that_takes_a_path_is_native)
 {
-    static const int paths[] = { SYS_open,   SYS_openat,  SYS_openat2, SYS_stat,     SYS_lstat,  SYS_newfstatat, SYS_statx,
-                                 SYS_access, SYS_chdir,   SYS_fchdir,  SYS_readlink, SYS_execve, SYS_mkdir,      SYS_rename,
-                                 SYS_unlink, SYS_symlink, SYS_mount,   SYS_chmod,    SYS_socket, SYS_connect,    SYS_kill,
-                                 SYS_tgkill, SYS_ptrace,  SYS_fork,    SYS_sendmsg,  SYS_recvmsg };
+    static const int paths[] = { SYS_open,       SYS_openat, SYS_openat2, SYS_stat,   SYS_lstat,
+                                 SYS_newfstatat, SYS_statx,  SYS_access,  SYS_chdir,  SYS_fchdir,
+                                 SYS_readlink,   SYS_execve, SYS_mkdir,   SYS_rename, SYS_unlink,
+                                 SYS_symlink,    SYS_mount,  SYS_chmod,   SYS_socket, SYS_connect,
+                                 SYS_kill,       SYS_tgkill, SYS_ptrace,  SYS_fork,   SYS_sendmsg,
+                                 SYS_recvmsg };
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         for (const struct syscall_row *row = syscall_find(paths[i]); row->number == paths[i]; row++)
             CHECK(row->action != CALL_NATIVE);
@@ -119,9 +124,8 @@ TEST(fstat_is_native_and_newfstatat_with_an_empty_path_is_trapped)
 }
 
 struct memory_case {
-    uint32_t grants;
-    uint64_t prot, flags;
-    int action; /* -1: no row */
+    uint64_t grants, prot, flags;
+    int64_t action; /* -1: no row */
 };
 
 TEST(mmap_gives_memory_without_code)
@@ -137,17 +141,21 @@ TEST(mmap_gives_memory_without_code)
         { 0, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1 },
         { GRANT_FILES, PROT_READ | PROT_WRITE, MAP_SHARED, CALL_NATIVE },
         { GRANT_FILES, PROT_READ | PROT_EXEC, MAP_PRIVATE, -1 },
-        { GRANT_FILES | GRANT_MODULES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE, CALL_NATIVE },
-        { GRANT_MODULES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_DENYWRITE, CALL_NATIVE },
+        { GRANT_FILES | GRANT_MODULES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE,
+          CALL_NATIVE },
+        { GRANT_MODULES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_DENYWRITE,
+          CALL_NATIVE },
         { GRANTS_FULL, PROT_READ | PROT_EXEC, MAP_SHARED, -1 },
         { GRANTS_FULL, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1 },
         { GRANTS_FULL, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, -1 },
-        { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, CALL_NATIVE },
+        { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+          CALL_NATIVE },
         { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const struct memory_case *c = &cases[i];
-        const struct syscall_row *row = decide(c->grants, SYS_mmap, 0, 4096, c->prot, c->flags, 0);
+        const struct syscall_row *row =
+            decide((uint32_t)c->grants, SYS_mmap, 0, 4096, c->prot, c->flags, 0);
         if ((row ? (int)row->action : -1) != c->action)
             dprintf(2, "    case %zu\n", i);
         CHECK_EQUAL(row ? (int)row->action : -1, c->action);
@@ -159,7 +167,8 @@ TEST(memory_becomes_executable_only_with_jit)
 {
     CHECK(!decide(GRANTS_FULL, SYS_mprotect, 0, 4096, PROT_READ | PROT_EXEC, 0, 0));
     CHECK(is_native(decide(GRANTS_FULL, SYS_mprotect, 0, 4096, PROT_READ | PROT_WRITE, 0, 0)));
-    CHECK(is_native(decide(GRANTS_FULL | GRANT_JIT, SYS_mprotect, 0, 4096, PROT_READ | PROT_EXEC, 0, 0)));
+    CHECK(is_native(
+        decide(GRANTS_FULL | GRANT_JIT, SYS_mprotect, 0, 4096, PROT_READ | PROT_EXEC, 0, 0)));
 }
 
 TEST(clone_makes_threads_and_nothing_else)
@@ -178,8 +187,10 @@ TEST(rubbish_above_an_int_changes_nothing)
 {
     const uint64_t rubbish = 0xdeadbeefull << 32;
     CHECK(is_native(decide(GRANT_FILES, SYS_fcntl, 1, rubbish | F_GETFD, 0, 0, 0)));
-    CHECK_EQUAL(decide(GRANT_FILES, SYS_fcntl, 1, rubbish | F_SETOWN, 0, 0, 0)->action, CALL_REFUSE);
-    CHECK_EQUAL(decide(GRANT_FILES, SYS_ioctl, 1, rubbish | 0x5412, 0, 0, 0)->action, CALL_REFUSE); /* TIOCSTI */
+    CHECK_EQUAL(decide(GRANT_FILES, SYS_fcntl, 1, rubbish | F_SETOWN, 0, 0, 0)->action,
+                CALL_REFUSE);
+    CHECK_EQUAL(decide(GRANT_FILES, SYS_ioctl, 1, rubbish | 0x5412, 0, 0, 0)->action,
+                CALL_REFUSE); /* TIOCSTI */
     CHECK(is_native(decide(0, SYS_clock_gettime, rubbish | 1, 0, 0, 0, 0)));
     CHECK(!decide(0, SYS_clock_gettime, (uint64_t)-6, 0, 0, 0, 0)); /* another process's clock */
 }
