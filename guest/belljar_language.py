@@ -42,7 +42,6 @@ KINDS = {
     "BaseException": BaseException,
     "AttributeError": AttributeError,
     "NameError": NameError,
-    "mappingproxy": types.MappingProxyType,
     "method-wrapper": types.MethodWrapperType,
     "wrapper_descriptor": types.WrapperDescriptorType,
 }
@@ -80,12 +79,13 @@ HIDDEN = [
     ("type", "__subclasses__ __bases__ __base__ __mro__", None, "the graph of all types leads to any module"),
     ("type", "__abstractmethods__", None, "a trusted class can be made abstract"),
     ("module", "__dict__ __init__ __annotations__ __new__", None, "the dictionary behind the builtins"),
-    ("mappingproxy", "__new__", None, "comparing one hands out what is behind it"),
     ("object", "__reduce__ __reduce_ex__ __getstate__", None, "copying gives the raw state and Python helpers"),
 ]
 
-# Rows of type and object stay visible from the code of these modules, which build and test classes in Python.
-LIBRARY = ("abc", "enum")
+# Rows of these types stay visible from the code of these modules: they build and test classes, or handle errors, in
+# Python. Functions of theirs that would read an attribute of the caller's choice are not in any feature.
+LIBRARY = ("abc", "collections", "contextlib", "enum")
+LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.
 HIDDEN_RESTRICTED = [
@@ -94,7 +94,7 @@ HIDDEN_RESTRICTED = [
 ]
 
 # Types whose constructors would make what the rows above keep from being reached.
-WITHOUT_CONSTRUCTOR = ("function", "cell", "code", "traceback", "module", "mappingproxy")
+WITHOUT_CONSTRUCTOR = ("function", "cell", "code", "traceback", "module")
 
 NEVER_PROXIED = ("module", "frame", "code", "cell", "traceback", "generator", "coroutine", "async_generator")
 
@@ -117,6 +117,7 @@ class Language:
         self.sources = {}  # file name -> lines of the guest's own code
         self.limits = []
         self.entered = False
+        self.library = []  # filled by enter(), when everything is imported
         native.language_set_up(
             set(config["imports"]) | set(config["internal"]),
             FILE_NAMES,
@@ -125,9 +126,10 @@ class Language:
             type.__dict__["__dict__"],
             type.__dict__["__mro__"],
             types.CodeType if "compile" in config["builtins"] else None,
-            [vars(sys.modules[name]) for name in LIBRARY if name in sys.modules],
+            self.library,
         )
         self.build_modules()
+        self.build_codecs()
         self.builtins = native.language_builtins(self.choose_builtins())
 
     # ---- What can be imported --------------------------------------------------------------------------------
@@ -180,6 +182,22 @@ class Language:
             made[name] = native.language_module(name, real, symbols, values, star)
             if "." in name:
                 self.dotted[name] = made[name]
+
+    def build_codecs(self):
+        """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of
+        them are decompressors (L088)."""
+        import codecs
+        import encodings.aliases
+
+        self.codecs = {}
+        for name in self.config["encodings"]:
+            try:
+                info = codecs.lookup(name)
+            except LookupError:
+                continue
+            target = name.replace("-", "_")
+            for alias in {target, *(alias for alias, real in encodings.aliases.aliases.items() if real == target)}:
+                self.codecs[alias] = self.codecs[alias.replace("_", "-")] = info
 
     def replacements(self, name):
         """Symbols that are given in a form of our own."""
@@ -278,6 +296,7 @@ class Language:
         if self.entered:
             return
         self.entered = True
+        self.library += [vars(sys.modules[name]) for name in LIBRARY if name in sys.modules]
         self.close_codecs()
         self.close_streams()
         self.close_imports()
@@ -298,9 +317,10 @@ class Language:
                         if unless not in self.features:
                             del own[match]
         for kind, name in (("type", "mro"), ("type", "__dict__"), *self.saved):
-            if kind in ("type", "object"):
+            if kind in LIBRARY_ROWS and name not in dictionary[kind] or name in ("mro", "__dict__") and kind == "type":
                 own = dictionary[kind]
-                own[name] = native.language_hidden(name, self.saved.get((kind, name)) or own[name], False)
+                real = self.saved.get((kind, name)) or own[name]
+                own[name] = native.language_hidden(name, real, kind == "BaseException")
         dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True)
         for name in WITHOUT_CONSTRUCTOR:
             native.language_take_constructor(KINDS[name])
@@ -310,24 +330,11 @@ class Language:
             native.language_close_classes()
 
     def close_codecs(self):
-        """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of
-        them are decompressors (L088)."""
         import codecs
         import encodings
-        import encodings.aliases
 
-        table = {}
-        for name in self.config["encodings"]:
-            try:
-                info = codecs.lookup(name)
-            except LookupError:
-                continue
-            target = name.replace("-", "_")
-            names = {target, *(alias for alias, real in encodings.aliases.aliases.items() if real == target)}
-            for alias in names:
-                table[alias] = table[alias.replace("_", "-")] = info
         codecs.unregister(encodings.search_function)
-        codecs.register(table.get)
+        codecs.register(self.codecs.get)
 
     def close_streams(self):
         streams = [name for name in ("stdin", "stdout", "stderr") if name not in self.config["streams"]]

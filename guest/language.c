@@ -566,6 +566,9 @@ static PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObjec
 static int format_check(PyObject *text)
 {
     Py_ssize_t length = PyUnicode_GetLength(text);
+    Py_ssize_t first = PyUnicode_FindChar(text, '_', 0, length, 1);
+    if (first < 0)
+        return first == -1 ? 0 : -1;
     int depth = 0;
     Py_UCS4 before = 0;
     for (Py_ssize_t i = 0; i < length; i++) {
@@ -660,6 +663,11 @@ static PyObject *checked_bind(PyObject *object, PyObject *instance, PyObject *Py
     struct proxy *self = (struct proxy *)object;
     if (!instance)
         return Py_NewRef(object);
+    if (self->kind == METHOD_FORMAT && PyUnicode_Check(instance)) {
+        /* A string does not change: once looked at, the real method can go on with it. */
+        descrgetfunc bind = (descrgetfunc)PyType_GetSlot(Py_TYPE(self->target), Py_tp_descr_get);
+        return format_check(instance) < 0 ? NULL : bind(self->target, instance, NULL);
+    }
     struct proxy *bound = proxy_new(self->state, Py_TYPE(object), self->target);
     if (bound) {
         bound->kind = self->kind;
@@ -700,16 +708,16 @@ static PyObject *make_method(PyObject *module, PyObject *args)
     return PyErr_Format(PyExc_ValueError, "no such method: %s", kind);
 }
 
-/* ---- hidden attributes that the interpreter and abc look up by name ----
- * Most hidden attributes are simply deleted from the type's dictionary. Those of type and object cannot be:
- *   __dict__  a class has a descriptor of that name for its instances, which the lookup would find next
+/* ---- hidden attributes that the interpreter and the library look up by name ----
+ * Most hidden attributes are simply deleted from the type's dictionary. These cannot be:
+ *   __dict__  of type: a class has a descriptor of that name for its instances, which the lookup would find next
  *   mro       a class with a metaclass asks for it while it is being made
- *   the rest  abc and enum ask for them
+ *   the rest  of type and object: abc, enum and their kin ask for them
  * A data descriptor in their place refuses; mro answers for a class that has no order of resolution yet.
  * AttributeError.obj is the third: the interpreter sets it by name, and without a descriptor the object would
  * land in the exception's own dictionary. */
 
-/* The code that asks is a function of abc or enum itself: they are in Python, and isinstance() with an abstract
+/* The code that asks is a function of such a module itself: they are in Python, and isinstance() with an abstract
  * class asks for its subclasses there. Code of the guest has other globals, wherever it is called from. */
 static bool caller_is_library(struct state *state)
 {
@@ -750,25 +758,24 @@ static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *type
 static int hidden_set(PyObject *object, PyObject *instance, PyObject *value)
 {
     struct proxy *self = (struct proxy *)object;
-    if (self->kind)
-        return 0;
     if (self->target && value && caller_is_library(self->state)) {
         OWNED *none = PyObject_CallMethod(self->target, "__set__", "OO", instance, value);
         return none ? 0 : -1;
     }
+    if (self->kind)
+        return 0;
     PyErr_Format(PyExc_AttributeError, "type object has no attribute %R", self->name);
     return -1;
 }
 
-/* The interpreter takes it for an unbound method (the type's flag says so) and calls it with the class. If it
- * had to bind it first, it would do so on `type` as well, and go on with the refusal pending. */
-static PyObject *hidden_call(PyObject *object, PyObject *args, PyObject *Py_UNUSED(kw))
+/* The interpreter takes it for an unbound method (the type's flag says so) and calls it with the object first.
+ * If it had to bind mro first, it would do so on `type` as well, and go on with the refusal pending. */
+static PyObject *hidden_call(PyObject *object, PyObject *args, PyObject *kw)
 {
     OWNED *instance = PySequence_GetItem(args, 0);
-    OWNED *bound = instance && PyType_Check(instance) ? hidden_get(object, instance, NULL) : NULL;
-    if (!bound && !PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "a type is expected");
-    return bound ? PyObject_CallNoArgs(bound) : NULL;
+    OWNED *rest = instance ? PySequence_GetSlice(args, 1, PY_SSIZE_T_MAX) : NULL;
+    OWNED *bound = rest ? hidden_get(object, instance, NULL) : NULL;
+    return bound ? PyObject_Call(bound, rest, kw) : NULL;
 }
 
 static PyType_Slot hidden_slots[] = {

@@ -274,6 +274,23 @@ class V:
 assert V(1) <= V(2) and V(3) > V(2)
 with suppress(KeyError):
     {}['x']
+@contextmanager
+def managed(log):
+    log.append(1)
+    try:
+        yield log
+    except KeyError:
+        log.append('key')
+    finally:
+        log.append(2)
+with managed([]) as log:
+    {}['x']
+assert log == [1, 'key', 2]
+try:
+    with managed([]):
+        raise StopIteration
+except StopIteration:
+    pass
 """))  # fmt: skip
     refused(
         run(config, "from collections.abc import Sequence\nSequence.__subclasses__()"),
