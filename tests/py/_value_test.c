@@ -1,13 +1,17 @@
-/* A module with nothing but the value codec, so that it is tested in this process, and in any interpreter, without a
- * sandbox. Runs in the tests only. */
+/* A module with nothing but the value codec, so that it is tested in this process, and in any
+ * interpreter, without a sandbox. Runs in the tests only. */
 #include "wire/value.h"
+
+#ifndef VALUE_TEST_HOME
+#define VALUE_TEST_HOME "belljar.values"
+#endif
 
 static int value_test_exec(PyObject *module)
 {
-    return value_add_functions(module, "belljar.values") != NULL ? 0 : -1;
+    return value_add_functions(module, VALUE_TEST_HOME) != NULL ? 0 : -1;
 }
 
-static PyModuleDef_Slot value_test_slots[] = {{Py_mod_exec, value_test_exec}, {0, NULL}};
+static PyModuleDef_Slot value_test_slots[] = { { Py_mod_exec, value_test_exec }, { 0, NULL } };
 
 static struct PyModuleDef value_test_module = {
     PyModuleDef_HEAD_INIT,
