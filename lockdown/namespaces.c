@@ -96,7 +96,7 @@ int namespaces_try(const char **ret_what)
         return -errno;
     if (child == 0) {
         answer.error = enter_user_namespace(&answer.what);
-        _exit(write(to_parent, &answer, sizeof answer) != sizeof answer);
+        _exit(write(to_parent, &answer, sizeof answer) == sizeof answer ? 0 : 1);
     }
     fd_close(&to_parent);
     int error = fd_read_all(from_child, &answer, sizeof answer);

@@ -132,7 +132,7 @@ static void probe_addfd(struct probe_answer *ret_answer)
     int listener = load_notifying(SYS_getppid, SECCOMP_FILTER_FLAG_NEW_LISTENER);
     pid_t caller = listener < 0 ? -1 : fork();
     if (caller == 0)
-        _exit(fcntl((int)syscall(SYS_getppid), F_GETFD) != FD_CLOEXEC);
+        _exit(fcntl((int)syscall(SYS_getppid), F_GETFD) == FD_CLOEXEC ? 0 : 1);
     struct seccomp_notif call = { 0 };
     int error = caller < 0 || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0 ? -errno : 0;
     struct seccomp_notif_addfd install = {
@@ -245,7 +245,7 @@ static void probe_run(void (*probe)(struct probe_answer *), struct probe_answer 
         alarm(PROBE_SECONDS);
         struct probe_answer answered = { 0, "" };
         probe(&answered);
-        _exit(write(to_parent, &answered, sizeof answered) != sizeof answered);
+        _exit(write(to_parent, &answered, sizeof answered) == sizeof answered ? 0 : 1);
     }
     fd_close(&to_parent);
     if (child < 0 || fd_read_all(from_child, ret_answer, sizeof *ret_answer) < 0)
