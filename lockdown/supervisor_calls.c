@@ -60,7 +60,9 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(faccessat, FILES), ALLOW(faccessat2, FILES), ALLOW(mkdirat, FILES), ALLOW(unlinkat, FILES),
     ALLOW(rmdir, FILES), ALLOW(unlink, FILES),
     ALLOW(renameat, FILES), ALLOW(renameat2, FILES), ALLOW(linkat, FILES), ALLOW(symlinkat, FILES), ALLOW(ftruncate, FILES),
-    ALLOW(fallocate, FILES), ALLOW(fchmod, FILES), ALLOW(fchmodat, FILES), ALLOW(utimensat, FILES), ALLOW(umask, FILES),
+    ALLOW(fallocate, FILES), ALLOW(fchmod, FILES), ALLOW(fchmodat, FILES),
+    { .number = 452, .action = CALL_NATIVE, .name = "fchmodat2", .reason = FILES }, /* newer than some headers */
+    ALLOW(utimensat, FILES), ALLOW(umask, FILES),
     ALLOW(memfd_create, "synthetic files"), ALLOW(getrandom, "names that nobody guesses"),
 
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS),
