@@ -130,6 +130,7 @@ class Language:
         )
         self.build_modules()
         self.build_codecs()
+        self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
 
     # ---- What can be imported --------------------------------------------------------------------------------
@@ -198,6 +199,28 @@ class Language:
             target = name.replace("-", "_")
             for alias in {target, *(alias for alias, real in encodings.aliases.aliases.items() if real == target)}:
                 self.codecs[alias] = self.codecs[alias.replace("_", "-")] = info
+
+    @staticmethod
+    def complete_registries():
+        """isinstance([], Sequence) holds because a subclass of Sequence has list registered. Subclasses are not
+        told any more once __subclasses__ is hidden, so every abstract class gets the registrations below it."""
+        import _abc
+        from abc import ABCMeta
+
+        classes, waiting = set(), [object]
+        while waiting:
+            for cls in type.__subclasses__(waiting.pop()):
+                if cls not in classes:
+                    classes.add(cls)
+                    waiting.append(cls)
+        for cls in classes:
+            if isinstance(cls, ABCMeta):
+                registered = [reference() for reference in _abc._get_dump(cls)[0]]
+                for parent in cls.__mro__[1:]:
+                    if isinstance(parent, ABCMeta):
+                        for one in registered:
+                            if one is not None and not issubclass(parent, one):
+                                parent.register(one)
 
     def replacements(self, name):
         """Symbols that are given in a form of our own."""
@@ -320,8 +343,8 @@ class Language:
             if kind in LIBRARY_ROWS and name not in dictionary[kind] or name in ("mro", "__dict__") and kind == "type":
                 own = dictionary[kind]
                 real = self.saved.get((kind, name)) or own[name]
-                own[name] = native.language_hidden(name, real, kind == "BaseException")
-        dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True)
+                own[name] = native.language_hidden(name, real, kind == "BaseException", kind == "object")
+        dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True, False)
         for name in WITHOUT_CONSTRUCTOR:
             native.language_take_constructor(KINDS[name])
         for kind in (*KINDS.values(), str):

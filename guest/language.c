@@ -42,6 +42,7 @@ struct state {
     PyObject *file_names;   /* attributes of a file that may be read */
     PyObject *file_base;    /* io.IOBase */
     PyObject *unproxiable;  /* tuple of types that are never proxied */
+    PyObject *no_subclasses; /* function that answers [] */
     PyObject *library;      /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile;
@@ -49,7 +50,7 @@ struct state {
     newfunc function_new, cell_new; /* constructors kept for make_function() */
     PyObject *code_type;    /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
-        *hidden_type, *method_type, *builtins_type;
+        *hidden_type, *hidden_method_type, *method_type, *builtins_type;
 };
 
 /* A C field layout shared by all proxies. */
@@ -718,7 +719,9 @@ static PyObject *make_method(PyObject *module, PyObject *args)
  * land in the exception's own dictionary. */
 
 /* The code that asks is a function of such a module itself: they are in Python, and isinstance() with an abstract
- * class asks for its subclasses there. Code of the guest has other globals, wherever it is called from. */
+ * class asks for its subclasses there. Code of the guest has other globals, wherever it is called from. But a
+ * guest can have C functions called in such a frame and catch what they see (L139): what is answered there must
+ * be harmless in its hands. */
 static bool caller_is_library(struct state *state)
 {
     PyObject *globals = PyEval_GetGlobals();
@@ -728,12 +731,27 @@ static bool caller_is_library(struct state *state)
     return false;
 }
 
+static PyObject *library_get(struct proxy *self, PyObject *instance, PyObject *type)
+{
+    if (name_is(self->name, "__subclasses__")) /* none: prepare() has made the registries complete */
+        return Py_NewRef(self->state->no_subclasses);
+    if (name_is(self->name, "__reduce_ex__") || name_is(self->name, "__reduce__") ||
+        name_is(self->name, "__getstate__"))
+        return Py_NewRef((PyObject *)self); /* enum only asks which one it is */
+    OWNED *value = instance ? PyObject_CallMethod(self->target, "__get__", "O", instance)
+                            : PyObject_CallMethod(self->target, "__get__", "OO", Py_None, type);
+    if (value && instance && name_is(self->name, "__dict__")) {
+        OWNED *copy = PyDict_New(); /* the view itself hands out what is behind it when it is compared */
+        return copy && PyDict_Update(copy, value) == 0 ? owned_take(&copy) : NULL;
+    }
+    return owned_take(&value);
+}
+
 static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *type)
 {
     struct proxy *self = (struct proxy *)object;
     if (self->target && caller_is_library(self->state))
-        return instance ? PyObject_CallMethod(self->target, "__get__", "O", instance)
-                        : PyObject_CallMethod(self->target, "__get__", "OO", Py_None, type);
+        return library_get(self, instance, type);
     if (self->target && instance && name_is(self->name, "mro")) {
         OWNED *mro = PyObject_CallMethod(self->state->get_mro, "__get__", "O", instance);
         if (!mro)
@@ -789,15 +807,27 @@ static PyType_Spec hidden_spec = {
     "hidden_attribute", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots
 };
 
-/* make_hidden(name, the real descriptor or None, setting it does nothing) */
+/* The same without the setter: hidden methods of object, which classes of the guest may define for themselves. */
+static PyType_Slot hidden_method_slots[] = {
+    { Py_tp_dealloc, proxy_dealloc },   { Py_tp_descr_get, hidden_get },
+    { Py_tp_call, hidden_call },        { Py_tp_setattro, read_only_setattr },
+    { 0, NULL },
+};
+
+static PyType_Spec hidden_method_spec = {
+    "hidden_method", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_method_slots
+};
+
+/* make_hidden(name, the real descriptor or None, setting it does nothing, it is a method) */
 static PyObject *make_hidden(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
     PyObject *name, *real;
-    int ignore;
-    if (!PyArg_ParseTuple(args, "UOp", &name, &real, &ignore))
+    int ignore, method;
+    if (!PyArg_ParseTuple(args, "UOpp", &name, &real, &ignore, &method))
         return NULL;
-    struct proxy *self = proxy_new(state, state->hidden_type, real == Py_None ? NULL : real);
+    struct proxy *self = proxy_new(state, method ? state->hidden_method_type : state->hidden_type,
+                                   real == Py_None ? NULL : real);
     if (self) {
         self->name = Py_NewRef(name);
         self->kind = ignore;
@@ -1531,6 +1561,13 @@ static PyObject *set_up(PyObject *module, PyObject *args)
 
 #define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
 
+static PyObject *no_subclasses(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    return PyList_New(0);
+}
+
+static PyMethodDef no_subclasses_function = { "__subclasses__", no_subclasses, METH_NOARGS, NULL };
+
 /* What the guest calls, under the names that it knows, and what the Python half calls. */
 static PyMethodDef guest_functions[] = {
     { "__import__", WITH_KEYWORDS(guest_import), "Import a module that the policy allows." },
@@ -1567,7 +1604,11 @@ static int add_guest_functions(PyObject *module)
         if (!function || PyDict_SetItemString(functions, def->ml_name, function) < 0)
             return -1;
     }
-    return functions ? PyModule_AddObjectRef(module, "language_functions", functions) : -1;
+    struct state *state = state_of(module);
+    state->no_subclasses = PyCFunction_NewEx(&no_subclasses_function, module, NULL);
+    if (!functions || !state->no_subclasses)
+        return -1;
+    return PyModule_AddObjectRef(module, "language_functions", functions);
 }
 
 int language_add_functions(PyObject *module)
@@ -1586,6 +1627,7 @@ int language_add_functions(PyObject *module)
         { &dict_spec, &state->dict_type },          { &object_spec, &state->object_type },
         { &function_spec, &state->function_type },  { &stream_spec, &state->stream_type },
         { &hidden_spec, &state->hidden_type },      { &method_spec, &state->method_type },
+        { &hidden_method_spec, &state->hidden_method_type },
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);
