@@ -27,8 +27,7 @@ $(BUILD)/build.ninja: | install-packages
 
 .PHONY: build
 build: $(BUILD)/build.ninja
-	@scripts/refresh-sources $(BUILD)
-	@flock $(BUILD) meson compile -C $(BUILD) --ninja-args=-k0
+	@flock $(BUILD) meson compile -C $(BUILD)
 
 # Debian's own interpreter with its numpy and pandas, and belljar from this tree.
 .venv/bin/belljar: build scripts/make-venv
