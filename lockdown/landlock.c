@@ -99,13 +99,10 @@ int landlock_supervisor_begin(struct lockdown *lockdown)
     return error;
 }
 
-int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool is_directory, bool writable)
+static int allow(struct lockdown *lockdown, int fd, uint64_t rights)
 {
     if (lockdown->landlock_ruleset < 0)
         return 0;
-    uint64_t rights = is_directory ? RIGHTS_READ : RIGHTS_READ_FILE;
-    if (writable)
-        rights |= is_directory ? RIGHTS_WRITE : RIGHTS_WRITE_FILE;
     struct landlock_path_beneath_attr rule = {
         .allowed_access = rights & rights_of(landlock_abi()).access_fs,
         .parent_fd = fd,
@@ -114,4 +111,17 @@ int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool is_directo
                 &rule, 0) < 0)
         return -errno;
     return 0;
+}
+
+int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool is_directory, bool writable)
+{
+    uint64_t rights = is_directory ? RIGHTS_READ : RIGHTS_READ_FILE;
+    if (writable)
+        rights |= is_directory ? RIGHTS_WRITE : RIGHTS_WRITE_FILE;
+    return allow(lockdown, fd, rights);
+}
+
+int landlock_supervisor_allow_rmdir(struct lockdown *lockdown, int fd)
+{
+    return allow(lockdown, fd, LANDLOCK_ACCESS_FS_REMOVE_DIR);
 }

@@ -5,6 +5,7 @@
 #include "policy/settings.h"
 #include "supervisor/call.h"
 #include "supervisor/files.h"
+#include "supervisor/scratch.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
 
@@ -66,7 +67,7 @@ struct supervisor {
     int zygote;            /* channel */
     pid_t zygote_pid, init_pid;
     cpu_set_t cpus;        /* that it was started with */
-    int scratch_parent;    /* directory for scratch on disk, or -1 */
+    struct scratch_parent scratch_parent; /* directory on disk, or none */
     struct guest **slots;
     uint32_t slot_count;
     uint64_t next_serial;
@@ -76,6 +77,8 @@ struct supervisor {
 
 /* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
 uint64_t guest_cpu_ns(const struct guest *guest);
+/* Bytes of it in memory now; 0 if that cannot be read. */
+uint64_t guest_resident_bytes(const struct guest *guest);
 void guest_signal(const struct guest *guest, int signal);
 /* Notes a refusal. rule and hint must be static. */
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule, const char *hint);

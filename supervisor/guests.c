@@ -146,7 +146,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (slot < 0)
         return slot;
     guest->id = ++supervisor->next_serial << SLOT_BITS | (uint64_t)slot;
-    int error = files_new(supervisor->tree, &supervisor->settings, guest->id, supervisor->scratch_parent, &guest->files);
+    int error = files_new(supervisor->tree, &supervisor->settings, guest->id, supervisor->scratch_parent.fd, &guest->files);
     if (error == 0)
         error = guest_make_channels(guest);
     if (error < 0)
@@ -167,6 +167,8 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest)
     guest->setup = setup[0];
     CLEANUP(fd_close) int theirs = setup[1];
     CLEANUP(fd_close) int cgroup = cgroup_guest_begin(guest->id);
+    if (cgroup < 0 && cgroup_directory() >= 0)
+        return -EIO; /* the layer is on: no guest without it */
     if (setsockopt(setup[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) < 0)
         return -errno;
     int error = event_add(supervisor, guest->setup, EVENT_SETUP, guest->id);
@@ -272,7 +274,10 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
         unpack_string(&message, step, sizeof step);
     }
     guests_drop(supervisor, guest);
-    return control_failed(cause, step, "a guest could not be locked down: step \"%s\": %s", step, strerror(cause));
+    return control_failed(cause, step, "a guest could not be locked down: step \"%s\": %s%s", step, strerror(cause),
+                          cause == EBUSY ? " (a listener for seccomp notifications is installed already, by a container "
+                                           "manager or an outer sandbox: the kernel has room for one)"
+                                         : "");
 }
 
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms)
@@ -326,7 +331,7 @@ static void guest_expire(struct guest *guest, uint32_t reason, uint64_t now_ns)
 }
 
 /* Pages in memory, as /proc/<pid>/statm counts them; 0 if that cannot be read. */
-static uint64_t guest_resident_bytes(const struct guest *guest)
+uint64_t guest_resident_bytes(const struct guest *guest)
 {
     char text[128];
     ssize_t got = pread(guest->statm, text, sizeof text - 1, 0);

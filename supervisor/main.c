@@ -54,22 +54,6 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Where scratch goes on disk, if the guests cannot have a tmpfs of their own: the policy's choice, or the first of
- * these in which this user can make a directory. */
-static int open_scratch_parent(const struct settings *settings)
-{
-    const char *const candidates[] = { settings->scratch_parent, "/dev/shm", "/tmp", "/var/tmp" };
-    unsigned count = settings->scratch_parent[0] != '\0' ? 1 : ARRAY_SIZE(candidates);
-    for (unsigned i = 0; i < count; i++) {
-        if (candidates[i][0] == '\0' || faccessat(AT_FDCWD, candidates[i], W_OK | X_OK, AT_EACCESS) < 0)
-            continue;
-        int fd = open(candidates[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0)
-            return fd;
-    }
-    return -1;
-}
-
 static int allow_mount(int fd, bool is_directory, bool writable, void *context)
 {
     return landlock_supervisor_allow(context, fd, is_directory, writable);
@@ -81,8 +65,10 @@ static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lo
     int error = landlock_supervisor_begin(lockdown);
     if (error == 0)
         error = tree_each_mount(supervisor->tree, allow_mount, lockdown);
-    if (error == 0 && supervisor->scratch_parent >= 0)
-        error = landlock_supervisor_allow(lockdown, supervisor->scratch_parent, true, true);
+    if (error == 0 && supervisor->scratch_parent.fd >= 0)
+        error = landlock_supervisor_allow(lockdown, supervisor->scratch_parent.fd, true, true);
+    if (error == 0 && supervisor->scratch_parent.base >= 0)
+        error = landlock_supervisor_allow_rmdir(lockdown, supervisor->scratch_parent.base); /* its own, at the end */
     if (error == 0 && cgroup_directory() >= 0)
         error = landlock_supervisor_allow(lockdown, cgroup_directory(), true, true);
     return error;
@@ -132,19 +118,19 @@ static int start(struct supervisor *supervisor)
     if (error < 0)
         return control_failed(-error, "grants", "%s: %s for user %u, who runs the sandbox%s", path, strerror(-error),
                               geteuid(), supervisor->settings.uid == geteuid() ? " when root starts it" : "");
-    supervisor->scratch_parent = open_scratch_parent(&supervisor->settings);
-    if (supervisor->scratch_parent < 0 && !lockdown.namespaces)
-        return control_failed(ENOSPC, "scratch", "no directory for scratch: %s is not writable; name one with --scratch-dir",
-                              supervisor->settings.scratch_parent[0] ? supervisor->settings.scratch_parent
-                                                                     : "none of /dev/shm, /tmp, /var/tmp");
+    const char *chosen = supervisor->settings.scratch_parent;
+    error = scratch_parent_make(chosen, &supervisor->scratch_parent);
+    if (error < 0 && (chosen[0] != '\0' || !lockdown.namespaces))
+        return control_failed(-error, "scratch", "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
+                              chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to", strerror(-error));
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
-    if (supervisor->scratch_parent >= 0)
-        (void)!tree_build_skeleton(supervisor->tree, supervisor->scratch_parent); /* without it "/" cannot be listed */
+    if (supervisor->scratch_parent.fd >= 0)
+        (void)!tree_build_skeleton(supervisor->tree, supervisor->scratch_parent.fd); /* without it "/" cannot be listed */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
         return control_failed(-error, "landlock", "no ruleset for the supervisor: %s", strerror(-error));
@@ -245,13 +231,14 @@ static void stop(struct supervisor *supervisor)
         continue;
     cgroup_template_end();
     tree_free(supervisor->tree);
+    scratch_parent_remove(&supervisor->scratch_parent);
     settings_release(&supervisor->settings);
     free(supervisor->slots);
 }
 
 int main(void)
 {
-    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .scratch_parent = -1 };
+    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the terminal's: the host decides what it means */

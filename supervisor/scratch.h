@@ -33,7 +33,24 @@ void scratch_added(struct scratch *scratch, int entries);
 /* Counts again what is in there, unless the last count was expensive and recent. True if it is more than granted. */
 bool scratch_is_over(struct scratch *scratch);
 
+/* Makes a directory of this process's own in `parent`, locked for as long as *ret_fd is open; *ret_fd is the caller's. Deletes
+ * those of processes that died without doing so. 0 or a negative errno. */
+MUST_CHECK int scratch_make_own(int parent, char name[64], int *ret_fd);
+
 /* Deletes a directory with all in it, of any depth, with three descriptors. Nobody else may be writing in it. */
 void scratch_delete(int parent, const char *name);
+
+/* The template's own directory on disk (scratch_parent.c). */
+struct scratch_parent {
+    int fd, base; /* the directory, and that in which it was made; -1: none */
+    char name[64];
+};
+#define SCRATCH_PARENT_NONE { -1, -1, "" }
+
+/* Makes one in `chosen`, or, if that is empty, in the first of /dev/shm, /tmp, /var/tmp that lets us; removes what dead
+ * supervisors of this user left there. 0 or a negative errno. */
+MUST_CHECK int scratch_parent_make(const char *chosen, struct scratch_parent *parent);
+/* Removes it; it must be empty again. */
+void scratch_parent_remove(struct scratch_parent *parent);
 
 #endif

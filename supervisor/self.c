@@ -101,6 +101,7 @@ static void self_rusage(const struct guest *guest, const struct call *call, stru
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
+        usage.ru_maxrss = (long)(guest_resident_bytes(guest) / 1024);
     }
     answer_bytes(guest, call->args[1], &usage, sizeof usage, 0, answer);
 }

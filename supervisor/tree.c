@@ -343,7 +343,7 @@ int tree_new(const struct settings *settings, struct tree **ret_tree, char *rete
     reterr_path[0] = '\0';
     if (tree == NULL)
         return -ENOMEM;
-    tree->skeleton = tree->skeleton_parent = -1;
+    tree->own = tree->skeleton = -1;
     tree->uid = tree->gid = GUEST_UID;
     tree->memory_bytes = settings->memory_bytes;
     tree->python = settings->python;
@@ -433,13 +433,14 @@ static int tree_draw(int skeleton, const struct node *node)
 
 int tree_build_skeleton(struct tree *tree, int parent_fd)
 {
-    snprintf(tree->skeleton_name, sizeof tree->skeleton_name, "belljar-%d-%llx", (int)getpid(),
-             (unsigned long long)clock_now_ns());
-    if (mkdirat(parent_fd, tree->skeleton_name, 0700) < 0)
+    int error = scratch_make_own(parent_fd, tree->own_name, &tree->own);
+    if (error < 0)
+        return error;
+    tree->own_parent = parent_fd;
+    if (mkdirat(tree->own, "tree", 0700) < 0)
         return -errno;
-    tree->skeleton_parent = parent_fd;
-    tree->skeleton = tree_open_beneath(parent_fd, tree->skeleton_name, O_RDONLY | O_DIRECTORY, 0);
-    int error = tree->skeleton < 0 ? -errno : 0;
+    tree->skeleton = tree_open_beneath(tree->own, "tree", O_RDONLY | O_DIRECTORY, 0);
+    error = tree->skeleton < 0 ? -errno : 0;
     for (size_t i = 0; error == 0 && i < tree->count; i++)
         error = tree_draw(tree->skeleton, tree->nodes[i]);
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
@@ -461,8 +462,9 @@ void tree_free(struct tree *tree)
     if (tree == NULL)
         return;
     fd_close(&tree->skeleton);
-    if (tree->skeleton_parent >= 0)
-        scratch_delete(tree->skeleton_parent, tree->skeleton_name);
+    if (tree->own >= 0)
+        scratch_delete(tree->own_parent, tree->own_name);
+    fd_close(&tree->own);
     for (size_t i = 0; i < tree->count; i++) {
         tree_drop(tree->nodes[i]);
         free(tree->nodes[i]);

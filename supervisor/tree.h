@@ -43,9 +43,10 @@ struct tree {
     size_t count;
     struct node **table;      /* by hash of the path, open addressing */
     size_t table_size;        /* a power of two */
-    int skeleton;             /* directory with an empty image of the synthetic directories, for listing; or -1 */
-    int skeleton_parent;
-    char skeleton_name[64];
+    int own;                  /* directory of the supervisor's own, for what follows and for scratch on disk; or -1 */
+    int own_parent;
+    char own_name[64];
+    int skeleton;             /* an empty image of the synthetic directories, for listing; or -1 */
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;
