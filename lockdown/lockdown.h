@@ -90,6 +90,8 @@ MUST_CHECK int lockdown_seal(const struct lockdown *lockdown);
 MUST_CHECK int landlock_supervisor_begin(struct lockdown *lockdown);
 MUST_CHECK int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool is_directory,
                                          bool writable);
+/* Only to remove empty directories in it. */
+MUST_CHECK int landlock_supervisor_allow_rmdir(struct lockdown *lockdown, int fd);
 
 /* Probing by doing, for `belljar doctor`: each in a child process. Fills reports; returns how many.
  */
