@@ -66,6 +66,7 @@ def prepare(preload, warm, language, threads, files):
     import faulthandler
     import gc
 
+    reset_signals()
     open_streams()
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=4)
@@ -92,6 +93,19 @@ def complete():
     if later_text:
         exec(compile(later_text, "<belljar>", "exec"), globals())
         later_text = ""
+
+
+def reset_signals():
+    """A guest has the signals of an interpreter started by hand, whatever belljar's caller ignores or blocks (a shell's
+    background job ignores SIGINT; a guest has to be interruptible)."""
+    import _signal
+
+    kept = (_signal.SIGPIPE, _signal.SIGXFSZ)  # Python itself ignores them
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) == _signal.SIG_IGN and number not in kept:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def open_streams():
