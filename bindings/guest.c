@@ -1,24 +1,26 @@
-/* A guest as an object: one run, in one call or in steps. Callbacks take the GIL; an exception in one ends the run and
- * comes out of it. kill() and interrupt() may come from any thread, so the handle lives until the last user is gone. */
+/* A guest as an object: one run, in one call or in steps. Callbacks take the GIL; an exception in
+ * one ends the run and comes out of it. kill() and interrupt() may come from any thread, so the
+ * handle lives until the last user is gone. */
 #include "bindings/module.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
-/* Ctrl-C is looked for this often and no oftener: taking the GIL may cost milliseconds in a busy host. */
+/* Ctrl-C is looked for this often and no oftener: taking the GIL may cost milliseconds in a busy
+ * host. */
 #define SIGNAL_CHECK_NS (50 * 1000 * 1000)
 
 /* Everything that a run borrows, and what its callbacks need. */
 struct run {
     struct belljar_job job;
-    PyObject *keep;               /* list: the objects whose memory job points into */
+    PyObject *keep; /* list: the objects whose memory job points into */
     const char **argv;
     struct belljar_file *files;
     PyObject *on_output, *on_input, *on_frame; /* NULL: none */
-    PyObject *input;              /* bytes of on_input that did not fit */
+    PyObject *input;                           /* bytes of on_input that did not fit */
     Py_ssize_t input_used;
-    PyObject *error[3];           /* what a callback raised: type, value, traceback */
+    PyObject *error[3]; /* what a callback raised: type, value, traceback */
     bool has_failed;
     uint64_t checked_ns;
 };
@@ -52,7 +54,8 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* ---- Callbacks, without the GIL at entry ----------------------------------------------------------------------- */
+/* ---- Callbacks, without the GIL at entry
+ * ----------------------------------------------------------------------- */
 
 /* Keeps the exception that is set; the run ends at the next is_cancelled. The first one counts. */
 static void run_fail(struct run *run)
@@ -72,14 +75,16 @@ static void on_output(int stream, const char *bytes, size_t length, void *contex
         return;
     PyGILState_STATE gil = PyGILState_Ensure();
     {
-        OWNED PyObject *answer = PyObject_CallFunction(run->on_output, "iy#", stream, bytes, (Py_ssize_t)length);
+        OWNED PyObject *answer =
+            PyObject_CallFunction(run->on_output, "iy#", stream, bytes, (Py_ssize_t)length);
         if (answer == NULL)
             run_fail(run);
     }
     PyGILState_Release(gil);
 }
 
-/* Asks for more where nothing is left over: run->input is bytes, or NULL at the end or after a failure. */
+/* Asks for more where nothing is left over: run->input is bytes, or NULL at the end or after a
+ * failure. */
 static bool fetch_input(struct run *run)
 {
     OWNED PyObject *answer = PyObject_CallNoArgs(run->on_input);
@@ -122,8 +127,8 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t length, void *
         return -ECANCELED;
     PyGILState_STATE gil = PyGILState_Ensure();
     {
-        OWNED PyObject *answer =
-            PyObject_CallFunction(run->on_frame, "Iy#", (unsigned)type, (const char *)payload, (Py_ssize_t)length);
+        OWNED PyObject *answer = PyObject_CallFunction(run->on_frame, "Iy#", (unsigned)type,
+                                                       (const char *)payload, (Py_ssize_t)length);
         if (answer == NULL)
             run_fail(run);
     }
@@ -154,7 +159,8 @@ static struct belljar_callbacks run_callbacks(struct run *run)
     return callbacks;
 }
 
-/* ---- A job out of arguments ------------------------------------------------------------------------------------ */
+/* ---- A job out of arguments
+ * ------------------------------------------------------------------------------------ */
 
 /* The UTF-8 text of a str, kept alive by run; NULL with an exception. */
 static const char *keep_text(struct run *run, PyObject *text)
@@ -179,7 +185,8 @@ static int keep_bytes(struct run *run, PyObject *object, const char **ret_bytes,
 {
     char *bytes;
     Py_ssize_t length;
-    if (PyBytes_AsStringAndSize(object, &bytes, &length) < 0 || PyList_Append(run->keep, object) < 0)
+    if (PyBytes_AsStringAndSize(object, &bytes, &length) < 0 ||
+        PyList_Append(run->keep, object) < 0)
         return -1;
     *ret_bytes = bytes;
     *ret_length = (size_t)length;
@@ -231,22 +238,30 @@ static int take_files(struct run *run, PyObject *files)
 
 static struct run *run_new(PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "code",    "filename", "argv",        "path0",     "files",    "module",   "script", "last_value",
-                             "session", "wall_ms",  "cpu_ms",      "stdin_fd",  "stdin_bytes", "on_output", "on_input", "on_frame",
-                             NULL };
-    PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None, *stdin_bytes = Py_None;
+    static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
+                             "module",   "script",   "last_value",  "session",   "wall_ms",
+                             "cpu_ms",   "stdin_fd", "stdin_bytes", "on_output", "on_input",
+                             "on_frame", NULL };
+    PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None,
+                    *stdin_bytes = Py_None;
     PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
     int module = 0, script = 0, last_value = 0, session = 0, stdin_fd = -1;
     long long wall_ms = 0, cpu_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOO:run", names, &code, &filename, &argv, &path0, &files,
-                                     &module, &script, &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd, &stdin_bytes,
-                                     &output, &input, &frame))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOO:run", names, &code,
+                                     &filename, &argv, &path0, &files, &module, &script,
+                                     &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd,
+                                     &stdin_bytes, &output, &input, &frame))
         return NULL;
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
         return PyErr_NoMemory(), NULL;
-    run->job = (struct belljar_job){ .module = module, .script = script, .last_value = last_value, .session = session,
-                                     .wall_ms = wall_ms, .cpu_ms = cpu_ms, .stdin_fd = stdin_fd };
+    run->job = (struct belljar_job){ .module = module,
+                                     .script = script,
+                                     .last_value = last_value,
+                                     .session = session,
+                                     .wall_ms = wall_ms,
+                                     .cpu_ms = cpu_ms,
+                                     .stdin_fd = stdin_fd };
     const char *bytes;
     if (keep_bytes(run, code, &run->job.code, &run->job.code_length) < 0)
         return NULL;
@@ -272,7 +287,9 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     return taken;
 }
 
-/* ---- The guest --------------------------------------------------------------------------------------------------- */
+/* ---- The guest
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 /* Frees the handle if close() was called and nobody uses it. */
 static void guest_settle(struct guest_object *self)
@@ -281,14 +298,13 @@ static void guest_settle(struct guest_object *self)
         return;
     struct belljar_guest *handle = self->handle;
     self->handle = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    belljar_guest_free(handle);
-    Py_END_ALLOW_THREADS
-    run_release(&self->run);
+    Py_BEGIN_ALLOW_THREADS belljar_guest_free(handle);
+    Py_END_ALLOW_THREADS run_release(&self->run);
     template_unpin(self->template_);
 }
 
-/* The handle for one call; NULL with an exception. An exclusive call is refused while another is on. */
+/* The handle for one call; NULL with an exception. An exclusive call is refused while another is
+ * on. */
 static struct belljar_guest *guest_enter(PyObject *object, bool exclusive)
 {
     struct guest_object *self = (struct guest_object *)object;
@@ -297,7 +313,9 @@ static struct belljar_guest *guest_enter(PyObject *object, bool exclusive)
         return NULL;
     }
     if (exclusive && self->is_busy) {
-        raise_text(EBUSY, "guest", "another thread is using this sandbox; one runs code at a time (take a sandbox for each)");
+        raise_text(EBUSY, "guest",
+                   "another thread is using this sandbox; one runs code at a time (take a sandbox "
+                   "for each)");
         return NULL;
     }
     self->users++;
@@ -321,10 +339,8 @@ static PyObject *guest_close(PyObject *object, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     if (self->is_busy) {
         struct belljar_guest *handle = guest_enter(object, false);
-        Py_BEGIN_ALLOW_THREADS
-        belljar_guest_kill(handle, BELLJAR_CRASHED);
-        Py_END_ALLOW_THREADS
-        self->is_closing = true;
+        Py_BEGIN_ALLOW_THREADS belljar_guest_kill(handle, BELLJAR_CRASHED);
+        Py_END_ALLOW_THREADS self->is_closing = true;
         guest_leave(object, false);
     }
     self->is_closing = true;
@@ -344,9 +360,10 @@ static void guest_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* What a run came to: the callback's exception, the core's error, or the result. Takes result and clears *error. */
-static PyObject *run_answer(PyObject *object, struct run *run, int failed, struct belljar_result *result,
-                            const struct belljar_error *error)
+/* What a run came to: the callback's exception, the core's error, or the result. Takes result and
+ * clears *error. */
+static PyObject *run_answer(PyObject *object, struct run *run, int failed,
+                            struct belljar_result *result, const struct belljar_error *error)
 {
     if (run->has_failed || failed < 0)
         belljar_result_free(result);
@@ -370,10 +387,9 @@ static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
     struct belljar_result *result = NULL;
     struct belljar_error error = { 0 };
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_guest_run(handle, &run->job, &callbacks, &result, &error);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS failed =
+        belljar_guest_run(handle, &run->job, &callbacks, &result, &error);
+    Py_END_ALLOW_THREADS guest_leave(object, true);
     return run_answer(object, run, failed, result, &error);
 }
 
@@ -393,11 +409,9 @@ static PyObject *guest_start(PyObject *object, PyObject *args, PyObject *kwargs)
     int failed;
     self->run = run; /* the core may keep pointers into it from here on */
     run = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_guest_start(handle, &self->run->job, &callbacks, &error);
-    Py_END_ALLOW_THREADS
-    if (failed < 0)
-        run_release(&self->run);
+    Py_BEGIN_ALLOW_THREADS failed =
+        belljar_guest_start(handle, &self->run->job, &callbacks, &error);
+    Py_END_ALLOW_THREADS if (failed < 0) run_release(&self->run);
     guest_leave(object, true);
     if (failed < 0)
         return raise_error(&error);
@@ -415,17 +429,17 @@ static PyObject *guest_step(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct belljar_result *result = NULL;
     struct belljar_error error = { 0 };
     int done;
-    Py_BEGIN_ALLOW_THREADS
-    done = belljar_guest_step(handle, &result, &error);
-    Py_END_ALLOW_THREADS
-    if (done == 0 && !self->run->has_failed) {
+    Py_BEGIN_ALLOW_THREADS done = belljar_guest_step(handle, &result, &error);
+    Py_END_ALLOW_THREADS if (done == 0 && !self->run->has_failed)
+    {
         guest_leave(object, true);
         Py_RETURN_NONE;
     }
     CLEANUP(run_release) struct run *run = self->run;
     self->run = NULL;
     if (done == 0) {
-        /* A callback failed in the midst of it: the guest goes, and with it the core's pointers into run. */
+        /* A callback failed in the midst of it: the guest goes, and with it the core's pointers
+         * into run. */
         self->is_closing = true;
     }
     guest_leave(object, true);
@@ -457,15 +471,15 @@ static PyObject *guest_send(PyObject *object, PyObject *args)
     CLEANUP(PyBuffer_Release) Py_buffer payload = { 0 };
     if (!PyArg_ParseTuple(args, "Iy*:send", &type, &payload))
         return NULL;
-    /* Not exclusive: a callback of the run sends. The core says how: while a run is on, from its thread. */
+    /* Not exclusive: a callback of the run sends. The core says how: while a run is on, from its
+     * thread. */
     struct belljar_guest *handle = guest_enter(object, false);
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_guest_send(handle, type, payload.buf, (size_t)payload.len);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS failed =
+        belljar_guest_send(handle, type, payload.buf, (size_t)payload.len);
+    Py_END_ALLOW_THREADS guest_leave(object, false);
     if (failed < 0)
         return raise_text(-failed, "guest", strerror(-failed));
     Py_RETURN_NONE;
@@ -482,10 +496,8 @@ static PyObject *guest_kill(PyObject *object, PyObject *args)
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_guest_kill(handle, (enum belljar_verdict)verdict);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS failed = belljar_guest_kill(handle, (enum belljar_verdict)verdict);
+    Py_END_ALLOW_THREADS guest_leave(object, false);
     if (failed < 0 && failed != -ESRCH)
         return raise_text(-failed, "kill", strerror(-failed));
     Py_RETURN_NONE;
@@ -497,10 +509,8 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_guest_interrupt(handle);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS failed = belljar_guest_interrupt(handle);
+    Py_END_ALLOW_THREADS guest_leave(object, false);
     if (failed < 0)
         return raise_text(-failed, "interrupt", strerror(-failed));
     Py_RETURN_NONE;
@@ -509,17 +519,17 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *guest_complete(PyObject *object, PyObject *args)
 {
     PyObject *result;
-    if (!PyArg_ParseTuple(args, "O!:complete", module_state_of(Py_TYPE(object))->result_type, &result))
+    if (!PyArg_ParseTuple(args, "O!:complete", module_state_of(Py_TYPE(object))->result_type,
+                          &result))
         return NULL;
     struct belljar_guest *handle = guest_enter(object, true);
     if (handle == NULL)
         return NULL;
     struct belljar_error error = { 0 };
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS failed =
+        belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
+    Py_END_ALLOW_THREADS guest_leave(object, true);
     if (failed < 0)
         return raise_error(&error);
     Py_RETURN_NONE;
@@ -531,10 +541,8 @@ static PyObject *guest_scratch(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (handle == NULL)
         return NULL;
     int fd;
-    Py_BEGIN_ALLOW_THREADS
-    fd = belljar_guest_scratch(handle);
-    Py_END_ALLOW_THREADS
-    guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS fd = belljar_guest_scratch(handle);
+    Py_END_ALLOW_THREADS guest_leave(object, true);
     return PyLong_FromLong(fd);
 }
 
@@ -554,17 +562,22 @@ static PyObject *guest_is_closed(PyObject *object, void *Py_UNUSED(closure))
 
 static PyMethodDef guest_methods[] = {
     { "run", (PyCFunction)(void (*)(void))guest_run, METH_VARARGS | METH_KEYWORDS,
-      "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, cpu_ms, stdin_fd, "
+      "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, "
+      "cpu_ms, stdin_fd, "
       "stdin_bytes, on_output, on_input, on_frame) -> Result" },
     { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
       "The same in steps, for event loops." },
-    { "step", guest_step, METH_NOARGS, "Goes on with a started run: its Result, or None while it is not done." },
+    { "step", guest_step, METH_NOARGS,
+      "Goes on with a started run: its Result, or None while it is not done." },
     { "pollfds", guest_pollfds, METH_NOARGS, "([(fd, events)], timeout_ms): when to call step()." },
     { "send", guest_send, METH_VARARGS, "send(type, payload): one frame on the value channel." },
     { "kill", guest_kill, METH_VARARGS, "kill(verdict=VERDICT_CRASHED). From any thread." },
-    { "interrupt", guest_interrupt, METH_NOARGS, "KeyboardInterrupt in the guest. From any thread." },
-    { "complete", guest_complete, METH_VARARGS, "complete(result): ends it; usage and violations are known then." },
-    { "scratch", guest_scratch, METH_NOARGS, "Directory descriptor of what it wrote (borrowed), or -1." },
+    { "interrupt", guest_interrupt, METH_NOARGS,
+      "KeyboardInterrupt in the guest. From any thread." },
+    { "complete", guest_complete, METH_VARARGS,
+      "complete(result): ends it; usage and violations are known then." },
+    { "scratch", guest_scratch, METH_NOARGS,
+      "Directory descriptor of what it wrote (borrowed), or -1." },
     { "close", guest_close, METH_NOARGS, "Kills it if it lives and gives its scratch back." },
     { NULL, NULL, 0, NULL },
 };

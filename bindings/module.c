@@ -1,5 +1,6 @@
-/* The module itself: its types, the tables of libbelljar as lists, and how an error of the core becomes an exception.
- * Runs in the host program; trusts it. Stable ABI: one build for CPython 3.11 and later. */
+/* The module itself: its types, the tables of libbelljar as lists, and how an error of the core
+ * becomes an exception. Runs in the host program; trusts it. Stable ABI: one build for CPython 3.11
+ * and later. */
 #include "bindings/module.h"
 #include "wire/value.h"
 
@@ -20,10 +21,13 @@ PyObject *raise_text(int code, const char *step, const char *message)
 
 PyObject *raise_error(const struct belljar_error *error)
 {
-    return raise_text(error->code, error->step, error->message[0] != '\0' ? error->message : strerror(error->code));
+    return raise_text(error->code, error->step,
+                      error->message[0] != '\0' ? error->message : strerror(error->code));
 }
 
-/* ---- Policy -------------------------------------------------------------------------------------------------- */
+/* ---- Policy
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static PyObject *policy_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -91,8 +95,10 @@ static PyObject *policy_rules(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     OWNED PyObject *list = PyList_New(0);
     struct belljar_rule rule;
-    for (unsigned i = 0; list != NULL && belljar_rule_at(((struct policy_object *)self)->policy, i, &rule); i++)
-        if (!append(list, Py_BuildValue("(zzzzz)", rule.name, rule.detail, rule.action, rule.grant, rule.reason)))
+    for (unsigned i = 0;
+         list != NULL && belljar_rule_at(((struct policy_object *)self)->policy, i, &rule); i++)
+        if (!append(list, Py_BuildValue("(zzzzz)", rule.name, rule.detail, rule.action, rule.grant,
+                                        rule.reason)))
             return NULL;
     return owned_take(&list);
 }
@@ -101,8 +107,10 @@ static PyObject *policy_mounts(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     OWNED PyObject *list = PyList_New(0);
     struct belljar_mount mount;
-    for (unsigned i = 0; list != NULL && belljar_mount_at(((struct policy_object *)self)->policy, i, &mount); i++)
-        if (!append(list, Py_BuildValue("(zzzz)", mount.guest_path, mount.host_path, mount.mode, mount.reason)))
+    for (unsigned i = 0;
+         list != NULL && belljar_mount_at(((struct policy_object *)self)->policy, i, &mount); i++)
+        if (!append(list, Py_BuildValue("(zzzz)", mount.guest_path, mount.host_path, mount.mode,
+                                        mount.reason)))
             return NULL;
     return owned_take(&list);
 }
@@ -115,12 +123,16 @@ static PyObject *policy_counts(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef policy_methods[] = {
-    { "set", policy_set, METH_VARARGS, "set(key, json_text): sets one option; lists are added to." },
+    { "set", policy_set, METH_VARARGS,
+      "set(key, json_text): sets one option; lists are added to." },
     { "load", policy_load, METH_VARARGS, "load(path): applies every key of a JSON file." },
     { "json", policy_json, METH_NOARGS, "The effective policy as JSON text." },
-    { "rules", policy_rules, METH_NOARGS, "[(name, detail, action, grant, reason)]: the system call table." },
-    { "mounts", policy_mounts, METH_NOARGS, "[(guest_path, host_path, mode, reason)]: the guest's files." },
-    { "counts", policy_counts, METH_NOARGS, "(native, brokered): how many system calls there are of each kind." },
+    { "rules", policy_rules, METH_NOARGS,
+      "[(name, detail, action, grant, reason)]: the system call table." },
+    { "mounts", policy_mounts, METH_NOARGS,
+      "[(guest_path, host_path, mode, reason)]: the guest's files." },
+    { "counts", policy_counts, METH_NOARGS,
+      "(native, brokered): how many system calls there are of each kind." },
     { NULL, NULL, 0, NULL },
 };
 
@@ -130,18 +142,22 @@ static PyType_Slot policy_slots[] = {
     { Py_tp_methods, policy_methods },
     { 0, NULL },
 };
-PyType_Spec policy_spec = { "_belljar.Policy", sizeof(struct policy_object), 0, Py_TPFLAGS_DEFAULT, policy_slots };
+PyType_Spec policy_spec = { "_belljar.Policy", sizeof(struct policy_object), 0, Py_TPFLAGS_DEFAULT,
+                            policy_slots };
 
-/* ---- Functions ----------------------------------------------------------------------------------------------- */
+/* ---- Functions
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static PyObject *module_options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     OWNED PyObject *list = PyList_New(0);
     const struct belljar_option *option;
     for (unsigned i = 0; list != NULL && (option = belljar_option_at(i)) != NULL; i++)
-        if (!append(list, Py_BuildValue("(zzzNNzz)", option->key, option->flag, option->argument,
-                                        PyBool_FromLong(option->repeats), PyBool_FromLong(option->commas),
-                                        option->fallback, option->help)))
+        if (!append(list,
+                    Py_BuildValue("(zzzNNzz)", option->key, option->flag, option->argument,
+                                  PyBool_FromLong(option->repeats), PyBool_FromLong(option->commas),
+                                  option->fallback, option->help)))
             return NULL;
     return owned_take(&list);
 }
@@ -152,12 +168,11 @@ static PyObject *module_probes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
     struct belljar_probe probe;
     for (unsigned i = 0; list != NULL; i++) {
         bool found;
-        Py_BEGIN_ALLOW_THREADS
-        found = belljar_probe_at(i, &probe); /* the first runs them: children, some 10 ms */
-        Py_END_ALLOW_THREADS
-        if (!found)
-            break;
-        if (!append(list, Py_BuildValue("(zzNNz)", probe.layer, probe.mechanism, PyBool_FromLong(probe.required),
+        Py_BEGIN_ALLOW_THREADS found =
+            belljar_probe_at(i, &probe); /* the first runs them: children, some 10 ms */
+        Py_END_ALLOW_THREADS if (!found) break;
+        if (!append(list, Py_BuildValue("(zzNNz)", probe.layer, probe.mechanism,
+                                        PyBool_FromLong(probe.required),
                                         PyBool_FromLong(probe.works), probe.detail)))
             return NULL;
     }
@@ -167,11 +182,13 @@ static PyObject *module_probes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
 static PyMethodDef module_methods[] = {
     { "options", module_options, METH_NOARGS,
       "[(key, flag, argument, repeats, commas, fallback, help)]: every option of a policy." },
-    { "probes", module_probes, METH_NOARGS, "[(layer, mechanism, required, works, detail)]: belljar doctor." },
+    { "probes", module_probes, METH_NOARGS,
+      "[(layer, mechanism, required, works, detail)]: belljar doctor." },
     { NULL, NULL, 0, NULL },
 };
 
-/* ---- The module ---------------------------------------------------------------------------------------------- */
+/* ---- The module
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Static types would be shared by interpreters; these belong to the module. */
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **ret_type)

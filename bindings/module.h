@@ -1,5 +1,6 @@
-/* The CPython module `_belljar`: faces of libbelljar and nothing else. Runs in the host program, with its rights.
- * What a guest sends arrives here as bytes and leaves as bytes or str; it is never looked up, imported or called. */
+/* The CPython module `_belljar`: faces of libbelljar and nothing else. Runs in the host program,
+ * with its rights. What a guest sends arrives here as bytes and leaves as bytes or str; it is never
+ * looked up, imported or called. */
 #ifndef BELLJAR_MODULE_H
 #define BELLJAR_MODULE_H
 
@@ -28,14 +29,13 @@ struct module_state {
 struct module_state *module_state_of(PyTypeObject *type);
 
 struct policy_object {
-    PyObject_HEAD
-    struct belljar_policy *policy;
+    PyObject_HEAD struct belljar_policy *policy;
 };
 
-/* `pins` counts guests and calls that use the handle: it is closed when the last is gone (the GIL guards it). */
+/* `pins` counts guests and calls that use the handle: it is closed when the last is gone (the GIL
+ * guards it). */
 struct template_object {
-    PyObject_HEAD
-    struct belljar_template *handle;
+    PyObject_HEAD struct belljar_template *handle;
     PyObject *on_operation;
     unsigned pins;
     bool is_closing;
@@ -46,18 +46,17 @@ void template_unpin(struct template_object *self);
 struct run; /* bindings/guest.c: what a run borrows */
 
 struct guest_object {
-    PyObject_HEAD
-    struct belljar_guest *handle; /* NULL: freed */
+    PyObject_HEAD struct belljar_guest *handle; /* NULL: freed */
     struct template_object *template_;
-    struct run *run;   /* a run in steps is on */
-    unsigned users;    /* calls that use the handle, without the GIL; it is freed when the last is gone */
-    bool is_busy;      /* one of them is exclusive */
-    bool is_closing;   /* close() was called */
+    struct run *run; /* a run in steps is on */
+    unsigned
+        users; /* calls that use the handle, without the GIL; it is freed when the last is gone */
+    bool is_busy;    /* one of them is exclusive */
+    bool is_closing; /* close() was called */
 };
 
 struct result_object {
-    PyObject_HEAD
-    struct belljar_result *result;
+    PyObject_HEAD struct belljar_result *result;
 };
 /* Takes the result, also on failure. */
 PyObject *result_object_new(struct module_state *state, struct belljar_result *result);

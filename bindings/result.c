@@ -1,5 +1,6 @@
-/* A result as an object whose attributes are made when they are asked for. Everything in it was said by the guest or
- * counted by the supervisor: bytes stay bytes, text is decoded by the package. */
+/* A result as an object whose attributes are made when they are asked for. Everything in it was
+ * said by the guest or counted by the supervisor: bytes stay bytes, text is decoded by the package.
+ */
 #include "bindings/module.h"
 
 #include <string.h>
@@ -53,12 +54,14 @@ static PyObject *get_signal(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_stdout(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBytes_FromStringAndSize(result_of(self)->stdout_bytes, (Py_ssize_t)result_of(self)->stdout_length);
+    return PyBytes_FromStringAndSize(result_of(self)->stdout_bytes,
+                                     (Py_ssize_t)result_of(self)->stdout_length);
 }
 
 static PyObject *get_stderr(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBytes_FromStringAndSize(result_of(self)->stderr_bytes, (Py_ssize_t)result_of(self)->stderr_length);
+    return PyBytes_FromStringAndSize(result_of(self)->stderr_bytes,
+                                     (Py_ssize_t)result_of(self)->stderr_length);
 }
 
 static PyObject *get_totals(PyObject *self, void *Py_UNUSED(closure))
@@ -79,7 +82,8 @@ static PyObject *get_error(PyObject *self, void *Py_UNUSED(closure))
     if (name == NULL || (name[0] == '\0' && result->exit_status == 0))
         Py_RETURN_NONE;
     if (name[0] == '\0') /* sys.exit() that says that something failed */
-        return Py_BuildValue("(sNs)", "SystemExit", PyUnicode_FromFormat("%d", result->exit_status), "");
+        return Py_BuildValue("(sNs)", "SystemExit", PyUnicode_FromFormat("%d", result->exit_status),
+                             "");
     return Py_BuildValue("(NNN)", text_or_none(name),
                          text_or_none(result->error_value != NULL ? result->error_value : ""),
                          text_or_none(result->traceback != NULL ? result->traceback : ""));
@@ -94,7 +98,8 @@ static PyObject *get_value(PyObject *self, void *Py_UNUSED(closure))
 {
     if (result_of(self)->value == NULL)
         Py_RETURN_NONE;
-    return PyBytes_FromStringAndSize((const char *)result_of(self)->value, (Py_ssize_t)result_of(self)->value_length);
+    return PyBytes_FromStringAndSize((const char *)result_of(self)->value,
+                                     (Py_ssize_t)result_of(self)->value_length);
 }
 
 static PyObject *get_displays(PyObject *self, void *Py_UNUSED(closure))
@@ -102,8 +107,9 @@ static PyObject *get_displays(PyObject *self, void *Py_UNUSED(closure))
     const struct belljar_result *result = result_of(self);
     OWNED PyObject *list = PyList_New((Py_ssize_t)result->display_count);
     for (unsigned i = 0; list != NULL && i < result->display_count; i++) {
-        PyObject *item = Py_BuildValue("(INy#)", result->displays[i].group, text_or_none(result->displays[i].mime),
-                                       (const char *)result->displays[i].bytes, (Py_ssize_t)result->displays[i].length);
+        PyObject *item = Py_BuildValue(
+            "(INy#)", result->displays[i].group, text_or_none(result->displays[i].mime),
+            (const char *)result->displays[i].bytes, (Py_ssize_t)result->displays[i].length);
         if (item == NULL || PyList_SetItem(list, i, item) < 0)
             return NULL;
     }
@@ -118,8 +124,8 @@ static PyObject *get_is_complete(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *get_usage(PyObject *self, void *Py_UNUSED(closure))
 {
     const struct belljar_usage *usage = &result_of(self)->usage;
-    return Py_BuildValue("(ddKK)", usage->wall_ms, usage->cpu_ms, (unsigned long long)usage->peak_bytes,
-                         (unsigned long long)usage->served);
+    return Py_BuildValue("(ddKK)", usage->wall_ms, usage->cpu_ms,
+                         (unsigned long long)usage->peak_bytes, (unsigned long long)usage->served);
 }
 
 static PyObject *get_violations(PyObject *self, void *Py_UNUSED(closure))
@@ -128,8 +134,9 @@ static PyObject *get_violations(PyObject *self, void *Py_UNUSED(closure))
     OWNED PyObject *list = PyList_New((Py_ssize_t)result->violation_count);
     for (unsigned i = 0; list != NULL && i < result->violation_count; i++) {
         const struct belljar_violation *violation = &result->violations[i];
-        PyObject *item = Py_BuildValue("(NNNN)", text_or_none(violation->op), text_or_none(violation->target),
-                                       text_or_none(violation->rule), text_or_none(violation->hint));
+        PyObject *item =
+            Py_BuildValue("(NNNN)", text_or_none(violation->op), text_or_none(violation->target),
+                          text_or_none(violation->rule), text_or_none(violation->hint));
         if (item == NULL || PyList_SetItem(list, i, item) < 0)
             return NULL;
     }
@@ -152,8 +159,10 @@ static PyGetSetDef result_attributes[] = {
     { "error", get_error, NULL, "(name, value, traceback) or None.", NULL },
     { "text", get_text, NULL, "repr of the last expression's value, or None.", NULL },
     { "value", get_value, NULL, "Its CBOR, or None.", NULL },
-    { "displays", get_displays, NULL, "[(group, mime, bytes)]: forms of one object have the same group.", NULL },
-    { "is_complete", get_is_complete, NULL, "Whether usage, violations and refused are known.", NULL },
+    { "displays", get_displays, NULL,
+      "[(group, mime, bytes)]: forms of one object have the same group.", NULL },
+    { "is_complete", get_is_complete, NULL, "Whether usage, violations and refused are known.",
+      NULL },
     { "usage", get_usage, NULL, "(wall_ms, cpu_ms, peak_bytes, served)", NULL },
     { "violations", get_violations, NULL, "[(op, target, rule, hint)]", NULL },
     { "refused", get_refused, NULL, "How many refusals there were.", NULL },

@@ -1,5 +1,5 @@
-/* A template as an object. Every call into the core gives the GIL away first: the core may hold a lock of its own while
- * it calls on_operation, which needs the GIL. */
+/* A template as an object. Every call into the core gives the GIL away first: the core may hold a
+ * lock of its own while it calls on_operation, which needs the GIL. */
 #include "bindings/module.h"
 
 #include <string.h>
@@ -15,8 +15,7 @@ static void template_close_now(struct template_object *self)
     self->handle = NULL;
     if (handle == NULL)
         return;
-    Py_BEGIN_ALLOW_THREADS
-    belljar_template_close(handle);
+    Py_BEGIN_ALLOW_THREADS belljar_template_close(handle);
     Py_END_ALLOW_THREADS
 }
 
@@ -45,9 +44,9 @@ static void on_operation(const struct belljar_operation *operation, void *contex
     PyGILState_STATE gil = PyGILState_Ensure();
     struct template_object *self = context;
     if (self->on_operation != NULL) {
-        OWNED PyObject *answer =
-            PyObject_CallFunction(self->on_operation, "Kzzzz", (unsigned long long)operation->guest, operation->op,
-                                  operation->target, operation->outcome, operation->rule);
+        OWNED PyObject *answer = PyObject_CallFunction(
+            self->on_operation, "Kzzzz", (unsigned long long)operation->guest, operation->op,
+            operation->target, operation->outcome, operation->rule);
         if (answer == NULL)
             PyErr_WriteUnraisable(self->on_operation);
     }
@@ -60,8 +59,8 @@ static PyObject *template_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct module_state *state = module_state_of(type);
     PyObject *policy, *callback = Py_None;
     unsigned parked = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|IO:Template", names, state->policy_type, &policy, &parked,
-                                     &callback))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|IO:Template", names, state->policy_type,
+                                     &policy, &parked, &callback))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     OWNED PyObject *object = allocate(type, 0);
@@ -76,11 +75,9 @@ static PyObject *template_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct belljar_error error = { 0 };
     struct belljar_template *handle = NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = belljar_template_open(((struct policy_object *)policy)->policy, &options, &handle, &error);
-    Py_END_ALLOW_THREADS
-    if (failed < 0)
-        return raise_error(&error);
+    Py_BEGIN_ALLOW_THREADS failed =
+        belljar_template_open(((struct policy_object *)policy)->policy, &options, &handle, &error);
+    Py_END_ALLOW_THREADS if (failed < 0) return raise_error(&error);
     self->handle = handle;
     return owned_take(&object);
 }
@@ -126,10 +123,10 @@ static PyObject *take(PyObject *object, bool waits)
     struct belljar_error error = { 0 };
     struct belljar_guest *guest = NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS
-    failed = waits ? belljar_guest_take(handle, &guest, &error) : belljar_guest_try_take(handle, &guest, &error);
-    Py_END_ALLOW_THREADS
-    if (failed < 0) {
+    Py_BEGIN_ALLOW_THREADS failed = waits ? belljar_guest_take(handle, &guest, &error)
+                                          : belljar_guest_try_take(handle, &guest, &error);
+    Py_END_ALLOW_THREADS if (failed < 0)
+    {
         template_unpin(self);
         if (failed == -EAGAIN && !waits)
             Py_RETURN_NONE;
@@ -144,7 +141,8 @@ static PyObject *take(PyObject *object, bool waits)
         return NULL;
     }
     ((struct guest_object *)taken)->handle = guest;
-    ((struct guest_object *)taken)->template_ = (struct template_object *)Py_NewRef(object); /* the pin goes along */
+    ((struct guest_object *)taken)->template_ =
+        (struct template_object *)Py_NewRef(object); /* the pin goes along */
     return taken;
 }
 
@@ -199,7 +197,8 @@ static PyMethodDef template_methods[] = {
     { "try_take", template_try_take, METH_NOARGS, "A guest, or None if none is ready." },
     { "layers", template_layers, METH_NOARGS, "[(name, state, reason)]: the layers in force." },
     { "fileno", template_fileno, METH_NOARGS, "Readable when try_take() may have something." },
-    { "close", template_close, METH_NOARGS, "Ends its processes, once the guests taken from it are closed." },
+    { "close", template_close, METH_NOARGS,
+      "Ends its processes, once the guests taken from it are closed." },
     { NULL, NULL, 0, NULL },
 };
 

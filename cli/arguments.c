@@ -1,5 +1,5 @@
-/* Parses the arguments of a command by two lists: its own options and, where it takes a policy, libbelljar's.
- * Says what is wrong with the nearest thing that would be right. */
+/* Parses the arguments of a command by two lists: its own options and, where it takes a policy,
+ * libbelljar's. Says what is wrong with the nearest thing that would be right. */
 #include "cli/cli.h"
 
 #include <ctype.h>
@@ -10,11 +10,13 @@
 /* One option, whichever list it came from. */
 struct found {
     const struct own_row *own;
-    struct belljar_option policy; /* if own is NULL; a copy: belljar_option_at may use its place again */
+    struct belljar_option
+        policy; /* if own is NULL; a copy: belljar_option_at may use its place again */
     const char *flag, *argument;
 };
 
-/* A policy option as it was given: applied after the policy file, which may come later in the line. */
+/* A policy option as it was given: applied after the policy file, which may come later in the line.
+ */
 struct given {
     struct belljar_option option;
     const char *value;
@@ -49,7 +51,8 @@ static unsigned distance(const char *a, const char *b)
                     best = rows[i][j - 1] + 1;
                 if (rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]) < best)
                     best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && rows[i - 2][j - 2] + 1 < best)
+                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                    rows[i - 2][j - 2] + 1 < best)
                     best = rows[i - 2][j - 2] + 1;
             }
             rows[i][j] = best;
@@ -76,7 +79,8 @@ const char *nearest_word(const char *word, const char *const *words)
 }
 
 /* Finds the option that is called `name` (length bytes of it). */
-static bool find_option(const struct command *command, const char *name, size_t length, struct found *ret_found)
+static bool find_option(const struct command *command, const char *name, size_t length,
+                        struct found *ret_found)
 {
     for (const struct own_row *row = command->own; row->id != OWN_NONE; row++) {
         if (strlen(row->flag) == length && memcmp(row->flag, name, length) == 0) {
@@ -86,8 +90,11 @@ static bool find_option(const struct command *command, const char *name, size_t 
     }
     const struct belljar_option *option;
     for (unsigned i = 0; command->has_policy && (option = belljar_option_at(i)) != NULL; i++) {
-        if (option->flag != NULL && strlen(option->flag) == length && memcmp(option->flag, name, length) == 0) {
-            *ret_found = (struct found){ .policy = *option, .flag = option->flag, .argument = option->argument };
+        if (option->flag != NULL && strlen(option->flag) == length &&
+            memcmp(option->flag, name, length) == 0) {
+            *ret_found = (struct found){ .policy = *option,
+                                         .flag = option->flag,
+                                         .argument = option->argument };
             return true;
         }
     }
@@ -101,7 +108,8 @@ static int unknown_option(const struct command *command, const char *name, size_
     for (const struct own_row *row = command->own; row->id != OWN_NONE && count < WORDS_MAX; row++)
         words[count++] = row->flag;
     const struct belljar_option *option;
-    for (unsigned i = 0; command->has_policy && count < WORDS_MAX && (option = belljar_option_at(i)) != NULL; i++)
+    for (unsigned i = 0;
+         command->has_policy && count < WORDS_MAX && (option = belljar_option_at(i)) != NULL; i++)
         if (option->flag != NULL)
             words[count++] = option->flag;
     char wrong[64];
@@ -120,8 +128,10 @@ static int check_program(const struct arguments *arguments, enum own_option id, 
     const char *other = id == OWN_CODE ? "-m" : "-c";
     if (arguments->own[id == OWN_CODE ? OWN_MODULE : OWN_CODE] == NULL)
         return 0;
-    complain("%s and %s contradict each other: both name the program to run (an argument of the program that looks so "
-             "comes after --)", other, flag);
+    complain("%s and %s contradict each other: both name the program to run (an argument of the "
+             "program that looks so "
+             "comes after --)",
+             other, flag);
     return EXIT_USAGE;
 }
 
@@ -130,8 +140,8 @@ static int take_own(struct parse *parse, const struct own_row *row, const char *
     struct arguments *arguments = parse->arguments;
     const char *before = arguments->own[row->id];
     if (before != NULL && row->argument != NULL && strcmp(before, value) != 0) {
-        complain("%s %s and %s %s contradict each other: %s can be given once", row->flag, before, row->flag, value,
-                 row->flag);
+        complain("%s %s and %s %s contradict each other: %s can be given once", row->flag, before,
+                 row->flag, value, row->flag);
         return EXIT_USAGE;
     }
     arguments->own[row->id] = row->argument != NULL ? value : "";
@@ -146,8 +156,8 @@ static int take_policy(struct parse *parse, const struct belljar_option *option,
         const struct given *before = &parse->given[i];
         if (strcmp(before->option.key, option->key) == 0 && option->argument != NULL &&
             strcmp(before->value, value) != 0) {
-            complain("%s %s and %s %s contradict each other: %s can be given once", option->flag, before->value,
-                     option->flag, value, option->flag);
+            complain("%s %s and %s %s contradict each other: %s can be given once", option->flag,
+                     before->value, option->flag, value, option->flag);
             return EXIT_USAGE;
         }
     }
@@ -179,7 +189,8 @@ static int parse_option(struct parse *parse, int argc, char **argv, int *index, 
         value = argv[(*index)++];
     }
     *ret_ends = found.own != NULL && found.own->ends;
-    return found.own != NULL ? take_own(parse, found.own, value) : take_policy(parse, &found.policy, value);
+    return found.own != NULL ? take_own(parse, found.own, value)
+                             : take_policy(parse, &found.policy, value);
 }
 
 /* As python: after -c CODE all belongs to the program. Only what is surely a slip is caught. */
@@ -188,8 +199,8 @@ static int check_ending(const struct parse *parse, int argc, char **argv, int *i
     if (*index == argc)
         return 0;
     struct found found;
-    if (strlen(argv[*index]) == 2 && find_option(parse->command, argv[*index], 2, &found) && found.own != NULL &&
-        found.own->ends)
+    if (strlen(argv[*index]) == 2 && find_option(parse->command, argv[*index], 2, &found) &&
+        found.own != NULL && found.own->ends)
         return check_program(parse->arguments, found.own->id, found.flag);
     if (strcmp(argv[*index], "--") == 0)
         (*index)++;
@@ -198,7 +209,8 @@ static int check_ending(const struct parse *parse, int argc, char **argv, int *i
 
 static bool is_number(const char *text)
 {
-    /* JSON's grammar, so that "5s" and "1e" go on as strings and policy_set can say what is wrong */
+    /* JSON's grammar, so that "5s" and "1e" go on as strings and policy_set can say what is wrong
+     */
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
     bool is = json_is_number(value);
     json_decref(value);
@@ -208,7 +220,8 @@ static bool is_number(const char *text)
 /* The option's value as JSON: what policy files hold. */
 static json_t *option_value(const struct belljar_option *option, const char *text)
 {
-    static const char *const words[] = { "PATH", "FILE", "DIR", "EXE", "NAME", "LAYER", "MODULE", NULL };
+    static const char *const words[] = { "PATH", "FILE",  "DIR",    "EXE",
+                                         "NAME", "LAYER", "MODULE", NULL };
     if (option->argument == NULL)
         return json_true();
     if (option->repeats) {
@@ -244,7 +257,8 @@ static int apply_policy(struct parse *parse)
         const struct given *given = &parse->given[i];
         const char *text = given->value != NULL ? given->value : "";
         if (utf8_error_offset(text, strlen(text)) < strlen(text)) {
-            complain("%s: the value is not UTF-8; rename the file, or grant a directory above it", given->option.flag);
+            complain("%s: the value is not UTF-8; rename the file, or grant a directory above it",
+                     given->option.flag);
             return EXIT_USAGE;
         }
         json_t *value = option_value(&given->option, text);
@@ -257,15 +271,18 @@ static int apply_policy(struct parse *parse)
         if (belljar_policy_set(policy, given->option.key, json, &error) < 0) {
             /* The core names the option by its key; here it was given by its flag. */
             size_t key = strlen(given->option.key);
-            bool is_named = strncmp(error.message, given->option.key, key) == 0 && error.message[key] == ':';
-            complain("%s:%s%s", given->option.flag, is_named ? "" : " ", error.message + (is_named ? key + 1 : 0));
+            bool is_named =
+                strncmp(error.message, given->option.key, key) == 0 && error.message[key] == ':';
+            complain("%s:%s%s", given->option.flag, is_named ? "" : " ",
+                     error.message + (is_named ? key + 1 : 0));
             return EXIT_USAGE;
         }
     }
     return 0;
 }
 
-int arguments_parse(const struct command *command, int argc, char **argv, struct arguments *ret_arguments)
+int arguments_parse(const struct command *command, int argc, char **argv,
+                    struct arguments *ret_arguments)
 {
     CLEANUP(arguments_release) struct arguments arguments = { 0 };
     CLEANUP(heap_free) struct given *given = calloc((size_t)argc + 1, sizeof *given);

@@ -1,5 +1,6 @@
-/* The command: what its files share. Everything that libbelljar already knows as a table (options, rules, mounts,
- * probes) is walked from there, so that parser, --help, manual pages and `explain` cannot say different things. */
+/* The command: what its files share. Everything that libbelljar already knows as a table (options,
+ * rules, mounts, probes) is walked from there, so that parser, --help, manual pages and `explain`
+ * cannot say different things. */
 #ifndef BELLJAR_CLI_H
 #define BELLJAR_CLI_H
 
@@ -43,9 +44,10 @@ struct own_row {
 };
 
 struct arguments {
-    const char *own[OWN_COUNT];    /* the value, "" for a switch, NULL: not given */
-    struct belljar_policy *policy; /* with the file and the options applied; NULL if the command takes none */
-    char **rest;                   /* what is left: script and its arguments (borrowed from argv) */
+    const char *own[OWN_COUNT]; /* the value, "" for a switch, NULL: not given */
+    struct belljar_policy
+        *policy; /* with the file and the options applied; NULL if the command takes none */
+    char **rest; /* what is left: script and its arguments (borrowed from argv) */
     int rest_count;
 };
 void arguments_release(struct arguments *arguments);
@@ -65,13 +67,15 @@ extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[];
 
-/* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status after it has
- * said what is wrong. */
-MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv, struct arguments *ret_arguments);
+/* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
+ * after it has said what is wrong. */
+MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
+                               struct arguments *ret_arguments);
 /* The word of `words` (NULL-terminated) that is nearest to `word`, or NULL if none is near. */
 const char *nearest_word(const char *word, const char *const *words);
 
-/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines "@OPTIONS command@" and
+/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines "@OPTIONS
+ * command@" and
  * "@COMMANDS@" of a template filled in. */
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
@@ -87,11 +91,13 @@ struct source {
     size_t length;
 };
 void source_release(struct source *source);
-/* Reads PATH ("-": standard input) and checks that Python could decode it. 0, or an exit status after an error message. */
+/* Reads PATH ("-": standard input) and checks that Python could decode it. 0, or an exit status
+ * after an error message. */
 MUST_CHECK int source_read(const char *path, struct source *ret_source);
 
 /* cli/text.c */
-/* "belljar: …" on stderr, with bytes that a terminal would obey escaped: names in it may come from a guest. */
+/* "belljar: …" on stderr, with bytes that a terminal would obey escaped: names in it may come from
+ * a guest. */
 void complain(const char *format, ...) PRINTF(1, 2);
 /* The same, from belljar's own failure: step and remedy. Answers `status`. */
 int complain_error(const struct belljar_error *error, int status);
@@ -102,7 +108,9 @@ json_t *json_text(const char *bytes, size_t length);
 json_t *json_text0(const char *text);
 /* Writes the value and a newline, and takes the reference. 0, or an exit status. */
 MUST_CHECK int json_print(json_t *value);
-/* Prints rows of `columns` cells each, aligned, under their headings; the last column is wrapped to the terminal. */
-void table_print(unsigned columns, const char *const *headings, const char *const *cells, size_t rows);
+/* Prints rows of `columns` cells each, aligned, under their headings; the last column is wrapped to
+ * the terminal. */
+void table_print(unsigned columns, const char *const *headings, const char *const *cells,
+                 size_t rows);
 
 #endif

@@ -2,7 +2,8 @@
 #include "cli/cli.h"
 
 const struct own_row doctor_options[] = {
-    { OWN_JSON, "--json", NULL, false, "Print one JSON object: works, and probes with one entry a mechanism." },
+    { OWN_JSON, "--json", NULL, false,
+      "Print one JSON object: works, and probes with one entry a mechanism." },
     { OWN_HELP, "--help", NULL, false, "Show this." },
     { OWN_NONE, NULL, NULL, false, NULL },
 };
@@ -14,9 +15,10 @@ static int print_json(bool works)
     json_t *list = json_array();
     struct belljar_probe probe;
     for (unsigned i = 0; belljar_probe_at(i, &probe); i++)
-        json_array_append_new(list, json_pack("{s:o, s:o, s:b, s:b, s:o}", "layer", json_text0(probe.layer), "mechanism",
-                                              json_text0(probe.mechanism), "required", probe.required, "works",
-                                              probe.works, "detail", json_text0(probe.detail)));
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:b, s:b, s:o}", "layer", json_text0(probe.layer),
+                            "mechanism", json_text0(probe.mechanism), "required", probe.required,
+                            "works", probe.works, "detail", json_text0(probe.detail)));
     return json_print(json_pack("{s:b, s:o}", "works", works, "probes", list));
 }
 
@@ -42,9 +44,11 @@ int command_doctor(const struct arguments *arguments)
         int status = print_json(works);
         return status != 0 ? status : !works;
     }
-    static const char *const headings[COLUMNS] = { "LAYER", "MECHANISM", "REQUIRED", "WORKS", "DETAIL" };
+    static const char *const headings[COLUMNS] = { "LAYER", "MECHANISM", "REQUIRED", "WORKS",
+                                                   "DETAIL" };
     table_print(COLUMNS, headings, cells, rows);
-    printf("\n%s\n", works ? "belljar works here: every required mechanism does."
-                           : "belljar does not work here: a required mechanism is missing (NO above).");
+    printf("\n%s\n",
+           works ? "belljar works here: every required mechanism does."
+                 : "belljar does not work here: a required mechanism is missing (NO above).");
     return works ? 0 : 1;
 }

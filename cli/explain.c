@@ -4,10 +4,12 @@
 #include <string.h>
 
 const struct own_row explain_options[] = {
-    { OWN_POLICY, "--policy", "FILE", false, "Read the policy from a JSON file; other options are applied after it." },
+    { OWN_POLICY, "--policy", "FILE", false,
+      "Read the policy from a JSON file; other options are applied after it." },
     { OWN_SYSCALLS, "--syscalls", NULL, false, "Show only the system calls." },
     { OWN_FILES, "--files", NULL, false, "Show only the files." },
-    { OWN_JSON, "--json", NULL, false, "Print one JSON object: options, profiles, syscalls, mounts." },
+    { OWN_JSON, "--json", NULL, false,
+      "Print one JSON object: options, profiles, syscalls, mounts." },
     { OWN_HELP, "--help", NULL, false, "Show this." },
     { OWN_NONE, NULL, NULL, false, NULL },
 };
@@ -26,7 +28,8 @@ static const struct profile profiles[] = {
     { "full with jit", "\"full\"", "true" },
 };
 
-/* ---- Cells: a growing table of strings that are owned ---------------------------------------------------------- */
+/* ---- Cells: a growing table of strings that are owned
+ * ---------------------------------------------------------- */
 
 struct cells {
     char **at;
@@ -58,7 +61,9 @@ static void cells_print(const struct cells *cells, unsigned columns, const char 
     table_print(columns, headings, (const char *const *)cells->at, cells->count / columns);
 }
 
-/* ---- The tables ------------------------------------------------------------------------------------------------- */
+/* ---- The tables
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static json_t *policy_json(const struct belljar_policy *policy)
 {
@@ -67,10 +72,12 @@ static json_t *policy_json(const struct belljar_policy *policy)
 }
 
 /* The counts of a profile under the policy that was asked about; false if memory is short. */
-static bool profile_counts(const struct profile *profile, unsigned *ret_native, unsigned *ret_brokered)
+static bool profile_counts(const struct profile *profile, unsigned *ret_native,
+                           unsigned *ret_brokered)
 {
     struct belljar_policy *policy = belljar_policy_new();
-    bool works = policy != NULL && belljar_policy_set(policy, "profile", profile->profile, NULL) == 0 &&
+    bool works = policy != NULL &&
+                 belljar_policy_set(policy, "profile", profile->profile, NULL) == 0 &&
                  belljar_policy_set(policy, "jit", profile->jit, NULL) == 0;
     if (works)
         belljar_rule_counts(policy, ret_native, ret_brokered);
@@ -84,7 +91,9 @@ static void print_options(const struct belljar_policy *policy)
     json_t *values = policy_json(policy);
     const struct belljar_option *option;
     for (unsigned i = 0; (option = belljar_option_at(i)) != NULL; i++) {
-        CLEANUP(heap_free) char *value = json_dumps(json_object_get(values, option->key), JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+        CLEANUP(heap_free)
+        char *value = json_dumps(json_object_get(values, option->key),
+                                 JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
         cells_add(&cells, option->key);
         cells_add(&cells, value);
         cells_add(&cells, option->help);
@@ -112,8 +121,10 @@ static void print_counts(const struct belljar_policy *policy)
     }
     static const char *const headings[] = { "PROFILE", "NATIVE", "BY THE SUPERVISOR" };
     cells_print(&cells, ARRAY_SIZE(headings), headings);
-    printf("On x86-64 %d more cannot be filtered (%s): the kernel runs them before any filter. Every other call is\n"
-           "refused and recorded; foreign architectures kill.\n", UNFILTERABLE_COUNT, UNFILTERABLE);
+    printf("On x86-64 %d more cannot be filtered (%s): the kernel runs them before any filter. "
+           "Every other call is\n"
+           "refused and recorded; foreign architectures kill.\n",
+           UNFILTERABLE_COUNT, UNFILTERABLE);
 }
 
 static void print_syscalls(const struct belljar_policy *policy)
@@ -134,8 +145,10 @@ static void print_mounts(const struct belljar_policy *policy)
     CLEANUP(cells_release) struct cells cells = { 0 };
     struct belljar_mount mount;
     for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++) {
-        bool elsewhere = mount.host_path[0] != '\0' && strcmp(mount.host_path, mount.guest_path) != 0;
-        const char *row[] = { mount.guest_path, mount.mode, elsewhere ? mount.host_path : "", mount.reason };
+        bool elsewhere =
+            mount.host_path[0] != '\0' && strcmp(mount.host_path, mount.guest_path) != 0;
+        const char *row[] = { mount.guest_path, mount.mode, elsewhere ? mount.host_path : "",
+                              mount.reason };
         for (size_t c = 0; c < ARRAY_SIZE(row); c++)
             cells_add(&cells, row[c]);
     }
@@ -153,19 +166,22 @@ static int print_json(const struct belljar_policy *policy)
         else if (!profile_counts(&profiles[i - 1], &native, &brokered))
             continue;
         json_object_set_new(counts, i == 0 ? "this policy" : profiles[i - 1].name,
-                            json_pack("{s:i, s:i, s:i}", "native", native, "supervisor", brokered, "unfilterable",
-                                      UNFILTERABLE_COUNT));
+                            json_pack("{s:i, s:i, s:i}", "native", native, "supervisor", brokered,
+                                      "unfilterable", UNFILTERABLE_COUNT));
     }
     struct belljar_rule rule;
     for (unsigned i = 0; belljar_rule_at(policy, i, &rule); i++)
-        json_array_append_new(rules, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", rule.name, "action", rule.action,
-                                               "grant", rule.grant, "if", rule.detail, "reason", rule.reason));
+        json_array_append_new(rules, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", rule.name,
+                                               "action", rule.action, "grant", rule.grant, "if",
+                                               rule.detail, "reason", rule.reason));
     struct belljar_mount mount;
     for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++)
-        json_array_append_new(mounts, json_pack("{s:o, s:o, s:s, s:s}", "path", json_text0(mount.guest_path), "from",
-                                                json_text0(mount.host_path), "mode", mount.mode, "reason", mount.reason));
-    return json_print(json_pack("{s:o, s:o, s:o, s:o}", "options", policy_json(policy), "profiles", counts, "syscalls",
-                                rules, "mounts", mounts));
+        json_array_append_new(mounts, json_pack("{s:o, s:o, s:s, s:s}", "path",
+                                                json_text0(mount.guest_path), "from",
+                                                json_text0(mount.host_path), "mode", mount.mode,
+                                                "reason", mount.reason));
+    return json_print(json_pack("{s:o, s:o, s:o, s:o}", "options", policy_json(policy), "profiles",
+                                counts, "syscalls", rules, "mounts", mounts));
 }
 
 int command_explain(const struct arguments *arguments)
@@ -180,7 +196,8 @@ int command_explain(const struct arguments *arguments)
         print_options(policy);
     }
     if (all || syscalls) {
-        puts(all ? "\n== How many system calls there are\n" : "== How many system calls there are\n");
+        puts(all ? "\n== How many system calls there are\n"
+                 : "== How many system calls there are\n");
         print_counts(policy);
         puts("\n== The system calls\n");
         print_syscalls(policy);
@@ -188,7 +205,8 @@ int command_explain(const struct arguments *arguments)
     if (all || files) {
         puts(all || syscalls ? "\n== The files\n" : "== The files\n");
         print_mounts(policy);
-        puts("\nWhat the interpreter itself reports (its standard library, its site-packages) is added, read-only, when it\n"
+        puts("\nWhat the interpreter itself reports (its standard library, its site-packages) is "
+             "added, read-only, when it\n"
              "starts.");
     }
     return 0;

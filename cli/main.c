@@ -1,5 +1,5 @@
-/* The `belljar` command: finds the subcommand and calls it. Runs as the user who called it, with that user's rights;
- * trusts its arguments and nothing that comes out of a guest. */
+/* The `belljar` command: finds the subcommand and calls it. Runs as the user who called it, with
+ * that user's rights; trusts its arguments and nothing that comes out of a guest. */
 #include "cli/cli.h"
 
 #include <signal.h>
@@ -7,18 +7,22 @@
 
 const struct command commands[] = {
     { "run", "[OPTION]… SCRIPT|-c CODE|-m MODULE|- [ARG]…", "run a Python program in the jar",
-      "Runs real CPython on SCRIPT in a process that by itself can do nothing: no file of yours, no network, no other\n"
-      "process, unless an option grants it. Options come before SCRIPT; what follows belongs to the script.\n"
+      "Runs real CPython on SCRIPT in a process that by itself can do nothing: no file of yours, "
+      "no network, no other\n"
+      "process, unless an option grants it. Options come before SCRIPT; what follows belongs to "
+      "the script.\n"
       "\n"
-      "The exit status is the script's own; 2 for a usage error, 124 after the time limit (wall or CPU), 125 if belljar\n"
-      "itself failed, 126 if the program ended by a refusal, 137 after the memory limit, 128+N if signal N killed it.",
+      "The exit status is the script's own; 2 for a usage error, 124 after the time limit (wall or "
+      "CPU), 125 if belljar\n"
+      "itself failed, 126 if the program ended by a refusal, 137 after the memory limit, 128+N if "
+      "signal N killed it.",
       run_options, true, true, command_run },
     { "doctor", "[--json]", "show what this machine can enforce",
       "Tries each mechanism in a child process. The exit status is 1 if a required one is missing.",
       doctor_options, false, false, command_doctor },
     { "explain", "[OPTION]…", "show the effective policy, as tables",
-      "Takes the policy options of `belljar run` and shows what they amount to.",
-      explain_options, true, false, command_explain },
+      "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
+      true, false, command_explain },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 
@@ -38,7 +42,8 @@ static int unknown_command(const char *name)
     const char *words[ARRAY_SIZE(commands) + 1] = { 0 };
     for (size_t i = 0; i < ARRAY_SIZE(planned); i++) {
         if (strcmp(planned[i], name) == 0) {
-            complain("%s is not implemented yet in version " BELLJAR_VERSION "; see belljar --help for what is",
+            complain("%s is not implemented yet in version " BELLJAR_VERSION
+                     "; see belljar --help for what is",
                      name);
             return EXIT_BELLJAR;
         }
@@ -47,11 +52,13 @@ static int unknown_command(const char *name)
         words[i] = commands[i].name;
     const char *near = nearest_word(name, words);
     if (name[0] == '-')
-        complain("unknown option %s; options of a command follow its name: belljar run %s …", name, name);
+        complain("unknown option %s; options of a command follow its name: belljar run %s …", name,
+                 name);
     else if (near != NULL)
         complain("unknown command %s; did you mean %s?", name, near);
     else
-        complain("unknown command %s; to run a program write: belljar run %s (see belljar --help)", name, name);
+        complain("unknown command %s; to run a program write: belljar run %s (see belljar --help)",
+                 name, name);
     return EXIT_USAGE;
 }
 

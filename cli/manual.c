@@ -1,4 +1,5 @@
-/* --help and the manual pages, both from the option tables: `belljar help --man docs/man/X.1.in` is run by the build. */
+/* --help and the manual pages, both from the option tables: `belljar help --man docs/man/X.1.in` is
+ * run by the build. */
 #include "cli/cli.h"
 
 #include <ctype.h>
@@ -11,14 +12,18 @@ struct entry {
 };
 
 /* Calls show() for every option of a command: its own first, then the policy's. */
-static void each_option(const struct command *command, void (*show)(const struct entry *, FILE *), FILE *out)
+static void each_option(const struct command *command, void (*show)(const struct entry *, FILE *),
+                        FILE *out)
 {
     for (const struct own_row *row = command->own; row->id != OWN_NONE; row++)
-        show(&(struct entry){ .flag = row->flag, .argument = row->argument, .help = row->help }, out);
+        show(&(struct entry){ .flag = row->flag, .argument = row->argument, .help = row->help },
+             out);
     const struct belljar_option *option;
     for (unsigned i = 0; command->has_policy && (option = belljar_option_at(i)) != NULL; i++)
         if (option->flag != NULL)
-            show(&(struct entry){ option->flag, option->argument, option->help, option->fallback, option->commas }, out);
+            show(&(struct entry){ option->flag, option->argument, option->help, option->fallback,
+                                  option->commas },
+                 out);
 }
 
 /* The default as a person writes it; "" where there is nothing to say. */
@@ -26,8 +31,8 @@ static void fallback_text(const struct entry *entry, char text[64])
 {
     const char *json = entry->fallback;
     text[0] = '\0';
-    if (json == NULL || entry->argument == NULL || strcmp(json, "null") == 0 || strcmp(json, "[]") == 0 ||
-        strcmp(json, "\"\"") == 0)
+    if (json == NULL || entry->argument == NULL || strcmp(json, "null") == 0 ||
+        strcmp(json, "[]") == 0 || strcmp(json, "\"\"") == 0)
         return;
     size_t length = strlen(json);
     if (json[0] == '"' && length >= 2)
@@ -41,8 +46,9 @@ static void show_help(const struct entry *entry, FILE *out)
     enum { COLUMN = 28, WIDTH = 100 };
     char left[64], fallback[64], text[1024];
     fallback_text(entry, fallback);
-    int width = snprintf(left, sizeof left, "  %s%s%s", entry->flag, entry->argument != NULL ? " " : "",
-                         entry->argument != NULL ? entry->argument : "");
+    int width =
+        snprintf(left, sizeof left, "  %s%s%s", entry->flag, entry->argument != NULL ? " " : "",
+                 entry->argument != NULL ? entry->argument : "");
     snprintf(text, sizeof text, "%s%s%s%s%s", entry->help,
              entry->commas ? " Several: separated by commas, or given again." : "",
              fallback[0] != '\0' ? " Default: " : "", fallback, fallback[0] != '\0' ? "." : "");
@@ -73,18 +79,24 @@ static void show_help(const struct entry *entry, FILE *out)
 void manual_help(const struct command *command, FILE *out)
 {
     if (command != NULL) {
-        fprintf(out, "usage: belljar %s %s\n\n%s\n\noptions:\n", command->name, command->usage, command->about);
+        fprintf(out, "usage: belljar %s %s\n\n%s\n\noptions:\n", command->name, command->usage,
+                command->about);
         each_option(command, show_help, out);
         return;
     }
     fputs("belljar runs Python that nobody trusts, in a process that by itself can do nothing.\n\n"
-          "usage: belljar COMMAND [ARGUMENT]…\n\ncommands:\n", out);
+          "usage: belljar COMMAND [ARGUMENT]…\n\ncommands:\n",
+          out);
     for (size_t i = 0; i < command_count; i++)
         fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].summary);
-    fputs("\nbelljar COMMAND --help shows the options of a command; belljar --version the version.\n", out);
+    fputs(
+        "\nbelljar COMMAND --help shows the options of a command; belljar --version the version.\n",
+        out);
 }
 
-/* ---- mdoc ---------------------------------------------------------------------------------------------------- */
+/* ---- mdoc
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* Text for mdoc: no character of it may start a request or an escape. */
 static void mdoc_text(const char *text, FILE *out)
@@ -109,7 +121,8 @@ static void show_mdoc(const struct entry *entry, FILE *out)
     fputs(".It Fl ", out);
     for (const char *at = entry->flag + 1; *at != '\0'; at++) /* Fl writes the first dash itself */
         fputs(*at == '-' ? "\\-" : (char[]){ *at, '\0' }, out);
-    fprintf(out, "%s%s\n", entry->argument != NULL ? " Ar " : "", entry->argument != NULL ? entry->argument : "");
+    fprintf(out, "%s%s\n", entry->argument != NULL ? " Ar " : "",
+            entry->argument != NULL ? entry->argument : "");
     mdoc_text(entry->help, out);
     if (entry->commas)
         fputs("Several are separated by commas, or given again.\n", out);
@@ -121,8 +134,9 @@ static void show_commands(FILE *out)
 {
     for (size_t i = 0; i < command_count; i++) {
         fprintf(out, ".It Cm %s\n", commands[i].name);
-        fprintf(out, "%c%s; see\n.Xr belljar-%s 1 .\n", toupper((unsigned char)commands[i].summary[0]),
-                commands[i].summary + 1, commands[i].name);
+        fprintf(out, "%c%s; see\n.Xr belljar-%s 1 .\n",
+                toupper((unsigned char)commands[i].summary[0]), commands[i].summary + 1,
+                commands[i].name);
     }
 }
 

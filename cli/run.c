@@ -1,5 +1,5 @@
-/* belljar run: one program in one fresh guest. Runs as the caller; what comes out of the guest is printed or quoted,
- * never interpreted. Start at command_run(). */
+/* belljar run: one program in one fresh guest. Runs as the caller; what comes out of the guest is
+ * printed or quoted, never interpreted. Start at command_run(). */
 #include "cli/cli.h"
 
 #include <fcntl.h>
@@ -10,13 +10,18 @@
 
 const struct own_row run_options[] = {
     { OWN_CODE, "-c", "CODE", true, "Run CODE; what follows are its arguments." },
-    { OWN_MODULE, "-m", "MODULE", true, "Run an importable module, as python -m does; what follows are its arguments." },
-    { OWN_POLICY, "--policy", "FILE", false, "Read the policy from a JSON file; other options are applied after it." },
+    { OWN_MODULE, "-m", "MODULE", true,
+      "Run an importable module, as python -m does; what follows are its arguments." },
+    { OWN_POLICY, "--policy", "FILE", false,
+      "Read the policy from a JSON file; other options are applied after it." },
     { OWN_AUDIT, "--audit", "FILE", false,
-      "Append one line of JSON to FILE for every operation that the supervisor performed or refused." },
+      "Append one line of JSON to FILE for every operation that the supervisor performed or "
+      "refused." },
     { OWN_JSON, "--json", NULL, false,
-      "Print nothing but one JSON object: verdict, stdout, stderr, error, usage, violations, truncated, exit." },
-    { OWN_QUIET, "--quiet", NULL, false, "Leave out belljar's own remarks about limits and refusals." },
+      "Print nothing but one JSON object: verdict, stdout, stderr, error, usage, violations, "
+      "truncated, exit." },
+    { OWN_QUIET, "--quiet", NULL, false,
+      "Leave out belljar's own remarks about limits and refusals." },
     { OWN_HELP, "--help", NULL, false, "Show this." },
     { OWN_NONE, NULL, NULL, false, NULL },
 };
@@ -33,13 +38,14 @@ static void on_sigint(int number)
 
 struct run {
     struct belljar_guest *guest;
-    bool is_interrupted;  /* the guest was told */
-    int broken_output;    /* the descriptor nobody reads any more, or 0 */
+    bool is_interrupted;    /* the guest was told */
+    int broken_output;      /* the descriptor nobody reads any more, or 0 */
     bool ends_with_line[3]; /* by stream: the last byte was a newline, or there was none */
     FILE *audit;
 };
 
-/* ---- While it runs ------------------------------------------------------------------------------------------- */
+/* ---- While it runs
+ * ------------------------------------------------------------------------------------------- */
 
 /* All of it to one of our own streams. False if nobody reads there any more. */
 static bool write_stream(int fd, const char *bytes, size_t length)
@@ -85,22 +91,25 @@ static void on_operation(const struct belljar_operation *operation, void *contex
     struct run *run = context;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    json_t *line = json_pack("{s:f, s:I, s:o, s:o, s:o, s:o}", "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9,
-                             "guest", (json_int_t)operation->guest, "op", json_text0(operation->op), "target",
-                             json_text0(operation->target), "outcome", json_text0(operation->outcome), "rule",
-                             json_text0(operation->rule));
+    json_t *line = json_pack("{s:f, s:I, s:o, s:o, s:o, s:o}", "time",
+                             (double)now.tv_sec + (double)now.tv_nsec / 1e9, "guest",
+                             (json_int_t)operation->guest, "op", json_text0(operation->op),
+                             "target", json_text0(operation->target), "outcome",
+                             json_text0(operation->outcome), "rule", json_text0(operation->rule));
     if (line != NULL && json_dumpf(line, run->audit, JSON_COMPACT) == 0)
         fputc('\n', run->audit);
     json_decref(line);
 }
 
-/* ---- Before -------------------------------------------------------------------------------------------------- */
+/* ---- Before
+ * --------------------------------------------------------------------------------------------------
+ */
 
 /* The program: source, and where the guest thinks it came from. */
 struct program {
     struct source source;
-    char *path0;          /* NULL: /work */
-    const char **argv;    /* borrows its strings */
+    char *path0;       /* NULL: /work */
+    const char **argv; /* borrows its strings */
 };
 
 static void program_release(struct program *program)
@@ -110,8 +119,8 @@ static void program_release(struct program *program)
     free(program->argv);
 }
 
-/* Where the guest sees the directory of the script, if a grant shows it: there it can import its neighbours. The caller
- * frees it. */
+/* Where the guest sees the directory of the script, if a grant shows it: there it can import its
+ * neighbours. The caller frees it. */
 static char *find_path0(const struct belljar_policy *policy, const char *script)
 {
     CLEANUP(heap_free) char *real = realpath(script, NULL);
@@ -121,9 +130,11 @@ static char *find_path0(const struct belljar_policy *policy, const char *script)
     *(slash == real ? slash + 1 : slash) = '\0';
     struct belljar_mount mount;
     for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++) {
-        CLEANUP(heap_free) char *host = mount.host_path[0] == '/' ? realpath(mount.host_path, NULL) : NULL;
+        CLEANUP(heap_free)
+        char *host = mount.host_path[0] == '/' ? realpath(mount.host_path, NULL) : NULL;
         size_t length = host != NULL ? strlen(host) : 0;
-        if (length <= 1 || strncmp(real, host, length) != 0 || (real[length] != '\0' && real[length] != '/'))
+        if (length <= 1 || strncmp(real, host, length) != 0 ||
+            (real[length] != '\0' && real[length] != '/'))
             continue;
         char *path0 = NULL;
         return asprintf(&path0, "%s%s", mount.guest_path, real + length) < 0 ? NULL : path0;
@@ -132,12 +143,15 @@ static char *find_path0(const struct belljar_policy *policy, const char *script)
 }
 
 /* Fills the job from the command line. 0 or an exit status, after a message. */
-static int prepare(const struct arguments *arguments, struct program *program, struct belljar_job *job)
+static int prepare(const struct arguments *arguments, struct program *program,
+                   struct belljar_job *job)
 {
     const char *code = arguments->own[OWN_CODE], *module = arguments->own[OWN_MODULE];
-    const char *script = code == NULL && module == NULL && arguments->rest_count > 0 ? arguments->rest[0] : NULL;
+    const char *script =
+        code == NULL && module == NULL && arguments->rest_count > 0 ? arguments->rest[0] : NULL;
     if (code == NULL && module == NULL && script == NULL) {
-        complain("nothing to run: name a script, or give -c CODE, -m MODULE or - (see belljar run --help)");
+        complain("nothing to run: name a script, or give -c CODE, -m MODULE or - (see belljar run "
+                 "--help)");
         return EXIT_USAGE;
     }
     unsigned count = (unsigned)arguments->rest_count - (script != NULL);
@@ -159,7 +173,8 @@ static int prepare(const struct arguments *arguments, struct program *program, s
         job->filename = code != NULL ? "<string>" : NULL;
         size_t bad = utf8_error_offset(job->code, job->code_length);
         if (bad < job->code_length) {
-            complain("the value of %s is not UTF-8 (byte offset %zu)", code != NULL ? "-c" : "-m", bad);
+            complain("the value of %s is not UTF-8 (byte offset %zu)", code != NULL ? "-c" : "-m",
+                     bad);
             return EXIT_USAGE;
         }
         return 0;
@@ -190,7 +205,9 @@ static double policy_number(const struct belljar_policy *policy, const char *key
     return number;
 }
 
-/* ---- After --------------------------------------------------------------------------------------------------- */
+/* ---- After
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 /* The frame that was running, from a traceback: python's has it last, faulthandler's first. */
 static void running_frame(const char *traceback, char *frame, size_t size)
@@ -208,11 +225,13 @@ static void running_frame(const char *traceback, char *frame, size_t size)
 
 static bool has_python_traceback(const struct belljar_result *result)
 {
-    return result->traceback != NULL && strstr(result->traceback, "Traceback (most recent call last)") != NULL;
+    return result->traceback != NULL &&
+           strstr(result->traceback, "Traceback (most recent call last)") != NULL;
 }
 
 /* "CPU time limit of 5 s reached; it was running: …" */
-static void remark_time(const struct belljar_policy *policy, const char *what, const char *key, const char *where)
+static void remark_time(const struct belljar_policy *policy, const char *what, const char *key,
+                        const char *where)
 {
     double limit = policy_number(policy, key);
     if (limit > 0)
@@ -244,11 +263,13 @@ static void remark_limit(const struct belljar_policy *policy, const struct bellj
         complain("killed: it wrote far more than the output limit (--output)");
         break;
     case BELLJAR_CRASHED:
-        complain("it was killed by signal %d (%s)%s", result->signal, strsignal(result->signal), where);
+        complain("it was killed by signal %d (%s)%s", result->signal, strsignal(result->signal),
+                 where);
         break;
     case BELLJAR_VIOLATION:
         if (!has_python_traceback(result)) /* ended by the supervisor: nothing else says why */
-            complain("%s", result->error_value != NULL ? result->error_value : "it was ended by a refusal");
+            complain("%s", result->error_value != NULL ? result->error_value
+                                                       : "it was ended by a refusal");
         break;
     default:
         break;
@@ -261,17 +282,20 @@ static void remark_refusals(const struct belljar_result *result)
     enum { SHOWN = 5 };
     if (result->truncated)
         complain("output over its limit was cut: stdout had %llu bytes, stderr %llu (--output)",
-                 (unsigned long long)result->stdout_total, (unsigned long long)result->stderr_total);
+                 (unsigned long long)result->stdout_total,
+                 (unsigned long long)result->stderr_total);
     if (result->verdict == BELLJAR_OK)
         return; /* it coped with them; --json and --audit have the list */
     for (unsigned i = 0; i < result->violation_count && i < SHOWN; i++) {
         const struct belljar_violation *violation = &result->violations[i];
-        complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "", violation->target,
-                 violation->rule[0] != '\0' ? " (rule " : "", violation->rule, violation->rule[0] != '\0' ? ")" : "",
-                 violation->hint[0] != '\0' ? ": " : "", violation->hint);
+        complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "",
+                 violation->target, violation->rule[0] != '\0' ? " (rule " : "", violation->rule,
+                 violation->rule[0] != '\0' ? ")" : "", violation->hint[0] != '\0' ? ": " : "",
+                 violation->hint);
     }
     if (result->refused > SHOWN)
-        complain("and %u refusals more (--json lists the first 100, --audit FILE all)", result->refused - SHOWN);
+        complain("and %u refusals more (--json lists the first 100, --audit FILE all)",
+                 result->refused - SHOWN);
 }
 
 static json_t *violations_json(const struct belljar_result *result)
@@ -279,9 +303,10 @@ static json_t *violations_json(const struct belljar_result *result)
     json_t *list = json_array();
     for (unsigned i = 0; i < result->violation_count; i++) {
         const struct belljar_violation *violation = &result->violations[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "op", json_text0(violation->op), "target",
-                                              json_text0(violation->target), "rule", json_text0(violation->rule),
-                                              "hint", json_text0(violation->hint)));
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:o, s:o}", "op", json_text0(violation->op), "target",
+                            json_text0(violation->target), "rule", json_text0(violation->rule),
+                            "hint", json_text0(violation->hint)));
     }
     return list;
 }
@@ -296,23 +321,27 @@ static json_t *error_json(const struct belljar_result *result)
     if (name == NULL || (is_exit && result->exit_status == 0))
         return json_null();
     return json_pack("{s:o, s:o, s:o}", "name", json_text0(is_exit ? "SystemExit" : name), "value",
-                     json_text0(is_exit ? status : result->error_value != NULL ? result->error_value : ""),
+                     json_text0(is_exit                       ? status
+                                : result->error_value != NULL ? result->error_value
+                                                              : ""),
                      "traceback", json_text0(result->traceback != NULL ? result->traceback : ""));
 }
 
 /* The same shape whether there was a result or only an error of ours. */
 static int print_result_json(const struct belljar_result *result)
 {
-    json_t *usage = json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms", result->usage.cpu_ms,
-                              "peak_bytes", (json_int_t)result->usage.peak_bytes, "served",
-                              (json_int_t)result->usage.served);
-    return json_print(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "verdict",
-                                belljar_verdict_name(result->verdict), "stdout",
-                                json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "", result->stdout_length),
-                                "stderr",
-                                json_text(result->stderr_bytes != NULL ? result->stderr_bytes : "", result->stderr_length),
-                                "error", error_json(result), "usage", usage, "violations", violations_json(result), "truncated",
-                                result->truncated, "exit", result->exit_status));
+    json_t *usage =
+        json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms",
+                  result->usage.cpu_ms, "peak_bytes", (json_int_t)result->usage.peak_bytes,
+                  "served", (json_int_t)result->usage.served);
+    return json_print(json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "verdict",
+        belljar_verdict_name(result->verdict), "stdout",
+        json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "", result->stdout_length),
+        "stderr",
+        json_text(result->stderr_bytes != NULL ? result->stderr_bytes : "", result->stderr_length),
+        "error", error_json(result), "usage", usage, "violations", violations_json(result),
+        "truncated", result->truncated, "exit", result->exit_status));
 }
 
 /* belljar's own failure, in the form that was asked for. */
@@ -323,13 +352,16 @@ static int report_failure(const struct arguments *arguments, const struct bellja
         return EXIT_BELLJAR;
     char name[] = "SandboxError", value[sizeof error->step + sizeof error->message + 2];
     snprintf(value, sizeof value, "%s: %s", error->step, error->message);
-    struct belljar_result result = { .verdict = BELLJAR_INFRA_ERROR, .exit_status = EXIT_BELLJAR,
-                                     .error_name = name, .error_value = value };
+    struct belljar_result result = { .verdict = BELLJAR_INFRA_ERROR,
+                                     .exit_status = EXIT_BELLJAR,
+                                     .error_name = name,
+                                     .error_value = value };
     int status = print_result_json(&result);
     return status != 0 ? status : EXIT_BELLJAR;
 }
 
-static int report(const struct arguments *arguments, const struct run *run, const struct belljar_result *result)
+static int report(const struct arguments *arguments, const struct run *run,
+                  const struct belljar_result *result)
 {
     if (arguments->own[OWN_JSON] != NULL) {
         int status = print_result_json(result);
@@ -356,7 +388,9 @@ static int report(const struct arguments *arguments, const struct run *run, cons
     return result->exit_status;
 }
 
-/* ---- The run ------------------------------------------------------------------------------------------------- */
+/* ---- The run
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void template_release(struct belljar_template **template)
 {
@@ -388,11 +422,12 @@ int command_run(const struct arguments *arguments)
         return status;
 
     CLEANUP(audit_release) struct run run = { .ends_with_line = { true, true, true } };
-    struct belljar_template_options options = { .parked = 1, .context = &run };
+    struct belljar_template_options options = { .once = true, .context = &run };
     if (arguments->own[OWN_AUDIT] != NULL) {
         run.audit = fopen(arguments->own[OWN_AUDIT], "ae");
         if (run.audit == NULL) {
-            complain("cannot open the audit file %s: %s", arguments->own[OWN_AUDIT], strerror(errno));
+            complain("cannot open the audit file %s: %s", arguments->own[OWN_AUDIT],
+                     strerror(errno));
             return EXIT_USAGE;
         }
         options.on_operation = on_operation;
@@ -400,7 +435,8 @@ int command_run(const struct arguments *arguments)
 
     struct sigaction action = { .sa_handler = on_sigint };
     sigaction(SIGINT, &action, NULL);
-    signal(SIGTTIN, SIG_IGN); /* in the background, a terminal as stdin reads as its end instead of stopping us */
+    signal(SIGTTIN, SIG_IGN); /* in the background, a terminal as stdin reads as its end instead of
+                                 stopping us */
 
     struct belljar_error error = { 0 };
     CLEANUP(template_release) struct belljar_template *template = NULL;

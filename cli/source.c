@@ -1,4 +1,5 @@
-/* Reads the program's text on the host, with the rights of the caller: the guest never opens the script itself. */
+/* Reads the program's text on the host, with the rights of the caller: the guest never opens the
+ * script itself. */
 #include "cli/cli.h"
 
 #include <fcntl.h>
@@ -52,7 +53,8 @@ static bool has_coding_cookie(const struct source *source)
     if (end != NULL)
         *end = '\0';
     regex_t cookie;
-    if (regcomp(&cookie, "^[ \t\f]*#.*coding[:=][ \t]*[-_.a-zA-Z0-9]+", REG_EXTENDED | REG_NOSUB | REG_NEWLINE) != 0)
+    if (regcomp(&cookie, "^[ \t\f]*#.*coding[:=][ \t]*[-_.a-zA-Z0-9]+",
+                REG_EXTENDED | REG_NOSUB | REG_NEWLINE) != 0)
         return false;
     bool found = regexec(&cookie, head, 0, NULL, 0) == 0;
     regfree(&cookie);
@@ -72,8 +74,10 @@ int source_read(const char *path, struct source *ret_source)
         }
         struct stat status;
         if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-            complain("%s is a directory; name a script in it, or grant it (--read %s) and run a module of it: "
-                     "belljar run --read %s -m MODULE", path, path, path);
+            complain("%s is a directory; name a script in it, or grant it (--read %s) and run a "
+                     "module of it: "
+                     "belljar run --read %s -m MODULE",
+                     path, path, path);
             return EXIT_USAGE;
         }
     }
@@ -91,8 +95,10 @@ int source_read(const char *path, struct source *ret_source)
         size_t line = 1;
         for (size_t i = 0; i < bad; i++)
             line += source.bytes[i] == '\n';
-        complain("script %s is not UTF-8: byte 0x%02x at offset %zu (line %zu); save it as UTF-8 or name its encoding in "
-                 "its first line: # -*- coding: latin-1 -*-", path, (unsigned char)source.bytes[bad], bad, line);
+        complain("script %s is not UTF-8: byte 0x%02x at offset %zu (line %zu); save it as UTF-8 "
+                 "or name its encoding in "
+                 "its first line: # -*- coding: latin-1 -*-",
+                 path, (unsigned char)source.bytes[bad], bad, line);
         return EXIT_USAGE;
     }
     *ret_source = source;

@@ -1,14 +1,18 @@
-/* Text of the command: error lines, JSON strings, tables. What it prints may hold names that a guest chose. */
+/* Text of the command: error lines, JSON strings, tables. What it prints may hold names that a
+ * guest chose. */
 #include "cli/cli.h"
 
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* How many bytes the UTF-8 sequence at `at` has; 0 if it is none. As strict as Python: no overlong forms, no surrogates. */
+/* How many bytes the UTF-8 sequence at `at` has; 0 if it is none. As strict as Python: no overlong
+ * forms, no surrogates. */
 static size_t sequence_length(const unsigned char *at, size_t left)
 {
-    static const struct { unsigned char low, high, second_low, second_high, length; } forms[] = {
+    static const struct {
+        unsigned char low, high, second_low, second_high, length;
+    } forms[] = {
         { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
         { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
         { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
@@ -118,7 +122,8 @@ static size_t text_width(const char *text)
     return width;
 }
 
-/* Prints `text` broken at spaces so that no line passes column `limit`; further lines start at column `indent`. */
+/* Prints `text` broken at spaces so that no line passes column `limit`; further lines start at
+ * column `indent`. */
 static void print_wrapped(const char *text, size_t indent, size_t limit)
 {
     size_t column = indent;
@@ -141,7 +146,8 @@ static void print_wrapped(const char *text, size_t indent, size_t limit)
     }
 }
 
-void table_print(unsigned columns, const char *const *headings, const char *const *cells, size_t rows)
+void table_print(unsigned columns, const char *const *headings, const char *const *cells,
+                 size_t rows)
 {
     size_t widths[8] = { 0 };
     assert(columns <= ARRAY_SIZE(widths));

@@ -556,6 +556,18 @@ def test_a_closed_template_says_so_and_executions_stay():
         list(kept.files)
 
 
+def test_a_sandbox_keeps_its_closed_template_until_it_is_closed():
+    before = children(os.getpid())
+    template = Template(python=PYTHON)
+    sandbox = template.sandbox()
+    (supervisor,) = set(children(os.getpid())) - set(before)
+    template.close()
+    assert sandbox.run_code("1 + 1").text == "2"
+    assert supervisor in children(os.getpid())
+    sandbox.close()
+    assert supervisor not in children(os.getpid())
+
+
 def test_a_template_is_thread_safe(template):
     found = []
 
