@@ -212,8 +212,9 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(clock_nanosleep, 0, "the fixed clocks", "time.sleep", PROCESSES, LOW_AT_MOST(0, 15)),
     NATIVE(futex, 0, "WAIT, WAKE", "locks with a timeout; libc aborts if it is refused", THREADS,
            LOW_MASKED(1, ~(FUTEX_HABITS | 1u), 0)),
-    NATIVE(futex, 0, "WAIT_BITSET, WAKE_BITSET", "as WAIT; no priority inheritance, no requeueing", THREADS,
-           LOW_MASKED(1, ~(FUTEX_HABITS | 3u), 8)),
+    NATIVE(futex, 0, "WAIT_BITSET", "as WAIT; no priority inheritance, no requeueing", THREADS,
+           LOW_MASKED(1, ~FUTEX_HABITS, 9)),
+    NATIVE(futex, 0, "WAKE_BITSET", "as WAKE", THREADS, LOW_MASKED(1, ~FUTEX_HABITS, 10)),
     BROKER(clock_getres, 0, "", WHY_SELF, NONE, LOW_AT_MOST(0, 15)),
     SELF(time), SELF(gettimeofday), /* in the vDSO, except on machines whose clock it cannot read */
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),

@@ -122,6 +122,7 @@ static void self_limits(const struct guest *guest, pid_t target, unsigned resour
 {
     struct rlimit64 wanted, before;
     if (target != 0 && target != guest->inner_pid) {
+        answer->error = EPERM;
         answer->refused = true;
         answer->rule = "processes";
         answer->hint = "a guest may limit only itself";
@@ -223,6 +224,10 @@ static void self_pair(struct guest *guest, const struct call *call, struct answe
     int pair[2];
     bool is_socket = call->number == SYS_socketpair;
     uint64_t flags = is_socket ? call->args[1] & ~(uint64_t)SOCK_STREAM : call->number == SYS_pipe2 ? call->args[1] : 0;
+    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
+        answer->error = EAFNOSUPPORT;
+        return;
+    }
     if (guest->pairs >= PAIRS_MAX) {
         answer->error = EMFILE;
         return;
