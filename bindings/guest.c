@@ -9,7 +9,7 @@
 
 /* Ctrl-C is looked for this often and no oftener: taking the GIL may cost milliseconds in a busy
  * host. */
-#define SIGNAL_CHECK_NS (50 * 1000 * 1000)
+#define SIGNAL_CHECK_NS 50000000u
 
 /* Everything that a run borrows, and what its callbacks need. */
 struct run {

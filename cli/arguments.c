@@ -144,7 +144,7 @@ static int take_own(struct parse *parse, const struct own_row *row, const char *
                  row->flag, value, row->flag);
         return EXIT_USAGE;
     }
-    arguments->own[row->id] = row->argument != NULL ? value : "";
+    arguments->own[row->id] = value;
     if (row->id == OWN_CODE || row->id == OWN_MODULE)
         return check_program(arguments, row->id, row->flag);
     return 0;
@@ -188,6 +188,8 @@ static int parse_option(struct parse *parse, int argc, char **argv, int *index, 
         }
         value = argv[(*index)++];
     }
+    if (value == NULL)
+        value = ""; /* a switch */
     *ret_ends = found.own != NULL && found.own->ends;
     return found.own != NULL ? take_own(parse, found.own, value)
                              : take_policy(parse, &found.policy, value);
@@ -255,7 +257,7 @@ static int apply_policy(struct parse *parse)
         return complain_error(&error, EXIT_USAGE);
     for (size_t i = 0; i < parse->given_count; i++) {
         const struct given *given = &parse->given[i];
-        const char *text = given->value != NULL ? given->value : "";
+        const char *text = given->value;
         if (utf8_error_offset(text, strlen(text)) < strlen(text)) {
             complain("%s: the value is not UTF-8; rename the file, or grant a directory above it",
                      given->option.flag);

@@ -37,9 +37,9 @@ enum own_option {
 
 struct own_row {
     enum own_option id; /* OWN_NONE ends a list */
+    bool ends;          /* what follows its value belongs to the program: -c, -m */
     const char *flag;
     const char *argument; /* NULL: a switch */
-    bool ends;            /* what follows its value belongs to the program: -c, -m */
     const char *help;
 };
 

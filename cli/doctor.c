@@ -2,10 +2,10 @@
 #include "cli/cli.h"
 
 const struct own_row doctor_options[] = {
-    { OWN_JSON, "--json", NULL, false,
+    { OWN_JSON, false, "--json", NULL,
       "Print one JSON object: works, and probes with one entry a mechanism." },
-    { OWN_HELP, "--help", NULL, false, "Show this." },
-    { OWN_NONE, NULL, NULL, false, NULL },
+    { OWN_HELP, false, "--help", NULL, "Show this." },
+    { OWN_NONE, false, NULL, NULL, NULL },
 };
 
 enum { PROBES_MAX_SHOWN = 64, COLUMNS = 5 };

@@ -4,14 +4,14 @@
 #include <string.h>
 
 const struct own_row explain_options[] = {
-    { OWN_POLICY, "--policy", "FILE", false,
+    { OWN_POLICY, false, "--policy", "FILE",
       "Read the policy from a JSON file; other options are applied after it." },
-    { OWN_SYSCALLS, "--syscalls", NULL, false, "Show only the system calls." },
-    { OWN_FILES, "--files", NULL, false, "Show only the files." },
-    { OWN_JSON, "--json", NULL, false,
+    { OWN_SYSCALLS, false, "--syscalls", NULL, "Show only the system calls." },
+    { OWN_FILES, false, "--files", NULL, "Show only the files." },
+    { OWN_JSON, false, "--json", NULL,
       "Print one JSON object: options, profiles, syscalls, mounts." },
-    { OWN_HELP, "--help", NULL, false, "Show this." },
-    { OWN_NONE, NULL, NULL, false, NULL },
+    { OWN_HELP, false, "--help", NULL, "Show this." },
+    { OWN_NONE, false, NULL, NULL, NULL },
 };
 
 /* uprobe and uretprobe: the kernel runs them before any filter on x86-64 (DESIGN section 8). */

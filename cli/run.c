@@ -9,21 +9,21 @@
 #include <time.h>
 
 const struct own_row run_options[] = {
-    { OWN_CODE, "-c", "CODE", true, "Run CODE; what follows are its arguments." },
-    { OWN_MODULE, "-m", "MODULE", true,
+    { OWN_CODE, true, "-c", "CODE", "Run CODE; what follows are its arguments." },
+    { OWN_MODULE, true, "-m", "MODULE",
       "Run an importable module, as python -m does; what follows are its arguments." },
-    { OWN_POLICY, "--policy", "FILE", false,
+    { OWN_POLICY, false, "--policy", "FILE",
       "Read the policy from a JSON file; other options are applied after it." },
-    { OWN_AUDIT, "--audit", "FILE", false,
+    { OWN_AUDIT, false, "--audit", "FILE",
       "Append one line of JSON to FILE for every operation that the supervisor performed or "
       "refused." },
-    { OWN_JSON, "--json", NULL, false,
+    { OWN_JSON, false, "--json", NULL,
       "Print nothing but one JSON object: verdict, stdout, stderr, error, usage, violations, "
       "truncated, exit." },
-    { OWN_QUIET, "--quiet", NULL, false,
+    { OWN_QUIET, false, "--quiet", NULL,
       "Leave out belljar's own remarks about limits and refusals." },
-    { OWN_HELP, "--help", NULL, false, "Show this." },
-    { OWN_NONE, NULL, NULL, false, NULL },
+    { OWN_HELP, false, "--help", NULL, "Show this." },
+    { OWN_NONE, false, NULL, NULL, NULL },
 };
 
 /* Written by the signal handler, which takes no argument: the one variable at file scope. */

@@ -20,7 +20,7 @@ static int read_all(int fd, struct source *source)
     size_t room = 0;
     for (;;) {
         if (source->length == room) {
-            room = room ? room * 2 : 64 * 1024;
+            room = room ? room * 2 : (size_t)64 * 1024;
             char *larger = realloc(source->bytes, room + 1);
             if (larger == NULL)
                 return -ENOMEM;
