@@ -184,9 +184,9 @@ static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *ke
     PyObject *object, *buffers = Py_None;
     int strict = 0;
     Py_ssize_t buffer_least = OWNED_BUFFER_LEAST;
-    if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "O|$pOnnnnnn:encode_value", (char **)(uintptr_t)words, &object,
-            &strict, &buffers, &buffer_least, &bytes, &elements, &depth, &int_bits, &references))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$pOnnnnnn:encode_value",
+                                     (char **)words, &object, &strict, &buffers, &buffer_least,
+                                     &bytes, &elements, &depth, &int_bits, &references))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
@@ -212,9 +212,9 @@ static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *ke
     LIMITS_FROM_DEFAULTS;
     CLEANUP(view_release) Py_buffer data = { .obj = NULL };
     PyObject *buffers = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$Onnnnn:decode_value",
-                                     (char **)(uintptr_t)words, &data, &buffers, &bytes, &elements,
-                                     &depth, &int_bits, &references))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$Onnnnn:decode_value", (char **)words,
+                                     &data, &buffers, &bytes, &elements, &depth, &int_bits,
+                                     &references))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
@@ -262,7 +262,7 @@ struct value_state *value_add_functions(PyObject *module, const char *home)
     OWNED PyObject *module_name = PyModule_GetNameObject(module);
     for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
         /* CPython does not write to a method's definition; its API only lacks the const. */
-        PyMethodDef *definition = (PyMethodDef *)(uintptr_t)&functions[i];
+        PyMethodDef *definition = (PyMethodDef *)&functions[i];
         OWNED PyObject *function = PyCFunction_NewEx(definition, capsule, module_name);
         if (function == NULL || PyModule_AddObjectRef(module, functions[i].ml_name, function) < 0)
             return NULL;

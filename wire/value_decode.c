@@ -593,9 +593,8 @@ static PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t c
         OWNED PyObject *fields = Py_BuildValue("{s:O,s:O}", "names", names_list, "values", values);
         return make_record(d, "pandas.Index", fields);
     }
-    OWNED PyObject *index = is_multi   ? PyObject_CallMethod(type, "from_tuples", "O", values)
-                            : is_range ? PyObject_CallFunctionObjArgs(type, values, NULL)
-                                       : PyObject_CallFunctionObjArgs(type, values, NULL);
+    OWNED PyObject *index = is_multi ? PyObject_CallMethod(type, "from_tuples", "O", values)
+                                     : PyObject_CallFunctionObjArgs(type, values, NULL);
     if (index == NULL || PyObject_SetAttrString(index, "names", names_list) < 0)
         return NULL;
     return object_take(&index);

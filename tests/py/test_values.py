@@ -259,6 +259,21 @@ def test_long_chain_of_shared_lists_is_freed_without_recursion():
     del result
 
 
+@pytest.mark.parametrize("link", [
+    lambda inner: b"\x81" + inner, lambda inner: b"\xa1\0" + inner, lambda inner: b"\x81" + kind("tuple", inner),
+    lambda inner: kind("record", b"\x61a", b"\xa1\x61b" + inner),
+])
+def test_long_chain_by_references_of_any_type_is_freed_without_recursion(link):
+    count = 100_000
+    data = head(4, count) + b"\xd8\x1c" + link(b"\0") + b"".join(
+        b"\xd8\x1c" + link(b"\xd8\x1d" + head(0, i)) for i in range(count - 1))
+    result = decode(data)
+    assert len(result) == count
+    last = result.pop()
+    del result
+    del last
+
+
 # ---- By value ----------------------------------------------------------------------------------------------
 
 
@@ -426,6 +441,10 @@ def test_container_that_changes_meanwhile_is_an_error_or_a_stand_in():
 
     items.extend([Shrinks(), 1, 2])
     assert type(decode(encode([items, 5]))[0]) is Opaque
+    shared = [1]
+    items.extend([shared, Shrinks(), 1])
+    result = decode(encode([items, shared, shared]))
+    assert type(result[0]) is Opaque and result[1] == [1] and result[1] is result[2]
     table = {}
 
     class Grows:
@@ -460,6 +479,24 @@ def nested(levels):
     for _ in range(levels - 1):
         value = [value]
     return value
+
+
+@pytest.mark.parametrize("limits, value, whole", [
+    ({"depth": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}), ({"depth": 1}, {"a": {"b": [[]]}}, {"a": {"b": Opaque}}),
+    ({"depth": 0}, Pair(1, "x"), Pair(1, "x")), ({"depth": 0}, datetime.datetime(2020, 1, 1, tzinfo=UTC), None),
+    ({"int_bits": 64}, [range(2**80), 1], [Opaque, 1]), ({"int_bits": 64}, [slice(2**80), 1], [Opaque, 1]),
+    ({"int_bits": 64}, [fractions.Fraction(1, 2**80), 1], [Opaque, 1]), ({}, [slice([]), 1], [Opaque, 1]),
+], ids=str)
+def test_at_a_limit_an_object_is_whole_or_a_stand_in(limits, value, whole):
+    def shape(item):
+        if type(item) in (dict, Record):
+            return {key: shape(inner) for key, inner in item.items()}
+        if isinstance(item, Pair):
+            return item._asdict()
+        return [shape(inner) for inner in item] if type(item) is list else Opaque if type(item) is Opaque else item
+
+    result = decode(encode(value, **limits), **limits)
+    assert shape(result) == shape(value if whole is None else whole)
 
 
 # ---- Hostile bytes -----------------------------------------------------------------------------------------
@@ -636,11 +673,11 @@ def test_decoding_leaves_nothing_behind():
                 pass
         encode([Liar(), Broken(), nested(300)])
 
-    # CPython's method cache keeps names for a while: the smallest of several steps says what is lost each time.
-    counts = []
-    for _ in range(12):
+    counts = array.array("q")  # an int of its own would be counted as well
+    for _ in range(8):
         once()
         gc.collect()
+        sys._clear_type_cache()  # it keeps names of attributes, by their addresses
         counts.append(sys.getallocatedblocks())
     assert min(after - before for before, after in zip(counts, counts[1:])) <= 0
 
