@@ -84,7 +84,7 @@ HIDDEN = [
 
 # Rows of these types stay visible from the code of these modules: they build and test classes, or handle errors, in
 # Python. Functions of theirs that would read an attribute of the caller's choice are not in any feature.
-LIBRARY = ("abc", "collections", "contextlib", "enum")
+LIBRARY = ("abc", "collections", "contextlib", "enum", "functools", "typing")
 LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.
