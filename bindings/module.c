@@ -168,9 +168,11 @@ static PyObject *module_probes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
     struct belljar_probe probe;
     for (unsigned i = 0; list != NULL; i++) {
         bool found;
-        Py_BEGIN_ALLOW_THREADS found =
-            belljar_probe_at(i, &probe); /* the first runs them: children, some 10 ms */
-        Py_END_ALLOW_THREADS if (!found) break;
+        Py_BEGIN_ALLOW_THREADS
+        found = belljar_probe_at(i, &probe); /* the first runs them: children, some 10 ms */
+        Py_END_ALLOW_THREADS
+        if (!found)
+            break;
         if (!append(list, Py_BuildValue("(zzNNz)", probe.layer, probe.mechanism,
                                         PyBool_FromLong(probe.required),
                                         PyBool_FromLong(probe.works), probe.detail)))

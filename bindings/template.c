@@ -15,7 +15,8 @@ static void template_close_now(struct template_object *self)
     self->handle = NULL;
     if (handle == NULL)
         return;
-    Py_BEGIN_ALLOW_THREADS belljar_template_close(handle);
+    Py_BEGIN_ALLOW_THREADS
+    belljar_template_close(handle);
     Py_END_ALLOW_THREADS
 }
 
@@ -75,9 +76,12 @@ static PyObject *template_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct belljar_error error = { 0 };
     struct belljar_template *handle = NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed =
+    Py_BEGIN_ALLOW_THREADS
+    failed =
         belljar_template_open(((struct policy_object *)policy)->policy, &options, &handle, &error);
-    Py_END_ALLOW_THREADS if (failed < 0) return raise_error(&error);
+    Py_END_ALLOW_THREADS
+    if (failed < 0)
+        return raise_error(&error);
     self->handle = handle;
     return owned_take(&object);
 }
@@ -123,10 +127,11 @@ static PyObject *take(PyObject *object, bool waits)
     struct belljar_error error = { 0 };
     struct belljar_guest *guest = NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed = waits ? belljar_guest_take(handle, &guest, &error)
-                                          : belljar_guest_try_take(handle, &guest, &error);
-    Py_END_ALLOW_THREADS if (failed < 0)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    failed = waits ? belljar_guest_take(handle, &guest, &error)
+                   : belljar_guest_try_take(handle, &guest, &error);
+    Py_END_ALLOW_THREADS
+    if (failed < 0) {
         template_unpin(self);
         if (failed == -EAGAIN && !waits)
             Py_RETURN_NONE;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
@@ -72,13 +73,33 @@ class _Waiter:
         self.epoll.close()
 
 
-async def _take(template: Template, waiter: _Waiter) -> core.Guest:
-    while True:
+class _Line:
+    """Those of one loop who wait for a guest of one template, in a queue: the first watches its descriptor.
+
+    (All of them cannot: a descriptor may be in 500 nested epoll sets at most.)"""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.first = asyncio.Lock()
+
+
+_lines: weakref.WeakKeyDictionary[Template, _Line] = weakref.WeakKeyDictionary()
+
+
+async def _take(template: Template) -> core.Guest:
+    line = _lines.get(template)
+    if line is None or line.loop is not asyncio.get_running_loop():
+        line = _lines[template] = _Line()
+    async with line.first:
         guest = template._core.try_take()
         if guest is not None:
             return guest
-        waiter.update([(template._core.fileno(), select.POLLIN)])
-        await waiter.wait(_TAKE_AGAIN_MS)
+        with _Waiter() as waiter:
+            waiter.update([(template._core.fileno(), select.POLLIN)])
+            while guest is None:
+                await waiter.wait(_TAKE_AGAIN_MS)
+                guest = template._core.try_take()
+        return guest
 
 
 async def _finish(guest: core.Guest, waiter: _Waiter) -> core.Result:
@@ -115,8 +136,8 @@ async def arun(
         template = await asyncio.get_running_loop().run_in_executor(None, templates.shared, key[0], key[1], key[2])
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
+    guest = await _take(template)
     with _Waiter() as waiter:
-        guest = await _take(template, waiter)
         try:
             guest.start(source(code), **job)
             execution = Execution(await _finish(guest, waiter), guest)

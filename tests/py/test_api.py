@@ -731,6 +731,20 @@ def test_arun_returns_the_same():
     assert [(execution.stdout, execution.text) for execution in executions] == [(f"{n}\n", str(2 * n)) for n in range(20)]
 
 
+@pytest.mark.slow
+def test_a_thousand_runs_fit_one_loop():
+    async def main():
+        code = "import time; time.sleep(0.2); print({})"
+        return await asyncio.gather(*(belljar.arun(code.format(n), python=PYTHON, timeout=120) for n in range(1000)))
+
+    before = len(os.listdir("/proc/self/fd"))
+    executions = asyncio.run(main())
+    assert [int(execution.stdout) for execution in executions] == list(range(1000))
+    del executions
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) < before + 50
+
+
 def test_arun_keeps_the_loop_free():
     async def main():
         await belljar.arun("1", python=PYTHON)
