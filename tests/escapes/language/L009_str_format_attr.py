@@ -4,4 +4,4 @@ kind: namespace
 expect: AttributeError
 """
 
-reached = "{0.__class__.__mro__}".format(1)
+reached = "{0.__class__}".format(1)

@@ -381,6 +381,9 @@ def test_an_allowed_directory_ends_at_its_slash(run: Run, tmp_path: pathlib.Path
     config = SandboxConfig()
     config.allow_path(f"{tmp_path}/in/")
     passes(run(config, f"open({str(tmp_path / 'in' / 'file')!r})"))
+    single = SandboxConfig()
+    single.allow_path(tmp_path / "in.n")
+    assert run(single, f"open({str(tmp_path / 'in.not')!r})").error == "PermissionError"
     for other in (tmp_path / "in.not", tmp_path / "in" / "link", tmp_path / "in" / ".." / "in.not"):
         assert run(config, f"open({str(other)!r})").error == "PermissionError"
 

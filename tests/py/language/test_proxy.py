@@ -127,7 +127,20 @@ try:
     data + Spy()
 except TypeError:
     pass
-assert list in seen and seen.count(type(data)) >= 0 and data[1] == [2, 3] and len(data) == 4
+seen.clear()
+class Change(Spy):
+    def __eq__(self, other):
+        seen.append(type(other))
+        if type(other) is not int:
+            other.append(4)
+for left, right in ((data, [1, Change(), 0, 0]), ([1, Change(), 0, 0], data)):
+    try:
+        left == right
+    except Exception as error:
+        assert str(error) == 'Read only object'
+    else:
+        assert False
+assert seen == [type(data)] * 2 and data[1] == [2, 3] and len(data) == 4
 """)  # fmt: skip
 
 
