@@ -215,6 +215,8 @@ static bool template_receive(struct belljar_template *template)
     unsigned fd_count = 0;
     ssize_t length =
         channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL, MSG_DONTWAIT);
+    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of ours unread */
+        length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return false;
     if (length <= 0) {
@@ -460,7 +462,10 @@ void belljar_template_close(struct belljar_template *template)
 {
     if (template == NULL)
         return;
-    fd_close(&template->control); /* the supervisor takes that as the end */
+    /* The supervisor takes that as the end. Shut down, not just closed: a forked child of the host may hold a copy. */
+    if (template->control >= 0 && template->owner == getpid())
+        shutdown(template->control, SHUT_RDWR);
+    fd_close(&template->control);
     if (template->supervisor > 0 && template->owner == getpid()) {
         while (waitpid(template->supervisor, NULL, 0) < 0 && errno == EINTR)
             continue;

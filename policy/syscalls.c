@@ -124,7 +124,7 @@ const struct syscall_row syscall_rows[] = {
     /* Descriptors that the guest holds. There is no way to get one but from the supervisor. */
     NATIVE(read, 0, "", "reads a descriptor that it was given", NONE),
     NATIVE(write, 0, "", "output, results, scratch files", NONE),
-    NATIVE(close, 0, "", "", NONE),
+    NATIVE(close, 0, "", "its own table of descriptors", NONE),
     NATIVE(fstat, 0, "", "numbers only about a descriptor that it holds; unlike newfstatat it cannot name a path", NONE),
     NATIVE(lseek, GRANT_FILES, "", "files come open from the supervisor and are used at the kernel's speed", FILES),
     NATIVE(pread64, GRANT_FILES, "", "as read", FILES),
@@ -203,7 +203,7 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(pkey_mprotect, WHY_LIBC), ABSENT(pkey_alloc, WHY_LIBC), ABSENT(pkey_free, WHY_LIBC),
 
     /* Time, chance, the end. */
-    NATIVE(exit_group, 0, "", "", NONE), NATIVE(exit, 0, "", "the end of a thread", NONE),
+    NATIVE(exit_group, 0, "", "its own end", NONE), NATIVE(exit, 0, "", "the end of a thread", NONE),
     NATIVE(rt_sigreturn, 0, "", "the end of a signal handler", NONE),
     NATIVE(restart_syscall, 0, "", "the kernel's own, after a stop", NONE),
     NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(2, 1)),
