@@ -319,28 +319,32 @@ def send(result, leave):
 
 
 def import_all(names):
-    """Imports modules, with a home of their own for what they write at import (matplotlib its list of fonts)."""
-    home = "/tmp/belljar-preload-" + os.urandom(8).hex()
+    """Imports modules, with a home that does not exist: nothing of theirs is to stay on the host. Only matplotlib
+    insists on a folder to write to; it gets one for the time of its import."""
+    writers = [name for name in names if name.partition(".")[0] in ("matplotlib", "seaborn")]
+    home = "/tmp/belljar-preload-" + os.urandom(8).hex() if writers else "/nonexistent"
     keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
-    before = {key: os.environ.get(key) for key in keys}
+    before = {key: os.environ[key] for key in keys}
+    failure = None
     try:
-        if names:
+        if writers:
             os.mkdir(home, 0o700)
-            os.environ.update(dict.fromkeys(keys, home))
     except OSError:
-        pass  # a read-only root: then they have to do without
-    try:
-        for name in names:
-            try:
-                __import__(name)
-            except BaseException as error:
-                native.fail(22, "preload", "cannot import %s: %s: %s" % (name, type(error).__name__, error))
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
+        pass  # a read-only root: then it has to do without
+    os.environ.update(dict.fromkeys(keys, home))
+    for name in names:
+        try:
+            __import__(name)
+        except BaseException as error:
+            failure = "cannot import %s: %s: %s" % (name, type(error).__name__, error)
+            break
+    os.environ.update(before)
+    if writers:
         remove_tree(home)
-        if "tempfile" in sys.modules:
-            sys.modules["tempfile"].tempdir = None
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None
+    if failure:
+        native.fail(22, "preload", failure)
 
 
 # What programs that only compute import; without files there is no other way to it.
