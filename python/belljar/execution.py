@@ -66,6 +66,8 @@ _FIELDS = {
     "application/json": "json",
     "application/javascript": "javascript",
 }
+_MAIN = "application/vnd.belljar.main"  # guest/belljar_results.py marks the last expression's value with it
+_DATA = "application/vnd.belljar.data+json"
 _BINARY = frozenset({"image/png", "image/jpeg", "application/pdf"})
 
 
@@ -99,10 +101,13 @@ def _show(result: Result, mime: str, data: bytes) -> None:
     if mime in _BINARY:
         setattr(result, _FIELDS[mime], base64.b64encode(data).decode())
         return
+    if mime == _MAIN:
+        result.is_main_result = True
+        return
     text = data.decode("utf-8", "replace")
-    if mime == "application/json":
+    if mime in ("application/json", _DATA):
         try:
-            result.json = json.loads(text)
+            setattr(result, "json" if mime == "application/json" else "data", json.loads(text))
             return
         except (ValueError, RecursionError):
             pass
@@ -188,8 +193,7 @@ class Execution:
         shown: dict[int, Result] = {}
         for group, mime, data in self._result.displays:
             _show(shown.setdefault(group, Result()), mime, data)
-        main = [Result(text=self.text, is_main_result=True)] if self.text is not None else []
-        return [*shown.values(), *main]
+        return list(shown.values())
 
     @property
     def usage(self) -> Usage:
