@@ -1,7 +1,9 @@
-/* The file tree of a guest without any grant. Host (fills the settings, explains) and supervisor (builds the tree).
+/* The file tree of a guest without any grant. Host (fills the settings, explains) and supervisor
+ * (builds the tree).
  *
- * The rule for host paths: public files of a distribution that a library opens by itself when it is imported or
- * used, and nothing that a machine's owner has written. Everything else about the machine is made up. */
+ * The rule for host paths: public files of a distribution that a library opens by itself when it is
+ * imported or used, and nothing that a machine's owner has written. Everything else about the
+ * machine is made up. */
 #include "policy/mounts.h"
 
 #include <string.h>
@@ -9,7 +11,8 @@
 #define ZEROS10 "0 0 0 0 0 0 0 0 0 0\n"
 
 const struct runtime_mount runtime_mounts[] = {
-    /* Libraries: extension modules are linked with them, and are loaded after the lockdown as well. */
+    /* Libraries: extension modules are linked with them, and are loaded after the lockdown as well.
+     */
     { "/lib", "merged /usr: the loader's cache names libraries below /lib" },
     { "/lib64", "the program loader's name is fixed" },
     { "/usr/lib/x86_64-linux-gnu", "shared libraries (Debian and kin)" },
@@ -39,35 +42,45 @@ const struct runtime_mount runtime_mounts[] = {
 const size_t runtime_mount_count = ARRAY_SIZE(runtime_mounts);
 
 const struct mount_row mount_rows[] = {
-    /* The guest's own. /dev/shm and /var/tmp are other names of /tmp, so that one quota counts everything. */
+    /* The guest's own. /dev/shm and /var/tmp are other names of /tmp, so that one quota counts
+       everything. */
     { "/work", MOUNT_SCRATCH, .reason = "where the guest starts and where files are handed in" },
     { "/tmp", MOUNT_SCRATCH, .reason = "temporary files" },
     { "/home/user", MOUNT_SCRATCH, .reason = "$HOME: caches and settings of libraries" },
     { "/var/tmp", MOUNT_LINK, .text = "/tmp", .reason = "temporary files" },
-    { "/dev/shm", MOUNT_LINK, .text = "/tmp", .reason = "programs put large temporary files there" },
+    { "/dev/shm", MOUNT_LINK, .text = "/tmp",
+      .reason = "programs put large temporary files there" },
 
     /* Asked for by libraries, and not there. */
-    { "/usr/lib/ssl/cert.pem", MOUNT_ABSENT, .number = ENOENT, .reason = "OpenSSL looks for it; Debian has none" },
+    { "/usr/lib/ssl/cert.pem", MOUNT_ABSENT, .number = ENOENT,
+      .reason = "OpenSSL looks for it; Debian has none" },
     { "/etc/ld.so.preload", MOUNT_ABSENT, .number = ENOENT, .reason = "the loader asks for it" },
 
     /* Devices that compute nothing and tell nothing. */
     { "/dev", MOUNT_DIRECTORY, .reason = "no other device, whatever was granted" },
-    { "/dev/null", MOUNT_DEVICE, .writable = true, .number = 1 << 8 | 3, .reason = "nothing in, nothing out" },
+    { "/dev/null", MOUNT_DEVICE, .writable = true, .number = 1 << 8 | 3,
+      .reason = "nothing in, nothing out" },
     { "/dev/zero", MOUNT_DEVICE, .number = 1 << 8 | 5, .reason = "zeros" },
-    { "/dev/full", MOUNT_DEVICE, .writable = true, .number = 1 << 8 | 7, .reason = "tests of a full disk" },
+    { "/dev/full", MOUNT_DEVICE, .writable = true, .number = 1 << 8 | 7,
+      .reason = "tests of a full disk" },
     { "/dev/random", MOUNT_DEVICE, .number = 1 << 8 | 8, .reason = "random bytes" },
     { "/dev/urandom", MOUNT_DEVICE, .number = 1 << 8 | 9, .reason = "random bytes" },
-    { "/dev/stdin", MOUNT_ABSENT, .number = ENXIO, .reason = "the streams are there as descriptors 0, 1 and 2" },
+    { "/dev/stdin", MOUNT_ABSENT, .number = ENXIO,
+      .reason = "the streams are there as descriptors 0, 1 and 2" },
     { "/dev/stdout", MOUNT_ABSENT, .number = ENXIO, .reason = "as above" },
     { "/dev/stderr", MOUNT_ABSENT, .number = ENXIO, .reason = "as above" },
-    { "/dev/tty", MOUNT_ABSENT, .number = ENXIO, .reason = "no terminal: getpass falls back to stdin" },
+    { "/usr/X11/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT, .reason = "matplotlib looks everywhere for fonts" },
+    { "/usr/X11R6/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT, .reason = "as above" },
+    { "/dev/tty", MOUNT_ABSENT, .number = ENXIO,
+      .reason = "no terminal: getpass falls back to stdin" },
 
     /* Who the guest is. */
     { "/etc/passwd", MOUNT_TEXT,
       .text = "root:x:0:0:root:/root:/bin/false\nuser:x:{uid}:{gid}:user:/home/user:/bin/false\n",
       .reason = "pwd, getpass, expanduser: one made-up user" },
     { "/etc/group", MOUNT_TEXT, .text = "root:x:0:\nuser:x:{gid}:\n", .reason = "grp" },
-    { "/etc/hosts", MOUNT_TEXT, .text = "127.0.0.1 localhost\n::1 localhost\n", .reason = "the resolver reads it first" },
+    { "/etc/hosts", MOUNT_TEXT, .text = "127.0.0.1 localhost\n::1 localhost\n",
+      .reason = "the resolver reads it first" },
     { "/etc/hostname", MOUNT_TEXT, .text = "belljar\n", .reason = "programs that print it" },
     { "/etc/nsswitch.conf", MOUNT_TEXT, .text = "passwd: files\ngroup: files\nhosts: files\n",
       .reason = "pwd and grp look into files and load nothing else" },
@@ -79,45 +92,65 @@ const struct mount_row mount_rows[] = {
     { "/proc", MOUNT_DIRECTORY, .reason = "no procfs, whatever was granted" },
     { "/sys", MOUNT_DIRECTORY, .reason = "no sysfs, whatever was granted" },
     { "/proc/cpuinfo", MOUNT_TEXT,
-      .text = "processor\t: 0\nvendor_id\t: belljar\nmodel name\t: belljar\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\n\n",
+      .text = "processor\t: 0\nvendor_id\t: belljar\nmodel name\t: belljar\nsiblings\t: 1\ncore "
+              "id\t\t: 0\ncpu cores\t: 1\n\n",
       .reason = "libraries that count processors" },
     { "/proc/meminfo", MOUNT_TEXT,
-      .text = "MemTotal: {memory_kb} kB\nMemFree: {memory_kb} kB\nMemAvailable: {memory_kb} kB\nBuffers: 0 kB\n"
+      .text = "MemTotal: {memory_kb} kB\nMemFree: {memory_kb} kB\nMemAvailable: {memory_kb} "
+              "kB\nBuffers: 0 kB\n"
               "Cached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nShmem: 0 kB\n",
       .reason = "libraries that size their buffers: the memory limit" },
-    { "/proc/stat", MOUNT_TEXT, .text = "cpu  " ZEROS10 "cpu0 " ZEROS10 "btime 0\nprocesses 1\n", .reason = "psutil" },
+    { "/proc/stat", MOUNT_TEXT, .text = "cpu  " ZEROS10 "cpu0 " ZEROS10 "btime 0\nprocesses 1\n",
+      .reason = "psutil" },
     { "/proc/uptime", MOUNT_TEXT, .text = "0.00 0.00\n", .reason = "psutil" },
-    { "/proc/loadavg", MOUNT_TEXT, .text = "0.00 0.00 0.00 1/1 1\n", .reason = "os.getloadavg's source" },
-    { "/proc/version", MOUNT_TEXT, .text = "Linux version 0 (belljar)\n", .reason = "platform checks" },
-    { "/proc/filesystems", MOUNT_TEXT, .text = "nodev\ttmpfs\n", .reason = "psutil.disk_partitions" },
+    { "/proc/loadavg", MOUNT_TEXT, .text = "0.00 0.00 0.00 1/1 1\n",
+      .reason = "os.getloadavg's source" },
+    { "/proc/version", MOUNT_TEXT, .text = "Linux version 0 (belljar)\n",
+      .reason = "platform checks" },
+    { "/proc/filesystems", MOUNT_TEXT, .text = "nodev\ttmpfs\n",
+      .reason = "psutil.disk_partitions" },
     { "/proc/mounts", MOUNT_LINK, .text = "self/mounts", .reason = "psutil.disk_partitions" },
-    { "/proc/sys/vm/overcommit_memory", MOUNT_TEXT, .text = "0\n", .reason = "jemalloc, glibc's malloc" },
+    { "/proc/sys/vm/overcommit_memory", MOUNT_TEXT, .text = "0\n",
+      .reason = "jemalloc, glibc's malloc" },
     { "/proc/sys/kernel/osrelease", MOUNT_TEXT, .text = "0\n", .reason = "platform checks" },
     { "/proc/sys/kernel/pid_max", MOUNT_TEXT, .text = "32768\n", .reason = "psutil" },
-    { "/proc/sys/kernel/random/boot_id", MOUNT_TEXT, .text = "00000000-0000-4000-8000-000000000000\n",
+    { "/proc/sys/kernel/random/boot_id", MOUNT_TEXT,
+      .text = "00000000-0000-4000-8000-000000000000\n",
       .reason = "tracing libraries; not the host's" },
     { "/proc/self/status", MOUNT_TEXT,
-      .text = "Name:\tpython3\nState:\tR (running)\nTgid:\t1\nPid:\t1\nPPid:\t0\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
-              "Gid:\t{gid}\t{gid}\t{gid}\t{gid}\nVmPeak:\t0 kB\nVmSize:\t0 kB\nVmHWM:\t0 kB\nVmRSS:\t0 kB\nThreads:\t1\n",
+      .text = "Name:\tpython3\nState:\tR "
+              "(running)\nTgid:\t1\nPid:\t1\nPPid:\t0\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
+              "Gid:\t{gid}\t{gid}\t{gid}\t{gid}\nVmPeak:\t0 kB\nVmSize:\t0 kB\nVmHWM:\t0 "
+              "kB\nVmRSS:\t0 kB\nThreads:\t1\n",
       .reason = "libraries that watch their memory: nothing to see" },
     { "/proc/self/stat", MOUNT_TEXT,
-      .text = "1 (python3) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+      .text = "1 (python3) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+              "0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
       .reason = "psutil" },
     { "/proc/self/statm", MOUNT_TEXT, .text = "0 0 0 0 0 0 0\n", .reason = "psutil" },
-    { "/proc/self/maps", MOUNT_TEXT, .text = "", .reason = "no addresses; programs that read it find an empty list" },
-    { "/proc/self/comm", MOUNT_TEXT, .text = "python3\n", .reason = "programs that name themselves" },
-    { "/proc/self/cmdline", MOUNT_TEXT, .text = "python3", .reason = "programs that name themselves" },
-    { "/proc/self/cgroup", MOUNT_TEXT, .text = "0::/\n", .reason = "libraries that look for a memory limit" },
-    { "/proc/self/mounts", MOUNT_TEXT, .text = "belljar / tmpfs rw 0 0\n", .reason = "psutil.disk_partitions" },
+    { "/proc/self/maps", MOUNT_TEXT, .text = "",
+      .reason = "no addresses; programs that read it find an empty list" },
+    { "/proc/self/comm", MOUNT_TEXT, .text = "python3\n",
+      .reason = "programs that name themselves" },
+    { "/proc/self/cmdline", MOUNT_TEXT, .text = "python3",
+      .reason = "programs that name themselves" },
+    { "/proc/self/cgroup", MOUNT_TEXT, .text = "0::/\n",
+      .reason = "libraries that look for a memory limit" },
+    { "/proc/self/mounts", MOUNT_TEXT, .text = "belljar / tmpfs rw 0 0\n",
+      .reason = "psutil.disk_partitions" },
     { "/proc/self/mountinfo", MOUNT_TEXT, .text = "", .reason = "libraries that look for cgroups" },
     { "/proc/self/exe", MOUNT_LINK, .text = "{python}", .reason = "what runs: the interpreter" },
     { "/proc/self/fd", MOUNT_ABSENT, .number = ENOENT, .reason = "no second way to a descriptor" },
-    { "/sys/devices/system/cpu/online", MOUNT_TEXT, .text = "0\n", .reason = "os.cpu_count and OpenBLAS" },
+    { "/sys/devices/system/cpu/online", MOUNT_TEXT, .text = "0\n",
+      .reason = "os.cpu_count and OpenBLAS" },
     { "/sys/devices/system/cpu/possible", MOUNT_TEXT, .text = "0\n", .reason = "as above" },
     { "/sys/devices/system/cpu/present", MOUNT_TEXT, .text = "0\n", .reason = "as above" },
-    { "/sys/fs/cgroup", MOUNT_ABSENT, .number = ENOENT, .reason = "libraries that look for a memory limit" },
-    { "/sys/kernel/mm/transparent_hugepage/enabled", MOUNT_ABSENT, .number = ENOENT, .reason = "allocators ask" },
-    { "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", MOUNT_ABSENT, .number = ENOENT, .reason = "allocators ask" },
+    { "/sys/fs/cgroup", MOUNT_ABSENT, .number = ENOENT,
+      .reason = "libraries that look for a memory limit" },
+    { "/sys/kernel/mm/transparent_hugepage/enabled", MOUNT_ABSENT, .number = ENOENT,
+      .reason = "allocators ask" },
+    { "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", MOUNT_ABSENT, .number = ENOENT,
+      .reason = "allocators ask" },
 };
 const size_t mount_row_count = ARRAY_SIZE(mount_rows);
 
@@ -130,7 +163,8 @@ bool mounts_path_is_normal(const char *path)
     for (const char *at = path; *at == '/';) {
         at++;
         size_t length = strcspn(at, "/");
-        if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && at[0] == '.' && at[1] == '.'))
+        if (length == 0 || (length == 1 && at[0] == '.') ||
+            (length == 2 && at[0] == '.' && at[1] == '.'))
             return false;
         at += length;
     }
