@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from typing import Any
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
 
@@ -140,7 +141,7 @@ def main() -> None:
 
     config = SandboxConfig("stdout", "regex", "time", recursion_limit=900)
     config.allow_safe_module("json", "loads", "dumps")
-    seen: dict[bool, list[dict[str, object]]] = {False: [], True: []}
+    seen: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as directory:
         build(directory)
         for number in range(arguments.rounds):
@@ -153,17 +154,16 @@ def main() -> None:
                 seen[strict].append(json.loads(done.stdout))
 
     def best(strict: bool, name: str) -> float:
-        return min(answer["times"][name] for answer in seen[strict])  # type: ignore[index]
+        return float(min(answer["times"][name] for answer in seen[strict]))
 
     ratios = []
-    names = list(seen[True][0]["times"])  # type: ignore[call-overload]
     print(f"{'kernel':14} {'plain ms':>9} {'strict ms':>9} {'ratio':>6}")
-    for name in names:
-        plain, strict = best(False, name), best(True, name)
-        ratios.append(strict / plain)
-        print(f"{name:14} {plain * 1e3:9.2f} {strict * 1e3:9.2f} {strict / plain:6.3f}")
+    for name in seen[True][0]["times"]:
+        plain_ms, strict_ms = best(False, name) * 1e3, best(True, name) * 1e3
+        ratios.append(strict_ms / plain_ms)
+        print(f"{name:14} {plain_ms:9.2f} {strict_ms:9.2f} {strict_ms / plain_ms:6.3f}")
     for key in ("prepare_ms", "enter_ms", "proxied_ns", "own_ns"):
-        print(f"{key:14} {min(answer[key] for answer in seen[True]):9.3f}")  # type: ignore[type-var]
+        print(f"{key:14} {min(answer[key] for answer in seen[True]):9.3f}")
     print(f"geometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}")
 
 

@@ -1,23 +1,26 @@
-/* What deny-by-default code sees instead of the real thing: read-only builtins, safe modules, read-only
- * proxies, checked exec and format; and the two operations that hiding needs (reaching a type's own
- * dictionary, taking a type's constructor away).
+/* What deny-by-default code sees instead of the real thing: read-only builtins, safe modules,
+ * read-only proxies, checked exec and format; and the two operations that hiding needs (reaching a
+ * type's own dictionary, taking a type's constructor away).
  *
- * Runs in the guest with the guest's rights, before and beside untrusted code. It is least authority and good
- * manners: whoever holds native code in this process ignores all of it, and finds the kernel's wall outside.
+ * Runs in the guest with the guest's rights, before and beside untrusted code. It is least
+ * authority and good manners: whoever holds native code in this process ignores all of it, and
+ * finds the kernel's wall outside.
  *
- * Everything that untrusted code can touch is a C type: final, immutable, without a constructor and without
- * __dict__, its target in a C field. A Python object would have to hide its target in a slot or a closure,
- * and object.__getattribute__ finds those (L064, L068, L093). */
+ * Everything that untrusted code can touch is a C type: final, immutable, without a constructor and
+ * without
+ * __dict__, its target in a C field. A Python object would have to hide its target in a slot or a
+ * closure, and object.__getattribute__ finds those (L064, L068, L093). */
 #include "guest/language.h"
 
 #include "base/base.h"
 
 #include <string.h>
 
-#define STATE_NAME    "_language_state"
-#define CAPSULE_NAME  "belljar.language"
-#define FINAL_TYPE    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
-#define READ_ONLY     "Read only object"
+#define STATE_NAME   "_language_state"
+#define CAPSULE_NAME "belljar.language"
+#define FINAL_TYPE                                                                                 \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#define READ_ONLY "Read only object"
 
 static void owned_release(PyObject **object)
 {
@@ -32,31 +35,30 @@ static PyObject *owned_take(PyObject **object)
     return taken;
 }
 
-/* One per interpreter, made by language_add_functions() and never freed: objects that untrusted code holds
- * point to it, and a guest ends by _exit. */
+/* One per interpreter, made by language_add_functions() and never freed: objects that untrusted
+ * code holds point to it, and a guest ends by _exit. */
 struct state {
-    PyObject *error;        /* SandboxError */
-    PyObject *builtins;     /* the read-only builtins; NULL until make_builtins() */
-    PyObject *modules;      /* name -> SafeModule, parents included */
-    PyObject *importable;   /* set of names that `import NAME` may say */
-    PyObject *file_names;   /* attributes of a file that may be read */
-    PyObject *file_base;    /* io.IOBase */
-    PyObject *unproxiable;  /* tuple of types that are never proxied */
+    PyObject *error;         /* SandboxError */
+    PyObject *builtins;      /* the read-only builtins; NULL until make_builtins() */
+    PyObject *modules;       /* name -> SafeModule, parents included */
+    PyObject *importable;    /* set of names that `import NAME` may say */
+    PyObject *file_names;    /* attributes of a file that may be read */
+    PyObject *file_base;     /* io.IOBase */
+    PyObject *unproxiable;   /* tuple of types that are never proxied */
     PyObject *no_subclasses; /* function that answers [] */
-    PyObject *library;      /* list of namespaces of modules that see hidden attributes of types */
+    PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile;
-    newfunc type_new; /* real constructor of classes, under the restricted preset */
+    newfunc type_new;               /* real constructor of classes, under the restricted preset */
     newfunc function_new, cell_new; /* constructors kept for make_function() */
-    PyObject *code_type;    /* run by exec and eval if compile() is enabled; NULL if it is not */
+    PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
         *hidden_type, *hidden_method_type, *method_type, *builtins_type;
 };
 
 /* A C field layout shared by all proxies. */
 struct proxy {
-    PyObject_HEAD
-    struct state *state;
+    PyObject_HEAD struct state *state;
     PyObject *target; /* what is behind it */
     PyObject *name;   /* of a stream, a hidden attribute */
     PyObject *extra;  /* object: set of names that may be read, or NULL for all public ones;
@@ -66,9 +68,8 @@ struct proxy {
 };
 
 struct safe_module {
-    PyObject_HEAD
-    struct state *state;
-    PyObject *module;  /* the real one, or NULL for a mere parent */
+    PyObject_HEAD struct state *state;
+    PyObject *module; /* the real one, or NULL for a mere parent */
     PyObject *name;
     PyObject *symbols; /* dict: name -> True (value proxied) or False (value as it is) */
     PyObject *values;  /* dict: name -> value given instead; submodules are here too */
@@ -117,18 +118,20 @@ static int read_only_setitem(PyObject *self, PyObject *key, PyObject *value)
     return read_only_setattr(self, key, value);
 }
 
-static PyObject *read_only_method(PyObject *self, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
+static PyObject *read_only_method(PyObject *self, PyObject *Py_UNUSED(args),
+                                  PyObject *Py_UNUSED(kw))
 {
     read_only_setattr(self, NULL, NULL);
     return NULL;
 }
-#define MUTATOR(name)                                                                                  \
-    {                                                                                                  \
-        name, (PyCFunction)(void (*)(void))read_only_method, METH_VARARGS | METH_KEYWORDS, READ_ONLY   \
+#define MUTATOR(name)                                                                              \
+    {                                                                                              \
+        name, (PyCFunction)(void (*)(void))read_only_method, METH_VARARGS | METH_KEYWORDS,         \
+            READ_ONLY                                                                              \
     }
 
-/* Names are compared only when they are exactly str: a subclass may answer one thing to the check and
- * another to the lookup (L069). */
+/* Names are compared only when they are exactly str: a subclass may answer one thing to the check
+ * and another to the lookup (L069). */
 static bool name_is_plain(PyObject *name)
 {
     if (PyUnicode_CheckExact(name))
@@ -145,9 +148,9 @@ static bool name_is(PyObject *name, const char *text)
 }
 
 /* ---- read-only builtins ----
- * A subclass of module: frames take their builtins from globals["__builtins__"], and if that is a module the
- * dictionary behind it is used directly. So code runs at full speed on a real dictionary, and what it can see
- * is an object that is not a dictionary and gives no way to it. */
+ * A subclass of module: frames take their builtins from globals["__builtins__"], and if that is a
+ * module the dictionary behind it is used directly. So code runs at full speed on a real
+ * dictionary, and what it can see is an object that is not a dictionary and gives no way to it. */
 
 static PyObject *builtins_item(PyObject *self, PyObject *key)
 {
@@ -224,37 +227,40 @@ static PyObject *builtins_denied(PyObject *self, PyObject *Py_UNUSED(args), PyOb
 {
     return builtins_error(self);
 }
-#define DENIED(name)                                                                                   \
-    {                                                                                                  \
-        name, (PyCFunction)(void (*)(void))builtins_denied, METH_VARARGS | METH_KEYWORDS, READ_ONLY    \
+#define DENIED(name)                                                                               \
+    {                                                                                              \
+        name, (PyCFunction)(void (*)(void))builtins_denied, METH_VARARGS | METH_KEYWORDS,          \
+            READ_ONLY                                                                              \
     }
 
 static PyMethodDef builtins_methods[] = {
     { "keys", builtins_keys, METH_NOARGS, "The names." },
     { "get", builtins_get, METH_VARARGS, "One builtin, or the default." },
     { "__dir__", builtins_keys, METH_NOARGS, "The names." },
-    DENIED("__init__"), DENIED("clear"), DENIED("pop"), DENIED("popitem"),
-    DENIED("setdefault"), DENIED("update"), DENIED("__ior__"), DENIED("__setattr__"),
+    DENIED("__init__"),
+    DENIED("clear"),
+    DENIED("pop"),
+    DENIED("popitem"),
+    DENIED("setdefault"),
+    DENIED("update"),
+    DENIED("__ior__"),
+    DENIED("__setattr__"),
     DENIED("__delattr__"),
     { NULL, NULL, 0, NULL },
 };
 
 static PyType_Slot builtins_slots[] = {
-    { Py_tp_getattro, builtins_getattr },
-    { Py_tp_setattro, builtins_setattr },
-    { Py_mp_subscript, builtins_item },
-    { Py_mp_ass_subscript, builtins_setattr },
-    { Py_mp_length, builtins_length },
-    { Py_sq_contains, builtins_contains },
-    { Py_tp_iter, builtins_iter },
-    { Py_tp_repr, builtins_repr },
-    { Py_tp_methods, builtins_methods },
-    { 0, NULL },
+    { Py_tp_getattro, builtins_getattr }, { Py_tp_setattro, builtins_setattr },
+    { Py_mp_subscript, builtins_item },   { Py_mp_ass_subscript, builtins_setattr },
+    { Py_mp_length, builtins_length },    { Py_sq_contains, builtins_contains },
+    { Py_tp_iter, builtins_iter },        { Py_tp_repr, builtins_repr },
+    { Py_tp_methods, builtins_methods },  { 0, NULL },
 };
 
 static PyType_Spec builtins_spec = { "ReadOnlyBuiltins", 0, 0, FINAL_TYPE, builtins_slots };
 
-/* make_builtins(dict): the guest's builtins, filled from that dict. Kept in the state and returned. */
+/* make_builtins(dict): the guest's builtins, filled from that dict. Kept in the state and returned.
+ */
 static PyObject *make_builtins(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
@@ -324,7 +330,8 @@ static PyObject *safe_module_getattr(PyObject *object, PyObject *name)
     return NULL;
 }
 
-static int safe_module_setattr(PyObject *object, PyObject *Py_UNUSED(name), PyObject *Py_UNUSED(value))
+static int safe_module_setattr(PyObject *object, PyObject *Py_UNUSED(name),
+                               PyObject *Py_UNUSED(value))
 {
     PyErr_SetString(((struct safe_module *)object)->state->error, READ_ONLY);
     return -1;
@@ -349,22 +356,22 @@ static PyMethodDef safe_module_methods[] = {
 };
 
 static PyType_Slot safe_module_slots[] = {
-    { Py_tp_dealloc, safe_module_dealloc },   { Py_tp_getattro, safe_module_getattr },
-    { Py_tp_setattro, safe_module_setattr },  { Py_tp_repr, safe_module_repr },
-    { Py_tp_methods, safe_module_methods },   { 0, NULL },
+    { Py_tp_dealloc, safe_module_dealloc },  { Py_tp_getattro, safe_module_getattr },
+    { Py_tp_setattro, safe_module_setattr }, { Py_tp_repr, safe_module_repr },
+    { Py_tp_methods, safe_module_methods },  { 0, NULL },
 };
 
-static PyType_Spec safe_module_spec = {
-    "SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE, safe_module_slots
-};
+static PyType_Spec safe_module_spec = { "SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE,
+                                        safe_module_slots };
 
-/* make_module(name, real module or None, symbols, values, all): registers and returns a SafeModule. */
+/* make_module(name, real module or None, symbols, values, all): registers and returns a SafeModule.
+ */
 static PyObject *make_module(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
     PyObject *name, *real, *symbols, *values, *all;
-    if (!PyArg_ParseTuple(args, "UOO!O!O!", &name, &real, &PyDict_Type, &symbols, &PyDict_Type, &values,
-                          &PyList_Type, &all))
+    if (!PyArg_ParseTuple(args, "UOO!O!O!", &name, &real, &PyDict_Type, &symbols, &PyDict_Type,
+                          &values, &PyList_Type, &all))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(state->module_type, Py_tp_alloc);
     struct safe_module *self = (struct safe_module *)alloc(state->module_type, 0);
@@ -390,8 +397,8 @@ static PyObject *import_blocked(PyObject *name)
     return NULL;
 }
 
-/* The absolute name of a relative import, from the importer's own globals. They are the guest's to forge:
- * what comes out is a name like any other, and is looked up like any other (L056). */
+/* The absolute name of a relative import, from the importer's own globals. They are the guest's to
+ * forge: what comes out is a name like any other, and is looked up like any other (L056). */
 static PyObject *import_absolute_name(PyObject *name, PyObject *globals, long level)
 {
     PyObject *package = NULL;
@@ -401,14 +408,16 @@ static PyObject *import_absolute_name(PyObject *name, PyObject *globals, long le
             package = PyDict_GetItemString(globals, "__name__");
     }
     if (!package || !PyUnicode_CheckExact(package) || level > 100) {
-        PyErr_SetString(PyExc_ImportError, "attempted relative import with no known parent package");
+        PyErr_SetString(PyExc_ImportError,
+                        "attempted relative import with no known parent package");
         return NULL;
     }
     OWNED *base = Py_NewRef(package);
     for (; level > 1; level--) {
         Py_ssize_t dot = PyUnicode_FindChar(base, '.', 0, PyUnicode_GetLength(base), -1);
         if (dot < 0) {
-            PyErr_SetString(PyExc_ImportError, "attempted relative import beyond top-level package");
+            PyErr_SetString(PyExc_ImportError,
+                            "attempted relative import beyond top-level package");
             return NULL;
         }
         PyObject *shorter = PyUnicode_Substring(base, 0, dot);
@@ -427,8 +436,8 @@ static PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
     static char *keywords[] = { "name", "globals", "locals", "fromlist", "level", NULL };
     struct state *state = state_of(module);
     PyObject *name, *globals = NULL, *locals = NULL, *fromlist = NULL, *level_object = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "O|OOOO:__import__", keywords, &name, &globals, &locals,
-                                     &fromlist, &level_object))
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "O|OOOO:__import__", keywords, &name, &globals,
+                                     &locals, &fromlist, &level_object))
         return NULL;
     if (!name_is_plain(name))
         return NULL;
@@ -485,7 +494,8 @@ static PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
 
 /* ---- exec, eval, compile, vars, exit ---- */
 
-/* The interpreter puts its builtins dictionary itself into a namespace that has none. Ours goes in first. */
+/* The interpreter puts its builtins dictionary itself into a namespace that has none. Ours goes in
+ * first. */
 static int namespace_guard(struct state *state, PyObject *globals)
 {
     if (!globals || !PyDict_Check(globals))
@@ -530,7 +540,8 @@ static PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw)
     return run_source(state, state->real_eval, "eval", args, kw);
 }
 
-/* Only text, only to code: bytes may carry a coding cookie (L071), flags may ask for other things. */
+/* Only text, only to code: bytes may carry a coding cookie (L071), flags may ask for other things.
+ */
 static PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
 {
     static char *keywords[] = { "source", "filename", "mode", NULL };
@@ -539,7 +550,8 @@ static PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
         return NULL;
     if (!name_is_plain(source) || !name_is_plain(filename) || !name_is_plain(mode))
         return NULL;
-    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, source, filename, mode, NULL);
+    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, source, filename, mode,
+                                        NULL);
 }
 
 static PyObject *guest_vars(PyObject *module, PyObject *args)
@@ -561,8 +573,9 @@ static PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObjec
 }
 
 /* ---- str.format ----
- * The fields of a format string reach attributes by names that no look at the program's source can see. What
- * is dangerous is hidden on the types; this refuses the underscore names on top, as pysandbox's successors do. */
+ * The fields of a format string reach attributes by names that no look at the program's source can
+ * see. What is dangerous is hidden on the types; this refuses the underscore names on top, as
+ * pysandbox's successors do. */
 
 static int format_check(PyObject *text)
 {
@@ -588,12 +601,12 @@ static int format_check(PyObject *text)
     return 0;
 }
 
-
 /* ---- methods of builtin types that are replaced by checked ones ---- */
 
 enum method_kind { METHOD_FORMAT, METHOD_OBJECT_DIR, METHOD_TYPE_DIR };
 
-/* Adds the names of one type's dictionary. The getter is the real one: hidden names are not in there. */
+/* Adds the names of one type's dictionary. The getter is the real one: hidden names are not in
+ * there. */
 static int dir_add_type(struct state *state, PyObject *names, PyObject *type)
 {
     OWNED *view = PyObject_CallMethod(state->get_dict, "__get__", "O", type);
@@ -678,14 +691,15 @@ static PyObject *checked_bind(PyObject *object, PyObject *instance, PyObject *Py
 }
 
 static PyType_Slot method_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },       { Py_tp_call, checked_call },
-    { Py_tp_descr_get, checked_bind },      { Py_tp_setattro, read_only_setattr },
+    { Py_tp_dealloc, proxy_dealloc },
+    { Py_tp_call, checked_call },
+    { Py_tp_descr_get, checked_bind },
+    { Py_tp_setattro, read_only_setattr },
     { 0, NULL },
 };
 
-static PyType_Spec method_spec = {
-    "checked_method", sizeof(struct proxy), 0, FINAL_TYPE, method_slots
-};
+static PyType_Spec method_spec = { "checked_method", sizeof(struct proxy), 0, FINAL_TYPE,
+                                   method_slots };
 
 /* make_method("format" | "object_dir" | "type_dir", the real descriptor) */
 static PyObject *make_method(PyObject *module, PyObject *args)
@@ -711,17 +725,17 @@ static PyObject *make_method(PyObject *module, PyObject *args)
 
 /* ---- hidden attributes that the interpreter and the library look up by name ----
  * Most hidden attributes are simply deleted from the type's dictionary. These cannot be:
- *   __dict__  of type: a class has a descriptor of that name for its instances, which the lookup would find next
- *   mro       a class with a metaclass asks for it while it is being made
- *   the rest  of type and object: abc, enum and their kin ask for them
- * A data descriptor in their place refuses; mro answers for a class that has no order of resolution yet.
- * AttributeError.obj is the third: the interpreter sets it by name, and without a descriptor the object would
- * land in the exception's own dictionary. */
+ *   __dict__  of type: a class has a descriptor of that name for its instances, which the lookup
+ * would find next mro       a class with a metaclass asks for it while it is being made the rest of
+ * type and object: abc, enum and their kin ask for them A data descriptor in their place refuses;
+ * mro answers for a class that has no order of resolution yet. AttributeError.obj is the third: the
+ * interpreter sets it by name, and without a descriptor the object would land in the exception's
+ * own dictionary. */
 
-/* The code that asks is a function of such a module itself: they are in Python, and isinstance() with an abstract
- * class asks for its subclasses there. Code of the guest has other globals, wherever it is called from. But a
- * guest can have C functions called in such a frame and catch what they see (L139): what is answered there must
- * be harmless in its hands. */
+/* The code that asks is a function of such a module itself: they are in Python, and isinstance()
+ * with an abstract class asks for its subclasses there. Code of the guest has other globals,
+ * wherever it is called from. But a guest can have C functions called in such a frame and catch
+ * what they see (L139): what is answered there must be harmless in its hands. */
 static bool caller_is_library(struct state *state)
 {
     PyObject *globals = PyEval_GetGlobals();
@@ -733,7 +747,8 @@ static bool caller_is_library(struct state *state)
 
 static PyObject *library_get(struct proxy *self, PyObject *instance, PyObject *type)
 {
-    if (name_is(self->name, "__subclasses__")) /* none: prepare() has made the registries complete */
+    if (name_is(self->name,
+                "__subclasses__")) /* none: prepare() has made the registries complete */
         return Py_NewRef(self->state->no_subclasses);
     if (name_is(self->name, "__reduce_ex__") || name_is(self->name, "__reduce__") ||
         name_is(self->name, "__getstate__"))
@@ -741,7 +756,8 @@ static PyObject *library_get(struct proxy *self, PyObject *instance, PyObject *t
     OWNED *value = instance ? PyObject_CallMethod(self->target, "__get__", "O", instance)
                             : PyObject_CallMethod(self->target, "__get__", "OO", Py_None, type);
     if (value && instance && name_is(self->name, "__dict__")) {
-        OWNED *copy = PyDict_New(); /* the view itself hands out what is behind it when it is compared */
+        OWNED *copy =
+            PyDict_New(); /* the view itself hands out what is behind it when it is compared */
         return copy && PyDict_Update(copy, value) == 0 ? owned_take(&copy) : NULL;
     }
     return owned_take(&value);
@@ -762,14 +778,16 @@ static PyObject *hidden_get(PyObject *object, PyObject *instance, PyObject *type
     if (instance && !PyType_Check(instance)) {
         OWNED *type_name = PyType_GetName(Py_TYPE(instance));
         if (type_name)
-            PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute %R", type_name, self->name);
+            PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute %R", type_name,
+                         self->name);
         return NULL;
     }
     PyObject *owner = instance ? instance : type;
     OWNED *name = owner && PyType_Check(owner) ? PyType_GetName((PyTypeObject *)owner)
                                                : PyUnicode_FromString("type");
     if (name)
-        PyErr_Format(PyExc_AttributeError, "type object '%U' has no attribute %R", name, self->name);
+        PyErr_Format(PyExc_AttributeError, "type object '%U' has no attribute %R", name,
+                     self->name);
     return NULL;
 }
 
@@ -786,8 +804,9 @@ static int hidden_set(PyObject *object, PyObject *instance, PyObject *value)
     return -1;
 }
 
-/* The interpreter takes it for an unbound method (the type's flag says so) and calls it with the object first.
- * If it had to bind mro first, it would do so on `type` as well, and go on with the refusal pending. */
+/* The interpreter takes it for an unbound method (the type's flag says so) and calls it with the
+ * object first. If it had to bind mro first, it would do so on `type` as well, and go on with the
+ * refusal pending. */
 static PyObject *hidden_call(PyObject *object, PyObject *args, PyObject *kw)
 {
     OWNED *instance = PySequence_GetItem(args, 0);
@@ -797,26 +816,27 @@ static PyObject *hidden_call(PyObject *object, PyObject *args, PyObject *kw)
 }
 
 static PyType_Slot hidden_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },   { Py_tp_descr_get, hidden_get },
-    { Py_tp_call, hidden_call },
-    { Py_tp_descr_set, hidden_set },    { Py_tp_setattro, read_only_setattr },
-    { 0, NULL },
+    { Py_tp_dealloc, proxy_dealloc },      { Py_tp_descr_get, hidden_get },
+    { Py_tp_call, hidden_call },           { Py_tp_descr_set, hidden_set },
+    { Py_tp_setattro, read_only_setattr }, { 0, NULL },
 };
 
-static PyType_Spec hidden_spec = {
-    "hidden_attribute", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots
-};
+static PyType_Spec hidden_spec = { "hidden_attribute", sizeof(struct proxy), 0,
+                                   FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots };
 
-/* The same without the setter: hidden methods of object, which classes of the guest may define for themselves. */
+/* The same without the setter: hidden methods of object, which classes of the guest may define for
+ * themselves. */
 static PyType_Slot hidden_method_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },   { Py_tp_descr_get, hidden_get },
-    { Py_tp_call, hidden_call },        { Py_tp_setattro, read_only_setattr },
+    { Py_tp_dealloc, proxy_dealloc },
+    { Py_tp_descr_get, hidden_get },
+    { Py_tp_call, hidden_call },
+    { Py_tp_setattro, read_only_setattr },
     { 0, NULL },
 };
 
-static PyType_Spec hidden_method_spec = {
-    "hidden_method", sizeof(struct proxy), 0, FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_method_slots
-};
+static PyType_Spec hidden_method_spec = { "hidden_method", sizeof(struct proxy), 0,
+                                          FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR,
+                                          hidden_method_slots };
 
 /* make_hidden(name, the real descriptor or None, setting it does nothing, it is a method) */
 static PyObject *make_hidden(PyObject *module, PyObject *args)
@@ -853,13 +873,14 @@ static int stream_setattr(PyObject *object, PyObject *name, PyObject *Py_UNUSED(
 }
 
 static PyType_Slot stream_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },   { Py_tp_getattro, stream_getattr },
-    { Py_tp_setattro, stream_setattr }, { 0, NULL },
+    { Py_tp_dealloc, proxy_dealloc },
+    { Py_tp_getattro, stream_getattr },
+    { Py_tp_setattro, stream_setattr },
+    { 0, NULL },
 };
 
-static PyType_Spec stream_spec = {
-    "blocked_stream", sizeof(struct proxy), 0, FINAL_TYPE, stream_slots
-};
+static PyType_Spec stream_spec = { "blocked_stream", sizeof(struct proxy), 0, FINAL_TYPE,
+                                   stream_slots };
 
 static PyObject *make_stream(PyObject *module, PyObject *name)
 {
@@ -903,7 +924,8 @@ static PyObject *target_item(PyObject *self, PyObject *key)
     return proxied((struct proxy *)self, PyObject_GetItem(((struct proxy *)self)->target, key));
 }
 
-/* A list with every element proxied, or a dict: what comparing and copying work on, so that a guest's
+/* A list with every element proxied, or a dict: what comparing and copying work on, so that a
+ * guest's
  * __eq__ never meets the object behind a proxy (X35). */
 static PyObject *proxy_copy(struct proxy *self)
 {
@@ -1009,9 +1031,16 @@ static PyObject *list_add(PyObject *left, PyObject *right)
 }
 
 static PyMethodDef list_methods[] = {
-    MUTATOR("append"), MUTATOR("clear"), MUTATOR("extend"), MUTATOR("insert"), MUTATOR("pop"),
-    MUTATOR("remove"), MUTATOR("reverse"), MUTATOR("sort"),
-    { "copy", proxy_copy_method, METH_NOARGS, "A list of the guest's own, its elements read-only." },
+    MUTATOR("append"),
+    MUTATOR("clear"),
+    MUTATOR("extend"),
+    MUTATOR("insert"),
+    MUTATOR("pop"),
+    MUTATOR("remove"),
+    MUTATOR("reverse"),
+    MUTATOR("sort"),
+    { "copy", proxy_copy_method, METH_NOARGS,
+      "A list of the guest's own, its elements read-only." },
     { "count", list_count, METH_VARARGS, "Number of equal elements." },
     { "index", list_index, METH_VARARGS, "Position of an element." },
     { "__reversed__", list_reversed, METH_VARARGS, "Iterator from the end." },
@@ -1090,7 +1119,11 @@ static PyObject *dict_get(PyObject *object, PyObject *args)
 }
 
 static PyMethodDef dict_methods[] = {
-    MUTATOR("clear"), MUTATOR("pop"), MUTATOR("popitem"), MUTATOR("setdefault"), MUTATOR("update"),
+    MUTATOR("clear"),
+    MUTATOR("pop"),
+    MUTATOR("popitem"),
+    MUTATOR("setdefault"),
+    MUTATOR("update"),
     { "copy", proxy_copy_method, METH_NOARGS, "A dict of the guest's own, its values read-only." },
     { "get", dict_get, METH_VARARGS, "One value, or the default." },
     { "keys", dict_keys, METH_NOARGS, "The keys." },
@@ -1148,14 +1181,13 @@ static PyObject *function_repr(PyObject *object)
 }
 
 static PyType_Slot function_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },         { Py_tp_call, function_call },
-    { Py_tp_getattro, function_getattr },     { Py_tp_setattro, read_only_setattr },
-    { Py_tp_repr, function_repr },            { 0, NULL },
+    { Py_tp_dealloc, proxy_dealloc },     { Py_tp_call, function_call },
+    { Py_tp_getattro, function_getattr }, { Py_tp_setattro, read_only_setattr },
+    { Py_tp_repr, function_repr },        { 0, NULL },
 };
 
-static PyType_Spec function_spec = {
-    "SafeFunction", sizeof(struct proxy), 0, FINAL_TYPE, function_slots
-};
+static PyType_Spec function_spec = { "SafeFunction", sizeof(struct proxy), 0, FINAL_TYPE,
+                                     function_slots };
 
 static PyObject *object_dict(struct proxy *self)
 {
@@ -1168,7 +1200,8 @@ static PyObject *object_dict(struct proxy *self)
         PyObject *pair = PyList_GetItem(items, i);
         PyObject *key = PyTuple_GetItem(pair, 0);
         if (PyUnicode_CheckExact(key) && PyUnicode_GetLength(key) > 0 &&
-            PyUnicode_ReadChar(key, 0) != '_' && (!self->extra || PySet_Contains(self->extra, key) > 0) &&
+            PyUnicode_ReadChar(key, 0) != '_' &&
+            (!self->extra || PySet_Contains(self->extra, key) > 0) &&
             PyDict_SetItem(public, key, PyTuple_GetItem(pair, 1)) < 0)
             return NULL;
     }
@@ -1239,14 +1272,16 @@ static PyObject *object_enter(PyObject *object, PyObject *Py_UNUSED(none))
     return entered == self->target ? Py_NewRef(object) : proxy_value(self->state, entered);
 }
 
-/* The traceback stays outside: what is behind the proxy gets no object that leads into the guest's frames. */
+/* The traceback stays outside: what is behind the proxy gets no object that leads into the guest's
+ * frames. */
 static PyObject *object_exit(PyObject *object, PyObject *args)
 {
     PyObject *type = Py_None, *value = Py_None, *traceback = Py_None;
     if (!PyArg_ParseTuple(args, "|OOO", &type, &value, &traceback))
         return NULL;
     struct proxy *self = (struct proxy *)object;
-    return proxied(self, PyObject_CallMethod(self->target, "__exit__", "OOO", type, value, Py_None));
+    return proxied(self,
+                   PyObject_CallMethod(self->target, "__exit__", "OOO", type, value, Py_None));
 }
 
 static Py_hash_t object_hash(PyObject *object)
@@ -1288,9 +1323,8 @@ static PyType_Slot object_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec object_spec = {
-    "ReadOnlyObject", sizeof(struct proxy), 0, FINAL_TYPE, object_slots
-};
+static PyType_Spec object_spec = { "ReadOnlyObject", sizeof(struct proxy), 0, FINAL_TYPE,
+                                   object_slots };
 
 static PyObject *proxy_tuple(struct state *state, PyObject *tuple)
 {
@@ -1317,12 +1351,12 @@ static PyObject *proxy_set(struct state *state, PyObject *set)
 
 static int is_exception_class(PyObject *value)
 {
-    return PyType_Check(value) && PyType_IsSubtype((PyTypeObject *)value,
-                                                   (PyTypeObject *)PyExc_BaseException);
+    return PyType_Check(value) &&
+           PyType_IsSubtype((PyTypeObject *)value, (PyTypeObject *)PyExc_BaseException);
 }
 
-/* What untrusted code gets for a value: the value itself if it is immutable and holds nothing, else a
- * read-only view. By exact type: a subclass of str or int has methods of its own (L091). */
+/* What untrusted code gets for a value: the value itself if it is immutable and holds nothing, else
+ * a read-only view. By exact type: a subclass of str or int has methods of its own (L091). */
 static PyObject *proxy_value(struct state *state, PyObject *value)
 {
     PyTypeObject *type = Py_TYPE(value);
@@ -1349,9 +1383,10 @@ static PyObject *proxy_value(struct state *state, PyObject *value)
     }
     if (PyCallable_Check(value) && !PyType_Check(value)) {
         OWNED *type_name = PyType_GetName(type);
-        static const char *const functions[] = { "function", "builtin_function_or_method", "method",
-                                                 "method-wrapper", "method_descriptor",
-                                                 "wrapper_descriptor" };
+        static const char *const functions[] = {
+            "function",       "builtin_function_or_method", "method",
+            "method-wrapper", "method_descriptor",          "wrapper_descriptor"
+        };
         for (size_t i = 0; type_name && i < ARRAY_SIZE(functions); i++) {
             if (!name_is(type_name, functions[i]))
                 continue;
@@ -1393,16 +1428,17 @@ static PyObject *make_safe_function(PyObject *module, PyObject *args)
     return (PyObject *)self;
 }
 
-/* PyTypeObject up to tp_new. The stable ABI keeps it opaque; the position is checked before each use against
- * what PyType_GetSlot() says, so another layout is an error and not a write somewhere else. */
+/* PyTypeObject up to tp_new. The stable ABI keeps it opaque; the position is checked before each
+ * use against what PyType_GetSlot() says, so another layout is an error and not a write somewhere
+ * else. */
 struct type_layout {
     PyVarObject head;
     const char *name;
     Py_ssize_t basicsize, itemsize;
     destructor dealloc;
     Py_ssize_t vectorcall_offset;
-    void *getattr, *setattr, *async, *repr, *number, *sequence, *mapping, *hash, *call, *str, *getattro,
-        *setattro, *buffer;
+    void *getattr, *setattr, *async, *repr, *number, *sequence, *mapping, *hash, *call, *str,
+        *getattro, *setattro, *buffer;
     unsigned long flags;
     const char *doc;
     void *traverse, *clear, *richcompare;
@@ -1442,7 +1478,8 @@ static PyObject *take_constructor(PyObject *module, PyObject *type)
 /* The slots that the restricted preset puts into `type` have no object to find the state by. */
 static struct state *state_of_interpreter(void)
 {
-    PyObject *capsule = PyDict_GetItemString(PyInterpreterState_GetDict(PyInterpreterState_Get()), STATE_NAME);
+    PyObject *capsule =
+        PyDict_GetItemString(PyInterpreterState_GetDict(PyInterpreterState_Get()), STATE_NAME);
     return PyCapsule_GetPointer(capsule, CAPSULE_NAME);
 }
 
@@ -1450,7 +1487,8 @@ static int restricted_setattr(PyObject *type, PyObject *name, PyObject *Py_UNUSE
 {
     OWNED *type_name = PyType_GetName((PyTypeObject *)type);
     if (type_name)
-        PyErr_Format(PyExc_TypeError, "cannot set %R attribute of class '%U' in restricted mode", name, type_name);
+        PyErr_Format(PyExc_TypeError, "cannot set %R attribute of class '%U' in restricted mode",
+                     name, type_name);
     return -1;
 }
 
@@ -1464,15 +1502,16 @@ static PyObject *restricted_new(PyTypeObject *metatype, PyObject *args, PyObject
     OWNED *view = PyObject_CallMethod(state->get_dict, "__get__", "O", type);
     if (!view)
         return NULL;
-    PyObject *own = ((struct { PyObject_HEAD PyObject *mapping; } *)view)->mapping; /* mappingproxy */
+    PyObject *own =
+        ((struct { PyObject_HEAD PyObject *mapping; } *)view)->mapping; /* mappingproxy */
     if (PyDict_Check(own) && PyDict_DelItemString(own, "__dict__") < 0)
         PyErr_Clear(); /* slots, or a base class has it */
     PyType_Modified((PyTypeObject *)type);
     return owned_take(&type);
 }
 
-/* close_classes(): from now on classes cannot be changed, and new ones keep their instances' __dict__ to
- * themselves. */
+/* close_classes(): from now on classes cannot be changed, and new ones keep their instances'
+ * __dict__ to themselves. */
 static PyObject *close_classes(PyObject *module, PyObject *Py_UNUSED(none))
 {
     struct state *state = state_of(module);
@@ -1496,8 +1535,8 @@ static PyObject *type_modified(PyObject *Py_UNUSED(module), PyObject *type)
     Py_RETURN_NONE;
 }
 
-/* build_function(code, globals, name, defaults or None, values of its closure): for functions that the host
- * sends; the constructors are taken away from everybody else. */
+/* build_function(code, globals, name, defaults or None, values of its closure): for functions that
+ * the host sends; the constructors are taken away from everybody else. */
 static PyObject *build_function(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
@@ -1511,29 +1550,30 @@ static PyObject *build_function(PyObject *module, PyObject *args)
     OWNED *cells = PyTuple_New(PyTuple_Size(values));
     if (!function_type || !cell_type || !cells || namespace_guard(state, globals) < 0)
         return NULL;
-    newfunc new_cell = state->cell_new ? state->cell_new
-                                       : (newfunc)PyType_GetSlot((PyTypeObject *)cell_type, Py_tp_new);
-    newfunc new_function =
-        state->function_new ? state->function_new
-                            : (newfunc)PyType_GetSlot((PyTypeObject *)function_type, Py_tp_new);
+    newfunc new_cell = state->cell_new
+                           ? state->cell_new
+                           : (newfunc)PyType_GetSlot((PyTypeObject *)cell_type, Py_tp_new);
+    newfunc new_function = state->function_new
+                               ? state->function_new
+                               : (newfunc)PyType_GetSlot((PyTypeObject *)function_type, Py_tp_new);
     for (Py_ssize_t i = 0; i < PyTuple_Size(values); i++) {
         OWNED *one = PyTuple_Pack(1, PyTuple_GetItem(values, i));
         PyObject *cell = one ? new_cell((PyTypeObject *)cell_type, one, NULL) : NULL;
         if (!cell || PyTuple_SetItem(cells, i, cell) < 0)
             return NULL;
     }
-    OWNED *all = PyTuple_Size(values)
-                     ? PyTuple_Pack(5, code, globals, name, defaults, cells)
-                     : PyTuple_Pack(4, code, globals, name, defaults);
+    OWNED *all = PyTuple_Size(values) ? PyTuple_Pack(5, code, globals, name, defaults, cells)
+                                      : PyTuple_Pack(4, code, globals, name, defaults);
     return all ? new_function((PyTypeObject *)function_type, all, NULL) : NULL;
 }
 
-/* set_up(importable, file names, file base, unproxiable, type's __dict__ getter, type's __mro__ getter,
- *        code type or None, library namespaces): what the policy works on. */
+/* set_up(importable, file names, file base, unproxiable, type's __dict__ getter, type's __mro__
+ * getter, code type or None, library namespaces): what the policy works on. */
 static PyObject *set_up(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
-    PyObject *importable, *file_names, *file_base, *unproxiable, *get_dict, *get_mro, *code_type, *library;
+    PyObject *importable, *file_names, *file_base, *unproxiable, *get_dict, *get_mro, *code_type,
+        *library;
     if (!PyArg_ParseTuple(args, "OOOO!OOOO!", &importable, &file_names, &file_base, &PyTuple_Type,
                           &unproxiable, &get_dict, &get_mro, &code_type, &PyList_Type, &library))
         return NULL;
@@ -1559,7 +1599,7 @@ static PyObject *set_up(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-#define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))function, METH_VARARGS | METH_KEYWORDS
+#define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 
 static PyObject *no_subclasses(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
@@ -1623,10 +1663,14 @@ int language_add_functions(PyObject *module)
         PyType_Spec *spec;
         PyTypeObject **type;
     } types[] = {
-        { &safe_module_spec, &state->module_type }, { &list_spec, &state->list_type },
-        { &dict_spec, &state->dict_type },          { &object_spec, &state->object_type },
-        { &function_spec, &state->function_type },  { &stream_spec, &state->stream_type },
-        { &hidden_spec, &state->hidden_type },      { &method_spec, &state->method_type },
+        { &safe_module_spec, &state->module_type },
+        { &list_spec, &state->list_type },
+        { &dict_spec, &state->dict_type },
+        { &object_spec, &state->object_type },
+        { &function_spec, &state->function_type },
+        { &stream_spec, &state->stream_type },
+        { &hidden_spec, &state->hidden_type },
+        { &method_spec, &state->method_type },
         { &hidden_method_spec, &state->hidden_method_type },
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -1636,7 +1680,8 @@ int language_add_functions(PyObject *module)
     }
     state->builtins_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &builtins_spec,
                                                                     (PyObject *)&PyModule_Type);
-    state->error = PyErr_NewExceptionWithDoc("belljar.SandboxError", "The sandbox refused.", NULL, NULL);
+    state->error =
+        PyErr_NewExceptionWithDoc("belljar.SandboxError", "The sandbox refused.", NULL, NULL);
     if (!state->builtins_type || !state->error ||
         PyModule_AddObjectRef(module, "SandboxError", state->error) < 0 ||
         PyModule_AddFunctions(module, policy_functions) < 0)

@@ -147,6 +147,7 @@ class Sandbox:
     createCallback = create_callback
 
     def _open(self) -> Any:
-        import belljar
+        from belljar.sandbox import Sandbox as Session
 
-        return belljar.Sandbox(self.config)
+        make: Any = Session
+        return make(self.config)
