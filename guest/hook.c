@@ -196,7 +196,12 @@ static bool probe_is_refused(const struct zygote *zygote, const struct hook_row 
         return path != NULL && open_is_refused(zygote, path, O_RDONLY | O_DIRECTORY);
     case PROBE_CHANGE:
         return path != NULL && change_is_refused(zygote, row, path, second);
-    case PROBE_EXEC: /* arguments at an address that cannot be: EFAULT, should it ever be let through */
+    case PROBE_EXEC:
+        if (path != NULL && strcmp(path, "uname") == 0) {
+            errno = ENOENT; /* platform.processor(), which numpy and pandas call: no violation of anybody's */
+            return true;
+        }
+        /* arguments at an address that cannot be: EFAULT, should it ever be let through */
         return errno_is_refusal(syscall(SYS_execve, path ? path : "", (char **)1, (char **)1));
     case PROBE_IMPORT:
         if (!is_process_module(arguments))
