@@ -1,6 +1,7 @@
 """What runs inside the interpreter: the way into the lockdown, the runner, the words of refusals. On every Python that
 BELLJAR_PYTHONS names (paths with : between) beside Debian's."""
 
+import glob
 import os
 import signal
 import subprocess
@@ -389,6 +390,17 @@ def test_the_profile_without_files_computes(python):
 def test_a_module_that_cannot_be_preloaded_is_named():
     with pytest.raises(SandboxError, match="no_such_module"):
         Template(Policy(), preload=["no_such_module"], python=PYTHONS[0])
+
+
+@core
+@pytest.mark.parametrize("modules", [["json"], ["json", "no_such_module"], ["matplotlib.no_such_module"]])
+def test_a_preload_leaves_nothing_in_tmp(modules):
+    before = set(glob.glob("/tmp/belljar-preload-*"))
+    try:
+        Template(Policy(), preload=modules, python=PYTHONS[0]).close()
+    except SandboxError:
+        pass
+    assert set(glob.glob("/tmp/belljar-preload-*")) <= before
 
 
 @core
