@@ -8,6 +8,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
+/* What belljar_guest.py keeps to; a guest that does not is cut off. */
+#define DISPLAYS_MAX        4096
+#define ERROR_NAME_MAX      256
+#define ERROR_TEXT_MAX      (64u << 10)
+
 const char *belljar_verdict_name(enum belljar_verdict verdict)
 {
     static const char *const names[] = {
@@ -90,8 +95,12 @@ static void result_set_outcome(struct belljar_result *result, uint32_t outcome, 
 static int unpack_displays(struct unpacker *message, struct belljar_result *result)
 {
     uint32_t groups = unpack_count(message, 4);
+    if (groups > DISPLAYS_MAX)
+        return -EBADMSG;
     for (uint32_t i = 0; i < groups && !message->failed; i++) {
         uint32_t count = unpack_count(message, 8);
+        if (count > DISPLAYS_MAX - result->display_count)
+            return -EBADMSG; /* eight bytes of a guest's are a hundred of ours */
         for (uint32_t j = 0; j < count && !message->failed; j++) {
             struct belljar_display *grown =
                 realloc(result->displays, (result->display_count + 1) * sizeof *result->displays);
@@ -122,6 +131,9 @@ int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t 
     struct bytes text = unpack_bytes(&message);
     struct bytes value = unpack_bytes(&message);
     int error = unpack_displays(&message, result);
+    if (error == 0 && (name.length > ERROR_NAME_MAX || text_of_error.length > 2 * ERROR_TEXT_MAX ||
+                       traceback.length > 2 * ERROR_TEXT_MAX))
+        return -EBADMSG;
     if (error < 0 || !unpacker_is_done(&message) || outcome > RUN_EXIT)
         return error < 0 ? error : -EBADMSG;
     if (outcome != RUN_OK) {
@@ -251,7 +263,10 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
             result_set_error(result, BELLJAR_ERROR, "Cancelled", "ended by the host");
         break;
     default:
-        result_from_status(result, guest);
+        if (killed_for == BELLJAR_VIOLATION) /* it had gone already when we made sure */
+            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
+        else
+            result_from_status(result, guest);
     }
     result->exit_status = verdict_exit_status(result->verdict, result->exit_status ? result->exit_status : 1);
     if (result->verdict == BELLJAR_OK)

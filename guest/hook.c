@@ -69,6 +69,10 @@ static const char *const process_modules[] = {
     "multiprocessing.popen_forkserver",
 };
 
+/* Programs that libraries try as they are imported, and go on without (platform.processor(), matplotlib's fonts): not
+ * installed, rather than a violation of nobody's. */
+static const char *const absent_programs[] = { "uname", "fc-list" };
+
 /* Where every guest may write. */
 static const char *const scratch_roots[] = { "/work", "/tmp", "/home", "/dev" };
 
@@ -197,9 +201,11 @@ static bool probe_is_refused(const struct zygote *zygote, const struct hook_row 
     case PROBE_CHANGE:
         return path != NULL && change_is_refused(zygote, row, path, second);
     case PROBE_EXEC:
-        if (path != NULL && strcmp(path, "uname") == 0) {
-            errno = ENOENT; /* platform.processor(), which numpy and pandas call: no violation of anybody's */
-            return true;
+        for (unsigned i = 0; path != NULL && i < ARRAY_SIZE(absent_programs); i++) {
+            if (strcmp(path, absent_programs[i]) == 0) {
+                errno = ENOENT;
+                return true;
+            }
         }
         /* arguments at an address that cannot be: EFAULT, should it ever be let through */
         return errno_is_refusal(syscall(SYS_execve, path ? path : "", (char **)1, (char **)1));
