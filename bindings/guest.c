@@ -241,16 +241,16 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
                              "module",   "script",   "last_value",  "session",   "wall_ms",
                              "cpu_ms",   "stdin_fd", "stdin_bytes", "on_output", "on_input",
-                             "on_frame", NULL };
+                             "on_frame", "command",  NULL };
     PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None,
                     *stdin_bytes = Py_None;
     PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
-    int module = 0, script = 0, last_value = 0, session = 0, stdin_fd = -1;
+    int module = 0, script = 0, last_value = 0, session = 0, command = 0, stdin_fd = -1;
     long long wall_ms = 0, cpu_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOO:run", names, &code,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOp:run", names, &code,
                                      &filename, &argv, &path0, &files, &module, &script,
                                      &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd,
-                                     &stdin_bytes, &output, &input, &frame))
+                                     &stdin_bytes, &output, &input, &frame, &command))
         return NULL;
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
@@ -259,6 +259,7 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
                                      .script = script,
                                      .last_value = last_value,
                                      .session = session,
+                                     .command = command,
                                      .wall_ms = wall_ms,
                                      .cpu_ms = cpu_ms,
                                      .stdin_fd = stdin_fd };
@@ -298,8 +299,10 @@ static void guest_settle(struct guest_object *self)
         return;
     struct belljar_guest *handle = self->handle;
     self->handle = NULL;
-    Py_BEGIN_ALLOW_THREADS belljar_guest_free(handle);
-    Py_END_ALLOW_THREADS run_release(&self->run);
+    Py_BEGIN_ALLOW_THREADS
+    belljar_guest_free(handle);
+    Py_END_ALLOW_THREADS
+    run_release(&self->run);
     template_unpin(self->template_);
 }
 
@@ -339,8 +342,10 @@ static PyObject *guest_close(PyObject *object, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     if (self->is_busy) {
         struct belljar_guest *handle = guest_enter(object, false);
-        Py_BEGIN_ALLOW_THREADS belljar_guest_kill(handle, BELLJAR_CRASHED);
-        Py_END_ALLOW_THREADS self->is_closing = true;
+        Py_BEGIN_ALLOW_THREADS
+        belljar_guest_kill(handle, BELLJAR_CRASHED);
+        Py_END_ALLOW_THREADS
+        self->is_closing = true;
         guest_leave(object, false);
     }
     self->is_closing = true;
@@ -387,9 +392,10 @@ static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
     struct belljar_result *result = NULL;
     struct belljar_error error = { 0 };
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed =
-        belljar_guest_run(handle, &run->job, &callbacks, &result, &error);
-    Py_END_ALLOW_THREADS guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_run(handle, &run->job, &callbacks, &result, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
     return run_answer(object, run, failed, result, &error);
 }
 
@@ -409,9 +415,11 @@ static PyObject *guest_start(PyObject *object, PyObject *args, PyObject *kwargs)
     int failed;
     self->run = run; /* the core may keep pointers into it from here on */
     run = NULL;
-    Py_BEGIN_ALLOW_THREADS failed =
-        belljar_guest_start(handle, &self->run->job, &callbacks, &error);
-    Py_END_ALLOW_THREADS if (failed < 0) run_release(&self->run);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_start(handle, &self->run->job, &callbacks, &error);
+    Py_END_ALLOW_THREADS
+    if (failed < 0)
+        run_release(&self->run);
     guest_leave(object, true);
     if (failed < 0)
         return raise_error(&error);
@@ -429,9 +437,10 @@ static PyObject *guest_step(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct belljar_result *result = NULL;
     struct belljar_error error = { 0 };
     int done;
-    Py_BEGIN_ALLOW_THREADS done = belljar_guest_step(handle, &result, &error);
-    Py_END_ALLOW_THREADS if (done == 0 && !self->run->has_failed)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    done = belljar_guest_step(handle, &result, &error);
+    Py_END_ALLOW_THREADS
+    if (done == 0 && !self->run->has_failed) {
         guest_leave(object, true);
         Py_RETURN_NONE;
     }
@@ -477,9 +486,10 @@ static PyObject *guest_send(PyObject *object, PyObject *args)
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed =
-        belljar_guest_send(handle, type, payload.buf, (size_t)payload.len);
-    Py_END_ALLOW_THREADS guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_send(handle, type, payload.buf, (size_t)payload.len);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
     if (failed < 0)
         return raise_text(-failed, "guest", strerror(-failed));
     Py_RETURN_NONE;
@@ -496,8 +506,10 @@ static PyObject *guest_kill(PyObject *object, PyObject *args)
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed = belljar_guest_kill(handle, (enum belljar_verdict)verdict);
-    Py_END_ALLOW_THREADS guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_kill(handle, (enum belljar_verdict)verdict);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
     if (failed < 0 && failed != -ESRCH)
         return raise_text(-failed, "kill", strerror(-failed));
     Py_RETURN_NONE;
@@ -509,11 +521,49 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (handle == NULL)
         return NULL;
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed = belljar_guest_interrupt(handle);
-    Py_END_ALLOW_THREADS guest_leave(object, false);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_interrupt(handle);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
     if (failed < 0)
         return raise_text(-failed, "interrupt", strerror(-failed));
     Py_RETURN_NONE;
+}
+
+static PyObject *guest_branch(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct guest_object *self = (struct guest_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    struct belljar_guest *handle = guest_enter(object, true);
+    if (handle == NULL)
+        return NULL;
+    struct belljar_error error = { 0 };
+    struct belljar_guest *branch = NULL;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_branch(handle, &branch, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
+    if (failed < 0) {
+        /* The branch may be there although its parent did not report in time. */
+        Py_BEGIN_ALLOW_THREADS
+        belljar_guest_free(branch);
+        Py_END_ALLOW_THREADS
+        return raise_error(&error);
+    }
+    PyObject *object_of_branch = allocate(type, 0);
+    if (object_of_branch == NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        belljar_guest_free(branch);
+        Py_END_ALLOW_THREADS
+        return NULL;
+    }
+    struct guest_object *made = (struct guest_object *)object_of_branch;
+    made->handle = branch;
+    made->template_ = (struct template_object *)Py_NewRef((PyObject *)self->template_);
+    template_pin(made->template_);
+    return object_of_branch;
 }
 
 static PyObject *guest_complete(PyObject *object, PyObject *args)
@@ -527,9 +577,10 @@ static PyObject *guest_complete(PyObject *object, PyObject *args)
         return NULL;
     struct belljar_error error = { 0 };
     int failed;
-    Py_BEGIN_ALLOW_THREADS failed =
-        belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
-    Py_END_ALLOW_THREADS guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
     if (failed < 0)
         return raise_error(&error);
     Py_RETURN_NONE;
@@ -541,8 +592,10 @@ static PyObject *guest_scratch(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (handle == NULL)
         return NULL;
     int fd;
-    Py_BEGIN_ALLOW_THREADS fd = belljar_guest_scratch(handle);
-    Py_END_ALLOW_THREADS guest_leave(object, true);
+    Py_BEGIN_ALLOW_THREADS
+    fd = belljar_guest_scratch(handle);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, true);
     return PyLong_FromLong(fd);
 }
 
@@ -564,7 +617,7 @@ static PyMethodDef guest_methods[] = {
     { "run", (PyCFunction)(void (*)(void))guest_run, METH_VARARGS | METH_KEYWORDS,
       "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, "
       "cpu_ms, stdin_fd, "
-      "stdin_bytes, on_output, on_input, on_frame) -> Result" },
+      "stdin_bytes, on_output, on_input, on_frame, command) -> Result" },
     { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
       "The same in steps, for event loops." },
     { "step", guest_step, METH_NOARGS,
@@ -572,6 +625,8 @@ static PyMethodDef guest_methods[] = {
     { "pollfds", guest_pollfds, METH_NOARGS, "([(fd, events)], timeout_ms): when to call step()." },
     { "send", guest_send, METH_VARARGS, "send(type, payload): one frame on the value channel." },
     { "kill", guest_kill, METH_VARARGS, "kill(verdict=VERDICT_CRASHED). From any thread." },
+    { "branch", guest_branch, METH_NOARGS,
+      "Forks a session between two runs: the Guest that goes on from the same state." },
     { "interrupt", guest_interrupt, METH_NOARGS,
       "KeyboardInterrupt in the guest. From any thread." },
     { "complete", guest_complete, METH_VARARGS,

@@ -77,7 +77,8 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
 {
     const char *filename = job->filename ? job->filename : "<code>";
     uint32_t flags = (job->last_value ? RUN_LAST_VALUE : 0) | (job->module ? RUN_MODULE : 0) |
-                     (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0);
+                     (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0) |
+                     (job->command ? RUN_COMMAND : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);
@@ -170,10 +171,11 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
     return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0 ? -ECANCELED : 0;
 }
 
-/* Reads what is there. The room for a payload grows with what has come, not with what the header promises. */
+/* Reads what is there. The room for a payload grows with what has come, not with what the header promises. A guest that
+ * does not read its answers is not listened to either: else it could make us keep any number of them. */
 static int guest_read_value(struct belljar_guest *guest)
 {
-    for (;;) {
+    while (guest->outgoing == NULL) {
         uint32_t header[2] = { 0, 0 };
         size_t wanted = FRAME_HEADER_BYTES;
         if (guest->incoming_used >= FRAME_HEADER_BYTES) {
@@ -208,10 +210,11 @@ static int guest_read_value(struct belljar_guest *guest)
             return 0;
         if (got <= 0) {
             guest->is_dead = true;
-            return 0;
+            return guest->incoming_used > 0 ? -EBADMSG : 0; /* in the middle of a frame */
         }
         guest->incoming_used += (size_t)got;
     }
+    return 0;
 }
 
 static int guest_read_output(struct belljar_guest *guest, int stream)
@@ -319,7 +322,7 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
     unsigned count = 0;
     struct pollfd wanted[6];
     if (!guest->is_dead)
-        wanted[count++] = (struct pollfd){ guest->value, (short)(POLLIN | (guest->outgoing ? POLLOUT : 0)), 0 };
+        wanted[count++] = (struct pollfd){ guest->value, guest->outgoing ? POLLOUT : POLLIN, 0 };
     if (guest->out >= 0)
         wanted[count++] = (struct pollfd){ guest->out, POLLIN, 0 };
     if (guest->err >= 0)

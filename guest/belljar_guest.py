@@ -33,7 +33,7 @@ linecache = import_linecache()
 
 # wire/frame.h
 FRAME_RUN, FRAME_BRANCH = 1, 2
-RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT = 1, 2, 4, 8
+RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND = 1, 2, 4, 8, 16
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
 
@@ -50,8 +50,9 @@ generators = []  # generators of random numbers that were made before the fork
 warm_text = ""
 thread_limit = 0
 later_text = ""  # the rest of this text, not compiled yet (module.c)
+session_text = None  # what comes after that, once it is known: belljar_session.py
+is_running = False  # the host runs code here and answers questions
 main = None  # the program's module __main__, once the guest is parked
-encode_value = None  # the value codec, once there is one: object -> bytes
 displays = []  # what the program displayed: lists of (mime type, bytes)
 
 
@@ -89,10 +90,21 @@ def prepare(preload, warm, language, threads, files):
 def complete():
     """Compiles the rest of this text, which a cold run of a program without an error does without: that is a third of
     the time that the zygote takes beyond the interpreter's own start."""
-    global later_text
+    global later_text, session_text
     if later_text:
+        later_text, mark, session_text = later_text.partition("\n# #### ")
+        session_text = mark + session_text
         exec(compile(later_text, "<belljar>", "exec"), globals())
         later_text = ""
+
+
+def complete_session():
+    """Compiles what only sessions need."""
+    global session_text
+    complete()
+    if session_text:
+        exec(compile(session_text, "<host>", "exec"), globals())
+        session_text = ""
 
 
 def reset_signals():
@@ -176,6 +188,8 @@ def serve():
         kind, frame = native.read_frame()
         if kind == FRAME_BRANCH:
             native.branch()
+            if session_text == "":
+                after_branch()
         if kind != FRAME_RUN:
             continue
         leave = not frame[0] & RUN_SESSION
@@ -185,6 +199,8 @@ def serve():
             result = outcome((error, None))
         if leave:
             finish()
+        if session_text == "":
+            end_calls()
         flush_streams()
         send(result, leave)
 
@@ -199,8 +215,16 @@ def new_main():
 def run(frame, main):
     """Does one FRAME_RUN. Returns the fields of its result."""
     flags, code, filename, path0, argv, files = frame
+    if flags & RUN_COMMAND:
+        complete_session()
+    if session_text == "":
+        begin_calls()
+    if flags & RUN_COMMAND:
+        return perform_command(code)
     if files or flags & (RUN_MODULE | RUN_LAST_VALUE):
         complete()
+    if flags & RUN_LAST_VALUE:
+        offer_results()
     try:
         if files:
             write_files(files)
@@ -228,7 +252,10 @@ def perform(flags, code, filename, names):
             body, last = split_last_expression(source, filename)
         if body is not None:
             exec(compile(body, filename, "exec", 0, True), names)
-        return None, eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
+        value = eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
+        if flags & RUN_LAST_VALUE:
+            collect_results(value)
+        return None, value
     except BaseException as error:
         while error.__traceback__ is not None and error.__traceback__.tb_frame.f_globals is globals():
             error.__traceback__ = error.__traceback__.tb_next  # plain Python has no such frames
@@ -519,6 +546,8 @@ def format_traceback(error, otherwise):
     try:
         import traceback
 
+        hide_frames(error)
+
         return cut(to_bytes("".join(traceback.format_exception(type(error), error, error.__traceback__))), TRACEBACK_MAX)
     except (MemoryError, KeyboardInterrupt):
         raise
@@ -526,6 +555,20 @@ def format_traceback(error, otherwise):
         return otherwise
     finally:
         sys.path[:] = path
+
+
+def hide_frames(error):
+    """Takes the frames of belljar_session.py out of a traceback: where the program asked its host."""
+    before, entry = None, error.__traceback__
+    while entry is not None:
+        after = entry.tb_next
+        if entry.tb_frame.f_code.co_filename != "<host>":
+            before = entry
+        elif before is None:
+            error.__traceback__ = after
+        else:
+            before.tb_next = after
+        entry = after
 
 
 def exit_status(error):
@@ -566,7 +609,7 @@ def value_text(value):
 
 
 def value_bytes(value):
-    return encode_value(value) if encode_value is not None else b""
+    return native.encode_value(value)
 
 
 def to_bytes(text):

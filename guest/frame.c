@@ -4,14 +4,14 @@
 
 #include <string.h>
 
-static int read_all(int fd, void (*on_signal)(void), void *bytes, size_t length)
+static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length)
 {
     char *at = bytes;
     while (length > 0) {
         ssize_t got = read(fd, at, length);
         if (got < 0 && errno == EINTR) {
-            if (on_signal != NULL)
-                on_signal();
+            if (on_signal != NULL && on_signal() && may_stop && at == bytes)
+                return -EINTR;
             continue;
         }
         if (got < 0)
@@ -24,10 +24,10 @@ static int read_all(int fd, void (*on_signal)(void), void *bytes, size_t length)
     return 0;
 }
 
-int frame_read(int fd, void (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length)
+int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length)
 {
     uint32_t header[2];
-    int result = read_all(fd, on_signal, header, sizeof header);
+    int result = read_all(fd, on_signal, true, header, sizeof header);
     if (result < 0)
         return result;
     if (header[0] > FRAME_PAYLOAD_MAX)
@@ -35,7 +35,7 @@ int frame_read(int fd, void (*on_signal)(void), uint32_t *ret_type, uint8_t **re
     CLEANUP(heap_free) uint8_t *payload = malloc(header[0] ? header[0] : 1);
     if (payload == NULL)
         return -ENOMEM;
-    result = read_all(fd, on_signal, payload, header[0]);
+    result = read_all(fd, on_signal, false, payload, header[0]);
     if (result < 0)
         return result;
     *ret_type = header[1];

@@ -12,6 +12,7 @@
 #include "guest/hook.h"
 #include "guest/zygote.h"
 #include "wire/pack.h"
+#include "wire/value.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -126,6 +127,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     int error = zygote_init(&state->zygote);
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
+    if (value_add_functions(module, "belljar") == NULL)
+        fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
         fail_with_exception("interpreter");
@@ -163,11 +166,21 @@ static void drop_signals(void)
         PyErr_Clear();
 }
 
-static void on_signal(void)
+static bool on_signal(void)
 {
     PyGILState_STATE lock = PyGILState_Ensure();
     drop_signals();
     PyGILState_Release(lock);
+    return false;
+}
+
+/* The same while the program waits for its host: what a handler raises is for it. */
+static bool on_signal_in_call(void)
+{
+    PyGILState_STATE lock = PyGILState_Ensure();
+    bool is_raised = PyErr_Occurred() || PyErr_CheckSignals() < 0;
+    PyGILState_Release(lock);
+    return is_raised;
 }
 
 static PyObject *unpack_object(struct unpacker *frame, bool is_text)
@@ -329,6 +342,49 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
     return sent;
 }
 
+/* call(id, kind, value) -> (status, value): asks the host and waits for its answer. Answers to earlier calls, which an
+ * exception cut short, are thrown away. */
+static PyObject *guest_call(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned int id, kind;
+    PyObject *value;
+    if (!PyArg_ParseTuple(arguments, "IIS", &id, &kind, &value))
+        return NULL;
+    CLEANUP(packer_release) struct packer frame = PACKER_INIT;
+    pack_u32(&frame, id);
+    pack_u32(&frame, kind);
+    if (!pack_object(&frame, value))
+        return NULL;
+    if (frame.failed)
+        return PyErr_NoMemory();
+    OWNED PyObject *sent = write_frame(FRAME_CALL, frame.bytes, frame.used);
+    if (sent == NULL)
+        return NULL;
+    for (;;) {
+        uint32_t type = 0, length = 0;
+        CLEANUP(heap_free) uint8_t *payload = NULL;
+        int error;
+        Py_BEGIN_ALLOW_THREADS
+        error = frame_read(FD_GUEST_VALUE, on_signal_in_call, &type, &payload, &length);
+        Py_END_ALLOW_THREADS
+        if (PyErr_Occurred())
+            return NULL;
+        if (error == -EINTR)
+            continue;
+        if (error == -ENOMEM)
+            return PyErr_NoMemory();
+        if (error < 0)
+            _exit(0); /* nobody is left to work for */
+        struct unpacker reply;
+        unpacker_init(&reply, payload, length);
+        uint32_t answered = unpack_u32(&reply), status = unpack_u32(&reply);
+        struct bytes answer = unpack_bytes(&reply);
+        if (type == FRAME_REPLY && answered == id && unpacker_is_done(&reply))
+            return Py_BuildValue("Iy#", status, (const char *)answer.bytes, (Py_ssize_t)answer.length);
+    }
+}
+
 /* ---- The rest ----------------------------------------------------------------------------------------------- */
 
 static PyObject *guest_hook(PyObject *module, PyObject *arguments)
@@ -398,6 +454,7 @@ static PyMethodDef methods[] = {
     { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, leave)" },
+    { "call", guest_call, METH_VARARGS, "call(id, kind, bytes): ask the host; (status, bytes)." },
     { "limit_starter", guest_limit_starter, METH_VARARGS,
       "limit_starter(starter, count, limit): the starter of threads, but never more than limit at a time." },
     { "find_nothing", guest_find_nothing, METH_VARARGS, "find_spec(name, …) of guests without files: raises." },

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from belljar.execution import Execution
 
-__all__ = ["PolicyError", "SandboxError", "SessionEnded", "StartError"]
+__all__ = ["GuestError", "PolicyError", "ProtocolError", "SandboxError", "SessionEnded", "StartError"]
 
 
 class SandboxError(Exception):
@@ -40,6 +40,48 @@ class SessionEnded(SandboxError):
     def __init__(self, message: str, execution: Execution | None = None) -> None:
         super().__init__(message, "session")
         self.execution = execution
+
+
+class ProtocolError(SandboxError):
+    """What runs in the sandbox spoke on its channel to the host, and not as belljar does. That sandbox was ended."""
+
+    def __init__(self, message: str, execution: Execution | None = None) -> None:
+        super().__init__(message, "protocol")
+        self.execution = execution
+
+
+class GuestError(SandboxError):
+    """Code that `call`, `execute` or a variable's access ran in the sandbox raised this there.
+
+    `name`, `value` and `traceback` are the guest's words. An error that is one of a fixed list of builtin types in the sandbox
+    is one here as well: `except ZeroDivisionError` works."""
+
+    def __init__(self, name: str, value: str, traceback: str, execution: Execution | None = None) -> None:
+        super().__init__(f"{name}: {value}" if value else name, "guest")
+        self.name = name
+        self.value = value
+        self.traceback = traceback
+        self.execution = execution
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}" if self.value else self.name
+
+
+_GUEST_TYPES: tuple[type[Exception], ...] = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, FileExistsError, FileNotFoundError, FloatingPointError,
+    ImportError, IndexError, IsADirectoryError, KeyError, LookupError, MemoryError, ModuleNotFoundError, NameError,
+    NotADirectoryError, NotImplementedError, OSError, OverflowError, PermissionError, RecursionError, RuntimeError, SyntaxError,
+    TimeoutError, TypeError, UnicodeError, ValueError, ZeroDivisionError,
+)  # fmt: skip
+_guest_types: dict[str, type[GuestError]] = {
+    kind.__name__: type("GuestError", (GuestError, kind), {"__module__": __name__, "__doc__": GuestError.__doc__})
+    for kind in _GUEST_TYPES
+}
+
+
+def guest_error(name: str, value: str, traceback: str, execution: Execution | None = None) -> GuestError:
+    """The exception for one that came out of a guest's code."""
+    return _guest_types.get(name, GuestError)(name, value, traceback, execution)
 
 
 _NOT_START = frozenset({"fork", "guest", "interrupt", "kill", "run", "session", "supervisor", "template"})

@@ -1,0 +1,188 @@
+"""The host's end of a session's value channel: answers what the guest asks while code runs, and makes commands.
+
+Everything that comes from the guest is hostile: exact types, limits before room is made, and whatever does not
+belong there ends that sandbox with one `ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import types
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from belljar import host_functions
+from belljar._core import core
+from belljar.errors import ProtocolError
+from belljar.host_functions import HostFunction, check_arguments, describe_error
+from belljar.proxy import _LIMITS, Handles, Refused
+
+__all__ = ["Desk", "command"]
+
+# wire/frame.h
+FRAME_REPLY: Final = 3
+FRAME_CALL: Final = 65
+CALL_FUNCTION: Final = 1
+CALL_OPERATION: Final = 2
+REPLY_VALUE: Final = 0
+REPLY_EXCEPTION: Final = 1
+
+DEPTH_MAX: Final = 32
+"""How deep calls may nest: a host function that runs code in a sandbox whose code calls a host function, and so on."""
+RELEASED_MAX: Final = 1_000_000
+
+_HEAD = struct.Struct("<III")
+_depth = threading.local()
+
+
+def command(name: str, *arguments: object) -> bytes:
+    """A command for the guest, as the code of a run. `TypeError` for what cannot cross."""
+    return core.encode_value([name, *arguments], strict=True)
+
+
+class Desk:
+    """What one guest may ask for: its host functions and the host objects that it has been given.
+
+    `defer` is None where the thread that runs the code waits for coroutines; else it is called with a coroutine that
+    answers by itself, and `belljar` goes on meanwhile."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, HostFunction] = {}
+        self.handles = Handles()
+        self.guest: core.Guest | None = None
+        self.defer: Callable[[Coroutine[Any, Any, None]], object] | None = None
+        self.is_answering = False
+        self.kinds: dict[int, Callable[[list[Any]], Any]] = {
+            CALL_FUNCTION: self._call_function,
+            CALL_OPERATION: self._call_operation,
+        }
+        self._last_call = 0
+
+    def copy(self, guest: core.Guest) -> Desk:
+        """For the guest that a session was forked into."""
+        twin = Desk()
+        twin.functions = {name: function.copy() for name, function in self.functions.items()}
+        twin.handles = self.handles.copy()
+        twin.guest = guest
+        twin._last_call = self._last_call
+        return twin
+
+    def on_frame(self, kind: int, payload: bytes) -> None:
+        """One frame of the guest's. `ProtocolError` if it is not a call as it should be."""
+        if kind != FRAME_CALL:
+            raise ProtocolError(f"the sandbox was ended: it sent a frame of the type {kind}")
+        if len(payload) < _HEAD.size:
+            raise ProtocolError("the sandbox was ended: it sent half a call")
+        number, call, length = _HEAD.unpack_from(payload)
+        if length != len(payload) - _HEAD.size:
+            raise ProtocolError("the sandbox was ended: it sent a call of the wrong length")
+        if number <= self._last_call:
+            raise ProtocolError("the sandbox was ended: it sent the same call again")
+        self._last_call = number
+        handler = self.kinds.get(call)
+        if handler is None:
+            raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
+        try:
+            message = core.decode_value(memoryview(payload)[_HEAD.size :], **_LIMITS)
+        except ValueError as error:
+            raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
+        if type(message) is not list or not message:
+            raise ProtocolError("the sandbox was ended: it sent a call that is no list")
+        depth = getattr(_depth, "value", 0)
+        was_answering = self.is_answering
+        _depth.value = depth + 1
+        self.is_answering = True
+        try:
+            if depth >= DEPTH_MAX:
+                raise Refused("RecursionError", f"host functions and sandboxes call each other more than {DEPTH_MAX} deep")
+            value = handler(message)
+            if isinstance(value, types.CoroutineType):
+                if self.defer is not None:
+                    self.defer(self._reply_later(number, value))
+                    return
+                value = host_functions.run_coroutine(value)
+            self._reply(number, value)
+        except ProtocolError as error:
+            raise ProtocolError(f"the sandbox was ended: {error}") from None
+        except Exception as error:
+            self._reply_error(number, error)
+        finally:
+            _depth.value = depth
+            self.is_answering = was_answering
+
+    def close(self) -> None:
+        """The guest has gone."""
+        self.handles.close()
+        self.guest = None
+
+    # ---- Calls
+
+    def _release(self, released: object) -> None:
+        if type(released) is not list or len(released) % 2 or len(released) > RELEASED_MAX:
+            raise ProtocolError("it gave back what is no list of host objects")
+        for number, count in zip(released[::2], released[1::2], strict=True):
+            self.handles.drop(number, count)
+
+    def _call_function(self, message: list[Any]) -> Any:
+        if len(message) != 4 or type(message[1]) is not str:
+            raise ProtocolError("it called a host function in a way that there is not")
+        released, name, arguments, keywords = message
+        self._release(released)
+        function = self.functions.get(name)
+        if function is None:
+            raise Refused("NameError", f"no host function {name[:100]!r}")
+        return _Whole(function.call(*check_arguments(self.handles.unwrap(arguments), self.handles.unwrap(keywords)))).settled()
+
+    def _call_operation(self, message: list[Any]) -> Any:
+        if len(message) not in (4, 5):
+            raise ProtocolError("it used a host object in a way that there is not")
+        released, number, operation, arguments = message[:4]
+        self._release(released)
+        keywords = self.handles.unwrap(message[4]) if len(message) == 5 else {}
+        values, keywords = check_arguments(self.handles.unwrap(arguments), keywords)
+        return self.handles.operate(number, operation, values, keywords)
+
+    # ---- Answers
+
+    def _send(self, number: int, status: int, data: bytes) -> None:
+        if self.guest is not None:
+            self.guest.send(FRAME_REPLY, _HEAD.pack(number, status, len(data)) + data)
+
+    def _reply(self, number: int, value: Any) -> None:
+        if type(value) is _Whole:
+            try:
+                data = self.handles.encode(value.value)
+            except (TypeError, ValueError) as error:
+                raise Refused("TypeError", f"the host's answer cannot cross ({describe_error(error)[1]}): return plain "
+                              "values, or belljar.readonly(...)") from None  # fmt: skip
+        else:
+            data = core.encode_value(value, strict=True)
+        self._send(number, REPLY_VALUE, data)
+
+    def _reply_error(self, number: int, error: Exception) -> None:
+        self._send(number, REPLY_EXCEPTION, core.encode_value(list(describe_error(error)), strict=True))
+
+    async def _reply_later(self, number: int, coroutine: types.CoroutineType[Any, Any, Any]) -> None:
+        try:
+            self._reply(number, await coroutine)
+        except Exception as error:
+            self._reply_error(number, error)
+
+
+class _Whole:
+    """A value that is to be wrapped as a whole, which those of operations are already."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def settled(self) -> Any:
+        """Itself, or a coroutine for itself."""
+        if isinstance(self.value, types.CoroutineType):
+            return self._later()
+        return self
+
+    async def _later(self) -> _Whole:
+        return _Whole(await self.value)
