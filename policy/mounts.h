@@ -1,12 +1,12 @@
-/* What a guest's file tree holds before any grant, as a table (policy/mounts.c): one row a path, with its reason.
- * The same rows make the supervisor's tree, `belljar explain` and the tests. */
+/* What a guest's file tree holds before any grant, as a table (policy/mounts.c): one row a path,
+ * with its reason. The same rows make the supervisor's tree, `belljar explain` and the tests. */
 #ifndef BELLJAR_MOUNTS_H
 #define BELLJAR_MOUNTS_H
 
 #include "base/base.h"
 
-/* Read-only from the host at the same path, where the host has it; a symbolic link stays one. The host side appends
- * these to the settings' mounts as optional ones. */
+/* Read-only from the host at the same path, where the host has it; a symbolic link stays one. The
+ * host side appends these to the settings' mounts as optional ones. */
 struct runtime_mount {
     const char *path, *reason;
 };
@@ -26,16 +26,17 @@ enum mount_kind {
 struct mount_row {
     const char *path;
     enum mount_kind kind;
-    bool writable;       /* MOUNT_DEVICE */
-    unsigned number;     /* MOUNT_DEVICE: major << 8 | minor; MOUNT_ABSENT: errno */
-    const char *text;    /* {uid} {gid} {memory_kb} {python} are filled in by the supervisor */
+    bool writable;    /* MOUNT_DEVICE */
+    unsigned number;  /* MOUNT_DEVICE: major << 8 | minor; MOUNT_ABSENT: errno */
+    const char *text; /* {uid} {gid} {memory_kb} {python} are filled in by the supervisor */
     const char *reason;
 };
 
 extern const struct mount_row mount_rows[];
 extern const size_t mount_row_count;
 
-/* True if path is absolute and has no empty, "." or ".." component and no trailing slash ("/" itself is fine). */
+/* True if path is absolute and has no empty, "." or ".." component and no trailing slash ("/"
+ * itself is fine). */
 bool mounts_path_is_normal(const char *path);
 
 #endif

@@ -1,6 +1,7 @@
-/* Serves the system calls that name a path. Supervisor. The guest is hostile and its threads run on while we work:
- * every argument is copied once, the decision and the act use that copy, the act goes through a descriptor that
- * openat2 gave without following a link, and the guest's descriptor numbers mean nothing here but keys of a table. */
+/* Serves the system calls that name a path. Supervisor. The guest is hostile and its threads run on
+ * while we work: every argument is copied once, the decision and the act use that copy, the act
+ * goes through a descriptor that openat2 gave without following a link, and the guest's descriptor
+ * numbers mean nothing here but keys of a table. */
 #define _GNU_SOURCE
 #include "supervisor/files.h"
 
@@ -25,7 +26,7 @@ struct files {
     struct scratch scratch;
     mode_t umask;
     uint32_t number_count;
-    bool opened_directory;    /* what files_installed is about: a directory, at: */
+    bool opened_directory; /* what files_installed is about: a directory, at: */
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
     char *numbers[];          /* by the guest's descriptor number: the directory's path, or NULL */
@@ -35,10 +36,10 @@ struct files {
 struct request {
     struct files *files;
     int memory_fd;
-    int directory;            /* AT_FDCWD or a guest's descriptor number */
+    int directory; /* AT_FDCWD or a guest's descriptor number */
     uint64_t path;
-    uint64_t args[4];         /* after the path */
-    int flags;                /* AT_… */
+    uint64_t args[4]; /* after the path */
+    int flags;        /* AT_… */
     struct answer *answer;
 };
 
@@ -50,7 +51,9 @@ struct request {
 #define HINT_KIND    "only regular files and directories are handed out"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 
-/* ---- Answers ------------------------------------------------------------------------------------------------ */
+/* ---- Answers
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* The place's path as printable text. */
 static void answer_target(struct answer *answer, const struct place *place)
@@ -80,7 +83,8 @@ static int refuse(struct answer *answer, int error, const char *rule, const char
     return error;
 }
 
-/* ---- From a request to a place ------------------------------------------------------------------------------ */
+/* ---- From a request to a place
+ * ------------------------------------------------------------------------------ */
 
 static int scratch_number(const struct files *files)
 {
@@ -90,15 +94,18 @@ static int scratch_number(const struct files *files)
 /* Where a descriptor number of the guest's leads. */
 static int files_start(const struct files *files, int number, const char **ret_path)
 {
-    const char *path = number == AT_FDCWD                                          ? files->directory
-                       : number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number]
-                                                                               : NULL;
+    const char *path = number == AT_FDCWD ? files->directory
+                       : number >= 0 && (uint32_t)number < files->number_count
+                           ? files->numbers[number]
+                           : NULL;
     *ret_path = path;
     return path != NULL ? 0 : EBADF;
 }
 
-/* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself. */
-static int request_place_at(struct request *request, int directory, uint64_t address, bool follow, struct place *place)
+/* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
+ */
+static int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
+                            struct place *place)
 {
     char path[PATH_MAX];
     const char *start = "";
@@ -108,7 +115,8 @@ static int request_place_at(struct request *request, int directory, uint64_t add
     bool is_self = path[0] == '\0' && (request->flags & AT_EMPTY_PATH) != 0;
     if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
         return path[0] == '\0' && !is_self ? ENOENT : error;
-    error = tree_resolve(request->files->tree, scratch_number(request->files), start, is_self ? "." : path, follow, place);
+    error = tree_resolve(request->files->tree, scratch_number(request->files), start,
+                         is_self ? "." : path, follow, place);
     answer_target(request->answer, place);
     return error;
 }
@@ -145,9 +153,12 @@ static int request_may_write(struct request *request, const struct place *place)
     return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
 }
 
-/* ---- Looking ------------------------------------------------------------------------------------------------ */
+/* ---- Looking
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed. */
+/* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed.
+ */
 struct sight {
     struct stat stat;
     int fd, owned;
@@ -160,7 +171,8 @@ static void sight_release(struct sight *sight)
 
 #define SIGHT CLEANUP(sight_release) struct sight sight = { .fd = -1, .owned = -1 }
 
-static int look_once(struct request *request, bool follow, const struct place *place, struct sight *sight)
+static int look_once(struct request *request, bool follow, const struct place *place,
+                     struct sight *sight)
 {
     const struct node *node = place->node;
     const char *rest;
@@ -168,8 +180,9 @@ static int look_once(struct request *request, bool follow, const struct place *p
         return ENOENT; /* as if nothing were there: the host is not even asked */
     if (place->is_node && node->kind == NODE_ABSENT)
         return node->error;
-    if (place->is_node && (node->kind == NODE_TEXT || node->kind == NODE_LINK || node->kind == NODE_DIRECTORY ||
-                           (node->kind == NODE_SCRATCH && !request->files->scratch.is_ready))) {
+    if (place->is_node &&
+        (node->kind == NODE_TEXT || node->kind == NODE_LINK || node->kind == NODE_DIRECTORY ||
+         (node->kind == NODE_SCRATCH && !request->files->scratch.is_ready))) {
         sight->stat = node->stat;
         return 0;
     }
@@ -179,16 +192,19 @@ static int look_once(struct request *request, bool follow, const struct place *p
     } else {
         if (base < 0)
             return ENOENT;
-        sight->fd = sight->owned = tree_open_beneath(base, rest, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+        sight->fd = sight->owned =
+            tree_open_beneath(base, rest, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     }
     if (sight->fd < 0 || tree_fstat(sight->fd, &sight->stat) < 0)
         return errno;
-    if (!is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev && tree_is_kernel_file(sight->fd))
+    if (!is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev &&
+        tree_is_kernel_file(sight->fd))
         return EACCES;
     return 0;
 }
 
-static int request_look(struct request *request, bool follow, struct place *place, struct sight *sight)
+static int request_look(struct request *request, bool follow, struct place *place,
+                        struct sight *sight)
 {
     int error = request_place(request, follow, place);
     if (error != 0)
@@ -221,7 +237,8 @@ static int serve_access(struct request *request)
     SIGHT;
     struct place place;
     int mode = (int)request->args[0];
-    if ((mode & ~(R_OK | W_OK | X_OK)) != 0 || (request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS)) != 0)
+    if ((mode & ~(R_OK | W_OK | X_OK)) != 0 ||
+        (request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS)) != 0)
         return EINVAL;
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
     if (error != 0)
@@ -272,7 +289,8 @@ static int files_statfs(struct request *request, uint64_t address)
         .f_bfree = (scratch->bytes_max - used) / 4096,
         .f_bavail = (scratch->bytes_max - used) / 4096,
         .f_files = scratch->entries_max,
-        .f_ffree = scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
+        .f_ffree =
+            scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
         .f_namelen = NAME_MAX,
     };
     return memory_write(request->memory_fd, address, &statfs, sizeof statfs);
@@ -291,7 +309,8 @@ static int serve_fstatfs(struct request *request)
     return files_statfs(request, request->args[0]);
 }
 
-/* ---- Where the guest is --------------------------------------------------------------------------------------- */
+/* ---- Where the guest is
+ * --------------------------------------------------------------------------------------- */
 
 static int serve_chdir(struct request *request)
 {
@@ -311,9 +330,11 @@ static int serve_chdir(struct request *request)
 static int serve_fchdir(struct request *request)
 {
     const char *path;
-    int error = request->directory == AT_FDCWD ? EBADF : files_start(request->files, request->directory, &path);
+    int error = request->directory == AT_FDCWD
+                    ? EBADF
+                    : files_start(request->files, request->directory, &path);
     if (error == 0)
-        strcpy(request->files->directory, path);
+        memcpy(request->files->directory, path, strlen(path) + 1);
     return error;
 }
 
@@ -334,10 +355,12 @@ static int serve_umask(struct request *request)
     return 0;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------ */
+/* ---- Opening
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* What open may be asked for. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's business), O_PATH
- * (nothing to do with such a descriptor), O_ASYNC (signals). */
+/* What open may be asked for. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's
+ * business), O_PATH (nothing to do with such a descriptor), O_ASYNC (signals). */
 static const struct {
     int flag;
     bool passes; /* on to the kernel; else understood and left out */
@@ -365,7 +388,8 @@ struct opening {
 };
 
 /* Creating counts against the quota, so it has to be known whether something was created. */
-static int open_counted(struct files *files, int base, const char *rest, const struct opening *opening)
+static int open_counted(struct files *files, int base, const char *rest,
+                        const struct opening *opening)
 {
     if ((opening->flags & O_CREAT) == 0 || files->scratch.is_tmpfs)
         return tree_open_beneath(base, rest, opening->flags, opening->mode);
@@ -375,7 +399,8 @@ static int open_counted(struct files *files, int base, const char *rest, const s
             return fd;
     }
     int error = scratch_may_add(&files->scratch);
-    int fd = error == 0 ? tree_open_beneath(base, rest, opening->flags | O_EXCL, opening->mode) : -1;
+    int fd =
+        error == 0 ? tree_open_beneath(base, rest, opening->flags | O_EXCL, opening->mode) : -1;
     if (fd >= 0)
         scratch_added(&files->scratch, 1);
     else if (error != 0)
@@ -383,7 +408,8 @@ static int open_counted(struct files *files, int base, const char *rest, const s
     return fd;
 }
 
-/* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still mean that file. */
+/* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still
+ * mean that file. */
 static int open_file(struct request *request, const struct node *node, struct opening *opening)
 {
     struct stat stat;
@@ -391,7 +417,8 @@ static int open_file(struct request *request, const struct node *node, struct op
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
-    opening->fd = tree_open_beneath(node->parent, node->name, opening->flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0);
+    opening->fd = tree_open_beneath(node->parent, node->name,
+                                    opening->flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0);
     if (opening->fd < 0 || tree_fstat(opening->fd, &stat) < 0)
         return errno == ELOOP ? refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED) : errno;
     if (stat.st_dev != node->stat.st_dev || stat.st_ino != node->stat.st_ino ||
@@ -407,8 +434,10 @@ static int open_directory(struct request *request, const struct tree *tree, cons
     if ((opening->flags & O_CREAT) != 0 || opening->is_writing)
         return (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? EEXIST : EISDIR;
     if (tree->skeleton < 0)
-        return refuse(request->answer, EACCES, RULE_READ, "no directory is writable in which its listing could be made");
-    opening->fd = tree_open_beneath(tree->skeleton, node->length > 0 ? node->path + 1 : ".", O_RDONLY | O_DIRECTORY, 0);
+        return refuse(request->answer, EACCES, RULE_READ,
+                      "no directory is writable in which its listing could be made");
+    opening->fd = tree_open_beneath(tree->skeleton, node->length > 0 ? node->path + 1 : ".",
+                                    O_RDONLY | O_DIRECTORY, 0);
     return opening->fd < 0 ? errno : 0;
 }
 
@@ -440,7 +469,8 @@ static int open_once(struct request *request, struct place *place, struct openin
     bool creates = (opening->flags & O_CREAT) != 0;
     if (place->is_outside) {
         bool is_write = creates || opening->is_writing;
-        return refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ, is_write ? HINT_WRITE : HINT_READ);
+        return refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ,
+                      is_write ? HINT_WRITE : HINT_READ);
     }
     if (place->is_node && place->node->kind != NODE_HOST && place->node->kind != NODE_SCRATCH &&
         place->node->kind != NODE_PASS)
@@ -464,13 +494,15 @@ static int open_once(struct request *request, struct place *place, struct openin
         if (opening->fd >= 0 && (opening->flags & O_EXCL) != 0)
             return EEXIST;
     } else {
-        opening->fd = tree_open_beneath(base, rest, opening->flags, opening->mode & (creates ? 0666 : 0777));
+        opening->fd =
+            tree_open_beneath(base, rest, opening->flags, opening->mode & (creates ? 0666 : 0777));
     }
     return opening->fd < 0 ? errno : 0;
 }
 
 /* Opens and checks what was opened. The caller closes opening->fd, on failure too. */
-static int request_open(struct request *request, struct place *place, struct opening *opening, struct stat *ret_stat)
+static int request_open(struct request *request, struct place *place, struct opening *opening,
+                        struct stat *ret_stat)
 {
     bool is_exclusive = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     bool follow = (opening->flags & O_NOFOLLOW) == 0 && !is_exclusive;
@@ -484,11 +516,12 @@ static int request_open(struct request *request, struct place *place, struct ope
         error = errno;
     if (error != 0)
         return error;
-    bool is_directory = S_ISDIR(ret_stat->st_mode), is_device = place->is_node && place->node->kind == NODE_DEVICE;
+    bool is_directory = S_ISDIR(ret_stat->st_mode),
+         is_device = place->is_node && place->node->kind == NODE_DEVICE;
     if (!S_ISREG(ret_stat->st_mode) && !is_directory && !is_device)
         return refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
-    if (place->node->mount->kind == NODE_HOST && ret_stat->st_dev != place->node->mount->stat.st_dev &&
-        tree_is_kernel_file(opening->fd))
+    if (place->node->mount->kind == NODE_HOST &&
+        ret_stat->st_dev != place->node->mount->stat.st_dev && tree_is_kernel_file(opening->fd))
         return refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
     if (!is_directory && (place->is_directory || (opening->flags & O_DIRECTORY) != 0))
         return ENOTDIR;
@@ -541,12 +574,13 @@ static int serve_truncate(struct request *request)
     return error;
 }
 
-/* ---- Changing entries --------------------------------------------------------------------------------------- */
+/* ---- Changing entries
+ * --------------------------------------------------------------------------------------- */
 
 /* A name in a directory that is open. */
 struct entry_place {
     struct place place;
-    int directory;     /* O_PATH */
+    int directory; /* O_PATH */
     const char *name;
 };
 
@@ -572,8 +606,8 @@ static int entry_open(const struct files *files, struct entry_place *entry)
     return error;
 }
 
-/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would be in a writable one
- * wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
+/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would
+ * be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
 struct entry_rules {
     bool must_exist, must_not_exist;
     int on_row; /* the entry is a row of the tree */
@@ -583,7 +617,8 @@ static const struct entry_rules make_rules = { false, true, EEXIST, EEXIST };
 static const struct entry_rules remove_rules = { true, false, EBUSY, EINVAL };
 static const struct entry_rules replace_rules = { false, false, EBUSY, EBUSY };
 
-static int entry_once(struct request *request, const struct entry_rules *rules, struct entry_place *entry)
+static int entry_once(struct request *request, const struct entry_rules *rules,
+                      struct entry_place *entry)
 {
     struct place *place = &entry->place;
     int error = 0;
@@ -591,7 +626,8 @@ static int entry_once(struct request *request, const struct entry_rules *rules, 
         return place->node->error;
     if (place->ends_in_dot && !place->is_outside)
         return rules->on_dot;
-    if (!place->is_outside && !place->node->mount->writable && (rules->must_exist || rules->must_not_exist)) {
+    if (!place->is_outside && !place->node->mount->writable &&
+        (rules->must_exist || rules->must_not_exist)) {
         SIGHT;
         error = look_once(request, false, place, &sight);
         if (rules->must_exist && error != 0)
@@ -620,7 +656,8 @@ static int request_entry(struct request *request, int directory, uint64_t addres
 static int serve_mkdir(struct request *request)
 {
     ENTRY(entry);
-    int error = request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    int error =
+        request_entry(request, request->directory, request->path, false, &make_rules, &entry);
     bool is_counted = error == 0 && is_scratch(&entry.place);
     if (is_counted)
         error = scratch_may_add(&request->files->scratch);
@@ -642,10 +679,12 @@ static int serve_symlink(struct request *request)
     char target[PATH_MAX];
     int error = memory_read_string(request->memory_fd, request->args[0], target, sizeof target);
     if (error == 0)
-        error = request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+        error =
+            request_entry(request, request->directory, request->path, false, &make_rules, &entry);
     if (error == 0 && entry.place.is_directory)
         error = ENOENT;
-    /* In scratch any text will do: we never follow it. In a directory of the host somebody else may. */
+    /* In scratch any text will do: we never follow it. In a directory of the host somebody else
+     * may. */
     if (error == 0 && !is_scratch(&entry.place))
         error = refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
     if (error == 0)
@@ -663,7 +702,8 @@ static int serve_unlink(struct request *request)
     ENTRY(entry);
     if ((request->flags & ~AT_REMOVEDIR) != 0)
         return EINVAL;
-    int error = request_entry(request, request->directory, request->path, false, &remove_rules, &entry);
+    int error =
+        request_entry(request, request->directory, request->path, false, &remove_rules, &entry);
     if (error != 0)
         return error;
     if (entry.place.is_directory && request->flags == 0)
@@ -683,12 +723,15 @@ static int serve_rename(struct request *request)
     unsigned flags = (unsigned)request->args[2];
     if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
         return EINVAL;
-    int error = request_entry(request, request->directory, request->path, false, &remove_rules, &from);
+    int error =
+        request_entry(request, request->directory, request->path, false, &remove_rules, &from);
     if (error == 0)
-        error = request_entry(request, (int)request->args[0], request->args[1], false, &replace_rules, &to);
+        error = request_entry(request, (int)request->args[0], request->args[1], false,
+                              &replace_rules, &to);
     if (error != 0)
         return error;
-    if (from.place.node->mount != to.place.node->mount && !(is_scratch(&from.place) && is_scratch(&to.place)))
+    if (from.place.node->mount != to.place.node->mount &&
+        !(is_scratch(&from.place) && is_scratch(&to.place)))
         return EXDEV;
     if (from.place.is_directory || to.place.is_directory) {
         struct stat stat;
@@ -711,13 +754,15 @@ static int serve_link(struct request *request)
     int flags = (int)request->args[2];
     if ((flags & ~AT_SYMLINK_FOLLOW) != 0)
         return EINVAL;
-    int error = request_entry(request, (int)request->args[0], request->args[1], false, &make_rules, &to);
+    int error =
+        request_entry(request, (int)request->args[0], request->args[1], false, &make_rules, &to);
     if (error == 0)
-        error = request_entry(request, request->directory, request->path, (flags & AT_SYMLINK_FOLLOW) != 0,
-                              &replace_rules, &from);
+        error = request_entry(request, request->directory, request->path,
+                              (flags & AT_SYMLINK_FOLLOW) != 0, &replace_rules, &from);
     if (error == 0 && is_scratch(&from.place) != is_scratch(&to.place))
         error = EXDEV;
-    if (error == 0 && !is_scratch(&from.place)) /* a second name for a file could outlive the grant */
+    if (error == 0 &&
+        !is_scratch(&from.place)) /* a second name for a file could outlive the grant */
         error = refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
     if (error == 0)
         error = scratch_may_add(&request->files->scratch);
@@ -729,7 +774,8 @@ static int serve_link(struct request *request)
     return 0;
 }
 
-/* ---- Changing modes and times ----------------------------------------------------------------------------------- */
+/* ---- Changing modes and times
+ * ----------------------------------------------------------------------------------- */
 
 /* Looks at what is to be changed. Rows without a file are read-only, whatever they are. */
 static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
@@ -782,7 +828,8 @@ static int times_read(const struct request *request, int number, struct timespec
     case SYS_utimensat:
         return memory_read(request->memory_fd, request->args[0], times, 2 * sizeof *times);
     default:
-        error = memory_read(request->memory_fd, request->args[0], microseconds, sizeof microseconds);
+        error =
+            memory_read(request->memory_fd, request->args[0], microseconds, sizeof microseconds);
         for (unsigned i = 0; error == 0 && i < 2; i++) {
             if (microseconds[i].tv_usec < 0 || microseconds[i].tv_usec >= 1000000)
                 return EINVAL;
@@ -806,7 +853,10 @@ static int request_set_times(struct request *request, int number)
         error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL, AT_EMPTY_PATH) < 0 ? errno : 0;
+    return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL,
+                   AT_EMPTY_PATH) < 0
+               ? errno
+               : 0;
 }
 
 static int serve_utimensat(struct request *request)
@@ -824,18 +874,20 @@ static int serve_utime(struct request *request)
     return request_set_times(request, SYS_utime);
 }
 
-/* ---- The calls ---------------------------------------------------------------------------------------------- */
+/* ---- The calls
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Which argument of a call is what: directory, path, and what follows. */
 enum { HERE = 6 /* AT_FDCWD */, NONE /* 0 */, FOR_CREAT };
-static const uint8_t form_path[] = { HERE, 0, 1, 2, NONE };       /* (path, …) */
-static const uint8_t form_at[] = { 0, 1, 2, 3, NONE };            /* (directory, path, …) */
-static const uint8_t form_two[] = { HERE, 0, HERE, 1, NONE };     /* (path, path) */
-static const uint8_t form_two_at[] = { 0, 1, 2, 3, 4 };           /* (directory, path, directory, path, flags) */
+static const uint8_t form_path[] = { HERE, 0, 1, 2, NONE };   /* (path, …) */
+static const uint8_t form_at[] = { 0, 1, 2, 3, NONE };        /* (directory, path, …) */
+static const uint8_t form_two[] = { HERE, 0, HERE, 1, NONE }; /* (path, path) */
+static const uint8_t form_two_at[] = { 0, 1, 2, 3,
+                                       4 }; /* (directory, path, directory, path, flags) */
 static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path) */
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
-static const uint8_t form_number[] = { 0, NONE, 1, NONE, NONE };  /* (descriptor, …) */
+static const uint8_t form_number[] = { 0, NONE, 1, NONE, NONE }; /* (descriptor, …) */
 
 struct file_call {
     int (*serve)(struct request *request);
@@ -887,7 +939,8 @@ static const struct file_call file_calls[] = {
 bool files_serve(struct files *files, int memory_fd, const struct call *call, struct answer *answer)
 {
     files->opened_directory = false;
-    if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) || file_calls[call->number].serve == NULL)
+    if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) ||
+        file_calls[call->number].serve == NULL)
         return false;
     const struct file_call *row = &file_calls[call->number];
     uint64_t order[5];
@@ -915,23 +968,27 @@ void files_installed(struct files *files, int number)
     if (number < 0 || (uint32_t)number >= files->number_count)
         return;
     free(files->numbers[number]);
-    files->numbers[number] = files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
+    files->numbers[number] =
+        files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
     files->opened_directory = false;
 }
 
-/* ---- One guest's view --------------------------------------------------------------------------------------- */
+/* ---- One guest's view
+ * --------------------------------------------------------------------------------------- */
 
-int files_new(const struct tree *tree, const struct settings *settings, uint64_t guest_id, int scratch_parent_fd,
-              struct files **ret_files)
+int files_new(const struct tree *tree, const struct settings *settings, uint64_t guest_id,
+              int scratch_parent_fd, struct files **ret_files)
 {
-    struct files *files = calloc(1, sizeof *files + settings->descriptors * sizeof files->numbers[0]);
+    struct files *files =
+        calloc(1, sizeof *files + settings->descriptors * sizeof files->numbers[0]);
     if (files == NULL)
         return -ENOMEM;
     files->tree = tree;
     files->umask = 022;
     files->number_count = settings->descriptors;
-    strcpy(files->directory, "/work");
-    scratch_init(&files->scratch, tree->own >= 0 ? tree->own : scratch_parent_fd, guest_id, settings->scratch_bytes, settings->scratch_files);
+    memcpy(files->directory, "/work", sizeof "/work");
+    scratch_init(&files->scratch, tree->own >= 0 ? tree->own : scratch_parent_fd, guest_id,
+                 settings->scratch_bytes, settings->scratch_files);
     *ret_files = files;
     return 0;
 }

@@ -1,6 +1,6 @@
-/* Makes, counts and deletes a guest's scratch. Supervisor. Names, depth and modes in it are the guest's; but the guest
- * makes and renames entries only through the supervisor, which has one thread: nothing moves while we walk. Only
- * the bytes in files grow by themselves. */
+/* Makes, counts and deletes a guest's scratch. Supervisor. Names, depth and modes in it are the
+ * guest's; but the guest makes and renames entries only through the supervisor, which has one
+ * thread: nothing moves while we walk. Only the bytes in files grow by themselves. */
 #define _GNU_SOURCE
 #include "supervisor/scratch.h"
 
@@ -24,9 +24,10 @@ struct entry { /* what getdents64 writes */
     char name[];
 };
 
-/* Calls visit for every entry but "." and "..", until it answers something else than 0, which is returned. Also -1 if
- * the directory cannot be read. */
-static int scratch_each(int directory, int (*visit)(int directory, const struct entry *entry, void *context),
+/* Calls visit for every entry but "." and "..", until it answers something else than 0, which is
+ * returned. Also -1 if the directory cannot be read. */
+static int scratch_each(int directory,
+                        int (*visit)(int directory, const struct entry *entry, void *context),
                         void *context)
 {
     _Alignas(struct entry) char buffer[16384];
@@ -53,14 +54,21 @@ static int scratch_open_directory(int directory, const char *name)
     return tree_open_beneath(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
-/* ---- Making ------------------------------------------------------------------------------------------------- */
+/* ---- Making
+ * -------------------------------------------------------------------------------------------------
+ */
 
-void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64_t bytes_max, uint32_t entries_max)
+void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64_t bytes_max,
+                  uint32_t entries_max)
 {
     *scratch = (struct scratch){
-        .fd = -1, .parent = parent, .bytes_max = bytes_max, .entries_max = entries_max,
+        .fd = -1,
+        .parent = parent,
+        .bytes_max = bytes_max,
+        .entries_max = entries_max,
     };
-    snprintf(scratch->name, sizeof scratch->name, "guest-%llx", (unsigned long long)guest_id);
+    snprintf(scratch->name, sizeof scratch->name, "scratch-%d-%llx", (int)getpid(),
+             (unsigned long long)guest_id);
 }
 
 int scratch_need(struct scratch *scratch)
@@ -84,10 +92,12 @@ int scratch_need(struct scratch *scratch)
     return 0;
 }
 
-/* ---- Counting ----------------------------------------------------------------------------------------------- */
+/* ---- Counting
+ * -----------------------------------------------------------------------------------------------
+ */
 
-/* A walk in depth with one descriptor. `names` is a stack: directories still to be entered, and an empty name
- * where the walk has to go up again. */
+/* A walk in depth with one descriptor. `names` is a stack: directories still to be entered, and an
+ * empty name where the walk has to go up again. */
 struct count {
     uint64_t bytes;
     uint32_t entries;
@@ -128,7 +138,8 @@ static int count_entry(int directory, const struct entry *entry, void *context)
         return -1;
     count->entries++;
     /* Each of a file's names has its share: together they are the file. */
-    count->bytes += (uint64_t)stat.st_blocks * 512 / (stat.st_nlink > 0 && !S_ISDIR(stat.st_mode) ? stat.st_nlink : 1);
+    count->bytes += (uint64_t)stat.st_blocks * 512 /
+                    (stat.st_nlink > 0 && !S_ISDIR(stat.st_mode) ? stat.st_nlink : 1);
     return S_ISDIR(stat.st_mode) ? count_push(count, entry->name) : 0;
 }
 
@@ -136,12 +147,13 @@ static int count_entry(int directory, const struct entry *entry, void *context)
 static bool scratch_count(struct scratch *scratch)
 {
     struct count count = { 0 };
-    struct open_how up = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    struct open_how up = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS };
     CLEANUP(fd_close) int directory = scratch_open_directory(scratch->fd, ".");
     int result = directory < 0 ? -1 : scratch_each(directory, count_entry, &count);
     while (result == 0 && count.used > 0) {
         char name[NAME_MAX + 1];
-        strcpy(name, count_pop(&count));
+        snprintf(name, sizeof name, "%s", count_pop(&count));
         int next = name[0] == '\0' ? (int)syscall(SYS_openat2, directory, "..", &up, sizeof up)
                                    : scratch_open_directory(directory, name);
         fd_close(&directory);
@@ -155,7 +167,8 @@ static bool scratch_count(struct scratch *scratch)
     if (result != 0)
         return false;
     scratch->bytes = count.bytes;
-    scratch->entries = count.entries > 4 ? count.entries - 4 : 0; /* without the places themselves */
+    scratch->entries =
+        count.entries > 4 ? count.entries - 4 : 0; /* without the places themselves */
     scratch->is_uncertain = false;
     return true;
 }
@@ -170,7 +183,8 @@ bool scratch_is_over(struct scratch *scratch)
     bool is_counted = scratch_count(scratch);
     uint64_t end_ns = clock_now_ns();
     scratch->next_count_ns = end_ns + (end_ns - start_ns) * COUNT_SHARE;
-    return !is_counted || scratch->bytes > scratch->bytes_max || scratch->entries > scratch->entries_max;
+    return !is_counted || scratch->bytes > scratch->bytes_max ||
+           scratch->entries > scratch->entries_max;
 }
 
 int scratch_may_add(struct scratch *scratch)
@@ -190,12 +204,14 @@ void scratch_added(struct scratch *scratch, int entries)
         scratch->entries += (uint32_t)entries;
 }
 
-/* ---- Deleting ----------------------------------------------------------------------------------------------- */
+/* ---- Deleting
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct removal {
     int top;
-    uint64_t serial;  /* for names in the top directory */
-    bool has_moved;   /* something changed in this pass */
+    uint64_t serial; /* for names in the top directory */
+    bool has_moved;  /* something changed in this pass */
 };
 
 static int remove_in_subdirectory(int directory, const struct entry *entry, void *context)
@@ -204,10 +220,12 @@ static int remove_in_subdirectory(int directory, const struct entry *entry, void
     char name[32];
     if (unlinkat(directory, entry->name, 0) == 0)
         return 0;
-    /* A directory goes up to the top instead of being descended into: depth costs no descriptor and no stack. */
+    /* A directory goes up to the top instead of being descended into: depth costs no descriptor and
+     * no stack. */
     do
         snprintf(name, sizeof name, "%llx", (unsigned long long)removal->serial++);
-    while (syscall(SYS_renameat2, directory, entry->name, removal->top, name, 1 /* RENAME_NOREPLACE */) < 0 &&
+    while (syscall(SYS_renameat2, directory, entry->name, removal->top, name,
+                   1 /* RENAME_NOREPLACE */) < 0 &&
            errno == EEXIST);
     return 0;
 }
@@ -248,10 +266,11 @@ void scratch_release(struct scratch *scratch)
     scratch->is_ready = false;
 }
 
-/* ---- What a killed supervisor left behind --------------------------------------------------------------------------- */
+/* ---- What a killed supervisor left behind
+ * --------------------------------------------------------------------------- */
 
-#define OWN_NAME     "belljar-%d-%llx"
-#define OWN_YOUNG_S  10 /* made, but perhaps not locked yet */
+#define OWN_NAME    "belljar-%d-%llx"
+#define OWN_YOUNG_S 10 /* made, but perhaps not locked yet */
 
 static int sweep_entry(int directory, const struct entry *entry, void *context)
 {
@@ -259,11 +278,12 @@ static int sweep_entry(int directory, const struct entry *entry, void *context)
     unsigned long long serial;
     struct stat stat;
     (void)context;
-    if (sscanf(entry->name, OWN_NAME "%n", &pid, &serial, &length) != 2 || entry->name[length] != '\0')
+    if (sscanf(entry->name, OWN_NAME "%n", &pid, &serial, &length) != 2 ||
+        entry->name[length] != '\0')
         return 0;
     CLEANUP(fd_close) int fd = scratch_open_directory(directory, entry->name);
-    if (fd >= 0 && tree_fstat(fd, &stat) == 0 && stat.st_uid == geteuid() && stat.st_ctime < time(NULL) - OWN_YOUNG_S &&
-        flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fd >= 0 && tree_fstat(fd, &stat) == 0 && stat.st_uid == geteuid() &&
+        stat.st_ctime < time(NULL) - OWN_YOUNG_S && flock(fd, LOCK_EX | LOCK_NB) == 0)
         scratch_delete(directory, entry->name);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Makes the rows of policy/mounts.c into nodes of the tree, and their text into files. Supervisor. What is made here
- * holds nothing of the host but the numbers that the settings name. */
+/* Makes the rows of policy/mounts.c into nodes of the tree, and their text into files. Supervisor.
+ * What is made here holds nothing of the host but the numbers that the settings name. */
 #define _GNU_SOURCE
 #include "supervisor/synthetic.h"
 
@@ -58,7 +58,8 @@ static int synthetic_add_device(struct tree *tree, const struct mount_row *row)
     struct node *node = NULL;
     int error = tree_add_host(tree, row->path, row->path, row->writable, &node);
     if (error < 0)
-        return error == -ENOENT || error == -EACCES || error == -EPERM || error == -EINVAL ? 0 : error;
+        return error == -ENOENT || error == -EACCES || error == -EPERM || error == -EINVAL ? 0
+                                                                                           : error;
     /* Another device under this name, or none: then the guest has none either. */
     dev_t wanted = makedev(row->number >> 8, row->number & 0xff);
     if (node->kind == NODE_DEVICE && S_ISCHR(node->stat.st_mode) && node->stat.st_rdev == wanted) {
@@ -81,8 +82,9 @@ int synthetic_add(struct tree *tree)
     for (size_t i = 0; i < mount_row_count; i++) {
         const struct mount_row *row = &mount_rows[i];
         struct node *node = NULL;
-        int error = row->kind == MOUNT_DEVICE ? synthetic_add_device(tree, row)
-                                              : tree_add_node(tree, row->path, kinds[row->kind], &node);
+        int error = row->kind == MOUNT_DEVICE
+                        ? synthetic_add_device(tree, row)
+                        : tree_add_node(tree, row->path, kinds[row->kind], &node);
         if (error < 0)
             return error;
         if (node == NULL)
@@ -92,7 +94,8 @@ int synthetic_add(struct tree *tree)
         node->error = row->kind == MOUNT_ABSENT ? (int)row->number : 0;
         if (row->text != NULL && (node->text = synthetic_text(tree, row->text)) == NULL)
             return -ENOMEM;
-        if (node->kind == NODE_LINK && node->text[0] == '\0') { /* the settings name nothing for it */
+        if (node->kind == NODE_LINK &&
+            node->text[0] == '\0') { /* the settings name nothing for it */
             node->kind = NODE_ABSENT;
             node->error = ENOENT;
         }
@@ -103,7 +106,8 @@ int synthetic_add(struct tree *tree)
 int synthetic_open(const char *text)
 {
     size_t length = strlen(text);
-    CLEANUP(fd_close) int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    CLEANUP(fd_close)
+    int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)

@@ -1,6 +1,7 @@
-/* The guests' file tree: rows made from the policy before the lockdown, and the resolution of a guest's path to a row
- * and a rest. Supervisor. Paths are hostile bytes; the host's directories may change under us, scratch and writable
- * grants by the guest itself: so what is decided here is only a name, and tree_open_beneath is what holds. */
+/* The guests' file tree: rows made from the policy before the lockdown, and the resolution of a
+ * guest's path to a row and a rest. Supervisor. Paths are hostile bytes; the host's directories may
+ * change under us, scratch and writable grants by the guest itself: so what is decided here is only
+ * a name, and tree_open_beneath is what holds. */
 #define _GNU_SOURCE
 #include "supervisor/tree.h"
 
@@ -14,10 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-#define HASH_START 14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
+#define HASH_START                                                                                 \
+    14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
 #define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
 
-/* File systems that speak for the kernel or for the process that looks: "self" would be the supervisor. */
+/* File systems that speak for the kernel or for the process that looks: "self" would be the
+ * supervisor. */
 static const unsigned long kernel_file_systems[] = {
     0x9fa0,     /* procfs */
     0x64626720, /* debugfs */
@@ -47,14 +50,17 @@ int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
 {
     /* O_NONBLOCK: a FIFO in a granted directory must not stop the supervisor. */
     struct open_how how = {
-        .flags = (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
+        .flags =
+            (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
     };
     return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
 }
 
-/* ---- Rows --------------------------------------------------------------------------------------------------- */
+/* ---- Rows
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t tree_hash(const char *path, size_t length)
 {
@@ -64,9 +70,11 @@ static uint64_t tree_hash(const char *path, size_t length)
     return hash;
 }
 
-static struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *path, size_t length)
+static struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *path,
+                                size_t length)
 {
-    for (size_t i = hash & (tree->table_size - 1); tree->table[i] != NULL; i = (i + 1) & (tree->table_size - 1)) {
+    for (size_t i = hash & (tree->table_size - 1); tree->table[i] != NULL;
+         i = (i + 1) & (tree->table_size - 1)) {
         struct node *node = tree->table[i];
         if (node->hash == hash && node->length == length && memcmp(node->path, path, length) == 0)
             return node;
@@ -124,8 +132,8 @@ static int tree_insert(struct tree *tree, const char *path, size_t length, struc
 {
     if (2 * (tree->count + 1) > tree->table_size) {
         size_t size = tree->table_size == 0 ? 512 : tree->table_size * 2;
-        struct node **table = calloc(size, sizeof *table);
-        struct node **nodes = realloc(tree->nodes, size * sizeof *nodes);
+        struct node **table = calloc(size, sizeof(struct node *));
+        struct node **nodes = realloc(tree->nodes, size * sizeof(struct node *));
         if (nodes != NULL)
             tree->nodes = nodes;
         if (table == NULL || nodes == NULL) {
@@ -163,8 +171,10 @@ static int tree_insert(struct tree *tree, const char *path, size_t length, struc
 static void tree_describe(const struct tree *tree, struct node *node)
 {
     static const mode_t modes[] = {
-        [NODE_DIRECTORY] = S_IFDIR | 0555, [NODE_SCRATCH] = S_IFDIR | 0755,
-        [NODE_TEXT] = S_IFREG | 0444,      [NODE_LINK] = S_IFLNK | 0777,
+        [NODE_DIRECTORY] = S_IFDIR | 0555,
+        [NODE_SCRATCH] = S_IFDIR | 0755,
+        [NODE_TEXT] = S_IFREG | 0444,
+        [NODE_LINK] = S_IFLNK | 0777,
     };
     if (node->kind >= ARRAY_SIZE(modes) || modes[node->kind] == 0)
         return;
@@ -180,12 +190,13 @@ static void tree_describe(const struct tree *tree, struct node *node)
     }
 }
 
-/* The path (a normal one) without links of the tree, its last component aside; as a place's path. 0, -ENOTDIR, -ELOOP. */
+/* The path (a normal one) without links of the tree, its last component aside; as a place's path.
+ * 0, -ENOTDIR, -ELOOP. */
 static int tree_real_path(const struct tree *tree, const char *path, char real[PATH_MAX])
 {
     char moved[PATH_MAX];
     unsigned links = 0;
-    strcpy(real, path[1] == '\0' ? "" : path);
+    snprintf(real, PATH_MAX, "%s", path[1] == '\0' ? "" : path);
     for (size_t length = 0; real[length] != '\0'; length += 1 + strcspn(real + length + 1, "/")) {
         const struct node *node = tree_lookup(tree, tree_hash(real, length), real, length);
         if (node == NULL)
@@ -193,7 +204,8 @@ static int tree_real_path(const struct tree *tree, const char *path, char real[P
         if (node->kind != NODE_LINK)
             continue;
         int parent = node->text[0] == '/' ? 0 : (int)(strrchr(node->path, '/') + 1 - node->path);
-        int size = snprintf(moved, sizeof moved, "%.*s%s%s", parent, real, node->text, real + length);
+        int size =
+            snprintf(moved, sizeof moved, "%.*s%s%s", parent, real, node->text, real + length);
         if (size >= PATH_MAX || !mounts_path_is_normal(moved))
             return -ENOTDIR;
         if (++links > TREE_LINKS_MAX)
@@ -220,64 +232,79 @@ int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, stru
             *ret_node = node;
             return 0;
         }
-        if (error == 0 && (node->kind == NODE_FILE || node->kind == NODE_DEVICE || node->kind == NODE_TEXT ||
-                           node->kind == NODE_ABSENT))
+        if (error == 0 && (node->kind == NODE_FILE || node->kind == NODE_DEVICE ||
+                           node->kind == NODE_TEXT || node->kind == NODE_ABSENT))
             error = -ENOTDIR;
     }
     return error;
 }
 
-/* ---- Mounts ------------------------------------------------------------------------------------------------- */
+/* ---- Mounts
+ * -------------------------------------------------------------------------------------------------
+ */
 
-int tree_add_host(struct tree *tree, const char *path, const char *host_path, bool writable, struct node **ret_node)
+/* Opens what host_path is into *found, which the caller drops in any case. */
+static int tree_open_host(const char *host_path, struct node *found)
 {
     char real[PATH_MAX];
-    struct stat stat;
-    CLEANUP(fd_close) int fd = open(host_path, O_PATH | O_CLOEXEC);
-    if (fd < 0 || tree_fstat(fd, &stat) < 0)
+    struct stat again;
+    found->fd = open(host_path, O_PATH | O_CLOEXEC);
+    if (found->fd < 0 || tree_fstat(found->fd, &found->stat) < 0)
         return -errno;
-    if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode) && !S_ISCHR(stat.st_mode))
-        return -EINVAL;
-    if (tree_is_kernel_file(fd))
+    if (tree_is_kernel_file(found->fd))
         return -EPERM;
-    CLEANUP(fd_close) int parent = -1;
-    CLEANUP(heap_free) char *name = NULL;
-    CLEANUP(heap_free) char *text = strdup(host_path);
-    if (text == NULL)
+    found->text = strdup(host_path);
+    if (found->text == NULL)
         return -ENOMEM;
-    if (!S_ISDIR(stat.st_mode)) {
-        struct stat again;
-        if (realpath(host_path, real) == NULL)
-            return -errno;
-        char *slash = strrchr(real, '/');
-        name = strdup(slash + 1);
-        *slash = '\0';
-        parent = open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (name == NULL || parent < 0)
-            return name == NULL ? -ENOMEM : -errno;
-        if (fstatat(parent, name, &again, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-        if (again.st_ino != stat.st_ino || again.st_dev != stat.st_dev)
-            return -ESTALE;
+    switch (found->stat.st_mode & S_IFMT) {
+    case S_IFDIR:
+        found->kind = NODE_HOST;
+        return 0;
+    case S_IFREG:
+        found->kind = NODE_FILE;
+        break;
+    case S_IFCHR:
+        found->kind = NODE_DEVICE;
+        break;
+    default:
+        return -EINVAL;
     }
+    if (realpath(host_path, real) == NULL)
+        return -errno;
+    char *slash = strrchr(real, '/');
+    found->name = strdup(slash + 1);
+    *slash = '\0';
+    found->parent = open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (found->name == NULL || found->parent < 0)
+        return found->name == NULL ? -ENOMEM : -errno;
+    if (fstatat(found->parent, found->name, &again, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return again.st_ino == found->stat.st_ino && again.st_dev == found->stat.st_dev ? 0 : -ESTALE;
+}
+
+int tree_add_host(struct tree *tree, const char *path, const char *host_path, bool writable,
+                  struct node **ret_node)
+{
+    CLEANUP(tree_drop) struct node found = { .fd = -1, .parent = -1 };
     struct node *node;
-    int error = tree_add_node(tree, path, NODE_HOST, &node);
+    int error = tree_open_host(host_path, &found);
+    if (error == 0)
+        error = tree_add_node(tree, path, found.kind, &node);
     if (error < 0)
         return error;
-    node->kind = S_ISDIR(stat.st_mode) ? NODE_HOST : S_ISREG(stat.st_mode) ? NODE_FILE : NODE_DEVICE;
-    node->fd = fd_take(&fd);
-    node->parent = fd_take(&parent);
-    node->name = name;
-    node->text = text;
-    name = text = NULL;
+    node->fd = fd_take(&found.fd);
+    node->parent = fd_take(&found.parent);
+    node->name = found.name;
+    node->text = found.text;
+    found.name = found.text = NULL;
     node->writable = writable;
-    node->stat = stat;
+    node->stat = found.stat;
     *ret_node = node;
     return 0;
 }
 
-/* A part of the runtime: skipped where the host has none or hides it from us. A link stays a link, so that what it leads to
- * is seen under its own path only if that is part of the tree as well. */
+/* A part of the runtime: skipped where the host has none or hides it from us. A link stays a link,
+ * so that what it leads to is seen under its own path only if that is part of the tree as well. */
 static int tree_add_optional(struct tree *tree, const struct mount_setting *mount)
 {
     char target[PATH_MAX];
@@ -301,12 +328,15 @@ static int tree_add_grant(struct tree *tree, const struct mount_setting *mount)
 {
     char real[PATH_MAX];
     struct node *node;
-    int error = mounts_path_is_normal(mount->guest_path) ? tree_real_path(tree, mount->guest_path, real) : -EINVAL;
+    int error = mounts_path_is_normal(mount->guest_path)
+                    ? tree_real_path(tree, mount->guest_path, real)
+                    : -EINVAL;
     if (error < 0)
         return error;
     const struct node *above = tree_find(tree, real);
     bool again = strcmp(above->path, real) == 0 && !above->implied && !above->optional;
-    error = tree_add_host(tree, mount->guest_path, mount->host_path, mount->writable || (again && above->writable), &node);
+    error = tree_add_host(tree, mount->guest_path, mount->host_path,
+                          mount->writable || (again && above->writable), &node);
     if (error == 0 && node->kind == NODE_DEVICE) {
         tree_drop(node);
         return -EINVAL;
@@ -317,16 +347,18 @@ static int tree_add_grant(struct tree *tree, const struct mount_setting *mount)
 static int tree_fill(struct tree *tree, const struct settings *settings, char *reterr_path)
 {
     struct node *root;
-    strcpy(reterr_path, "/");
+    snprintf(reterr_path, PATH_MAX, "/");
     int error = tree_insert(tree, "", 0, &root);
     if (error == 0)
         error = synthetic_add(tree);
-    for (uint32_t pass = 0; error == 0 && pass < 2; pass++) { /* grants last: they win over the runtime */
+    for (uint32_t pass = 0; error == 0 && pass < 2;
+         pass++) { /* grants last: they win over the runtime */
         for (uint32_t i = 0; error == 0 && i < settings->mount_count; i++) {
             const struct mount_setting *mount = &settings->mounts[i];
-            strcpy(reterr_path, mount->host_path);
+            memcpy(reterr_path, mount->host_path, sizeof mount->host_path);
             if (mount->optional == (pass == 0))
-                error = mount->optional ? tree_add_optional(tree, mount) : tree_add_grant(tree, mount);
+                error =
+                    mount->optional ? tree_add_optional(tree, mount) : tree_add_grant(tree, mount);
         }
     }
     if (error < 0)
@@ -384,11 +416,13 @@ int tree_check_access(const struct tree *tree, char *reterr_path)
             continue;
         bool is_directory = node->kind == NODE_HOST;
         snprintf(reterr_path, PATH_MAX, "%s", node->text);
-        if (faccessat(node->fd, is_directory ? "." : "", R_OK | (is_directory ? X_OK : 0) | (node->writable ? W_OK : 0),
+        if (faccessat(node->fd, is_directory ? "." : "",
+                      R_OK | (is_directory ? X_OK : 0) | (node->writable ? W_OK : 0),
                       AT_EACCESS | (is_directory ? 0 : AT_EMPTY_PATH)) < 0)
             return -errno;
         /* The way to a file is through its directory, which this user may not be able to enter. */
-        CLEANUP(fd_close) int fd = is_directory ? -1 : tree_open_beneath(node->parent, node->name, O_RDONLY, 0);
+        CLEANUP(fd_close)
+        int fd = is_directory ? -1 : tree_open_beneath(node->parent, node->name, O_RDONLY, 0);
         if (!is_directory && fd < 0)
             return -errno;
     }
@@ -399,17 +433,19 @@ int tree_each_mount(const struct tree *tree, int (*visit)(int, bool, bool, void 
 {
     for (size_t i = 0; i < tree->count; i++) {
         const struct node *node = tree->nodes[i];
-        int error = node->fd < 0 ? 0 : visit(node->fd, node->kind == NODE_HOST, node->writable, context);
+        int error =
+            node->fd < 0 ? 0 : visit(node->fd, node->kind == NODE_HOST, node->writable, context);
         if (error != 0)
             return error;
     }
     return tree->skeleton < 0 ? 0 : visit(tree->skeleton, true, false, context);
 }
 
-/* ---- Listings of synthetic directories ---------------------------------------------------------------------------- */
+/* ---- Listings of synthetic directories
+ * ---------------------------------------------------------------------------- */
 
-/* An empty file, directory or link under the name of a row: only ever listed, never opened for what it holds. Rows come
- * after the rows above them. */
+/* An empty file, directory or link under the name of a row: only ever listed, never opened for what
+ * it holds. Rows come after the rows above them. */
 static int tree_draw(int skeleton, const struct node *node)
 {
     const char *name = node->path + 1;
@@ -447,7 +483,9 @@ int tree_build_skeleton(struct tree *tree, int parent_fd)
         struct node *node = tree->nodes[i];
         if (node->kind != NODE_DIRECTORY)
             continue;
-        CLEANUP(fd_close) int fd = tree_open_beneath(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);
+        CLEANUP(fd_close)
+        int fd =
+            tree_open_beneath(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);
         /* os.fwalk and kin compare stat's answer with that of the descriptor. */
         if (fd < 0 || tree_fstat(fd, &node->stat) < 0)
             error = -errno;
@@ -474,7 +512,8 @@ void tree_free(struct tree *tree)
     free(tree);
 }
 
-/* ---- Resolution --------------------------------------------------------------------------------------------- */
+/* ---- Resolution
+ * --------------------------------------------------------------------------------------------- */
 
 static void place_clear(struct place *place, const struct tree *tree)
 {
@@ -558,8 +597,8 @@ static bool is_at_end(const char *rest)
     return rest[strspn(rest, "/")] == '\0';
 }
 
-int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
-                 struct place *ret_place)
+int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, const char *path,
+                 bool follow, struct place *ret_place)
 {
     struct place *place = ret_place;
     int error = 0;
@@ -570,7 +609,8 @@ int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, con
     else
         error = place_set(place, tree, start, strlen(start));
     place->is_directory = place->ends_in_dot = true;
-    for (const char *at = path + strspn(path, "/"); error == 0 && *at != '\0'; at += strspn(at, "/")) {
+    for (const char *at = path + strspn(path, "/"); error == 0 && *at != '\0';
+         at += strspn(at, "/")) {
         size_t length = strcspn(at, "/");
         if (name_is(at, length, ".."))
             return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
@@ -579,7 +619,8 @@ int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, con
         if (!place->ends_in_dot)
             error = place_push(place, tree, at, length);
         at += length;
-        if (error == 0 && place->is_node && place->node->kind == NODE_LINK && (follow || *at == '/'))
+        if (error == 0 && place->is_node && place->node->kind == NODE_LINK &&
+            (follow || *at == '/'))
             return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
     }
     return error;
@@ -588,14 +629,15 @@ int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, con
 /* One walk. */
 struct walk {
     const struct tree *tree;
-    struct place *place;    /* how far it is: free of links */
+    struct place *place; /* how far it is: free of links */
     int scratch_fd;
-    int directory;          /* the host directory at the place, opened when it is needed; or -1 */
+    int directory; /* the host directory at the place, opened when it is needed; or -1 */
     unsigned links;
     char pending[PATH_MAX]; /* what is still to be resolved */
 };
 
-/* Opens the host directory that the first `length` bytes of the place's path name. 0 or an errno. */
+/* Opens the host directory that the first `length` bytes of the place's path name. 0 or an errno.
+ */
 static int walk_open(struct walk *walk, size_t length)
 {
     struct place *place = walk->place;
@@ -613,7 +655,8 @@ static int walk_open(struct walk *walk, size_t length)
     return error;
 }
 
-/* Puts a link's target before what is still to be resolved. It was read from a file system that the guest writes to. */
+/* Puts a link's target before what is still to be resolved. It was read from a file system that the
+ * guest writes to. */
 static int walk_follow(struct walk *walk, const char *target, size_t length, const char *rest)
 {
     size_t rest_length = strlen(rest);
@@ -639,14 +682,16 @@ static int walk_up(struct walk *walk)
     const char *slash = strrchr(place->path, '/');
     bool is_outside = place->is_outside;
     fd_close(&walk->directory);
-    int error = place_set(place, walk->tree, place->path, slash != NULL ? (size_t)(slash - place->path) : 0);
+    int error = place_set(place, walk->tree, place->path,
+                          slash != NULL ? (size_t)(slash - place->path) : 0);
     place->is_outside |= is_outside; /* there is no way back from what is not there */
     return error;
 }
 
-/* One component of a host directory: a link is followed, another directory entered. `parent` is the length of the path
- * without it. Sets *ret_followed if pending has changed. */
-static int walk_host(struct walk *walk, size_t parent, const char *rest, bool follow, bool *ret_followed)
+/* One component of a host directory: a link is followed, another directory entered. `parent` is the
+ * length of the path without it. Sets *ret_followed if pending has changed. */
+static int walk_host(struct walk *walk, size_t parent, const char *rest, bool follow,
+                     bool *ret_followed)
 {
     struct place *place = walk->place;
     const char *name = place->path + parent + 1;
@@ -655,7 +700,8 @@ static int walk_host(struct walk *walk, size_t parent, const char *rest, bool fo
     int error = walk_open(walk, parent);
     if (error != 0)
         return error == ENOENT && is_last && walk->scratch_fd < 0 ? 0 : error;
-    /* A single name in a directory that is held open: whatever is renamed meanwhile, no other link is followed. */
+    /* A single name in a directory that is held open: whatever is renamed meanwhile, no other link
+     * is followed. */
     ssize_t length = readlinkat(walk->directory, name, target, sizeof target);
     if (length >= 0 && is_last && !follow && *rest == '\0')
         return 0;
@@ -691,8 +737,8 @@ static int walk_row(struct walk *walk, const char *rest, bool follow, bool *ret_
     return error != 0 ? error : walk_follow(walk, node->text, strlen(node->text), rest);
 }
 
-int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
-              struct place *ret_place)
+int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const char *path,
+              bool follow, struct place *ret_place)
 {
     struct place *place = ret_place;
     struct walk walk = { .tree = tree, .place = place, .scratch_fd = scratch_fd, .directory = -1 };

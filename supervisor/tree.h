@@ -1,5 +1,5 @@
-/* The tree that the guests of a template see: its rows, and the way from a guest's path to one of them.
- * Made before the lockdown (files.h: tree_new and so on), read-only afterwards. */
+/* The tree that the guests of a template see: its rows, and the way from a guest's path to one of
+ * them. Made before the lockdown (files.h: tree_new and so on), read-only afterwards. */
 #ifndef BELLJAR_TREE_H
 #define BELLJAR_TREE_H
 
@@ -24,83 +24,91 @@ enum node_kind {
 
 struct node {
     enum node_kind kind;
-    bool implied;             /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
+    bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
-    const struct node *mount; /* what serves paths below: itself, or of a PASS row the mount around it */
-    int fd;                   /* HOST, FILE, DEVICE: O_PATH */
-    int parent;               /* FILE, DEVICE: O_PATH of the directory that holds it, and its name there: an O_PATH */
-    char *name;               /* descriptor cannot be opened again without /proc */
-    char *text;               /* TEXT: content; LINK: target; HOST, FILE: the host's path, for messages */
-    int error;                /* ABSENT */
-    struct stat stat;         /* what stat says; of FILE and DEVICE: who it was when it was granted */
+    const struct node
+        *mount;       /* what serves paths below: itself, or of a PASS row the mount around it */
+    int fd;           /* HOST, FILE, DEVICE: O_PATH */
+    int parent;       /* FILE, DEVICE: O_PATH of the directory that holds it, and its name there: an
+                         O_PATH */
+    char *name;       /* descriptor cannot be opened again without /proc */
+    char *text;       /* TEXT: content; LINK: target; HOST, FILE: the host's path, for messages */
+    int error;        /* ABSENT */
+    struct stat stat; /* what stat says; of FILE and DEVICE: who it was when it was granted */
     uint64_t hash;
-    size_t length;            /* of path */
-    char path[];              /* "" is the root: so that path + length is where a '/' follows */
+    size_t length; /* of path */
+    char path[];   /* "" is the root: so that path + length is where a '/' follows */
 };
 
 struct tree {
     struct node **nodes;
     size_t count;
-    struct node **table;      /* by hash of the path, open addressing */
-    size_t table_size;        /* a power of two */
-    int own;                  /* directory of the supervisor's own, for what follows and for scratch on disk; or -1 */
+    struct node **table; /* by hash of the path, open addressing */
+    size_t table_size;   /* a power of two */
+    int own; /* directory of the supervisor's own, for what follows and for scratch on disk; or -1
+              */
     int own_parent;
     char own_name[64];
-    int skeleton;             /* an empty image of the synthetic directories, for listing; or -1 */
+    int skeleton; /* an empty image of the synthetic directories, for listing; or -1 */
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;
-    const char *python;       /* the settings' */
+    const char *python; /* the settings' */
 };
 
-/* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went through
- * tree_walk no component but the last is a symbolic link (and the last only if it was not to be followed): what
- * has become one since makes openat2 fail, never leave the tree. */
+/* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went
+ * through tree_walk no component but the last is a symbolic link (and the last only if it was not
+ * to be followed): what has become one since makes openat2 fail, never leave the tree. */
 struct place {
-    const struct node *node;  /* the deepest row that the path leads through */
-    bool is_node;             /* the path is that row */
-    bool is_outside;          /* in no mount: nothing is looked up */
-    bool is_directory;        /* ended in a slash or a dot: must be a directory */
-    bool ends_in_dot;         /* the last component was "." or "..", or there was none */
+    const struct node *node; /* the deepest row that the path leads through */
+    bool is_node;            /* the path is that row */
+    bool is_outside;         /* in no mount: nothing is looked up */
+    bool is_directory;       /* ended in a slash or a dot: must be a directory */
+    bool ends_in_dot;        /* the last component was "." or "..", or there was none */
     uint64_t hash;
     size_t length;
     char path[PATH_MAX];
 };
 
-/* From a guest's path to a place. Relative paths start at `start` (a place's path). Purely lexical where it can be;
- * where there are ".." or links of the tree itself it is tree_walk. scratch_fd: the guest's scratch or -1 while it has
- * none. 0 or a positive errno for the guest. */
-MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
-                            struct place *ret_place);
+/* From a guest's path to a place. Relative paths start at `start` (a place's path). Purely lexical
+ * where it can be; where there are ".." or links of the tree itself it is tree_walk. scratch_fd:
+ * the guest's scratch or -1 while it has none. 0 or a positive errno for the guest. */
+MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start,
+                            const char *path, bool follow, struct place *ret_place);
 /* The same component by component, with every symbolic link followed inside the tree. */
-MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const char *path, bool follow,
-                         struct place *ret_place);
+MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start,
+                         const char *path, bool follow, struct place *ret_place);
 
-/* The deepest row that serves `path` (a place's path). For building only: while serving, places know. */
+/* The deepest row that serves `path` (a place's path). For building only: while serving, places
+ * know. */
 struct node *tree_find(const struct tree *tree, const char *path);
 
-/* Building, for tree.c and synthetic.c. Adds a row, or makes the row of that path another (what it held is dropped).
- * Paths below a symbolic link of the tree are added where the link leads. 0 or a negative errno: -EINVAL for a path that
- * is not normal, -ENOTDIR below a file. */
-MUST_CHECK int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, struct node **ret_node);
-/* Adds what host_path is: HOST, FILE or DEVICE. Negative errnos of opening it, -EINVAL for other types of file, -EPERM
- * for procfs and kin. */
-MUST_CHECK int tree_add_host(struct tree *tree, const char *path, const char *host_path, bool writable,
+/* Building, for tree.c and synthetic.c. Adds a row, or makes the row of that path another (what it
+ * held is dropped). Paths below a symbolic link of the tree are added where the link leads. 0 or a
+ * negative errno: -EINVAL for a path that is not normal, -ENOTDIR below a file. */
+MUST_CHECK int tree_add_node(struct tree *tree, const char *path, enum node_kind kind,
                              struct node **ret_node);
+/* Adds what host_path is: HOST, FILE or DEVICE. Negative errnos of opening it, -EINVAL for other
+ * types of file, -EPERM for procfs and kin. */
+MUST_CHECK int tree_add_host(struct tree *tree, const char *path, const char *host_path,
+                             bool writable, struct node **ret_node);
 /* Closes and frees what the row holds. */
 void tree_drop(struct node *node);
 
-/* The directory descriptor that serves a place and the place's path relative to it. -1: none does. Borrowed. */
+/* The directory descriptor that serves a place and the place's path relative to it. -1: none does.
+ * Borrowed. */
 int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
 
-/* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a descriptor or -1 with errno. */
+/* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a
+ * descriptor or -1 with errno. */
 int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
 
-/* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where a file lies on
- * another file system than its mount. */
+/* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where
+ * a file lies on another file system than its mount. */
 bool tree_is_kernel_file(int fd);
 
-/* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of calls is short. */
+/* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of
+ * calls is short. */
 int tree_fstat(int fd, struct stat *ret_stat);
 
 #endif

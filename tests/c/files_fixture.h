@@ -1,10 +1,9 @@
-/* A host directory made for the test, a tree over it, and one guest's view of it: for test_tree.c and test_files.c.
+/* A host directory made for the test, a tree over it, and one guest's view of it: for test_tree.c
+ * and test_files.c.
  *
- *   <top>/data     granted to read   plain, dir/inner, links in and out of it, a FIFO, a set-uid file
- *   <top>/out      granted to write  old
- *   <top>/one.txt  granted to read by itself
- *   <top>/secret   not granted; holds the word that must never come back
- *   <top>/scratch  where the scratch is made */
+ *   <top>/data     granted to read   plain, dir/inner, links in and out of it, a FIFO, a set-uid
+ * file <top>/out      granted to write  old <top>/one.txt  granted to read by itself <top>/secret
+ * not granted; holds the word that must never come back <top>/scratch  where the scratch is made */
 #ifndef BELLJAR_FILES_FIXTURE_H
 #define BELLJAR_FILES_FIXTURE_H
 
@@ -60,10 +59,12 @@ static void grant(const char *path, bool writable, bool optional)
 static void fixture_host(void)
 {
     fixture.answer = (struct answer)ANSWER_INIT;
-    strcpy(fixture.top, "/var/tmp/belljar-test-XXXXXX"); /* not below /tmp, which is the guest's own */
+    snprintf(fixture.top, sizeof fixture.top,
+             "/var/tmp/belljar-test-XXXXXX"); /* not below /tmp, which is the guest's own */
     CHECK(mkdtemp(fixture.top) != NULL);
     CHECK(chmod(fixture.top, 0755) == 0);
-    CHECK(mkdir(at("data"), 0755) == 0 && mkdir(at("data/dir"), 0755) == 0 && mkdir(at("out"), 0755) == 0);
+    CHECK(mkdir(at("data"), 0755) == 0 && mkdir(at("data/dir"), 0755) == 0 &&
+          mkdir(at("out"), 0755) == 0);
     CHECK(mkdir(at("scratch"), 0755) == 0);
     put("data/plain", "plain");
     put("data/dir/inner", "inner");
@@ -82,8 +83,13 @@ static void fixture_host(void)
     fixture.memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     CHECK(fixture.scratch_parent >= 0 && fixture.memory >= 0);
     fixture.settings = (struct settings){
-        .uid = 65534, .gid = 65534, .memory_bytes = 1 << 29, .scratch_bytes = 1 << 20, .scratch_files = 50,
-        .descriptors = 64, .mounts = fixture.mounts,
+        .uid = 65534,
+        .gid = 65534,
+        .memory_bytes = 1 << 29,
+        .scratch_bytes = 1 << 20,
+        .scratch_files = 50,
+        .descriptors = 64,
+        .mounts = fixture.mounts,
     };
 }
 
@@ -96,7 +102,8 @@ static void fixture_make(void)
     grant(at("one.txt"), false, false);
     CHECK_EQUAL(tree_new(&fixture.settings, &fixture.tree, path), 0);
     CHECK_EQUAL(tree_build_skeleton(fixture.tree, fixture.scratch_parent), 0);
-    CHECK_EQUAL(files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
+    CHECK_EQUAL(
+        files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
     umask(0); /* as the supervisor has it */
 }
 
@@ -129,7 +136,8 @@ __attribute__((unused)) static int call(int number, ...)
     CHECK((fixture.answer.error == 0) || fixture.answer.install_fd < 0);
     return fixture.answer.error;
 }
-#define CALL(number, ...) call(number, __VA_ARGS__, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0)
+#define CALL(number, ...)                                                                          \
+    call(number, __VA_ARGS__, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0)
 
 __attribute__((unused)) static int open_as(const char *path, int flags, int mode)
 {
@@ -153,28 +161,29 @@ __attribute__((unused)) static const char *opened_text(void)
 static struct stat stat_result;
 __attribute__((unused)) static int stat_as(const char *path, int flags)
 {
-    return CALL(SYS_newfstatat, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(&stat_result), (uint64_t)flags);
+    return CALL(SYS_newfstatat, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(&stat_result),
+                (uint64_t)flags);
 }
 
 /* The last call was refused and recorded under this rule. */
-#define CHECK_REFUSED(rule_)                                       \
-    do {                                                           \
-        CHECK(fixture.answer.refused && fixture.answer.error > 0); \
-        CHECK_TEXT(fixture.answer.rule, rule_);                    \
-        CHECK(fixture.answer.hint != NULL);                        \
+#define CHECK_REFUSED(rule_)                                                                       \
+    do {                                                                                           \
+        CHECK(fixture.answer.refused &&fixture.answer.error > 0);                                  \
+        CHECK_TEXT(fixture.answer.rule, rule_);                                                    \
+        CHECK(fixture.answer.hint != NULL);                                                        \
     } while (0)
 #define CHECK_NOT_RECORDED() CHECK(!fixture.answer.refused)
 
 /* A test with the fixture around it. */
-#define FILES_TEST(name)          \
-    static void inner_##name(void); \
-    TEST(name)                    \
-    {                             \
-        fixture_make();           \
-        inner_##name();           \
-        fd_close(&fixture.answer.install_fd); \
-        fixture_remove();         \
-    }                             \
+#define FILES_TEST(name)                                                                           \
+    static void inner_##name(void);                                                                \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        fixture_make();                                                                            \
+        inner_##name();                                                                            \
+        fd_close(&fixture.answer.install_fd);                                                      \
+        fixture_remove();                                                                          \
+    }                                                                                              \
     static void inner_##name(void)
 
 #endif

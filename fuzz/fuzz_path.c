@@ -1,0 +1,159 @@
+/* Path resolution with hostile paths and hostile links: the input is a script of paths, link
+ * targets and calls, run against a small tree. What must hold: no sanitizer report, every place is
+ * normal and inside, the lexical way and the walk agree, and whatever is opened is one of the files
+ * that the guest may have. */
+#define _GNU_SOURCE
+#include "supervisor/files.c"
+#include "supervisor/memory.c"
+#include "supervisor/scratch.c"
+#include "supervisor/synthetic.c"
+#include "supervisor/tree.c"
+
+#include <sys/mman.h>
+
+static struct settings settings;
+static struct tree *tree;
+static int parent = -1, memory = -1;
+static struct stat secret;
+static char host[] = "/dev/shm/belljar-fuzz-XXXXXX";
+
+static void require(bool claim)
+{
+    if (!claim)
+        __builtin_trap();
+}
+
+static int start(void)
+{
+    static struct mount_setting mounts[2];
+    char path[PATH_MAX];
+    require(mkdtemp(host) != NULL);
+    parent = open(host, O_RDONLY | O_DIRECTORY);
+    memory = open("/proc/self/mem", O_RDWR);
+    require(mkdirat(parent, "g", 0755) == 0 && mkdirat(parent, "g/d", 0755) == 0 &&
+            mkdirat(parent, "s", 0755) == 0);
+    static const char *const links[][2] = { { "d", "g/l" },        { "/g/d", "g/a" },
+                                            { "../s", "g/o" },     { "o", "g/o2" },
+                                            { "x/../l", "g/d/m" }, { "y", "g/y" },
+                                            { "/w/../g", "g/d/w" } };
+    for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+        require(symlinkat(links[i][0], parent, links[i][1]) == 0);
+    close(openat(parent, "g/f", O_CREAT | O_WRONLY, 0644));
+    close(openat(parent, "s/f", O_CREAT | O_WRONLY, 0644));
+    require(fstatat(parent, "s/f", &secret, 0) == 0);
+    snprintf(mounts[0].guest_path, PATH_MAX, "/g");
+    snprintf(mounts[0].host_path, PATH_MAX, "%s/g", host);
+    settings = (struct settings){ .scratch_bytes = 1 << 20,
+                                  .scratch_files = 200,
+                                  .descriptors = 16,
+                                  .mounts = mounts,
+                                  .mount_count = 1 };
+    require(tree_new(&settings, &tree, path) == 0 && tree_build_skeleton(tree, parent) == 0);
+    return 0;
+}
+
+static void check_place(const struct place *place)
+{
+    require(strlen(place->path) == place->length);
+    require(place->length == 0 || mounts_path_is_normal(place->path));
+    require(place->node->length <= place->length &&
+            memcmp(place->node->path, place->path, place->node->length) == 0);
+    require(place->is_node == (place->node->length == place->length));
+}
+
+/* The next string of the input, of short words so that the fuzzer finds names that exist. */
+static void next_path(const uint8_t **bytes, const uint8_t *end, char path[PATH_MAX])
+{
+    static const char *const words[] = { "/",    "..",  ".",      "g",    "d",    "l",   "a",
+                                         "o",    "m",   "y",      "f",    "w",    "tmp", "work",
+                                         "x",    "etc", "passwd", "proc", "self", "var", "home",
+                                         "user", "dev", "shm",    "/../", "//" };
+    size_t used = 0;
+    while (*bytes < end && used < PATH_MAX - 16) {
+        uint8_t byte = *(*bytes)++;
+        if (byte == 0)
+            break;
+        if (byte < ARRAY_SIZE(words) + 1)
+            used += (size_t)snprintf(path + used, 16, "%s", words[byte - 1]);
+        else
+            path[used++] = (char)byte;
+        if (byte > 200 && used < PATH_MAX / 2) { /* long ones as well */
+            memset(path + used, (char)byte, byte);
+            used += byte;
+        }
+    }
+    path[used] = '\0';
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static const int numbers[] = {
+        SYS_open,    SYS_openat,   SYS_stat,   SYS_lstat,  SYS_newfstatat, SYS_access, SYS_readlink,
+        SYS_mkdir,   SYS_rmdir,    SYS_unlink, SYS_rename, SYS_renameat2,  SYS_link,   SYS_symlink,
+        SYS_symlink, SYS_truncate, SYS_chmod,  SYS_utimes, SYS_chdir,      SYS_fchdir, SYS_getcwd
+    };
+    static int ready = -1;
+    static char first[PATH_MAX], second[PATH_MAX];
+    static struct stat result;
+    const uint8_t *end = bytes + size;
+    if (ready < 0)
+        ready = start();
+    struct files *files;
+    require(files_new(tree, &settings, 1, parent, &files) == 0);
+    for (unsigned calls = 0; end - bytes > 3 && calls < 24; calls++) {
+        struct call call = { .number = numbers[*bytes++ % ARRAY_SIZE(numbers)] };
+        uint64_t extra = *bytes++;
+        next_path(&bytes, end, first);
+        next_path(&bytes, end, second);
+        struct place lexical, walked;
+        int error =
+            tree_resolve(tree, scratch_number(files), files->directory, first, true, &lexical);
+        if (error == 0)
+            check_place(&lexical);
+        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, &walked) ==
+            0)
+            check_place(&walked);
+        uint64_t one = (uint64_t)(uintptr_t)first, two = (uint64_t)(uintptr_t)second;
+        bool is_at = call.number == SYS_openat || call.number == SYS_newfstatat ||
+                     call.number == SYS_renameat2;
+        unsigned at = 0;
+        if (is_at)
+            call.args[at++] = (extra & 64) != 0 ? 3 : (uint64_t)AT_FDCWD;
+        call.args[at++] = call.number == SYS_fchdir ? 3 : one;
+        if (call.number == SYS_renameat2)
+            call.args[at++] = (uint64_t)AT_FDCWD;
+        call.args[at] = call.number == SYS_open || call.number == SYS_openat
+                            ? (extra & 0x3f) << 6 | (extra >> 6)
+                        : call.number == SYS_rename || call.number == SYS_renameat2 ||
+                                call.number == SYS_link || call.number == SYS_symlink
+                            ? two
+                        : call.number == SYS_chmod || call.number == SYS_mkdir ||
+                                call.number == SYS_truncate || call.number == SYS_access
+                            ? extra & 7
+                        : call.number == SYS_utimes ? 0
+                                                    : (uint64_t)(uintptr_t)&result;
+        call.args[at + 1] = call.number == SYS_renameat2    ? extra & 3
+                            : call.number == SYS_newfstatat ? (extra & 0x11) << 8
+                                                            : 0755;
+        if (call.number == SYS_readlink)
+            call.args[2] = sizeof result;
+        if (call.number == SYS_getcwd)
+            call.args[1] = sizeof first;
+        struct answer answer = ANSWER_INIT;
+        require(files_serve(files, memory, &call, &answer));
+        require(answer.error >= 0 && (answer.error == 0 || answer.install_fd < 0));
+        require(!answer.refused ||
+                (answer.error > 0 && answer.rule != NULL && answer.hint != NULL));
+        if (answer.install_fd >= 0) {
+            struct stat opened;
+            require(fstat(answer.install_fd, &opened) == 0);
+            require(opened.st_ino != secret.st_ino || opened.st_dev != secret.st_dev);
+            files_installed(files, 3);
+            close(answer.install_fd);
+        }
+    }
+    (void)!files_is_over_quota(files);
+    files_free(files);
+    return 0;
+}
