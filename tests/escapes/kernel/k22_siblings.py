@@ -57,6 +57,8 @@ def common():
         try:
             with open(place + "/meet", "w") as file:
                 file.write("here")
+            if control:
+                os.unlink(place + "/meet")
         except OSError:
             pass
     return (ESCAPE, "the machine's /tmp") if control else (HELD, "its own")

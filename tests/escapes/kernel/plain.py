@@ -14,7 +14,7 @@ import time
 SECONDS = 4.0
 
 
-def child(write, source, index):
+def child(write, code, context, index):
     os.setsid()
     devnull = os.open("/dev/null", os.O_RDONLY)
     os.dup2(devnull, 0)
@@ -22,18 +22,18 @@ def child(write, source, index):
     os.dup2(write, 2)
     os.dup2(devnull, 3)  # where a guest has its channel
     os.closerange(4, 64)
-    namespace = {"__name__": "__main__"}
-    exec(compile(source, "<probe>", "exec"), namespace)
+    namespace = {"__name__": "__main__", **context}
+    exec(code, namespace)
     namespace["run_probe"](index)
     os._exit(0)
 
 
-def run(source, index):
+def run(code, context, index):
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            child(write, source, index)
+            child(write, code, context, index)
         except SystemExit:
             pass
         except BaseException as problem:
@@ -75,9 +75,9 @@ def main():
     answer = {}
     for name, text in request["classes"].items():
         context = dict(request["context"], host=os.getppid(), victim=1, zygote=1, supervisor=1)
-        namespace = {"__name__": "__main__"}
-        head = "".join(f"{key} = {value!r}\n" for key, value in context.items())
-        exec(compile(head + request["shared"] + text, "<count>", "exec"), namespace)
+        code = compile(request["shared"] + text, f"<{name}>", "exec")
+        namespace = {"__name__": "__main__", **context}
+        exec(code, namespace)
         rows = []
         for index in range(len(namespace["PROBES"])):
             # Each probe has a victim of its own: an ordinary process of the same user.
@@ -87,8 +87,7 @@ def main():
                 signal.alarm(20)
                 while True:
                     signal.pause()
-            source = "".join(f"{key} = {value!r}\n" for key, value in dict(context, victim=victim, zygote=victim, supervisor=victim).items())
-            rows.append(run(source + request["shared"] + text, index))
+            rows.append(run(code, dict(context, victim=victim, zygote=victim, supervisor=victim), index))
             try:
                 os.kill(victim, signal.SIGKILL)
             except ProcessLookupError:
