@@ -1027,7 +1027,7 @@ static PyObject *list_add(PyObject *left, PyObject *right)
         return PySequence_Concat(left_list, right_list);
     if (PyErr_Occurred())
         return NULL;
-    Py_RETURN_NOTIMPLEMENTED;
+    return Py_NewRef(Py_NotImplemented);
 }
 
 static PyMethodDef list_methods[] = {
@@ -1168,7 +1168,7 @@ static PyObject *function_getattr(PyObject *object, PyObject *name)
         if (text && PyUnicode_CheckExact(text))
             return owned_take(&text);
         PyErr_Clear();
-        Py_RETURN_NONE;
+        return Py_NewRef(Py_None);
     }
     return PyObject_GenericGetAttr(object, name);
 }
@@ -1292,7 +1292,7 @@ static Py_hash_t object_hash(PyObject *object)
 static PyObject *object_compare(PyObject *left, PyObject *right, int operation)
 {
     if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(left) != Py_TYPE(right))
-        Py_RETURN_NOTIMPLEMENTED;
+        return Py_NewRef(Py_NotImplemented);
     bool same = ((struct proxy *)left)->target == ((struct proxy *)right)->target;
     return PyBool_FromLong(same == (operation == Py_EQ));
 }
