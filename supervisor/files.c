@@ -51,9 +51,7 @@ struct request {
 #define HINT_KIND    "only regular files and directories are handed out"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 
-/* ---- Answers
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Answers ---- */
 
 /* The place's path as printable text. */
 static void answer_target(struct answer *answer, const struct place *place)
@@ -83,8 +81,7 @@ static int refuse(struct answer *answer, int error, const char *rule, const char
     return error;
 }
 
-/* ---- From a request to a place
- * ------------------------------------------------------------------------------ */
+/* ---- From a request to a place ---- */
 
 static int scratch_number(const struct files *files)
 {
@@ -153,9 +150,7 @@ static int request_may_write(struct request *request, const struct place *place)
     return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
 }
 
-/* ---- Looking
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Looking ---- */
 
 /* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed.
  */
@@ -309,8 +304,7 @@ static int serve_fstatfs(struct request *request)
     return files_statfs(request, request->args[0]);
 }
 
-/* ---- Where the guest is
- * --------------------------------------------------------------------------------------- */
+/* ---- Where the guest is ---- */
 
 static int serve_chdir(struct request *request)
 {
@@ -355,9 +349,7 @@ static int serve_umask(struct request *request)
     return 0;
 }
 
-/* ---- Opening
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Opening ---- */
 
 /* What open may be asked for. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's
  * business), O_PATH (nothing to do with such a descriptor), O_ASYNC (signals). */
@@ -574,8 +566,7 @@ static int serve_truncate(struct request *request)
     return error;
 }
 
-/* ---- Changing entries
- * --------------------------------------------------------------------------------------- */
+/* ---- Changing entries ---- */
 
 /* A name in a directory that is open. */
 struct entry_place {
@@ -774,8 +765,7 @@ static int serve_link(struct request *request)
     return 0;
 }
 
-/* ---- Changing modes and times
- * ----------------------------------------------------------------------------------- */
+/* ---- Changing modes and times ---- */
 
 /* Looks at what is to be changed. Rows without a file are read-only, whatever they are. */
 static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
@@ -874,8 +864,7 @@ static int serve_utime(struct request *request)
     return request_set_times(request, SYS_utime);
 }
 
-/* ---- The calls
- * ---------------------------------------------------------------------------------------------- */
+/* ---- The calls ---- */
 
 /* Which argument of a call is what: directory, path, and what follows. */
 enum { HERE = 6 /* AT_FDCWD */, NONE /* 0 */, FOR_CREAT };
@@ -973,8 +962,7 @@ void files_installed(struct files *files, int number)
     files->opened_directory = false;
 }
 
-/* ---- One guest's view
- * --------------------------------------------------------------------------------------- */
+/* ---- One guest's view ---- */
 
 int files_new(const struct tree *tree, const struct settings *settings, uint64_t guest_id,
               int scratch_parent_fd, struct files **ret_files)

@@ -54,9 +54,7 @@ static int scratch_open_directory(int directory, const char *name)
     return tree_open_beneath(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
-/* ---- Making
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Making ---- */
 
 void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64_t bytes_max,
                   uint32_t entries_max)
@@ -92,9 +90,7 @@ int scratch_need(struct scratch *scratch)
     return 0;
 }
 
-/* ---- Counting
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Counting ---- */
 
 /* A walk in depth with one descriptor. `names` is a stack: directories still to be entered, and an
  * empty name where the walk has to go up again. */
@@ -204,9 +200,7 @@ void scratch_added(struct scratch *scratch, int entries)
         scratch->entries += (uint32_t)entries;
 }
 
-/* ---- Deleting
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Deleting ---- */
 
 struct removal {
     int top;
@@ -266,8 +260,7 @@ void scratch_release(struct scratch *scratch)
     scratch->is_ready = false;
 }
 
-/* ---- What a killed supervisor left behind
- * --------------------------------------------------------------------------- */
+/* ---- What a killed supervisor left behind ---- */
 
 #define OWN_NAME    "belljar-%d-%llx"
 #define OWN_YOUNG_S 10 /* made, but perhaps not locked yet */

@@ -58,9 +58,7 @@ int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
     return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
 }
 
-/* ---- Rows
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Rows ---- */
 
 static uint64_t tree_hash(const char *path, size_t length)
 {
@@ -196,7 +194,7 @@ static int tree_real_path(const struct tree *tree, const char *path, char real[P
 {
     char moved[PATH_MAX];
     unsigned links = 0;
-    snprintf(real, PATH_MAX, "%s", path[1] == '\0' ? "" : path);
+    snprintf(real, PATH_MAX, "%s", strcmp(path, "/") == 0 ? "" : path);
     for (size_t length = 0; real[length] != '\0'; length += 1 + strcspn(real + length + 1, "/")) {
         const struct node *node = tree_lookup(tree, tree_hash(real, length), real, length);
         if (node == NULL)
@@ -239,9 +237,7 @@ int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, stru
     return error;
 }
 
-/* ---- Mounts
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Mounts ---- */
 
 /* Opens what host_path is into *found, which the caller drops in any case. */
 static int tree_open_host(const char *host_path, struct node *found)
@@ -392,7 +388,7 @@ int tree_add_runtime(struct tree *tree, const char *path)
 {
     struct node *node;
     char real[PATH_MAX];
-    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX || path[1] == '\0' ||
+    if (!mounts_path_is_normal(path) || strlen(path) >= PATH_MAX || strcmp(path, "/") == 0 ||
         tree_real_path(tree, path, real) < 0)
         return 0;
     const struct node *above = tree_find(tree, real);
@@ -441,8 +437,7 @@ int tree_each_mount(const struct tree *tree, int (*visit)(int, bool, bool, void 
     return tree->skeleton < 0 ? 0 : visit(tree->skeleton, true, false, context);
 }
 
-/* ---- Listings of synthetic directories
- * ---------------------------------------------------------------------------- */
+/* ---- Listings of synthetic directories ---- */
 
 /* An empty file, directory or link under the name of a row: only ever listed, never opened for what
  * it holds. Rows come after the rows above them. */
@@ -512,8 +507,7 @@ void tree_free(struct tree *tree)
     free(tree);
 }
 
-/* ---- Resolution
- * --------------------------------------------------------------------------------------------- */
+/* ---- Resolution ---- */
 
 static void place_clear(struct place *place, const struct tree *tree)
 {

@@ -7,44 +7,42 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 FILES_TEST(paths_in_a_read_grant)
 {
     static const struct {
         const char *path;
-        int error;
         const char *text; /* of what is opened; NULL: a directory */
+        int error;
         bool refused;
     } rows[] = {
-        { "data/plain", 0, "plain", false },
-        { "data/dir/inner", 0, "inner", false },
-        { "data//dir/./inner", 0, "inner", false },
-        { "data/dir/../plain", 0, "plain", false },
-        { "data/dir/inner/..", ENOTDIR, NULL, false },
-        { "data/../one.txt", 0, "one", false },
-        { "data/dir/", 0, NULL, false },
-        { "data/plain/", ENOTDIR, NULL, false },
-        { "data/plain/x", ENOTDIR, NULL, false },
-        { "data/nothing", ENOENT, NULL, false },
-        { "data/nothing/..", ENOENT, NULL, false },
-        { "data/link", 0, "inner", false },
-        { "data/to_dir/inner", 0, "inner", false },
-        { "data/to_dir/../plain", 0, "plain", false },
-        { "data/absolute", 0, "plain", false },
-        { "data/loop", ELOOP, NULL, false },
-        { "data/out_absolute", EACCES, NULL, true },
-        { "data/out_relative", EACCES, NULL, true },
-        { "data/out_far", 0, "belljar\n", false }, /* the guest's own /etc/hostname */
-        { "data/../secret", EACCES, NULL, true },
-        { "data/dir/../../secret", EACCES, NULL, true },
-        { "secret", EACCES, NULL, true },
-        { "data/fifo", EACCES, NULL, true },
-        { "one.txt", 0, "one", false },
-        { "one.txt/", ENOTDIR, NULL, false },
-        { "out/old", 0, "old", false },
+        { "data/plain", "plain", 0, false },
+        { "data/dir/inner", "inner", 0, false },
+        { "data//dir/./inner", "inner", 0, false },
+        { "data/dir/../plain", "plain", 0, false },
+        { "data/dir/inner/..", NULL, ENOTDIR, false },
+        { "data/../one.txt", "one", 0, false },
+        { "data/dir/", NULL, 0, false },
+        { "data/plain/", NULL, ENOTDIR, false },
+        { "data/plain/x", NULL, ENOTDIR, false },
+        { "data/nothing", NULL, ENOENT, false },
+        { "data/nothing/..", NULL, ENOENT, false },
+        { "data/link", "inner", 0, false },
+        { "data/to_dir/inner", "inner", 0, false },
+        { "data/to_dir/../plain", "plain", 0, false },
+        { "data/absolute", "plain", 0, false },
+        { "data/loop", NULL, ELOOP, false },
+        { "data/out_absolute", NULL, EACCES, true },
+        { "data/out_relative", NULL, EACCES, true },
+        { "data/out_far", "belljar\n", 0, false }, /* the guest's own /etc/hostname */
+        { "data/../secret", NULL, EACCES, true },
+        { "data/dir/../../secret", NULL, EACCES, true },
+        { "secret", NULL, EACCES, true },
+        { "data/fifo", NULL, EACCES, true },
+        { "one.txt", "one", 0, false },
+        { "one.txt/", NULL, ENOTDIR, false },
+        { "out/old", "old", 0, false },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         int error = open_read(at(rows[i].path));
@@ -158,11 +156,11 @@ FILES_TEST(readlink_gives_the_text)
     CHECK_EQUAL(CALL(SYS_readlink, ADDRESS(at("data/link")), (uint64_t)8, sizeof text), EFAULT);
 }
 
-/* ---- Hostile arguments
- * -------------------------------------------------------------------------------------- */
+/* ---- Hostile arguments ---- */
 
 FILES_TEST(paths_in_memory_of_every_kind)
 {
+    /* cppcheck-suppress invalidFunctionArg */
     char *pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(munmap(pages + 2 * 4096, 4096) == 0);
     const char *path = at("data/plain");
@@ -170,7 +168,7 @@ FILES_TEST(paths_in_memory_of_every_kind)
     memcpy(end, path, strlen(path) + 1); /* the NUL is the last byte before the hole */
     CHECK_EQUAL(open_read(end), 0);
     CHECK_TEXT(opened_text(), "plain");
-    memcpy(end + 1, path, strlen(path)); /* no NUL before the hole */
+    memmove(end + 1, end, strlen(path)); /* no NUL before the hole */
     CHECK_EQUAL(open_read(end + 1), EFAULT);
     CHECK_EQUAL(open_read(NULL), EFAULT);
     CHECK_EQUAL(open_read((char *)-1), EFAULT);
@@ -198,8 +196,7 @@ FILES_TEST(open_flags_are_the_known_ones)
         int flags, error;
     } rows[] = {
         { O_RDONLY, 0 },
-        { O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_LARGEFILE | 0100000 |
-              O_APPEND | O_SYNC,
+        { O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOATIME | 0100000 | O_APPEND | O_SYNC,
           0 },
         { O_ACCMODE, EINVAL },
         { O_DIRECT, EINVAL },
@@ -241,8 +238,7 @@ FILES_TEST(number_that_is_not_served_is_left_alone)
     CHECK_EQUAL(answer.error, EPERM);
 }
 
-/* ---- Descriptors, directories
- * ------------------------------------------------------------------------------- */
+/* ---- Descriptors, directories ---- */
 
 FILES_TEST(relative_paths_start_at_tracked_descriptors_only)
 {
@@ -309,9 +305,7 @@ FILES_TEST(working_directory_and_umask_are_the_guests_own)
     CHECK_EQUAL(fixture.answer.value, 077);
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Writing ---- */
 
 FILES_TEST(scratch_is_made_when_it_is_first_needed)
 {
@@ -490,9 +484,7 @@ TEST(writable_file_that_was_replaced_is_not_truncated)
     fixture_remove();
 }
 
-/* ---- Quota
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Quota ---- */
 
 static int make_file(unsigned number)
 {
@@ -580,9 +572,7 @@ FILES_TEST(deep_trees_are_counted_and_deleted)
     CHECK_EQUAL(left, 3); /* ".", "..", the image of the synthetic directories */
 }
 
-/* ---- Races
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Races ---- */
 
 #define RACE_NS (2 * 1000000000ull)
 
