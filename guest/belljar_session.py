@@ -9,7 +9,7 @@ from _weakref import ref
 
 CALL_FUNCTION, CALL_OPERATION = 1, 2
 REPLY_VALUE, REPLY_EXCEPTION = 0, 1
-DEPTH_MAX = 32  # of containers that hold host objects
+BYTES_MAX, ELEMENTS_MAX = 32 << 20, 1 << 20  # of a question: the host reads no larger one
 LINK, FOLDER, FILE, MORE = "link", "folder", "file", "more"
 
 
@@ -134,7 +134,7 @@ def ask(kind, message):
             raise RuntimeError("the host answers only while it runs code here")
         message[0] = released[:]
         del released[: len(message[0])]
-        data = native.encode_value(message)
+        data = encode_message(message)
         call_number += 1
         status, answer = native.call(call_number, kind, data)
     answer = native.decode_value(answer)
@@ -142,6 +142,21 @@ def ask(kind, message):
         return unwrap(answer)
     name, text = answer
     raise EXCEPTIONS.get(name, RuntimeError)(text)
+
+
+def encode_message(message):
+    try:
+        return native.encode_value(message, strict=True, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
+    except (TypeError, ValueError):
+        pass  # with descriptions of what cannot cross, if the whole does not become one
+    data = native.encode_value(message, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
+    sent = native.decode_value(data, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
+    is_whole = type(sent) is list and len(sent) == len(message) and all(
+        type(part) is list and len(part) == 2 and type(part[1]) is type(given[1])
+        for part, given in zip(sent[2:], message[2:]) if type(given) is list)  # fmt: skip
+    if not is_whole:
+        raise ValueError("too large, or nested too deeply, to be sent to the host")
+    return data
 
 
 def wrap(value):
@@ -473,7 +488,10 @@ def perform_command(code):
         value = COMMANDS[name](*arguments)
         if value is None:
             return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
-        return RUN_OK, 0, 0, (b"", b"", b"", b"", native.encode_value(value))
+        data = native.encode_value(value)
+        if data[0] >> 5 != 4:  # no list any more: all of it is one stand-in
+            raise ValueError("the value is too large, or nested too deeply, to be sent to the host")
+        return RUN_OK, 0, 0, (b"", b"", b"", b"", data)
     except BaseException as error:
         return outcome((error, None), RUN_SESSION)
 
@@ -524,11 +542,11 @@ def command_delete(name):
 
 
 COMMANDS = {
-    "get": lambda name: [main.__dict__[name]] if name in main.__dict__ else None,
+    "get": lambda name: [name in main.__dict__, main.__dict__.get(name)],
     "set": lambda name, value: main.__dict__.__setitem__(name, unwrap(value)),
     "delete": command_delete,
-    "has": lambda name: name in main.__dict__,
-    "names": lambda: [name for name in main.__dict__ if type(name) is str and not name.startswith("_")],
+    "has": lambda name: [name in main.__dict__],
+    "names": lambda: [[name for name in main.__dict__ if type(name) is str and not name.startswith("_")]],
     "expose": lambda name, parameters, doc: main.__dict__.__setitem__(name, host_function(name, parameters, doc)),
     "call": lambda *arguments: [command_call(*arguments)],
     "execute": command_execute,

@@ -14,10 +14,11 @@ guests with the same policy and modules, `arun` for event loops. `Policy` says w
 from __future__ import annotations
 
 from belljar.aio import arun
-from belljar.errors import PolicyError, SandboxError, SessionEnded, StartError
+from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError
 from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar.files import Files
 from belljar.policy import Policy
+from belljar.proxy import Readonly, readonly
 from belljar.sandbox import Sandbox, run
 from belljar.template import Template
 from belljar.values import Opaque, Record
@@ -28,10 +29,13 @@ __all__ = [
     "Execution",
     "ExecutionError",
     "Files",
+    "GuestError",
     "Logs",
     "Opaque",
     "Policy",
     "PolicyError",
+    "ProtocolError",
+    "Readonly",
     "Record",
     "Result",
     "Sandbox",
@@ -42,5 +46,6 @@ __all__ = [
     "Usage",
     "Violation",
     "arun",
+    "readonly",
     "run",
 ]

@@ -1,7 +1,7 @@
 # The extension module of bindings/, for type checkers.
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Final, final
+from typing import Any, Final, final
 
 VERDICT_OK: Final[int]
 VERDICT_ERROR: Final[int]
@@ -15,7 +15,28 @@ VERDICT_INFRA_ERROR: Final[int]
 
 def options() -> list[tuple[str, str | None, str | None, bool, bool, str | None, str]]: ...
 def probes() -> list[tuple[str, str, bool, bool, str]]: ...
-def decode_value(data: bytes) -> object: ...
+def encode_value(
+    object: object,
+    *,
+    strict: bool = False,
+    buffers: list[object] | None = None,
+    buffer_least: int = 65536,
+    bytes: int = ...,
+    elements: int = ...,
+    depth: int = ...,
+    int_bits: int = ...,
+    references: int = ...,
+) -> bytes: ...
+def decode_value(
+    data: bytes | memoryview,
+    *,
+    buffers: list[object] | None = None,
+    bytes: int = ...,
+    elements: int = ...,
+    depth: int = ...,
+    int_bits: int = ...,
+    references: int = ...,
+) -> Any: ...
 
 @final
 class Policy:
@@ -68,6 +89,7 @@ class Guest:
         on_output: Callable[[int, bytes], object] | None = None,
         on_input: Callable[[], bytes | None] | None = None,
         on_frame: Callable[[int, bytes], object] | None = None,
+        command: bool = False,
     ) -> Result: ...
     def start(
         self,
@@ -88,10 +110,12 @@ class Guest:
         on_output: Callable[[int, bytes], object] | None = None,
         on_input: Callable[[], bytes | None] | None = None,
         on_frame: Callable[[int, bytes], object] | None = None,
+        command: bool = False,
     ) -> None: ...
     def step(self) -> Result | None: ...
     def pollfds(self) -> tuple[list[tuple[int, int]], int]: ...
     def send(self, type: int, payload: bytes, /) -> None: ...
+    def branch(self) -> Guest: ...
     def kill(self, verdict: int = ..., /) -> None: ...
     def interrupt(self) -> None: ...
     def complete(self, result: Result, /) -> None: ...

@@ -69,7 +69,7 @@ class HostFunction:
             signature = inspect.signature(self.function)
         except (TypeError, ValueError):
             return [self.name, None, doc[:_DOC_MAX] if doc else None]
-        parameters = []
+        parameters: list[list[Any]] = []
         for parameter in signature.parameters.values():
             default = parameter.default
             annotation = parameter.annotation

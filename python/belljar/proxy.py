@@ -38,8 +38,6 @@ ITEMS_MAX: Final = 4_000_000
 _CHUNK = 256
 _DEPTH_MAX = 32
 _NAME_MAX = 256
-_LIMITS: Final = {"bytes": 32 << 20, "elements": 1 << 20}
-"""What one question of a guest may cost."""
 
 OPERATIONS: Final = frozenset({"call", "compare", "contains", "item", "iter", "len", "with"})
 """What `operations=` may name."""
@@ -284,7 +282,7 @@ class Handles:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, int], int] = {}
-        self._next = 1
+        self._unused = 1
         self._items = 0
 
     def __len__(self) -> int:
@@ -293,7 +291,7 @@ class Handles:
     def copy(self) -> Handles:
         """For a forked session: the same numbers, each side with its own count."""
         twin = Handles()
-        twin._next, twin._items = self._next, self._items
+        twin._unused, twin._items = self._unused, self._items
         twin._numbers = dict(self._numbers)
         for number, entry in self._entries.items():
             copied = _Entry(entry.original, entry.rules, entry.kind, entry.weight)
@@ -314,8 +312,8 @@ class Handles:
                 raise Refused("SandboxError", f"too many host objects are held: at most {HANDLES_MAX}, and {ITEMS_MAX} "
                               "items of slices and iterators")  # fmt: skip
             entry = _Entry(original, rules, kind, weight)
-            number = self._next
-            self._next += 1
+            number = self._unused
+            self._unused += 1
             self._items += weight
             self._entries[number] = entry
             if kind != "iterator":

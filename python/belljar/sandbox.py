@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
+from typing import Any, overload
 
 from belljar import template as templates
-from belljar.errors import SandboxError, SessionEnded
+from belljar.copying import copies
+from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
 from belljar.execution import Execution, Result
 from belljar.files import Files
+from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
-from belljar.template import Content, Stdin, Template, contents, make_job, show_results, source
+from belljar.session import Desk, command
+from belljar.shipping import ship
+from belljar.template import Content, Job, Stdin, Template, contents, make_job, show_results, source
 
 __all__ = ["Sandbox", "run"]
 
@@ -50,12 +55,16 @@ class Sandbox:
 
     >>> with Sandbox(Policy(timeout=10), files={"data.txt": "1 2 3"}) as sandbox:
     ...     _ = sandbox.run_code("numbers = [int(n) for n in open('data.txt').read().split()]")
-    ...     sandbox.run_code("sum(numbers)").value
-    6
+    ...     sandbox["more"] = [4, 5]
+    ...     sandbox.run_code("sum(numbers + more)").value
+    15
 
     `files` are written below /work, where the guest starts. `stdin` is what the session's standard input holds. A
     session whose code ran into a limit or crashed is over; the next call says so. One thread at a time runs code;
     `interrupt` and `kill` may come from any.
+
+    `sandbox["name"]` reads, sets and deletes the session's variables, by copy (docs/values.md); views of
+    `belljar.readonly` can be set as well. The policy's limits hold for each access as they do for a run.
     """
 
     def __init__(
@@ -73,8 +82,14 @@ class Sandbox:
         self._files = contents(files)
         self._stdin = stdin
         self._last: Execution | None = None
+        self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
+        self._cause = ""  # why it is over
+        self._has_shipped = False
+        self._desk = Desk()
         self._template = template if template is not None else templates.shared(policy, preload, python)
-        self._guest = self._template._core.take()
+        self._guest = self._desk.guest = self._template._core.take()
+
+    # ---- Code
 
     def run_code(
         self,
@@ -88,24 +103,211 @@ class Sandbox:
     ) -> Execution:
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
         result. See `Template.run` for the arguments."""
-        self._check()
         job = make_job(stdin=self._stdin, files=self._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        job["session"] = True
-        if self._last is not None:
-            self._last._complete()  # its counts end where the next run's begin
+        self._last = self._go(source(code), job)
+        show_results(self._last, on_result)
+        return self._last
+
+    def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Calls a function of this program in the sandbox and returns its result, by copy.
+
+        The function goes there by cloudpickle, with what it refers to; its arguments go by copy, or as views of
+        `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
+        `SandboxError` if it cannot be sent; `TypeError` if an argument cannot."""
+        data, helper = ship(func, self._template.python)
+        arguments, keywords = self._desk.handles.wrap(list(args)), self._desk.handles.wrap(kw)
+        text = command("call", data, b"" if self._has_shipped else helper, arguments, keywords)
+        self._has_shipped = True
+        return self._value(self._command(text), "call")[0]
+
+    def execute(
+        self, code: str | bytes, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
+    ) -> Execution:
+        """Runs code as `exec(code, globals, locals)` would. Without `globals` it runs in the session's namespace.
+
+        The dictionaries go there by copy; afterwards they hold what the code made of them (what cannot cross is an
+        `Opaque` there). Returns what it came to; raises `GuestError` for what the code raises."""
+        wrap = self._desk.handles.wrap
+        execution = self._command(command(
+            "execute", source(code), wrap(globals) if globals is not None else None,
+            wrap(locals) if locals is not None else None, "<code>"))  # fmt: skip
+        found = self._value(execution, "execute", 2)
+        for mine, theirs in zip((globals, locals), found, strict=True):
+            if mine is not None:
+                if type(theirs) is not dict:
+                    raise self._breach("it answered what is no namespace", execution)
+                mine.clear()
+                mine.update(theirs)
+        return execution
+
+    # ---- Variables
+
+    def __getitem__(self, name: str) -> Any:
+        is_there, value = self._value(self._command(command("get", name)), "get", 2)
+        if is_there is not True:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: object) -> None:
+        check_name(name)
         try:
-            result = self._guest.run(source(code), **job)
+            text = command("set", name, [0, value])
+        except (TypeError, ValueError):
+            text = command("set", name, self._desk.handles.wrap(value))
+        self._command(text)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._command(command("delete", name))
+
+    def __contains__(self, name: object) -> bool:
+        return type(name) is str and self._value(self._command(command("has", name)), "has")[0] is True
+
+    def __iter__(self) -> Iterator[str]:
+        execution = self._command(command("names"))
+        names = self._value(execution, "names")[0]
+        if type(names) is not list or not all(type(name) is str for name in names):
+            raise self._breach("it answered what are no names", execution)
+        return iter(names)
+
+    # ---- Host functions
+
+    def expose(
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        *,
+        max_calls: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Lets the sandbox call a function of this program by `name`, which is the function's own unless given.
+
+        It has its signature and docstring there. Arguments arrive by copy, results go back by copy or as views of
+        `belljar.readonly`; what is neither is a `TypeError` in the sandbox. What it raises is raised there as the
+        nearest of a fixed list of builtin exceptions, with its text without directories, and nothing else.
+
+        The thread that runs the code calls it. An `async def` function runs in a loop of belljar's own. While it runs, the
+        sandbox waits: running code in the same sandbox from it is a `SandboxError`, in another one it works, up to 32
+        deep. The time that it takes counts for the policy's wall time.
+
+        `max_calls` is how often the session may call it, `timeout` how many seconds all its calls may take: an `async
+        def` function is cancelled then, another one runs to its end, and its answer is thrown away."""
+        function = HostFunction(fn, check_name(name if name is not None else fn.__name__), max_calls, timeout)
+        self._command(command("expose", *function.describe()))
+        self._desk.functions[function.name] = function
+
+    # ---- Branches
+
+    @overload
+    def fork(self) -> Sandbox: ...
+    @overload
+    def fork(self, n: int) -> list[Sandbox]: ...
+    def fork(self, n: int | None = None) -> Sandbox | list[Sandbox]:
+        """Branches the session: a sandbox that goes on from the same state, memory and files; `fork(n)` gives a list of n.
+
+        Memory is copied when it is written to. Each has the policy's limits for itself, and what is left of the host
+        functions' budgets. Files that the code holds open stay shared. `SandboxError` where the machine cannot do it
+        (it needs user namespaces) and while code runs."""
+        if n is None:
+            return self._branch()
+        if n < 1:
+            raise ValueError(f"fork: a number of branches is expected, not {n}")
+        made: list[Sandbox] = []
+        try:
+            while len(made) < n:
+                made.append(self._branch())
+        except BaseException:
+            for twin in made:
+                twin.close()
+            raise
+        return made
+
+    def _branch(self) -> Sandbox:
+        self._check()
+        if self._counted is None or self._files:
+            self._go(b"", make_job(files=self._files))
+        assert self._counted is not None
+        self._counted._complete()
+        try:
+            guest = self._guest.branch()
+        except SandboxError as error:
+            self._check_cause(error)
+            raise
+        twin = object.__new__(type(self))
+        twin._files, twin._stdin, twin._cause = [], None, ""
+        twin._has_shipped, twin._template = self._has_shipped, self._template
+        twin._guest, twin._desk = guest, self._desk.copy(guest)
+        twin._last, twin._counted = None, None
+        try:
+            for entries in copies(self._guest.scratch(), self._template.policy.options["scratch"]):
+                twin._command(command("write", entries))
+        except BaseException:
+            twin.close()
+            raise
+        return twin
+
+    # ---- Its guest
+
+    def _go(self, code: bytes, job: Job) -> Execution:
+        """Runs code or a command."""
+        self._check()
+        job["session"] = True
+        job["on_frame"] = self._desk.on_frame
+        if self._counted is not None:
+            self._counted._complete()
+        try:
+            result = self._guest.run(code, **job)
+        except ProtocolError as error:
+            self._end(str(error))
+            raise
         except SandboxError as error:
             self._check_cause(error)
             raise
         except BaseException:
-            self.close()  # a callback failed, or Ctrl-C: the core has ended the guest
+            self._end("a callback of its last run failed, or it was interrupted")  # the core has ended the guest
             raise
         self._files, self._stdin = [], None
-        self._last = Execution(result, self._guest)
-        show_results(self._last, on_result)
-        return self._last
+        execution = self._counted = Execution(result, self._guest)
+        if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
+            raise self._breach(result.error[1], execution)
+        if result.is_complete or result.verdict not in ("ok", "error"):
+            self._last = execution  # it may have been its last
+        return execution
+
+    def _command(self, text: bytes) -> Execution:
+        """Has the guest do a command. `GuestError` if it failed there."""
+        job = Job(command=True)
+        if self._files:
+            self._go(b"", make_job(files=self._files))
+        execution = self._go(text, job)
+        if execution.verdict != "ok" or execution.error is not None:
+            error = execution.error
+            if error is None:
+                raise guest_error(execution.verdict, "", "", execution)
+            raise guest_error(error.name, error.value, error.traceback, execution)
+        return execution
+
+    def _value(self, execution: Execution, name: str, length: int = 1) -> list[Any]:
+        """The list that a command answers."""
+        try:
+            value = execution.value
+        except SandboxError as error:
+            raise self._breach(str(error), execution) from None
+        if type(value) is not list or len(value) != length:
+            raise self._breach(f"it answered what is no answer to {name!r}", execution)
+        return value
+
+    def _breach(self, text: str, execution: Execution) -> ProtocolError:
+        """Ends a guest that does not answer as belljar does. Returns what to raise."""
+        message = text if text.startswith("the sandbox was ended") else f"the sandbox was ended: {text}"
+        self._end(message)
+        return ProtocolError(message, execution)
+
+    def _end(self, cause: str) -> None:
+        self._cause = self._cause or cause
+        self.close()
 
     @property
     def files(self) -> Files:
@@ -123,6 +325,7 @@ class Sandbox:
     def close(self) -> None:
         """Ends the session; its files go with it."""
         self._guest.close()
+        self._desk.close()
 
     def _scratch(self) -> int:
         if self._guest.is_closed:
@@ -130,8 +333,12 @@ class Sandbox:
         return self._guest.scratch()
 
     def _check(self) -> None:
+        if self._desk.is_answering:
+            raise SandboxError("this sandbox waits for the host function that it has called, and runs no code meanwhile; use "
+                               "another sandbox", "session", errno.EBUSY)  # fmt: skip
         if self._guest.is_closed:
-            raise SessionEnded("the sandbox was closed; make a new one", self._last)
+            cause = f"the session is over: {self._cause}; make a new sandbox" if self._cause else "the sandbox was closed; make a new one"
+            raise SessionEnded(cause, self._last)
 
     def _check_cause(self, error: SandboxError) -> None:
         """Raises SessionEnded if the guest is gone."""

@@ -16,7 +16,7 @@ from belljar import host_functions
 from belljar._core import core
 from belljar.errors import ProtocolError
 from belljar.host_functions import HostFunction, check_arguments, describe_error
-from belljar.proxy import _LIMITS, Handles, Refused
+from belljar.proxy import Handles, Refused
 
 __all__ = ["Desk", "command"]
 
@@ -30,7 +30,9 @@ REPLY_EXCEPTION: Final = 1
 
 DEPTH_MAX: Final = 32
 """How deep calls may nest: a host function that runs code in a sandbox whose code calls a host function, and so on."""
-RELEASED_MAX: Final = 1_000_000
+BYTES_MAX: Final = 32 << 20
+ELEMENTS_MAX: Final = 1 << 20
+"""What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
 _HEAD = struct.Struct("<III")
 _depth = threading.local()
@@ -84,7 +86,7 @@ class Desk:
         if handler is None:
             raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
         try:
-            message = core.decode_value(memoryview(payload)[_HEAD.size :], **_LIMITS)
+            message = core.decode_value(memoryview(payload)[_HEAD.size :], bytes=BYTES_MAX, elements=ELEMENTS_MAX)
         except ValueError as error:
             raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
         if type(message) is not list or not message:
@@ -119,7 +121,7 @@ class Desk:
     # ---- Calls
 
     def _release(self, released: object) -> None:
-        if type(released) is not list or len(released) % 2 or len(released) > RELEASED_MAX:
+        if type(released) is not list or len(released) % 2:
             raise ProtocolError("it gave back what is no list of host objects")
         for number, count in zip(released[::2], released[1::2], strict=True):
             self.handles.drop(number, count)

@@ -44,6 +44,8 @@ class Job(TypedDict, total=False):
     stdin_bytes: bytes
     on_output: Callable[[int, bytes], object] | None
     on_input: Callable[[], bytes | None]
+    on_frame: Callable[[int, bytes], object] | None
+    command: bool
 
 
 def modules(preload: str | Iterable[str]) -> tuple[str, ...]:
