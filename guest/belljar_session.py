@@ -489,7 +489,7 @@ def perform_command(code):
         if value is None:
             return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
         data = native.encode_value(value)
-        if data[0] >> 5 != 4:  # no list any more: all of it is one stand-in
+        if data.startswith((b"\xd8\x1b", b"\xd8\x1c\xd8\x1b")):  # tag 27, no list: all of it is one stand-in
             raise ValueError("the value is too large, or nested too deeply, to be sent to the host")
         return RUN_OK, 0, 0, (b"", b"", b"", b"", data)
     except BaseException as error:
