@@ -81,6 +81,7 @@ static int verdict_exit_status(enum belljar_verdict verdict, int own)
 static void result_set_outcome(struct belljar_result *result, uint32_t outcome, uint32_t status, uint32_t flags)
 {
     result->exit_status = 0;
+    result->is_shown = flags & RESULT_SHOWN;
     if (outcome == RUN_EXCEPTION) {
         result->verdict = flags & RESULT_MEMORY    ? BELLJAR_MEMORY
                           : flags & RESULT_REFUSED ? BELLJAR_VIOLATION

@@ -14,12 +14,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #ifndef BELLJAR_LIBEXEC
 #define BELLJAR_LIBEXEC "/usr/local/libexec/belljar"
 #endif
 
+#define CLOSE_MS  10000 /* for a supervisor to end all that it has */
 #define BRANCH_MS 10000 /* for copying the page tables of a large session */
 
 void report_release(struct report *report)
@@ -458,6 +460,18 @@ static void guests_forget(struct belljar_guest *guest)
     }
 }
 
+/* It kills what is left and goes. One that does not is killed, and with it, by their parent-death signals, all others. */
+static void supervisor_wait(pid_t supervisor)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, supervisor, 0);
+    struct pollfd ended = { pidfd, POLLIN, 0 };
+    if (pidfd >= 0 && poll(&ended, 1, CLOSE_MS) == 0)
+        kill(supervisor, SIGKILL);
+    fd_close(&pidfd);
+    while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
 void belljar_template_close(struct belljar_template *template)
 {
     if (template == NULL)
@@ -466,10 +480,8 @@ void belljar_template_close(struct belljar_template *template)
     if (template->control >= 0 && template->owner == getpid())
         shutdown(template->control, SHUT_RDWR);
     fd_close(&template->control);
-    if (template->supervisor > 0 && template->owner == getpid()) {
-        while (waitpid(template->supervisor, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    if (template->supervisor > 0 && template->owner == getpid())
+        supervisor_wait(template->supervisor);
     guests_forget(template->ready);
     settings_release(&template->settings);
     pthread_mutex_destroy(&template->lock);

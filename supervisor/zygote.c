@@ -31,6 +31,7 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
     const char *step = "interpreter";
+    char text[PATH_MAX + 128] = "";
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
     /* The channel may stand where another descriptor has to go: bring all out of the way first. */
@@ -45,16 +46,20 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
         const char *const arguments[] = { supervisor->settings.python, "-I", "-B", "-X", "utf8", "-c", guest_boot, NULL };
         execve(supervisor->settings.python, (char *const *)arguments, (char *const *)guest_environment);
         error = -errno;
+        step = "interpreter";
+        snprintf(text, sizeof text, "%s: %s%s: choose another with --python", supervisor->settings.python,
+                 strerror(-error), -error == EACCES ? " for the user who runs the sandbox" : "");
     }
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_ZYGOTE_FAILED);
     pack_u32(&message, (uint32_t)-error);
     pack_string(&message, step);
-    pack_string(&message, strerror(-error));
-    if (channel_send(error == 0 ? FD_ZYGOTE : channel, &message, NULL, 0, 0) < 0)
-        _exit(126);
-    _exit(125);
+    pack_string(&message, text[0] != '\0' ? text : strerror(-error));
+    /* Where the channel is depends on how far it came. */
+    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 && channel_send(channel, &message, NULL, 0, 0) < 0 ? 126 : 125);
 }
+
+#define OUTPUT_SHOWN 300
 
 /* What the dying interpreter said. */
 static void zygote_output(int fd, char *text, size_t size)
@@ -68,6 +73,14 @@ static void zygote_output(int fd, char *text, size_t size)
         used += (size_t)got;
     }
     text[used] = '\0';
+    /* An interpreter's last words are its last line; what is none may say anything. */
+    while (used > 0 && text[used - 1] == '\n')
+        text[--used] = '\0';
+    char *last = strrchr(text, '\n');
+    if (last != NULL)
+        memmove(text, last + 1, strlen(last));
+    if (strlen(text) > OUTPUT_SHOWN)
+        text[OUTPUT_SHOWN] = '\0';
 }
 
 static int zygote_is_ready(struct supervisor *supervisor, struct unpacker *message, uint32_t *ret_hexversion)
