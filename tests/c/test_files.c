@@ -277,6 +277,13 @@ FILES_TEST(relative_paths_start_at_tracked_descriptors_only)
     CHECK_EQUAL(CALL(SYS_openat, (uint64_t)9, inner, (uint64_t)0), EBADF);
     CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), EBADF);
     CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);
+    /* Never installed (its table was full): what another handler installs next is not it. */
+    CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);
+    struct call other = { .number = SYS_socketpair };
+    CHECK(!files_serve(fixture.files, fixture.memory, &other, &fixture.answer));
+    files_installed(fixture.files, 9);
+    CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), EBADF);
+    CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);
     files_installed(fixture.files, -1);
     files_installed(fixture.files, 64);
     files_installed(fixture.files, 1 << 30);
