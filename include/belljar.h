@@ -219,6 +219,7 @@ struct belljar_result {
     uint64_t stdout_total, stderr_total; /* true byte counts */
     bool truncated;
     char *error_name, *error_value, *traceback; /* NULL: no error. Of a timeout or crash: where it was */
+    bool is_shown;     /* the program's own sys.excepthook has shown the error: nobody else need print it */
     char *text;        /* repr of the last expression's value, or NULL */
     uint8_t *value;    /* its CBOR (RFC 8949), or NULL */
     size_t value_length;
