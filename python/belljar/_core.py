@@ -6,7 +6,7 @@ try:
     from belljar import _belljar as core
 except ImportError:
     try:
-        import _belljar as core  # type: ignore[import-not-found, no-redef]
+        import _belljar as core  # type: ignore
     except ImportError as error:
         raise ImportError(f"belljar's extension module cannot be loaded ({error}): in a checkout run make, and use "
                           ".venv/bin/python") from error  # fmt: skip

@@ -12,6 +12,7 @@ from types import TracebackType
 from belljar import template as templates
 from belljar._core import core
 from belljar.execution import Execution, Result
+from belljar.files import Watch
 from belljar.policy import Policy
 from belljar.template import Content, Stdin, Template, contents, make_job, modules, show_results, source, template_key
 
@@ -140,7 +141,7 @@ async def arun(
     with _Waiter() as waiter:
         try:
             guest.start(source(code), **job)
-            execution = Execution(await _finish(guest, waiter), guest)
+            execution = Execution(await _finish(guest, waiter), guest, Watch(job.get("files", ())))
         except BaseException:
             guest.close()
             raise

@@ -12,7 +12,7 @@ from typing import Any
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.files import Files
+from belljar.files import Files, Watch
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 
@@ -128,14 +128,18 @@ class Execution:
     execution holds the guest; `files` holds its scratch. Both go when the execution goes.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_lock", "_result", "verdict")
+    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_watch",
+                 "verdict")  # fmt: skip
 
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
-    def __init__(self, result: core.Result, guest: core.Guest) -> None:
+    def __init__(self, result: core.Result, guest: core.Guest, watch: Watch, is_session: bool = False) -> None:
         self._result = result
         self._guest: core.Guest | None = guest
+        self._watch = watch
+        self._is_session = is_session  # others run in this guest after it
+        self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
         self._lock = threading.Lock()
         self.verdict = result.verdict
@@ -215,8 +219,19 @@ class Execution:
 
     @functools.cached_property
     def files(self) -> Files:
-        """The files that the guest left."""
-        return Files(self._scratch)
+        """The files that the run created or changed; not those handed in that it left as they were.
+
+        In a session their contents are those of now: a later run may have changed or deleted them."""
+        return Files(self._scratch, self._changed)
+
+    def _changed(self) -> frozenset[str]:
+        if self._names is None:
+            self._complete()
+        if self._names is None:
+            names = self._watch.changed(self._scratch())
+            if self._names is None:  # no other thread was faster
+                self._names = names
+        return self._names
 
     def _scratch(self) -> int:
         with self._lock:
@@ -232,6 +247,10 @@ class Execution:
             with self._lock:
                 if not self._result.is_complete and self._guest is not None:
                     self._guest.complete(self._result)
+        if self._is_session and self._names is None and self._guest is not None and not self._guest.is_closed:
+            # Now, before another run changes more. One that asked the supervisor for nothing has made no file.
+            is_settled = self._result.usage[3] == 0 and self._watch.is_empty
+            self._names = frozenset() if is_settled else self._watch.changed(self._guest.scratch())
 
     def _release(self, keeps_files: bool) -> None:
         """Lets go of a guest that served this run alone, after what it knows was fetched."""

@@ -114,7 +114,9 @@ class Policy:
         return options
 
     def __eq__(self, other: object) -> bool:
-        return self._json == other._json if isinstance(other, Policy) else NotImplemented
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return self._json == other._json
 
     def __hash__(self) -> int:
         return hash(self._json)

@@ -12,7 +12,7 @@ from belljar import template as templates
 from belljar.copying import copies
 from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
 from belljar.execution import Execution, Result
-from belljar.files import Files
+from belljar.files import SessionFiles, Watch
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
 from belljar.session import Desk, command
@@ -86,6 +86,7 @@ class Sandbox:
         self._cause = ""  # why it is over
         self._has_shipped = False
         self._desk = Desk()
+        self._watch = Watch(self._files)
         self._template = template if template is not None else templates.shared(policy, preload, python)
         self._guest = self._desk.guest = self._template._core.take()
 
@@ -239,7 +240,7 @@ class Sandbox:
         twin._files, twin._stdin, twin._cause = [], None, ""
         twin._has_shipped, twin._template = self._has_shipped, self._template
         twin._guest, twin._desk = guest, self._desk.copy(guest)
-        twin._last, twin._counted = None, None
+        twin._last, twin._counted, twin._watch = None, None, Watch()
         try:
             for entries in copies(self._guest.scratch(), self._template.policy.options["scratch"]):
                 twin._command(command("write", entries))
@@ -269,7 +270,7 @@ class Sandbox:
             self._end("a callback of its last run failed, or it was interrupted")  # the core has ended the guest
             raise
         self._files, self._stdin = [], None
-        execution = self._counted = Execution(result, self._guest)
+        execution = self._counted = Execution(result, self._guest, self._watch, is_session=True)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
         if result.is_complete or result.verdict not in ("ok", "error"):
@@ -310,9 +311,9 @@ class Sandbox:
         self.close()
 
     @property
-    def files(self) -> Files:
-        """The session's files."""
-        return Files(self._scratch)
+    def files(self) -> SessionFiles:
+        """The session's files, to read, write and delete."""
+        return SessionFiles(self._scratch, lambda entries: self._command(command("write", entries)))
 
     def interrupt(self) -> None:
         """KeyboardInterrupt in the running code; the session stays. From any thread."""

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict
 from belljar._core import core
 from belljar.errors import SandboxError
 from belljar.execution import Execution, Result, stream_callback
+from belljar.files import Watch
 from belljar.interpreter import default_interpreter
 from belljar.policy import Policy
 
@@ -186,7 +187,7 @@ class Template:
         self, guest: core.Guest, code: str | bytes, job: Job, on_result: Callable[[Result], object] | None
     ) -> Execution:
         try:
-            execution = Execution(guest.run(source(code), **job), guest)
+            execution = Execution(guest.run(source(code), **job), guest, Watch(job.get("files", ())))
         except BaseException:
             guest.close()
             raise
