@@ -368,6 +368,13 @@ FILES_TEST(scratch_works_like_a_file_system)
     CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("made"), (uint64_t)06711), 0);
     CHECK_EQUAL(stat_as("made", 0), 0);
     CHECK_EQUAL(stat_result.st_mode & 07777, 0711);
+    /* Never so that the supervisor could not count and delete what is in it. */
+    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("closed"), (uint64_t)0), 0);
+    CHECK_EQUAL(stat_as("closed", 0), 0);
+    CHECK_EQUAL(stat_result.st_mode & 07777, 0700);
+    CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("closed"), (uint64_t)0), 0);
+    CHECK_EQUAL(stat_as("closed", 0), 0);
+    CHECK_EQUAL(stat_result.st_mode & 07777, 0700);
     struct timespec times[2] = { { 1, 2 }, { 3, 4 } };
     CHECK_EQUAL(
         CALL(SYS_utimensat, (uint64_t)AT_FDCWD, ADDRESS("made"), ADDRESS(times), (uint64_t)0), 0);
