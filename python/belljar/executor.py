@@ -1,0 +1,191 @@
+"""`SandboxExecutor`: functions run in sandboxes, with the interface of concurrent.futures."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from belljar.errors import GuestError, SandboxError, StartError
+from belljar.policy import Policy
+from belljar.proxy import EXCEPTIONS
+from belljar.sandbox import Sandbox
+from belljar.template import Template, modules
+
+__all__ = ["SandboxExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ERRNO = re.compile(r"\[Errno (\d{1,5})\] ([^\n]*?)(?:: '([^'\n]*)')?")
+_LIMITS: dict[str, type[Exception]] = {"timeout": TimeoutError, "cpu": TimeoutError, "memory": MemoryError}
+
+
+class _Task(Future[Any]):
+    """A future that can be cancelled while its function runs: that kills the guest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard = threading.Lock()
+        self._sandbox: Sandbox | None = None
+        self._is_stopped = False
+
+    def cancel(self) -> bool:
+        """Cancels it; a running one is ended at once. False if it had ended before."""
+        if super().cancel():
+            return True
+        with self._guard:
+            if super().done():
+                return False
+            self._is_stopped = True
+            if self._sandbox is not None:
+                self._sandbox.kill()
+        return True
+
+    def cancelled(self) -> bool:
+        return self._is_stopped or super().cancelled()
+
+    def begin(self, sandbox: Sandbox) -> None:
+        """This is the one to kill from now on."""
+        with self._guard:
+            if self._is_stopped:
+                raise CancelledError
+            self._sandbox = sandbox
+
+    def finish(self, value: object, error: BaseException | None) -> None:
+        """Its end, unless it was cancelled meanwhile."""
+        with self._guard:
+            self._sandbox = None
+            if self._is_stopped:
+                self.set_exception(CancelledError())
+            elif error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+
+
+class SandboxExecutor(Executor):
+    """Runs functions in sandboxes, each call in a fresh one.
+
+    >>> with belljar.SandboxExecutor(belljar.Policy(timeout=5), max_workers=4) as pool:
+    ...     list(pool.map(pow, [2, 3, 4], [10, 10, 10]))
+    [1024, 59049, 1048576]
+
+    It is a `concurrent.futures.Executor`. Functions and arguments go there by cloudpickle; results come back by copy
+    (docs/values.md), never by pickle. An exception comes back as the same builtin type with its text, or as a
+    `GuestError` if its type is not among the well-known ones; a `TimeoutError` or a `MemoryError` if a limit of the policy ended
+    it. The `GuestError` that is the exception's `__cause__` has the traceback and the execution.
+
+    `Future.cancel` works on a running call as well: it kills the guest. `preload` names modules that guests have imported when
+    they start.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        max_workers: int | None = None,
+        preload: str | Iterable[str] = (),
+        python: str | os.PathLike[str] | None = None,
+    ) -> None:
+        try:
+            import cloudpickle  # noqa: F401
+        except ImportError:
+            raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it "
+                               "(python3-cloudpickle)", "call") from None  # fmt: skip
+        if max_workers is None:
+            max_workers = len(os.sched_getaffinity(0))
+        if max_workers < 1:
+            raise ValueError(f"max_workers: at least 1 is expected, not {max_workers}")
+        names = modules(preload)
+        try:
+            self._template = Template(policy, preload=[*names, "cloudpickle"], python=python, parked=max_workers)
+        except StartError as error:
+            if error.step != "preload" or "cloudpickle" not in str(error):
+                raise
+            self._template = Template(policy, preload=names, python=python, parked=max_workers)  # it gets the text
+        self._threads = ThreadPoolExecutor(max_workers, "belljar-executor")
+        self._lock = threading.Lock()
+        self._tasks: weakref.WeakSet[_Task] = weakref.WeakSet()
+        self._running = 0
+        self._is_shut = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has fn(*args, **kwargs) run in a fresh sandbox. Returns its future."""
+        task = _Task()
+        with self._lock:
+            if self._is_shut:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._tasks.add(task)
+            self._running += 1
+            self._threads.submit(self._work, task, fn, args, kwargs)
+        return task
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """No new calls; with `cancel_futures` those not begun are cancelled. Those that run end by themselves."""
+        with self._lock:
+            was_shut, self._is_shut = self._is_shut, True
+            waiting = list(self._tasks)
+            is_idle = self._running == 0
+        if cancel_futures:
+            for task in waiting:
+                Future.cancel(task)
+        self._threads.shutdown(wait)
+        if is_idle and not was_shut:
+            self._template.close()
+
+    def _work(self, task: _Task, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            if task.set_running_or_notify_cancel():
+                value, error = self._call(task, fn, args, kwargs)
+                task.finish(value, error)
+        finally:
+            with self._lock:
+                self._running -= 1
+                is_last = self._is_shut and self._running == 0
+            if is_last:
+                self._template.close()
+
+    def _call(
+        self, task: _Task, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, BaseException | None]:
+        def bound() -> Any:
+            return fn(*args, **kwargs)
+
+        bound.__module__ = getattr(fn, "__module__", None) or __name__  # where the shipper looks what is the program's own
+        try:
+            with self._template.sandbox() as sandbox:
+                task.begin(sandbox)
+                return sandbox.call(bound), None
+        except GuestError as error:
+            return None, _translate(error)
+        except BaseException as error:
+            return None, error
+
+
+def _translate(error: GuestError) -> BaseException:
+    """The builtin exception that a guest's stands for."""
+    verdict = error.execution.verdict if error.execution is not None else "error"
+    kind = _LIMITS.get(verdict) or EXCEPTIONS.get(error.name)
+    if kind is None or issubclass(kind, StopIteration | StopAsyncIteration):
+        return error
+    made = _make(kind, error.value)
+    made.__cause__ = error
+    return made
+
+
+def _make(kind: type[Exception], text: str) -> Exception:
+    if issubclass(kind, KeyError):
+        try:
+            return kind(ast.literal_eval(text))  # str() of a KeyError is the key's repr
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return kind(text)
+    if issubclass(kind, OSError) and (found := _ERRNO.fullmatch(text)):
+        number, words, path = found.groups()
+        return OSError(int(number), words, path) if path is not None else OSError(int(number), words)
+    return kind(text)
