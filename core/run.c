@@ -159,6 +159,23 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
 
 /* ---- Receiving ---- */
 
+/* Tells the supervisor that a run is on, with its limits. */
+static int guest_arm(struct belljar_guest *guest)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ARM);
+    pack_u64(&message, guest->id);
+    pack_u64(&message, guest->started_ns);
+    pack_u64(&message, guest->wall_ms > 0 ? (uint64_t)guest->wall_ms : 0);
+    pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
+    pthread_mutex_lock(&guest->template->lock);
+    int error = template_send(guest->template, &message);
+    pthread_mutex_unlock(&guest->template->lock);
+    packer_release(&message);
+    guest->is_armed = true;
+    return error;
+}
+
 /* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the protocol. */
 static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload, size_t length)
 {
@@ -168,6 +185,9 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
     }
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
+    /* The callback may take its time: the limits hold meanwhile. */
+    if (!guest->is_armed && guest_arm(guest) < 0)
+        return -EPIPE;
     return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0 ? -ECANCELED : 0;
 }
 
@@ -339,23 +359,6 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
                       : guest->callbacks.is_cancelled || guest->callbacks.on_input ? CANCEL_EVERY_MS
                                                        : -1;
     return count < max ? count : max;
-}
-
-/* Tells the supervisor that a run is on, with its limits. */
-static int guest_arm(struct belljar_guest *guest)
-{
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_ARM);
-    pack_u64(&message, guest->id);
-    pack_u64(&message, guest->started_ns);
-    pack_u64(&message, guest->wall_ms > 0 ? (uint64_t)guest->wall_ms : 0);
-    pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
-    pthread_mutex_lock(&guest->template->lock);
-    int error = template_send(guest->template, &message);
-    pthread_mutex_unlock(&guest->template->lock);
-    packer_release(&message);
-    guest->is_armed = true;
-    return error;
 }
 
 /* ---- Finishing ---- */

@@ -702,7 +702,9 @@ static bool has_branched(void *context)
 int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch, struct belljar_error *reterr)
 {
     struct belljar_template *template = guest->template;
-    if (guest->is_dead || !guest->is_session || guest->state == RUN_GOING)
+    if (guest->is_dead)
+        return error_set(reterr, EPIPE, "fork", "the session has ended");
+    if (!guest->is_session || guest->state == RUN_GOING)
         return error_set(reterr, EBUSY, "fork", "only a living session between two runs can be forked");
     pthread_mutex_lock(&template->lock);
     int error = template_check(template, reterr);

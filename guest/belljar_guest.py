@@ -73,7 +73,7 @@ def prepare(preload, warm, language, threads, files):
     faulthandler.enable(file=4)
     faulthandler.register(12, file=4, all_threads=True, chain=False)  # SIGUSR2, guest/environment.h
     if preload or warm or not files:  # for many guests, or for one that can import nothing later
-        complete()
+        complete_session()
         import_all(["traceback", *preload])
         if not files:
             import_common()

@@ -9,6 +9,7 @@ from _weakref import ref
 
 CALL_FUNCTION, CALL_OPERATION = 1, 2
 REPLY_VALUE, REPLY_EXCEPTION = 0, 1
+LOOK_DEPTH, LOOK_ITEMS = 3, 1000  # host objects in arguments are found so far down, in containers of so many items
 BYTES_MAX, ELEMENTS_MAX = 32 << 20, 1 << 20  # of a question: the host reads no larger one
 LINK, FOLDER, FILE, MORE = "link", "folder", "file", "more"
 
@@ -129,12 +130,12 @@ EXCEPTIONS["SandboxError"] = SandboxError
 def ask(kind, message):
     """Sends one question; its answer, or the exception that it is."""
     global call_number
+    message[0] = released[:]
+    del released[: len(message[0])]
+    data = encode_message(message)  # may ask by itself: for the repr of a host object
     with call_lock:
         if not is_running:
             raise RuntimeError("the host answers only while it runs code here")
-        message[0] = released[:]
-        del released[: len(message[0])]
-        data = encode_message(message)
         call_number += 1
         status, answer = native.call(call_number, kind, data)
     answer = native.decode_value(answer)
@@ -164,15 +165,22 @@ def wrap(value):
     kind = type(value)
     if issubclass(kind, HostObject):
         return [1, value._host[0]]
-    if kind is list or kind is tuple:
-        for item in value:
-            if issubclass(type(item), HostObject):
-                return [2 if kind is list else 3, [wrap(item) for item in value]]
-    elif kind is dict:
-        for item in value.values():
-            if issubclass(type(item), HostObject):
-                return [4, [[[0, key], wrap(item)] for key, item in value.items()]]
+    if has_host_objects(value, LOOK_DEPTH):
+        if kind is dict:
+            return [4, [[[0, key], wrap(item)] for key, item in value.items()]]
+        return [2 if kind is list else 3, [wrap(item) for item in value]]
     return [0, value]
+
+
+def has_host_objects(value, depth):
+    """Whether it is a list, tuple or dict that is not too large and has any among its items, or theirs."""
+    kind = type(value)
+    if (kind is not list and kind is not tuple and kind is not dict) or len(value) > LOOK_ITEMS:
+        return False
+    for item in value.values() if kind is dict else value:
+        if issubclass(type(item), HostObject) or (depth > 1 and has_host_objects(item, depth - 1)):
+            return True
+    return False
 
 
 def unwrap(wrapped):

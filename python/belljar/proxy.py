@@ -37,6 +37,7 @@ ITEMS_MAX: Final = 4_000_000
 """Items of the slices and snapshots among them."""
 _CHUNK = 256
 _DEPTH_MAX = 32
+_UNWRAP_MAX = 8
 _NAME_MAX = 256
 
 OPERATIONS: Final = frozenset({"call", "compare", "contains", "item", "iter", "len", "with"})
@@ -400,7 +401,7 @@ class Handles:
 
     def unwrap(self, wrapped: Any, depth: int = 0) -> Any:
         """A value of the guest's: inert, with views where it passes host objects back."""
-        if type(wrapped) is not list or len(wrapped) != 2 or type(wrapped[0]) is not int or depth > 2:
+        if type(wrapped) is not list or len(wrapped) != 2 or type(wrapped[0]) is not int or depth > _UNWRAP_MAX:
             raise ProtocolError("it sent a value that is not wrapped as it should be")
         kind, value = wrapped
         if kind == 0:

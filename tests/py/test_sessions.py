@@ -1,0 +1,348 @@
+"""Sessions: state, variables, calls, branches, interrupts, and what the next call says when one is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import os
+import threading
+import time
+
+import pytest
+
+import belljar
+from belljar import GuestError, Opaque, Policy, Record, Sandbox, SandboxError, SessionEnded, Template
+
+core = pytest.mark.core
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def template():
+    with Template(Policy(timeout=10, memory="256M"), python=PYTHON) as template:
+        yield template
+
+
+@pytest.fixture
+def sandbox(template):
+    with Sandbox(template=template) as sandbox:
+        yield sandbox
+
+
+# ---- Variables ---------------------------------------------------------------------------------------------------
+
+VALUES = [
+    None, True, 0, -1, 2**200, 1.5, float("inf"), 1j, "text", "\ud800", b"bytes", [1, [2]], (1, (2,)), {"a": 1, (1, 2): 3},
+    {1, 2}, frozenset({3}), datetime.date(2024, 2, 29), datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc),
+    datetime.timedelta(1, 2, 3), decimal.Decimal("1.10"), range(3), slice(1, None, 2),
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_variable_comes_back_as_it_was_set(sandbox, value):
+    sandbox["value"] = value
+    assert sandbox["value"] == value
+    assert type(sandbox["value"]) is type(value)
+
+
+@core
+def test_variables_are_a_mapping_of_the_public_names(sandbox):
+    sandbox.run_code("one = 1; _hidden = 2")
+    sandbox["two"] = 2
+    assert sorted(sandbox) == ["one", "two"]
+    assert "one" in sandbox and "three" not in sandbox and 5 not in sandbox
+    assert sandbox["_hidden"] == 2
+    del sandbox["one"]
+    assert "one" not in sandbox
+    with pytest.raises(KeyError, match="one"):
+        sandbox["one"]
+    with pytest.raises(KeyError, match="one"):
+        del sandbox["one"]
+
+
+def test_a_name_that_code_cannot_use_is_refused_here(sandbox):
+    for name in ("a b", "", "1", 3):
+        with pytest.raises(ValueError, match="not a name"):
+            sandbox[name] = 1
+
+
+def test_what_cannot_go_in_is_a_type_error_here(sandbox):
+    with pytest.raises(TypeError):
+        sandbox["x"] = object()
+    assert sandbox.run_code("1").value == 1
+
+
+def test_what_cannot_come_out_is_described_and_the_rest_comes(sandbox):
+    sandbox.run_code("class Point:\n  def __repr__(self): return 'here'\nx = [1, Point(), len]")
+    one, point, function = sandbox["x"]
+    assert one == 1
+    assert type(point) is Opaque and (point.type_name, point.repr) == ("Point", "here")
+    assert type(function) is Opaque
+
+
+def test_classes_of_the_sandbox_arrive_as_records_and_go_back_as_such(sandbox):
+    sandbox.run_code("import dataclasses\n@dataclasses.dataclass\nclass P:\n  x: int\n  y: int\np = P(1, 2)")
+    assert sandbox["p"] == Record("P", {"x": 1, "y": 2})
+    sandbox["q"] = sandbox["p"]
+    assert sandbox.run_code("q.x + q['y'], type(q).__name__, repr(q)").value == (3, "Record", "P(x=1, y=2)")
+
+
+def test_a_dataclass_of_the_host_goes_by_value(sandbox):
+    @dataclasses.dataclass
+    class Order:
+        amount: int
+
+    sandbox["order"] = Order(5)
+    assert sandbox.run_code("order.amount").value == 5
+
+
+def test_arrays_cross_by_value(sandbox):
+    numpy = pytest.importorskip("numpy")
+    sandbox["a"] = numpy.arange(6, dtype="i4").reshape(2, 3)
+    assert sandbox.run_code("a.sum(), a.shape, a.dtype.name").value == (15, (2, 3), "int32")
+    assert sandbox["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_value_that_is_too_large_is_one_error_and_the_session_stays(sandbox):
+    sandbox.run_code("big = [0] * 10_000_000")
+    with pytest.raises(GuestError, match="too large"):
+        sandbox["big"]
+    assert sandbox.run_code("len(big)").value == 10_000_000
+
+
+def test_the_limits_hold_for_variables_too(template):
+    with Template(Policy(timeout=0.5), python=PYTHON) as short, Sandbox(template=short) as sandbox:
+        sandbox.run_code("class Slow:\n  def __repr__(self):\n    while True: pass\nx = Slow()")
+        with pytest.raises(TimeoutError) as caught:
+            sandbox["x"]
+        assert isinstance(caught.value, GuestError)
+        with pytest.raises(SessionEnded, match="timeout"):
+            sandbox["x"]
+
+
+# ---- Calls -------------------------------------------------------------------------------------------------------
+
+
+def helper(n):
+    return n + 1
+
+
+def uses_helper(n):
+    return helper(n) * 2
+
+
+class TestCall:
+    pytest.importorskip("cloudpickle")
+
+    def test_calls_a_function_with_what_it_refers_to(self, sandbox):
+        offset = 10
+        assert sandbox.call(lambda a, *, b: a + b + offset, 1, b=2) == 13
+        assert sandbox.call(uses_helper, 4) == 10
+
+    def test_runs_in_the_sandbox_and_not_here(self, sandbox):
+        assert sandbox.call(os.getpid) != os.getpid()
+
+    def test_the_result_is_a_copy(self, sandbox):
+        assert type(sandbox.call(lambda: len)) is Opaque
+
+    def test_raises_what_the_function_raised(self, sandbox):
+        with pytest.raises(ZeroDivisionError, match="division by zero") as caught:
+            sandbox.call(lambda: 1 / 0)
+        assert isinstance(caught.value, GuestError)
+        assert caught.value.name == "ZeroDivisionError" and "1 / 0" not in str(caught.value)
+
+    def test_an_exception_that_stops_programs_does_not_stop_this_one(self, sandbox):
+        def stop():
+            raise KeyboardInterrupt
+
+        with pytest.raises(GuestError):
+            sandbox.call(stop)
+        with pytest.raises(GuestError):
+            sandbox.call(exit, 3)
+        assert sandbox.run_code("1").value == 1
+
+    def test_a_class_that_is_called_like_a_builtin_exception_is_data(self, sandbox):
+        def fake():
+            raise type("StopIteration", (Exception,), {})("x")
+
+        with pytest.raises(GuestError) as caught:
+            sandbox.call(fake)
+        assert not isinstance(caught.value, StopIteration)
+
+    def test_works_without_files(self):
+        with Sandbox(Policy(profile="compute", preload=["cloudpickle"]), python=PYTHON) as sandbox:
+            assert sandbox.call(lambda x: x + 1, 1) == 2
+
+
+class TestExecute:
+    def test_uses_the_session_without_globals(self, sandbox):
+        assert sandbox.execute("x = 5; print(x)").stdout == "5\n"
+        assert sandbox["x"] == 5
+
+    def test_the_dictionaries_have_what_the_code_made_of_them(self, sandbox):
+        names, inner = {"x": 1}, {"y": 2}
+        sandbox.execute("global x; x = 3; y += 1; z = x + y", names, inner)
+        assert names == {"x": 3} and inner == {"y": 3, "z": 6}
+        assert "z" not in sandbox
+
+    def test_raises_what_the_code_raised(self, sandbox):
+        with pytest.raises(NameError, match="nothing"):
+            sandbox.execute("nothing")
+        with pytest.raises(SyntaxError):
+            sandbox.execute("1 +")
+
+
+# ---- Branches ----------------------------------------------------------------------------------------------------
+
+
+def forks(sandbox):
+    try:
+        return sandbox.fork()
+    except SandboxError as error:
+        if "user namespaces" in str(error):
+            pytest.skip("a session is forked only where there are user namespaces")
+        raise
+
+
+class TestFork:
+    def test_both_sides_go_on_from_the_same_state(self, sandbox):
+        sandbox.run_code("x = [1]; f = lambda: x")
+        with forks(sandbox) as twin:
+            twin.run_code("x.append(2)")
+            sandbox.run_code("x.append(3)")
+            assert twin.run_code("f()").value == [1, 2]
+            assert sandbox.run_code("f()").value == [1, 3]
+
+    def test_of_a_session_that_has_not_run(self, template):
+        with Sandbox(template=template, files={"a.txt": "here"}) as sandbox, forks(sandbox) as twin:
+            assert twin.run_code("open('a.txt').read()").value == "here"
+
+    def test_many_and_of_branches(self, sandbox):
+        forks(sandbox).close()
+        sandbox["x"] = 0
+        twins = sandbox.fork(3)
+        for n, twin in enumerate(twins):
+            twin["x"] = n + 1
+        again = twins[2].fork()
+        assert [sandbox["x"], *[twin["x"] for twin in twins], again["x"]] == [0, 1, 2, 3, 3]
+        for twin in (*twins, again):
+            twin.close()
+
+    def test_the_files_are_copied_and_no_link_is_followed(self, sandbox, tmp_path):
+        (tmp_path / "secret").write_text("secret")
+        sandbox["secret"] = str(tmp_path / "secret")
+        sandbox.run_code(
+            "import os\nos.makedirs('d/e')\nopen('d/e/f', 'wb').write(bytes(range(256)) * 1000)\nopen('empty', 'w').close()\n"
+            "os.symlink(secret, 'link'); os.symlink('d', 'to_d'); os.chmod('empty', 0o640); open('/tmp/t', 'w').write('t')"
+        )
+        with forks(sandbox) as twin:
+            assert twin.run_code("open('d/e/f', 'rb').read() == bytes(range(256)) * 1000, os.readlink('link'), "
+                                 "os.listdir('to_d'), oct(os.stat('empty').st_mode), open('/tmp/t').read()"
+                                 ).value == (True, str(tmp_path / "secret"), ["e"], "0o100640", "t")  # fmt: skip
+            assert "link" not in twin.files
+            twin.run_code("os.remove('d/e/f'); open('new', 'w').close()")
+            assert "d/e/f" in sandbox.files and "new" not in sandbox.files
+
+    def test_a_file_that_says_it_is_huge_is_not_read_for_ever(self, template):
+        with Template(Policy(timeout=10, scratch="1M"), python=PYTHON) as small, Sandbox(template=small) as sandbox:
+            ex = sandbox.run_code("for n in range(8):\n  with open(str(n), 'wb') as f: f.truncate(1000000)")
+            if ex.error is not None:
+                pytest.skip("no sparse files here")
+            with pytest.raises((SandboxError, OSError)):
+                forks(sandbox).close()
+            assert sandbox.run_code("1").value == 1
+
+    def test_one_side_ends_and_the_other_does_not(self, sandbox):
+        with forks(sandbox) as twin:
+            assert twin.run_code("import os; os._exit(3)").verdict == "error"
+            assert sandbox.run_code("5").value == 5
+
+    def test_each_has_its_limits(self):
+        with Sandbox(Policy(timeout=0.7), python=PYTHON) as sandbox:
+            sandbox.run_code("import time; time.sleep(0.5)")
+            with forks(sandbox) as twin:
+                assert twin.run_code("time.sleep(0.5); 1").value == 1
+                assert twin.run_code("while True: pass").verdict == "timeout"
+                assert sandbox.run_code("time.sleep(0.5); 2").value == 2
+
+    def test_not_while_code_runs(self, sandbox):
+        sandbox.expose(lambda: sandbox.fork(), "fork")
+        assert "waits" in sandbox.run_code("fork()").error.value
+
+
+# ---- Interrupts and ends -----------------------------------------------------------------------------------------
+
+
+@core
+def test_an_interrupt_stops_the_code_and_keeps_the_session(sandbox):
+    sandbox.run_code("x = 5")
+    threading.Timer(0.3, sandbox.interrupt).start()
+    started = time.monotonic()
+    ex = sandbox.run_code("while True: pass")
+    assert ex.error.name == "KeyboardInterrupt" and time.monotonic() - started < 5
+    assert sandbox["x"] == 5
+
+
+def test_an_interrupt_stops_code_that_waits_for_its_host(sandbox):
+    done = threading.Event()
+    sandbox.expose(lambda: done.wait(1) and None, "wait")
+    threading.Timer(0.3, sandbox.interrupt).start()
+    ex = sandbox.run_code("try:\n  wait()\nexcept KeyboardInterrupt:\n  x = 'interrupted'\nx")
+    assert ex.value == "interrupted"
+    sandbox.expose(lambda: 7, "seven")
+    assert sandbox.run_code("seven()").value == 7  # the late answer is nobody's
+
+
+ENDS = [
+    ("import os; os.abort()", "crashed"),
+    ("while True: pass", "timeout"),
+    ("import os; os._exit(3)", "error"),
+    ("import ctypes; ctypes.string_at(0)", "crashed"),
+]
+
+
+@core
+@pytest.mark.parametrize(("code", "verdict"), ENDS)
+def test_a_session_that_is_over_says_why_and_stays_over(code, verdict):
+    with Sandbox(Policy(timeout=0.5), python=PYTHON) as sandbox:
+        sandbox["x"] = 1
+        last = sandbox.run_code(code)
+        assert last.verdict == verdict
+        for again in (lambda: sandbox.run_code("1"), lambda: sandbox["x"], sandbox.fork):
+            with pytest.raises(SessionEnded, match=verdict) as caught:
+                again()
+            assert caught.value.execution is last
+
+
+def test_a_closed_sandbox_says_so(template):
+    sandbox = Sandbox(template=template)
+    sandbox.close()
+    for use in (lambda: sandbox["x"], lambda: sandbox.run_code("1"), lambda: sandbox.expose(len), lambda: sandbox.fork()):
+        with pytest.raises(SessionEnded, match="closed"):
+            use()
+
+
+def test_input_shows_its_prompt_and_asks_the_callback(template):
+    shown, asked = [], []
+
+    def answer():
+        asked.append("".join(shown))
+        return "Ada\n"
+
+    with Sandbox(template=template, stdin=answer) as sandbox:
+        ex = sandbox.run_code("name = input('name? ')\nprint('hello', name)", on_stdout=shown.append)
+    assert ex.stdout == "name? hello Ada\n"
+    assert asked
+
+
+def test_input_reads_stdin_over_several_runs(template):
+    with Sandbox(template=template, stdin="one\ntwo\n") as sandbox:
+        assert sandbox.run_code("input()").value == "one"
+        assert sandbox.run_code("input()").value == "two"
+
+
+def test_the_sandbox_module_is_there_inside(sandbox):
+    sandbox["x"] = belljar.readonly([1])
+    assert sandbox.run_code("import belljar\ntry:\n  x[0] = 2\nexcept belljar.SandboxError as e:\n  r = str(e)\nr").value == "Read only object"
