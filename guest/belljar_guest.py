@@ -51,6 +51,8 @@ warm_text = ""
 thread_limit = 0
 later_text = ""  # the rest of this text, not compiled yet (module.c)
 session_text = None  # what comes after that, once it is known: belljar_session.py
+language_texts = ()  # the last of it: belljar_strict.py and what it needs
+is_strict = False  # there is a language policy
 is_running = False  # the host runs code here and answers questions
 main = None  # the program's module __main__, once the guest is parked
 displays = []  # what the program displayed: lists of (mime type, bytes)
@@ -61,7 +63,7 @@ displays = []  # what the program displayed: lists of (mime type, bytes)
 
 def prepare(preload, warm, language, threads, files):
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
-    global warm_text, thread_limit
+    global warm_text, thread_limit, is_strict
     warm_text, thread_limit = warm, threads
     original_path[:] = sys.path
     import faulthandler
@@ -80,6 +82,11 @@ def prepare(preload, warm, language, threads, files):
         rehearse()
         find_generators(gc)
         gc.collect()
+    if language:
+        complete_session()
+        exec(compile(language_texts[0], "<belljar>", "exec"), globals())
+        start_language(language, language_texts[1:])
+        is_strict = True
     sys.addaudithook(native.hook)
     limit_threads()
     directories = module_directories()
@@ -90,8 +97,9 @@ def prepare(preload, warm, language, threads, files):
 def complete():
     """Compiles the rest of this text, which a cold run of a program without an error does without: that is a third of
     the time that the zygote takes beyond the interpreter's own start."""
-    global later_text, session_text
+    global later_text, session_text, language_texts
     if later_text:
+        later_text, *language_texts = later_text.split("\n# %%%%\n")
         later_text, mark, session_text = later_text.partition("\n# #### ")
         session_text = mark + session_text
         exec(compile(later_text, "<belljar>", "exec"), globals())
@@ -177,6 +185,8 @@ def module_directories():
 def serve():
     """A guest's life: made its own, warmed, parked, run. Called again if an interrupt came between two runs."""
     global main
+    if is_strict:
+        serve_strict()
     if main is None:
         if not later_text:
             reseed()

@@ -479,10 +479,12 @@ def host_function(name, parameters, doc):
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
         return ask(CALL_FUNCTION, [None, name, wrap(arguments), wrap(keywords)])
 
-    names = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": builtins.__dict__}
+    names = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": __builtins__}
     exec(compile(text, "<host>", "exec"), names)
     function = names[name if name.isidentifier() else "function"]
-    function.__doc__, function.__annotations__ = doc, annotations
+    function.__doc__ = doc
+    if annotations:
+        function.__annotations__ = annotations
     return function
 
 

@@ -10,6 +10,7 @@
 #include "guest/boot.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
+#include "guest/language.h"
 #include "guest/zygote.h"
 #include "wire/pack.h"
 #include "wire/value.h"
@@ -127,7 +128,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     int error = zygote_init(&state->zygote);
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
-    if (value_add_functions(module, "belljar") == NULL)
+    if (value_add_functions(module, "belljar") == NULL ||
+        (state->zygote.settings.language != NULL && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
