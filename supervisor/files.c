@@ -975,8 +975,8 @@ int files_new(const struct tree *tree, const struct settings *settings, uint64_t
     files->umask = 022;
     files->number_count = settings->descriptors;
     memcpy(files->directory, "/work", sizeof "/work");
-    scratch_init(&files->scratch, tree->own >= 0 ? tree->own : scratch_parent_fd, guest_id,
-                 settings->scratch_bytes, settings->scratch_files);
+    scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes,
+                 settings->scratch_files);
     *ret_files = files;
     return 0;
 }

@@ -21,11 +21,10 @@ MUST_CHECK int tree_new(const struct settings *settings, struct tree **ret_tree,
 MUST_CHECK int tree_add_runtime(struct tree *tree, const char *path);
 void tree_free(struct tree *tree);
 
-/* Makes a directory of this process's own in parent_fd (borrowed; must outlive the tree; opened for
- * reading), and deletes there what supervisors that were killed have left. It holds scratch on
- * disk, and the empty image that guests get when they list "/" or "/etc". After the drop of
- * privileges and after the last tree_add_runtime, before the lockdown. Without it (or if it fails)
- * such listings are refused with EACCES. 0 or a negative errno. */
+/* Makes, in the template's own directory (borrowed; must outlive the tree), the empty image that
+ * guests get when they list "/" or "/etc". After the drop of privileges and after the last
+ * tree_add_runtime, before the lockdown. Without it (or if it fails) such listings are refused with
+ * EACCES. 0 or a negative errno. */
 MUST_CHECK int tree_build_skeleton(struct tree *tree, int parent_fd);
 
 /* After the drop of privileges: 0 if this process can read (and write, where granted) every grant,

@@ -10,9 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #define COUNT_SHARE 20 /* counting may take one part in so many of the time */
 
@@ -65,8 +63,7 @@ void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64
         .bytes_max = bytes_max,
         .entries_max = entries_max,
     };
-    snprintf(scratch->name, sizeof scratch->name, "scratch-%d-%llx", (int)getpid(),
-             (unsigned long long)guest_id);
+    snprintf(scratch->name, sizeof scratch->name, "guest-%llx", (unsigned long long)guest_id);
 }
 
 int scratch_need(struct scratch *scratch)
@@ -258,42 +255,4 @@ void scratch_release(struct scratch *scratch)
     if (is_made)
         scratch_delete(scratch->parent, scratch->name);
     scratch->is_ready = false;
-}
-
-/* ---- What a killed supervisor left behind ---- */
-
-#define OWN_NAME    "belljar-%d-%llx"
-#define OWN_YOUNG_S 10 /* made, but perhaps not locked yet */
-
-static int sweep_entry(int directory, const struct entry *entry, void *context)
-{
-    int pid, length = 0;
-    unsigned long long serial;
-    struct stat stat;
-    (void)context;
-    if (sscanf(entry->name, OWN_NAME "%n", &pid, &serial, &length) != 2 ||
-        entry->name[length] != '\0')
-        return 0;
-    CLEANUP(fd_close) int fd = scratch_open_directory(directory, entry->name);
-    if (fd >= 0 && tree_fstat(fd, &stat) == 0 && stat.st_uid == geteuid() &&
-        stat.st_ctime < time(NULL) - OWN_YOUNG_S && flock(fd, LOCK_EX | LOCK_NB) == 0)
-        scratch_delete(directory, entry->name);
-    return 0;
-}
-
-int scratch_make_own(int parent, char name[64], int *ret_fd)
-{
-    (void)!scratch_each(parent, sweep_entry, NULL);
-    snprintf(name, 64, OWN_NAME, (int)getpid(), (unsigned long long)clock_now_ns());
-    if (mkdirat(parent, name, 0700) < 0)
-        return -errno;
-    int fd = scratch_open_directory(parent, name);
-    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0) {
-        int error = errno;
-        fd_close(&fd);
-        (void)!unlinkat(parent, name, AT_REMOVEDIR);
-        return -error;
-    }
-    *ret_fd = fd;
-    return 0;
 }

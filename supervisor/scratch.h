@@ -36,11 +36,6 @@ void scratch_added(struct scratch *scratch, int entries);
  * than granted. */
 bool scratch_is_over(struct scratch *scratch);
 
-/* Makes a directory of this process's own in `parent`, locked for as long as *ret_fd is open;
- * *ret_fd is the caller's. Deletes those of processes that died without doing so. 0 or a negative
- * errno. */
-MUST_CHECK int scratch_make_own(int parent, char name[64], int *ret_fd);
-
 /* Deletes a directory with all in it, of any depth, with three descriptors. Nobody else may be
  * writing in it. */
 void scratch_delete(int parent, const char *name);

@@ -371,7 +371,7 @@ int tree_new(const struct settings *settings, struct tree **ret_tree, char *rete
     reterr_path[0] = '\0';
     if (tree == NULL)
         return -ENOMEM;
-    tree->own = tree->skeleton = -1;
+    tree->skeleton = tree->skeleton_parent = -1;
     tree->uid = tree->gid = GUEST_UID;
     tree->memory_bytes = settings->memory_bytes;
     tree->python = settings->python;
@@ -464,14 +464,12 @@ static int tree_draw(int skeleton, const struct node *node)
 
 int tree_build_skeleton(struct tree *tree, int parent_fd)
 {
-    int error = scratch_make_own(parent_fd, tree->own_name, &tree->own);
-    if (error < 0)
-        return error;
-    tree->own_parent = parent_fd;
-    if (mkdirat(tree->own, "tree", 0700) < 0)
+    if (mkdirat(parent_fd, SKELETON_NAME, 0700) < 0)
         return -errno;
-    tree->skeleton = tree_open_beneath(tree->own, "tree", O_RDONLY | O_DIRECTORY, 0);
-    error = tree->skeleton < 0 ? -errno : 0;
+    tree->skeleton_parent = parent_fd;
+    tree->skeleton =
+        tree_open_beneath(parent_fd, SKELETON_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int error = tree->skeleton < 0 ? -errno : 0;
     for (size_t i = 0; error == 0 && i < tree->count; i++)
         error = tree_draw(tree->skeleton, tree->nodes[i]);
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
@@ -495,9 +493,8 @@ void tree_free(struct tree *tree)
     if (tree == NULL)
         return;
     fd_close(&tree->skeleton);
-    if (tree->own >= 0)
-        scratch_delete(tree->own_parent, tree->own_name);
-    fd_close(&tree->own);
+    if (tree->skeleton_parent >= 0)
+        scratch_delete(tree->skeleton_parent, SKELETON_NAME);
     for (size_t i = 0; i < tree->count; i++) {
         tree_drop(tree->nodes[i]);
         free(tree->nodes[i]);

@@ -40,16 +40,14 @@ struct node {
     char path[];   /* "" is the root: so that path + length is where a '/' follows */
 };
 
+#define SKELETON_NAME "tree"
 struct tree {
     struct node **nodes;
     size_t count;
     struct node **table; /* by hash of the path, open addressing */
     size_t table_size;   /* a power of two */
-    int own; /* directory of the supervisor's own, for what follows and for scratch on disk; or -1
-              */
-    int own_parent;
-    char own_name[64];
-    int skeleton; /* an empty image of the synthetic directories, for listing; or -1 */
+    int skeleton;        /* an empty image of the synthetic directories, for listing; or -1 */
+    int skeleton_parent; /* where it lies, as SKELETON_NAME; or -1 */
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;

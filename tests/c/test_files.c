@@ -579,7 +579,7 @@ FILES_TEST(deep_trees_are_counted_and_deleted)
     files_free(fixture.files);
     fixture.files = NULL;
     int left = 0;
-    DIR *directory = fdopendir(openat(fixture.tree->own, ".", O_RDONLY | O_DIRECTORY));
+    DIR *directory = fdopendir(openat(fixture.scratch_parent, ".", O_RDONLY | O_DIRECTORY));
     while (readdir(directory) != NULL)
         left++;
     closedir(directory);

@@ -266,37 +266,6 @@ FILES_TEST(synthetic_files_are_read_only_and_opened_anew_each_time)
     close(first);
 }
 
-FILES_TEST(what_a_killed_supervisor_left_is_swept)
-{
-    /* Old and unlocked; old and locked by another; young; of another name. */
-    static const struct {
-        const char *name;
-        bool is_old, is_locked, stays;
-    } rows[] = {
-        { "belljar-1-aa", true, false, false }, { "belljar-1-bb", true, true, true },
-        { "belljar-1-cc", false, false, true }, { "belljar-1-ddx.", true, false, true },
-        { "other", true, false, true },
-    };
-    /* The change time cannot be set: the young one is made later. */
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        CHECK(!rows[i].is_old || mkdirat(fixture.scratch_parent, rows[i].name, 0700) == 0);
-    sleep(OWN_YOUNG_S + 2);
-    char own[64];
-    int fd, lock = -1;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        CHECK(rows[i].is_old || mkdirat(fixture.scratch_parent, rows[i].name, 0700) == 0);
-        if (rows[i].is_locked)
-            lock = openat(fixture.scratch_parent, rows[i].name, O_RDONLY);
-    }
-    CHECK(flock(lock, LOCK_SH) == 0);
-    CHECK_EQUAL(scratch_make_own(fixture.scratch_parent, own, &fd), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        CHECK_EQUAL(faccessat(fixture.scratch_parent, rows[i].name, F_OK, 0) == 0, rows[i].stays);
-    CHECK(faccessat(fixture.scratch_parent, fixture.tree->own_name, F_OK, 0) == 0);
-    close(lock);
-    close(fd);
-}
-
 FILES_TEST(devices_are_the_real_ones_and_only_those)
 {
     struct stat opened;
