@@ -461,8 +461,10 @@ class Handles:
 
     def _names(self, entry: _Entry) -> list[Any]:
         allowed = entry.rules.find(entry.rules.attributes, type(entry.original))
-        names = allowed if allowed is not None else _stored_names(entry.original) if entry.kind != "iterator" else ()
-        return [0, sorted(name for name in names if _is_public(name))]
+        if allowed is None:
+            stored = _stored_names(entry.original) if entry.kind != "iterator" else {}
+            allowed = frozenset(name for name, value in stored.items() if not isinstance(value, _NEVER))
+        return [0, sorted(name for name in allowed if _is_public(name))]
 
     def _len(self, entry: _Entry) -> list[Any]:
         return [0, len(entry.original) if entry.kind == "object" else _base_of(entry.original).__len__(entry.original)]
