@@ -13,25 +13,30 @@ guests with the same policy and modules, `arun` for event loops. `Policy` says w
 
 from __future__ import annotations
 
-from belljar.aio import arun
+from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError
 from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
-from belljar.files import Files
+from belljar.executor import SandboxExecutor
+from belljar.files import Files, SessionFiles
 from belljar.policy import Policy
 from belljar.proxy import Readonly, readonly
 from belljar.sandbox import Sandbox, run
+from belljar.streaming import Output
 from belljar.template import Template
 from belljar.values import Opaque, Record
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncFiles",
+    "AsyncSandbox",
     "Execution",
     "ExecutionError",
     "Files",
     "GuestError",
     "Logs",
     "Opaque",
+    "Output",
     "Policy",
     "PolicyError",
     "ProtocolError",
@@ -40,7 +45,9 @@ __all__ = [
     "Result",
     "Sandbox",
     "SandboxError",
+    "SandboxExecutor",
     "SessionEnded",
+    "SessionFiles",
     "StartError",
     "Template",
     "Usage",

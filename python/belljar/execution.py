@@ -71,7 +71,7 @@ _DATA = "application/vnd.belljar.data+json"
 _BINARY = frozenset({"image/png", "image/jpeg", "application/pdf"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Result:
     """Something shown: the value of the last expression (`is_main_result`), or what the code displayed.
 
@@ -94,6 +94,16 @@ class Result:
     def formats(self) -> list[str]:
         """The names of the forms that it has."""
         return [name for name in (*_FIELDS.values(), "data") if getattr(self, name) is not None] + list(self.extra or ())
+
+    def __repr__(self) -> str:
+        forms = [name for name in (*_FIELDS.values(), "data", "extra") if getattr(self, name) is not None]
+        parts = [f"{name}={_short(getattr(self, name))}" for name in forms]
+        return f"Result({', '.join(parts)})"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} characters)"
 
 
 def _show(result: Result, mime: str, data: bytes) -> None:

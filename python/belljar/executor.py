@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar
 
 from belljar.errors import GuestError, SandboxError, StartError
@@ -93,11 +94,8 @@ class SandboxExecutor(Executor):
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
     ) -> None:
-        try:
-            import cloudpickle  # noqa: F401
-        except ImportError:
-            raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it "
-                               "(python3-cloudpickle)", "call") from None  # fmt: skip
+        if find_spec("cloudpickle") is None:
+            raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
         if max_workers is None:
             max_workers = len(os.sched_getaffinity(0))
         if max_workers < 1:

@@ -6,9 +6,10 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from belljar import template as templates
+from belljar._core import core
 from belljar.copying import copies
 from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
 from belljar.execution import Execution, Result
@@ -17,9 +18,13 @@ from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
 from belljar.session import Desk, command
 from belljar.shipping import ship
+from belljar.streaming import Event, stream
 from belljar.template import Content, Job, Stdin, Template, contents, make_job, show_results, source
 
-__all__ = ["Sandbox", "run"]
+if TYPE_CHECKING:
+    from belljar.config import SandboxConfig
+
+__all__ = ["Sandbox", "check_template", "run"]
 
 
 def run(
@@ -50,6 +55,14 @@ def run(
     return template._run(template._core.take(), code, job, on_result)
 
 
+def check_template(
+    template: Template | None, policy: Policy | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
+) -> None:
+    """A template has these three already."""
+    if template is not None and (policy is not None or preload or python is not None):
+        raise SandboxError("template= comes with its policy, preload and python: give either it or them")
+
+
 class Sandbox:
     """A session: one guest that keeps its namespace and its files from one `run_code` to the next.
 
@@ -67,9 +80,18 @@ class Sandbox:
     `belljar.readonly` can be set as well. The policy's limits hold for each access as they do for a run.
     """
 
+    def __new__(cls, policy: Policy | SandboxConfig | None = None, **options: Any) -> Sandbox:
+        if cls is Sandbox and policy is not None and not isinstance(policy, Policy):
+            from belljar.config import SandboxConfig
+            from belljar.strict import StrictSandbox
+
+            if isinstance(policy, SandboxConfig):
+                cls = StrictSandbox
+        return object.__new__(cls)
+
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: Policy | SandboxConfig | None = None,
         *,
         preload: str | Iterable[str] = (),
         files: Mapping[str, Content] | None = None,
@@ -77,18 +99,26 @@ class Sandbox:
         stdin: Stdin = None,
         template: Template | None = None,
     ) -> None:
-        if template is not None and (policy is not None or preload or python is not None):
-            raise SandboxError("template= comes with its policy, preload and python: give either it or them")
-        self._files = contents(files)
+        check_template(template, policy, preload, python)
+        handed = contents(files)
+        if template is None:
+            template = templates.shared(policy, preload, python)
+        self._adopt(template, template._core.take(), handed, stdin, Desk())
+
+    def _adopt(
+        self, template: Template, guest: core.Guest, files: list[tuple[str, bytes]], stdin: Stdin, desk: Desk
+    ) -> None:
+        """Makes it the sandbox of a guest."""
+        self._template = template
+        self._guest = desk.guest = guest
+        self._files = files  # what goes in with the first run
         self._stdin = stdin
+        self._desk = desk
+        self._watch = Watch(files)
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
         self._has_shipped = False
-        self._desk = Desk()
-        self._watch = Watch(self._files)
-        self._template = template if template is not None else templates.shared(policy, preload, python)
-        self._guest = self._desk.guest = self._template._core.take()
 
     # ---- Code
 
@@ -116,11 +146,14 @@ class Sandbox:
         The function goes there by cloudpickle, with what it refers to; its arguments go by copy, or as views of
         `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
         `SandboxError` if it cannot be sent; `TypeError` if an argument cannot."""
+        return self._value(self._command(self._call_text(func, args, kw)), "call")[0]
+
+    def _call_text(self, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]) -> bytes:
         data, helper = ship(func, self._template.python)
         arguments, keywords = self._desk.handles.wrap(list(args)), self._desk.handles.wrap(kw)
         text = command("call", data, b"" if self._has_shipped else helper, arguments, keywords)
         self._has_shipped = True
-        return self._value(self._command(text), "call")[0]
+        return text
 
     def execute(
         self, code: str | bytes, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
@@ -129,10 +162,20 @@ class Sandbox:
 
         The dictionaries go there by copy; afterwards they hold what the code made of them (what cannot cross is an
         `Opaque` there). Returns what it came to; raises `GuestError` for what the code raises."""
+        execution = self._command(self._execute_text(code, globals, locals))
+        self._take_namespaces(execution, globals, locals)
+        return execution
+
+    def _execute_text(
+        self, code: str | bytes, globals: dict[str, Any] | None, locals: dict[str, Any] | None
+    ) -> bytes:
         wrap = self._desk.handles.wrap
-        execution = self._command(command(
-            "execute", source(code), wrap(globals) if globals is not None else None,
-            wrap(locals) if locals is not None else None, "<code>"))  # fmt: skip
+        return command("execute", source(code), wrap(globals) if globals is not None else None,
+                       wrap(locals) if locals is not None else None, "<code>")  # fmt: skip
+
+    def _take_namespaces(
+        self, execution: Execution, globals: dict[str, Any] | None, locals: dict[str, Any] | None
+    ) -> None:
         found = self._value(execution, "execute", 2)
         for mine, theirs in zip((globals, locals), found, strict=True):
             if mine is not None:
@@ -140,23 +183,42 @@ class Sandbox:
                     raise self._breach("it answered what is no namespace", execution)
                 mine.clear()
                 mine.update(theirs)
-        return execution
+
+    def stream(
+        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None
+    ) -> Iterator[Event]:
+        """Runs code as `run_code` does and gives what happens as it happens: an `Output` for each piece of output, then the
+        `Result`s, and at the end the `Execution`.
+
+        >>> for event in sandbox.stream("print('working'); 6 * 7"):
+        ...     print(event)
+        Output(stream='stdout', text='working\\n')
+        Result(text='42')
+        <Execution 'ok', text='42', stdout='working\\n'>
+
+        To leave the loop early interrupts the code; the session stays, unless the code goes on all the same."""
+        return stream(self, code, filename, timeout)
 
     # ---- Variables
 
     def __getitem__(self, name: str) -> Any:
-        is_there, value = self._value(self._command(command("get", name)), "get", 2)
+        return self._got(self._command(command("get", name)), name)
+
+    def _got(self, execution: Execution, name: str) -> Any:
+        is_there, value = self._value(execution, "get", 2)
         if is_there is not True:
             raise KeyError(name)
         return value
 
     def __setitem__(self, name: str, value: object) -> None:
+        self._command(self._set_text(name, value))
+
+    def _set_text(self, name: str, value: object) -> bytes:
         check_name(name)
         try:
-            text = command("set", name, [0, value])
+            return command("set", name, [0, value])
         except (TypeError, ValueError):
-            text = command("set", name, self._desk.handles.wrap(value))
-        self._command(text)
+            return command("set", name, self._desk.handles.wrap(value))
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
@@ -237,10 +299,8 @@ class Sandbox:
             self._check_cause(error)
             raise
         twin = object.__new__(type(self))
-        twin._files, twin._stdin, twin._cause = [], None, ""
-        twin._has_shipped, twin._template = self._has_shipped, self._template
-        twin._guest, twin._desk = guest, self._desk.copy(guest)
-        twin._last, twin._counted, twin._watch = None, None, Watch()
+        twin._adopt(self._template, guest, [], None, self._desk.copy(guest))
+        twin._has_shipped = self._has_shipped
         try:
             for entries in copies(self._guest.scratch(), self._template.policy.options["scratch"]):
                 twin._command(command("write", entries))
@@ -253,22 +313,33 @@ class Sandbox:
 
     def _go(self, code: bytes, job: Job) -> Execution:
         """Runs code or a command."""
+        self._begin(job)
+        try:
+            result = self._guest.run(code, **job)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        return self._done(result)
+
+    def _begin(self, job: Job) -> None:
+        """What comes before a run."""
         self._check()
         job["session"] = True
         job["on_frame"] = self._desk.on_frame
         if self._counted is not None:
             self._counted._complete()
-        try:
-            result = self._guest.run(code, **job)
-        except ProtocolError as error:
+
+    def _failed(self, error: BaseException) -> None:
+        """A run ended by an exception here. Raises a better one if there is one."""
+        if isinstance(error, ProtocolError):
             self._end(str(error))
-            raise
-        except SandboxError as error:
+        elif isinstance(error, SandboxError):
             self._check_cause(error)
-            raise
-        except BaseException:
+        else:
             self._end("a callback of its last run failed, or it was interrupted")  # the core has ended the guest
-            raise
+
+    def _done(self, result: core.Result) -> Execution:
+        """What a run came to."""
         self._files, self._stdin = [], None
         execution = self._counted = Execution(result, self._guest, self._watch, is_session=True)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
@@ -282,7 +353,11 @@ class Sandbox:
         job = Job(command=True)
         if self._files:
             self._go(b"", make_job(files=self._files))
-        execution = self._go(text, job)
+        return self._checked(self._go(text, job))
+
+    @staticmethod
+    def _checked(execution: Execution) -> Execution:
+        """What a command came to. `GuestError` if it failed in the guest."""
         if execution.verdict != "ok" or execution.error is not None:
             error = execution.error
             if error is None:
