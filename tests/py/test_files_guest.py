@@ -1,0 +1,382 @@
+"""Files as a program in the jar sees them: the tree, its grants, its scratch, links, relative paths, and how refusals read."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import belljar
+import looking
+import pytest
+
+core = pytest.mark.core
+
+
+@pytest.fixture(scope="module")
+def place():
+    """Granted: data (read), file (read), write (write). Not granted: secret. All may be read by everybody."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="belljar-probe-"))
+    top.chmod(0o755)
+    for name in ("data", "data/sub", "write", "secret"):
+        (top / name).mkdir()
+        (top / name).chmod(0o777 if name == "write" else 0o755)
+    (top / "data" / "table.csv").write_text("a,b\n1,2\n")
+    (top / "data" / "sub" / "deep.txt").write_text("deep")
+    (top / "data" / "inside").symlink_to("sub/deep.txt")
+    (top / "data" / "absolute").symlink_to(top / "data" / "table.csv")
+    (top / "data" / "outside").symlink_to(top / "secret" / "file")
+    (top / "data" / "up").symlink_to("../secret/file")
+    (top / "file").write_text("single")
+    (top / "beside").write_text("not granted")
+    (top / "secret" / "file").write_text("belljar secret")
+    (top / "write" / "there").write_text("before")
+    (top / "write" / "there").chmod(0o666)
+    os.mkfifo(top / "data" / "fifo")
+    yield top
+    shutil.rmtree(top, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def template(place):
+    policy = belljar.Policy(read=[str(place / "data"), str(place / "file")], write=[str(place / "write")], scratch="8M", scratch_files=200)
+    with belljar.Template(policy, parked=2) as made:
+        yield made
+
+
+@pytest.fixture
+def run(template, place):
+    def run_code(code, **more):
+        execution = template.run(f"import os, errno\nTOP = {str(place)!r}\n" + code, **more)
+        assert execution.verdict == "ok", (execution, execution.error)
+        return execution
+
+    return run_code
+
+
+def attempt(*lines):
+    """Code that prints the errno's name of each line that fails, and "done" for the others."""
+    return "".join(f"try:\n    {line}\n    print('done')\nexcept OSError as e: print(errno.errorcode[e.errno])\n" for line in lines)
+
+
+# ---- What can be read --------------------------------------------------------------------------------------------
+
+READ = [
+    ("a granted file", "print(open(TOP + '/file').read())", "single"),
+    ("a file in a granted directory", "print(open(TOP + '/data/table.csv').read().split())", "['a,b', '1,2']"),
+    ("deeper", "print(open(TOP + '/data/sub/deep.txt').read())", "deep"),
+    ("a listing", "print(sorted(os.listdir(TOP + '/data')))", "['absolute', 'fifo', 'inside', 'outside', 'sub', 'table.csv', 'up']"),
+    ("a walk", "print(sum(len(f) for _, _, f in os.walk(TOP + '/data')))", "7"),
+    ("scandir and its types", "print(sorted((e.name, e.is_dir(), e.is_symlink()) for e in os.scandir(TOP + '/data'))[4])", "('sub', True, False)"),
+    ("glob", "import glob; print([p.rsplit('/', 1)[1] for p in glob.glob(TOP + '/data/*.csv')])", "['table.csv']"),
+    ("a relative link that stays inside", "print(open(TOP + '/data/inside').read())", "deep"),
+    ("an absolute link that stays inside", "print(len(open(TOP + '/data/absolute').read()))", "8"),
+    ("readlink", "print(os.readlink(TOP + '/data/inside'))", "sub/deep.txt"),
+    ("lstat of a link", "import stat; print(stat.S_ISLNK(os.lstat(TOP + '/data/outside').st_mode))", "True"),
+    ("stat", "s = os.stat(TOP + '/data/table.csv'); print(s.st_size, oct(s.st_mode))", "8 0o100644"),
+    ("fstat agrees with stat", "f = open(TOP + '/file'); a, b = os.fstat(f.fileno()), os.stat(TOP + '/file'); print(a.st_ino == b.st_ino, a.st_size)", "True 6"),
+    ("access", "print(os.access(TOP + '/file', os.R_OK), os.access(TOP + '/file', os.W_OK), os.access('/none', os.F_OK))", "True False False"),
+    ("exists", "print(os.path.exists(TOP + '/file'), os.path.exists(TOP + '/beside'), os.path.isdir(TOP + '/data'))", "True False True"),
+    (".. inside", "print(open(TOP + '/data/sub/../table.csv').read(3))", "a,b"),
+    (".. of / is /", "print(os.path.exists('/../../../tmp'))", "True"),
+    ("// and /./", "print(open('/' + TOP + '//data/./table.csv').read(3))", "a,b"),
+    ("chdir and relative paths", "os.chdir(TOP + '/data'); print(open('table.csv').read(3), os.getcwd() == TOP + '/data', open('sub/deep.txt').read())", "a,b True deep"),
+    ("fchdir", "d = os.open(TOP + '/data/sub', os.O_RDONLY); os.fchdir(d); print(os.listdir('.'), open('../table.csv').read(3))", "['deep.txt'] a,b"),
+    ("openat", "d = os.open(TOP + '/data', os.O_RDONLY); f = os.open('table.csv', os.O_RDONLY, dir_fd=d); print(os.read(f, 3))", "b'a,b'"),
+    ("stat by a directory's descriptor", "d = os.open(TOP + '/data', os.O_RDONLY); print(os.stat('sub/deep.txt', dir_fd=d).st_size)", "4"),
+    ("listdir of a descriptor", "d = os.open(TOP + '/data/sub', os.O_RDONLY); print(os.listdir(d))", "['deep.txt']"),
+    ("mmap of a granted file", "import mmap; f = open(TOP + '/data/table.csv', 'rb'); print(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)[:3])", "b'a,b'"),
+    ("bytes as a path", "print(open(os.fsencode(TOP) + b'/file').read())", "single"),
+    ("pathlib", "import pathlib; print((pathlib.Path(TOP) / 'data' / 'sub').joinpath('deep.txt').read_text())", "deep"),
+    ("realpath", "print(os.path.realpath(TOP + '/data/inside') == TOP + '/data/sub/deep.txt')", "True"),
+    ("the standard library's own files", "import json.decoder; print(open(json.decoder.__file__).read(3))", '"""'),
+    ("the way down to a grant", "print(sorted(os.listdir(TOP)))", "['data', 'file', 'write']"),
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize(("name", "code", "said"), READ, ids=[row[0] for row in READ])
+def test_what_was_granted_can_be_read(name, code, said, run):
+    execution = run(code)
+    assert execution.stdout == said + "\n"
+    assert not [v for v in execution.violations if v.rule == "read" and "beside" not in v.target]
+
+
+REFUSED = [
+    ("beside a granted file", "open(TOP + '/beside')", "EACCES"),
+    ("a directory that was not granted", "os.listdir(TOP + '/secret')", "EACCES"),
+    ("a link that leads out", "open(TOP + '/data/outside')", "EACCES"),
+    ("a relative link that leads out", "open(TOP + '/data/up')", "EACCES"),
+    ("stat through a link that leads out", "os.stat(TOP + '/data/outside')", "EACCES"),
+    ("chdir to what was not granted", "os.chdir(TOP + '/secret')", "EACCES"),
+    ("the host's files", "open('/etc/shadow')", "EACCES"),
+    ("a granted file is no directory", "open(TOP + '/file/x')", "ENOTDIR"),
+    ("a file that does not exist in a grant", "open(TOP + '/data/none')", "ENOENT"),
+    ("a fifo in a grant", "os.open(TOP + '/data/fifo', os.O_RDONLY | os.O_NONBLOCK)", "EACCES"),
+    ("a directory is not opened for writing", "open(TOP + '/data', 'r+')", "EROFS"),
+    ("an unknown descriptor", "os.stat('x', dir_fd=99)", "EBADF"),
+    ("a descriptor that is a file", "os.open('x', os.O_RDONLY, dir_fd=os.open(TOP + '/file', os.O_RDONLY))", "EBADF"),
+    ("NOFOLLOW on a link", "os.open(TOP + '/data/inside', os.O_RDONLY | os.O_NOFOLLOW)", "ELOOP"),
+    ("O_DIRECTORY on a file", "os.open(TOP + '/file', os.O_RDONLY | os.O_DIRECTORY)", "ENOTDIR"),
+    ("readlink of a file", "os.readlink(TOP + '/file')", "EINVAL"),
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize(("name", "code", "error"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_what_was_not_granted_cannot_be_read(name, code, error, run):
+    allowed = {"EACCES": ("EACCES", "EPERM", "ENOENT")}.get(error, (error,))
+    assert run(attempt(code)).stdout.strip() in allowed
+
+
+@core
+def test_a_refusal_is_visible_twice(run, place):
+    execution = run("try: open(TOP + '/secret/file')\nexcept PermissionError as e: print(e, '|', e.filename)")
+    assert str(place / "secret" / "file") in execution.stdout
+    (violation,) = execution.violations
+    assert (violation.op, violation.target) in [(op, str(place / "secret" / "file")) for op in ("open", "openat")]
+    assert violation.rule == "read"
+    assert "read" in violation.hint
+
+
+# ---- Read-only is read-only ----------------------------------------------------------------------------------------
+
+CHANGES = [
+    "open(TOP + '/data/table.csv', 'w')", "open(TOP + '/data/table.csv', 'a')", "open(TOP + '/data/table.csv', 'r+')",
+    "open(TOP + '/data/new', 'x')", "os.mkdir(TOP + '/data/new')", "os.rmdir(TOP + '/data/sub')", "os.unlink(TOP + '/data/table.csv')",
+    "os.rename(TOP + '/data/table.csv', '/work/mine')", "os.rename(TOP + '/data/table.csv', TOP + '/data/other')",
+    "os.symlink('x', TOP + '/data/new')", "os.link(TOP + '/data/table.csv', '/work/hard')", "os.truncate(TOP + '/data/table.csv', 1)",
+    "os.chmod(TOP + '/data/table.csv', 0o777)", "os.utime(TOP + '/data/table.csv')", "os.utime(os.open(TOP + '/data/table.csv', os.O_RDONLY))",
+    "os.fchmod(os.open(TOP + '/data/table.csv', os.O_RDONLY), 0o777)", "os.ftruncate(os.open(TOP + '/data/table.csv', os.O_RDONLY), 0)",
+    "os.chown(TOP + '/data/table.csv', 0, 0)", "os.open(TOP + '/data', os.O_TMPFILE | os.O_RDWR)", "os.mkfifo(TOP + '/data/fifo2')",
+    "os.rename('/work', '/elsewhere')", "os.mkdir('/made')", "os.rmdir('/tmp')", "os.unlink('/etc/passwd')", "open('/etc/passwd', 'w')",
+    "os.symlink('x', '/usr/bin/x')", "open('/dev/zero', 'w')",
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize("code", CHANGES)
+def test_a_reading_grant_cannot_be_changed(code, run, place):
+    before = (place / "data" / "table.csv").stat()
+    assert run(attempt(code)).stdout.strip() in ("EROFS", "EACCES", "EPERM", "EINVAL", "EBADF", "EXDEV", "EBUSY", "EOPNOTSUPP", "ENOTSUP", "EEXIST")
+    after = (place / "data" / "table.csv").stat()
+    assert before[:9] == after[:9] and before.st_mtime_ns == after.st_mtime_ns
+    assert sorted(os.listdir(place / "data")) == ["absolute", "fifo", "inside", "outside", "sub", "table.csv", "up"]
+
+
+@core
+def test_truncating_while_reading_changes_nothing(run, place):
+    run("try: os.open(TOP + '/data/table.csv', os.O_RDONLY | os.O_TRUNC)\nexcept OSError: pass")
+    assert (place / "data" / "table.csv").read_text() == "a,b\n1,2\n"
+
+
+# ---- A writing grant -----------------------------------------------------------------------------------------------
+
+
+@core
+def test_a_writing_grant_can_be_changed(run, place):
+    run("""
+open(TOP + '/write/new', 'w').write('made inside')
+open(TOP + '/write/there', 'a').write(' and after')
+os.mkdir(TOP + '/write/dir'); open(TOP + '/write/dir/x', 'w').close(); os.rename(TOP + '/write/dir/x', TOP + '/write/moved')
+os.rmdir(TOP + '/write/dir')
+""")
+    assert (place / "write" / "new").read_text() == "made inside"
+    assert (place / "write" / "there").read_text() == "before and after"
+    assert sorted(os.listdir(place / "write")) == ["moved", "new", "there"]
+    assert (place / "write" / "new").stat().st_mode & 0o7133 == 0o0, "no set-user-id, not executable, not writable for others"
+
+
+@core
+def test_a_writing_grant_leads_nowhere_else(run, place):
+    code = attempt("open(TOP + '/write/../beside')", "open(TOP + '/write/../secret/file')", "os.rename(TOP + '/write/there', TOP + '/there')",
+                   "os.symlink(TOP + '/secret/file', TOP + '/write/link'); open(TOP + '/write/link')",
+                   "os.link(TOP + '/data/table.csv', TOP + '/write/hard'); open(TOP + '/write/hard', 'a')",
+                   "os.mkfifo(TOP + '/write/fifo')")  # fmt: skip
+    assert "done" not in run(code).stdout
+    assert (place / "data" / "table.csv").stat().st_nlink == 1
+
+
+# ---- Scratch -------------------------------------------------------------------------------------------------------
+
+SCRATCH = [
+    ("it starts in /work", "print(os.getcwd())", "/work"),
+    ("all its places can be written", "for p in ('/work', '/tmp', os.environ['HOME'], '/var/tmp', '/dev/shm'): open(p + '/f', 'w').write('x')\nprint('fine')", "fine"),
+    ("/var/tmp is /tmp", "open('/var/tmp/f', 'w').write('x'); print(os.path.exists('/tmp/f'))", "True"),
+    ("it is empty at first", "print([os.listdir(p) for p in ('/work', '/tmp', os.environ['HOME'])])", "[[], [], []]"),
+    ("write, read, append", "open('f', 'w').write('a'); open('f', 'a').write('b'); print(open('f').read())", "ab"),
+    ("exclusive creation", "open('f', 'x').close()\ntry: open('f', 'x')\nexcept FileExistsError: print('exists')", "exists"),
+    ("directories", "os.makedirs('a/b/c'); print(os.listdir('a'), os.path.isdir('a/b/c'))", "['b'] True"),
+    ("a directory that is not empty", "os.makedirs('a/b')\ntry: os.rmdir('a')\nexcept OSError as e: print(errno.errorcode[e.errno])", "ENOTEMPTY"),
+    ("rename", "open('f', 'w').write('x'); os.rename('f', 'g'); print(os.listdir('.'))", "['g']"),
+    ("rename between its places", "open('f', 'w').write('x'); os.rename('f', '/tmp/g'); print(open('/tmp/g').read())", "x"),
+    ("replace", "open('f', 'w').write('new'); open('g', 'w').write('old'); os.replace('f', 'g'); print(open('g').read(), os.listdir('.'))", "new ['g']"),
+    ("unlink while it is open", "f = open('f', 'w+'); os.unlink('f'); f.write('kept'); f.seek(0); print(f.read(), os.listdir('.'))", "kept []"),
+    ("a symbolic link", "open('f', 'w').write('x'); os.symlink('f', 'l'); print(open('l').read(), os.readlink('l'), os.path.islink('l'))", "x f True"),
+    ("a link to a directory", "os.mkdir('d'); os.symlink('d', 'l'); open('l/f', 'w').write('x'); print(os.listdir('d'))", "['f']"),
+    ("a link that hangs", "os.symlink('none', 'l'); print(os.path.exists('l'), os.path.lexists('l'))", "False True"),
+    ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
+    ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
+    ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("umask", "os.umask(0o077); open('f', 'w').close(); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("times", "open('f', 'w').close(); os.utime('f', (1, 2)); s = os.stat('f'); print(s.st_atime, s.st_mtime)", "1.0 2.0"),
+    ("truncate", "open('f', 'w').write('abcdef'); os.truncate('f', 3); print(open('f').read())", "abc"),
+    ("seek and sparse", "f = open('f', 'wb'); f.seek(100000); f.write(b'x'); f.close(); print(os.stat('f').st_size)", "100001"),
+    ("a temporary file", "import tempfile\nwith tempfile.TemporaryFile() as f: f.write(b'abc'); f.seek(0); print(f.read())", "b'abc'"),
+    ("a named temporary file", "import tempfile\nwith tempfile.NamedTemporaryFile('w') as f: print(f.name.startswith('/tmp/'), os.path.exists(f.name))", "True True"),
+    ("a temporary directory", "import tempfile\nwith tempfile.TemporaryDirectory() as d: open(d + '/f', 'w').close()\nprint(os.path.exists(d))", "False"),
+    ("shutil", "import shutil\nos.mkdir('d'); open('d/f', 'w').write('x'); shutil.copytree('d', 'e'); shutil.move('e/f', 'g'); shutil.rmtree('d'); print(sorted(os.listdir('.')))", "['e', 'g']"),
+    ("a copy from a grant", "import shutil; shutil.copy2(TOP + '/data/table.csv', 'mine'); open('mine', 'a').write('3,4'); print(len(open('mine').read()))", "11"),
+    ("zip", "import zipfile\nwith zipfile.ZipFile('z', 'w') as z: z.writestr('a', 'b')\nprint(zipfile.ZipFile('z').read('a'))", "b'b'"),
+    ("sqlite", "import sqlite3\nc = sqlite3.connect('db'); c.execute('create table t (x)'); c.execute('insert into t values (7)'); c.commit(); print(sqlite3.connect('db').execute('select x from t').fetchall())", "[(7,)]"),
+    ("dbm and shelve", "import shelve\nwith shelve.open('s') as s: s['a'] = [1]\nwith shelve.open('s') as s: print(s['a'])", "[1]"),
+    ("mmap, shared", "import mmap\nf = open('f', 'w+b'); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096); m[:2] = b'hi'; m.flush(); print(open('f', 'rb').read(2))", "b'hi'"),
+    ("a module of its own", "open('mine.py', 'w').write('x = 7'); import mine; print(mine.x)", "7"),
+    ("import caches", "import sys; open('m.py', 'w').write('x = 8'); import m; print(m.x)", "8"),
+    ("non-ASCII and odd names", "for n in ('gr\\xfcn', 'a b', '\\n', '\\U0001f600', '-x'): open(n, 'w').close()\nprint(len(os.listdir('.')))", "5"),
+    ("names that are no UTF-8", "open(b'\\xff\\xfe', 'w').close(); print(os.listdir(b'.'))", "[b'\\xff\\xfe']"),
+    ("a file's position survives dup", "f = os.open('f', os.O_CREAT | os.O_RDWR); os.write(f, b'abc'); g = os.dup(f); os.lseek(g, 0, 0); print(os.read(f, 3))", "b'abc'"),
+    ("redirection of stdout", "f = os.open('f', os.O_CREAT | os.O_WRONLY); saved = os.dup(1); os.dup2(f, 1); os.write(1, b'there'); os.dup2(saved, 1); print(open('f').read())", "there"),
+    ("free space is the quota", "import shutil; u = shutil.disk_usage('/work'); print(u.total <= 8 << 20, u.free > 0)", "True True"),
+    ("a removed working directory", "os.mkdir('d'); os.chdir('d'); os.rmdir('/work/d')\ntry: open('f', 'w')\nexcept FileNotFoundError: print('gone')", "gone"),
+    ("locks are taken for granted", "import fcntl; f = open('f', 'w'); fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX); print('fine')", "fine"),
+    ("fsync", "f = open('f', 'w'); f.write('x'); f.flush(); os.fsync(f.fileno()); print('fine')", "fine"),
+    ("it owns what it makes", "open('f', 'w').close(); s = os.stat('f'); print(s.st_uid == os.getuid(), s.st_gid == os.getgid())", "True True"),
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize(("name", "code", "said"), SCRATCH, ids=[row[0] for row in SCRATCH])
+def test_scratch_is_as_any_directory(name, code, said, run):
+    execution = run(code)
+    assert execution.stdout == said + "\n"
+    assert execution.violations == []
+
+
+@core
+def test_scratch_is_private_and_gone_afterwards(template):
+    assert template.run("open('/tmp/f', 'w').write('x'); open('g', 'w').close()").verdict == "ok"
+    assert template.run("import os; os.listdir('/tmp') + os.listdir('/work')").text == "[]"
+    with template.sandbox() as one, template.sandbox() as other:
+        one.run_code("open('/tmp/f', 'w').write('x')")
+        assert other.run_code("import os; os.listdir('/tmp')").text == "[]"
+        assert one.run_code("open('/tmp/f').read()").text == "'x'"
+
+
+# ---- Synthetic files ------------------------------------------------------------------------------------------------
+
+SYNTHETIC = [
+    ("/etc/passwd", "import pwd; print(pwd.getpwuid(os.getuid()).pw_name, os.path.expanduser('~'), len(pwd.getpwall()))", "user /home/user 2"),
+    ("/etc/group", "import grp; print(grp.getgrgid(os.getgid()).gr_name)", "user"),
+    ("getuser", "import getpass; print(getpass.getuser())", "user"),
+    ("/dev/null", "open('/dev/null', 'w').write('x'); print(repr(open('/dev/null').read()))", "''"),
+    ("/dev/zero", "print(open('/dev/zero', 'rb').read(3))", "b'\\x00\\x00\\x00'"),
+    ("/dev/urandom", "print(len(set(open('/dev/urandom', 'rb').read(1000))) > 100)", "True"),
+    ("/dev/full", "try:\n  f = open('/dev/full', 'w'); f.write('x'); f.flush()\nexcept OSError as e: print(errno.errorcode[e.errno])", "ENOSPC"),
+    ("one CPU", "print(os.cpu_count(), len(os.sched_getaffinity(0)))", "1 1"),
+    ("/proc/meminfo", "print(int(open('/proc/meminfo').read().split()[1]) <= 512 * 1024)", "True"),
+    ("/proc/self/status", "print('python3' in open('/proc/self/status').read())", "True"),
+    ("/proc/self/exe", "import sys; print(os.path.realpath('/proc/self/exe') == os.path.realpath(sys.executable))", "True"),
+    ("no other processes", "print([n for n in os.listdir('/proc') if n.isdecimal()])", "[]"),
+    ("the host's name", "import socket, platform; print(socket.gethostname(), platform.node(), os.uname().nodename)", "belljar belljar belljar"),
+    ("the environment", "print(os.environ['HOME'], 'SHELL' in os.environ, os.environ['LANG'])", "/home/user False C.UTF-8"),
+    ("time zones", "import zoneinfo, datetime; print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Berlin')).utcoffset())", "2:00:00"),
+    ("locale", "import locale; print(locale.setlocale(locale.LC_ALL, ''))", "C.UTF-8"),
+    ("ssl and hashlib", "import hashlib; print(hashlib.new('sha256', b'').hexdigest()[:8])", "e3b0c442"),
+]  # fmt: skip
+
+
+@core
+@pytest.mark.parametrize(("name", "code", "said"), SYNTHETIC, ids=[row[0] for row in SYNTHETIC])
+def test_what_is_made_up(name, code, said, run):
+    if "zoneinfo" in code and not os.path.exists("/usr/share/zoneinfo/Europe/Berlin"):
+        pytest.skip("no tzdata here")
+    assert run(code).stdout == said + "\n"
+
+
+@core
+def test_the_names_of_the_host_are_not_listed(run):
+    names = run("print(os.listdir('/') + os.listdir('/etc') + os.listdir('/usr') + os.listdir('/home') + os.listdir('/dev'))").stdout
+    for name in ("root", "boot", "shadow", "ssh", "sda", "vda", "kmsg", "mem"):
+        assert f"'{name}'" not in names
+
+
+# ---- Every operation on files, that none of them is unknown to the supervisor's own filter ----------------------------
+
+
+@core
+def test_no_operation_on_files_ends_the_supervisor(template):
+    """os has some forty functions on files, each with forms of its own: all are called, on scratch, a grant and nothing."""
+    supervisor = looking.supervisors()[-1]
+    code = """
+import os, time
+calls = 0
+def go(name, *arguments, **more):
+    global calls
+    calls += 1
+    try:
+        result = getattr(os, name)(*arguments, **more)
+        if isinstance(result, int) and name in ('open', 'dup'): os.close(result)
+    except (OSError, ValueError, TypeError, NotImplementedError): pass
+d = os.open('/work', os.O_RDONLY)
+for path in ('f', '/work/f', 'd', '/work/none', '/usr/lib/python3', '/etc/passwd', '/etc', '/', '.', '..', '', '/dev/null', '/proc/self/exe', 'l'):
+    open('f', 'w').write('x'); os.makedirs('d', exist_ok=True)
+    if not os.path.lexists('l'): os.symlink('f', 'l')
+    for more in ({}, {'dir_fd': d}):
+        for follow in ({}, {'follow_symlinks': False}):
+            for name, *rest in (('stat',), ('chmod', 0o644), ('chown', -1, -1), ('utime', (1, 1)), ('access', 4)):
+                go(name, path, *rest, **more, **follow)
+        for name, *rest in (('mkdir',), ('rmdir',), ('unlink',), ('readlink',), ('mkfifo',), ('mknod',), ('lstat',)):
+            go(name, path, *rest, **more)
+        for flags in (0, 1, 2, os.O_CREAT | 2, os.O_DIRECTORY, os.O_PATH, os.O_TMPFILE | 2, os.O_TRUNC | 1, os.O_APPEND | 1, os.O_NOFOLLOW, os.O_EXCL | os.O_CREAT, 0x7fffffff):
+            go('open', path, flags, 0o777, **more)
+    for name, *rest in (('listdir',), ('statvfs',), ('truncate', 3), ('chdir',), ('lchown', -1, -1), ('scandir',), ('getxattr', 'user.x'),
+                        ('setxattr', 'user.x', b''), ('listxattr',), ('removexattr', 'user.x'), ('pathconf', 'PC_NAME_MAX')):
+        go(name, path, *rest)
+    os.chdir('/work')
+    for other in ('g', '/tmp/g', 'd/g', '/etc/g', '/usr/lib/python3/g', '/none/g', ''):
+        for name in ('rename', 'replace', 'link', 'symlink'):
+            go(name, path, other)
+            go(name, other, path)
+    for flags in (os.O_RDWR | os.O_CREAT, 0, os.O_DIRECTORY):
+        try: fd = os.open(path, flags)
+        except OSError: continue
+        for name, *rest in (('fstat',), ('fchmod', 0o600), ('fchown', -1, -1), ('ftruncate', 2), ('fsync',), ('fdatasync',), ('lseek', 0, 2), ('pread', 3, 0), ('pwrite', b'x', 0),
+                            ('posix_fallocate', 0, 10), ('posix_fadvise', 0, 0, 0), ('fstatvfs',), ('fchdir',), ('get_blocking',), ('set_blocking', True), ('isatty',), ('ttyname',),
+                            ('get_inheritable',), ('set_inheritable', True), ('listdir',), ('utime',), ('readv', [bytearray(2)]), ('writev', [b'x']), ('lockf', 1, 0),
+                            ('copy_file_range', fd, 1), ('sendfile', fd, 0, 1), ('dup',), ('fpathconf', 'PC_NAME_MAX')):
+            go(name, fd, *rest)
+        os.close(fd)
+        os.chdir('/work')
+print(calls)
+"""
+    execution = template.run(code, timeout=20)
+    assert execution.verdict == "ok", (execution, execution.error)
+    assert int(execution.stdout) > 1500
+    assert looking.stat_of(supervisor)
+    assert template.run("6*7").text == "42"
+
+
+@core
+def test_every_system_call_number_leaves_the_supervisor_alive(template):
+    """With zeros, with small numbers and with addresses of its own: all 472, each in a guest of its own that may die of it."""
+    supervisor = looking.supervisors()[-1]
+    ends = {}
+    for number in range(472):
+        if number in (34, 35, 0, 1, 60, 231, 202, 230, 232, 270, 7, 271, 281, 15):  # wait, end, or return from a signal
+            continue
+        code = f"""
+import ctypes, os
+libc = ctypes.CDLL(None)
+b = ctypes.create_string_buffer(b'/work/f', 4096)
+a = ctypes.addressof(b)
+for arguments in ((0,) * 6, (a,) * 6, (1, a, a, 1, a, 1), (a, 1, a, a, 1, 1), (-1,) * 6, (-100, a, 1, 0, 0, 0), (a, a, 0, 0, 0, 0), (-100, a, -100, a, 0, 0), (-100, a, a, 0x1000, 0, 0)):
+    libc.syscall(ctypes.c_long({number}), *[ctypes.c_long(x) for x in arguments])
+"""
+        verdict = template.run(code, timeout=0.5).verdict
+        ends[verdict] = ends.get(verdict, 0) + 1
+        assert verdict != "infra_error", number
+        assert looking.stat_of(supervisor), number
+    assert template.run("6*7").text == "42"
+    assert ends["ok"] > 300
