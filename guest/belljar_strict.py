@@ -8,6 +8,7 @@ import marshal
 
 PLAIN_DEPTH = 100
 
+SandboxError = EXCEPTIONS["SandboxError"] = native.SandboxError  # one, for what the policy and what the host refuses
 language = None
 names = None  # the program's namespace
 get_name = type.__dict__["__name__"].__get__
@@ -85,7 +86,7 @@ def run_strict(frame):
         encoded = b"" if value is None else native.encode_value(value)
         return RUN_OK, 0, 0, (b"", b"", b"", b"", encoded)
     if flags & RUN_MODULE:
-        raise native.SandboxError("Under a language policy there is no -m: run a file or a text")
+        raise SandboxError("Under a language policy there is no -m: run a file or a text")
     if not code:
         return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
     source = strict_source(code)
@@ -197,8 +198,10 @@ def strict_call(functions, namespaces, wanted, arguments, keywords):
             return built[value]
         if kind == 2:
             return language.builtins["__import__"](value, None, None, ("*",))
+        if kind == 4:
+            return getattr(language.builtins["__import__"](value[0], None, None, (value[1],)), value[1])
         if value == "SandboxError":
-            return native.SandboxError
+            return SandboxError
         return language.builtins[value]
 
     for code, name, space, defaults, keyword_defaults, cells in functions:

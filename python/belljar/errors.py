@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from belljar.execution import Execution
 
-__all__ = ["GuestError", "PolicyError", "ProtocolError", "SandboxError", "SessionEnded", "StartError"]
+__all__ = ["GuestError", "PolicyError", "ProtocolError", "SandboxError", "SessionEnded", "StartError", "Timeout"]
 
 
 class SandboxError(Exception):
@@ -22,6 +22,10 @@ class SandboxError(Exception):
         super().__init__(message)
         self.step = step
         self.code = code
+
+
+class Timeout(SandboxError):
+    """A program under a `SandboxConfig` was stopped at its time limit."""
 
 
 class PolicyError(SandboxError, ValueError):

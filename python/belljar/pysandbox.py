@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 import optparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from belljar import config as _config
 from belljar.config import DEFAULT_TIMEOUT
-from belljar.errors import SandboxError
+from belljar.errors import SandboxError, Timeout
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -29,10 +30,6 @@ HAVE_PYPY = False
 
 _UNSET = object()
 _MEGABYTES = 1 << 20  # nobody gives a program a terabyte: what is above is bytes
-
-
-class Timeout(SandboxError):
-    """The program was stopped at its time limit."""
 
 
 class SandboxConfig(_config.SandboxConfig):
@@ -126,28 +123,28 @@ class _Names(set[str]):
 
 
 class Sandbox:
-    """pysandbox's Sandbox: one guest for every call."""
+    """pysandbox's Sandbox: every call has a process of its own. What the program prints goes to this program's own streams."""
 
     def __init__(self, config: _config.SandboxConfig | None = None) -> None:
         self.config = config if config is not None else SandboxConfig()
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-        with self._open() as sandbox:
-            return sandbox.call(func, *args, **kw)
+        from belljar import strict  # what has no need of the library is there without it
+
+        return strict.call(strict.template(self.config), self.config, func, args, kw, *_streams())
 
     def execute(
         self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
     ) -> None:
-        with self._open() as sandbox:
-            sandbox.execute(code, globals, locals)
+        from belljar import strict
+
+        strict.execute(strict.template(self.config), self.config, code, globals, locals, *_streams())
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         return lambda: self.call(func, *args, **kw)
 
     createCallback = create_callback
 
-    def _open(self) -> Any:
-        from belljar.sandbox import Sandbox as Session
 
-        make: Any = Session
-        return make(self.config)
+def _streams() -> tuple[Callable[[str], object], Callable[[str], object]]:
+    return sys.stdout.write, sys.stderr.write

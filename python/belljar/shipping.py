@@ -37,7 +37,7 @@ def ship(function: Callable[..., Any], python: tuple[int, int, int]) -> tuple[by
                            f"this program {here}; choose python=, or pass code as text", "call")  # fmt: skip
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     with _lock:
-        by_value = module is not None and _is_own(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value()
+        by_value = module is not None and is_own(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value()
         if by_value:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -51,7 +51,7 @@ def ship(function: Callable[..., Any], python: tuple[int, int, int]) -> tuple[by
         return data, file.read()
 
 
-def _is_own(module: ModuleType) -> bool:
+def is_own(module: ModuleType) -> bool:
     """True for a module of the program's, which a sandbox does not have: its functions go along by value."""
     path = getattr(module, "__file__", None)
     if path is None or module.__name__ == "__main__":
