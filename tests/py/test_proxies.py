@@ -515,6 +515,12 @@ def test_a_branch_keeps_the_host_objects_each_for_itself(sandbox):
         sandbox.run_code("del y; len(x)")
         sandbox.run_code("len(x)")
         assert twin.run_code("y[0], x[1][0]").value == (1, 2)
+        assert twin.run_code("del y; len(x)").value == twin.run_code("len(x)").value == 2
+
+
+def test_public_names_are_short_identifiers_of_plain_letters():
+    assert all(proxy._is_public(name) for name in ("a", "name_", "a1", "x" * 256))
+    assert not any(proxy._is_public(name) for name in ("_a", "__a__", "", "1a", "a.b", "a\0", "\u2115", "x" * 257, 1, None, b"a"))
 
 
 # ---- The wrapper -------------------------------------------------------------------------------------------------
