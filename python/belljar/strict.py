@@ -24,7 +24,7 @@ from belljar.config import SandboxConfig
 from belljar.errors import SandboxError, Timeout
 from belljar.execution import Execution, stream_callback
 from belljar.policy import Policy
-from belljar.proxy import EXCEPTIONS, Readonly, readonly
+from belljar.proxy import EXCEPTIONS, Handles, Readonly, readonly
 from belljar.sandbox import Sandbox
 from belljar.session import Desk, command
 from belljar.shipping import is_own
@@ -180,11 +180,7 @@ class _OneRun:
         self.sandbox.close()
 
     def wrap(self, value: Any) -> list[Any]:
-        try:
-            core.encode_value([0, value], strict=True)
-            return [0, value]
-        except (TypeError, ValueError):
-            return self.desk.handles.wrap(_viewed(value))
+        return wrap(self.desk.handles, value)
 
     def wrap_names(self, names: dict[str, Any] | None) -> list[Any] | None:
         if names is None:
@@ -255,6 +251,15 @@ def _key(text: str) -> object:
 
 
 # ---- Values on their way in --------------------------------------------------------------------------------------
+
+
+def wrap(handles: Handles, value: Any) -> list[Any]:
+    """A value for a guest: by copy if it can cross, else with views of what cannot."""
+    try:
+        core.encode_value([0, value], strict=True)
+        return [0, value]
+    except (TypeError, ValueError):
+        return handles.wrap(_viewed(value))
 
 
 def _viewed(value: Any, depth: int = 0) -> Any:

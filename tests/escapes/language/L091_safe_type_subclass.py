@@ -8,4 +8,4 @@ control: any
 class Mode(str):
     def __eq__(self, other): return True
     __hash__ = str.__hash__
-open("/etc/passwd", Mode("w"))
+open("attack.txt", Mode("w"))

@@ -1,4 +1,4 @@
-"""The language policy in plain processes, on every Python that BELLJAR_PYTHONS names (paths with : between)."""
+"""The language policy in plain processes and in the jar, on every Python that BELLJAR_PYTHONS names (paths with : between)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +87,25 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def run_plain(python: str, extension: pathlib.Path, config: Any, source: str, seconds: float = SECONDS, **more: Any) -> Outcome:
+NOBODY = 65534
+
+
+def run_control(python: str, source: str, folder: pathlib.Path) -> Outcome:
+    """Without the policy, as a user who owns nothing, in an empty folder: what is attacked here is this very machine."""
+    if os.geteuid() != 0:
+        return run_plain(python, folder, None, source, cwd=folder)
+    ways = [pathlib.Path(python).resolve(), HERE / "plain_guest.py"]
+    if not all(path.stat().st_mode & 1 for way in ways for path in way.parents):
+        pytest.skip("an unprivileged user cannot reach the interpreter or these files")
+    with tempfile.TemporaryDirectory() as empty:
+        os.chmod(empty, 0o777)
+        return run_plain(python, folder, None, source, cwd=empty, user=NOBODY)
+
+
+def run_plain(
+    python: str, extension: pathlib.Path, config: Any, source: str, seconds: float = SECONDS, cwd: Any = None,
+    user: int | None = None, **more: Any,
+) -> Outcome:  # fmt: skip
     request = {"config": config and config.to_dict(), "source": source, **more}
     read, write = os.pipe()
     try:
@@ -94,6 +113,7 @@ def run_plain(python: str, extension: pathlib.Path, config: Any, source: str, se
             [python, "-I", str(HERE / "plain_guest.py"), str(TREE / "guest" / "belljar_language.py"), str(extension),
              str(write)],  # fmt: skip
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), preexec_fn=limit,
+            cwd=cwd, user=user, group=user, extra_groups=[] if user is not None else None,
         )
         os.close(write)
         write = -1
@@ -117,13 +137,56 @@ def run_plain(python: str, extension: pathlib.Path, config: Any, source: str, se
     return Outcome(data["error"], data["message"], data["text"], data["reached"], stdout.decode(), stderr.decode())
 
 
+def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, stdin: str = "", given: Any = None) -> Outcome:
+    """The same in a real sandbox. `given` is evaluated on this side, which is the host's."""
+    belljar = pytest.importorskip("belljar")
+    policy = belljar.Policy(**config.to_policy()).replace(timeout=min(seconds, 10.0), output=1 << 20)
+    try:
+        session = belljar.Sandbox(policy, python=python, stdin=stdin)
+    except belljar.StartError as error:
+        assert error.step != "interpreter", error  # the policy cannot be made: an answer of its own
+        raise AssertionError(str(error)) from None
+    with session:
+        for name, value in (given or {}).items():
+            session._command(give(session, name, eval(value, {})))
+        done = session.run_code(source, filename="<sandbox>")
+        if done.verdict in ("timeout", "cpu"):
+            return Outcome("stopped", "", "", False, done.stdout, done.stderr)
+        if done.verdict in ("crashed", "infra_error"):
+            return Outcome("crash", done.verdict, "", False, done.stdout, done.stderr)
+        reached = False
+        if done.verdict in ("ok", "error") and not done.exit >= 124:
+            try:
+                reached = bool("reached" in session and session["reached"])
+            except belljar.SandboxError:
+                pass  # it is over
+        if done.error is not None:
+            return Outcome(done.error.name, done.error.value, done.error.traceback, reached, done.stdout, done.stderr)
+        name = "MemoryError" if done.verdict == "memory" else "SystemExit" if done.exit else None
+        return Outcome(name, "", "", reached, done.stdout, done.stderr)
+
+
+def give(session: Any, name: str, value: Any) -> bytes:
+    from belljar.session import command
+    from belljar.strict import wrap
+
+    return command("set", name, wrap(session._desk.handles, value))
+
+
+@pytest.fixture(params=("plain", "jar"))
+def where(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def run(python: str, extension: pathlib.Path) -> Callable[..., Outcome]:
+def run(python: str, extension: pathlib.Path, where: str) -> Callable[..., Outcome]:
     """run(config or features, source) under the policy."""
 
     def run_source(config: Any, source: str, **more: Any) -> Outcome:
         if isinstance(config, str):
             config = SandboxConfig(*config.split())
+        if where == "jar":
+            return run_jar(python, config, source, **more)
         return run_plain(python, extension, config, source, **more)
 
     return run_source

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import TREE, Outcome, SandboxConfig, run_plain
+from conftest import TREE, Outcome, SandboxConfig, run_control
 
 FILES = sorted((TREE / "tests" / "escapes" / "language").glob("L*.py"))
 
@@ -37,11 +37,11 @@ def test_the_policy_answers_as_the_catalogue_says(path: pathlib.Path, run: Calla
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_attack_works_without_the_policy(
-    path: pathlib.Path, python: str, extension: pathlib.Path
+    path: pathlib.Path, python: str, tmp_path: pathlib.Path
 ) -> None:
     row = header(path)
     if row["control"] == "none":
         return  # the resources that it takes are the point; the limits outside stop it in either case
-    outcome = run_plain(python, extension, None, path.read_text())
+    outcome = run_control(python, path.read_text(), tmp_path)
     if row["control"] == "reached":
         assert outcome.reached or "accepted" in row["expect"], outcome
