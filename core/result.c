@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 /* What belljar_guest.py keeps to; a guest that does not is cut off. */
+#define EXIT_NO_ROOM        70 /* guest/module.c: not even its own frames found room */
 #define DISPLAYS_MAX        4096
 #define ERROR_NAME_MAX      256
 #define ERROR_TEXT_MAX      (64u << 10)
@@ -175,8 +176,13 @@ static void result_set_error(struct belljar_result *result, enum belljar_verdict
 static void result_from_status(struct belljar_result *result, const struct belljar_guest *guest)
 {
     int status = guest->report.status;
+    const struct settings *settings = &guest->template->settings;
     if (WIFEXITED(status)) {
         result->exit_status = WEXITSTATUS(status);
+        if (result->exit_status == EXIT_NO_ROOM && guest->report.peak_bytes > settings->memory_bytes / 2) {
+            result_set_error(result, BELLJAR_MEMORY, "MemoryError", "no memory was left to say so");
+            return;
+        }
         if (result->exit_status == 0)
             result->verdict = BELLJAR_OK;
         else

@@ -585,7 +585,9 @@ static int guest_message(struct belljar_guest *guest, uint32_t type, struct bell
     pack_u64(&message, guest->id);
     int error = template_send(guest->template, &message);
     packer_release(&message);
-    return error == 0 ? 0 : error_set(reterr, -error, "supervisor", "%s", strerror(-error));
+    return error == 0 ? 0
+                      : error_set(reterr, -error, "supervisor", "%s",
+                                  error == -EPIPE ? "the supervisor has ended" : strerror(-error));
 }
 
 void belljar_guest_free(struct belljar_guest *guest)

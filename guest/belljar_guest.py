@@ -206,6 +206,8 @@ def serve():
         try:
             result = run(frame, main)
         except BaseException as error:
+            if leave: # not even the tuple for the outcome found room
+                let_go(error, main.__dict__)
             result = outcome((error, None))
         if leave:
             finish()
@@ -247,7 +249,23 @@ def run(frame, main):
     names = main.__dict__
     if flags & RUN_SCRIPT:
         names.update(__file__=filename, __cached__=None)
-    return outcome(perform(flags, code, filename, names), flags)
+    done = perform(flags, code, filename, names)
+    if isinstance(done[0], MemoryError) and not flags & RUN_SESSION:
+        let_go(done[0], names)
+    return outcome(done, flags)
+
+
+def let_go(error, names):
+    """Memory is used up and the run is over: what the program holds is given back, to have room to say so."""
+    native.make_room()
+    entry = error.__traceback__
+    while entry is not None:
+        try:
+            entry.tb_frame.clear()
+        except RuntimeError:
+            pass  # a generator's that still runs
+        entry = entry.tb_next
+    names.clear()
 
 
 def perform(flags, code, filename, names):
@@ -557,7 +575,7 @@ def format_traceback(error, otherwise):
         import traceback
 
         hide_frames(error)
-
+        shorten(error)
         return cut(to_bytes("".join(traceback.format_exception(type(error), error, error.__traceback__))), TRACEBACK_MAX)
     except (MemoryError, KeyboardInterrupt):
         raise
@@ -565,6 +583,26 @@ def format_traceback(error, otherwise):
         return otherwise
     finally:
         sys.path[:] = path
+
+
+FRAMES_SHOWN = 1000  # of each end of a traceback: printing a million takes longer than making them did
+
+
+def shorten(error):
+    count, entry = 0, error.__traceback__
+    while entry is not None:
+        count, entry = count + 1, entry.tb_next
+    if count <= 2 * FRAMES_SHOWN:
+        return
+    entry = error.__traceback__
+    for _ in range(FRAMES_SHOWN - 1):
+        entry = entry.tb_next
+    last = entry
+    for _ in range(count - 2 * FRAMES_SHOWN + 1):
+        last = last.tb_next
+    entry.tb_next = last
+    if hasattr(error, "add_note"):
+        error.add_note("(belljar: %d frames of this traceback are not shown)" % (count - 2 * FRAMES_SHOWN))
 
 
 def hide_frames(error):

@@ -35,6 +35,7 @@ int namespaces_scratch(struct lockdown *lockdown);
 MUST_CHECK int namespaces_try(const char **ret_what);
 
 /* landlock.c */
+int landlock_scope(struct lockdown *lockdown);
 int landlock_make_guest_ruleset(struct lockdown *lockdown);
 int landlock_restrict(struct lockdown *lockdown);
 /* The kernel's version, or a negative errno. */

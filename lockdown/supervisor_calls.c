@@ -69,7 +69,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)), ALLOW(eventfd2, PAIRS),
 
     ALLOW(pidfd_send_signal, LIMIT), ALLOW(pidfd_open, "a session's branch"), ALLOW(kill, LIMIT), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
-    ALLOW(prlimit64, LIMIT), ALLOW(getrusage, LIMIT), ALLOW(sysinfo, LIMIT), ALLOW(uname, LIMIT),
+    ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }), ALLOW(getrusage, LIMIT), ALLOW(sysinfo, LIMIT), ALLOW(uname, LIMIT),
     ALLOW(sched_getaffinity, "on the guest's CPU a call is answered five times sooner"),
     ALLOW(sched_setaffinity, "as sched_getaffinity"), ALLOW(getcpu, "as sched_getaffinity"),
     ALLOW(clock_gettime, LIMIT), ALLOW(clock_getres, LIMIT), ALLOW(clock_nanosleep, LIMIT),
@@ -79,7 +79,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(munmap, LIBC), ALLOW(mremap, LIBC), ALLOW(madvise, LIBC), ALLOW(futex, LIBC), ALLOW(rt_sigaction, LIBC),
     ALLOW(rt_sigprocmask, LIBC), ALLOW(rt_sigreturn, LIBC), ALLOW(restart_syscall, LIBC), ALLOW(getpid, LIBC),
     ALLOW(gettid, LIBC), ALLOW(getuid, LIBC), ALLOW(geteuid, LIBC), ALLOW(getgid, LIBC), ALLOW(getegid, LIBC),
-    ALLOW(tgkill, LIBC), ALLOW(exit, LIBC), ALLOW(exit_group, LIBC),
+    ALLOW_IF(tgkill, "whose thread is it", LOW_EQUAL(2, 0)), ALLOW(exit, LIBC), ALLOW(exit_group, LIBC),
 };
 /* clang-format on */
 const size_t supervisor_call_count = ARRAY_SIZE(supervisor_calls);

@@ -23,7 +23,7 @@ const struct option_row option_rows[] = {
       "Bytes that it may keep in its private /tmp, /work and home." },
     { "scratch_files", "--scratch-files", "N", OPTION_COUNT, AT(scratch_files), 1, 1000000, "1000",
       "Files and directories that it may keep there." },
-    { "descriptors", "--descriptors", "N", OPTION_COUNT, AT(descriptors), 16, 65536, "256",
+    { "descriptors", "--descriptors", "N", OPTION_COUNT, AT(descriptors), 32, 65536, "256",
       "Descriptors that it may hold open." },
     { "threads", "--threads", "N", OPTION_COUNT, AT(threads), 0, 4096, "32",
       "Threads beside the main one." },

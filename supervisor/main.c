@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* An event's data: the kind in the top byte, the guest's id below (ids stay under 2^56). */
@@ -240,6 +241,7 @@ int main(void)
 {
     struct supervisor supervisor = { .epoll = -1, .zygote = -1, .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
+    umask(0); /* modes are the guest's business: its own umask has been applied to them */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the terminal's: the host decides what it means */
     int error = start(&supervisor);

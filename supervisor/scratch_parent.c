@@ -13,17 +13,19 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* A name that nobody gives by hand, since such directories are deleted: the prefix and 16 hexadecimal digits. */
 #define PREFIX ".belljar-scratch-"
 #define DIGITS 16
+#define FRESH_SECONDS 10 /* a supervisor that starts makes its directory a moment before it locks it */
 
 static bool is_ours(const char *name, int fd)
 {
     struct stat found;
     return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && strlen(name) == strlen(PREFIX) + DIGITS &&
            strspn(name + strlen(PREFIX), "0123456789abcdef") == DIGITS && fd >= 0 && fstat(fd, &found) == 0 &&
-           found.st_uid == geteuid() && (found.st_mode & 07777) == 0700;
+           found.st_uid == geteuid() && (found.st_mode & 07777) == 0700 && time(NULL) - found.st_ctime > FRESH_SECONDS;
 }
 
 static void sweep(int base)

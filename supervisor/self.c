@@ -116,30 +116,25 @@ static void self_times(const struct guest *guest, const struct call *call, struc
         answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
 }
 
-/* prlimit64(0 or itself, resource, new, old): performed here on a copy. The kernel lets nobody unprivileged raise a hard limit. */
+/* prlimit64(0 or itself, resource, NULL, old). Setting is refused: the supervisor could do it to any process of its user,
+ * so it has no such call. */
 static void self_limits(const struct guest *guest, pid_t target, unsigned resource, uint64_t new_address,
                         uint64_t old_address, struct answer *answer)
 {
-    struct rlimit64 wanted, before;
-    if (target != 0 && target != guest->inner_pid) {
+    struct rlimit64 limit;
+    bool is_other = target != 0 && target != guest->inner_pid;
+    if (is_other || new_address != 0) {
         answer->error = EPERM;
         answer->refused = true;
-        answer->rule = "processes";
-        answer->hint = "a guest may limit only itself";
+        answer->rule = is_other ? "processes" : "limits";
+        answer->hint = is_other ? "a guest may look at its own limits only"
+                                : "limits are the policy's: set timeout, memory or cpu outside";
         return;
     }
-    if (new_address != 0) {
-        answer->error = memory_read(guest->memory, new_address, &wanted, sizeof wanted);
-        if (answer->error != 0)
-            return;
-    }
-    if (syscall(SYS_prlimit64, guest->pid, resource, new_address ? &wanted : NULL, &before) < 0) {
+    if (syscall(SYS_prlimit64, guest->pid, resource, NULL, &limit) < 0)
         answer->error = errno;
-        return;
-    }
-    answer_value(answer, 0);
-    if (old_address != 0)
-        answer_bytes(guest, old_address, &before, sizeof before, 0, answer);
+    else if (old_address != 0)
+        answer_bytes(guest, old_address, &limit, sizeof limit, 0, answer);
 }
 
 static void self_affinity(const struct guest *guest, const struct call *call, struct answer *answer)
