@@ -404,7 +404,7 @@ def test_generators_show_their_items_only(sandbox):
     for name in ("send", "throw", "close", "gi_frame"):
         assert error(sandbox, f"g.{name}") == "AttributeError"
         assert error(sandbox, f"forge(g, 'method', {name!r}, 1)") == "AttributeError"
-    sandbox.run_code("del g")
+    sandbox.run_code("del g; import gc; gc.collect()")
     sandbox.run_code("s.numbers")
     sandbox.run_code("repr(s); [s.numbers(), 1][1]")
     gc.collect()
