@@ -4,6 +4,8 @@
 # import, or look at tracebacks, frames, code or the globals of functions: they are hidden from this text as well.
 
 import _ast  # noqa: F401 # split_last_expression() imports it when it is too late
+import codeop  # noqa: F401 # as the shell does
+import keyword  # noqa: F401
 import marshal
 
 PLAIN_DEPTH = 100
@@ -19,7 +21,11 @@ read_only_list = read_only_dict = None
 def start_language(wanted, texts):
     """In the zygote. `wanted` is a SandboxConfig as its to_dict() makes it, or what the command line asks for."""
     global language, read_only_list, read_only_dict
+    import datetime  # noqa: F401 # the host's values are made with these
+    import decimal  # noqa: F401
+    import fractions  # noqa: F401
     import json
+    import uuid  # noqa: F401
 
     policy_text, features_text, config_text = texts
     wanted = json.loads(wanted)
@@ -154,6 +160,29 @@ def plain(value, depth=0):
     return value
 
 
+# ---- Host objects: pysandbox's views showed these as well ----------------------------------------------------------
+
+
+def said(what):
+    return lambda self: operate(self, "text", what)
+
+
+for name in ("str", "repr", "hash"):
+    setattr(HostObject, "__%s__" % name, said(name))
+HostObject.__doc__ = property(said("doc"))
+
+
+def get_more(self, name, otherwise=HostObject.__getattr__):
+    if name == "__name__":
+        return operate(self, "text", "name")
+    if name == "__dict__":
+        return {name: getattr(self, name) for name in operate(self, "names")}
+    return otherwise(self, name)
+
+
+HostObject.__getattr__ = get_more
+
+
 # ---- Commands ----------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +265,41 @@ def strict_set(name, value):
     names[name] = language.proxy(unwrap(value))
 
 
+def strict_shell(source, is_all):
+    """One statement of `belljar shell`: see belljar_shell.py."""
+    try:
+        code, filename, source = shell_statement(source, is_all)
+        if code is None:
+            return SHELL_MORE
+        language.remember(filename, source)
+        sys.displayhook = strict_display
+        language.enter()
+        with language:
+            exec(code, names)
+    except SystemExit as error:
+        return SHELL_EXIT + exit_status(error)
+    return SHELL_DONE
+
+
+def strict_display(value):
+    if value is not None:
+        names["_"] = None
+        flush_streams()
+        os.write(1, value_text(value) + b"\n")  # sys.stdout is the program's, if it has one
+        names["_"] = value
+
+
+def strict_complete(text):
+    try:
+        with language:
+            return complete_words(text.decode(), [names, language.builtins], keyword.kwlist)
+    except BaseException:
+        return ""
+
+
 STRICT_COMMANDS = {
+    "shell": strict_shell,
+    "complete": strict_complete,
     "get": lambda name: [name in names, plain(names.get(name))],
     "set": strict_set,
     "delete": strict_delete,

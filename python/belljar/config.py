@@ -228,7 +228,7 @@ class SandboxConfig:
             "timeout": self.timeout,
             "memory": self.max_memory,
             "output": self.max_output_size,
-            "read": sorted(path.rstrip(os.sep) for path in self._open),
+            "read": sorted(path.rstrip(os.sep) or os.sep for path in self._open if os.path.exists(path)),
             "language": self.to_dict(),
         }
 

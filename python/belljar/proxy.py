@@ -291,7 +291,7 @@ class Handles:
 
     def copy(self) -> Handles:
         """For a forked session: the same numbers, each side with its own count."""
-        twin = Handles()
+        twin = type(self)()
         twin._unused, twin._items = self._unused, self._items
         twin._numbers = dict(self._numbers)
         for number, entry in self._entries.items():

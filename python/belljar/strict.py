@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from belljar._core import core
 from belljar.config import SandboxConfig
-from belljar.errors import SandboxError, Timeout
+from belljar.errors import ProtocolError, SandboxError, Timeout
 from belljar.execution import Execution, stream_callback
+from belljar.host_functions import check_name
 from belljar.policy import Policy
 from belljar.proxy import EXCEPTIONS, Handles, Readonly, readonly
 from belljar.sandbox import Sandbox
@@ -50,6 +51,11 @@ _ERRORS: Final[dict[str, type[Exception]]] = {
     "UnicodeTranslateError": UnicodeError,
     "SandboxError": SandboxError,
 }
+_TEXTS: Final[dict[str, Callable[[Any], Any]]] = {
+    "str": str, "repr": repr, "hash": hash,
+    "doc": lambda value: getattr(value, "__doc__", None),
+    "name": lambda value: getattr(value, "__name__"),  # noqa: B009 # AttributeError is for the guest
+}  # fmt: skip
 _ERRNO = re.compile(r"\[Errno (\d{1,5})\] (.*)", re.DOTALL)
 
 
@@ -78,6 +84,7 @@ class StrictSandbox(Sandbox):
     ) -> None:
         self.config = config
         super().__init__(Policy(**config.to_policy()), preload=preload, files=files, python=python, stdin=stdin)
+        self._desk.handles = _Handles()
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Calls a function of this program in a new guest and returns its result, by copy.
@@ -101,6 +108,10 @@ class StrictSandbox(Sandbox):
         Raises what the code raises: one of a fixed list of builtin exceptions with its text, or a `SandboxError` that
         names the type; `Timeout` and `MemoryError` for these limits."""
         return execute(self._template, self.config, code, globals, locals, on_stdout, on_stderr)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        check_name(name)
+        self._command(command("set", name, wrap(self._desk.handles, value)))
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         """A function that does `call(func, *args, **kw)`."""
@@ -160,6 +171,30 @@ def call(
                          guest.wrap(list(args)), guest.wrap_names(dict(kw)))[0]  # fmt: skip
 
 
+class _Handles(Handles):
+    """Lists and dicts that are reached through an object cross by copy if they can: the policy's own views of them know all that
+    pysandbox's did."""
+
+    def show(self, value: Any, rules: Any, weight: int = 0) -> list[Any]:
+        if type(value) in (list, tuple, dict):
+            try:
+                core.encode_value([0, value], strict=True)
+                return [0, value]
+            except (TypeError, ValueError):
+                pass
+        return super().show(value, rules, weight)
+
+    def operate(self, number: object, operation: object, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        if operation != "text":
+            return super().operate(number, operation, arguments, keywords)
+        original = self.entry(number).original
+        what = arguments[0] if len(arguments) == 1 and not keywords and type(arguments[0]) is str else None
+        if what not in _TEXTS:
+            raise ProtocolError("it used a host object in a way that there is not")
+        value = _TEXTS[what](original)
+        return [0, value if type(value) in (str, int) else None]
+
+
 # ---- One guest for one call --------------------------------------------------------------------------------------
 
 
@@ -168,6 +203,7 @@ class _OneRun:
         self.config = config
         self.sandbox = Sandbox(template=template)
         self.desk: Desk = self.sandbox._desk
+        self.desk.handles = _Handles()
         self.execution: Execution | None = None
         self.job: Job = {"command": True}
         if on_stdout is not None or on_stderr is not None:
@@ -289,14 +325,16 @@ def _view(value: Any) -> Readonly:
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType | types.MethodType):
         return readonly(value, operations=("call",))
     operations = [name for method, name in _OPERATIONS.items() if hasattr(type(value), method)]
-    return readonly(value, methods=_methods(type(value)), operations=operations)
+    methods = _methods(type(value))
+    attributes = [name for name in dir(value) if name.isidentifier() and not name.startswith("_") and name not in methods]
+    return readonly(value, attributes=attributes, methods=methods, operations=operations)
 
 
 def _methods(kind: type) -> list[str]:
     """The public methods of the program's own classes."""
     found = {}
     for base in kind.__mro__:
-        if base.__module__ != "builtins":
+        if getattr(base, "__module__", "") != "builtins":
             for name, value in vars(base).items():
                 if not name.startswith("_") and isinstance(value, types.FunctionType | classmethod | staticmethod):
                     found[name] = None

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,8 +141,12 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
     """The same in a real sandbox. `given` is evaluated on this side, which is the host's."""
     belljar = pytest.importorskip("belljar")
     policy = belljar.Policy(**config.to_policy()).replace(timeout=min(seconds, 10.0), output=1 << 20)
+    if stdin:  # that of a session does not end
+        done = belljar.run(source, policy, python=python, stdin=stdin)
+        error = done.error
+        return Outcome(error and error.name, error.value if error else done.verdict, "", False, done.stdout, done.stderr)
     try:
-        session = belljar.Sandbox(policy, python=python, stdin=stdin)
+        session = belljar.Sandbox(policy, python=python)
     except belljar.StartError as error:
         assert error.step != "interpreter", error  # the policy cannot be made: an answer of its own
         raise AssertionError(str(error)) from None
@@ -150,7 +154,7 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
         for name, value in (given or {}).items():
             session._command(give(session, name, eval(value, {})))
         done = session.run_code(source, filename="<sandbox>")
-        if done.verdict in ("timeout", "cpu"):
+        if done.verdict in ("timeout", "cpu", "output"):
             return Outcome("stopped", "", "", False, done.stdout, done.stderr)
         if done.verdict in ("crashed", "infra_error"):
             return Outcome("crash", done.verdict, "", False, done.stdout, done.stderr)
@@ -167,10 +171,24 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
 
 
 def give(session: Any, name: str, value: Any) -> bytes:
+    from belljar.errors import SandboxError
     from belljar.session import command
-    from belljar.strict import wrap
+    from belljar.strict import _Handles, wrap
 
-    return command("set", name, wrap(session._desk.handles, value))
+    if not session._desk.handles:
+        session._desk.handles = _Handles()
+    try:
+        return command("set", name, wrap(session._desk.handles, value))
+    except SandboxError as error:
+        raise AssertionError(str(error)) from None
+
+
+@pytest.fixture
+def folder() -> Iterator[pathlib.Path]:
+    """A folder that others can read: who runs the sandbox is not who runs the tests if those run as root."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
 
 
 @pytest.fixture(params=("plain", "jar"))
