@@ -61,6 +61,10 @@ def living(pid: int) -> list[int]:
     return [child for child in children(pid) if (found := stat_of(child)) is not None and found[1] not in "ZX"]
 
 
+def zombies(pid: int) -> list[int]:
+    return [child for child in descendants(pid) if (stat_of(child) or (0, ""))[1] == "Z"]
+
+
 def resident_kb(pid: int) -> int:
     return int(status(pid)["VmRSS"].split()[0])
 
