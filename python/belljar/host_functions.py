@@ -7,6 +7,7 @@ same builtin type with its text, without traceback, causes or paths of the host.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import os
 import re
@@ -23,6 +24,8 @@ __all__ = ["HostFunction"]
 _TEXT_MAX = 64 << 10
 _DOC_MAX = 64 << 10
 _PARAMETERS_MAX = 100
+_THREAD = "belljar-functions"
+_GRACE = 0.5  # seconds: the supervisor ends the sandbox first
 _PATH = re.compile(r"(?<![\w/:.~-])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\":;,<>()]+[/\\])+([^\s/\\'\":;,<>()]*)")
 
 
@@ -147,18 +150,29 @@ class _Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs it to its end; an exception that interrupts the wait (Ctrl-C) cancels it."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], left: float | None) -> Any:
+        """Runs it to its end, or as long as there is time left. It is cancelled then, and when the wait is interrupted."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="belljar-functions", daemon=True).start()
+                threading.Thread(target=self._loop.run_forever, name=_THREAD, daemon=True).start()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
-            return future.result()
-        except BaseException:
+            return future.result(None if left is None else max(left, 0.0) + _GRACE)
+        except BaseException as error:
+            is_late = isinstance(error, concurrent.futures.TimeoutError) and not future.done()
             future.cancel()
+            if is_late:
+                raise Refused("TimeoutError", "the sandbox's time is over") from None
             raise
+
+    def run_once(self, coroutine: Coroutine[Any, Any, Any], left: float | None) -> Any:
+        """The same in a loop that is used once."""
+        try:
+            return self.run(coroutine, left)
+        finally:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 loop = _Loop()
@@ -172,6 +186,8 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What a synchronous sandbox does with an `async def` function."""
-    return loop.run(coroutine)
+def run_coroutine(coroutine: Coroutine[Any, Any, Any], left: float | None = None) -> Any:
+    """What a synchronous sandbox does with an `async def` function: waits for it, `left` seconds at most."""
+    if threading.current_thread().name == _THREAD:  # it runs code in a sandbox, which calls one that is `async` in turn
+        return _Loop().run_once(coroutine, left)
+    return loop.run(coroutine, left)

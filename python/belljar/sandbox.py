@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -328,6 +329,8 @@ class Sandbox:
         job["on_frame"] = self._desk.on_frame
         if self._counted is not None:
             self._counted._complete()
+        wall_ms = job.get("wall_ms") or self._template.policy.options["timeout"] * 1000
+        self._desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
 
     def _failed(self, error: BaseException) -> None:
         """A run ended by an exception here. Raises a better one if there is one."""

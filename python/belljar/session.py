@@ -6,8 +6,9 @@ belong there ends that sandbox with one `ProtocolError`.
 
 from __future__ import annotations
 
+import contextvars
 import struct
-import threading
+import time
 import types
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -35,7 +36,7 @@ ELEMENTS_MAX: Final = 1 << 20
 """What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
 _HEAD = struct.Struct("<III")
-_depth = threading.local()
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
 
 
 def command(name: str, *arguments: object) -> bytes:
@@ -55,6 +56,7 @@ class Desk:
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], object] | None = None
         self.is_answering = False
+        self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
         self.kinds: dict[int, Callable[[list[Any]], Any]] = {
             CALL_FUNCTION: self._call_function,
             CALL_OPERATION: self._call_operation,
@@ -91,9 +93,9 @@ class Desk:
             raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
         if type(message) is not list or not message:
             raise ProtocolError("the sandbox was ended: it sent a call that is no list")
-        depth = getattr(_depth, "value", 0)
+        depth = _depth.get()
         was_answering = self.is_answering
-        _depth.value = depth + 1
+        token = _depth.set(depth + 1)
         self.is_answering = True
         try:
             if depth >= DEPTH_MAX:
@@ -103,14 +105,15 @@ class Desk:
                 if self.defer is not None:
                     self.defer(self._reply_later(number, value))
                     return
-                value = host_functions.run_coroutine(value)
+                left = None if self.deadline is None else self.deadline - time.monotonic()
+                value = host_functions.run_coroutine(value, left)
             self._reply(number, value)
         except ProtocolError as error:
             raise ProtocolError(f"the sandbox was ended: {error}") from None
         except Exception as error:
             self._reply_error(number, error)
         finally:
-            _depth.value = depth
+            _depth.reset(token)
             self.is_answering = was_answering
 
     def close(self) -> None:

@@ -231,6 +231,46 @@ def test_a_coroutine_that_raises_raises_inside(sandbox):
     assert sandbox.run_code("fail()").error.value == "none"
 
 
+def test_a_coroutine_is_not_waited_for_when_the_sandbox_is_over():
+    cancelled = threading.Event()
+
+    async def slow():
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with Sandbox(Policy(timeout=0.3), python=PYTHON) as sandbox:
+        sandbox.expose(slow)
+        started = time.monotonic()
+        assert sandbox.run_code("slow()").verdict == "timeout"
+        assert time.monotonic() - started < 5 and cancelled.wait(5)
+
+
+def test_a_coroutine_that_raises_timeout_error_is_not_taken_for_one_that_is_late(sandbox):
+    async def fail():
+        raise TimeoutError("its own")
+
+    sandbox.expose(fail)
+    assert sandbox.run_code("fail()").error.value == "its own"
+
+
+def test_a_coroutine_may_run_code_that_calls_one(sandbox, template):
+    with Sandbox(template=template) as other:
+
+        async def inner(x):
+            await asyncio.sleep(0)
+            return x + 1
+
+        async def outer(x):
+            return other.run_code(f"inner({x})", timeout=5).value
+
+        other.expose(inner)
+        sandbox.expose(outer)
+        assert sandbox.run_code("outer(4)", timeout=8).value == 5
+
+
 def test_the_time_limit_of_the_sandbox_holds_while_the_host_works():
     with Sandbox(Policy(timeout=0.3), python=PYTHON) as sandbox:
         sandbox.expose(lambda: time.sleep(0.8), "slow")
@@ -278,6 +318,21 @@ def test_calls_that_nest_without_end_are_an_error_inside():
             error = sandbox.run_code("dive(1)").error
         assert error.name == "RecursionError" and "32 deep" in error.value
         assert max(deepest) == 32
+
+
+def test_coroutines_that_nest_without_end_are_an_error_inside(template):
+    async def dive(depth):
+        await asyncio.sleep(0)
+        with Sandbox(template=template) as inner:
+            inner.expose(dive)
+            error = inner.run_code(f"dive({depth + 1})").error
+            if error is not None:
+                raise RecursionError(error.value)
+
+    with Sandbox(template=template) as sandbox:
+        sandbox.expose(dive)
+        error = sandbox.run_code("dive(1)").error
+    assert error.name == "RecursionError" and "32 deep" in error.value
 
 
 def test_threads_of_the_sandbox_may_call(sandbox):
