@@ -301,7 +301,7 @@ class HostView:
         return operate(self._of, "len")
 
     def __iter__(self):
-        return iterate(self._of, self._what)
+        return HostIterator(self._of, self._what)
 
     def __contains__(self, item):
         return item in self._of if self._what == "keys" else any(item == other for other in self)
@@ -310,14 +310,28 @@ class HostView:
         return "host_%s(%r)" % (self._what, list(self))
 
 
-def iterate(thing, what):
-    more, items = operate(thing, "iter", what)
-    yield from items
-    while more is not None:
-        is_more, items = operate(more, "next")
-        yield from items
-        if not is_more:
-            return
+class HostIterator:
+    """Items of a host object, some at a time. No generator: under a language policy that would not be shown."""
+
+    __slots__ = ("_at", "_items", "_more")
+
+    def __init__(self, of, what):
+        self._more, self._items = operate(of, "iter", what)
+        self._at = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while self._at >= len(self._items):
+            if self._more is None:
+                raise StopIteration
+            is_more, self._items = operate(self._more, "next")
+            self._at = 0
+            if not is_more:
+                self._more = None
+        self._at += 1
+        return self._items[self._at - 1]
 
 
 def next_item(self):
@@ -352,8 +366,8 @@ OPERATIONS = {
     "len": {"__len__": forwarded("len")},
     "item": {"__getitem__": forwarded("item")},
     "contains": {"__contains__": forwarded("contains")},
-    "iter": {"__iter__": lambda self: iterate(self, "")},
-    "reversed": {"__reversed__": lambda self: iterate(self, "reversed")},
+    "iter": {"__iter__": lambda self: HostIterator(self, "")},
+    "reversed": {"__reversed__": lambda self: HostIterator(self, "reversed")},
     "next": {"__iter__": lambda self: self, "__next__": next_item},
     "call": {"__call__": lambda self, *arguments, **keywords: ask(
         CALL_OPERATION, [None, self._host[0], "call", wrap(list(arguments)), wrap(keywords)])},

@@ -518,6 +518,15 @@ def test_a_branch_keeps_the_host_objects_each_for_itself(sandbox):
         assert twin.run_code("del y; len(x)").value == twin.run_code("len(x)").value == 2
 
 
+def test_views_work_under_a_language_policy_too():
+    with Sandbox(belljar.SandboxConfig("stdout"), python=PYTHON) as sandbox:
+        sandbox["x"] = readonly({"a": [1, 2], "b": Item("apple", 10)})
+        assert value(sandbox, "[k for k in x], [n for n in x['a']], len(x), x['b'].name, dict(x.items())['a'][1]") == (
+            ["a", "b"], [1, 2], 2, "apple", 2)  # fmt: skip
+        for code in ("x['c'] = 1", "x['b'].price = 1", "x['b'].__class__.__mro__", "x._host", "x['b']._secret"):
+            assert error(sandbox, code) in ("SandboxError", "AttributeError", "TypeError")
+
+
 def test_public_names_are_short_identifiers_of_plain_letters():
     assert all(proxy._is_public(name) for name in ("a", "name_", "a1", "x" * 256))
     assert not any(proxy._is_public(name) for name in ("_a", "__a__", "", "1a", "a.b", "a\0", "\u2115", "x" * 257, 1, None, b"a"))
