@@ -16,6 +16,7 @@ import pytest
 import belljar
 from belljar import Policy, ProtocolError, Sandbox, SandboxError, Template, readonly
 from belljar import proxy
+from belljar.config import SandboxConfig
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"
@@ -519,7 +520,7 @@ def test_a_branch_keeps_the_host_objects_each_for_itself(sandbox):
 
 
 def test_views_work_under_a_language_policy_too():
-    with Sandbox(belljar.SandboxConfig("stdout"), python=PYTHON) as sandbox:
+    with Sandbox(SandboxConfig("stdout"), python=PYTHON) as sandbox:
         sandbox["x"] = readonly({"a": [1, 2], "b": Item("apple", 10)})
         assert value(sandbox, "[k for k in x], [n for n in x['a']], len(x), x['b'].name, dict(x.items())['a'][1]") == (
             ["a", "b"], [1, 2], 2, "apple", 2)  # fmt: skip
