@@ -31,6 +31,9 @@ enum own_option {
     OWN_QUIET,
     OWN_SYSCALLS,
     OWN_FILES,
+    OWN_RAW,
+    OWN_OUTPUT,
+    OWN_CONFIG,
     OWN_HELP,
     OWN_COUNT,
 };
@@ -65,7 +68,7 @@ struct command {
 
 extern const struct command commands[];
 extern const size_t command_count;
-extern const struct own_row run_options[], doctor_options[], explain_options[];
+extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[], learn_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -80,10 +83,12 @@ const char *nearest_word(const char *word, const char *const *words);
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
-/* cli/run.c, cli/doctor.c, cli/explain.c */
+/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c */
 int command_run(const struct arguments *arguments);
 int command_doctor(const struct arguments *arguments);
 int command_explain(const struct arguments *arguments);
+int command_shell(const struct arguments *arguments);
+int command_learn(const struct arguments *arguments);
 
 /* cli/source.c: the program's text. */
 struct source {

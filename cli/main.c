@@ -23,11 +23,16 @@ const struct command commands[] = {
     { "explain", "[OPTION]…", "show the effective policy, as tables",
       "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
       true, false, command_explain },
+    { "shell", "[OPTION]…", "the interpreter inside the jar",
+      "Reads statements and runs them in one guest, which keeps its names between them. Each statement has the policy's\n"
+      "limits. Ctrl-C interrupts a statement, Ctrl-D or exit() leaves. What the guest writes is shown with its control\n"
+      "characters made visible.",
+      shell_options, true, false, command_shell },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 
 /* Named in the design, made by later versions: said plainly rather than "unknown command". */
-static const char *const planned[] = { "shell", "learn", "serve", "mcp" };
+static const char *const planned[] = { "learn", "serve", "mcp" };
 
 static const struct command *find_command(const char *name)
 {
