@@ -56,7 +56,7 @@ struct compiler {
     uint32_t grants;
     uint32_t otherwise; /* no row decides */
     uint32_t beyond;    /* numbers that the table does not know */
-    bool in_setup;      /* sendmsg and seccomp are still needed */
+    bool in_setup;      /* sendmsg, setrlimit and seccomp are still needed */
     struct program program;
     struct fate fates[SYSCALL_NEWEST + 1];
     struct cell cells[SYSCALL_NEWEST + 1];
@@ -218,7 +218,8 @@ static label put_rows(struct compiler *compiler, uint32_t number)
 
 static struct fate fate_of(const struct compiler *compiler, uint32_t number)
 {
-    if (compiler->in_setup && (number == __NR_sendmsg || number == __NR_seccomp))
+    if (compiler->in_setup &&
+        (number == __NR_sendmsg || number == __NR_setrlimit || number == __NR_seccomp))
         return (struct fate){ SECCOMP_RET_ALLOW, false };
     for (const struct syscall_row *row = compiler->rows; row < compiler->rows + compiler->row_count;
          row++)
@@ -347,7 +348,8 @@ int filter_build_seal(struct filter *ret_filter)
 {
     static const struct sock_filter seal[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmsg, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmsg, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_setrlimit, 1, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

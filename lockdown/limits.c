@@ -2,6 +2,7 @@
 #include "lockdown/steps.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 /* Hard and soft, or as much as the machine's own hard limit lets us have. */
 static int limit_to(int resource, uint64_t value)
@@ -37,7 +38,6 @@ int limits_guest(struct lockdown *lockdown)
           settings->memory_bytes }, /* MemoryError first; the supervisor watches resident memory */
         { RLIMIT_FSIZE,
           settings->scratch_bytes }, /* one file; the quota is the tmpfs's or the supervisor's */
-        { RLIMIT_NOFILE, settings->descriptors },
         { RLIMIT_CORE, 0 },
         { RLIMIT_MEMLOCK, 0 },
         { RLIMIT_MSGQUEUE, 0 },
@@ -48,5 +48,16 @@ int limits_guest(struct lockdown *lockdown)
         if (error < 0)
             return error;
     }
+    return 0;
+}
+
+/* The last limit, after the setup message: the kernel compares all descriptors of a user that are on
+ * their way through sockets with the sender's limit (ETOOMANYREFS), and each parked guest has some.
+ * The call itself, as the filter is on: libc would take prlimit64. */
+int limits_descriptors(const struct lockdown *lockdown)
+{
+    struct rlimit limit = { lockdown->settings->descriptors, lockdown->settings->descriptors };
+    if (syscall(SYS_setrlimit, RLIMIT_NOFILE, &limit) < 0 && errno != EPERM)
+        return -errno; /* EPERM: the machine's own limit is lower */
     return 0;
 }

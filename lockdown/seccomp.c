@@ -35,7 +35,8 @@ int seccomp_guest(struct lockdown *lockdown)
 
 int lockdown_seal(const struct lockdown *lockdown)
 {
-    return seccomp_load(&lockdown->seal, 0);
+    int error = limits_descriptors(lockdown);
+    return error < 0 ? error : seccomp_load(&lockdown->seal, 0);
 }
 
 int seccomp_supervisor(struct lockdown *lockdown)

@@ -25,6 +25,7 @@ void privileges_drop_bounding(void);
 /* limits.c */
 int limits_no_core(struct lockdown *lockdown);
 int limits_guest(struct lockdown *lockdown);
+int limits_descriptors(const struct lockdown *lockdown);
 
 /* namespaces.c */
 int namespaces_enter(struct lockdown *lockdown);

@@ -239,7 +239,6 @@ static void has_limits(struct lockdown *lockdown, int to_supervisor)
     } should[] = {
         { RLIMIT_DATA, lockdown->settings->memory_bytes },
         { RLIMIT_FSIZE, lockdown->settings->scratch_bytes },
-        { RLIMIT_NOFILE, lockdown->settings->descriptors },
         { RLIMIT_CORE, 0 },
         { RLIMIT_MEMLOCK, 0 },
         { RLIMIT_MSGQUEUE, 0 },
@@ -597,7 +596,11 @@ static void seal_takes_sendmsg(struct lockdown *lockdown, int to_supervisor)
 {
     CHECK(lockdown->listener >= 0);
     CHECK_EQUAL(send_descriptor(to_supervisor, lockdown->listener), 0);
+    int most = (int)lockdown->settings->descriptors;
+    CHECK_EQUAL(dup2(to_supervisor, most), most);
     CHECK_EQUAL(lockdown_seal(lockdown), 0);
+    CHECK(dup2(to_supervisor, most + 1) == -1);
+    CHECK_EQUAL(dup2(to_supervisor, most - 1), most - 1);
     CHECK_EQUAL(send_descriptor(to_supervisor, lockdown->listener), -EPERM);
     CHECK_EQUAL(lockdown_seal(lockdown), -EPERM);
     CHECK_EQUAL(write(to_supervisor, "", 0), 0);
