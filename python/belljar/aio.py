@@ -181,6 +181,8 @@ class AsyncFiles:
 
     async def _sync(self) -> SessionFiles:
         sandbox = await self._owner._ready()
+        if sandbox._files:
+            await self._owner._go(b"", make_job(files=sandbox._files))
         scratch = sandbox._scratch()  # here, not in a thread: the guest is one thread's at a time
         return SessionFiles(lambda: scratch, lambda entries: None)
 

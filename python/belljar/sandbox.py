@@ -409,7 +409,9 @@ class Sandbox:
     def _scratch(self) -> int:
         if self._guest.is_closed:
             raise SessionEnded("the sandbox was closed, and its files went with it", self._last)
-        return self._guest.scratch()
+        if self._files:
+            self._go(b"", make_job(files=self._files))
+        return self._guest.scratch() if self._counted is not None else -1  # nothing has run: nothing is there
 
     def _check(self) -> None:
         if self._desk.is_answering:
