@@ -474,7 +474,8 @@ class AsyncSandbox:
                 async for result in run:
                     pass
         except TimeoutError:
-            sandbox._end("its last run went on after it was interrupted")
+            sandbox._cause = "its last run went on after it was interrupted"
+            sandbox.close()
         if result is not None:
             sandbox._last = sandbox._done(result)
 
