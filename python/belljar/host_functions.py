@@ -26,11 +26,13 @@ _DOC_MAX = 64 << 10
 _PARAMETERS_MAX = 100
 _THREAD = "belljar-functions"
 _GRACE = 0.5  # seconds: the supervisor ends the sandbox first
+_ADDRESS = re.compile(r"\b(?: at )?0x[0-9a-fA-F]{5,}\b")
 _PATH = re.compile(r"(?<![\w/:.~-])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\":;,<>()]+[/\\])+([^\s/\\'\":;,<>()]*)")
 
 
 def describe_error(error: Exception) -> tuple[str, str]:
-    """An exception as a guest may see it: (the nearest type of EXCEPTIONS, text without the directories of paths)."""
+    """An exception as a guest may see it: (the nearest type of EXCEPTIONS, text without the directories of paths and
+    without addresses)."""
     if isinstance(error, Refused):
         return error.name, str(error)
     name = next((kind.__name__ for kind in type.mro(type(error)) if EXCEPTIONS.get(kind.__name__) is kind), "Exception")
@@ -43,7 +45,7 @@ def describe_error(error: Exception) -> tuple[str, str]:
             text = str(error)
         except Exception:
             text = ""
-    return name, _PATH.sub(r"\1", text[:_TEXT_MAX])
+    return name, _ADDRESS.sub("", _PATH.sub(r"\1", text[:_TEXT_MAX]))
 
 
 class HostFunction:

@@ -57,10 +57,6 @@ class Desk:
         self.defer: Callable[[Coroutine[Any, Any, None]], object] | None = None
         self.is_answering = False
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
-        self.kinds: dict[int, Callable[[list[Any]], Any]] = {
-            CALL_FUNCTION: self._call_function,
-            CALL_OPERATION: self._call_operation,
-        }
         self._last_call = 0
 
     def copy(self, guest: core.Guest) -> Desk:
@@ -84,7 +80,7 @@ class Desk:
         if number <= self._last_call:
             raise ProtocolError("the sandbox was ended: it sent the same call again")
         self._last_call = number
-        handler = self.kinds.get(call)
+        handler = _KINDS.get(call)
         if handler is None:
             raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
         try:
@@ -100,7 +96,7 @@ class Desk:
         try:
             if depth >= DEPTH_MAX:
                 raise Refused("RecursionError", f"host functions and sandboxes call each other more than {DEPTH_MAX} deep")
-            value = handler(message)
+            value = handler(self, message)
             if isinstance(value, types.CoroutineType):
                 if self.defer is not None:
                     self.defer(self._reply_later(number, value))
@@ -173,6 +169,12 @@ class Desk:
             self._reply(number, await coroutine)
         except Exception as error:
             self._reply_error(number, error)
+
+
+_KINDS: Final[dict[int, Callable[[Desk, list[Any]], Any]]] = {
+    CALL_FUNCTION: Desk._call_function,
+    CALL_OPERATION: Desk._call_operation,
+}
 
 
 class _Whole:

@@ -139,6 +139,8 @@ RAISED = [
     (Special("inside /srv/app/secret/data.py line 3"), "LookupError", "inside data.py line 3"),
     (FileNotFoundError(2, "No such file or directory", "/home/me/x"), "FileNotFoundError", "No such file or directory"),
     (RuntimeError(), "RuntimeError", ""),
+    (KeyError("<Item object at 0x7f1098072d40>"), "KeyError", "<Item object>"),
+    (ValueError("0x7f and 0xff"), "ValueError", "0x7f and 0xff"),
     (Odd("x"), "Exception", ""),
     (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), "UnicodeError", "'utf-8' codec can't decode byte 0x78 in position 0: bad"),
     (ValueError("https://example.org/a/b and 1/2/3 stay"), "ValueError", "https://example.org/a/b and 1/2/3 stay"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import gc
 import os
+import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -329,6 +332,22 @@ def test_a_session_that_is_over_says_why_and_stays_over(code, verdict):
             with pytest.raises(SessionEnded, match=verdict) as caught:
                 again()
             assert caught.value.execution is last
+
+
+def test_a_sandbox_that_is_dropped_takes_its_guest_along(template):
+    gc.collect()
+    gc.disable()
+    try:
+        sandbox = Sandbox(template=template)
+        sandbox.expose(lambda: 1, "f")
+        sandbox["x"] = belljar.readonly([sandbox.run_code("f()").value])
+        guest, desk = sandbox._guest, weakref.ref(sandbox._desk)
+        held = sys.getrefcount(guest)
+        del sandbox
+        assert desk() is None and sys.getrefcount(guest) < held
+        assert sys.getrefcount(guest) == 2  # ours and getrefcount's: the process goes with it
+    finally:
+        gc.enable()
 
 
 def test_a_closed_sandbox_says_so(template):
