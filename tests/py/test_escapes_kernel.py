@@ -186,6 +186,7 @@ def test_every_probe_is_held(name, jars, place, report):
     assert not slow, slow
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_every_probe_is_held_in_the_profile_compute(jars, report):
     """Fewer calls are native there: nothing may open up that the full profile shuts."""
@@ -266,6 +267,7 @@ def test_nothing_survives_the_end_of_a_run(jars, report):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_the_probes_see_something(control, jars, report):
     """The positive control: without a sandbox a good part is reached or escapes, or the catalogue proves nothing."""
     total, positive, judged = 0, 0, collections.Counter()

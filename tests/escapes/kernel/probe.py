@@ -121,7 +121,7 @@ def run_probe(index):
     try:
         verdict, detail = function()
     except OSError as problem:  # a plain refusal of something that the probe needs on its way
-        verdict, detail = judge(-1, problem.errno, REACHED, ENOENT, EROFS, errno.ENOSPC, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.EAGAIN)
+        verdict, detail = judge(-1, problem.errno, REACHED, ENOENT, EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.EAGAIN)
         detail = f"{verdict}: {problem}"
     except (MemoryError, RuntimeError, ValueError) as problem:  # setrlimit says ValueError
         verdict, detail = HELD, repr(problem)
