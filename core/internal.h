@@ -70,6 +70,8 @@ MUST_CHECK int template_wait(struct belljar_template *template, bool (*done)(voi
 void template_drain(struct belljar_template *template); /* takes in what is there, without waiting */
 unsigned template_missing(struct belljar_template *template); /* (locked) how many to fork to have `parked` again; counts them as asked */
 
+/* Has the supervisor end it, for an enum end_reason. */
+MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
 /* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
 MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
 MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);

@@ -251,6 +251,9 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                          "--scratch-files N",
                          (unsigned long long)settings->scratch_bytes, settings->scratch_files);
         break;
+    case END_CLOSED:
+        result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "closed its value channel");
+        break;
     case END_PROTOCOL:
         result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError", "the supervisor could not serve this guest");
         break;
@@ -262,10 +265,6 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
         else if (killed_for == BELLJAR_TIMEOUT)
             result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "ended by the host: time is up");
-        else if (killed_for == BELLJAR_OK && WIFSIGNALED(guest->report.status) && WTERMSIG(guest->report.status) == SIGKILL)
-            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "closed its value channel");
-        else if (killed_for == BELLJAR_OK)
-            result_from_status(result, guest); /* it was going down already when we made sure */
         else
             result_set_error(result, BELLJAR_ERROR, "Cancelled", "ended by the host");
         break;

@@ -392,7 +392,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         guest->is_dead = true;
         /* A guest is used once. It exits by itself; one that does not is ended here. */
         if (guest->killed_for == 0)
-            (void)!belljar_guest_kill(guest, BELLJAR_OK);
+            (void)!guest_end(guest, has_result ? END_HOST : END_CLOSED);
     }
     if (!has_result) {
         guest->result = result_new();

@@ -621,24 +621,29 @@ uint64_t belljar_guest_id(const struct belljar_guest *guest)
     return guest->id;
 }
 
-int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
+int guest_end(struct belljar_guest *guest, uint32_t reason)
 {
     struct belljar_template *template = guest->template;
     pthread_mutex_lock(&template->lock);
     int error = template_check(template, NULL);
-    int expected = 0;
-    __atomic_compare_exchange_n(&guest->killed_for, &expected, (int)reason + 1, false, __ATOMIC_SEQ_CST,
-                                __ATOMIC_SEQ_CST);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_KILL);
     pack_u64(&message, guest->id);
-    pack_u32(&message, END_HOST);
+    pack_u32(&message, reason);
     pack_u32(&message, error == 0 ? template_missing(template) : 0);
     if (error == 0)
         error = template_send(template, &message);
     packer_release(&message);
     pthread_mutex_unlock(&template->lock);
     return error;
+}
+
+int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
+{
+    int expected = 0;
+    __atomic_compare_exchange_n(&guest->killed_for, &expected, (int)reason + 1, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
+    return guest_end(guest, END_HOST);
 }
 
 int belljar_guest_interrupt(struct belljar_guest *guest)

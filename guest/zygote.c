@@ -117,6 +117,17 @@ static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
     return 0;
 }
 
+/* Only guests are in this pid namespace. The supervisor is believed in nothing here: who has taken it over would ask for
+ * the memory of any process of the same user. */
+static bool is_in_our_namespace(int proc_fd, uint64_t pid)
+{
+    char path[48];
+    struct stat ours, theirs;
+    snprintf(path, sizeof path, "%llu/ns/pid", (unsigned long long)pid);
+    return fstatat(proc_fd, "self/ns/pid", &ours, 0) == 0 && fstatat(proc_fd, path, &theirs, 0) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
 /* Opens for the supervisor what a branch (a session's fork) could not open before it was locked down: CAP_SYS_PTRACE in
  * this user namespace, which no guest has, is for this. */
 static void look(const struct zygote *zygote, uint64_t pid)
@@ -125,14 +136,20 @@ static void look(const struct zygote *zygote, uint64_t pid)
         const char *name;
         int flags;
     } entries[] = { { "mem", O_RDWR }, { "task", O_PATH | O_DIRECTORY }, { "statm", O_RDONLY } };
-    int fds[ARRAY_SIZE(entries)] = { -1, -1, -1 };
+    int fds[ARRAY_SIZE(entries) + 1] = { -1, -1, -1, -1 };
     uint32_t inner_pid = 0;
-    int error = read_inner_pid(zygote->lockdown.proc_fd, pid, &inner_pid);
+    int error = is_in_our_namespace(zygote->lockdown.proc_fd, pid) ? 0 : -ESRCH;
+    if (error == 0)
+        error = read_inner_pid(zygote->lockdown.proc_fd, pid, &inner_pid);
     for (unsigned i = 0; error == 0 && i < ARRAY_SIZE(entries); i++) {
         char path[48];
         snprintf(path, sizeof path, "%llu/%s", (unsigned long long)pid, entries[i].name);
         fds[i] = openat(zygote->lockdown.proc_fd, path, entries[i].flags | O_CLOEXEC);
         error = fds[i] < 0 ? -errno : 0;
+    }
+    if (error == 0) {
+        fds[ARRAY_SIZE(entries)] = (int)syscall(SYS_pidfd_open, inner_pid, 0);
+        error = fds[ARRAY_SIZE(entries)] < 0 ? -errno : 0;
     }
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_LOOKED);

@@ -63,20 +63,6 @@ static int ruleset_create(struct ruleset rights, int *ret_fd)
     return 0;
 }
 
-/* A domain of scopes only, which zygote and guests inherit: signals and abstract sockets reach what
- * belongs to the jar and nothing else of the same user. */
-int landlock_scope(struct lockdown *lockdown)
-{
-    int abi = landlock_abi();
-    if (abi < 0)
-        return step_unavailable(lockdown, "landlock_create_ruleset");
-    struct ruleset scopes = { 0, 0, rights_of(abi).scoped };
-    if (scopes.scoped == 0)
-        return 0; /* before version 6: the seccomp lists stand alone for signals */
-    int error = ruleset_create(scopes, &lockdown->landlock_ruleset);
-    return error < 0 ? error : landlock_restrict(lockdown);
-}
-
 int landlock_make_guest_ruleset(struct lockdown *lockdown)
 {
     int abi = landlock_abi();
@@ -98,7 +84,8 @@ int landlock_restrict(struct lockdown *lockdown)
     return 0;
 }
 
-/* Signals are not scoped again: the guests are outside this domain, and it has to kill them; landlock_scope keeps them in. */
+/* Signals are not scoped: the guests are outside the supervisor's domain, and it has to kill them. Whom it can signal
+ * is limited by its seccomp list: only those whose pidfd it was given. */
 int landlock_supervisor_begin(struct lockdown *lockdown)
 {
     int abi = landlock_abi();

@@ -77,13 +77,11 @@ const struct lockdown_step lockdown_supervisor_early[] = {
     { "cgroup",            LAYER_CGROUP,     cgroup_adopt },        /* as whoever started us: it may be root's tree */
     { "unprivileged user", 0,                privileges_become_user },
     { "namespaces",        LAYER_NAMESPACES, namespaces_enter },    /* needs no privilege, gives CAP_SYS_ADMIN inside */
-    { "no new privileges", 0,                privileges_no_new },   /* which Landlock asks for */
-    { "signal scope",      LAYER_LANDLOCK,   landlock_scope },      /* inherited by zygote and guests: one scope */
 };
 
 const struct lockdown_step lockdown_supervisor[] = {
     { "capabilities",      0,                privileges_drop_capabilities },
-    { "no new privileges", 0,                privileges_no_new },   /* again: this list stands for itself */
+    { "no new privileges", 0,                privileges_no_new },
     { "no core dump",      0,                limits_no_core },
     { "undumpable",        0,                privileges_undumpable },
     { "landlock",          LAYER_LANDLOCK,   landlock_restrict },

@@ -36,7 +36,6 @@ int namespaces_scratch(struct lockdown *lockdown);
 MUST_CHECK int namespaces_try(const char **ret_what);
 
 /* landlock.c */
-int landlock_scope(struct lockdown *lockdown);
 int landlock_make_guest_ruleset(struct lockdown *lockdown);
 int landlock_restrict(struct lockdown *lockdown);
 /* The kernel's version, or a negative errno. */

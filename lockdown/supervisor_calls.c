@@ -68,7 +68,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS),
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)), ALLOW(eventfd2, PAIRS),
 
-    ALLOW(pidfd_send_signal, LIMIT), ALLOW(pidfd_open, "a session's branch"), ALLOW(kill, LIMIT), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
+    ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, LIMIT),
     ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }), ALLOW(getrusage, LIMIT), ALLOW(sysinfo, LIMIT), ALLOW(uname, LIMIT),
     ALLOW(sched_getaffinity, "on the guest's CPU a call is answered five times sooner"),
     ALLOW(sched_setaffinity, "as sched_getaffinity"), ALLOW(getcpu, "as sched_getaffinity"),

@@ -31,7 +31,7 @@ static int branch_refuse(uint64_t parent, int error)
 int branch_prepare(struct supervisor *supervisor, struct guest *parent)
 {
     struct guest *branch;
-    if (supervisor->init_pid <= 0) /* without a user namespace nobody may open an undumpable process's memory */
+    if (supervisor->init_pidfd < 0) /* without a user namespace nobody may open an undumpable process's memory */
         return branch_refuse(parent->id, EOPNOTSUPP);
     if (parent->state != GUEST_LIVE || parent->branch != 0)
         return branch_refuse(parent->id, EBUSY);
@@ -82,9 +82,9 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
     packer_release(&request);
     uint8_t bytes[64];
-    int fds[3];
+    int fds[4];
     unsigned count = 0;
-    ssize_t length = error < 0 ? error : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds, &count, 3, NULL, 0);
+    ssize_t length = error < 0 ? error : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds, &count, ARRAY_SIZE(fds), NULL, 0);
     if (length <= 0)
         return length < 0 ? (int)length : -EPIPE;
     struct unpacker message;
@@ -92,7 +92,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     uint32_t type = unpack_u32(&message);
     error = (int)unpack_u32(&message);
     branch->inner_pid = (pid_t)unpack_u32(&message);
-    if (type != MSG_LOOKED || !unpacker_is_done(&message) || error != 0 || count != 3) {
+    if (type != MSG_LOOKED || !unpacker_is_done(&message) || error != 0 || count != ARRAY_SIZE(fds)) {
         for (unsigned i = 0; i < count; i++)
             fd_close(&fds[i]);
         return error > 0 ? -error : -EBADMSG;
@@ -100,6 +100,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     branch->memory = fds[0];
     branch->tasks = fds[1];
     branch->statm = fds[2];
+    branch->pidfd = fds[3];
     return 0;
 }
 
@@ -128,10 +129,7 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     branch->pid = call->tid;
     branch->family = parent->family;
     parent->branch = 0;
-    branch->pidfd = (int)syscall(SYS_pidfd_open, branch->pid, 0); /* it waits for our answer: the number is its own */
-    int error = branch->pidfd < 0 ? -errno : 0;
-    if (error == 0)
-        error = branch_look(supervisor, branch);
+    int error = branch_look(supervisor, branch); /* it waits for our answer: the number is its own */
     if (error == 0)
         error = branch_give_channels(parent, branch, call);
     if (error == 0) {
@@ -144,7 +142,8 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
         guest_signal(branch, SIGKILL);
         branch->is_released = true;
         branch->state = GUEST_LIVE;
-        (void)!event_add(supervisor, branch->pidfd, EVENT_EXIT, branch->id);
+        if (branch->pidfd >= 0)
+            (void)!event_add(supervisor, branch->pidfd, EVENT_EXIT, branch->id);
         return branch_refuse(parent->id, -error) < 0 ? EIO : -error;
     }
     return 0;

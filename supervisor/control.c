@@ -81,7 +81,9 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
         count = unpack_u32(message);
         if (!unpacker_is_done(message))
             break;
-        if (guest != NULL)
+        if (guest != NULL && reason == END_CLOSED)
+            guests_kill_soon(supervisor, guest, reason);
+        else if (guest != NULL)
             guests_kill(guest, reason);
         return guests_spawn(supervisor, count);
     case MSG_RELEASE:

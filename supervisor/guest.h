@@ -36,7 +36,8 @@ struct guest {
     bool armed;            /* a run is on */
     uint64_t wall_deadline_ns;  /* 0: none */
     uint64_t cpu_limit_ns, cpu_base_ns; /* limit of this run (0: none) and what had been used before it */
-    uint64_t kill_at_ns;   /* SIGKILL is due then: it was asked for its traceback; 0: not */
+    uint64_t kill_at_ns;   /* SIGKILL is due then, for late_reason: it was asked for its traceback, or is going by itself; 0: not */
+    uint32_t late_reason;
     uint32_t end_reason;   /* enum end_reason */
     bool is_released;      /* the host has done with it */
     bool is_awaited;       /* the host wants to hear of its end */
@@ -65,7 +66,7 @@ struct supervisor {
     struct tree *tree;
     int epoll;
     int zygote;            /* channel */
-    pid_t zygote_pid, init_pid;
+    int zygote_pidfd, init_pidfd; /* init: only where there is a pid namespace, else -1 */
     cpu_set_t cpus;        /* that it was started with */
     struct scratch_parent scratch_parent; /* directory on disk, or none */
     struct guest **slots;
@@ -115,6 +116,8 @@ MUST_CHECK int guests_report(struct guest *guest, uint32_t type);
 /* Reports the end now or as soon as it has come. */
 MUST_CHECK int guests_await(struct guest *guest);
 void guests_kill(struct guest *guest, uint32_t reason);
+/* Kills it unless it ends by itself in a moment: its channel is closed, which is what the end of a process begins with. */
+void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason);
 void guests_release(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *guest);

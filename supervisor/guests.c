@@ -19,6 +19,7 @@
 
 #define TICK_MS           25
 #define TRACEBACK_MS      60 /* a guest at its time limit has so long to say where it is */
+#define GOING_MS          100 /* and one that has closed its channel so long to be gone */
 #define SLOT_BITS         20
 #define RESIDENT_SLACK    (64u << 20) /* text and page cache of mapped libraries count as resident, too */
 
@@ -326,8 +327,20 @@ static void guest_expire(struct guest *guest, uint32_t reason, uint64_t now_ns)
         return;
     if (guest->end_reason == END_ITSELF)
         guest->end_reason = reason;
+    guest->late_reason = reason;
     guest->kill_at_ns = now_ns + TRACEBACK_MS * 1000000u;
     guest_signal(guest, GUEST_TRACEBACK_SIGNAL);
+}
+
+void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason)
+{
+    if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0)
+        return;
+    if (!guest->armed)
+        supervisor->armed_count++;
+    guest->armed = true;
+    guest->late_reason = reason;
+    guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
 }
 
 /* Pages in memory, as /proc/<pid>/statm counts them; 0 if that cannot be read. */
@@ -347,7 +360,7 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
     const struct settings *settings = &supervisor->settings;
     if (guest->kill_at_ns != 0) {
         if (now_ns >= guest->kill_at_ns)
-            guests_kill(guest, END_WALL);
+            guests_kill(guest, guest->late_reason);
         return;
     }
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)

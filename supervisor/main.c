@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* An event's data: the kind in the top byte, the guest's id below (ids stay under 2^56). */
@@ -217,6 +218,12 @@ static int serve(struct supervisor *supervisor)
     return 0;
 }
 
+static void end_child(int pidfd)
+{
+    if (pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
 /* Nothing is left behind. The end of init is the end of its pid namespace; but init waits for zombies that only we can
  * reap, so all are killed first and then reaped in whatever order they die. A guest whose setup message never came
  * goes because its channels are closed. */
@@ -224,10 +231,8 @@ static void stop(struct supervisor *supervisor)
 {
     guests_end_all(supervisor);
     fd_close(&supervisor->zygote);
-    if (supervisor->zygote_pid > 0)
-        kill(supervisor->zygote_pid, SIGKILL);
-    if (supervisor->init_pid > 0)
-        kill(supervisor->init_pid, SIGKILL);
+    end_child(supervisor->zygote_pidfd);
+    end_child(supervisor->init_pidfd);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
     cgroup_template_end();
@@ -239,7 +244,7 @@ static void stop(struct supervisor *supervisor)
 
 int main(void)
 {
-    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .scratch_parent = SCRATCH_PARENT_NONE };
+    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .zygote_pidfd = -1, .init_pidfd = -1, .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
     umask(0); /* modes are the guest's business: its own umask has been applied to them */
     signal(SIGPIPE, SIG_IGN);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do: the guests are
@@ -128,16 +129,18 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     output_read = pair[0], output_write = pair[1];
 
     if (with_init) {
-        supervisor->init_pid = fork();
-        if (supervisor->init_pid == 0)
+        pid_t init = fork();
+        if (init == 0)
             child_init();
-        if (supervisor->init_pid < 0)
+        supervisor->init_pidfd = init < 0 ? -1 : (int)syscall(SYS_pidfd_open, init, 0);
+        if (supervisor->init_pidfd < 0)
             return control_failed(errno, "zygote", "cannot fork the namespace's init");
     }
-    supervisor->zygote_pid = fork();
-    if (supervisor->zygote_pid == 0)
+    pid_t zygote = fork();
+    if (zygote == 0)
         child_zygote(supervisor, theirs, output_write);
-    if (supervisor->zygote_pid < 0)
+    supervisor->zygote_pidfd = zygote < 0 ? -1 : (int)syscall(SYS_pidfd_open, zygote, 0);
+    if (supervisor->zygote_pidfd < 0)
         return control_failed(errno, "zygote", "cannot fork");
     fd_close(&theirs);
     fd_close(&output_write);

@@ -59,7 +59,8 @@ enum message_type {
     /* zygote -> supervisor */
     MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads modules from */
     MSG_ZYGOTE_FAILED,     /* u32 errno, string step, string text */
-    MSG_LOOKED,            /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks, statm */
+    MSG_LOOKED,            /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks, statm,
+                            * pidfd */
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory (/proc/self/mem),
@@ -76,6 +77,7 @@ enum end_reason {
     END_THREADS,    /* more threads than granted */
     END_SCRATCH,    /* scratch quota overrun by writes that the broker does not see */
     END_HOST,       /* the host asked (finished run, cancelled, output limit) */
+    END_CLOSED,     /* closed its value channel and lived on */
     END_PROTOCOL,   /* broke the setup protocol, or the supervisor could not serve it */
 };
 
