@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import gc
+import importlib.util
 import os
 import sys
 import threading
@@ -138,9 +139,8 @@ def uses_helper(n):
     return helper(n) * 2
 
 
+@pytest.mark.skipif(importlib.util.find_spec("cloudpickle") is None, reason="cloudpickle is not installed")
 class TestCall:
-    pytest.importorskip("cloudpickle")
-
     def test_calls_a_function_with_what_it_refers_to(self, sandbox):
         offset = 10
         assert sandbox.call(lambda a, *, b: a + b + offset, 1, b=2) == 13
