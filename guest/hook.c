@@ -213,8 +213,8 @@ static bool probe_is_refused(const struct zygote *zygote, const struct hook_row 
         if (!is_process_module(arguments))
             return false;
         /* fall through */
-    case PROBE_FORK: /* flags that exclude each other: EINVAL, should it ever be let through */
-        return errno_is_refusal(syscall(SYS_clone, CLONE_NEWNS | CLONE_FS | SIGCHLD, NULL, NULL, NULL, NULL));
+    case PROBE_FORK: /* CLONE_SIGHAND without CLONE_VM: EINVAL, should it ever be let through */
+        return errno_is_refusal(syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL));
     case PROBE_SOCKET: {
         long family = int_argument(arguments, 1, -1);
         /* AF_UNIX: the event of socketpair(), which may be granted, looks the same */

@@ -186,7 +186,7 @@ int scratch_may_add(struct scratch *scratch)
         return 0;
     if (scratch->is_uncertain && scratch_count(scratch) && scratch->entries < scratch->entries_max)
         return 0;
-    return EDQUOT;
+    return ENOSPC;
 }
 
 void scratch_added(struct scratch *scratch, int entries)

@@ -28,7 +28,7 @@ void scratch_release(struct scratch *scratch);
 /* Makes it if need be. 0 or a positive errno. */
 MUST_CHECK int scratch_need(struct scratch *scratch);
 
-/* Asked before an entry is made, told afterwards. May: 0 or EDQUOT. */
+/* Asked before an entry is made, told afterwards. May: 0 or ENOSPC. */
 MUST_CHECK int scratch_may_add(struct scratch *scratch);
 void scratch_added(struct scratch *scratch, int entries);
 

@@ -513,18 +513,18 @@ FILES_TEST(entries_are_counted)
         CHECK_EQUAL(make_file(i), 0);
     CHECK_EQUAL(make_file(0), 0); /* it is there already */
     CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("d"), (uint64_t)0777), 0);
-    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("e"), (uint64_t)0777), EDQUOT);
-    CHECK_EQUAL(CALL(SYS_symlink, ADDRESS("x"), ADDRESS("e")), EDQUOT);
-    CHECK_EQUAL(CALL(SYS_link, ADDRESS("/tmp/f1"), ADDRESS("e")), EDQUOT);
-    CHECK_EQUAL(make_file(49), EDQUOT);
+    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("e"), (uint64_t)0777), ENOSPC);
+    CHECK_EQUAL(CALL(SYS_symlink, ADDRESS("x"), ADDRESS("e")), ENOSPC);
+    CHECK_EQUAL(CALL(SYS_link, ADDRESS("/tmp/f1"), ADDRESS("e")), ENOSPC);
+    CHECK_EQUAL(make_file(49), ENOSPC);
     CHECK_NOT_RECORDED();
     CHECK(!files_is_over_quota(fixture.files));
     CHECK_EQUAL(CALL(SYS_unlink, ADDRESS("/tmp/f0")), 0);
     CHECK_EQUAL(make_file(49), 0);
-    CHECK_EQUAL(make_file(0), EDQUOT);
+    CHECK_EQUAL(make_file(0), ENOSPC);
     CHECK_EQUAL(CALL(SYS_rename, ADDRESS("/tmp/f1"), ADDRESS("/tmp/f2")), 0); /* one replaced */
     CHECK_EQUAL(make_file(0), 0);
-    CHECK_EQUAL(make_file(1), EDQUOT);
+    CHECK_EQUAL(make_file(1), ENOSPC);
 }
 
 FILES_TEST(bytes_are_counted)
