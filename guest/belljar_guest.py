@@ -335,9 +335,8 @@ def finish():
     except BaseException:
         pass
     try:
-        import atexit
-
-        atexit._run_exitfuncs()
+        if "atexit" in sys.modules:  # who has not imported it has registered nothing
+            sys.modules["atexit"]._run_exitfuncs()
     except BaseException:
         pass
 
