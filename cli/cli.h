@@ -32,7 +32,7 @@ enum own_option {
     OWN_SYSCALLS,
     OWN_FILES,
     OWN_RAW,
-    OWN_OUTPUT,
+    OWN_WRITES,
     OWN_CONFIG,
     OWN_HELP,
     OWN_COUNT,
@@ -90,6 +90,10 @@ int command_explain(const struct arguments *arguments);
 int command_shell(const struct arguments *arguments);
 int command_learn(const struct arguments *arguments);
 
+/* Where the guest sees the directory of the script, if a grant shows it: there it can import its
+ * neighbours. The caller frees it. */
+char *script_path0(const struct belljar_policy *policy, const char *script);
+
 /* cli/source.c: the program's text. */
 struct source {
     char *bytes; /* the caller frees it (source_release) */
@@ -99,6 +103,8 @@ void source_release(struct source *source);
 /* Reads PATH ("-": standard input) and checks that Python could decode it. 0, or an exit status
  * after an error message. */
 MUST_CHECK int source_read(const char *path, struct source *ret_source);
+/* Reads standard input to its end, whatever it holds. */
+MUST_CHECK int source_read_input(struct source *ret_source);
 
 /* cli/text.c */
 /* "belljar: …" on stderr, with bytes that a terminal would obey escaped: names in it may come from

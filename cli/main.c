@@ -23,6 +23,11 @@ const struct command commands[] = {
     { "explain", "[OPTION]…", "show the effective policy, as tables",
       "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
       true, false, command_explain },
+    { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
+      "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until it passes; then takes\n"
+      "away what it can do without. Prints a policy file to review. It grants reading as it learns, and shows what; what\n"
+      "the script writes to its output is not shown. It grants writing only with --grant-writes.",
+      learn_options, true, true, command_learn },
     { "shell", "[OPTION]…", "the interpreter inside the jar",
       "Reads statements and runs them in one guest, which keeps its names between them. Each statement has the policy's\n"
       "limits. Ctrl-C interrupts a statement, Ctrl-D or exit() leaves. What the guest writes is shown with its control\n"
@@ -32,7 +37,7 @@ const struct command commands[] = {
 const size_t command_count = ARRAY_SIZE(commands);
 
 /* Named in the design, made by later versions: said plainly rather than "unknown command". */
-static const char *const planned[] = { "learn", "serve", "mcp" };
+static const char *const planned[] = { "serve", "mcp" };
 
 static const struct command *find_command(const char *name)
 {

@@ -119,9 +119,7 @@ static void program_release(struct program *program)
     free(program->argv);
 }
 
-/* Where the guest sees the directory of the script, if a grant shows it: there it can import its
- * neighbours. The caller frees it. */
-static char *find_path0(const struct belljar_policy *policy, const char *script)
+char *script_path0(const struct belljar_policy *policy, const char *script)
 {
     CLEANUP(heap_free) char *real = realpath(script, NULL);
     char *slash = real != NULL ? strrchr(real, '/') : NULL;
@@ -190,7 +188,7 @@ static int prepare(const struct arguments *arguments, struct program *program,
     if (is_stdin)
         job->stdin_fd = -1; /* read to its end: it was the program */
     else
-        job->path0 = program->path0 = find_path0(arguments->policy, script);
+        job->path0 = program->path0 = script_path0(arguments->policy, script);
     return 0;
 }
 

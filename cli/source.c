@@ -61,6 +61,19 @@ static bool has_coding_cookie(const struct source *source)
     return found;
 }
 
+int source_read_input(struct source *ret_source)
+{
+    CLEANUP(source_release) struct source source = { 0 };
+    int error = read_all(STDIN_FILENO, &source);
+    if (error < 0) {
+        complain("cannot read standard input: %s", strerror(-error));
+        return EXIT_USAGE;
+    }
+    *ret_source = source;
+    source = (struct source){ 0 };
+    return 0;
+}
+
 int source_read(const char *path, struct source *ret_source)
 {
     CLEANUP(source_release) struct source source = { 0 };

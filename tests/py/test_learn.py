@@ -1,0 +1,136 @@
+"""`belljar learn`: the least policy that lets a script pass, found by trying, and true when tried again."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
+COMMAND = str(BUILD / "belljar")
+
+
+@pytest.fixture
+def folder():
+    """A directory that the user of the sandbox can reach and write to."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o777)
+        yield pathlib.Path(path)
+
+
+def learn(folder, text, *options, arguments=(), stdin=b"", name="job.py"):
+    script = folder / "scripts" / name
+    script.parent.mkdir(exist_ok=True)
+    script.parent.chmod(0o755)
+    script.write_text(text)
+    done = subprocess.run(
+        [COMMAND, "learn", *map(str, options), str(script), *arguments], input=stdin, capture_output=True, timeout=120
+    )
+    done.script = script
+    done.stderr = done.stderr.decode()
+    done.policy = json.loads(done.stdout) if done.stdout else None
+    return done
+
+
+def run(folder, done, *arguments, stdin=b""):
+    """The script under what was written, as a user would."""
+    policy = folder / "policy.json"
+    policy.write_bytes(done.stdout)
+    return subprocess.run(
+        [COMMAND, "run", "--policy", str(policy), str(done.script), *arguments], input=stdin, capture_output=True, timeout=60
+    )
+
+
+def test_a_file_that_is_read_is_granted_and_no_more(folder):
+    (folder / "needed.txt").write_text("text")
+    (folder / "asked.txt").write_text("text")
+    done = learn(
+        folder,
+        f"import os\nos.path.exists('{folder}/asked.txt')\n"
+        f"try: open('{folder}/asked.txt')\nexcept OSError: pass\nprint(open('{folder}/needed.txt').read())\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.policy["read"] == [f"{folder}/needed.txt"]
+    assert "write" not in done.policy
+    assert "verified" in done.stderr and f"can do without read {folder}/asked.txt" in done.stderr
+    assert run(folder, done).stdout == b"text\n"
+
+
+def test_what_it_is_given_and_fed_is_used_for_learning(folder):
+    (folder / "data.txt").write_text("data")
+    done = learn(folder, "import sys\nopen(sys.stdin.read() + sys.argv[1])\n", arguments=["/data.txt"], stdin=str(folder).encode())
+    assert done.policy["read"] == [f"{folder}/data.txt"]
+    assert run(folder, done, "/data.txt", stdin=str(folder).encode()).returncode == 0
+
+
+def test_modules_beside_the_script_are_found(folder):
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "neighbour.py").write_text("value = 42")
+    done = learn(folder, "import neighbour\nprint(neighbour.value)\n")
+    assert done.policy["read"] == [f"{folder}/scripts"]
+    assert run(folder, done).stdout == b"42\n"
+
+
+def test_a_script_that_only_computes_gets_nothing_at_all(folder):
+    done = learn(folder, "import math\nprint(math.pi)\n")
+    assert done.policy["profile"] == "compute" and "read" not in done.policy
+    assert done.policy["memory"] < 512 << 20
+    assert run(folder, done).returncode == 0
+
+
+def test_limits_that_were_reached_are_raised(folder):
+    done = learn(folder, "import time\nx = bytearray(300 << 20)\ntime.sleep(1)\n", "--timeout", "0.5", "--memory", "128M")
+    assert done.returncode == 0, done.stderr
+    assert done.policy["timeout"] > 1 and 300 << 20 < done.policy.get("memory", 512 << 20) <= 1 << 30
+    assert run(folder, done).returncode == 0
+
+
+def test_writing_is_named_and_not_granted(folder):
+    done = learn(folder, f"open('{folder}/new.txt', 'w').write('x')\n")
+    assert done.returncode == 1 and done.policy is None
+    assert f"--write {folder}" in done.stderr
+    assert not (folder / "new.txt").exists()
+
+
+def test_writing_is_learned_where_the_user_says_so(folder):
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o777)
+    done = learn(folder, f"open('{folder}/out/new.txt', 'w').write('x')\n", "--grant-writes")
+    assert done.returncode == 0, done.stderr
+    assert done.policy["write"] == [f"{folder}/out"] and "read" not in done.policy
+    (folder / "out" / "new.txt").unlink()
+    assert run(folder, done).returncode == 0 and (folder / "out" / "new.txt").exists()
+
+
+def test_what_the_user_granted_stays(folder):
+    done = learn(folder, "print(1)\n", "--read", folder, "--threads", "3")
+    assert done.policy["read"] == [str(folder)] and done.policy["threads"] == 3
+
+
+def test_a_whole_part_of_the_machine_is_not_granted(folder):
+    done = learn(folder, "import os\nos.listdir('/var')\n")
+    assert done.returncode == 1 and "being too much" in done.stderr
+
+
+def test_a_script_that_fails_by_itself_teaches_nothing(folder):
+    done = learn(folder, "raise ValueError('\\x1b[2J')\n")
+    assert done.returncode == 1 and done.policy is None
+    assert "ValueError" in done.stderr and "\x1b" not in done.stderr and "no policy was found" in done.stderr
+
+
+def test_what_the_script_prints_is_not_shown(folder):
+    (folder / "secret.txt").write_text("secret")
+    done = learn(folder, f"import sys\nsys.stderr.write(open('{folder}/secret.txt').read()); print('secret')\n")
+    assert done.returncode == 0 and b"secret\n" not in done.stdout and "secret\n" not in done.stderr
+    assert set(done.policy) == {"read", "timeout", "memory"}
+
+
+def test_quiet_leaves_only_the_policy(folder):
+    done = learn(folder, "print(1)\n", "--quiet")
+    assert done.stderr == "" and done.returncode == 0
+
+
+def test_no_script_is_a_usage_error():
+    assert subprocess.run([COMMAND, "learn"], capture_output=True, timeout=60).returncode == 2
