@@ -254,6 +254,56 @@ static int set_text(const struct option_row *row, const json_t *value, struct se
     return 0;
 }
 
+/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] }.
+ * NULL if the policy has another form, or none. */
+static json_t *language_short(const struct settings *settings)
+{
+    json_t *object = settings->language != NULL ? json_loads(settings->language, 0, NULL) : NULL;
+    if (object == NULL || json_is_array(json_object_get(object, "enable")))
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+/* Adds a name to the short form; a list without names, NULL here, makes it. */
+static int add_language(const struct option_row *row, const char *name, struct settings *settings,
+                        struct belljar_error *reterr)
+{
+    json_t *object = language_short(settings);
+    if (object == NULL && settings->language != NULL)
+        return error_set(reterr, EINVAL, "policy", "%s: language is given as well: one of them", row->key);
+    if (object == NULL)
+        object = json_pack("{s:[],s:[]}", "enable", "allow");
+    if (name != NULL)
+        json_array_append_new(json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow"), json_string(name));
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text == NULL)
+        return error_set(reterr, ENOMEM, "policy", "out of memory");
+    free(settings->language);
+    settings->language = text;
+    return 0;
+}
+
+/* What the policy lets a guest read is what open() reads under the short form. */
+static int add_language_paths(struct settings *settings)
+{
+    json_t *object = language_short(settings);
+    if (object == NULL)
+        return 0;
+    json_t *paths = json_array();
+    for (uint32_t i = 0; i < settings->mount_count; i++)
+        json_array_append_new(paths, json_string(settings->mounts[i].host_path));
+    json_object_set_new(object, "paths", paths);
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    if (text == NULL)
+        return -ENOMEM;
+    free(settings->language);
+    settings->language = text;
+    return 0;
+}
+
 static int set_path(const struct option_row *row, const json_t *value, char *field, struct belljar_error *reterr)
 {
     if (!json_is_string(value) || strlen(json_string_value(value)) >= PATH_MAX)
@@ -301,6 +351,11 @@ static int set_one(struct settings *settings, const struct option_row *row, cons
     case OPTION_TEXT:
     case OPTION_LANGUAGE:
         return set_text(row, value, settings, reterr);
+    case OPTION_FEATURES:
+    case OPTION_ALLOW:
+        if (json_is_null(value))
+            return 0;
+        return text ? add_language(row, text, settings, reterr) : bad_value(row, "a name or a list of them", reterr);
     case OPTION_USER:
         if (set_count(row, value, &settings->uid, reterr) < 0)
             return -EINVAL;
@@ -329,7 +384,11 @@ static int set_value(struct settings *settings, const char *key, const json_t *v
                          option_nearest(key));
     if (!json_is_array(value))
         return set_one(settings, row, value, reterr);
-    if (row->kind != OPTION_READ && row->kind != OPTION_WRITE && row->kind != OPTION_MODULES && row->kind != OPTION_LAYERS)
+    bool is_language = row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
+    if (is_language && json_array_size(value) == 0)
+        return add_language(row, NULL, settings, reterr);
+    if (!is_language && row->kind != OPTION_READ && row->kind != OPTION_WRITE && row->kind != OPTION_MODULES &&
+        row->kind != OPTION_LAYERS)
         return error_set(reterr, EINVAL, "policy", "%s takes one value, not a list", key);
     for (size_t i = 0; i < json_array_size(value); i++) {
         int error = set_one(settings, row, json_array_get(value, i), reterr);
@@ -403,6 +462,20 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path, struct 
     return error;
 }
 
+static json_t *language_json(const struct settings *settings, const struct option_row *row)
+{
+    if (settings->language == NULL)
+        return json_null();
+    json_t *object = language_short(settings);
+    if (object == NULL)
+        return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
+    json_t *list = row->kind == OPTION_LANGUAGE ? NULL
+                                                : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
+    json_t *value = list != NULL ? json_incref(list) : json_null();
+    json_decref(object);
+    return value;
+}
+
 static json_t *option_json(const struct settings *settings, const struct option_row *row)
 {
     const void *field = (const char *)settings + row->offset;
@@ -423,7 +496,9 @@ static json_t *option_json(const struct settings *settings, const struct option_
     case OPTION_TEXT:
         return *(char *const *)field ? json_string(*(char *const *)field) : json_null();
     case OPTION_LANGUAGE:
-        return *(char *const *)field ? json_loads(*(char *const *)field, 0, NULL) : json_null();
+    case OPTION_FEATURES:
+    case OPTION_ALLOW:
+        return language_json(settings, row);
     case OPTION_USER:
         return json_integer(settings->uid);
     case OPTION_READ:
@@ -473,7 +548,8 @@ static const char warm_always[] = "def f(n):\n"
                                   "try:\n"
                                   "    d['y']\n"
                                   "except KeyError as e:\n"
-                                  "    repr(e)\n";
+                                  "    repr(e)\n"
+                                  "len(d)\n";
 
 static const struct {
     const char *module, *text;
@@ -516,6 +592,7 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     packer_release(&packer);
     if (error < 0)
         return error_set(reterr, -error, "policy", "out of memory");
+    error = add_language_paths(&settings);
     for (size_t i = 0; error == 0 && i < runtime_mount_count; i++)
         error = add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
     if (error == 0 && policy->settings.warm == NULL && !once)

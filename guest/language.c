@@ -257,7 +257,7 @@ static PyType_Slot builtins_slots[] = {
     { Py_tp_methods, builtins_methods },  { 0, NULL },
 };
 
-static PyType_Spec builtins_spec = { "ReadOnlyBuiltins", 0, 0, FINAL_TYPE, builtins_slots };
+static PyType_Spec builtins_spec = { "belljar.ReadOnlyBuiltins", 0, 0, FINAL_TYPE, builtins_slots };
 
 /* make_builtins(dict): the guest's builtins, filled from that dict. Kept in the state and returned.
  */
@@ -361,7 +361,7 @@ static PyType_Slot safe_module_slots[] = {
     { Py_tp_methods, safe_module_methods },  { 0, NULL },
 };
 
-static PyType_Spec safe_module_spec = { "SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE,
+static PyType_Spec safe_module_spec = { "belljar.SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE,
                                         safe_module_slots };
 
 /* make_module(name, real module or None, symbols, values, all): registers and returns a SafeModule.
@@ -698,7 +698,7 @@ static PyType_Slot method_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec method_spec = { "checked_method", sizeof(struct proxy), 0, FINAL_TYPE,
+static PyType_Spec method_spec = { "belljar.checked_method", sizeof(struct proxy), 0, FINAL_TYPE,
                                    method_slots };
 
 /* make_method("format" | "object_dir" | "type_dir", the real descriptor) */
@@ -821,7 +821,7 @@ static PyType_Slot hidden_slots[] = {
     { Py_tp_setattro, read_only_setattr }, { 0, NULL },
 };
 
-static PyType_Spec hidden_spec = { "hidden_attribute", sizeof(struct proxy), 0,
+static PyType_Spec hidden_spec = { "belljar.hidden_attribute", sizeof(struct proxy), 0,
                                    FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots };
 
 /* The same without the setter: hidden methods of object, which classes of the guest may define for
@@ -834,7 +834,7 @@ static PyType_Slot hidden_method_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec hidden_method_spec = { "hidden_method", sizeof(struct proxy), 0,
+static PyType_Spec hidden_method_spec = { "belljar.hidden_method", sizeof(struct proxy), 0,
                                           FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR,
                                           hidden_method_slots };
 
@@ -879,7 +879,7 @@ static PyType_Slot stream_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec stream_spec = { "blocked_stream", sizeof(struct proxy), 0, FINAL_TYPE,
+static PyType_Spec stream_spec = { "belljar.blocked_stream", sizeof(struct proxy), 0, FINAL_TYPE,
                                    stream_slots };
 
 static PyObject *make_stream(PyObject *module, PyObject *name)
@@ -1077,7 +1077,7 @@ static PyType_Slot list_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec list_spec = { "ReadOnlyList", sizeof(struct proxy), 0, FINAL_TYPE, list_slots };
+static PyType_Spec list_spec = { "belljar.ReadOnlyList", sizeof(struct proxy), 0, FINAL_TYPE, list_slots };
 
 static PyObject *dict_view(PyObject *self, const char *name)
 {
@@ -1148,7 +1148,7 @@ static PyType_Slot dict_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec dict_spec = { "ReadOnlyDict", sizeof(struct proxy), 0, FINAL_TYPE, dict_slots };
+static PyType_Spec dict_spec = { "belljar.ReadOnlyDict", sizeof(struct proxy), 0, FINAL_TYPE, dict_slots };
 
 static PyObject *function_call(PyObject *object, PyObject *args, PyObject *kw)
 {
@@ -1186,7 +1186,7 @@ static PyType_Slot function_slots[] = {
     { Py_tp_repr, function_repr },        { 0, NULL },
 };
 
-static PyType_Spec function_spec = { "SafeFunction", sizeof(struct proxy), 0, FINAL_TYPE,
+static PyType_Spec function_spec = { "belljar.SafeFunction", sizeof(struct proxy), 0, FINAL_TYPE,
                                      function_slots };
 
 static PyObject *object_dict(struct proxy *self)
@@ -1323,7 +1323,7 @@ static PyType_Slot object_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec object_spec = { "ReadOnlyObject", sizeof(struct proxy), 0, FINAL_TYPE,
+static PyType_Spec object_spec = { "belljar.ReadOnlyObject", sizeof(struct proxy), 0, FINAL_TYPE,
                                    object_slots };
 
 static PyObject *proxy_tuple(struct state *state, PyObject *tuple)

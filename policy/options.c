@@ -43,6 +43,10 @@ const struct option_row option_rows[] = {
       "The user and group to become when started as root." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages ready." },
+    { "features", "--feature", "NAME", OPTION_FEATURES, AT(language), 0, 0, "null",
+      "Deny by default: a language without imports, files and introspection, and with these features (stdout, math, regex, …)." },
+    { "allow_modules", "--allow-module", "MODULE:NAME,…", OPTION_ALLOW, AT(language), 0, 0, "null",
+      "Deny by default as well, and let these names of a module be imported, as read-only views. May be repeated." },
     { "language", NULL, NULL, OPTION_LANGUAGE, AT(language), 0, 0, "null",
       "The language policy, as SandboxConfig makes it; null is the open policy." },
 };

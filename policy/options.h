@@ -18,6 +18,8 @@ enum option_kind {
     OPTION_LAYERS,   /* list of layers that may be missing */
     OPTION_TEXT,     /* text -> char * */
     OPTION_LANGUAGE, /* JSON object of the language policy -> char * */
+    OPTION_FEATURES, /* list of the language policy's features -> in the same object */
+    OPTION_ALLOW,    /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object */
     OPTION_USER,     /* number of the user (and group) to become when started as root */
 };
 

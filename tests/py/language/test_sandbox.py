@@ -111,7 +111,7 @@ def test_host_functions_files_and_classes_can_be_handed_in(sandbox: Any, tmp_pat
     assert (names["twice"], names["first"], names["rest"], names["x"]) == (2, "one\n", ["two\n"], 7)
     with open(tmp_path / "text") as file:
         refuses(SandboxError, "Read only object", sandbox.execute, "file.mode = 'w'", {"file": file})
-        refuses(AttributeError, "'ReadOnlyObject' object has no attribute '_path'", sandbox.execute, "file._path", {"file": file})
+        refuses(AttributeError, "'belljar.ReadOnlyObject' object has no attribute '_path'", sandbox.execute, "file._path", {"file": file})
 
 
 # ---- Limits ------------------------------------------------------------------------------------------------------
