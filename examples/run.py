@@ -80,6 +80,21 @@ def hostile() -> None:
             print(f"{name:34} {got:36} {execution.verdict}{error}")
 
 
+def program(text: str, name: str) -> None:
+    """A program of this folder that uses belljar."""
+    title(text)
+    done = subprocess.run([sys.executable, HERE / name], cwd=TREE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        sys.exit(f"{name} ended with status {done.returncode}")
+
+
+def programs() -> None:
+    program("an agent loop with two tools", "agent_loop.py")
+    program("a grader for student functions", "grader.py")
+    program("a pandas report with a plot", "pandas_report.py")
+    program("users' formulas over a read-only catalogue", "formulas.py")
+
+
 if __name__ == "__main__":
-    for job in (report, sales, settle, hostile):
+    for job in (report, sales, settle, programs, hostile):
         job()

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 from belljar import template as templates
 from belljar._core import core
@@ -25,6 +25,9 @@ from belljar.streaming import INTERRUPT_SECONDS, Event, streamed_job
 from belljar.template import (
     Content, Job, Stdin, Template, contents, make_job, modules, show_results, source, template_key,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from belljar.config import SandboxConfig
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
@@ -268,7 +271,7 @@ class AsyncSandbox:
 
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: Policy | SandboxConfig | None = None,
         *,
         preload: str | Iterable[str] = (),
         files: Mapping[str, Content] | None = None,
@@ -277,6 +280,8 @@ class AsyncSandbox:
         template: Template | None = None,
     ) -> None:
         check_template(template, policy, preload, python)
+        if policy is not None and not isinstance(policy, Policy):
+            policy = Policy(**policy.to_policy())
         self._key = policy, preload, python
         self._template = template
         self._files = contents(files)

@@ -29,7 +29,7 @@ from belljar.values import Opaque, Record
 
 __all__ = ["Readonly", "readonly"]
 
-Names = Iterable[str] | Mapping[type, Iterable[str]]
+Names = Iterable[str] | Mapping[Any, Iterable[str]]  # Any: type, but Mapping is not covariant in its keys
 
 HANDLES_MAX: Final = 10_000
 """Host objects that one guest may hold at a time."""

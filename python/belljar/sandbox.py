@@ -57,7 +57,7 @@ def run(
 
 
 def check_template(
-    template: Template | None, policy: Policy | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
+    template: Template | None, policy: object, preload: str | Iterable[str], python: str | os.PathLike[str] | None
 ) -> None:
     """A template has these three already."""
     if template is not None and (policy is not None or preload or python is not None):
@@ -103,6 +103,7 @@ class Sandbox:
         check_template(template, policy, preload, python)
         handed = contents(files)
         if template is None:
+            assert policy is None or isinstance(policy, Policy)  # a SandboxConfig went to StrictSandbox
             template = templates.shared(policy, preload, python)
         self._adopt(template, template._core.take(), handed, stdin, Desk())
 

@@ -93,7 +93,7 @@ class StrictSandbox(Sandbox):
         those that the policy allows. Raises what it raises (see `execute`)."""
         return call(self._template, self.config, func, args, kw)
 
-    def execute(  # type: ignore[override]
+    def execute(
         self,
         code: str | bytes,
         globals: dict[str, Any] | None = None,
@@ -332,7 +332,7 @@ def _view(value: Any) -> Readonly:
 
 def _methods(kind: type) -> list[str]:
     """The public methods of the program's own classes."""
-    found = {}
+    found: dict[str, None] = {}
     for base in kind.__mro__:
         if getattr(base, "__module__", "") != "builtins":
             for name, value in vars(base).items():

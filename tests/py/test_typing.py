@@ -1,0 +1,144 @@
+"""The package is typed: mypy --strict on it, and on a program that uses it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import pathlib
+import pydoc
+import subprocess
+import sys
+
+import pytest
+
+import belljar
+
+PACKAGE = pathlib.Path(belljar.__file__).parent
+PYTHON = "/usr/bin/python3"
+
+USER = '''
+import asyncio
+import dataclasses
+from belljar import (
+    AsyncSandbox, Execution, Output, Policy, Result, Sandbox, SandboxExecutor, Template, arun, readonly, run,
+)
+
+@dataclasses.dataclass
+class Product:
+    price: float
+
+def price(name: str) -> float:
+    return 1.0
+
+def main() -> int:
+    execution: Execution = run("1", Policy(timeout=1, memory="1G", read=["/tmp"]), stdin="x", files={"a": b"1"})
+    verdict: str = execution.verdict
+    with Sandbox(Policy(), preload=["json"]) as sandbox:
+        sandbox["x"] = 1
+        del sandbox["x"]
+        sandbox.expose(price, max_calls=3)
+        sandbox["view"] = readonly({"p": Product(1.0)}, attributes={Product: ["price"]})
+        sandbox.files["a"] = b"1"
+        sandbox.files["b"] = "text"
+        data: bytes = sandbox.files["a"]
+        for event in sandbox.stream("1"):
+            if isinstance(event, Output):
+                print(event.stream, event.text)
+            elif isinstance(event, Result):
+                print(event.png)
+            else:
+                print(event.value)
+        twin: Sandbox = sandbox.fork()
+        twins: list[Sandbox] = sandbox.fork(2)
+    with SandboxExecutor(Policy(), max_workers=2) as pool:
+        number: float = pool.submit(price, "x").result()
+        rows: list[float] = list(pool.map(price, ["a"]))
+    with Template(Policy()) as template:
+        template.run("1").usage.wall_ms
+    return len(verdict) + len(data)
+
+async def amain() -> None:
+    async with AsyncSandbox(Policy()) as sandbox:
+        execution: Execution = await sandbox.run_code("1")
+        async for event in sandbox.stream("1"):
+            if isinstance(event, Output):
+                print(event.text)
+        content: bytes = await sandbox.files.read("a")
+        names = await sandbox.files.list()
+        twins: list[AsyncSandbox] = await sandbox.fork(2)
+    await arun("1")
+
+asyncio.run(amain())
+'''
+
+WRONG = {
+    "import belljar\nbelljar.run(1)\n": "arg-type",
+    "import belljar\nbelljar.Policy(timout=1)\n": "call-arg",
+    "import belljar\nx: int = belljar.run('1').verdict\n": "assignment",
+}
+
+
+def mypy(*arguments: str, cache: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    environment = {**os.environ, "MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": ""}
+    command = [PYTHON, "-m", "mypy", "--strict", "--enable-incomplete-feature=Unpack", "--python-version=3.11",
+               f"--cache-dir={cache}", "--config-file=", *arguments]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("mypy")
+
+
+def test_the_package_is_clean_under_mypy_strict(cache):
+    done = mypy(str(PACKAGE), cache=cache)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_program_that_uses_it_is_clean(cache, tmp_path):
+    path = tmp_path / "user.py"
+    path.write_text(USER)
+    done = mypy(str(path), cache=cache)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("code", "kind"), WRONG.items())
+def test_a_wrong_use_is_found(cache, tmp_path, code, kind):
+    path = tmp_path / "wrong.py"
+    path.write_text(code)
+    done = mypy(str(path), cache=cache)
+    assert done.returncode == 1 and f"[{kind}]" in done.stdout, done.stdout + done.stderr
+
+
+def public():
+    for name in belljar.__all__:
+        thing = getattr(belljar, name)
+        yield name, thing
+        if inspect.isclass(thing):
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and (callable(value) or isinstance(value, property | classmethod | staticmethod)):
+                    yield f"{name}.{member}", getattr(thing, member)
+
+
+@pytest.mark.parametrize(("name", "thing"), list(public()), ids=[name for name, _ in public()])
+def test_every_public_name_is_documented(name, thing):
+    assert inspect.getdoc(thing), name
+    assert len(inspect.getdoc(thing)) > 10, name
+
+
+def test_help_reads_well():
+    text = pydoc.plain(pydoc.render_doc(belljar))
+    for word in ("runs Python that nobody trusts", "class Sandbox", "class AsyncSandbox", "class SandboxExecutor", "run(code"):
+        assert word in text
+    assert ">>> belljar.run(" in text
+    assert "/home/" not in text.replace("/home/user", "")
+
+
+def test_names_are_sorted_and_there():
+    assert sorted(belljar.__all__) == belljar.__all__
+    assert all(hasattr(belljar, name) for name in belljar.__all__)
+    assert (PACKAGE / "py.typed").exists()
+    assert sys.version_info >= (3, 11)
