@@ -129,7 +129,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     if (value_add_functions(module, "belljar") == NULL ||
-        (state->zygote.settings.language != NULL && language_add_functions(module) < 0))
+        (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
