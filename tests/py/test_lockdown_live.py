@@ -142,14 +142,34 @@ def neighbour(trusted):
     process.wait()
 
 
-def test_the_supervisor_signals_nobody_but_its_guests(trusted, neighbour):
+# How one process could signal another that it was given no pidfd of.
+SIGNALS = [
+    ("kill", lambda pid: (62, pid, 0)),
+    ("tkill", lambda pid: (200, pid, 0)),
+    ("tgkill", lambda pid: (234, pid, pid, 9)),
+    ("rt_sigqueueinfo", lambda pid: (129, pid, 9, 0)),
+    ("rt_tgsigqueueinfo", lambda pid: (297, pid, pid, 9, 0)),
+    ("pidfd_open", lambda pid: (434, pid, 0)),
+    ("/proc/<pid> as a pidfd", lambda pid: (257, -100, f"@/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)),
+    ("F_SETOWN: SIGIO", lambda pid: (72, 0, 8, pid)),
+    ("F_SETOWN_EX", lambda pid: (72, 0, 15, "@\x02")),
+    ("F_SETSIG", lambda pid: (72, 0, 10, 9)),
+    ("FIOSETOWN", lambda pid: (16, 0, 0x8901, "@\x02")),
+    ("timer_create", lambda pid: (222, 0, 0, 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "call"), SIGNALS, ids=[row[0] for row in SIGNALS])
+def test_the_supervisor_signals_nobody_whose_pidfd_it_was_not_given(name, call, trusted, neighbour):
+    assert trusted.call(*call(neighbour)) in (f"killed {signal.SIGSYS:d}", -EACCES, -EPERM, -ENOENT)
+
+
+def test_the_supervisor_signals_its_guests(trusted):
     box = trusted.template.sandbox()
     box.run_code("1")
-    for target in (neighbour, os.getpid(), 1):
-        assert trusted.call(62, target, 0) in (-EPERM, -3), target
-    assert trusted.call(234, neighbour, neighbour, 0) in (-EPERM, -3, "killed 31")
-    guest = max(looking.living(trusted.pid), key=looking.inner_pid)
-    assert trusted.call(62, guest, 0) == 0
+    held = [int(fd) for fd in os.listdir(f"/proc/{trusted.pid}/fd") if "pidfd" in os.readlink(f"/proc/{trusted.pid}/fd/{fd}")]
+    assert held
+    assert all(trusted.call(424, fd, 0, 0, 0) == 0 for fd in held)
     assert box.run_code("6*7").text == "42"
 
 
