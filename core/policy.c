@@ -238,22 +238,6 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
                      row->key, name);
 }
 
-static int set_text(const struct option_row *row, const json_t *value, struct settings *settings,
-                    struct belljar_error *reterr)
-{
-    char **field = (char **)((char *)settings + row->offset);
-    char *text = NULL;
-    if (row->kind == OPTION_LANGUAGE && json_is_object(value))
-        text = json_dumps(value, JSON_COMPACT);
-    else if (row->kind == OPTION_TEXT && json_is_string(value))
-        text = strdup(json_string_value(value));
-    else if (!json_is_null(value))
-        return bad_value(row, row->kind == OPTION_TEXT ? "text" : "an object", reterr);
-    free(*field);
-    *field = text;
-    return 0;
-}
-
 /* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] }.
  * NULL if the policy has another form, or none. */
 static json_t *language_short(const struct settings *settings)
@@ -263,6 +247,29 @@ static json_t *language_short(const struct settings *settings)
         return object;
     json_decref(object);
     return NULL;
+}
+
+static int set_text(const struct option_row *row, const json_t *value, struct settings *settings,
+                    struct belljar_error *reterr)
+{
+    char **field = (char **)((char *)settings + row->offset);
+    char *text = NULL;
+    if (row->kind == OPTION_LANGUAGE && json_is_null(value))
+        return 0; /* it takes no policy away that another option has made */
+    json_t *other = row->kind == OPTION_LANGUAGE ? language_short(settings) : NULL;
+    if (other != NULL) {
+        json_decref(other);
+        return error_set(reterr, EINVAL, "policy", "language: features are given as well: one of them");
+    }
+    if (row->kind == OPTION_LANGUAGE && json_is_object(value))
+        text = json_dumps(value, JSON_COMPACT);
+    else if (row->kind == OPTION_TEXT && json_is_string(value))
+        text = strdup(json_string_value(value));
+    else if (!json_is_null(value))
+        return bad_value(row, row->kind == OPTION_TEXT ? "text" : "an object", reterr);
+    free(*field);
+    *field = text;
+    return 0;
 }
 
 /* Adds a name to the short form; a list without names, NULL here, makes it. */

@@ -40,8 +40,8 @@ class Options(TypedDict, total=False):
     scratch_dir: _StrPath
     user: int
     warm: str | None
-    features: str | Iterable[str] | None
-    allow_modules: str | Iterable[str] | None
+    feature: str | Iterable[str] | None
+    allow_module: str | Iterable[str] | None
     language: Mapping[str, Any] | None
 
 
