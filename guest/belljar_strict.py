@@ -46,9 +46,10 @@ def expand(wanted, features_text, config_text):
         module = sys.modules[name] = type(sys)(name)
         exec(compile(text, "<belljar>", "exec"), module.__dict__)
     config = module.SandboxConfig(*wanted.get("enable", ()))
-    for row in wanted.get("allow", ()):
-        name, _, symbols = row.partition(":")
-        config.allow_module(name, *[symbol for symbol in symbols.split(",") if symbol])
+    for key, allow in (("allow", config.allow_module), ("allow_safe", config.allow_safe_module)):
+        for row in wanted.get(key, ()):
+            name, _, symbols = row.partition(":")
+            allow(name, *[symbol for symbol in symbols.split(",") if symbol])
     for path in wanted.get("paths", ()):
         config.allow_path(path + "/" if os.path.isdir(path) else path)
     for name in ("belljar._features", "belljar.config"):
@@ -61,8 +62,9 @@ def serve_strict():
     global names
     if names is None:
         reseed()
-        if warm_text:
+        if warm_text and not native.is_cold():
             warm_up()
+        language.enter()
         names = language.namespace()
     while True:
         kind, frame = native.read_frame()
@@ -235,7 +237,7 @@ def strict_call(functions, namespaces, wanted, arguments, keywords):
 
     for code, name, space, defaults, keyword_defaults, cells in functions:
         code = marshal.loads(code)
-        language.remember(code.co_filename, "")
+        language.remember(language.reveal(code, "code", "co_filename"), "")
         function = language.build_function(
             code, spaces[space], name, None if defaults is None else tuple([item(one) for one in defaults]),
             tuple([item(one) for one in cells]))  # fmt: skip
