@@ -21,6 +21,7 @@
 #define BELLJAR_LIBEXEC "/usr/local/libexec/belljar"
 #endif
 
+#define RUSH_NS   3000000u
 #define CLOSE_MS  10000 /* for a supervisor to end all that it has */
 #define BRANCH_MS 10000 /* for copying the page tables of a large session */
 
@@ -62,6 +63,16 @@ unsigned template_missing(struct belljar_template *template)
     unsigned missing = have < wanted ? wanted - have : 0;
     template->asked += missing;
     return missing;
+}
+
+/* (locked) True if the pool is empty and runs follow each other without a pause: then who is forked now is wanted at once, and
+ * warming up would only make the caller wait (and costs more than it saves). */
+static bool is_rushed(struct belljar_template *template)
+{
+    uint64_t now_ns = clock_now_ns();
+    bool is_rush = template->ready_count == 0 && now_ns - template->refilled_ns < RUSH_NS;
+    template->refilled_ns = now_ns;
+    return is_rush;
 }
 
 static void template_fail(struct belljar_template *template, int code, const char *step, const char *message)
@@ -405,6 +416,7 @@ static int template_start(struct belljar_template *template, struct belljar_erro
     /* The first guests are asked for at once: they are forked as soon as the zygote stands. */
     pack_u32(&message, MSG_SPAWN);
     pack_u32(&message, template_missing(template));
+    pack_u32(&message, false);
     if (error == 0)
         error = template_send(template, &message);
     packer_release(&message);
@@ -519,11 +531,12 @@ static bool is_one_ready(void *context)
 }
 
 /* (locked) Asks for `count` more. */
-static int template_spawn(struct belljar_template *template, unsigned count, struct belljar_error *reterr)
+static int template_spawn(struct belljar_template *template, unsigned count, bool is_cold, struct belljar_error *reterr)
 {
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_SPAWN);
     pack_u32(&message, count);
+    pack_u32(&message, is_cold);
     int error = count > 0 ? template_send(template, &message) : 0;
     packer_release(&message);
     /* A broken channel: what the supervisor said before it ended is still to be read. */
@@ -543,7 +556,7 @@ static int guest_take(struct belljar_template *template, bool may_wait, struct b
         /* Each waiting caller is owed one of its own, beside what the pool is owed. */
         unsigned waiting = may_wait ? ++template->waiting : 1;
         if (template->asked < waiting) {
-            error = template_spawn(template, waiting - template->asked, reterr);
+            error = template_spawn(template, waiting - template->asked, true, reterr);
             template->asked = waiting;
         }
         if (error == 0 && may_wait)
@@ -603,7 +616,7 @@ void belljar_guest_free(struct belljar_guest *guest)
         if (*at == guest)
             *at = guest->next;
         (void)!guest_message(guest, MSG_RELEASE, NULL);
-        (void)!template_spawn(template, template_missing(template), NULL);
+        (void)!template_spawn(template, template_missing(template), false, NULL);
         pthread_mutex_unlock(&template->lock);
     }
     guest->next = NULL;
@@ -631,6 +644,7 @@ int guest_end(struct belljar_guest *guest, uint32_t reason)
     pack_u64(&message, guest->id);
     pack_u32(&message, reason);
     pack_u32(&message, error == 0 ? template_missing(template) : 0);
+    pack_u32(&message, is_rushed(template));
     if (error == 0)
         error = template_send(template, &message);
     packer_release(&message);

@@ -190,7 +190,7 @@ def serve():
     if main is None:
         if not later_text:
             reseed()
-        if warm_text:
+        if warm_text and not native.is_cold():
             complete()
             warm_up()
         main = new_main()

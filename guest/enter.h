@@ -8,6 +8,7 @@
 enum { FORK_SETUP, FORK_VALUE, FORK_STDIN, FORK_STDOUT, FORK_STDERR, FORK_CRASH, FORK_CGROUP, FORK_FDS_MAX };
 struct fork_request {
     uint64_t guest;
+    bool is_cold; /* somebody waits for it: no warm-up */
     int fds[FORK_FDS_MAX];
 };
 

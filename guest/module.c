@@ -244,6 +244,13 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
 }
 
+static PyObject *guest_is_cold(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    return PyBool_FromLong(state->zygote.is_cold);
+}
+
 /* A session's fork: this process twice, as os.fork() would do it, except that the host asked for it. The child's first call
  * is one that the supervisor answers: there it gets channels of its own, before it can use its parent's. */
 static PyObject *guest_branch(PyObject *module, PyObject *unused)
@@ -452,6 +459,7 @@ static PyMethodDef methods[] = {
     { "fail", guest_fail, METH_VARARGS, "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
     { "hook", guest_hook, METH_VARARGS, "hook(event, arguments): an audit hook with better words for refusals." },
     { "read_frame", guest_read_frame, METH_NOARGS, "Wait for the host's next frame: (type, payload)." },
+    { "is_cold", guest_is_cold, METH_NOARGS, "Whether somebody waits for this guest, so that it does not warm up." },
     { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
     { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,

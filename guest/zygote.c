@@ -184,6 +184,7 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
     }
     request->guest = unpack_u64(&message);
     bool has_cgroup = unpack_u32(&message) != 0;
+    request->is_cold = unpack_u32(&message) != 0;
     if (type != MSG_FORK || !unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
         zygote_fail(EBADMSG, "fork", "the request cannot be read");
     if (!has_cgroup)

@@ -12,6 +12,7 @@ struct zygote {
     uint32_t directory_count;
     int tasks; /* O_PATH of /proc/self/task: its link count tells how many threads there are */
     int *thread_number; /* where kernel and libc keep the thread's number, or NULL */
+    bool is_cold;    /* in a guest: somebody waits for it */
     pid_t guest_pid; /* in a guest: its own number; 0 in the zygote */
 };
 

@@ -4,6 +4,7 @@
  * Landlock's affair. */
 #include "lockdown/steps.h"
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -43,7 +44,10 @@
 /* clang-format off */
 const struct syscall_row supervisor_calls[] = {
     ALLOW(read, LOOP), ALLOW(write, LOOP), ALLOW(writev, LIBC), ALLOW(close, LOOP), ALLOW(close_range, LOOP),
-    ALLOW(fcntl, LOOP), ALLOW(dup, FILES), ALLOW(lseek, FILES),
+    ALLOW_IF(fcntl, "a listener for a branch", LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
+    ALLOW_IF(fcntl, "a crash pipe; no O_ASYNC, which signals", LOW_EQUAL(1, F_SETFL), LOW_EQUAL(2, O_NONBLOCK)),
+    ALLOW_IF(fcntl, "synthetic files", LOW_EQUAL(1, F_ADD_SEALS)),
+    ALLOW(dup, FILES), ALLOW(lseek, FILES),
     ALLOW(pread64, "a guest's memory"), ALLOW(pwrite64, "a guest's memory"),
     ALLOW(epoll_create1, LOOP), ALLOW(epoll_ctl, LOOP), ALLOW(epoll_wait, LOOP), ALLOW(epoll_pwait, LOOP), ALLOW(poll, LOOP),
     ALLOW(sendmsg, "channels that it holds"), ALLOW(recvmsg, "channels that it holds"),

@@ -53,6 +53,7 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
     struct guest *guest = guests_find(supervisor, unpack_u64(message));
     uint64_t started_ns, wall_ms, cpu_ms;
     uint32_t reason, count;
+    bool is_cold;
     switch (type) {
     case MSG_ARM:
         started_ns = unpack_u64(message);
@@ -79,13 +80,14 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
     case MSG_KILL:
         reason = unpack_u32(message);
         count = unpack_u32(message);
+        is_cold = unpack_u32(message) != 0;
         if (!unpacker_is_done(message))
             break;
         if (guest != NULL && reason == END_CLOSED)
             guests_kill_soon(supervisor, guest, reason);
         else if (guest != NULL)
             guests_kill(guest, reason);
-        return guests_spawn(supervisor, count);
+        return guests_spawn(supervisor, count, is_cold);
     case MSG_RELEASE:
         if (guest != NULL && unpacker_is_done(message))
             guests_release(supervisor, guest);
@@ -107,8 +109,11 @@ int control_handle(struct supervisor *supervisor)
     struct unpacker message;
     unpacker_init(&message, bytes, (size_t)length);
     uint32_t type = unpack_u32(&message);
-    if (type == MSG_SPAWN)
-        return guests_spawn(supervisor, unpack_u32(&message));
+    if (type == MSG_SPAWN) {
+        uint32_t count = unpack_u32(&message);
+        bool is_cold = unpack_u32(&message) != 0;
+        return unpacker_is_done(&message) ? guests_spawn(supervisor, count, is_cold) : -EBADMSG;
+    }
     if (type >= MSG_ARM && type <= MSG_RELEASE)
         return control_guest_request(supervisor, type, &message);
     return -EBADMSG;

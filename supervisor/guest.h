@@ -107,7 +107,7 @@ int control_failed(int error, const char *step, const char *format, ...) PRINTF(
 int control_audit(const struct guest *guest, const char *op, const struct answer *answer);
 
 /* guests.c: from fork to report. */
-MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count);
+MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms);
 void guests_disarm(struct supervisor *supervisor, struct guest *guest);

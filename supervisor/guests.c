@@ -159,7 +159,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
 }
 
 /* Asks the zygote for the guest. */
-static int guest_fork(struct supervisor *supervisor, struct guest *guest)
+static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool is_cold)
 {
     int setup[2];
     int yes = 1;
@@ -181,6 +181,7 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest)
     pack_u32(&message, MSG_FORK);
     pack_u64(&message, guest->id);
     pack_u32(&message, cgroup >= 0);
+    pack_u32(&message, is_cold);
     error = channel_send(supervisor->zygote, &message, fds, cgroup >= 0 ? 7 : 6, 0);
     packer_release(&message);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
@@ -188,22 +189,22 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest)
     return error;
 }
 
-static int guest_spawn(struct supervisor *supervisor)
+static int guest_spawn(struct supervisor *supervisor, bool is_cold)
 {
     struct guest *guest;
     int error = guests_new(supervisor, &guest);
     if (error < 0)
         return error;
-    error = guest_fork(supervisor, guest);
+    error = guest_fork(supervisor, guest, is_cold);
     if (error < 0)
         guests_drop(supervisor, guest);
     return error;
 }
 
-int guests_spawn(struct supervisor *supervisor, uint32_t count)
+int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold)
 {
     for (uint32_t i = 0; i < count; i++) {
-        int error = guest_spawn(supervisor);
+        int error = guest_spawn(supervisor, is_cold);
         if (error < 0)
             return control_failed(-error, "fork", "no guest could be made: %s", strerror(-error));
     }

@@ -29,11 +29,11 @@ enum {
 enum message_type {
     /* host -> supervisor */
     MSG_SETTINGS = 1,  /* settings (policy/settings.h); the first message, once */
-    MSG_SPAWN,         /* u32 count: that many guests more, please */
+    MSG_SPAWN,         /* u32 count, u32 cold: that many guests more, please; cold ones are waited for and do not warm up */
     MSG_ARM,           /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0 = no limit */
     MSG_DISARM,        /* u64 guest: the run is over, the guest stays (a session between two runs): answered by MSG_REPORT */
     MSG_INTERRUPT,     /* u64 guest: SIGINT */
-    MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count: end it, and fork that many others */
+    MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many others */
     MSG_WAIT,          /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported unasked */
     MSG_BRANCH,        /* u64 guest: let it fork itself, once (a session between two runs); answered by MSG_READY or MSG_REFUSED */
     MSG_RELEASE,       /* u64 guest: killed if alive; forget it, its scratch with it */
@@ -51,7 +51,7 @@ enum message_type {
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */
-    MSG_FORK,                 /* u64 guest, u32 has cgroup; descriptors: setup, value, stdin, stdout, stderr, crash
+    MSG_FORK,                 /* u64 guest, u32 has cgroup, u32 cold; descriptors: setup, value, stdin, stdout, stderr, crash
                                * [, cgroup directory] */
 
     MSG_LOOK,                 /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
