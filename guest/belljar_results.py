@@ -16,6 +16,7 @@ RICH_METHODS = (
     ("_repr_json_", "application/json"),
     ("_repr_javascript_", "application/javascript"),
 )
+shows_at_once = False  # the host wants to see them as they come: belljar_session.py
 MAIN_RESULT = "application/vnd.belljar.main"  # marks the forms of the last expression's value
 DATA = "application/vnd.belljar.data+json"  # a table's columns
 FORM_MAX = 16 << 20
@@ -77,7 +78,9 @@ def rich_forms(value):
 
 
 def add_display(forms):
-    if forms and len(displays) < GROUPS_MAX:
+    if forms and shows_at_once and is_running:
+        show_at_once(forms)
+    elif forms and len(displays) < GROUPS_MAX:
         displays.append(forms)
 
 

@@ -7,7 +7,7 @@
 import _thread
 from _weakref import ref
 
-CALL_FUNCTION, CALL_OPERATION = 1, 2
+CALL_FUNCTION, CALL_OPERATION, CALL_DISPLAY = 1, 2, 3
 REPLY_VALUE, REPLY_EXCEPTION = 0, 1
 LOOK_DEPTH, LOOK_ITEMS = 3, 1000  # host objects in arguments are found so far down, in containers of so many items
 BYTES_MAX, ELEMENTS_MAX = 32 << 20, 1 << 20  # of a question: the host reads no larger one
@@ -561,6 +561,11 @@ def command_write(entries):
             os.chmod(path, mode)
 
 
+def show_at_once(forms):
+    """Shows one thing to the host while the program runs."""
+    ask(CALL_DISPLAY, [None, [list(form) for form in forms]])
+
+
 def command_delete(name):
     del main.__dict__[name]
 
@@ -575,4 +580,5 @@ COMMANDS = {
     "call": lambda *arguments: [command_call(*arguments)],
     "execute": command_execute,
     "write": command_write,
+    "show": lambda: globals().update(shows_at_once=True),
 }

@@ -25,6 +25,7 @@ enum frame_type {
 enum call_kind {
     CALL_FUNCTION = 1,  /* [released, name, wrapped list of arguments, wrapped dict of keywords] */
     CALL_OPERATION = 2, /* [released, handle, operation, wrapped list of arguments]: on an object of belljar.readonly */
+    CALL_DISPLAY = 3,   /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
     /* released: [handle, count, handle, count, ...] of host objects that the guest has dropped */
 };
 

@@ -308,9 +308,11 @@ class AsyncSandbox:
     ) -> Execution:
         """`Sandbox.run_code`. The callbacks are called in the loop's thread."""
         sandbox = await self._ready()
+        if on_result is not None:
+            await self._show_at_once()
         job = make_job(stdin=sandbox._stdin, files=sandbox._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        execution = sandbox._last = await self._go(source(code), job)
+        execution = sandbox._last = await self._go(source(code), job, on_result)
         show_results(execution, on_result)
         return execution
 
@@ -320,8 +322,9 @@ class AsyncSandbox:
 
     async def _events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
         sandbox = await self._ready()
+        await self._show_at_once()
         job, events = streamed_job(sandbox, filename, timeout)
-        run = self._steps(source(code), job)
+        run = self._steps(source(code), job, events.append)
         is_done = False
         try:
             async for result in run:
@@ -335,7 +338,7 @@ class AsyncSandbox:
                 sandbox.interrupt()
                 await self._drain(run)
             raise
-        for shown in execution.results:
+        for shown in execution.results[len(execution._shown) :]:
             yield shown
         yield execution
 
@@ -436,11 +439,19 @@ class AsyncSandbox:
             raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
                                errno.EBUSY)  # fmt: skip
 
-    async def _steps(self, code: bytes, job: Job) -> AsyncIterator[core.Result | None]:
+    async def _show_at_once(self) -> None:
+        sandbox = await self._ready()
+        if not sandbox._shows:
+            sandbox._shows = True
+            await self._command(command("show"))
+
+    async def _steps(
+        self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None
+    ) -> AsyncIterator[core.Result | None]:
         """Runs code or a command: None whenever something may have happened, at the end what it came to."""
         sandbox = await self._ready()
         await self._settle()
-        sandbox._begin(job)
+        sandbox._begin(job, on_result)
         self._is_running = True
         with _Waiter() as waiter:
             self._waiter = waiter
@@ -463,9 +474,11 @@ class AsyncSandbox:
                     task.cancel()
         yield result
 
-    async def _go(self, code: bytes, job: Job) -> Execution:
+    async def _go(
+        self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None
+    ) -> Execution:
         result: core.Result | None = None
-        async for result in self._steps(code, job):
+        async for result in self._steps(code, job, on_result):
             pass
         assert result is not None and self._sandbox is not None
         return self._sandbox._done(result)

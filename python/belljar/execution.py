@@ -6,7 +6,7 @@ import base64
 import functools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,14 @@ def _show(result: Result, mime: str, data: bytes) -> None:
         result.extra = {**(result.extra or {}), mime: text}
 
 
+def make_result(forms: Iterable[tuple[str, bytes]]) -> Result:
+    """One thing displayed, from (mime type, bytes)."""
+    result = Result()
+    for mime, data in forms:
+        _show(result, mime, data)
+    return result
+
+
 class Execution:
     """What a run came to. A guest's failure is data: look at `verdict` and `error`.
 
@@ -138,8 +146,8 @@ class Execution:
     execution holds the guest; `files` holds its scratch. Both go when the execution goes.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_watch",
-                 "verdict")  # fmt: skip
+    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_shown",
+                 "_watch", "verdict")  # fmt: skip
 
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
@@ -148,6 +156,7 @@ class Execution:
         self._result = result
         self._guest: core.Guest | None = guest
         self._watch = watch
+        self._shown: Sequence[Result] = ()  # results that came while it ran
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
@@ -204,10 +213,10 @@ class Execution:
     @functools.cached_property
     def results(self) -> list[Result]:
         """What was displayed, and the last expression's value as the main result."""
-        shown: dict[int, Result] = {}
+        groups: dict[int, list[tuple[str, bytes]]] = {}
         for group, mime, data in self._result.displays:
-            _show(shown.setdefault(group, Result()), mime, data)
-        return list(shown.values())
+            groups.setdefault(group, []).append((mime, data))
+        return [*self._shown, *(make_result(forms) for forms in groups.values())]
 
     @property
     def usage(self) -> Usage:

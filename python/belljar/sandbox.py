@@ -17,7 +17,7 @@ from belljar.execution import Execution, Result
 from belljar.files import SessionFiles, Watch
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
-from belljar.session import Desk, command
+from belljar.session import Desk, Shown, command
 from belljar.shipping import ship
 from belljar.streaming import Event, stream
 from belljar.template import Content, Job, Stdin, Template, contents, make_job, show_results, source
@@ -121,6 +121,8 @@ class Sandbox:
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
         self._has_shipped = False
+        self._shows = False  # displays come at once
+        self._wall_ms = template.policy.options["timeout"] * 1000
 
     # ---- Code
 
@@ -136,9 +138,11 @@ class Sandbox:
     ) -> Execution:
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
         result. See `Template.run` for the arguments."""
+        if on_result is not None:
+            self._show_at_once()
         job = make_job(stdin=self._stdin, files=self._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        self._last = self._go(source(code), job)
+        self._last = self._go(source(code), job, on_result)
         show_results(self._last, on_result)
         return self._last
 
@@ -302,7 +306,7 @@ class Sandbox:
             raise
         twin = object.__new__(type(self))
         twin._adopt(self._template, guest, [], None, self._desk.copy(guest))
-        twin._has_shipped = self._has_shipped
+        twin._has_shipped, twin._shows = self._has_shipped, self._shows
         try:
             for entries in copies(self._guest.scratch(), self._template.policy.options["scratch"]):
                 twin._command(command("write", entries))
@@ -313,9 +317,15 @@ class Sandbox:
 
     # ---- Its guest
 
-    def _go(self, code: bytes, job: Job) -> Execution:
+    def _show_at_once(self) -> None:
+        """Results are wanted as they come, from now on."""
+        if not self._shows:
+            self._shows = True
+            self._command(command("show"))
+
+    def _go(self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None) -> Execution:
         """Runs code or a command."""
-        self._begin(job)
+        self._begin(job, on_result)
         try:
             result = self._guest.run(code, **job)
         except BaseException as error:
@@ -323,14 +333,19 @@ class Sandbox:
             raise
         return self._done(result)
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job, on_result: Callable[[Result], object] | None = None) -> None:
         """What comes before a run."""
         self._check()
         job["session"] = True
         job["on_frame"] = self._desk.on_frame
         if self._counted is not None:
             self._counted._complete()
-        wall_ms = job.get("wall_ms") or self._template.policy.options["timeout"] * 1000
+        if "files" in job:
+            self._files = []
+        if not job.keys().isdisjoint(("stdin_fd", "stdin_bytes", "on_input")):
+            self._stdin = None
+        self._desk.shown = Shown(on_result)
+        wall_ms = job.get("wall_ms") or self._wall_ms
         self._desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
 
     def _failed(self, error: BaseException) -> None:
@@ -344,8 +359,8 @@ class Sandbox:
 
     def _done(self, result: core.Result) -> Execution:
         """What a run came to."""
-        self._files, self._stdin = [], None
         execution = self._counted = Execution(result, self._guest, self._watch, is_session=True)
+        execution._shown = self._desk.shown.results
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
         if result.is_complete or result.verdict not in ("ok", "error"):

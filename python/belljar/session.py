@@ -16,6 +16,7 @@ from typing import Any, Final
 from belljar import host_functions
 from belljar._core import core
 from belljar.errors import ProtocolError
+from belljar.execution import Result, make_result
 from belljar.host_functions import HostFunction, check_arguments, describe_error
 from belljar.proxy import Handles, Refused
 
@@ -26,6 +27,7 @@ FRAME_REPLY: Final = 3
 FRAME_CALL: Final = 65
 CALL_FUNCTION: Final = 1
 CALL_OPERATION: Final = 2
+CALL_DISPLAY: Final = 3
 REPLY_VALUE: Final = 0
 REPLY_EXCEPTION: Final = 1
 
@@ -35,6 +37,11 @@ BYTES_MAX: Final = 32 << 20
 ELEMENTS_MAX: Final = 1 << 20
 """What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
+SHOWN_MAX: Final = 10_000
+SHOWN_BYTES_MAX: Final = 256 << 20
+FORMS_MAX: Final = 64
+"""What of all that one run displays while it is on is taken, and in how many forms a thing may come."""
+
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
 
@@ -42,6 +49,24 @@ _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", de
 def command(name: str, *arguments: object) -> bytes:
     """A command for the guest, as the code of a run. `TypeError` for what cannot cross."""
     return core.encode_value([name, *arguments], strict=True)
+
+
+class Shown:
+    """What a run displays while it is on."""
+
+    def __init__(self, on_result: Callable[[Result], object] | None) -> None:
+        self.results: list[Result] = []
+        self._on_result = on_result
+        self._bytes = 0
+
+    def add(self, forms: list[tuple[str, bytes]]) -> None:
+        """Takes one; hands it on."""
+        self._bytes += sum(len(data) for _, data in forms)
+        if len(self.results) >= SHOWN_MAX or self._bytes > SHOWN_BYTES_MAX:
+            return  # nobody looks at so many
+        self.results.append(make_result(forms))
+        if self._on_result is not None:
+            self._on_result(self.results[-1])
 
 
 class Desk:
@@ -56,6 +81,7 @@ class Desk:
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], object] | None = None
         self.is_answering = False
+        self.shown = Shown(None)  # what the run that is on has displayed
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
         self._last_call = 0
 
@@ -81,7 +107,7 @@ class Desk:
             raise ProtocolError("the sandbox was ended: it sent the same call again")
         self._last_call = number
         handler = _KINDS.get(call)
-        if handler is None:
+        if handler is None and call != CALL_DISPLAY:
             raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
         try:
             message = core.decode_value(memoryview(payload)[_HEAD.size :], bytes=BYTES_MAX, elements=ELEMENTS_MAX)
@@ -89,6 +115,10 @@ class Desk:
             raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
         if type(message) is not list or not message:
             raise ProtocolError("the sandbox was ended: it sent a call that is no list")
+        if handler is None:
+            self._display(message)  # an exception of the callback's is none for the guest: it comes out of the run
+            self._send(number, REPLY_VALUE, core.encode_value([0, None], strict=True))
+            return
         depth = _depth.get()
         was_answering = self.is_answering
         token = _depth.set(depth + 1)
@@ -118,6 +148,18 @@ class Desk:
         self.guest = None
 
     # ---- Calls
+
+    def _display(self, message: list[Any]) -> None:
+        forms = message[1] if len(message) == 2 else None
+        if type(forms) is not list or not 0 < len(forms) <= FORMS_MAX or not all(
+            type(form) is list and len(form) == 2 and type(form[0]) is bytes and type(form[1]) is bytes for form in forms
+        ):
+            raise ProtocolError("the sandbox was ended: it displayed what is nothing to show")
+        try:
+            self._release(message[0])
+            self.shown.add([(mime.decode("utf-8", "replace"), data) for mime, data in forms])
+        except ProtocolError as error:
+            raise ProtocolError(f"the sandbox was ended: {error}") from None
 
     def _release(self, released: object) -> None:
         if type(released) is not list or len(released) % 2:

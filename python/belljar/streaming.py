@@ -34,9 +34,11 @@ Event = Output | Result | Execution
 """What a streamed run gives: output as it comes, then results, at the end the execution."""
 
 
-def streamed_job(sandbox: Sandbox, filename: str | None, timeout: float | None) -> tuple[Job, deque[Output]]:
-    """The arguments of a run, and where its output arrives."""
-    events: deque[Output] = deque()
+def streamed_job(
+    sandbox: Sandbox, filename: str | None, timeout: float | None
+) -> tuple[Job, deque[Output | Result]]:
+    """The arguments of a run, and where its output arrives, and its results."""
+    events: deque[Output | Result] = deque()
     job = make_job(stdin=sandbox._stdin, files=sandbox._files, filename=filename, timeout=timeout,
                    on_stdout=lambda text: events.append(Output("stdout", text)),
                    on_stderr=lambda text: events.append(Output("stderr", text)))  # fmt: skip
@@ -56,8 +58,9 @@ def _wait(guest: core.Guest, at_most_ms: int = -1) -> None:
 
 def stream(sandbox: Sandbox, code: str | bytes, filename: str | None, timeout: float | None) -> Iterator[Event]:
     """Sandbox.stream."""
+    sandbox._show_at_once()
     job, events = streamed_job(sandbox, filename, timeout)
-    sandbox._begin(job)
+    sandbox._begin(job, events.append)
     guest = sandbox._guest
     try:
         guest.start(source(code), **job)
@@ -72,11 +75,11 @@ def stream(sandbox: Sandbox, code: str | bytes, filename: str | None, timeout: f
         raise
     execution = sandbox._last = sandbox._done(result)
     yield from _drained(events)
-    yield from execution.results
+    yield from execution.results[len(execution._shown) :]
     yield execution
 
 
-def _drained(events: deque[Output]) -> Iterator[Output]:
+def _drained(events: deque[Output | Result]) -> Iterator[Output | Result]:
     while events:
         yield events.popleft()
 

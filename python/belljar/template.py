@@ -128,9 +128,9 @@ def source(code: str | bytes) -> bytes:
 
 
 def show_results(execution: Execution, on_result: Callable[[Result], object] | None) -> None:
-    """Calls on_result for each result."""
+    """Calls on_result for each result that it has not seen yet."""
     if on_result is not None:
-        for result in execution.results:
+        for result in execution.results[len(execution._shown) :]:
             on_result(result)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import time
 
 import pytest
 
-from belljar import Execution, Output, Policy, Result, Sandbox, SandboxError, SessionEnded, Template
+from belljar import Execution, Output, Policy, ProtocolError, Result, Sandbox, SandboxError, SessionEnded, Template
+from belljar._core import core as core_module
+from belljar.session import Desk
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"
@@ -224,6 +227,43 @@ def test_a_stream_of_a_run_that_fails_ends_with_its_execution(sandbox):
         list(sandbox.stream("1"))
 
 
+def test_results_arrive_while_the_code_runs(sandbox):
+    began = time.monotonic()
+    seen = []
+    code = "import time\nfor i in range(2):\n    display(i)\n    time.sleep(0.4)\n'last'"
+    execution = sandbox.run_code(code, on_result=lambda result: seen.append((result.text, time.monotonic() - began)))
+    assert [text for text, _ in seen] == ["0", "1", "'last'"]
+    assert seen[0][1] < 0.4 < seen[1][1]
+    assert [result.text for result in execution.results] == ["0", "1", "'last'"]
+    assert [result.is_main_result for result in execution.results] == [False, False, True]
+    assert [type(event) for event in sandbox.stream("display(1); print(2)")] == [Result, Output, Execution]
+    assert [result.text for result in sandbox.run_code("display(3); 4").results] == ["3", "4"]
+
+
+def test_an_exception_in_on_result_ends_the_run_and_comes_out(sandbox):
+    def fail(result):
+        raise ArithmeticError("callback")
+
+    began = time.monotonic()
+    with pytest.raises(ArithmeticError, match="callback"):
+        sandbox.run_code("display(1)\nwhile True: pass", on_result=fail)
+    assert time.monotonic() - began < 5
+    with pytest.raises(SessionEnded):
+        sandbox.run_code("1")
+
+
+def test_a_guest_that_shows_without_end_is_listened_to_for_a_while(sandbox):
+    seen = []
+    execution = sandbox.run_code("for i in range(11000): display(i)", on_result=seen.append)
+    assert execution.verdict == "ok" and len(seen) == len(execution.results) == 10_000
+
+
+def test_stdin_waits_for_the_first_code(template):
+    with Sandbox(template=template, stdin="line\n") as sandbox:
+        sandbox["x"] = 1
+        assert sandbox.run_code("input()").value == "line"
+
+
 # ---- Tracebacks ------------------------------------------------------------------------------------------------------
 
 TRACEBACKS = [
@@ -263,3 +303,28 @@ def test_an_earlier_cell_has_its_lines_in_a_later_traceback(sandbox):
     error = sandbox.run_code("broken()", filename="2.py").error
     assert 'File "2.py", line 1, in <module>\n    broken()' in error.traceback
     assert "File \"1.py\", line 2, in broken\n    raise LookupError('first cell')" in error.traceback
+
+
+# ---- Hostile displays ------------------------------------------------------------------------------------------------
+
+BAD_DISPLAYS = [
+    [None], [[]], [[], []], [[], None], [[], [[b"text/plain"]]], [[], [["text/plain", b"x"]]], [[], [[b"text/plain", "x"]]],
+    [[], [(b"a", b"b")]], [[], [[b"a", b"b"]] * 65], [[1, 1], [[b"a", b"b"]]], [None, [[b"a", b"b"]]], [[], [[b"a", b"b"]], 1],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", BAD_DISPLAYS, ids=[repr(row)[:30] for row in BAD_DISPLAYS])
+def test_a_display_that_is_none_ends_the_sandbox(message):
+    desk = Desk()
+    data = core_module.encode_value(message)
+    with pytest.raises(ProtocolError, match="the sandbox was ended"):
+        desk.on_frame(65, struct.pack("<III", 1, 3, len(data)) + data)
+    assert desk.shown.results == []
+
+
+def test_a_display_is_a_result():
+    desk = Desk()
+    data = core_module.encode_value([[], [[b"text/plain", b"x"], [b"image/png", b"\x89PNG"], [b"\xff", b"odd"]]])
+    desk.on_frame(65, struct.pack("<III", 1, 3, len(data)) + data)
+    (result,) = desk.shown.results
+    assert (result.text, result.png, result.extra) == ("x", "iVBORw==", {"\ufffd": "odd"})
