@@ -42,7 +42,7 @@ def main() -> None:
                     print("(a figure)")
                     parts.append(f"<img src='data:image/png;base64,{result.png}'>")
                 elif result.html is not None:
-                    print(result.text)
+                    print("\n".join(row.rstrip() for row in (result.text or "").splitlines()))
                     # The guest's own HTML: shown in a frame that may neither run scripts nor reach this page.
                     parts.append(f"<iframe sandbox width=500 height=200 srcdoc='{html.escape(result.html)}'></iframe>")
     PAGE.parent.mkdir(exist_ok=True)

@@ -24,7 +24,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ERRNO = re.compile(r"\[Errno (\d{1,5})\] ([^\n]*?)(?:: '([^'\n]*)')?")
-_LIMITS: dict[str, type[Exception]] = {"timeout": TimeoutError, "cpu": TimeoutError, "memory": MemoryError}
 
 
 class _Task(Future[Any]):
@@ -168,8 +167,7 @@ class SandboxExecutor(Executor):
 
 def _translate(error: GuestError) -> BaseException:
     """The builtin exception that a guest's stands for."""
-    verdict = error.execution.verdict if error.execution is not None else "error"
-    kind = _LIMITS.get(verdict) or EXCEPTIONS.get(error.name)
+    kind = EXCEPTIONS.get(error.name)  # TimeoutError and MemoryError for the limits, too
     if kind is None or issubclass(kind, StopIteration | StopAsyncIteration):
         return error
     made = _make(kind, error.value)

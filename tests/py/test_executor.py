@@ -126,6 +126,9 @@ def test_limits_are_exceptions(pool):
     assert type(pool.submit(spin).exception()) is TimeoutError
     assert isinstance(pool.submit(lambda: os.abort()).exception(), SandboxError)
     assert pool.submit(lambda: 1).result() == 1  # the pool goes on
+    with SandboxExecutor(Policy(cpu=0.3, timeout=5, memory="100M"), max_workers=1, python=PYTHON) as strict:
+        assert type(strict.submit(spin).exception()) is TimeoutError
+        assert type(strict.submit(lambda: [bytearray(10 << 20) for _ in range(100)]).exception()) is MemoryError
 
 
 def test_what_the_policy_forbids_is_an_exception(pool):
