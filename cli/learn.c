@@ -13,6 +13,8 @@
 const struct own_row learn_options[] = {
     { OWN_POLICY, false, "--policy", "FILE",
       "Start from the policy of a JSON file; other options are applied after it." },
+    { OWN_CONFIG, false, "--config", NULL,
+      "Find a deny-by-default language policy as well: modules, symbols and features." },
     { OWN_WRITES, false, "--grant-writes", NULL,
       "Let it write wherever it tries to: it does so, several times, while this learns." },
     { OWN_QUIET, false, "--quiet", NULL, "Print nothing but the policy." },
@@ -464,6 +466,231 @@ static int reduce(struct learn *learn, struct trial *trial)
     return status;
 }
 
+/* ---- A language policy
+ * ---------------------------------------------------------------------------------------- */
+
+/* Runs in a guest with the script as a file: which modules it imports, and what of them it names.
+ * The script does not run. What is found so is a guess that the trials have to confirm. */
+static const char read_imports[] =
+    "import ast, json\n"
+    "tree = ast.parse(open('/work/script', 'rb').read())\n"
+    "found, names = {}, {}\n"
+    "for node in ast.walk(tree):\n"
+    "    if isinstance(node, ast.Import):\n"
+    "        for alias in node.names:\n"
+    "            found.setdefault(alias.name, set())\n"
+    "            top = alias.name.partition('.')[0]\n"
+    "            names[alias.asname or top] = alias.name if alias.asname else top\n"
+    "    elif isinstance(node, ast.ImportFrom) and not node.level:\n"
+    "        found.setdefault(node.module, set()).update(alias.name for alias in node.names)\n"
+    "for node in ast.walk(tree):\n"
+    "    path = []\n"
+    "    while isinstance(node, ast.Attribute):\n"
+    "        path.insert(0, node.attr)\n"
+    "        node = node.value\n"
+    "    if path and isinstance(node, ast.Name) and node.id in names:\n"
+    "        module = names[node.id]\n"
+    "        while len(path) > 1 and module + '.' + path[0] in found:\n"
+    "            module += '.' + path.pop(0)\n"
+    "        if module + '.' + path[0] not in found:\n"
+    "            found.setdefault(module, set()).add(path[0])\n"
+    "print(json.dumps({module: sorted(symbols) for module, symbols in found.items()}))\n";
+
+/* Features that are there for one module, and what a script without a feature is told. */
+static const struct {
+    const char *feature, *module;
+} module_features[] = {
+    { "codecs", "codecs" },
+    { "datetime", "datetime" },
+    { "future", "__future__" },
+    { "hashlib", "hashlib" },
+    { "itertools", "itertools" },
+    { "math", "math" },
+    { "random", "random" },
+    { "regex", "re" },
+    { "time", "time" },
+    { "traceback", "traceback" },
+    { "unicodedata", "unicodedata" },
+};
+static const struct {
+    const char *text, *feature;
+} told_features[] = {
+    { "sys.stdout", "stdout" },
+    { "sys.stderr", "stderr" },
+    { "sys.stdin", "stdin" },
+    { "name 'input' is not defined", "stdin" },
+    { "exit() function blocked", "exit" },
+    { "name 'SystemExit' is not defined", "exit" },
+    { "name 'KeyboardInterrupt' is not defined", "exit" },
+    { "name 'BaseException' is not defined", "exit" },
+    { "name 'quit' is not defined", "exit" },
+    { "name 'help' is not defined", "help" },
+};
+
+static int find_imports(struct learn *learn, json_t **ret_imports)
+{
+    struct belljar_file script = { "script", learn->source.bytes, learn->source.length };
+    struct belljar_job job = BELLJAR_JOB_INIT;
+    struct belljar_result *result = NULL;
+    json_t *all = learn->policy;
+    job.code = read_imports;
+    job.code_length = sizeof read_imports - 1;
+    job.files = &script;
+    job.file_count = 1;
+    learn->policy = learn->defaults; /* it reads a file, whatever the script may */
+    int status = run_job(learn, &job, &result);
+    learn->policy = all;
+    if (status != 0)
+        return status;
+    json_t *found = json_loads(result->stdout_bytes != NULL ? result->stdout_bytes : "", 0, NULL);
+    belljar_result_free(result);
+    *ret_imports = json_is_object(found) ? found : json_object();
+    if (!json_is_object(found))
+        json_decref(found);
+    return 0;
+}
+
+/* Adds a text to a list of the language policy. False if it is there. */
+static bool language_add(struct learn *learn, const char *key, const char *text, const char *reason)
+{
+    json_t *list = json_object_get(json_object_get(learn->policy, "language"), key), *item;
+    size_t index;
+    json_array_foreach(list, index,
+                       item) if (strcmp(json_string_value(item), text) == 0) return false;
+    json_array_append_new(list, json_string(text));
+    note_reason(learn, key, text, reason);
+    return true;
+}
+
+/* The row for a module: its name and the symbols that the script names. Replaces one with fewer. */
+static bool language_allow(struct learn *learn, json_t *imports, const char *module,
+                           const char *symbol, const char *reason)
+{
+    json_t *language = json_object_get(learn->policy, "language"),
+           *symbols = json_object_get(imports, module), *item;
+    const char *key = json_is_true(json_object_get(imports, "")) ? "allow_safe" : "allow";
+    char row[4000];
+    int used = snprintf(row, sizeof row, "%s:", module);
+    size_t index, name = strlen(module);
+    bool is_named = symbol == NULL;
+    json_array_foreach(symbols, index,
+                       item) if (json_is_string(item) &&
+                                 (size_t)used + json_string_length(item) + 80 < sizeof row)
+    {
+        used += snprintf(row + used, sizeof row - (size_t)used, "%s%s", index > 0 ? "," : "",
+                         json_string_value(item));
+        is_named |= strcmp(json_string_value(item), symbol != NULL ? symbol : "") == 0;
+    }
+    if (!is_named)
+        snprintf(row + used, sizeof row - (size_t)used, "%s%.60s", row[used - 1] == ':' ? "" : ",",
+                 symbol);
+    json_t *list = json_object_get(language, key);
+    json_array_foreach(list, index, item) if (strncmp(json_string_value(item), module, name) == 0 &&
+                                              json_string_value(item)[name] == ':')
+    {
+        bool is_same = strcmp(json_string_value(item), row) == 0;
+        if (!is_same)
+            json_array_remove(list, index);
+        return !is_same && language_add(learn, key, row, reason);
+    }
+    return language_add(learn, key, row, reason);
+}
+
+/* What stands in quotes after `begin`: false if nothing does. */
+static bool quoted(const char *text, const char *begin, char name[128])
+{
+    const char *at = strstr(text, begin);
+    size_t length = at != NULL ? strcspn(at + strlen(begin), "'\"") : 0;
+    if (length == 0 || length > 127)
+        return false;
+    memcpy(name, at + strlen(begin), length);
+    name[length] = '\0';
+    return true;
+}
+
+/* Adds what the policy blocked. False if that is not known, or is there already. */
+static bool learn_language(struct learn *learn, json_t *imports, const char *error)
+{
+    char module[128], symbol[128];
+    for (size_t i = 0; i < ARRAY_SIZE(told_features); i++)
+        if (strstr(error, told_features[i].text) != NULL)
+            return language_add(learn, "enable", told_features[i].feature, error);
+    if (quoted(error, "Import \"", module)) {
+        for (size_t i = 0; i < ARRAY_SIZE(module_features); i++)
+            if (strcmp(module_features[i].module, module) == 0 &&
+                language_add(learn, "enable", module_features[i].feature, error))
+                return true;
+        return language_allow(learn, imports, module, NULL, error);
+    }
+    if (quoted(error, "SafeModule '", module) && quoted(error, "has no attribute '", symbol))
+        return language_allow(learn, imports, module, symbol, error);
+    if (quoted(error, "cannot import name '", symbol) && quoted(error, "from '", module))
+        return language_allow(learn, imports, module, symbol, error);
+    json_t *language = json_object_get(learn->policy, "language"),
+           *rows = json_object_get(language, "allow");
+    bool is_proxy = strstr(error, "Read only object") != NULL || strstr(error, "proxy") != NULL;
+    if (!is_proxy || json_array_size(rows) == 0)
+        return false;
+    /* Read-only views of what the modules have do not do: it needs the things themselves. */
+    json_array_extend(json_object_get(language, "allow_safe"), rows);
+    json_array_clear(rows);
+    json_object_set_new(imports, "", json_true());
+    note_reason(learn, "allow_safe", "in place of allow", error);
+    return true;
+}
+
+/* Takes out of the language policy what the script passes without. */
+static int reduce_language(struct learn *learn, struct trial *trial)
+{
+    static const char *const lists[] = { "enable", "allow", "allow_safe" };
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        size_t at = 0;
+        while (at < json_array_size(
+                        json_object_get(json_object_get(learn->policy, "language"), lists[i]))) {
+            json_t *less = json_deep_copy(json_object_get(learn->policy, "language"));
+            bool passes = false;
+            json_array_remove(json_object_get(less, lists[i]), at);
+            int status = try_instead(learn, "language", less, trial, &passes);
+            if (status != 0)
+                return status;
+            at += !passes;
+        }
+    }
+    /* As the options say it, where they can. */
+    json_t *language = json_object_get(learn->policy, "language");
+    if (json_array_size(json_object_get(language, "allow_safe")) == 0) {
+        json_object_set(learn->policy, "feature", json_object_get(language, "enable"));
+        json_object_set(learn->policy, "allow_module", json_object_get(language, "allow"));
+        json_object_set_new(learn->policy, "language", json_null());
+    }
+    return 0;
+}
+
+/* From nothing allowed upwards. The policy stays open if no way is found, which is said. */
+static int find_language(struct learn *learn, struct trial *trial, bool *ret_found)
+{
+    enum { LANGUAGE_ROUNDS_MAX = 64 };
+    json_t *imports = NULL;
+    int status = find_imports(learn, &imports);
+    if (status != 0)
+        return status;
+    json_object_set_new(learn->policy, "language",
+                        json_pack("{s:[], s:[], s:[]}", "enable", "allow", "allow_safe"));
+    *ret_found = false;
+    for (unsigned round = 0; round < LANGUAGE_ROUNDS_MAX; round++) {
+        status = try_script(learn, trial);
+        *ret_found = status == 0 && trial_passes(trial);
+        if (status != 0 || *ret_found || !learn_language(learn, imports, trial->error))
+            break;
+    }
+    json_decref(imports);
+    if (status == 0 && *ret_found)
+        status = reduce_language(learn, trial);
+    else if (status == 0)
+        complain("no language policy was found that lets the script pass: %s", trial->error);
+    return status;
+}
+
 /* ---- All of it
  * -----------------------------------------------------------------------------------------------
  */
@@ -510,6 +737,13 @@ static int prepare(struct learn *learn)
         complain("out of memory");
         return EXIT_BELLJAR;
     }
+    static const char *const languages[] = { "language", "feature", "allow_module" };
+    for (size_t i = 0; i < ARRAY_SIZE(languages) && arguments->own[OWN_CONFIG] != NULL; i++) {
+        if (!json_is_null(json_object_get(learn->policy, languages[i]))) {
+            complain("--config finds a language policy: the options give one (%s)", languages[i]);
+            return EXIT_USAGE;
+        }
+    }
     for (int i = 0; i < arguments->rest_count; i++)
         learn->argv[i] = arguments->rest[i];
     return 0;
@@ -530,6 +764,12 @@ int command_learn(const struct arguments *arguments)
             return 1;
         }
     }
+    bool has_language = true;
+    if (status == 0 && arguments->own[OWN_CONFIG] != NULL) {
+        status = find_language(&learn, &trial, &has_language);
+    }
+    if (status == 0 && !has_language)
+        return 1;
     if (status == 0 && trial.usage.wall_ms < SLOW_MS)
         status = reduce(&learn, &trial);
     if (status != 0)

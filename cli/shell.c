@@ -251,9 +251,9 @@ static bool is_alive(const struct belljar_result *result)
 static void report_trouble(const struct belljar_result *result)
 {
     CLEANUP(heap_free)
-    char *trace =
-        result->traceback != NULL ? filter_text(result->traceback, strlen(result->traceback))
-                                  : NULL;
+    char *trace = result->traceback != NULL
+                      ? filter_text(result->traceback, strlen(result->traceback))
+                      : NULL;
     if (result->truncated)
         complain("output over its limit was cut (--output)");
     if (trace != NULL && trace[0] != '\0')
@@ -315,8 +315,12 @@ static void print_policy(const struct shell *shell)
     CLEANUP(heap_free) char *text = belljar_policy_json(shell->arguments->policy);
     json_t *policy = text != NULL ? json_loads(text, 0, NULL) : NULL;
     uint32_t version = belljar_template_python(shell->template);
-    json_t *language = json_object_get(policy, "language");
-    bool is_open = language == NULL || json_is_null(language);
+    bool is_open = true;
+    static const char *const languages[] = { "language", "feature", "allow_module" };
+    for (size_t i = 0; i < ARRAY_SIZE(languages); i++) {
+        const json_t *language = json_object_get(policy, languages[i]);
+        is_open &= language == NULL || json_is_null(language);
+    }
     fprintf(stderr, "belljar " BELLJAR_VERSION ", Python %u.%u.%u, policy: %s, profile %s\n",
             version >> 24, version >> 16 & 0xff, version >> 8 & 0xff,
             is_open ? "open" : "deny by default",
@@ -338,6 +342,8 @@ static void print_policy(const struct shell *shell)
         comma = ", ";
     }
     fputs(" (times and output: of each statement)\n", stderr);
+    print_list("features: ", json_object_get(policy, "feature"));
+    print_list("modules: ", json_object_get(policy, "allow_module"));
     print_list("reads: ", json_object_get(policy, "read"));
     print_list("writes: ", json_object_get(policy, "write"));
     fputs("No network, no other process, no other file of yours. Ctrl-D leaves.\n", stderr);

@@ -402,7 +402,7 @@ def import_all(names):
 
 
 # What programs that only compute import; without files there is no other way to it.
-COMMON = """abc array base64 binascii bisect calendar collections collections.abc contextlib copy dataclasses datetime decimal
+COMMON = """abc array base64 binascii bisect calendar codeop collections collections.abc contextlib copy dataclasses datetime decimal
     difflib enum fractions functools hashlib heapq html io itertools json keyword locale math numbers operator pprint random re
     secrets shlex statistics string struct textwrap time types typing unicodedata uuid warnings weakref zlib""".split()
 

@@ -339,7 +339,7 @@ BAD_USE = [
     ("nothing", [], 2, ["usage: belljar"]),
     ("unknown command", ["rnu"], 2, ["unknown command rnu", "run"]),
     ("a script without run", ["job.py"], 2, ["belljar run job.py"]),
-    ("planned command", ["shell"], 125, ["not implemented"]),
+    ("planned command", ["serve"], 125, ["not implemented"]),
     ("no program", ["run"], 2, ["-c CODE"]),
     ("missing script", ["run", "/nowhere/job.py"], 2, ["/nowhere/job.py", "No such file"]),
     ("directory", ["run", "/tmp"], 2, ["/tmp is a directory", "-m MODULE"]),
@@ -444,9 +444,9 @@ def test_help_lists_every_option_of_the_table():
 
 def test_help_shows_only_what_works():
     text = belljar("--help", check=0).stdout
-    for name in ("run", "doctor", "explain"):
+    for name in ("run", "doctor", "explain", "shell", "learn"):
         assert f"\n  {name}" in text
-    for name in ("shell", "learn", "serve", "mcp"):
+    for name in ("serve", "mcp"):
         assert f"\n  {name}" not in text
 
 

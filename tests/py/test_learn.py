@@ -109,8 +109,9 @@ def test_what_the_user_granted_stays(folder):
     assert done.policy["read"] == [str(folder)] and done.policy["threads"] == 3
 
 
+@pytest.mark.skipif(not os.path.isdir("/srv"), reason="there is no /srv here")
 def test_a_whole_part_of_the_machine_is_not_granted(folder):
-    done = learn(folder, "import os\nos.listdir('/var')\n")
+    done = learn(folder, "import os\nos.listdir('/srv')\n")
     assert done.returncode == 1 and "being too much" in done.stderr
 
 
@@ -134,3 +135,57 @@ def test_quiet_leaves_only_the_policy(folder):
 
 def test_no_script_is_a_usage_error():
     assert subprocess.run([COMMAND, "learn"], capture_output=True, timeout=60).returncode == 2
+
+
+# ---- Under a language policy --------------------------------------------------------------------------------------
+
+
+def test_the_least_language_policy_has_what_the_script_names_and_no_more(folder):
+    done = learn(
+        folder,
+        "import math as m\nfrom string import digits, hexdigits\nimport os.path\n"
+        "assert m.floor(2.5) == 2 and digits[0] == '0' and hexdigits\nos.path.join('a', 'b')\n",
+        "--config",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.policy["feature"] == ["math"]
+    assert done.policy["allow_module"] == ["string:digits,hexdigits", "os.path:join"]
+    assert run(folder, done).returncode == 0
+
+
+def test_features_are_learned_from_what_was_blocked(folder):
+    done = learn(folder, "import datetime\nprint(datetime.date(2000, 1, 1))\nraise SystemExit(0)\n", "--config")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.policy["feature"]) == ["datetime", "exit", "stdout"]
+    assert run(folder, done).stdout == b"2000-01-01\n"
+
+
+def test_a_class_that_has_to_be_the_real_one_is_given_as_it_is(folder):
+    text = "from collections import OrderedDict\nd = OrderedDict()\nd[1] = 2\nassert d[1] == 2\n"
+    done = learn(folder, text, "--config")
+    assert done.policy["language"] == {"enable": [], "allow": [], "allow_safe": ["collections:OrderedDict"]}
+    assert run(folder, done).returncode == 0
+
+
+def test_under_what_was_learned_the_rest_is_still_blocked(folder):
+    done = learn(folder, "import math\nmath.pi\n", "--config")
+    assert run(folder, done).returncode == 0
+    done.script.write_text("import os\n")
+    assert b'Import "os" blocked by the sandbox' in run(folder, done).stderr
+
+
+def test_files_are_learned_before_the_language(folder):
+    (folder / "a.txt").write_text("text")
+    done = learn(folder, f"assert open('{folder}/a.txt').read() == 'text'\n", "--config")
+    assert done.returncode == 0, done.stderr
+    assert done.policy["read"] == [f"{folder}/a.txt"]
+    assert run(folder, done).returncode == 0
+
+
+def test_a_script_that_no_language_policy_lets_pass_is_said_to_be_so(folder):
+    done = learn(folder, "def f(): pass\nf.__globals__\n", "--config")
+    assert done.returncode == 1 and done.policy is None and "no language policy was found" in done.stderr
+
+
+def test_a_language_policy_is_found_or_given(folder):
+    assert learn(folder, "1\n", "--config", "--feature", "math").returncode == 2

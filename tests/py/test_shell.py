@@ -200,6 +200,18 @@ def test_a_language_policy_holds_for_each_statement(tmp_path):
     assert done.returncode == 3
 
 
+@pytest.mark.parametrize("options", [[], ["--feature", "math"]])
+def test_the_profile_without_files_has_a_shell_too(options):
+    done = shell("import math\nmath.floor(2.5)\n", "--profile", "compute", *options)
+    assert (done.stdout, done.stderr) == (b"2\n", b"")
+
+
+def test_features_of_the_command_line_are_the_policy():
+    done = subprocess.run([COMMAND, "shell", "--feature", "math"], input=b"import os\n", capture_output=True, timeout=60)
+    assert b"policy: deny by default" in done.stderr and b"features: math" in done.stderr
+    assert b'Import "os" blocked by the sandbox' in done.stderr
+
+
 # ---- What a terminal would obey -----------------------------------------------------------------------------------
 
 HOSTILE = {
