@@ -238,12 +238,22 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
                      row->key, name);
 }
 
-/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] }.
- * NULL if the policy has another form, or none. */
+/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] } and
+ * other lists. NULL if the policy has another form, or none. */
 static json_t *language_short(const struct settings *settings)
 {
     json_t *object = settings->language != NULL ? json_loads(settings->language, 0, NULL) : NULL;
     if (object == NULL || json_is_array(json_object_get(object, "enable")))
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+/* The same if the options for features and modules say all that is in it. */
+static json_t *language_of_options(const struct settings *settings)
+{
+    json_t *object = language_short(settings);
+    if (object == NULL || json_object_size(object) == (json_object_get(object, "allow") != NULL ? 2 : 1))
         return object;
     json_decref(object);
     return NULL;
@@ -256,7 +266,7 @@ static int set_text(const struct option_row *row, const json_t *value, struct se
     char *text = NULL;
     if (row->kind == OPTION_LANGUAGE && json_is_null(value))
         return 0; /* it takes no policy away that another option has made */
-    json_t *other = row->kind == OPTION_LANGUAGE ? language_short(settings) : NULL;
+    json_t *other = row->kind == OPTION_LANGUAGE ? language_of_options(settings) : NULL;
     if (other != NULL) {
         json_decref(other);
         return error_set(reterr, EINVAL, "policy", "language: features are given as well: one of them");
@@ -276,7 +286,7 @@ static int set_text(const struct option_row *row, const json_t *value, struct se
 static int add_language(const struct option_row *row, const char *name, struct settings *settings,
                         struct belljar_error *reterr)
 {
-    json_t *object = language_short(settings);
+    json_t *object = language_of_options(settings);
     if (object == NULL && settings->language != NULL)
         return error_set(reterr, EINVAL, "policy", "%s: language is given as well: one of them", row->key);
     if (object == NULL)
@@ -473,7 +483,7 @@ static json_t *language_json(const struct settings *settings, const struct optio
 {
     if (settings->language == NULL)
         return json_null();
-    json_t *object = language_short(settings);
+    json_t *object = language_of_options(settings);
     if (object == NULL)
         return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
     json_t *list = row->kind == OPTION_LANGUAGE ? NULL

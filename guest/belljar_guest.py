@@ -77,7 +77,7 @@ def prepare(preload, warm, language, threads, files):
     if preload or warm or not files:  # for many guests, or for one that can import nothing later
         complete_session()
         import_all(["traceback", *preload])
-        if not files:
+        if not files and not language:  # a language policy imports what it allows, and then closes importing
             import_common()
         rehearse()
         find_generators(gc)

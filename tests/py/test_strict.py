@@ -22,6 +22,8 @@ from belljar import Policy, PolicyError, StartError
         (["--allow-module", "json:loads"], "import os", 1, "", 'Import "os" blocked by the sandbox'),
         (["--feature", "exit"], "exit(3)", 3, "", ""),
         (["--feature", "stdout"], "exit(3)", 1, "", "exit() function blocked by the sandbox"),
+        (["--feature", "stdout,regex", "--profile", "compute"], "import re; print(re.findall('b', 'abc'))", 0, "['b']\n", ""),
+        (["--feature", "stdout", "--profile", "compute"], "import json", 1, "", 'Import "json" blocked by the sandbox'),
         ([], "import os, math; print(os.getcwd())", 0, "/work\n", ""),
     ],
 )
