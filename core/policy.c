@@ -238,12 +238,12 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
                      row->key, name);
 }
 
-/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] } and
- * other lists. NULL if the policy has another form, or none. */
+/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] },
+ * perhaps with other lists. NULL if it is the long form, or there is none. */
 static json_t *language_short(const struct settings *settings)
 {
     json_t *object = settings->language != NULL ? json_loads(settings->language, 0, NULL) : NULL;
-    if (object == NULL || json_is_array(json_object_get(object, "enable")))
+    if (object == NULL || json_object_get(object, "builtins") == NULL)
         return object;
     json_decref(object);
     return NULL;
@@ -253,7 +253,8 @@ static json_t *language_short(const struct settings *settings)
 static json_t *language_of_options(const struct settings *settings)
 {
     json_t *object = language_short(settings);
-    if (object == NULL || json_object_size(object) == (json_object_get(object, "allow") != NULL ? 2 : 1))
+    if (object == NULL || (json_object_size(object) == 2 && json_is_array(json_object_get(object, "enable")) &&
+                           json_is_array(json_object_get(object, "allow"))))
         return object;
     json_decref(object);
     return NULL;
