@@ -151,11 +151,15 @@ async def arun(
     on_stdout: Callable[[str], object] | None = None,
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
+    template: Template | None = None,
 ) -> Execution:
     """`run` for event loops: `execution = await belljar.arun("print(6 * 7)")`. Cancelling the task kills the guest.
 
-    The callbacks are called in the loop's thread."""
-    template = await _shared(policy, preload, python)
+    `template` is where the guest comes from, instead of the one that belljar keeps for the policy. The callbacks are
+    called in the loop's thread."""
+    check_template(template, policy, preload, python)
+    if template is None:
+        template = await _shared(policy, preload, python)
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
     guest = await _take(template)
@@ -463,6 +467,9 @@ class AsyncSandbox:
                     waiter.update(fds)
                     await waiter.wait(timeout_ms)
             except GeneratorExit:
+                raise
+            except asyncio.CancelledError:
+                sandbox._end("its last run was cancelled")
                 raise
             except BaseException as error:
                 sandbox._failed(error)
