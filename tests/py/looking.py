@@ -42,8 +42,13 @@ def name_of(pid: int) -> str:
 
 
 def supervisors() -> list[int]:
-    """The supervisors of this process's templates."""
-    return [pid for pid in children(os.getpid()) if name_of(pid).startswith("belljar-super")]
+    """The supervisors of this process's templates, the newest last (numbers of processes wrap)."""
+    return sorted((pid for pid in children(os.getpid()) if name_of(pid).startswith("belljar-super")), key=started)
+
+
+def started(pid: int) -> int:
+    """When, in clock ticks since boot: field 22 of proc(5)'s stat."""
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
 
 
 def status(pid: int) -> dict[str, str]:
