@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MUST_CHECK      __attribute__((warn_unused_result))
-#define CLEANUP(fn)     __attribute__((cleanup(fn)))
-#define PRINTF(f, a)    __attribute__((format(printf, f, a)))
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
+#define MUST_CHECK    __attribute__((warn_unused_result))
+#define CLEANUP(fn)   __attribute__((cleanup(fn)))
+#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Closes *fd if it is one and empties it. For CLEANUP and for release functions. */
 static inline void fd_close(int *fd)
@@ -45,8 +45,8 @@ uint64_t clock_now_ns(void);
 MUST_CHECK int fd_write_all(int fd, const void *bytes, size_t length);
 MUST_CHECK int fd_read_all(int fd, void *bytes, size_t length);
 
-/* Moves fd to the lowest free number >= minimum, close-on-exec. Takes fd. Returns the new number or a
- * negative errno. */
+/* Moves fd to the lowest free number >= minimum, close-on-exec. Takes fd. Returns the new number or
+ * a negative errno. */
 MUST_CHECK int fd_move_up(int fd, int minimum);
 
 #endif

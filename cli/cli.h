@@ -68,7 +68,8 @@ struct command {
 
 extern const struct command commands[];
 extern const size_t command_count;
-extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[], learn_options[];
+extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
+    learn_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */

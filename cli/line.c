@@ -344,9 +344,9 @@ static void complete(struct edit *edit)
     struct line_reader *reader = edit->reader;
     size_t length = edit->cursor - from;
     CLEANUP(heap_free)
-    char *words =
-        reader->complete != NULL ? reader->complete(edit->text + from, length, reader->context)
-                                 : NULL;
+    char *words = reader->complete != NULL
+                      ? reader->complete(edit->text + from, length, reader->context)
+                      : NULL;
     if (words == NULL || words[0] == '\0')
         return;
     size_t common = strcspn(words, "\n");

@@ -24,13 +24,17 @@ const struct command commands[] = {
       "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
       true, false, command_explain },
     { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
-      "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until it passes; then takes\n"
-      "away what it can do without. Prints a policy file to review. It grants reading as it learns, and shows what; what\n"
+      "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until "
+      "it passes; then takes\n"
+      "away what it can do without. Prints a policy file to review. It grants reading as it "
+      "learns, and shows what; what\n"
       "the script writes to its output is not shown. It grants writing only with --grant-writes.",
       learn_options, true, true, command_learn },
     { "shell", "[OPTION]…", "the interpreter inside the jar",
-      "Reads statements and runs them in one guest, which keeps its names between them. Each statement has the policy's\n"
-      "limits. Ctrl-C interrupts a statement, Ctrl-D or exit() leaves. What the guest writes is shown with its control\n"
+      "Reads statements and runs them in one guest, which keeps its names between them. Each "
+      "statement has the policy's\n"
+      "limits. Ctrl-C interrupts a statement, Ctrl-D or exit() leaves. What the guest writes is "
+      "shown with its control\n"
       "characters made visible.",
       shell_options, true, false, command_shell },
 };

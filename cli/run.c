@@ -369,7 +369,8 @@ static int report(const struct arguments *arguments, const struct run *run,
         return 128 + SIGPIPE;
     if (interrupts > 1) /* python's own answer to Ctrl-C */
         return 128 + SIGINT;
-    bool has_traceback = !result->is_shown && result->traceback != NULL && result->traceback[0] != '\0';
+    bool has_traceback =
+        !result->is_shown && result->traceback != NULL && result->traceback[0] != '\0';
     if (has_traceback && !run->ends_with_line[STDERR_FILENO])
         fputc('\n', stderr);
     if (result->verdict == BELLJAR_INFRA_ERROR)

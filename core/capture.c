@@ -1,4 +1,5 @@
-/* Output of a guest, kept within a limit whatever it writes: the first half, the last half, the true count. Host. */
+/* Output of a guest, kept within a limit whatever it writes: the first half, the last half, the
+ * true count. Host. */
 #include "core/internal.h"
 
 #include <stdio.h>
@@ -6,7 +7,8 @@
 
 void capture_init(struct capture *capture, size_t limit)
 {
-    *capture = (struct capture){ .limit = limit, .head_size = limit - limit / 2, .tail_size = limit / 2 };
+    *capture =
+        (struct capture){ .limit = limit, .head_size = limit - limit / 2, .tail_size = limit / 2 };
 }
 
 void capture_release(struct capture *capture)
@@ -46,7 +48,8 @@ int capture_add(struct capture *capture, const char *bytes, size_t length)
         bytes += to_head;
         length -= to_head;
     }
-    if (length > 0 && capture->tail == NULL && (capture->tail = malloc(capture->tail_size + 1)) == NULL)
+    if (length > 0 && capture->tail == NULL &&
+        (capture->tail = malloc(capture->tail_size + 1)) == NULL)
         return -ENOMEM;
     while (length > 0) {
         if (length > capture->tail_size) { /* what the ring would forget at once */
@@ -71,19 +74,21 @@ static void capture_copy_tail(const struct capture *capture, char *to, size_t co
     uint64_t written = capture->total - capture->head_used;
     for (size_t copied = 0; copied < count;) {
         size_t at = (size_t)((written - count + copied) % capture->tail_size);
-        size_t chunk = capture->tail_size - at < count - copied ? capture->tail_size - at : count - copied;
+        size_t chunk =
+            capture->tail_size - at < count - copied ? capture->tail_size - at : count - copied;
         memcpy(to + copied, capture->tail + at, chunk);
         copied += chunk;
     }
 }
 
 /* head_count bytes, a marker if anything is cut, tail_count bytes. */
-static char *capture_join(const struct capture *capture, size_t head_count, size_t tail_count, uint64_t cut,
-                          size_t *ret_length)
+static char *capture_join(const struct capture *capture, size_t head_count, size_t tail_count,
+                          uint64_t cut, size_t *ret_length)
 {
     char marker[128] = "";
     if (cut > 0)
-        snprintf(marker, sizeof marker, "\n[belljar: %llu bytes cut here, %llu bytes were written in all]\n",
+        snprintf(marker, sizeof marker,
+                 "\n[belljar: %llu bytes cut here, %llu bytes were written in all]\n",
                  (unsigned long long)cut, (unsigned long long)capture->total);
     size_t marker_length = strlen(marker);
     char *text = malloc(head_count + marker_length + tail_count + 1);
@@ -108,7 +113,8 @@ static size_t capture_tail_count(const struct capture *capture)
 char *capture_text(const struct capture *capture, size_t *ret_length)
 {
     size_t tail = capture_tail_count(capture);
-    return capture_join(capture, capture->head_used, tail, capture->total - capture->head_used - tail, ret_length);
+    return capture_join(capture, capture->head_used, tail,
+                        capture->total - capture->head_used - tail, ret_length);
 }
 
 char *capture_rest(const struct capture *capture, size_t *ret_length)

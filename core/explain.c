@@ -1,4 +1,5 @@
-/* The tables, for `belljar explain` and `belljar doctor`. Host process; reads const data, and probes in child processes. */
+/* The tables, for `belljar explain` and `belljar doctor`. Host process; reads const data, and
+ * probes in child processes. */
 #include "core/internal.h"
 #include "lockdown/lockdown.h"
 #include "policy/mounts.h"
@@ -13,13 +14,15 @@ const struct belljar_option *belljar_option_at(unsigned index)
     if (index >= option_row_count)
         return NULL;
     const struct option_row *row = &option_rows[index];
-    bool is_list = row->kind == OPTION_READ || row->kind == OPTION_WRITE || row->kind == OPTION_MODULES ||
-                   row->kind == OPTION_LAYERS || row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
+    bool is_list = row->kind == OPTION_READ || row->kind == OPTION_WRITE ||
+                   row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
+                   row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
     option = (struct belljar_option){ row->key,
                                       row->flag,
                                       row->argument,
                                       is_list,
-                                      row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS || row->kind == OPTION_FEATURES,
+                                      row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
+                                          row->kind == OPTION_FEATURES,
                                       row->fallback,
                                       row->help };
     return &option;
@@ -64,7 +67,8 @@ static const char *grant_name(uint32_t grants)
     }
 }
 
-bool belljar_rule_at(const struct belljar_policy *policy, unsigned index, struct belljar_rule *ret_rule)
+bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
+                     struct belljar_rule *ret_rule)
 {
     unsigned seen = 0;
     for (size_t i = 0; i < syscall_row_count; i++) {
@@ -72,33 +76,35 @@ bool belljar_rule_at(const struct belljar_policy *policy, unsigned index, struct
         if ((row->grants & ~policy->settings.grants) != 0)
             continue; /* not part of this policy */
         if (seen++ == index) {
-            *ret_rule = (struct belljar_rule){ row->name, row->detail, action_name(row), grant_name(row->grants),
-                                               row->reason };
+            *ret_rule = (struct belljar_rule){ row->name, row->detail, action_name(row),
+                                               grant_name(row->grants), row->reason };
             return true;
         }
     }
     return false;
 }
 
-void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native, unsigned *ret_brokered)
+void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native,
+                         unsigned *ret_brokered)
 {
     *ret_native = syscall_count(policy->settings.grants, CALL_NATIVE);
     *ret_brokered = syscall_count(policy->settings.grants, CALL_BROKER);
 }
 
-bool belljar_mount_at(const struct belljar_policy *policy, unsigned index, struct belljar_mount *ret_mount)
+bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
+                      struct belljar_mount *ret_mount)
 {
     const struct settings *settings = &policy->settings;
     if (index < settings->mount_count) {
         const struct mount_setting *mount = &settings->mounts[index];
-        *ret_mount = (struct belljar_mount){ mount->guest_path, mount->host_path, mount->writable ? "write" : "read",
-                                             "granted" };
+        *ret_mount = (struct belljar_mount){ mount->guest_path, mount->host_path,
+                                             mount->writable ? "write" : "read", "granted" };
         return true;
     }
     index -= settings->mount_count;
     if (index < runtime_mount_count) {
-        *ret_mount = (struct belljar_mount){ runtime_mounts[index].path, runtime_mounts[index].path, "read",
-                                             runtime_mounts[index].reason };
+        *ret_mount = (struct belljar_mount){ runtime_mounts[index].path, runtime_mounts[index].path,
+                                             "read", runtime_mounts[index].reason };
         return true;
     }
     index -= (unsigned)runtime_mount_count;
@@ -121,7 +127,8 @@ bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe)
         count = lockdown_probe(reports);
     if (index >= count)
         return false;
-    *ret_probe = (struct belljar_probe){ reports[index].layer, reports[index].mechanism, reports[index].detail,
-                                         reports[index].required, reports[index].works };
+    *ret_probe = (struct belljar_probe){ reports[index].layer, reports[index].mechanism,
+                                         reports[index].detail, reports[index].required,
+                                         reports[index].works };
     return true;
 }

@@ -11,25 +11,27 @@
 #include <pthread.h>
 
 struct belljar_policy {
-    struct settings settings;  /* without the runtime's mounts: those are added when a template starts */
+    struct settings
+        settings; /* without the runtime's mounts: those are added when a template starts */
 };
 
 /* A text list that grows. */
 MUST_CHECK int list_add(char ***list, uint32_t *count, const char *text);
 
 /* Fills *reterr (may be NULL) and returns -code. */
-int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...) PRINTF(4, 5);
+int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...)
+    PRINTF(4, 5);
 
-/* Deep copy with the runtime's mounts, an absolute interpreter path and, unless it is for one run only, a warm-up: what
- * the supervisor gets. */
-MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings, bool once,
-                               struct belljar_error *reterr);
+/* Deep copy with the runtime's mounts, an absolute interpreter path and, unless it is for one run
+ * only, a warm-up: what the supervisor gets. */
+MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,
+                               bool once, struct belljar_error *reterr);
 
 /* How a guest ended, or how it does: MSG_ENDED and MSG_REPORT. */
 struct report {
     bool is_there;
-    uint32_t reason;           /* enum end_reason */
-    int status;                /* wait status */
+    uint32_t reason; /* enum end_reason */
+    int status;      /* wait status */
     uint64_t cpu_us, peak_bytes, served;
     uint32_t refused;
     char *crash;
@@ -40,18 +42,18 @@ void report_release(struct report *report);
 
 struct belljar_template {
     pthread_mutex_t lock;
-    pthread_cond_t changed;    /* something came on the control channel */
-    bool is_reading;           /* one thread reads for all who wait */
+    pthread_cond_t changed; /* something came on the control channel */
+    bool is_reading;        /* one thread reads for all who wait */
     int control;
     pid_t supervisor;
-    pid_t owner;               /* the process that opened it: a forked child must not use it */
+    pid_t owner; /* the process that opened it: a forked child must not use it */
     struct settings settings;
     struct belljar_template_options options;
     struct belljar_guest *ready; /* parked, first in first out */
     struct belljar_guest *taken; /* in use by the host */
     unsigned ready_count, asked; /* parked; and asked for but not there yet */
-    uint64_t refilled_ns;      /* when guests were last asked for */
-    unsigned waiting;          /* callers that wait for a guest */
+    uint64_t refilled_ns;        /* when guests were last asked for */
+    unsigned waiting;            /* callers that wait for a guest */
     bool is_started, has_failed;
     struct belljar_error failure;
     uint32_t hexversion;
@@ -63,13 +65,19 @@ struct belljar_template {
 };
 
 /* template.c. Those marked (locked) expect the caller to hold the lock. */
-MUST_CHECK int template_check(struct belljar_template *template, struct belljar_error *reterr); /* (locked) usable by this process? */
-MUST_CHECK int template_send(struct belljar_template *template, const struct packer *message); /* (locked) */
-/* (locked) Reads control messages until done(context), or the template fails: 0, or a negative errno with reterr. */
-MUST_CHECK int template_wait(struct belljar_template *template, bool (*done)(void *context), void *context,
-                             struct belljar_error *reterr);
-void template_drain(struct belljar_template *template); /* takes in what is there, without waiting */
-unsigned template_missing(struct belljar_template *template); /* (locked) how many to fork to have `parked` again; counts them as asked */
+MUST_CHECK int template_check(struct belljar_template *template,
+                              struct belljar_error *reterr); /* (locked) usable by this process? */
+MUST_CHECK int template_send(struct belljar_template *template,
+                             const struct packer *message); /* (locked) */
+/* (locked) Reads control messages until done(context), or the template fails: 0, or a negative
+ * errno with reterr. */
+MUST_CHECK int template_wait(struct belljar_template *template, bool (*done)(void *context),
+                             void *context, struct belljar_error *reterr);
+void template_drain(
+    struct belljar_template *template); /* takes in what is there, without waiting */
+unsigned template_missing(
+    struct belljar_template
+        *template); /* (locked) how many to fork to have `parked` again; counts them as asked */
 
 /* Has the supervisor end it, for an enum end_reason. */
 MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
@@ -80,16 +88,18 @@ MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_er
 /* One stream of output: the first half of the limit, the last half, and the true count. */
 struct capture {
     size_t limit, head_size, tail_size;
-    char *head, *tail;         /* head grows up to head_size; tail is a ring, made when it is needed */
+    char *head, *tail; /* head grows up to head_size; tail is a ring, made when it is needed */
     size_t head_used, head_room;
     uint64_t total, emitted;
 };
 void capture_init(struct capture *capture, size_t limit);
 void capture_release(struct capture *capture);
 MUST_CHECK int capture_add(struct capture *capture, const char *bytes, size_t length);
-/* The text with head, marker and tail; NUL-terminated, the caller frees it. NULL if memory is short. */
+/* The text with head, marker and tail; NUL-terminated, the caller frees it. NULL if memory is
+ * short. */
 char *capture_text(const struct capture *capture, size_t *ret_length);
-/* What a live listener has not been shown: marker and tail; NULL if nothing. The caller frees it. */
+/* What a live listener has not been shown: marker and tail; NULL if nothing. The caller frees it.
+ */
 char *capture_rest(const struct capture *capture, size_t *ret_length);
 
 enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
@@ -98,13 +108,13 @@ struct belljar_guest {
     struct belljar_guest *next;
     struct belljar_template *template;
     uint64_t id;
-    int value, in, out, err;   /* our ends, nonblocking; -1 once closed */
-    int scratch;               /* directory, or -1 */
-    bool is_dead;              /* the value channel is closed: no further run */
-    bool was_asked;            /* MSG_WAIT was sent */
-    bool has_ended;            /* MSG_ENDED came */
-    struct report report;      /* the newest MSG_REPORT or MSG_ENDED */
-    int killed_for;            /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
+    int value, in, out, err; /* our ends, nonblocking; -1 once closed */
+    int scratch;             /* directory, or -1 */
+    bool is_dead;            /* the value channel is closed: no further run */
+    bool was_asked;          /* MSG_WAIT was sent */
+    bool has_ended;          /* MSG_ENDED came */
+    struct report report;    /* the newest MSG_REPORT or MSG_ENDED */
+    int killed_for; /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
 
     struct belljar_guest *branch; /* the newest that branched from it */
     int branch_error;
@@ -115,14 +125,14 @@ struct belljar_guest {
     struct belljar_callbacks callbacks;
     uint64_t started_ns, ended_ns;
     int64_t wall_ms, cpu_ms;
-    uint8_t *outgoing;         /* frame bytes not written yet */
+    uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
-    uint8_t *incoming;         /* the frame being read: header, then payload */
+    uint8_t *incoming; /* the frame being read: header, then payload */
     size_t incoming_used, incoming_size;
     struct capture captures[2];
     int stdin_fd;
     bool stdin_is_regular;
-    char *feed;                /* stdin bytes read from the caller and not written yet */
+    char *feed; /* stdin bytes read from the caller and not written yet */
     size_t feed_used, feed_at;
     bool feed_at_end;
     struct belljar_result *result; /* made by FRAME_RESULT */

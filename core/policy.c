@@ -1,4 +1,5 @@
-/* Policies: options to settings. Host process, the caller's rights; policy files are the caller's own. */
+/* Policies: options to settings. Host process, the caller's rights; policy files are the caller's
+ * own. */
 #define _GNU_SOURCE
 #include "core/internal.h"
 #include "policy/mounts.h"
@@ -81,16 +82,20 @@ static const char *option_nearest(const char *key)
     return nearest;
 }
 
-static int bad_value(const struct option_row *row, const char *expected, struct belljar_error *reterr)
+static int bad_value(const struct option_row *row, const char *expected,
+                     struct belljar_error *reterr)
 {
     return error_set(reterr, EINVAL, "policy", "%s: %s is expected", row->key, expected);
 }
 
-static int set_seconds(const struct option_row *row, const json_t *value, void *field, struct belljar_error *reterr)
+static int set_seconds(const struct option_row *row, const json_t *value, void *field,
+                       struct belljar_error *reterr)
 {
     double seconds = json_is_null(value) ? 0 : json_number_value(value);
-    if ((!json_is_number(value) && !json_is_null(value)) || !(seconds >= 0) || seconds * 1000 > (double)row->most)
-        return bad_value(row, "a number of seconds between 0.001 and 86400, or 0 for no limit", reterr);
+    if ((!json_is_number(value) && !json_is_null(value)) || !(seconds >= 0) ||
+        seconds * 1000 > (double)row->most)
+        return bad_value(row, "a number of seconds between 0.001 and 86400, or 0 for no limit",
+                         reterr);
     uint64_t milliseconds = (uint64_t)(seconds * 1000 + 0.5);
     *(uint64_t *)field = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
     return 0;
@@ -118,11 +123,13 @@ static bool parse_size(const char *text, uint64_t *ret_bytes)
     return true;
 }
 
-static int set_size(const struct option_row *row, const json_t *value, void *field, struct belljar_error *reterr)
+static int set_size(const struct option_row *row, const json_t *value, void *field,
+                    struct belljar_error *reterr)
 {
     uint64_t bytes = 0;
     char expected[160];
-    snprintf(expected, sizeof expected, "a size between %llu and %llu bytes (a number, or text such as \"512M\")",
+    snprintf(expected, sizeof expected,
+             "a size between %llu and %llu bytes (a number, or text such as \"512M\")",
              (unsigned long long)row->least, (unsigned long long)row->most);
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         bytes = (uint64_t)json_integer_value(value);
@@ -134,11 +141,12 @@ static int set_size(const struct option_row *row, const json_t *value, void *fie
     return 0;
 }
 
-static int set_count(const struct option_row *row, const json_t *value, uint32_t *ret_count, struct belljar_error *reterr)
+static int set_count(const struct option_row *row, const json_t *value, uint32_t *ret_count,
+                     struct belljar_error *reterr)
 {
     char expected[96];
-    snprintf(expected, sizeof expected, "a whole number between %llu and %llu", (unsigned long long)row->least,
-             (unsigned long long)row->most);
+    snprintf(expected, sizeof expected, "a whole number between %llu and %llu",
+             (unsigned long long)row->least, (unsigned long long)row->most);
     if (!json_is_integer(value) || json_integer_value(value) < (json_int_t)row->least ||
         json_integer_value(value) > (json_int_t)row->most)
         return bad_value(row, expected, reterr);
@@ -146,7 +154,8 @@ static int set_count(const struct option_row *row, const json_t *value, uint32_t
     return 0;
 }
 
-/* An absolute, normal path: no //, no . or .., no trailing slash. Links are kept: the guest sees the path as given. */
+/* An absolute, normal path: no //, no . or .., no trailing slash. Links are kept: the guest sees
+ * the path as given. */
 static int normal_path(const char *path, char *normal, size_t size)
 {
     char whole[2 * PATH_MAX] = "";
@@ -160,7 +169,8 @@ static int normal_path(const char *path, char *normal, size_t size)
     strcat(whole, path);
     size_t used = 0;
     char *rest = NULL;
-    for (char *part = strtok_r(whole, "/", &rest); part != NULL; part = strtok_r(NULL, "/", &rest)) {
+    for (char *part = strtok_r(whole, "/", &rest); part != NULL;
+         part = strtok_r(NULL, "/", &rest)) {
         if (strcmp(part, ".") == 0)
             continue;
         if (strcmp(part, "..") == 0) {
@@ -201,7 +211,8 @@ static int add_mount(struct settings *settings, const char *path, bool writable,
     return 0;
 }
 
-/* A grant. That it exists is checked here for a message with the option's name, and again by the supervisor. */
+/* A grant. That it exists is checked here for a message with the option's name, and again by the
+ * supervisor. */
 static int add_grant(struct settings *settings, const struct option_row *row, const char *path,
                      struct belljar_error *reterr)
 {
@@ -211,11 +222,13 @@ static int add_grant(struct settings *settings, const struct option_row *row, co
     if (stat(path, &found) < 0)
         return error_set(reterr, errno, "policy", "%s: %s: %s", row->key, path, strerror(errno));
     if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
-        return error_set(reterr, EINVAL, "policy", "%s: %s is neither a regular file nor a directory", row->key, path);
+        return error_set(reterr, EINVAL, "policy",
+                         "%s: %s is neither a regular file nor a directory", row->key, path);
     int error = add_mount(settings, path, row->kind == OPTION_WRITE, false, reterr);
     if (error == 0 && strcmp(settings->mounts[settings->mount_count - 1].host_path, "/") == 0) {
         settings->mount_count--;
-        return error_set(reterr, EINVAL, "policy", "%s: / cannot be granted as a whole: name the directories", row->key);
+        return error_set(reterr, EINVAL, "policy",
+                         "%s: / cannot be granted as a whole: name the directories", row->key);
     }
     return error;
 }
@@ -226,7 +239,9 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
     static const struct {
         const char *name;
         uint32_t bit;
-    } layers[] = { { "landlock", LAYER_LANDLOCK }, { "namespaces", LAYER_NAMESPACES }, { "cgroup", LAYER_CGROUP } };
+    } layers[] = { { "landlock", LAYER_LANDLOCK },
+                   { "namespaces", LAYER_NAMESPACES },
+                   { "cgroup", LAYER_CGROUP } };
     for (unsigned i = 0; i < ARRAY_SIZE(layers); i++) {
         if (strcmp(layers[i].name, name) == 0) {
             settings->allow_missing |= layers[i].bit;
@@ -234,12 +249,13 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
         }
     }
     return error_set(reterr, EINVAL, "policy",
-                     "%s: %s is not a layer that may be missing; known: landlock, namespaces, cgroup (seccomp is always needed)",
+                     "%s: %s is not a layer that may be missing; known: landlock, namespaces, "
+                     "cgroup (seccomp is always needed)",
                      row->key, name);
 }
 
-/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow": [MODULE:SYMBOL, …] },
- * perhaps with other lists. NULL if it is the long form, or there is none. */
+/* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow":
+ * [MODULE:SYMBOL, …] }, perhaps with other lists. NULL if it is the long form, or there is none. */
 static json_t *language_short(const struct settings *settings)
 {
     json_t *object = settings->language != NULL ? json_loads(settings->language, 0, NULL) : NULL;
@@ -253,8 +269,9 @@ static json_t *language_short(const struct settings *settings)
 static json_t *language_of_options(const struct settings *settings)
 {
     json_t *object = language_short(settings);
-    if (object == NULL || (json_object_size(object) == 2 && json_is_array(json_object_get(object, "enable")) &&
-                           json_is_array(json_object_get(object, "allow"))))
+    if (object == NULL ||
+        (json_object_size(object) == 2 && json_is_array(json_object_get(object, "enable")) &&
+         json_is_array(json_object_get(object, "allow"))))
         return object;
     json_decref(object);
     return NULL;
@@ -270,7 +287,8 @@ static int set_text(const struct option_row *row, const json_t *value, struct se
     json_t *other = row->kind == OPTION_LANGUAGE ? language_of_options(settings) : NULL;
     if (other != NULL) {
         json_decref(other);
-        return error_set(reterr, EINVAL, "policy", "language: features are given as well: one of them");
+        return error_set(reterr, EINVAL, "policy",
+                         "language: features are given as well: one of them");
     }
     if (row->kind == OPTION_LANGUAGE && json_is_object(value))
         text = json_dumps(value, JSON_COMPACT);
@@ -289,11 +307,14 @@ static int add_language(const struct option_row *row, const char *name, struct s
 {
     json_t *object = language_of_options(settings);
     if (object == NULL && settings->language != NULL)
-        return error_set(reterr, EINVAL, "policy", "%s: language is given as well: one of them", row->key);
+        return error_set(reterr, EINVAL, "policy", "%s: language is given as well: one of them",
+                         row->key);
     if (object == NULL)
         object = json_pack("{s:[],s:[]}", "enable", "allow");
     if (name != NULL)
-        json_array_append_new(json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow"), json_string(name));
+        json_array_append_new(
+            json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow"),
+            json_string(name));
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -322,7 +343,8 @@ static int add_language_paths(struct settings *settings)
     return 0;
 }
 
-static int set_path(const struct option_row *row, const json_t *value, char *field, struct belljar_error *reterr)
+static int set_path(const struct option_row *row, const json_t *value, char *field,
+                    struct belljar_error *reterr)
 {
     if (!json_is_string(value) || strlen(json_string_value(value)) >= PATH_MAX)
         return bad_value(row, "a path", reterr);
@@ -362,7 +384,8 @@ static int set_one(struct settings *settings, const struct option_row *row, cons
     case OPTION_JIT:
         if (!json_is_boolean(value))
             return bad_value(row, "true or false", reterr);
-        settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT : settings->grants & ~(uint32_t)GRANT_JIT;
+        settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT
+                                               : settings->grants & ~(uint32_t)GRANT_JIT;
         return 0;
     case OPTION_PATH:
         return set_path(row, value, field, reterr);
@@ -373,7 +396,8 @@ static int set_one(struct settings *settings, const struct option_row *row, cons
     case OPTION_ALLOW:
         if (json_is_null(value))
             return 0;
-        return text ? add_language(row, text, settings, reterr) : bad_value(row, "a name or a list of them", reterr);
+        return text ? add_language(row, text, settings, reterr)
+                    : bad_value(row, "a name or a list of them", reterr);
     case OPTION_USER:
         if (set_count(row, value, &settings->uid, reterr) < 0)
             return -EINVAL;
@@ -381,7 +405,8 @@ static int set_one(struct settings *settings, const struct option_row *row, cons
         return 0;
     case OPTION_READ:
     case OPTION_WRITE:
-        return text ? add_grant(settings, row, text, reterr) : bad_value(row, "a path or a list of paths", reterr);
+        return text ? add_grant(settings, row, text, reterr)
+                    : bad_value(row, "a path or a list of paths", reterr);
     case OPTION_MODULES:
         if (text == NULL || text[0] == '\0')
             return bad_value(row, "a module's name or a list of them", reterr);
@@ -389,24 +414,27 @@ static int set_one(struct settings *settings, const struct option_row *row, cons
             return error_set(reterr, ENOMEM, "policy", "out of memory");
         return 0;
     case OPTION_LAYERS:
-        return text ? set_layer(row, text, settings, reterr) : bad_value(row, "a layer's name or a list of them", reterr);
+        return text ? set_layer(row, text, settings, reterr)
+                    : bad_value(row, "a layer's name or a list of them", reterr);
     }
     return -EINVAL;
 }
 
-static int set_value(struct settings *settings, const char *key, const json_t *value, struct belljar_error *reterr)
+static int set_value(struct settings *settings, const char *key, const json_t *value,
+                     struct belljar_error *reterr)
 {
     const struct option_row *row = option_find(key);
     if (row == NULL)
-        return error_set(reterr, EINVAL, "policy", "%s is not an option of a policy; did you mean %s?", key,
+        return error_set(reterr, EINVAL, "policy",
+                         "%s is not an option of a policy; did you mean %s?", key,
                          option_nearest(key));
     if (!json_is_array(value))
         return set_one(settings, row, value, reterr);
     bool is_language = row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
     if (is_language && json_array_size(value) == 0)
         return add_language(row, NULL, settings, reterr);
-    if (!is_language && row->kind != OPTION_READ && row->kind != OPTION_WRITE && row->kind != OPTION_MODULES &&
-        row->kind != OPTION_LAYERS)
+    if (!is_language && row->kind != OPTION_READ && row->kind != OPTION_WRITE &&
+        row->kind != OPTION_MODULES && row->kind != OPTION_LAYERS)
         return error_set(reterr, EINVAL, "policy", "%s takes one value, not a list", key);
     for (size_t i = 0; i < json_array_size(value); i++) {
         int error = set_one(settings, row, json_array_get(value, i), reterr);
@@ -438,7 +466,8 @@ void belljar_policy_free(struct belljar_policy *policy)
     free(policy);
 }
 
-int belljar_policy_set(struct belljar_policy *policy, const char *key, const char *json, struct belljar_error *reterr)
+int belljar_policy_set(struct belljar_policy *policy, const char *key, const char *json,
+                       struct belljar_error *reterr)
 {
     json_error_t at;
     json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
@@ -449,7 +478,8 @@ int belljar_policy_set(struct belljar_policy *policy, const char *key, const cha
     return error;
 }
 
-int belljar_policy_load(struct belljar_policy *policy, const char *path, struct belljar_error *reterr)
+int belljar_policy_load(struct belljar_policy *policy, const char *path,
+                        struct belljar_error *reterr)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL)
@@ -458,19 +488,22 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path, struct 
     json_t *object = json_loadf(file, JSON_REJECT_DUPLICATES, &at);
     fclose(file);
     if (object == NULL)
-        return error_set(reterr, EINVAL, "policy", "policy file %s, line %d: not JSON: %s", path, at.line, at.text);
+        return error_set(reterr, EINVAL, "policy", "policy file %s, line %d: not JSON: %s", path,
+                         at.line, at.text);
     int error = 0;
     const char *key;
     json_t *value;
     if (!json_is_object(object))
-        error = error_set(reterr, EINVAL, "policy", "policy file %s: an object is expected, as in {\"timeout\": 5}", path);
+        error = error_set(reterr, EINVAL, "policy",
+                          "policy file %s: an object is expected, as in {\"timeout\": 5}", path);
     json_object_foreach(object, key, value)
     {
         error = set_value(&policy->settings, key, value, reterr);
         if (error < 0) {
             if (reterr != NULL) {
                 char message[sizeof reterr->message];
-                snprintf(message, sizeof message, "policy file %.300s: %.700s", path, reterr->message);
+                snprintf(message, sizeof message, "policy file %.300s: %.700s", path,
+                         reterr->message);
                 memcpy(reterr->message, message, sizeof message);
             }
             break;
@@ -487,8 +520,9 @@ static json_t *language_json(const struct settings *settings, const struct optio
     json_t *object = language_of_options(settings);
     if (object == NULL)
         return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
-    json_t *list = row->kind == OPTION_LANGUAGE ? NULL
-                                                : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
+    json_t *list = row->kind == OPTION_LANGUAGE
+                       ? NULL
+                       : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
     json_t *value = list != NULL ? json_incref(list) : json_null();
     json_decref(object);
     return value;
@@ -549,25 +583,28 @@ char *belljar_policy_json(const struct belljar_policy *policy)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < option_row_count; i++)
-        json_object_set_new(object, option_rows[i].key, option_json(&policy->settings, &option_rows[i]));
+        json_object_set_new(object, option_rows[i].key,
+                            option_json(&policy->settings, &option_rows[i]));
     char *text = json_dumps(object, JSON_INDENT(2));
     json_decref(object);
     return text;
 }
 
-/* What a guest runs before it is parked, if the policy names nothing: a little of everything that scripts do, so that the
- * pages they touch are its own already (FLOORS 1e: the likeness of the warm-up to the work matters more than anything). */
-static const char warm_always[] = "def f(n):\n"
-                                  "    return [str(i) for i in range(n)]\n"
-                                  "class C:\n"
-                                  "    def __init__(self, x): self.x = x\n"
-                                  "d = {k: C(k) for k in f(20)}\n"
-                                  "print(sorted(d, key=lambda k: d[k].x)[:3], f'{1 / 3:.3f}', sum(x * x for x in range(9)))\n"
-                                  "try:\n"
-                                  "    d['y']\n"
-                                  "except KeyError as e:\n"
-                                  "    repr(e)\n"
-                                  "len(d)\n";
+/* What a guest runs before it is parked, if the policy names nothing: a little of everything that
+ * scripts do, so that the pages they touch are its own already (FLOORS 1e: the likeness of the
+ * warm-up to the work matters more than anything). */
+static const char warm_always[] =
+    "def f(n):\n"
+    "    return [str(i) for i in range(n)]\n"
+    "class C:\n"
+    "    def __init__(self, x): self.x = x\n"
+    "d = {k: C(k) for k in f(20)}\n"
+    "print(sorted(d, key=lambda k: d[k].x)[:3], f'{1 / 3:.3f}', sum(x * x for x in range(9)))\n"
+    "try:\n"
+    "    d['y']\n"
+    "except KeyError as e:\n"
+    "    repr(e)\n"
+    "len(d)\n";
 
 static const struct {
     const char *module, *text;
@@ -575,7 +612,8 @@ static const struct {
     { "json", "import json; json.loads(json.dumps({'a': [1, 2.5, None]}))\n" },
     { "re", "import re; re.sub(r'(\\d+)', r'<\\1>', 'a1b22')\n" },
     { "numpy", "import numpy; str((numpy.arange(10) * 2.0).sum())\n" },
-    { "pandas", "import pandas; str(pandas.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]}).describe())\n" },
+    { "pandas",
+      "import pandas; str(pandas.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]}).describe())\n" },
 };
 
 static int set_warm(struct settings *settings)

@@ -1,4 +1,5 @@
-/* Results: what a guest said of its run, what the supervisor knows of its end. Host process; the payload is hostile. */
+/* Results: what a guest said of its run, what the supervisor knows of its end. Host process; the
+ * payload is hostile. */
 #define _GNU_SOURCE
 #include "core/internal.h"
 
@@ -9,17 +10,23 @@
 #include <sys/wait.h>
 
 /* What belljar_guest.py keeps to; a guest that does not is cut off. */
-#define EXIT_NO_ROOM        70 /* guest/module.c: not even its own frames found room */
-#define DISPLAYS_MAX        4096
-#define ERROR_NAME_MAX      256
-#define ERROR_TEXT_MAX      (64u << 10)
+#define EXIT_NO_ROOM   70 /* guest/module.c: not even its own frames found room */
+#define DISPLAYS_MAX   4096
+#define ERROR_NAME_MAX 256
+#define ERROR_TEXT_MAX (64u << 10)
 
 const char *belljar_verdict_name(enum belljar_verdict verdict)
 {
     static const char *const names[] = {
-        [BELLJAR_OK] = "ok",           [BELLJAR_ERROR] = "error",         [BELLJAR_TIMEOUT] = "timeout",
-        [BELLJAR_CPU] = "cpu",         [BELLJAR_MEMORY] = "memory",       [BELLJAR_OUTPUT] = "output",
-        [BELLJAR_VIOLATION] = "violation", [BELLJAR_CRASHED] = "crashed", [BELLJAR_INFRA_ERROR] = "infra_error",
+        [BELLJAR_OK] = "ok",
+        [BELLJAR_ERROR] = "error",
+        [BELLJAR_TIMEOUT] = "timeout",
+        [BELLJAR_CPU] = "cpu",
+        [BELLJAR_MEMORY] = "memory",
+        [BELLJAR_OUTPUT] = "output",
+        [BELLJAR_VIOLATION] = "violation",
+        [BELLJAR_CRASHED] = "crashed",
+        [BELLJAR_INFRA_ERROR] = "infra_error",
     };
     return (unsigned)verdict < ARRAY_SIZE(names) ? names[verdict] : "unknown";
 }
@@ -37,7 +44,8 @@ void belljar_result_free(struct belljar_result *result)
         free((char *)result->displays[i].mime);
         free((uint8_t *)result->displays[i].bytes);
     }
-    struct report report = { .violations = result->violations, .violation_count = result->violation_count };
+    struct report report = { .violations = result->violations,
+                             .violation_count = result->violation_count };
     report_release(&report);
     free(result->displays);
     free(result->stdout_bytes);
@@ -79,7 +87,8 @@ static int verdict_exit_status(enum belljar_verdict verdict, int own)
     }
 }
 
-static void result_set_outcome(struct belljar_result *result, uint32_t outcome, uint32_t status, uint32_t flags)
+static void result_set_outcome(struct belljar_result *result, uint32_t outcome, uint32_t status,
+                               uint32_t flags)
 {
     result->exit_status = 0;
     result->is_shown = flags & RESULT_SHOWN;
@@ -87,7 +96,8 @@ static void result_set_outcome(struct belljar_result *result, uint32_t outcome, 
         result->verdict = flags & RESULT_MEMORY    ? BELLJAR_MEMORY
                           : flags & RESULT_REFUSED ? BELLJAR_VIOLATION
                                                    : BELLJAR_ERROR;
-        result->exit_status = verdict_exit_status(result->verdict, flags & RESULT_INTERRUPT ? 130 : 1);
+        result->exit_status =
+            verdict_exit_status(result->verdict, flags & RESULT_INTERRUPT ? 130 : 1);
     } else if (outcome == RUN_EXIT) {
         result->exit_status = (int)(status & 0xff);
         result->verdict = result->exit_status == 0 ? BELLJAR_OK : BELLJAR_ERROR;
@@ -112,7 +122,8 @@ static int unpack_displays(struct unpacker *message, struct belljar_result *resu
             struct belljar_display *display = &grown[result->display_count++];
             struct bytes mime = unpack_bytes(message);
             struct bytes data = unpack_bytes(message);
-            *display = (struct belljar_display){ copy_bytes(mime), copy_bytes(data), data.length, i };
+            *display =
+                (struct belljar_display){ copy_bytes(mime), copy_bytes(data), data.length, i };
             if (display->mime == NULL || display->bytes == NULL)
                 return -ENOMEM;
         }
@@ -157,10 +168,10 @@ int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t 
     return 0;
 }
 
-static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict, const char *name,
-                             const char *format, ...) PRINTF(4, 5);
-static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict, const char *name,
-                             const char *format, ...)
+static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict,
+                             const char *name, const char *format, ...) PRINTF(4, 5);
+static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict,
+                             const char *name, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -179,7 +190,8 @@ static void result_from_status(struct belljar_result *result, const struct bellj
     const struct settings *settings = &guest->template->settings;
     if (WIFEXITED(status)) {
         result->exit_status = WEXITSTATUS(status);
-        if (result->exit_status == EXIT_NO_ROOM && guest->report.peak_bytes > settings->memory_bytes / 2) {
+        if (result->exit_status == EXIT_NO_ROOM &&
+            guest->report.peak_bytes > settings->memory_bytes / 2) {
             result_set_error(result, BELLJAR_MEMORY, "MemoryError", "no memory was left to say so");
             return;
         }
@@ -197,7 +209,8 @@ static void result_from_status(struct belljar_result *result, const struct bellj
     else if (result->signal == SIGXCPU || (result->signal == SIGKILL && guest->cpu_ms > 0))
         result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit reached");
     else
-        result_set_error(result, BELLJAR_CRASHED, "Crash", "the interpreter died by signal %d (%s)", result->signal,
+        result_set_error(result, BELLJAR_CRASHED, "Crash", "the interpreter died by signal %d (%s)",
+                         result->signal,
                          sigabbrev_np(result->signal) ? sigabbrev_np(result->signal) : "?");
 }
 
@@ -237,17 +250,20 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                          (double)guest->cpu_ms / 1000);
         break;
     case END_MEMORY:
-        result_set_error(result, BELLJAR_MEMORY, "MemoryError", "memory limit of %llu bytes reached",
+        result_set_error(result, BELLJAR_MEMORY, "MemoryError",
+                         "memory limit of %llu bytes reached",
                          (unsigned long long)settings->memory_bytes);
         break;
     case END_THREADS:
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
-                         "more than %u threads (rule: threads); allow more with --threads N or Policy(threads=N)",
+                         "more than %u threads (rule: threads); allow more with --threads N or "
+                         "Policy(threads=N)",
                          settings->threads);
         break;
     case END_SCRATCH:
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
-                         "more than %llu bytes or %u files of scratch (rule: scratch); allow more with --scratch SIZE, "
+                         "more than %llu bytes or %u files of scratch (rule: scratch); allow more "
+                         "with --scratch SIZE, "
                          "--scratch-files N",
                          (unsigned long long)settings->scratch_bytes, settings->scratch_files);
         break;
@@ -255,26 +271,32 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "closed its value channel");
         break;
     case END_PROTOCOL:
-        result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError", "the supervisor could not serve this guest");
+        result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError",
+                         "the supervisor could not serve this guest");
         break;
     case END_HOST:
         if (killed_for == BELLJAR_OUTPUT)
-            result_set_error(result, BELLJAR_OUTPUT, "OutputError", "wrote far more than the output limit of %llu bytes",
+            result_set_error(result, BELLJAR_OUTPUT, "OutputError",
+                             "wrote far more than the output limit of %llu bytes",
                              (unsigned long long)settings->output_bytes);
         else if (killed_for == BELLJAR_VIOLATION)
-            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
+            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
+                             "sent what is no message on its value channel");
         else if (killed_for == BELLJAR_TIMEOUT)
-            result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "ended by the host: time is up");
+            result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError",
+                             "ended by the host: time is up");
         else
             result_set_error(result, BELLJAR_ERROR, "Cancelled", "ended by the host");
         break;
     default:
         if (killed_for == BELLJAR_VIOLATION) /* it had gone already when we made sure */
-            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "sent what is no message on its value channel");
+            result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
+                             "sent what is no message on its value channel");
         else
             result_from_status(result, guest);
     }
-    result->exit_status = verdict_exit_status(result->verdict, result->exit_status ? result->exit_status : 1);
+    result->exit_status =
+        verdict_exit_status(result->verdict, result->exit_status ? result->exit_status : 1);
     if (result->verdict == BELLJAR_OK)
         result->exit_status = 0;
     if (guest->report.crash != NULL && guest->report.crash[0] != '\0')

@@ -1,12 +1,13 @@
 /* One run, from the job to the result. Host process. Read downwards: start, wait and pump, finish.
  *
  *   belljar_guest_start   sends the job on the value channel
- *   belljar_guest_step    pumps stdin, stdout, stderr and frames until there is a result or the guest is gone
- *   run_finish            verdict and output; usage and violations come with belljar_result_complete
+ *   belljar_guest_step    pumps stdin, stdout, stderr and frames until there is a result or the
+ * guest is gone run_finish            verdict and output; usage and violations come with
+ * belljar_result_complete
  *
- * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS: it keeps the limits from then on, counted
- * from the true start. Everything read from the guest is hostile: sizes are checked before room is made, and
- * a guest that breaks the protocol is killed. */
+ * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS: it keeps the limits
+ * from then on, counted from the true start. Everything read from the guest is hostile: sizes are
+ * checked before room is made, and a guest that breaks the protocol is killed. */
 #define _GNU_SOURCE
 #include "core/internal.h"
 
@@ -20,12 +21,13 @@
 #define ARM_AFTER_MS      2
 #define CANCEL_EVERY_MS   100
 #define FEED_BYTES        (64 * 1024)
-#define OUTPUT_KILL_TIMES 64              /* a guest that writes so many times its output limit is ended, */
-#define OUTPUT_KILL_LEAST (16u << 20)     /* but not below this */
+#define OUTPUT_KILL_TIMES 64 /* a guest that writes so many times its output limit is ended, */
+#define OUTPUT_KILL_LEAST (16u << 20) /* but not below this */
 
 /* ---- Sending ---- */
 
-static int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
+static int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload,
+                       size_t length)
 {
     uint32_t header[2] = { (uint32_t)length, type };
     if (length > FRAME_PAYLOAD_MAX)
@@ -65,7 +67,8 @@ static void guest_flush(struct belljar_guest *guest)
     guest->outgoing_at = guest->outgoing_used = 0;
 }
 
-int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
+int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
+                       size_t length)
 {
     int error = guest->is_dead ? -EPIPE : guest_queue(guest, type, payload, length);
     if (error == 0)
@@ -95,7 +98,8 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
     }
 }
 
-/* Where stdin comes from: a descriptor of the caller's that is read here, bytes, or the callback. */
+/* Where stdin comes from: a descriptor of the caller's that is read here, bytes, or the callback.
+ */
 static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job *job)
 {
     guest->stdin_fd = job->stdin_fd;
@@ -128,7 +132,8 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
         return template_check(guest->template, reterr);
     if (guest->is_dead || guest->state == RUN_GOING)
         return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
-                         guest->is_dead ? "this guest has ended: take another" : "a run is on already");
+                         guest->is_dead ? "this guest has ended: take another"
+                                        : "a run is on already");
     const struct settings *settings = &guest->template->settings;
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
@@ -139,7 +144,9 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
         error = guest_set_stdin(guest, job);
     }
     if (error < 0)
-        return error_set(reterr, -error, "run", error == -E2BIG ? "code and files are larger than %u bytes" : "out of memory",
+        return error_set(reterr, -error, "run",
+                         error == -E2BIG ? "code and files are larger than %u bytes"
+                                         : "out of memory",
                          FRAME_PAYLOAD_MAX);
     capture_release(&guest->captures[0]);
     capture_release(&guest->captures[1]);
@@ -176,23 +183,30 @@ static int guest_arm(struct belljar_guest *guest)
     return error;
 }
 
-/* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the protocol. */
-static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload, size_t length)
+/* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the
+ * protocol. */
+static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload,
+                          size_t length)
 {
     if (type == FRAME_RESULT) {
         guest->result = result_new();
-        return guest->result == NULL ? -ENOMEM : result_unpack(guest->result, payload, length) < 0 ? -EBADMSG : 1;
+        return guest->result == NULL                               ? -ENOMEM
+               : result_unpack(guest->result, payload, length) < 0 ? -EBADMSG
+                                                                   : 1;
     }
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
     /* The callback may take its time: the limits hold meanwhile. */
     if (!guest->is_armed && guest_arm(guest) < 0)
         return -EPIPE;
-    return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0 ? -ECANCELED : 0;
+    return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0
+               ? -ECANCELED
+               : 0;
 }
 
-/* Reads what is there. The room for a payload grows with what has come, not with what the header promises. A guest that
- * does not read its answers is not listened to either: else it could make us keep any number of them. */
+/* Reads what is there. The room for a payload grows with what has come, not with what the header
+ * promises. A guest that does not read its answers is not listened to either: else it could make us
+ * keep any number of them. */
 static int guest_read_value(struct belljar_guest *guest)
 {
     while (guest->outgoing == NULL) {
@@ -206,7 +220,8 @@ static int guest_read_value(struct belljar_guest *guest)
         }
         if (guest->incoming_used >= FRAME_HEADER_BYTES && guest->incoming_used == wanted) {
             guest->incoming_used = 0;
-            int error = guest_on_frame(guest, header[1], guest->incoming + FRAME_HEADER_BYTES, header[0]);
+            int error =
+                guest_on_frame(guest, header[1], guest->incoming + FRAME_HEADER_BYTES, header[0]);
             if (error != 0)
                 return error;
             continue;
@@ -221,9 +236,11 @@ static int guest_read_value(struct belljar_guest *guest)
         }
         /* Not past this frame: what follows belongs to the next. */
         size_t room = guest->incoming_size - guest->incoming_used;
-        size_t ask = guest->incoming_used < FRAME_HEADER_BYTES ? FRAME_HEADER_BYTES - guest->incoming_used
-                                                               : wanted - guest->incoming_used;
-        ssize_t got = recv(guest->value, guest->incoming + guest->incoming_used, ask < room ? ask : room, MSG_DONTWAIT);
+        size_t ask = guest->incoming_used < FRAME_HEADER_BYTES
+                         ? FRAME_HEADER_BYTES - guest->incoming_used
+                         : wanted - guest->incoming_used;
+        ssize_t got = recv(guest->value, guest->incoming + guest->incoming_used,
+                           ask < room ? ask : room, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -262,7 +279,8 @@ static int guest_read_output(struct belljar_guest *guest, int stream)
             guest->callbacks.on_output(stream, bytes, shown, guest->callbacks.context);
         capture->emitted += shown;
         uint64_t most = capture->limit * (uint64_t)OUTPUT_KILL_TIMES;
-        if (capture->total > (most > OUTPUT_KILL_LEAST ? most : OUTPUT_KILL_LEAST) && guest->killed_for == 0)
+        if (capture->total > (most > OUTPUT_KILL_LEAST ? most : OUTPUT_KILL_LEAST) &&
+            guest->killed_for == 0)
             return belljar_guest_kill(guest, BELLJAR_OUTPUT);
         if ((size_t)got < sizeof bytes)
             return 0; /* most likely empty; poll will tell */
@@ -272,7 +290,8 @@ static int guest_read_output(struct belljar_guest *guest, int stream)
 
 /* ---- stdin ---- */
 
-/* Writes to the guest's stdin without a SIGPIPE for the host program, whatever it does with that signal. */
+/* Writes to the guest's stdin without a SIGPIPE for the host program, whatever it does with that
+ * signal. */
 static ssize_t write_quietly(int fd, const char *bytes, size_t length)
 {
     sigset_t pipe_signal, before, pending;
@@ -316,7 +335,8 @@ static void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
 static void guest_feed(struct belljar_guest *guest)
 {
     while (guest->in >= 0 && guest->feed_at < guest->feed_used) {
-        ssize_t written = write_quietly(guest->in, guest->feed + guest->feed_at, guest->feed_used - guest->feed_at);
+        ssize_t written = write_quietly(guest->in, guest->feed + guest->feed_at,
+                                        guest->feed_used - guest->feed_at);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0 && errno == EAGAIN)
@@ -337,7 +357,8 @@ static bool guest_source_wanted(const struct belljar_guest *guest)
     return guest->in >= 0 && !guest->feed_at_end && guest->feed_at == guest->feed_used;
 }
 
-unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, unsigned max, int *ret_timeout_ms)
+unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, unsigned max,
+                               int *ret_timeout_ms)
 {
     unsigned count = 0;
     struct pollfd wanted[6];
@@ -349,21 +370,23 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
         wanted[count++] = (struct pollfd){ guest->err, POLLIN, 0 };
     if (guest->in >= 0 && guest->feed_at < guest->feed_used)
         wanted[count++] = (struct pollfd){ guest->in, POLLOUT, 0 };
-    else if (guest_source_wanted(guest) && guest->stdin_fd >= 0 && guest->callbacks.on_input == NULL)
+    else if (guest_source_wanted(guest) && guest->stdin_fd >= 0 &&
+             guest->callbacks.on_input == NULL)
         wanted[count++] = (struct pollfd){ guest->stdin_fd, POLLIN, 0 };
     if (guest->template->settings.audit)
         wanted[count++] = (struct pollfd){ guest->template->control, POLLIN, 0 };
     for (unsigned i = 0; i < count && i < max; i++)
         fds[i] = wanted[i];
-    *ret_timeout_ms = !guest->is_armed                 ? ARM_AFTER_MS
+    *ret_timeout_ms = !guest->is_armed                                             ? ARM_AFTER_MS
                       : guest->callbacks.is_cancelled || guest->callbacks.on_input ? CANCEL_EVERY_MS
-                                                       : -1;
+                                                                                   : -1;
     return count < max ? count : max;
 }
 
 /* ---- Finishing ---- */
 
-static int take_capture(struct belljar_guest *guest, int stream, char **ret_text, size_t *ret_length, uint64_t *ret_total)
+static int take_capture(struct belljar_guest *guest, int stream, char **ret_text,
+                        size_t *ret_length, uint64_t *ret_total)
 {
     struct capture *capture = &guest->captures[stream - 1];
     size_t rest_length = 0;
@@ -380,7 +403,8 @@ static int take_capture(struct belljar_guest *guest, int stream, char **ret_text
 }
 
 /* There is a result, or the guest is gone: makes the whole of it. */
-static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result, struct belljar_error *reterr)
+static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result,
+                      struct belljar_error *reterr)
 {
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
@@ -412,18 +436,23 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     }
     struct belljar_result *result = guest->result;
     if (error == 0)
-        error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length, &result->stdout_total);
+        error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length,
+                             &result->stdout_total);
     if (error == 0)
-        error = take_capture(guest, 2, &result->stderr_bytes, &result->stderr_length, &result->stderr_total);
+        error = take_capture(guest, 2, &result->stderr_bytes, &result->stderr_length,
+                             &result->stderr_total);
     if (error < 0)
-        return reterr != NULL && reterr->code != 0 ? error : error_set(reterr, -error, "run", "%s", strerror(-error));
+        return reterr != NULL && reterr->code != 0
+                   ? error
+                   : error_set(reterr, -error, "run", "%s", strerror(-error));
     result->usage.wall_ms = (double)(guest->ended_ns - guest->started_ns) / 1e6;
     guest->result = NULL;
     *ret_result = result;
     return 1;
 }
 
-int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result, struct belljar_error *reterr)
+int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
+                       struct belljar_error *reterr)
 {
     if (guest->state != RUN_GOING)
         return error_set(reterr, EINVAL, "run", "no run is on");
@@ -434,7 +463,8 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     if (guest->in >= 0) {
         if (guest_source_wanted(guest)) {
             struct pollfd source = { guest->stdin_fd, POLLIN, 0 };
-            bool is_ready = guest->stdin_fd >= 0 && (guest->stdin_is_regular || poll(&source, 1, 0) > 0);
+            bool is_ready =
+                guest->stdin_fd >= 0 && (guest->stdin_is_regular || poll(&source, 1, 0) > 0);
             guest_fetch_stdin(guest, is_ready);
         }
         guest_feed(guest);
@@ -485,10 +515,12 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
     return error < 0 ? error : 0;
 }
 
-int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result, struct belljar_error *reterr)
+int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
+                            struct belljar_error *reterr)
 {
     if (result->is_complete)
         return 0;
-    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, reterr) : guest_await_end(guest, reterr);
+    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, reterr)
+                                                     : guest_await_end(guest, reterr);
     return error < 0 ? error : result_add_report(result, &guest->report);
 }

@@ -1,7 +1,9 @@
-/* Templates: starts a supervisor, keeps guests parked, takes in what the supervisor reports. Host process.
+/* Templates: starts a supervisor, keeps guests parked, takes in what the supervisor reports. Host
+ * process.
  *
- * All threads share one control channel. Who waits for a message reads for everybody: one thread at a time polls
- * (is_reading), the others wait on the condition; what comes is filed with the guest that it is about. */
+ * All threads share one control channel. Who waits for a message reads for everybody: one thread at
+ * a time polls (is_reading), the others wait on the condition; what comes is filed with the guest
+ * that it is about. */
 #define _GNU_SOURCE
 #include "core/internal.h"
 
@@ -42,7 +44,8 @@ int template_check(struct belljar_template *template, struct belljar_error *rete
 {
     if (template->owner != getpid())
         return error_set(reterr, EOWNERDEAD, "fork",
-                         "this template belongs to process %d: open a new one after os.fork()", template->owner);
+                         "this template belongs to process %d: open a new one after os.fork()",
+                         template->owner);
     if (template->has_failed) {
         if (reterr != NULL)
             *reterr = template->failure;
@@ -65,8 +68,9 @@ unsigned template_missing(struct belljar_template *template)
     return missing;
 }
 
-/* (locked) True if the pool is empty and runs follow each other without a pause: then who is forked now is wanted at once, and
- * warming up would only make the caller wait (and costs more than it saves). */
+/* (locked) True if the pool is empty and runs follow each other without a pause: then who is forked
+ * now is wanted at once, and warming up would only make the caller wait (and costs more than it
+ * saves). */
 static bool is_rushed(struct belljar_template *template)
 {
     uint64_t now_ns = clock_now_ns();
@@ -75,7 +79,8 @@ static bool is_rushed(struct belljar_template *template)
     return is_rush;
 }
 
-static void template_fail(struct belljar_template *template, int code, const char *step, const char *message)
+static void template_fail(struct belljar_template *template, int code, const char *step,
+                          const char *message)
 {
     if (template->has_failed)
         return;
@@ -123,7 +128,8 @@ static void on_refused(struct belljar_template *template, struct unpacker *messa
         guest->branch_error = error ? error : EIO;
 }
 
-static void on_ready(struct belljar_template *template, struct unpacker *message, int fds[], unsigned fd_count)
+static void on_ready(struct belljar_template *template, struct unpacker *message, int fds[],
+                     unsigned fd_count)
 {
     uint64_t id = unpack_u64(message);
     struct belljar_guest *parent = find_taken(template, unpack_u64(message));
@@ -194,8 +200,8 @@ static void unpack_report(struct unpacker *message, struct report *report)
     report->is_there = true;
 }
 
-static void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message, int fds[],
-                      unsigned fd_count)
+static void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message,
+                      int fds[], unsigned fd_count)
 {
     struct belljar_guest *guest = find_taken(template, unpack_u64(message));
     if (guest == NULL)
@@ -211,7 +217,9 @@ static void on_report(struct belljar_template *template, uint32_t type, struct u
 static void on_audit(struct belljar_template *template, struct unpacker *message)
 {
     char op[64], target[1024], outcome[64], rule[64];
-    struct belljar_operation operation = { .guest = unpack_u64(message), op, target, outcome, rule };
+    struct belljar_operation operation = {
+        .guest = unpack_u64(message), op, target, outcome, rule
+    };
     unpack_string(message, op, sizeof op);
     unpack_string(message, target, sizeof target);
     unpack_string(message, outcome, sizeof outcome);
@@ -226,10 +234,12 @@ static bool template_receive(struct belljar_template *template)
     static _Thread_local uint8_t bytes[MESSAGE_BYTES_MAX];
     int fds[4] = { -1, -1, -1, -1 };
     unsigned fd_count = 0;
-    ssize_t length =
-        channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL, MSG_DONTWAIT);
-    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of ours unread */
-        length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL, MSG_DONTWAIT);
+    ssize_t length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4,
+                                     NULL, MSG_DONTWAIT);
+    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of
+                                  ours unread */
+        length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL,
+                                 MSG_DONTWAIT);
     if (length == -EAGAIN)
         return false;
     if (length <= 0) {
@@ -306,8 +316,8 @@ int template_wait(struct belljar_template *template, bool (*done)(void *context)
 
 /* ---- Start and end ---- */
 
-/* The folder that holds belljar-supervisor and the guest's files: $BELLJAR_LIBEXEC, or beside this library (a build tree,
- * a wheel), or where they were installed. */
+/* The folder that holds belljar-supervisor and the guest's files: $BELLJAR_LIBEXEC, or beside this
+ * library (a build tree, a wheel), or where they were installed. */
 static void libexec_folder(char *folder, size_t size)
 {
     const char *chosen = getenv("BELLJAR_LIBEXEC");
@@ -339,13 +349,15 @@ static int open_high(const char *folder, const char *name, struct belljar_error 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(reterr, errno, "install", "%s: %s: belljar is not installed completely (see BELLJAR_LIBEXEC)",
-                         path, strerror(errno));
+        return error_set(reterr, errno, "install",
+                         "%s: %s: belljar is not installed completely (see BELLJAR_LIBEXEC)", path,
+                         strerror(errno));
     fd = fd_move_up(fd, 64); /* out of the way of the numbers that the child gives them */
     return fd >= 0 ? fd : error_set(reterr, -fd, "install", "%s: %s", path, strerror(-fd));
 }
 
-static int spawn_supervisor(struct belljar_template *template, int control, struct belljar_error *reterr)
+static int spawn_supervisor(struct belljar_template *template, int control,
+                            struct belljar_error *reterr)
 {
     char folder[PATH_MAX], path[PATH_MAX + 32];
     libexec_folder(folder, sizeof folder);
@@ -368,10 +380,12 @@ static int spawn_supervisor(struct belljar_template *template, int control, stru
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     /* A session of its own: signals of the caller's terminal do not reach it. */
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     char *const arguments[] = { "belljar-supervisor", NULL };
     char *const environment[] = { NULL };
-    int error = posix_spawn(&template->supervisor, path, &actions, &attributes, arguments, environment);
+    int error =
+        posix_spawn(&template->supervisor, path, &actions, &attributes, arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return error == 0 ? 0 : error_set(reterr, error, "install", "%s: %s", path, strerror(error));
@@ -382,7 +396,8 @@ static bool is_started(void *context)
     return ((struct belljar_template *)context)->is_started;
 }
 
-/* A thousand guests are four thousand descriptors; the soft limit is there for select(2), which nobody here uses. */
+/* A thousand guests are four thousand descriptors; the soft limit is there for select(2), which
+ * nobody here uses. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -408,7 +423,8 @@ static int template_start(struct belljar_template *template, struct belljar_erro
     pack_u32(&message, MSG_SETTINGS);
     settings_pack(&message, &template->settings);
     if (message.used > MESSAGE_BYTES_MAX)
-        error = error_set(reterr, E2BIG, "policy", "the policy is larger than %d bytes: grant fewer, larger directories",
+        error = error_set(reterr, E2BIG, "policy",
+                          "the policy is larger than %d bytes: grant fewer, larger directories",
                           MESSAGE_BYTES_MAX);
     else
         error = template_send(template, &message);
@@ -427,7 +443,8 @@ static int template_start(struct belljar_template *template, struct belljar_erro
     return error;
 }
 
-int belljar_template_open(const struct belljar_policy *policy, const struct belljar_template_options *options,
+int belljar_template_open(const struct belljar_policy *policy,
+                          const struct belljar_template_options *options,
                           struct belljar_template **ret_template, struct belljar_error *reterr)
 {
     struct belljar_template *template = calloc(1, sizeof *template);
@@ -472,7 +489,8 @@ static void guests_forget(struct belljar_guest *guest)
     }
 }
 
-/* It kills what is left and goes. One that does not is killed, and with it, by their parent-death signals, all others. */
+/* It kills what is left and goes. One that does not is killed, and with it, by their parent-death
+ * signals, all others. */
 static void supervisor_wait(pid_t supervisor)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, supervisor, 0);
@@ -488,7 +506,8 @@ void belljar_template_close(struct belljar_template *template)
 {
     if (template == NULL)
         return;
-    /* The supervisor takes that as the end. Shut down, not just closed: a forked child of the host may hold a copy. */
+    /* The supervisor takes that as the end. Shut down, not just closed: a forked child of the host
+     * may hold a copy. */
     if (template->control >= 0 && template->owner == getpid())
         shutdown(template->control, SHUT_RDWR);
     fd_close(&template->control);
@@ -501,7 +520,8 @@ void belljar_template_close(struct belljar_template *template)
     free(template);
 }
 
-bool belljar_template_layer_at(struct belljar_template *template, unsigned index, struct belljar_layer *ret_layer)
+bool belljar_template_layer_at(struct belljar_template *template, unsigned index,
+                               struct belljar_layer *ret_layer)
 {
     static const char *const states[] = { "on", "off", "waived" };
     if (index >= template->layer_count)
@@ -531,7 +551,8 @@ static bool is_one_ready(void *context)
 }
 
 /* (locked) Asks for `count` more. */
-static int template_spawn(struct belljar_template *template, unsigned count, bool is_cold, struct belljar_error *reterr)
+static int template_spawn(struct belljar_template *template, unsigned count, bool is_cold,
+                          struct belljar_error *reterr)
 {
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_SPAWN);
@@ -540,17 +561,21 @@ static int template_spawn(struct belljar_template *template, unsigned count, boo
     int error = count > 0 ? template_send(template, &message) : 0;
     packer_release(&message);
     /* A broken channel: what the supervisor said before it ended is still to be read. */
-    return error == -EPIPE ? 0 : error == 0 ? 0 : error_set(reterr, -error, "spawn", "%s", strerror(-error));
+    return error == -EPIPE ? 0
+           : error == 0    ? 0
+                           : error_set(reterr, -error, "spawn", "%s", strerror(-error));
 }
 
-static int guest_take(struct belljar_template *template, bool may_wait, struct belljar_guest **ret_guest,
-                      struct belljar_error *reterr)
+static int guest_take(struct belljar_template *template, bool may_wait,
+                      struct belljar_guest **ret_guest, struct belljar_error *reterr)
 {
-    if (template->owner != getpid()) /* before the lock: another thread may have held it at the fork */
+    if (template->owner !=
+        getpid()) /* before the lock: another thread may have held it at the fork */
         return template_check(template, reterr);
     pthread_mutex_lock(&template->lock);
     int error = 0;
-    while (template->ready == NULL && !template->has_failed && !template->is_reading && template_receive(template))
+    while (template->ready == NULL && !template->has_failed && !template->is_reading &&
+           template_receive(template))
         continue;
     if (template->ready == NULL) {
         /* Each waiting caller is owed one of its own, beside what the pool is owed. */
@@ -655,8 +680,8 @@ int guest_end(struct belljar_guest *guest, uint32_t reason)
 int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
 {
     int expected = 0;
-    __atomic_compare_exchange_n(&guest->killed_for, &expected, (int)reason + 1, false, __ATOMIC_SEQ_CST,
-                                __ATOMIC_SEQ_CST);
+    __atomic_compare_exchange_n(&guest->killed_for, &expected, (int)reason + 1, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return guest_end(guest, END_HOST);
 }
 
@@ -720,13 +745,15 @@ static bool has_branched(void *context)
     return guest->branch != NULL || guest->branch_error != 0;
 }
 
-int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch, struct belljar_error *reterr)
+int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch,
+                         struct belljar_error *reterr)
 {
     struct belljar_template *template = guest->template;
     if (guest->is_dead)
         return error_set(reterr, EPIPE, "fork", "the session has ended");
     if (!guest->is_session || guest->state == RUN_GOING)
-        return error_set(reterr, EBUSY, "fork", "only a living session between two runs can be forked");
+        return error_set(reterr, EBUSY, "fork",
+                         "only a living session between two runs can be forked");
     pthread_mutex_lock(&template->lock);
     int error = template_check(template, reterr);
     guest->branch = NULL;
@@ -747,10 +774,12 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     if (error == 0)
         error = template_wait(template, has_branched, guest, reterr);
     if (error == 0 && guest->branch == NULL)
-        error = guest->branch_error == EOPNOTSUPP
-                    ? error_set(reterr, EOPNOTSUPP, "fork", "a session can be forked only where user namespaces are to be had")
-                    : error_set(reterr, guest->branch_error, "fork", "the session could not be forked: %s",
-                                strerror(guest->branch_error));
+        error =
+            guest->branch_error == EOPNOTSUPP
+                ? error_set(reterr, EOPNOTSUPP, "fork",
+                            "a session can be forked only where user namespaces are to be had")
+                : error_set(reterr, guest->branch_error, "fork",
+                            "the session could not be forked: %s", strerror(guest->branch_error));
     if (error == 0)
         *ret_branch = guest->branch;
     pthread_mutex_unlock(&template->lock);
@@ -763,6 +792,7 @@ int belljar_guest_scratch(struct belljar_guest *guest)
 {
     if (guest->has_ended || guest->scratch >= 0)
         return guest->scratch;
-    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, NULL) : guest_await_end(guest, NULL);
+    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, NULL)
+                                                     : guest_await_end(guest, NULL);
     return error < 0 ? -1 : guest->scratch;
 }

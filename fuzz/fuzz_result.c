@@ -1,4 +1,5 @@
-/* Fuzzes what a guest says of its run: the payload of FRAME_RESULT, as the host decodes it (core/result.c). */
+/* Fuzzes what a guest says of its run: the payload of FRAME_RESULT, as the host decodes it
+ * (core/result.c). */
 #include "core/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

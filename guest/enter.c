@@ -1,9 +1,10 @@
 /* A guest's lockdown, from its first instruction to the seal (enter.h).
  *
- * Runs in the forked child, still trusted, with the zygote's rights; ends with none. The order matters: what the
- * supervisor will need is opened first (once undumpable, /proc/self belongs to root), descriptors are closed before the
- * filter is on (close_range is not in it), and after the filter only calls that it lets pass are made: nobody
- * answers a notification before the listener has been handed over. */
+ * Runs in the forked child, still trusted, with the zygote's rights; ends with none. The order
+ * matters: what the supervisor will need is opened first (once undumpable, /proc/self belongs to
+ * root), descriptors are closed before the filter is on (close_range is not in it), and after the
+ * filter only calls that it lets pass are made: nobody answers a notification before the listener
+ * has been handed over. */
 #define _GNU_SOURCE
 #include "guest/enter.h"
 
@@ -15,12 +16,20 @@
 #include <sys/syscall.h>
 
 /* Descriptors that the supervisor gets, in the order of MSG_GUEST_READY. */
-enum { READY_LISTENER, READY_MEMORY, READY_TASKS, READY_STATM, READY_PIDFD, READY_SCRATCH, READY_FDS_MAX };
+enum {
+    READY_LISTENER,
+    READY_MEMORY,
+    READY_TASKS,
+    READY_STATM,
+    READY_PIDFD,
+    READY_SCRATCH,
+    READY_FDS_MAX
+};
 
 #define FDS_KEPT (FD_GUEST_CRASH + 1) /* 0 to 4 */
 
-__attribute__((noreturn)) static void enter_fail(const struct fork_request *request, int setup, int error,
-                                                 const char *step)
+__attribute__((noreturn)) static void enter_fail(const struct fork_request *request, int setup,
+                                                 int error, const char *step)
 {
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_GUEST_FAILED);
@@ -47,12 +56,14 @@ static int open_proc(const struct lockdown *lockdown, const char *name, int flag
     return fd < 0 ? -errno : fd;
 }
 
-/* Brings the five that stay to their numbers. The zygote keeps 0 to 5 taken, so none of the request's is overwritten. */
+/* Brings the five that stay to their numbers. The zygote keeps 0 to 5 taken, so none of the
+ * request's is overwritten. */
 static int place_descriptors(const struct fork_request *request)
 {
     static const int order[FDS_KEPT] = {
-        [FD_GUEST_STDIN] = FORK_STDIN,   [FD_GUEST_STDOUT] = FORK_STDOUT, [FD_GUEST_STDERR] = FORK_STDERR,
-        [FD_GUEST_VALUE] = FORK_VALUE,   [FD_GUEST_CRASH] = FORK_CRASH,
+        [FD_GUEST_STDIN] = FORK_STDIN,   [FD_GUEST_STDOUT] = FORK_STDOUT,
+        [FD_GUEST_STDERR] = FORK_STDERR, [FD_GUEST_VALUE] = FORK_VALUE,
+        [FD_GUEST_CRASH] = FORK_CRASH,
     };
     for (int fd = 0; fd < FDS_KEPT; fd++) {
         if (request->fds[order[fd]] < FDS_KEPT || dup2(request->fds[order[fd]], fd) < 0)
@@ -136,7 +147,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     pack_u32(&message, MSG_GUEST_READY);
     pack_u64(&message, request->guest);
     pack_u32(&message, (uint32_t)zygote->guest_pid);
-    if (channel_send(setup, &message, ready, ready[READY_SCRATCH] >= 0 ? READY_FDS_MAX : READY_SCRATCH, 0) < 0)
+    if (channel_send(setup, &message, ready,
+                     ready[READY_SCRATCH] >= 0 ? READY_FDS_MAX : READY_SCRATCH, 0) < 0)
         _exit(126);
     packer_release(&message);
     /* From here on the supervisor takes the guest for hostile: a failure can only end it. */

@@ -1,5 +1,5 @@
-/* Frames from a guest's side (frame.h). Runs in the guest, without the interpreter's lock; trusts the host,
- * which is the other end, and is itself trusted by nobody. */
+/* Frames from a guest's side (frame.h). Runs in the guest, without the interpreter's lock; trusts
+ * the host, which is the other end, and is itself trusted by nobody. */
 #include "guest/frame.h"
 
 #include <string.h>
@@ -24,7 +24,8 @@ static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes,
     return 0;
 }
 
-int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length)
+int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,
+               uint32_t *ret_length)
 {
     uint32_t header[2];
     int result = read_all(fd, on_signal, true, header, sizeof header);
@@ -49,7 +50,8 @@ int frame_write(int fd, uint32_t type, const void *payload, size_t length)
 {
     if (length > FRAME_PAYLOAD_MAX)
         return -EMSGSIZE;
-    /* Small frames, most of them, in one system call: the host wakes once. (writev would be one call more to permit.) */
+    /* Small frames, most of them, in one system call: the host wakes once. (writev would be one
+     * call more to permit.) */
     uint32_t header[2] = { (uint32_t)length, type };
     char whole[4096];
     size_t beside = length <= sizeof whole - sizeof header ? length : 0;

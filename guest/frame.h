@@ -4,11 +4,11 @@
 
 #include "wire/frame.h"
 
-/* Waits for the next frame; the caller frees *ret_payload. Calls on_signal (may be NULL) whenever a signal cut the
- * wait short; if that answers true before anything of a frame has come, the wait ends with -EINTR. 0, -ENODATA if the host
- * is gone, or another negative errno. */
-MUST_CHECK int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,
-                          uint32_t *ret_length);
+/* Waits for the next frame; the caller frees *ret_payload. Calls on_signal (may be NULL) whenever a
+ * signal cut the wait short; if that answers true before anything of a frame has come, the wait
+ * ends with -EINTR. 0, -ENODATA if the host is gone, or another negative errno. */
+MUST_CHECK int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type,
+                          uint8_t **ret_payload, uint32_t *ret_length);
 /* 0 or a negative errno; -EMSGSIZE above FRAME_PAYLOAD_MAX. */
 MUST_CHECK int frame_write(int fd, uint32_t type, const void *payload, size_t length);
 

@@ -1,7 +1,8 @@
-/* Better words for refusals (hook.h). Runs in the guest, inside the interpreter's audit events, among hostile code:
- * decides nothing. A row says which event may be refused; then the system call itself, in a form without effect, is
- * tried first, so that it is the supervisor who refuses and records, as ever. If that is refused, the exception comes
- * from here; if not, the program's own call goes ahead. */
+/* Better words for refusals (hook.h). Runs in the guest, inside the interpreter's audit events,
+ * among hostile code: decides nothing. A row says which event may be refused; then the system call
+ * itself, in a form without effect, is tried first, so that it is the supervisor who refuses and
+ * records, as ever. If that is refused, the exception comes from here; if not, the program's own
+ * call goes ahead. */
 #define _GNU_SOURCE
 #include "guest/hook.h"
 
@@ -13,10 +14,11 @@
 #include <sys/syscall.h>
 
 enum probe {
-    PROBE_OPEN,    /* argument: a path; flags in the third */
-    PROBE_LIST,    /* argument: a directory */
-    PROBE_CHANGE,  /* argument: a path that is to be changed by `number`(path, 0700), second: another path or -1 */
-    PROBE_EXEC,    /* argument: a program's path or name */
+    PROBE_OPEN,   /* argument: a path; flags in the third */
+    PROBE_LIST,   /* argument: a directory */
+    PROBE_CHANGE, /* argument: a path that is to be changed by `number`(path, 0700), second: another
+                     path or -1 */
+    PROBE_EXEC,   /* argument: a program's path or name */
     PROBE_FORK,
     PROBE_SOCKET,  /* arguments: socket, family, type, protocol */
     PROBE_LOOK_UP, /* argument: a host's name */
@@ -28,49 +30,50 @@ struct hook_row {
     const char *event;
     const char *operation; /* what the message calls it */
     enum probe probe;
-    int8_t object;         /* which argument the message shows; -1: none */
-    int8_t second;         /* PROBE_CHANGE: another path, or -1 */
-    int16_t number;        /* whose row in policy/syscalls.c has rule and remedy */
+    int8_t object;  /* which argument the message shows; -1: none */
+    int8_t second;  /* PROBE_CHANGE: another path, or -1 */
+    int16_t number; /* whose row in policy/syscalls.c has rule and remedy */
 };
 
 static const struct hook_row rows[] = {
     /* event                operation                        probe         object second number */
-    { "open",               "open()",                        PROBE_OPEN,    0,    -1,    SYS_openat },
-    { "os.listdir",         "os.listdir()",                  PROBE_LIST,    0,    -1,    SYS_openat },
-    { "os.scandir",         "os.scandir()",                  PROBE_LIST,    0,    -1,    SYS_openat },
-    { "os.mkdir",           "os.mkdir()",                    PROBE_CHANGE,  0,    -1,    SYS_mkdir },
-    { "os.rmdir",           "os.rmdir()",                    PROBE_CHANGE,  0,    -1,    SYS_rmdir },
-    { "os.remove",          "os.remove()",                   PROBE_CHANGE,  0,    -1,    SYS_unlink },
-    { "os.rename",          "os.rename()",                   PROBE_CHANGE,  0,     1,    SYS_rename },
-    { "os.truncate",        "os.truncate()",                 PROBE_CHANGE,  0,    -1,    SYS_truncate },
-    { "os.chmod",           "os.chmod()",                    PROBE_CHANGE,  0,    -1,    SYS_chmod },
-    { "os.link",            "os.link()",                     PROBE_CHANGE,  1,     0,    SYS_link },
-    { "os.symlink",         "os.symlink()",                  PROBE_CHANGE,  1,    -1,    SYS_symlink },
-    { "subprocess.Popen",   "subprocess.Popen()",            PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "os.system",          "os.system()",                   PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "os.exec",            "os.exec*()",                    PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "os.posix_spawn",     "os.posix_spawn()",              PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "pty.spawn",          "pty.spawn()",                   PROBE_EXEC,    0,    -1,    SYS_execve },
-    { "os.fork",            "os.fork()",                     PROBE_FORK,   -1,    -1,    SYS_fork },
-    { "os.forkpty",         "os.forkpty()",                  PROBE_FORK,   -1,    -1,    SYS_fork },
-    { "import",             "starting a process",            PROBE_IMPORT, -1,    -1,    SYS_fork },
-    { "os.kill",            "os.kill()",                     PROBE_KILL,    0,    -1,    SYS_kill },
-    { "os.killpg",          "os.killpg()",                   PROBE_KILL,    0,    -1,    SYS_kill },
-    { "socket.__new__",     "socket.socket()",               PROBE_SOCKET, -1,    -1,    SYS_socket },
-    { "socket.getaddrinfo", "socket.getaddrinfo()",          PROBE_LOOK_UP, 0,    -1,    SYS_socket },
-    { "socket.gethostbyname", "socket.gethostbyname()",      PROBE_LOOK_UP, 0,    -1,    SYS_socket },
-    { "socket.gethostbyaddr", "socket.gethostbyaddr()",      PROBE_LOOK_UP, 0,    -1,    SYS_socket },
+    { "open", "open()", PROBE_OPEN, 0, -1, SYS_openat },
+    { "os.listdir", "os.listdir()", PROBE_LIST, 0, -1, SYS_openat },
+    { "os.scandir", "os.scandir()", PROBE_LIST, 0, -1, SYS_openat },
+    { "os.mkdir", "os.mkdir()", PROBE_CHANGE, 0, -1, SYS_mkdir },
+    { "os.rmdir", "os.rmdir()", PROBE_CHANGE, 0, -1, SYS_rmdir },
+    { "os.remove", "os.remove()", PROBE_CHANGE, 0, -1, SYS_unlink },
+    { "os.rename", "os.rename()", PROBE_CHANGE, 0, 1, SYS_rename },
+    { "os.truncate", "os.truncate()", PROBE_CHANGE, 0, -1, SYS_truncate },
+    { "os.chmod", "os.chmod()", PROBE_CHANGE, 0, -1, SYS_chmod },
+    { "os.link", "os.link()", PROBE_CHANGE, 1, 0, SYS_link },
+    { "os.symlink", "os.symlink()", PROBE_CHANGE, 1, -1, SYS_symlink },
+    { "subprocess.Popen", "subprocess.Popen()", PROBE_EXEC, 0, -1, SYS_execve },
+    { "os.system", "os.system()", PROBE_EXEC, 0, -1, SYS_execve },
+    { "os.exec", "os.exec*()", PROBE_EXEC, 0, -1, SYS_execve },
+    { "os.posix_spawn", "os.posix_spawn()", PROBE_EXEC, 0, -1, SYS_execve },
+    { "pty.spawn", "pty.spawn()", PROBE_EXEC, 0, -1, SYS_execve },
+    { "os.fork", "os.fork()", PROBE_FORK, -1, -1, SYS_fork },
+    { "os.forkpty", "os.forkpty()", PROBE_FORK, -1, -1, SYS_fork },
+    { "import", "starting a process", PROBE_IMPORT, -1, -1, SYS_fork },
+    { "os.kill", "os.kill()", PROBE_KILL, 0, -1, SYS_kill },
+    { "os.killpg", "os.killpg()", PROBE_KILL, 0, -1, SYS_kill },
+    { "socket.__new__", "socket.socket()", PROBE_SOCKET, -1, -1, SYS_socket },
+    { "socket.getaddrinfo", "socket.getaddrinfo()", PROBE_LOOK_UP, 0, -1, SYS_socket },
+    { "socket.gethostbyname", "socket.gethostbyname()", PROBE_LOOK_UP, 0, -1, SYS_socket },
+    { "socket.gethostbyaddr", "socket.gethostbyaddr()", PROBE_LOOK_UP, 0, -1, SYS_socket },
 };
 
-/* multiprocessing imports these at the moment it starts a process, and forks without an event of its own. */
+/* multiprocessing imports these at the moment it starts a process, and forks without an event of
+ * its own. */
 static const char *const process_modules[] = {
     "multiprocessing.popen_fork",
     "multiprocessing.popen_spawn_posix",
     "multiprocessing.popen_forkserver",
 };
 
-/* Programs that libraries try as they are imported, and go on without (platform.processor(), matplotlib's fonts): not
- * installed, rather than a violation of nobody's. */
+/* Programs that libraries try as they are imported, and go on without (platform.processor(),
+ * matplotlib's fonts): not installed, rather than a violation of nobody's. */
 static const char *const absent_programs[] = { "uname", "fc-list" };
 
 /* Where every guest may write. */
@@ -115,7 +118,8 @@ static PyObject *path_argument(PyObject *arguments, int index)
 {
     PyObject *argument = index >= 0 ? PyTuple_GetItem(arguments, index) : NULL;
     PyObject *path = NULL;
-    if (argument == NULL || argument == Py_None || PyLong_Check(argument) || !PyUnicode_FSConverter(argument, &path))
+    if (argument == NULL || argument == Py_None || PyLong_Check(argument) ||
+        !PyUnicode_FSConverter(argument, &path))
         PyErr_Clear();
     return path;
 }
@@ -144,8 +148,8 @@ static bool open_is_refused(const struct zygote *zygote, const char *path, long 
 }
 
 /* Tries a change where the tree grants none, so that it cannot succeed. */
-static bool change_is_refused(const struct zygote *zygote, const struct hook_row *row, const char *path,
-                              const char *second)
+static bool change_is_refused(const struct zygote *zygote, const struct hook_row *row,
+                              const char *path, const char *second)
 {
     if ((zygote->settings.grants & GRANT_FILES) && path_is_expected(zygote, path, true) &&
         (second == NULL || path_is_expected(zygote, second, true)))
@@ -166,7 +170,8 @@ static bool change_is_refused(const struct zygote *zygote, const struct hook_row
 static PyObject *program_argument(PyObject *arguments, int index)
 {
     PyObject *argument = PyTuple_GetItem(arguments, index);
-    if (argument != NULL && PySequence_Check(argument) && !PyUnicode_Check(argument) && !PyBytes_Check(argument)) {
+    if (argument != NULL && PySequence_Check(argument) && !PyUnicode_Check(argument) &&
+        !PyBytes_Check(argument)) {
         PyObject *first = PySequence_GetItem(argument, 0);
         PyObject *path = NULL;
         if (first == NULL || !PyUnicode_FSConverter(first, &path))
@@ -181,7 +186,8 @@ static PyObject *program_argument(PyObject *arguments, int index)
 static bool is_process_module(PyObject *arguments)
 {
     PyObject *name = PyTuple_GetItem(arguments, 0);
-    const char *text = name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
+    const char *text =
+        name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
     PyErr_Clear();
     for (unsigned i = 0; text != NULL && i < ARRAY_SIZE(process_modules); i++) {
         if (strcmp(text, process_modules[i]) == 0)
@@ -190,8 +196,8 @@ static bool is_process_module(PyObject *arguments)
     return false;
 }
 
-static bool probe_is_refused(const struct zygote *zygote, const struct hook_row *row, PyObject *arguments,
-                             const char *path, const char *second)
+static bool probe_is_refused(const struct zygote *zygote, const struct hook_row *row,
+                             PyObject *arguments, const char *path, const char *second)
 {
     switch (row->probe) {
     case PROBE_OPEN:
@@ -214,7 +220,8 @@ static bool probe_is_refused(const struct zygote *zygote, const struct hook_row 
             return false;
         /* fall through */
     case PROBE_FORK: /* CLONE_SIGHAND without CLONE_VM: EINVAL, should it ever be let through */
-        return errno_is_refusal(syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL));
+        return errno_is_refusal(
+            syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL));
     case PROBE_SOCKET: {
         long family = int_argument(arguments, 1, -1);
         /* AF_UNIX: the event of socketpair(), which may be granted, looks the same */
@@ -234,28 +241,34 @@ static bool probe_is_refused(const struct zygote *zygote, const struct hook_row 
 }
 
 /* Raises OSError(errno, words, object), which makes itself a PermissionError. */
-static void raise_refusal(const struct zygote *zygote, const struct hook_row *row, PyObject *arguments, int error)
+static void raise_refusal(const struct zygote *zygote, const struct hook_row *row,
+                          PyObject *arguments, int error)
 {
     PyObject *object = row->object >= 0 ? PyTuple_GetItem(arguments, row->object) : Py_None;
-    bool writing = row->probe == PROBE_CHANGE ||
-                   (row->probe == PROBE_OPEN && (int_argument(arguments, 2, 0) & O_ACCMODE) != O_RDONLY);
-    bool is_path = row->probe == PROBE_OPEN || row->probe == PROBE_LIST || row->probe == PROBE_CHANGE;
+    bool writing =
+        row->probe == PROBE_CHANGE ||
+        (row->probe == PROBE_OPEN && (int_argument(arguments, 2, 0) & O_ACCMODE) != O_RDONLY);
+    bool is_path =
+        row->probe == PROBE_OPEN || row->probe == PROBE_LIST || row->probe == PROBE_CHANGE;
     const struct syscall_row *words = syscall_find(row->number);
     PyObject *text;
     if (is_path && (zygote->settings.grants & GRANT_FILES)) {
         const char *rule = writing ? "write" : "read";
-        text = PyUnicode_FromFormat("belljar: %s is refused, nothing grants it for %s (rule: %s; remedy: --%s PATH or "
-                                    "Policy(%s=[PATH]))",
-                                    row->operation, writing ? "writing" : "reading", rule, rule, rule);
+        text = PyUnicode_FromFormat(
+            "belljar: %s is refused, nothing grants it for %s (rule: %s; remedy: --%s PATH or "
+            "Policy(%s=[PATH]))",
+            row->operation, writing ? "writing" : "reading", rule, rule, rule);
     } else {
         text = PyUnicode_FromFormat("belljar: %s is refused (rule: %s; remedy: %s)", row->operation,
                                     words && words->rule ? words->rule : "system calls",
                                     words && words->hint ? words->hint : "no policy permits it");
     }
     if (object != NULL)
-        object = PyBytes_Check(object) ? PyUnicode_DecodeFSDefault(PyBytes_AsString(object)) : Py_NewRef(object);
+        object = PyBytes_Check(object) ? PyUnicode_DecodeFSDefault(PyBytes_AsString(object))
+                                       : Py_NewRef(object);
     PyObject *raised = text != NULL && object != NULL
-                           ? PyObject_CallFunction(PyExc_OSError, object == Py_None ? "iO" : "iOO", error, text, object)
+                           ? PyObject_CallFunction(PyExc_OSError, object == Py_None ? "iO" : "iOO",
+                                                   error, text, object)
                            : NULL;
     if (raised != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);

@@ -1,5 +1,5 @@
-/* Cooperation: turns what the supervisor is going to refuse into an exception that names operation, object, rule and
- * remedy. Messages only: nothing depends on it, a guest may take it away. */
+/* Cooperation: turns what the supervisor is going to refuse into an exception that names operation,
+ * object, rule and remedy. Messages only: nothing depends on it, a guest may take it away. */
 #ifndef BELLJAR_GUEST_HOOK_H
 #define BELLJAR_GUEST_HOOK_H
 

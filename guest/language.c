@@ -361,8 +361,8 @@ static PyType_Slot safe_module_slots[] = {
     { Py_tp_methods, safe_module_methods },  { 0, NULL },
 };
 
-static PyType_Spec safe_module_spec = { "belljar.SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE,
-                                        safe_module_slots };
+static PyType_Spec safe_module_spec = { "belljar.SafeModule", sizeof(struct safe_module), 0,
+                                        FINAL_TYPE, safe_module_slots };
 
 /* make_module(name, real module or None, symbols, values, all): registers and returns a SafeModule.
  */
@@ -1077,7 +1077,8 @@ static PyType_Slot list_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec list_spec = { "belljar.ReadOnlyList", sizeof(struct proxy), 0, FINAL_TYPE, list_slots };
+static PyType_Spec list_spec = { "belljar.ReadOnlyList", sizeof(struct proxy), 0, FINAL_TYPE,
+                                 list_slots };
 
 static PyObject *dict_view(PyObject *self, const char *name)
 {
@@ -1148,7 +1149,8 @@ static PyType_Slot dict_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec dict_spec = { "belljar.ReadOnlyDict", sizeof(struct proxy), 0, FINAL_TYPE, dict_slots };
+static PyType_Spec dict_spec = { "belljar.ReadOnlyDict", sizeof(struct proxy), 0, FINAL_TYPE,
+                                 dict_slots };
 
 static PyObject *function_call(PyObject *object, PyObject *args, PyObject *kw)
 {

@@ -1,8 +1,10 @@
-/* _belljar_guest: the extension module that turns a CPython into a zygote and its forks into guests.
+/* _belljar_guest: the extension module that turns a CPython into a zygote and its forks into
+ * guests.
  *
- * One stable-ABI build for CPython 3.11 and later. What has to be C is here or below (fork, lockdown, frames, the
- * audit hook); what is Python's business is in belljar_guest.py. In a guest everything here is in the hands of
- * the untrusted code, like all its memory: nothing relies on it. */
+ * One stable-ABI build for CPython 3.11 and later. What has to be C is here or below (fork,
+ * lockdown, frames, the audit hook); what is Python's business is in belljar_guest.py. In a guest
+ * everything here is in the hands of the untrusted code, like all its memory: nothing relies on it.
+ */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -23,7 +25,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE && BOOT_MODULE == FD_GUEST_MODULE,
+static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE &&
+                  BOOT_MODULE == FD_GUEST_MODULE,
               "the numbers in the start text are those of the messages");
 
 /* A new reference that a local variable drops by itself. */
@@ -33,7 +36,8 @@ static inline void object_drop(PyObject **object)
     Py_XDECREF(*object);
 }
 
-/* Address space that is given back when memory is used up, so that there is some to say so. Never touched. */
+/* Address space that is given back when memory is used up, so that there is some to say so. Never
+ * touched. */
 #define RESERVE_BYTES (4u << 20)
 
 /* Where the part of belljar_guest.py begins that is compiled when it is needed. */
@@ -46,11 +50,14 @@ struct guest_module {
 
 static void *reserve_map(void)
 {
-    void *reserve = mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *reserve =
+        mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return reserve == MAP_FAILED ? NULL : reserve;
 }
 
-/* ---- Starting ----------------------------------------------------------------------------------------------- */
+/* ---- Starting
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Ends the zygote with the exception that is set. */
 __attribute__((noreturn)) static void fail_with_exception(const char *step)
@@ -81,13 +88,17 @@ static PyObject *load_source(PyObject *module)
     OWNED PyObject *later_text = PyUnicode_FromString(later ? later : "");
     OWNED PyObject *names = PyDict_New();
     OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
-    OWNED PyObject *own_builtins = PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
-    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL || later_text == NULL ||
-        PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
-        PyDict_SetItemString(names, "__name__", own_name) < 0 || PyDict_SetItemString(names, "native", module) < 0)
+    OWNED PyObject *own_builtins =
+        PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
+    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL ||
+        later_text == NULL || PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
+        PyDict_SetItemString(names, "__name__", own_name) < 0 ||
+        PyDict_SetItemString(names, "native", module) < 0)
         return NULL;
     OWNED PyObject *done = PyEval_EvalCode(code, names, names);
-    return done != NULL && PyDict_SetItemString(names, "later_text", later_text) == 0 ? Py_NewRef(names) : NULL;
+    return done != NULL && PyDict_SetItemString(names, "later_text", later_text) == 0
+               ? Py_NewRef(names)
+               : NULL;
 }
 
 /* Calls prepare() and keeps what it answers: the directories that guests import from. */
@@ -103,7 +114,8 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OssIO", preload, settings->warm, settings->language, settings->threads,
+            ? PyObject_CallFunction(function, "OssIO", preload, settings->warm, settings->language,
+                                    settings->threads,
                                     settings->grants & GRANT_FILES ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
@@ -136,7 +148,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         fail_with_exception("interpreter");
     if (prepare(&state->zygote, names) < 0)
         fail_with_exception("preload");
-    PyObject *serve = PyDict_GetItemString(names, "serve"); /* found now: a lookup after the fork would write to it */
+    PyObject *serve = PyDict_GetItemString(
+        names, "serve"); /* found now: a lookup after the fork would write to it */
     zygote_is_ready(&state->zygote, (uint32_t)Py_Version);
 
     zygote_serve(&state->zygote);
@@ -144,7 +157,9 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     do {
         PyErr_Clear();
         OWNED PyObject *returned = serve ? PyObject_CallNoArgs(serve) : NULL;
-    } while (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)); /* of an interrupt that came between two runs */
+    } while (PyErr_Occurred() &&
+             PyErr_ExceptionMatches(
+                 PyExc_KeyboardInterrupt)); /* of an interrupt that came between two runs */
     _exit(70); /* EX_SOFTWARE: serve() ends the process itself, unless the guest's code broke it */
 }
 
@@ -158,10 +173,12 @@ static PyObject *guest_fail(PyObject *module, PyObject *arguments)
     zygote_fail(error, step, text);
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------------------- */
+/* ---- Frames
+ * -------------------------------------------------------------------------------------------------
+ */
 
-/* The program's handlers run for signals that came while it does not, but whatever they raise (the KeyboardInterrupt of
- * an interrupt that came too late, say) has no program left to go to. */
+/* The program's handlers run for signals that came while it does not, but whatever they raise (the
+ * KeyboardInterrupt of an interrupt that came too late, say) has no program left to go to. */
 static void drop_signals(void)
 {
     if (PyErr_CheckSignals() < 0)
@@ -234,13 +251,15 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     error = frame_read(FD_GUEST_VALUE, on_signal, &type, &payload, &length);
     Py_END_ALLOW_THREADS
     if (error < 0)
-        _exit(error == -ENOMEM ? 70 : 0); /* the host has gone, or speaks nonsense: nobody is left to work for */
+        _exit(error == -ENOMEM
+                  ? 70
+                  : 0); /* the host has gone, or speaks nonsense: nobody is left to work for */
     drop_signals();
     if (state->reserve == NULL)
         state->reserve = reserve_map();
-    OWNED PyObject *fields = type == FRAME_RUN
-                                 ? unpack_run(payload, length)
-                                 : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
+    OWNED PyObject *fields =
+        type == FRAME_RUN ? unpack_run(payload, length)
+                          : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
     return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
 }
 
@@ -251,15 +270,17 @@ static PyObject *guest_is_cold(PyObject *module, PyObject *unused)
     return PyBool_FromLong(state->zygote.is_cold);
 }
 
-/* A session's fork: this process twice, as os.fork() would do it, except that the host asked for it. The child's first call
- * is one that the supervisor answers: there it gets channels of its own, before it can use its parent's. */
+/* A session's fork: this process twice, as os.fork() would do it, except that the host asked for
+ * it. The child's first call is one that the supervisor answers: there it gets channels of its own,
+ * before it can use its parent's. */
 static PyObject *guest_branch(PyObject *module, PyObject *unused)
 {
     (void)unused;
     struct guest_module *state = PyModule_GetState(module);
     PyOS_BeforeFork();
-    long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL, NULL,
-                       state->zygote.thread_number, NULL);
+    long pid =
+        syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
+                NULL, state->zygote.thread_number, NULL);
     if (pid == 0) {
         if (syscall(SYS_getppid) < 0)
             _exit(126);
@@ -308,15 +329,16 @@ static bool pack_object(struct packer *packer, PyObject *object)
     return true;
 }
 
-/* send_result(outcome, status, flags, (name, value, traceback, text, encoded), [[(mime, bytes), …], …], leave) */
+/* send_result(outcome, status, flags, (name, value, traceback, text, encoded), [[(mime, bytes), …],
+ * …], leave) */
 static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned int outcome, status, flags;
     int leave;
     PyObject *fields, *displays;
-    if (!PyArg_ParseTuple(arguments, "IIIO!O!p", &outcome, &status, &flags, &PyTuple_Type, &fields, &PyList_Type,
-                          &displays, &leave))
+    if (!PyArg_ParseTuple(arguments, "IIIO!O!p", &outcome, &status, &flags, &PyTuple_Type, &fields,
+                          &PyList_Type, &displays, &leave))
         return NULL;
     CLEANUP(packer_release) struct packer frame = PACKER_INIT;
     pack_u32(&frame, outcome);
@@ -337,8 +359,8 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
         pack_u32(&frame, (uint32_t)PyList_Size(formats));
         for (Py_ssize_t j = 0; j < PyList_Size(formats); j++) {
             PyObject *mime, *data;
-            if (!PyArg_ParseTuple(PyList_GetItem(formats, j), "SS", &mime, &data) || !pack_object(&frame, mime) ||
-                !pack_object(&frame, data))
+            if (!PyArg_ParseTuple(PyList_GetItem(formats, j), "SS", &mime, &data) ||
+                !pack_object(&frame, mime) || !pack_object(&frame, data))
                 return NULL;
         }
     }
@@ -351,8 +373,8 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
     return sent;
 }
 
-/* call(id, kind, value) -> (status, value): asks the host and waits for its answer. Answers to earlier calls, which an
- * exception cut short, are thrown away. */
+/* call(id, kind, value) -> (status, value): asks the host and waits for its answer. Answers to
+ * earlier calls, which an exception cut short, are thrown away. */
 static PyObject *guest_call(PyObject *module, PyObject *arguments)
 {
     (void)module;
@@ -390,11 +412,14 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
         uint32_t answered = unpack_u32(&reply), status = unpack_u32(&reply);
         struct bytes answer = unpack_bytes(&reply);
         if (type == FRAME_REPLY && answered == id && unpacker_is_done(&reply))
-            return Py_BuildValue("Iy#", status, (const char *)answer.bytes, (Py_ssize_t)answer.length);
+            return Py_BuildValue("Iy#", status, (const char *)answer.bytes,
+                                 (Py_ssize_t)answer.length);
     }
 }
 
-/* ---- The rest ----------------------------------------------------------------------------------------------- */
+/* ---- The rest
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static PyObject *guest_hook(PyObject *module, PyObject *arguments)
 {
@@ -405,8 +430,8 @@ static PyObject *guest_hook(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-/* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that tracebacks show no
- * frame that is not the program's. */
+/* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that
+ * tracebacks show no frame that is not the program's. */
 static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *keywords)
 {
     OWNED PyObject *count = PyObject_CallNoArgs(PyTuple_GetItem(limits, 1));
@@ -415,7 +440,8 @@ static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *
         return NULL;
     if (PyLong_AsLong(count) >= limit)
         return PyErr_Format(PyExc_RuntimeError,
-                            "can't start new thread: belljar grants %ld threads beside the main thread (rule: threads; "
+                            "can't start new thread: belljar grants %ld threads beside the main "
+                            "thread (rule: threads; "
                             "remedy: --threads N or Policy(threads=N))",
                             limit);
     return PyObject_Call(PyTuple_GetItem(limits, 0), arguments, keywords);
@@ -424,7 +450,8 @@ static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *
 static PyObject *guest_limit_starter(PyObject *module, PyObject *limits)
 {
     static PyMethodDef method = { "start_new_thread", (PyCFunction)(void (*)(void))limited_start,
-                                  METH_VARARGS | METH_KEYWORDS, "As it was, up to the policy's number of threads." };
+                                  METH_VARARGS | METH_KEYWORDS,
+                                  "As it was, up to the policy's number of threads." };
     if (!PyTuple_Check(limits) || PyTuple_Size(limits) != 3)
         return PyErr_Format(PyExc_TypeError, "(starter, count, limit)");
     OWNED PyObject *name = PyUnicode_FromString("_thread");
@@ -438,7 +465,8 @@ static PyObject *guest_find_nothing(PyObject *module, PyObject *arguments)
     (void)module;
     PyObject *name = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : NULL;
     OWNED PyObject *text = PyUnicode_FromFormat(
-        "No module named %R: belljar grants no files here, so there is only what was imported before the run (rule: "
+        "No module named %R: belljar grants no files here, so there is only what was imported "
+        "before the run (rule: "
         "files; remedy: --preload MODULE, Policy(preload=[MODULE]), or the profile full)",
         name ? name : Py_None);
     return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
@@ -455,20 +483,29 @@ static PyObject *guest_make_room(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef methods[] = {
-    { "main", guest_main, METH_NOARGS, "Be the zygote, and then, in each fork, a guest. Never returns." },
-    { "fail", guest_fail, METH_VARARGS, "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
-    { "hook", guest_hook, METH_VARARGS, "hook(event, arguments): an audit hook with better words for refusals." },
-    { "read_frame", guest_read_frame, METH_NOARGS, "Wait for the host's next frame: (type, payload)." },
-    { "is_cold", guest_is_cold, METH_NOARGS, "Whether somebody waits for this guest, so that it does not warm up." },
+    { "main", guest_main, METH_NOARGS,
+      "Be the zygote, and then, in each fork, a guest. Never returns." },
+    { "fail", guest_fail, METH_VARARGS,
+      "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
+    { "hook", guest_hook, METH_VARARGS,
+      "hook(event, arguments): an audit hook with better words for refusals." },
+    { "read_frame", guest_read_frame, METH_NOARGS,
+      "Wait for the host's next frame: (type, payload)." },
+    { "is_cold", guest_is_cold, METH_NOARGS,
+      "Whether somebody waits for this guest, so that it does not warm up." },
     { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
     { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,
-      "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, leave)" },
+      "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
+      "leave)" },
     { "call", guest_call, METH_VARARGS, "call(id, kind, bytes): ask the host; (status, bytes)." },
     { "limit_starter", guest_limit_starter, METH_VARARGS,
-      "limit_starter(starter, count, limit): the starter of threads, but never more than limit at a time." },
-    { "find_nothing", guest_find_nothing, METH_VARARGS, "find_spec(name, …) of guests without files: raises." },
-    { "make_room", guest_make_room, METH_NOARGS, "Give back the memory that was kept for saying that there is none." },
+      "limit_starter(starter, count, limit): the starter of threads, but never more than limit at "
+      "a time." },
+    { "find_nothing", guest_find_nothing, METH_VARARGS,
+      "find_spec(name, …) of guests without files: raises." },
+    { "make_room", guest_make_room, METH_NOARGS,
+      "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },
 };
 

@@ -1,9 +1,11 @@
-/* Answers SECCOMP_RET_TRAP inside the guest. Has no right that the guest has not: it only says the same thing in
- * other calls, each judged by the filter again. Async-signal-safe; leaves errno alone.
+/* Answers SECCOMP_RET_TRAP inside the guest. Has no right that the guest has not: it only says the
+ * same thing in other calls, each judged by the filter again. Async-signal-safe; leaves errno
+ * alone.
  *
- * Why: glibc 2.33 to 2.38 makes fstat(fd) into newfstatat(fd, "", AT_EMPTY_PATH), which the filter cannot let pass
- * (the kernel resolves a path that is not empty), and asking the supervisor costs ten times as much as fstat itself.
- * Shared anonymous memory escapes RLIMIT_DATA; a guest has nobody to share with, so it gets private memory. */
+ * Why: glibc 2.33 to 2.38 makes fstat(fd) into newfstatat(fd, "", AT_EMPTY_PATH), which the filter
+ * cannot let pass (the kernel resolves a path that is not empty), and asking the supervisor costs
+ * ten times as much as fstat itself. Shared anonymous memory escapes RLIMIT_DATA; a guest has
+ * nobody to share with, so it gets private memory. */
 #define _GNU_SOURCE
 #include "guest/trap.h"
 
@@ -34,12 +36,14 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     long d = registers[REG_R10], e = registers[REG_R8], f = registers[REG_R9];
     long result = -ENOSYS;
     if (info->si_syscall == SYS_newfstatat && (d & AT_EMPTY_PATH)) {
-        /* a bad pointer faults here instead of in the kernel: the guest's own doing, its own crash */
+        /* a bad pointer faults here instead of in the kernel: the guest's own doing, its own crash
+         */
         if (b == 0 || *(const volatile char *)b == '\0')
             result = trap_call(SYS_fstat, a, c, 0, 0, 0, 0);
         else
             result = trap_call(SYS_newfstatat, a, b, c, d & ~(long)AT_EMPTY_PATH, 0, 0);
-    } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) && (d & MAP_TYPE) != MAP_PRIVATE) {
+    } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
+               (d & MAP_TYPE) != MAP_PRIVATE) {
         result = trap_call(SYS_mmap, a, b, c, (d & ~(long)MAP_TYPE) | MAP_PRIVATE, e, f);
     }
     registers[REG_RAX] = result;
@@ -47,8 +51,10 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
 
 int trap_install(void)
 {
-    /* SA_NODEFER: the handler's own calls may trap if a hostile guest changes arguments under it; blocked, that would kill */
-    struct sigaction action = { .sa_sigaction = trap_handle, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
+    /* SA_NODEFER: the handler's own calls may trap if a hostile guest changes arguments under it;
+     * blocked, that would kill */
+    struct sigaction action = { .sa_sigaction = trap_handle,
+                                .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSYS);
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;

@@ -1,4 +1,5 @@
-/* The two calls that a guest makes in a form its filter cannot judge, done in a form it can (CALL_TRAP rows). */
+/* The two calls that a guest makes in a form its filter cannot judge, done in a form it can
+ * (CALL_TRAP rows). */
 #ifndef BELLJAR_GUEST_TRAP_H
 #define BELLJAR_GUEST_TRAP_H
 

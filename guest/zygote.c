@@ -1,8 +1,9 @@
 /* The zygote's C side: settings in, ready out, then fork after fork.
  *
- * Runs as the policy's user, in the supervisor's namespaces. Trusts the supervisor and the modules that the host
- * named; gives up what it does not need (lockdown_zygote) before the first guest exists. The loop uses nothing but its
- * stack: every page it wrote to would be a page less that the guests share. */
+ * Runs as the policy's user, in the supervisor's namespaces. Trusts the supervisor and the modules
+ * that the host named; gives up what it does not need (lockdown_zygote) before the first guest
+ * exists. The loop uses nothing but its stack: every page it wrote to would be a page less that the
+ * guests share. */
 #define _GNU_SOURCE
 #include "guest/zygote.h"
 
@@ -84,18 +85,21 @@ void zygote_is_ready(struct zygote *zygote, uint32_t hexversion)
         zygote_fail(-error, step, strerror(-error));
 }
 
-/* The word in which the kernel and libc keep this thread's number, so that a child gets its own there, as it would
- * from fork(): raise(), abort() and recursive locks use it. NULL if the kernel cannot tell (CONFIG_CHECKPOINT_RESTORE);
- * then they use the zygote's number, which the filter refuses: a guest that aborts dies another way. */
+/* The word in which the kernel and libc keep this thread's number, so that a child gets its own
+ * there, as it would from fork(): raise(), abort() and recursive locks use it. NULL if the kernel
+ * cannot tell (CONFIG_CHECKPOINT_RESTORE); then they use the zygote's number, which the filter
+ * refuses: a guest that aborts dies another way. */
 static int *thread_number_address(void)
 {
     int *address = NULL;
-    if (prctl(PR_GET_TID_ADDRESS, &address) < 0 || address == NULL || *address != (int)syscall(SYS_gettid))
+    if (prctl(PR_GET_TID_ADDRESS, &address) < 0 || address == NULL ||
+        *address != (int)syscall(SYS_gettid))
         return NULL;
     return address;
 }
 
-/* The line "NSpid: 4711 5" of /proc/<pid>/status ends with the number that the process has in its own namespace. */
+/* The line "NSpid: 4711 5" of /proc/<pid>/status ends with the number that the process has in its
+ * own namespace. */
 static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
 {
     char path[48], text[4096];
@@ -117,19 +121,20 @@ static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
     return 0;
 }
 
-/* Only guests are in this pid namespace. The supervisor is believed in nothing here: who has taken it over would ask for
- * the memory of any process of the same user. */
+/* Only guests are in this pid namespace. The supervisor is believed in nothing here: who has taken
+ * it over would ask for the memory of any process of the same user. */
 static bool is_in_our_namespace(int proc_fd, uint64_t pid)
 {
     char path[48];
     struct stat ours, theirs;
     snprintf(path, sizeof path, "%llu/ns/pid", (unsigned long long)pid);
-    return fstatat(proc_fd, "self/ns/pid", &ours, 0) == 0 && fstatat(proc_fd, path, &theirs, 0) == 0 &&
-           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+    return fstatat(proc_fd, "self/ns/pid", &ours, 0) == 0 &&
+           fstatat(proc_fd, path, &theirs, 0) == 0 && ours.st_ino == theirs.st_ino &&
+           ours.st_dev == theirs.st_dev;
 }
 
-/* Opens for the supervisor what a branch (a session's fork) could not open before it was locked down: CAP_SYS_PTRACE in
- * this user namespace, which no guest has, is for this. */
+/* Opens for the supervisor what a branch (a session's fork) could not open before it was locked
+ * down: CAP_SYS_PTRACE in this user namespace, which no guest has, is for this. */
 static void look(const struct zygote *zygote, uint64_t pid)
 {
     static const struct {
@@ -170,8 +175,8 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
     struct unpacker message;
     uint32_t type;
     for (;;) {
-        ssize_t length =
-            channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count, FORK_FDS_MAX, NULL, 0);
+        ssize_t length = channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count,
+                                         FORK_FDS_MAX, NULL, 0);
         if (length == 0)
             _exit(0);
         if (length < 0)
@@ -185,7 +190,8 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
     request->guest = unpack_u64(&message);
     bool has_cgroup = unpack_u32(&message) != 0;
     request->is_cold = unpack_u32(&message) != 0;
-    if (type != MSG_FORK || !unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
+    if (type != MSG_FORK || !unpacker_is_done(&message) ||
+        count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
         zygote_fail(EBADMSG, "fork", "the request cannot be read");
     if (!has_cgroup)
         request->fds[FORK_CGROUP] = -1;
@@ -195,10 +201,12 @@ void zygote_serve(struct zygote *zygote)
 {
     int *thread_number = thread_number_address();
     zygote->thread_number = thread_number;
-    /* CLONE_PARENT: the supervisor is the guests' parent and reaps them. Not fork(): neither libc's nor Python's hooks
-     * are wanted. The interpreter's lock is held, by the one thread there is, and its owner's identity (pthread_self)
-     * is the same in the child: there is nothing that they would have to repair, and they dirty 100 pages. */
-    unsigned long flags = CLONE_PARENT | SIGCHLD | (thread_number ? CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID : 0);
+    /* CLONE_PARENT: the supervisor is the guests' parent and reaps them. Not fork(): neither libc's
+     * nor Python's hooks are wanted. The interpreter's lock is held, by the one thread there is,
+     * and its owner's identity (pthread_self) is the same in the child: there is nothing that they
+     * would have to repair, and they dirty 100 pages. */
+    unsigned long flags =
+        CLONE_PARENT | SIGCHLD | (thread_number ? CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID : 0);
     for (;;) {
         struct fork_request request;
         receive_request(zygote, &request);

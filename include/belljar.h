@@ -14,11 +14,12 @@
  *   belljar_guest_run(guest, &job, NULL, &result, &error);
  *   ... result->verdict, result->stdout_bytes ...
  *
- * Every function that can fail answers 0 or a negative errno and fills *reterr (which may be NULL): what a guest does
- * is never such a failure but a verdict in the result. Strings are UTF-8; times are milliseconds unless the name
- * says otherwise; sizes are bytes. A template may be used by several threads, a guest by one thread at a time
- * (belljar_guest_kill and belljar_guest_interrupt may come from any). After fork() the child must not use
- * handles of its parent: they answer -EOWNERDEAD. */
+ * Every function that can fail answers 0 or a negative errno and fills *reterr (which may be NULL):
+ * what a guest does is never such a failure but a verdict in the result. Strings are UTF-8; times
+ * are milliseconds unless the name says otherwise; sizes are bytes. A template may be used by
+ * several threads, a guest by one thread at a time (belljar_guest_kill and belljar_guest_interrupt
+ * may come from any). After fork() the child must not use handles of its parent: they answer
+ * -EOWNERDEAD. */
 #ifndef BELLJAR_H
 #define BELLJAR_H
 
@@ -57,17 +58,21 @@ enum belljar_verdict {
 /* "ok", "error", "timeout", … */
 BELLJAR_API const char *belljar_verdict_name(enum belljar_verdict verdict);
 
-/* ---- Policy ------------------------------------------------------------------------------------------------- */
+/* ---- Policy
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* The open policy with its defaults. NULL if memory is short. */
 BELLJAR_API struct belljar_policy *belljar_policy_new(void);
 BELLJAR_API void belljar_policy_free(struct belljar_policy *policy);
-/* Sets one option from JSON text: ("timeout", "2.5"), ("memory", "\"512M\""), ("read", "[\"/data\"]"). Lists are added to.
- * -EINVAL with a message that names the nearest known key or the accepted form. Keys: belljar_option_at. */
+/* Sets one option from JSON text: ("timeout", "2.5"), ("memory", "\"512M\""), ("read",
+ * "[\"/data\"]"). Lists are added to. -EINVAL with a message that names the nearest known key or
+ * the accepted form. Keys: belljar_option_at. */
 BELLJAR_API int belljar_policy_set(struct belljar_policy *policy, const char *key, const char *json,
                                    struct belljar_error *reterr);
 /* Applies every key of a JSON object in a file. */
-BELLJAR_API int belljar_policy_load(struct belljar_policy *policy, const char *path, struct belljar_error *reterr);
+BELLJAR_API int belljar_policy_load(struct belljar_policy *policy, const char *path,
+                                    struct belljar_error *reterr);
 /* The effective policy as a JSON object; the caller frees it. NULL if memory is short. */
 BELLJAR_API char *belljar_policy_json(const struct belljar_policy *policy);
 
@@ -76,82 +81,101 @@ struct belljar_option {
     const char *key;      /* in JSON and Python: "allow_missing" */
     const char *flag;     /* on the command line: "--allow-missing", or NULL: not there */
     const char *argument; /* "SECONDS", "SIZE", "PATH", …; NULL: a switch */
-    bool repeats;         /* may be given several times, or as a list separated by commas if `commas` */
+    bool repeats; /* may be given several times, or as a list separated by commas if `commas` */
     bool commas;
     const char *fallback; /* the default as JSON text */
     const char *help;     /* one sentence */
 };
 BELLJAR_API const struct belljar_option *belljar_option_at(unsigned index);
 
-/* The effective system call table for a policy, row by row: belljar explain. NULL past the end. Strings are static. */
+/* The effective system call table for a policy, row by row: belljar explain. NULL past the end.
+ * Strings are static. */
 struct belljar_rule {
     const char *name, *detail, *action, *grant, *reason;
 };
-BELLJAR_API bool belljar_rule_at(const struct belljar_policy *policy, unsigned index, struct belljar_rule *ret_rule);
-/* How many numbers can reach the kernel natively under this policy, and how many the supervisor answers. */
-BELLJAR_API void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native, unsigned *ret_brokered);
+BELLJAR_API bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
+                                 struct belljar_rule *ret_rule);
+/* How many numbers can reach the kernel natively under this policy, and how many the supervisor
+ * answers. */
+BELLJAR_API void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native,
+                                     unsigned *ret_brokered);
 /* What the guest would see of the file system: mounts. NULL-terminated by returning false. */
 struct belljar_mount {
-    const char *guest_path, *host_path, *mode, *reason; /* mode: "read", "write", "scratch", "synthetic" */
+    const char *guest_path, *host_path, *mode,
+        *reason; /* mode: "read", "write", "scratch", "synthetic" */
 };
-BELLJAR_API bool belljar_mount_at(const struct belljar_policy *policy, unsigned index, struct belljar_mount *ret_mount);
+BELLJAR_API bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
+                                  struct belljar_mount *ret_mount);
 
-/* What this machine can enforce, probed by doing: belljar doctor. False past the end (index 0 runs the probes). */
+/* What this machine can enforce, probed by doing: belljar doctor. False past the end (index 0 runs
+ * the probes). */
 struct belljar_probe {
     const char *layer, *mechanism, *detail;
     bool required, works;
 };
 BELLJAR_API bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe);
 
-/* ---- Template ----------------------------------------------------------------------------------------------- */
+/* ---- Template
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct belljar_operation {
     uint64_t guest;
-    const char *op, *target, *outcome, *rule; /* outcome: "ok" or an errno's name; rule "" unless refused */
+    const char *op, *target, *outcome,
+        *rule; /* outcome: "ok" or an errno's name; rule "" unless refused */
 };
 
 struct belljar_template_options {
     unsigned parked; /* guests kept ready; 0 means 1 */
     bool once;       /* for one run only: no guest is forked after the first, and none is warmed */
-    /* Called for every brokered or refused operation (sets the policy's audit); from the thread that waits. */
+    /* Called for every brokered or refused operation (sets the policy's audit); from the thread
+     * that waits. */
     void (*on_operation)(const struct belljar_operation *operation, void *context);
     void *context;
 };
 
-/* Starts supervisor and zygote, waits until the zygote is locked down, and has the first guests forked. options may be
- * NULL. The policy may be freed or changed afterwards. */
-BELLJAR_API int belljar_template_open(const struct belljar_policy *policy, const struct belljar_template_options *options,
-                                      struct belljar_template **ret_template, struct belljar_error *reterr);
+/* Starts supervisor and zygote, waits until the zygote is locked down, and has the first guests
+ * forked. options may be NULL. The policy may be freed or changed afterwards. */
+BELLJAR_API int belljar_template_open(const struct belljar_policy *policy,
+                                      const struct belljar_template_options *options,
+                                      struct belljar_template **ret_template,
+                                      struct belljar_error *reterr);
 /* Kills what is left and waits for it. Guests must have been freed. */
 BELLJAR_API void belljar_template_close(struct belljar_template *template_);
 /* The layers in force: name, state ("on", "off", "waived"), reason. False past the end. */
 struct belljar_layer {
     const char *name, *state, *reason;
 };
-BELLJAR_API bool belljar_template_layer_at(struct belljar_template *template_, unsigned index, struct belljar_layer *ret_layer);
+BELLJAR_API bool belljar_template_layer_at(struct belljar_template *template_, unsigned index,
+                                           struct belljar_layer *ret_layer);
 /* PY_VERSION_HEX of the interpreter. */
 BELLJAR_API uint32_t belljar_template_python(struct belljar_template *template_);
 /* Readable when belljar_guest_try_take may have something. Borrowed. */
 BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
 
-/* ---- Guest -------------------------------------------------------------------------------------------------- */
+/* ---- Guest
+ * --------------------------------------------------------------------------------------------------
+ */
 
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
-BELLJAR_API int belljar_guest_take(struct belljar_template *template_, struct belljar_guest **ret_guest,
-                                   struct belljar_error *reterr);
+BELLJAR_API int belljar_guest_take(struct belljar_template *template_,
+                                   struct belljar_guest **ret_guest, struct belljar_error *reterr);
 /* The same without waiting: -EAGAIN if none is ready (one was asked for). */
-BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_, struct belljar_guest **ret_guest,
+BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_,
+                                       struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
 /* Kills the guest if it lives, gives its scratch back, has another forked. NULL is fine. */
 BELLJAR_API void belljar_guest_free(struct belljar_guest *guest);
 BELLJAR_API uint64_t belljar_guest_id(const struct belljar_guest *guest);
-/* Ends it with SIGKILL; the run in progress gets the verdict `reason` (BELLJAR_OUTPUT, BELLJAR_TIMEOUT, …). Any thread. */
+/* Ends it with SIGKILL; the run in progress gets the verdict `reason` (BELLJAR_OUTPUT,
+ * BELLJAR_TIMEOUT, …). Any thread. */
 BELLJAR_API int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason);
 /* KeyboardInterrupt in the guest's main thread. Any thread. */
 BELLJAR_API int belljar_guest_interrupt(struct belljar_guest *guest);
 
-/* Forks a session between two runs: the branch has its whole state (copied on write), channels and limits of its own, an empty
- * scratch; files that were open stay shared. -EOPNOTSUPP where the machine has no user namespaces, -EBUSY during a run. */
+/* Forks a session between two runs: the branch has its whole state (copied on write), channels and
+ * limits of its own, an empty scratch; files that were open stay shared. -EOPNOTSUPP where the
+ * machine has no user namespaces, -EBUSY during a run. */
 BELLJAR_API int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch,
                                      struct belljar_error *reterr);
 
@@ -164,33 +188,40 @@ struct belljar_file {
 struct belljar_job {
     const char *code; /* Python source; with `module` a module's name */
     size_t code_length;
-    const char *filename;     /* in tracebacks; NULL: "<code>" */
-    const char *const *argv;  /* sys.argv; NULL: [filename] */
+    const char *filename;    /* in tracebacks; NULL: "<code>" */
+    const char *const *argv; /* sys.argv; NULL: [filename] */
     unsigned argc;
-    const char *path0;        /* sys.path[0]; NULL: /work */
+    const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
-    bool module;              /* python -m */
-    bool script;              /* code is a file's bytes: coding cookie, __file__ */
-    bool last_value;          /* keep the value of a last expression statement */
-    bool session;             /* the guest stays for another run */
-    bool command;             /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
-    int64_t wall_ms, cpu_ms;  /* 0: the policy's; -1: none */
-    int stdin_fd;             /* the caller's descriptor to feed stdin from (borrowed; pumped, never handed over); -1: empty */
-    const void *stdin_bytes;  /* or bytes, if stdin_fd is -1 */
+    bool module;             /* python -m */
+    bool script;             /* code is a file's bytes: coding cookie, __file__ */
+    bool last_value;         /* keep the value of a last expression statement */
+    bool session;            /* the guest stays for another run */
+    bool command;            /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
+    int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
+    int stdin_fd; /* the caller's descriptor to feed stdin from (borrowed; pumped, never handed
+                     over); -1: empty */
+    const void *stdin_bytes; /* or bytes, if stdin_fd is -1 */
     size_t stdin_length;
 };
-#define BELLJAR_JOB_INIT { .stdin_fd = -1 }
+#define BELLJAR_JOB_INIT                                                                           \
+    {                                                                                              \
+        .stdin_fd = -1                                                                             \
+    }
 
 struct belljar_callbacks {
     void *context;
     /* stream: 1 stdout, 2 stderr. As it comes, limited to the policy's output bytes. */
     void (*on_output)(int stream, const char *bytes, size_t length, void *context);
-    /* More stdin wanted: writes at most `size` bytes, returns how many; 0 is end of file, -1 nothing yet (ask again). NULL: stdin_fd or bytes. */
+    /* More stdin wanted: writes at most `size` bytes, returns how many; 0 is end of file, -1
+     * nothing yet (ask again). NULL: stdin_fd or bytes. */
     ptrdiff_t (*on_input)(char *bytes, size_t size, void *context);
-    /* A frame of a type that the core does not know (values, callbacks). Return 0 to go on, negative to end the run. */
+    /* A frame of a type that the core does not know (values, callbacks). Return 0 to go on,
+     * negative to end the run. */
     int (*on_frame)(uint32_t type, const uint8_t *payload, size_t length, void *context);
-    /* Asked between waits, at least every 100 ms: true ends the wait and kills the run (a pending signal, a cancelled task). */
+    /* Asked between waits, at least every 100 ms: true ends the wait and kills the run (a pending
+     * signal, a cancelled task). */
     bool (*is_cancelled)(void *context);
 };
 
@@ -212,48 +243,58 @@ struct belljar_display {
 
 struct belljar_result {
     enum belljar_verdict verdict;
-    int exit_status;   /* as a shell would see it: the script's own; 124, 125, 126, 137 by verdict; 128+n by signal */
-    int signal;        /* the guest died by it, or 0 */
+    int exit_status; /* as a shell would see it: the script's own; 124, 125, 126, 137 by verdict;
+                        128+n by signal */
+    int signal;      /* the guest died by it, or 0 */
     char *stdout_bytes, *stderr_bytes; /* NUL after the end; over the limit: head, marker, tail */
     size_t stdout_length, stderr_length;
     uint64_t stdout_total, stderr_total; /* true byte counts */
     bool truncated;
-    char *error_name, *error_value, *traceback; /* NULL: no error. Of a timeout or crash: where it was */
-    bool is_shown;     /* the program's own sys.excepthook has shown the error: nobody else need print it */
-    char *text;        /* repr of the last expression's value, or NULL */
-    uint8_t *value;    /* its CBOR (RFC 8949), or NULL */
+    char *error_name, *error_value,
+        *traceback; /* NULL: no error. Of a timeout or crash: where it was */
+    bool is_shown;  /* the program's own sys.excepthook has shown the error: nobody else need print
+                       it */
+    char *text;     /* repr of the last expression's value, or NULL */
+    uint8_t *value; /* its CBOR (RFC 8949), or NULL */
     size_t value_length;
     struct belljar_display *displays;
     unsigned display_count;
     /* These three are known once the guest has ended: belljar_result_complete waits for that. */
     bool is_complete;
-    struct belljar_usage usage; /* wall_ms is known at once */
+    struct belljar_usage usage;           /* wall_ms is known at once */
     struct belljar_violation *violations; /* at most 100 */
     unsigned violation_count;
-    unsigned refused;  /* how many there were in truth */
+    unsigned refused; /* how many there were in truth */
 };
 
-/* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only for belljar's own
- * failures, which also end as BELLJAR_INFRA_ERROR where a result could be made. callbacks may be NULL.
- * The caller frees *ret_result. */
+/* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only
+ * for belljar's own failures, which also end as BELLJAR_INFRA_ERROR where a result could be made.
+ * callbacks may be NULL. The caller frees *ret_result. */
 BELLJAR_API int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
-                                  const struct belljar_callbacks *callbacks, struct belljar_result **ret_result,
-                                  struct belljar_error *reterr);
-/* The same in steps, for event loops: start, then whenever one of the descriptors is ready or timeout_ms has passed:
- * step. 1: done, *ret_result is set; 0: go on. */
+                                  const struct belljar_callbacks *callbacks,
+                                  struct belljar_result **ret_result, struct belljar_error *reterr);
+/* The same in steps, for event loops: start, then whenever one of the descriptors is ready or
+ * timeout_ms has passed: step. 1: done, *ret_result is set; 0: go on. */
 BELLJAR_API int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
-                                    const struct belljar_callbacks *callbacks, struct belljar_error *reterr);
-BELLJAR_API unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, unsigned max, int *ret_timeout_ms);
-BELLJAR_API int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result, struct belljar_error *reterr);
-/* Sends one frame on the value channel while a run is on (or between two of a session). Waits if the guest does not read. */
-BELLJAR_API int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length);
+                                    const struct belljar_callbacks *callbacks,
+                                    struct belljar_error *reterr);
+BELLJAR_API unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds,
+                                           unsigned max, int *ret_timeout_ms);
+BELLJAR_API int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
+                                   struct belljar_error *reterr);
+/* Sends one frame on the value channel while a run is on (or between two of a session). Waits if
+ * the guest does not read. */
+BELLJAR_API int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
+                                   size_t length);
 
 /* Ends a one-run guest (or a session) and waits until usage, violations and refused are known. */
-BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result, struct belljar_error *reterr);
+BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
+                                        struct belljar_error *reterr);
 BELLJAR_API void belljar_result_free(struct belljar_result *result);
 
-/* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote nothing. Known once the guest
- * has ended (waits for that). Borrowed. Names in it are the guest's: open beneath it without following links. */
+/* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote
+ * nothing. Known once the guest has ended (waits for that). Borrowed. Names in it are the guest's:
+ * open beneath it without following links. */
 BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest);
 
 #ifdef __cplusplus

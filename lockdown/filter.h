@@ -17,12 +17,13 @@ struct filter {
 void filter_release(struct filter *filter);
 
 /* The guest's filter for these grants. Setup calls that a guest needs between this filter and
- * filter_build_seal (sendmsg, setrlimit, seccomp) are native in it. 0 or a negative errno (-E2BIG: over
- * BPF_MAXINSNS). */
+ * filter_build_seal (sendmsg, setrlimit, seccomp) are native in it. 0 or a negative errno (-E2BIG:
+ * over BPF_MAXINSNS). */
 MUST_CHECK int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t grants,
                             struct filter *ret_filter);
 
-/* The second, tiny filter: takes sendmsg, setrlimit and seccomp away again once the listener was handed over.
+/* The second, tiny filter: takes sendmsg, setrlimit and seccomp away again once the listener was
+ * handed over.
  */
 MUST_CHECK int filter_build_seal(struct filter *ret_filter);
 

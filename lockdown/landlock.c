@@ -84,8 +84,8 @@ int landlock_restrict(struct lockdown *lockdown)
     return 0;
 }
 
-/* Signals are not scoped: the guests are outside the supervisor's domain, and it has to kill them. Whom it can signal
- * is limited by its seccomp list: only those whose pidfd it was given. */
+/* Signals are not scoped: the guests are outside the supervisor's domain, and it has to kill them.
+ * Whom it can signal is limited by its seccomp list: only those whose pidfd it was given. */
 int landlock_supervisor_begin(struct lockdown *lockdown)
 {
     int abi = landlock_abi();

@@ -51,9 +51,9 @@ int limits_guest(struct lockdown *lockdown)
     return 0;
 }
 
-/* The last limit, after the setup message: the kernel compares all descriptors of a user that are on
- * their way through sockets with the sender's limit (ETOOMANYREFS), and each parked guest has some.
- * The call itself, as the filter is on: libc would take prlimit64. */
+/* The last limit, after the setup message: the kernel compares all descriptors of a user that are
+ * on their way through sockets with the sender's limit (ETOOMANYREFS), and each parked guest has
+ * some. The call itself, as the filter is on: libc would take prlimit64. */
 int limits_descriptors(const struct lockdown *lockdown)
 {
     struct rlimit limit = { lockdown->settings->descriptors, lockdown->settings->descriptors };

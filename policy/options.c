@@ -15,8 +15,8 @@ const struct option_row option_rows[] = {
       "Wall time of a run; 0 for no limit." },
     { "cpu", "--cpu", "SECONDS", OPTION_SECONDS, AT(cpu_ms), 1, 86400000, "0",
       "CPU time of a run, all threads together; 0 for no limit beside the wall time." },
-    { "memory", "--memory", "SIZE", OPTION_SIZE, AT(memory_bytes), 32u << 20, 1ull << 44, "\"512M\"",
-      "Memory, the interpreter's own included: MemoryError first, then the end." },
+    { "memory", "--memory", "SIZE", OPTION_SIZE, AT(memory_bytes), 32u << 20, 1ull << 44,
+      "\"512M\"", "Memory, the interpreter's own included: MemoryError first, then the end." },
     { "output", "--output", "SIZE", OPTION_SIZE, AT(output_bytes), 64, 1u << 30, "\"1M\"",
       "How much of stdout and of stderr is kept, each; more is cut in the middle and counted." },
     { "scratch", "--scratch", "SIZE", OPTION_SIZE, AT(scratch_bytes), 4096, 1ull << 40, "\"64M\"",
@@ -28,7 +28,8 @@ const struct option_row option_rows[] = {
     { "threads", "--threads", "N", OPTION_COUNT, AT(threads), 0, 4096, "32",
       "Threads beside the main one." },
     { "profile", "--profile", "NAME", OPTION_PROFILE, AT(grants), 0, 0, "\"full\"",
-      "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports of extension modules." },
+      "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports "
+      "of extension modules." },
     { "jit", "--jit", NULL, OPTION_JIT, AT(grants), 0, 0, "false",
       "Let it make memory executable: numba, ctypes callbacks." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
@@ -38,15 +39,19 @@ const struct option_row option_rows[] = {
     { "allow_missing", "--allow-missing", "LAYER", OPTION_LAYERS, AT(allow_missing), 0, 0, "[]",
       "Run although this machine lacks the layer (landlock): weaker, and said so." },
     { "scratch_dir", "--scratch-dir", "PATH", OPTION_PATH, AT(scratch_parent), 0, 0, "\"\"",
-      "Where scratch lies if a private tmpfs is not to be had; by default /dev/shm, /tmp or /var/tmp." },
+      "Where scratch lies if a private tmpfs is not to be had; by default /dev/shm, /tmp or "
+      "/var/tmp." },
     { "user", "--user", "UID", OPTION_USER, 0, 1, 65534, "65534",
       "The user and group to become when started as root." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
-      "Python text that a guest runs before it is parked, so that work like it finds its pages ready." },
+      "Python text that a guest runs before it is parked, so that work like it finds its pages "
+      "ready." },
     { "feature", "--feature", "NAME", OPTION_FEATURES, AT(language), 0, 0, "null",
-      "Deny by default: a language without imports, files and introspection, and with these features (stdout, math, regex, …)." },
+      "Deny by default: a language without imports, files and introspection, and with these "
+      "features (stdout, math, regex, …)." },
     { "allow_module", "--allow-module", "MODULE:NAME,…", OPTION_ALLOW, AT(language), 0, 0, "null",
-      "Deny by default as well, and let these names of a module be imported, as read-only views. May be repeated." },
+      "Deny by default as well, and let these names of a module be imported, as read-only views. "
+      "May be repeated." },
     { "language", NULL, NULL, OPTION_LANGUAGE, AT(language), 0, 0, "null",
       "The language policy, as SandboxConfig makes it; null is the open policy." },
 };

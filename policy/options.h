@@ -1,4 +1,5 @@
-/* The options of a policy: one list for JSON files, Python keywords, the command line, --help and the manual. */
+/* The options of a policy: one list for JSON files, Python keywords, the command line, --help and
+ * the manual. */
 #ifndef BELLJAR_OPTIONS_H
 #define BELLJAR_OPTIONS_H
 
@@ -6,7 +7,8 @@
 #include <stdint.h>
 
 enum option_kind {
-    OPTION_SECONDS,  /* number of seconds, fractions allowed, null or 0 for none -> uint64_t milliseconds */
+    OPTION_SECONDS,  /* number of seconds, fractions allowed, null or 0 for none -> uint64_t
+                        milliseconds */
     OPTION_SIZE,     /* bytes, or text with K, M, G -> uint64_t */
     OPTION_COUNT,    /* whole number -> uint32_t */
     OPTION_READ,     /* path or list of paths: read-only grants */
@@ -19,16 +21,17 @@ enum option_kind {
     OPTION_TEXT,     /* text -> char * */
     OPTION_LANGUAGE, /* JSON object of the language policy -> char * */
     OPTION_FEATURES, /* list of the language policy's features -> in the same object */
-    OPTION_ALLOW,    /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object */
-    OPTION_USER,     /* number of the user (and group) to become when started as root */
+    OPTION_ALLOW, /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object
+                   */
+    OPTION_USER,  /* number of the user (and group) to become when started as root */
 };
 
 struct option_row {
     const char *key, *flag, *argument;
     enum option_kind kind;
-    size_t offset;           /* in struct settings, where the kind says so */
-    uint64_t least, most;    /* of numbers, in the unit that is stored */
-    const char *fallback;    /* JSON */
+    size_t offset;        /* in struct settings, where the kind says so */
+    uint64_t least, most; /* of numbers, in the unit that is stored */
+    const char *fallback; /* JSON */
     const char *help;
 };
 

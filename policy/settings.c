@@ -1,4 +1,5 @@
-/* Packing of settings (settings.h). Host, supervisor and zygote; the bytes come from a trusted process. */
+/* Packing of settings (settings.h). Host, supervisor and zygote; the bytes come from a trusted
+ * process. */
 #include "policy/settings.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* The effective policy as the trusted processes see it: plain numbers and paths.
  *
- * The host makes it from a policy (core/policy.c); it reaches the supervisor and from there the zygote as one
- * packed record. 0 means "no limit" for wall_ms, cpu_ms; every other limit is always set. */
+ * The host makes it from a policy (core/policy.c); it reaches the supervisor and from there the
+ * zygote as one packed record. 0 means "no limit" for wall_ms, cpu_ms; every other limit is always
+ * set. */
 #ifndef BELLJAR_SETTINGS_H
 #define BELLJAR_SETTINGS_H
 
@@ -10,8 +11,8 @@
 #include <limits.h>
 #include <sys/types.h>
 
-/* Groups of system calls that a policy opens (policy/syscalls.c says which and why). 0 is the profile
- * "compute": memory, clocks and the five descriptors that the guest was born with. */
+/* Groups of system calls that a policy opens (policy/syscalls.c says which and why). 0 is the
+ * profile "compute": memory, clocks and the five descriptors that the guest was born with. */
 enum grant {
     GRANT_FILES = 1 << 0,   /* the virtual tree: open, stat, rename, … by the supervisor */
     GRANT_THREADS = 1 << 1, /* threads, signals to itself, interval timers */
@@ -29,40 +30,44 @@ enum layer {
     LAYER_CGROUP = 1 << 3,     /* used where delegated */
 };
 
-/* One host file or directory that the guest sees. guest_path is absolute and normal (no //, ., .., no trailing /). */
+/* One host file or directory that the guest sees. guest_path is absolute and normal (no //, ., ..,
+ * no trailing /). */
 struct mount_setting {
     char guest_path[PATH_MAX];
     char host_path[PATH_MAX];
     bool writable;
-    bool optional; /* part of the runtime: skipped where the host has none; a user's grant is never optional */
+    bool optional; /* part of the runtime: skipped where the host has none; a user's grant is never
+                      optional */
 };
 
 struct settings {
     uint64_t wall_ms, cpu_ms;
-    uint64_t memory_bytes;                 /* RLIMIT_DATA and resident memory */
-    uint64_t output_bytes;                 /* kept of stdout and of stderr, each */
+    uint64_t memory_bytes; /* RLIMIT_DATA and resident memory */
+    uint64_t output_bytes; /* kept of stdout and of stderr, each */
     uint64_t scratch_bytes;
     uint32_t scratch_files;
-    uint32_t descriptors;                  /* RLIMIT_NOFILE of the guest */
-    uint32_t threads;                      /* beside the main thread */
-    uint32_t grants;                       /* enum grant */
-    uint32_t allow_missing;                /* enum layer */
-    uint32_t uid, gid;                     /* who to become when started as root */
-    uint32_t audit;                        /* report every brokered operation, not only refusals */
-    char python[PATH_MAX];                 /* the interpreter */
-    char scratch_parent[PATH_MAX];         /* where scratch directories are made if tmpfs is not to be had; "" = look */
+    uint32_t descriptors;          /* RLIMIT_NOFILE of the guest */
+    uint32_t threads;              /* beside the main thread */
+    uint32_t grants;               /* enum grant */
+    uint32_t allow_missing;        /* enum layer */
+    uint32_t uid, gid;             /* who to become when started as root */
+    uint32_t audit;                /* report every brokered operation, not only refusals */
+    char python[PATH_MAX];         /* the interpreter */
+    char scratch_parent[PATH_MAX]; /* where scratch directories are made if tmpfs is not to be had;
+                                      "" = look */
     struct mount_setting *mounts;
     uint32_t mount_count;
-    char **preload;                        /* modules that the zygote imports */
+    char **preload; /* modules that the zygote imports */
     uint32_t preload_count;
-    char *warm;                            /* Python text that a guest runs before it is parked; "" for none */
-    char *language;                        /* JSON of the language policy (DESIGN section 6); "" is open */
+    char *warm;     /* Python text that a guest runs before it is parked; "" for none */
+    char *language; /* JSON of the language policy (DESIGN section 6); "" is open */
 };
 
 void settings_release(struct settings *settings);
 void settings_pack(struct packer *packer, const struct settings *settings);
 
-/* Fills *ret_settings from a packed record. 0, or -EBADMSG, -ENOMEM. On failure nothing is owned. */
+/* Fills *ret_settings from a packed record. 0, or -EBADMSG, -ENOMEM. On failure nothing is owned.
+ */
 MUST_CHECK int settings_unpack(struct unpacker *unpacker, struct settings *ret_settings);
 
 #endif

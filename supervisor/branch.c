@@ -1,13 +1,16 @@
-/* A session's fork: a guest clones itself, with all its state, when the host asks for it. Supervisor.
+/* A session's fork: a guest clones itself, with all its state, when the host asks for it.
+ * Supervisor.
  *
  *   host: MSG_BRANCH, then FRAME_BRANCH on the value channel
- *   guest: clone(CLONE_PARENT) - continued, since branch_prepare has been called - and in the child any brokered call
- *   supervisor: that call comes from a thread of nobody in the family, so it is the branch: it gets channels of its own
- *   (ADDFD puts them at 0 to 4), and the zygote, which is trusted and may (CAP_SYS_PTRACE in the user namespace), opens
- *   its /proc entries. Until then it can do nothing: each of its calls waits here.
+ *   guest: clone(CLONE_PARENT) - continued, since branch_prepare has been called - and in the child
+ * any brokered call supervisor: that call comes from a thread of nobody in the family, so it is the
+ * branch: it gets channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted
+ * and may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries. Until then it can do
+ * nothing: each of its calls waits here.
  *
- * A filter's listener is shared by all that inherit the filter. So a notification's sender is found by asking the
- * kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the listener in the epoll set. */
+ * A filter's listener is shared by all that inherit the filter. So a notification's sender is found
+ * by asking the kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the
+ * listener in the epoll set. */
 #define _GNU_SOURCE
 #include "supervisor/guest.h"
 
@@ -31,7 +34,8 @@ static int branch_refuse(uint64_t parent, int error)
 int branch_prepare(struct supervisor *supervisor, struct guest *parent)
 {
     struct guest *branch;
-    if (supervisor->init_pidfd < 0) /* without a user namespace nobody may open an undumpable process's memory */
+    if (supervisor->init_pidfd <
+        0) /* without a user namespace nobody may open an undumpable process's memory */
         return branch_refuse(parent->id, EOPNOTSUPP);
     if (parent->state != GUEST_LIVE || parent->branch != 0)
         return branch_refuse(parent->id, EBUSY);
@@ -84,7 +88,9 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     uint8_t bytes[64];
     int fds[4];
     unsigned count = 0;
-    ssize_t length = error < 0 ? error : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds, &count, ARRAY_SIZE(fds), NULL, 0);
+    ssize_t length = error < 0 ? error
+                               : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds,
+                                                 &count, ARRAY_SIZE(fds), NULL, 0);
     if (length <= 0)
         return length < 0 ? (int)length : -EPIPE;
     struct unpacker message;
@@ -92,7 +98,8 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     uint32_t type = unpack_u32(&message);
     error = (int)unpack_u32(&message);
     branch->inner_pid = (pid_t)unpack_u32(&message);
-    if (type != MSG_LOOKED || !unpacker_is_done(&message) || error != 0 || count != ARRAY_SIZE(fds)) {
+    if (type != MSG_LOOKED || !unpacker_is_done(&message) || error != 0 ||
+        count != ARRAY_SIZE(fds)) {
         for (unsigned i = 0; i < count; i++)
             fd_close(&fds[i]);
         return error > 0 ? -error : -EBADMSG;
@@ -107,7 +114,8 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
 /* Its own channels at the numbers where it has its parent's. */
 static int branch_give_channels(struct guest *parent, struct guest *branch, const struct call *call)
 {
-    static const int numbers[] = { FD_GUEST_VALUE, FD_GUEST_STDIN, FD_GUEST_STDOUT, FD_GUEST_STDERR, FD_GUEST_CRASH };
+    static const int numbers[] = { FD_GUEST_VALUE, FD_GUEST_STDIN, FD_GUEST_STDOUT, FD_GUEST_STDERR,
+                                   FD_GUEST_CRASH };
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
         struct seccomp_notif_addfd install = { .id = call->id,
                                                .flags = SECCOMP_ADDFD_FLAG_SETFD,
@@ -129,7 +137,8 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     branch->pid = call->tid;
     branch->family = parent->family;
     parent->branch = 0;
-    int error = branch_look(supervisor, branch); /* it waits for our answer: the number is its own */
+    int error =
+        branch_look(supervisor, branch); /* it waits for our answer: the number is its own */
     if (error == 0)
         error = branch_give_channels(parent, branch, call);
     if (error == 0) {
@@ -158,9 +167,11 @@ void branch_leave(struct supervisor *supervisor, struct guest *guest)
     }
     if (guest->is_watching)
         (void)!event_remove(supervisor, guest->listener);
-    for (uint32_t i = 0; guest->family != 0 && guest->is_watching && i < supervisor->slot_count; i++) {
+    for (uint32_t i = 0; guest->family != 0 && guest->is_watching && i < supervisor->slot_count;
+         i++) {
         struct guest *other = supervisor->slots[i];
-        if (other != NULL && other != guest && other->family == guest->family && other->state == GUEST_LIVE &&
+        if (other != NULL && other != guest && other->family == guest->family &&
+            other->state == GUEST_LIVE &&
             event_add(supervisor, other->listener, EVENT_LISTENER, other->id) == 0) {
             other->is_watching = true;
             break;

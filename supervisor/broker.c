@@ -1,9 +1,10 @@
 /* Answers the system calls that a guest cannot make itself. Supervisor.
  *
- * One notification at a time: take it, decide by the policy's row, let the handler work on copies, answer with a
- * value, an errno or a descriptor. Nothing of the guest is read twice; a call with a pointer argument is never
- * continued (seccomp_unotify(2), "Caveats regarding the use of SECCOMP_USER_NOTIF_FLAG_CONTINUE"). The answer's
- * ioctl is the last check that the call is still there: ENOENT means that the guest died, and is no error. */
+ * One notification at a time: take it, decide by the policy's row, let the handler work on copies,
+ * answer with a value, an errno or a descriptor. Nothing of the guest is read twice; a call with a
+ * pointer argument is never continued (seccomp_unotify(2), "Caveats regarding the use of
+ * SECCOMP_USER_NOTIF_FLAG_CONTINUE"). The answer's ioctl is the last check that the call is still
+ * there: ENOENT means that the guest died, and is no error. */
 #define _GNU_SOURCE
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
@@ -16,21 +17,22 @@
 
 /* Of kernel 6.6; the headers of Debian 12 are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS     SECCOMP_IOW(4, __u64)
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
 int broker_listen(struct guest *guest)
 {
     /* EINVAL on a kernel before 6.6: slower, not weaker. */
-    if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0 &&
+    if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) <
+            0 &&
         errno != EINVAL)
         return -errno;
     return 0;
 }
 
-/* Hands over the answer's descriptor as the call's result. 0, -ENOENT if the guest is gone, or a positive errno to
- * answer instead (its table is full). */
+/* Hands over the answer's descriptor as the call's result. 0, -ENOENT if the guest is gone, or a
+ * positive errno to answer instead (its table is full). */
 static int broker_install(struct guest *guest, const struct call *call, struct answer *answer)
 {
     struct seccomp_notif_addfd install = {
@@ -70,13 +72,14 @@ static int broker_answer(struct guest *guest, const struct call *call, struct an
 }
 
 /* Serves the call if a row of the policy brokers it, else refuses it in the words of its row. */
-static void broker_decide(struct supervisor *supervisor, struct guest *guest, const struct call *call,
-                          struct answer *answer)
+static void broker_decide(struct supervisor *supervisor, struct guest *guest,
+                          const struct call *call, struct answer *answer)
 {
-    const struct syscall_row *row =
-        syscall_decide(syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
+    const struct syscall_row *row = syscall_decide(
+        syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
     if (row != NULL && row->action == CALL_BROKER &&
-        (files_serve(guest->files, guest->memory, call, answer) || self_serve(supervisor, guest, call, answer)))
+        (files_serve(guest->files, guest->memory, call, answer) ||
+         self_serve(supervisor, guest, call, answer)))
         return;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
     answer->error = EPERM;
@@ -89,7 +92,8 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
 {
     struct seccomp_notif notification = { 0 };
     if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
-        return errno == ENOENT || errno == EINTR ? 0 : -errno; /* it died in between, or comes again */
+        return errno == ENOENT || errno == EINTR ? 0
+                                                 : -errno; /* it died in between, or comes again */
     struct call call = {
         .id = notification.id,
         .number = notification.data.nr,

@@ -8,7 +8,9 @@
 
 struct guest;
 
-#define GUEST_UID 1000 /* who a guest is in its own eyes, whatever the host calls it: user and group, as in its /etc/passwd */
+#define GUEST_UID                                                                                  \
+    1000 /* who a guest is in its own eyes, whatever the host calls it: user and group, as in its  \
+            /etc/passwd */
 
 struct call {
     uint64_t id; /* notification id */
@@ -17,24 +19,29 @@ struct call {
     uint64_t args[6];
 };
 
-/* What the guest gets. ANSWER_INIT refuses with EPERM: a handler has to do something to allow anything.
- * With install_fd >= 0 the supervisor hands that descriptor over (ADDFD, at the lowest free number, close-on-exec
- * if install_cloexec) and the number is the call's result; the answer owns install_fd. */
+/* What the guest gets. ANSWER_INIT refuses with EPERM: a handler has to do something to allow
+ * anything. With install_fd >= 0 the supervisor hands that descriptor over (ADDFD, at the lowest
+ * free number, close-on-exec if install_cloexec) and the number is the call's result; the answer
+ * owns install_fd. */
 struct answer {
-    int64_t value;          /* returned if error is 0 */
-    int error;              /* positive errno, or 0 */
+    int64_t value; /* returned if error is 0 */
+    int error;     /* positive errno, or 0 */
     int install_fd;
     bool install_cloexec;
-    bool continues;         /* let the kernel run it: only for calls whose arguments are all numbers */
-    bool refused;           /* the policy said no: recorded as a violation */
-    const char *rule, *hint;/* static strings; why it was refused and what would permit it */
-    char target[512];       /* what it was about, for the record: a path, an address family; may be "" */
+    bool continues; /* let the kernel run it: only for calls whose arguments are all numbers */
+    bool refused;   /* the policy said no: recorded as a violation */
+    const char *rule, *hint; /* static strings; why it was refused and what would permit it */
+    char target[512]; /* what it was about, for the record: a path, an address family; may be "" */
 };
-#define ANSWER_INIT { .error = EPERM, .install_fd = -1 }
+#define ANSWER_INIT                                                                                \
+    {                                                                                              \
+        .error = EPERM, .install_fd = -1                                                           \
+    }
 
-/* Reading and writing a guest's memory through its /proc/<pid>/mem descriptor (supervisor/memory.c). Addresses
- * are the guest's. All copy page by page, so that a string that ends at the end of a mapping can be read.
- * 0, or a positive errno for the guest: EFAULT, ENAMETOOLONG. */
+/* Reading and writing a guest's memory through its /proc/<pid>/mem descriptor
+ * (supervisor/memory.c). Addresses are the guest's. All copy page by page, so that a string that
+ * ends at the end of a mapping can be read. 0, or a positive errno for the guest: EFAULT,
+ * ENAMETOOLONG. */
 MUST_CHECK int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length);
 MUST_CHECK int memory_write(int memory_fd, uint64_t address, const void *bytes, size_t length);
 /* A C string with its NUL in at most `size` bytes. ENAMETOOLONG if there is none. */

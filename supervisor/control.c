@@ -1,5 +1,5 @@
-/* The control channel: what the host asks for and what it is told. Supervisor. The host is trusted; the bytes are checked
- * all the same, because a mistake there must not become one here. */
+/* The control channel: what the host asks for and what it is told. Supervisor. The host is trusted;
+ * the bytes are checked all the same, because a mistake there must not become one here. */
 #define _GNU_SOURCE
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
@@ -12,7 +12,8 @@
 
 int control_send(const struct packer *message, const int *fds, unsigned fd_count)
 {
-    /* Everything is an answer to something that the host asked for, so it reads sooner or later, or is gone. */
+    /* Everything is an answer to something that the host asked for, so it reads sooner or later, or
+     * is gone. */
     return channel_send(FD_CONTROL, message, fds, fd_count, 0);
 }
 
@@ -47,8 +48,10 @@ int control_audit(const struct guest *guest, const char *op, const struct answer
     return error;
 }
 
-/* One request about one guest. A guest that is not there any more is no error: requests and ends cross. */
-static int control_guest_request(struct supervisor *supervisor, uint32_t type, struct unpacker *message)
+/* One request about one guest. A guest that is not there any more is no error: requests and ends
+ * cross. */
+static int control_guest_request(struct supervisor *supervisor, uint32_t type,
+                                 struct unpacker *message)
 {
     struct guest *guest = guests_find(supervisor, unpack_u64(message));
     uint64_t started_ns, wall_ms, cpu_ms;
@@ -99,7 +102,8 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type, s
 int control_handle(struct supervisor *supervisor)
 {
     static uint8_t bytes[MESSAGE_BYTES_MAX];
-    ssize_t length = channel_receive(FD_CONTROL, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
+    ssize_t length =
+        channel_receive(FD_CONTROL, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
     if (length <= 0) {

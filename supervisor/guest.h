@@ -1,4 +1,5 @@
-/* One guest as the supervisor knows it: its descriptors, its limits, what it was refused, how it ended. */
+/* One guest as the supervisor knows it: its descriptors, its limits, what it was refused, how it
+ * ended. */
 #ifndef BELLJAR_GUEST_H
 #define BELLJAR_GUEST_H
 
@@ -26,35 +27,42 @@ struct violation {
 struct guest {
     uint64_t id;
     enum guest_state state;
-    pid_t pid;             /* in the supervisor's pid namespace */
-    pid_t inner_pid;       /* as the guest sees itself */
+    pid_t pid;       /* in the supervisor's pid namespace */
+    pid_t inner_pid; /* as the guest sees itself */
     int setup, pidfd, listener, memory, tasks, statm, crash;
-    int to_guest[5];       /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1 afterwards */
-    int to_host[4];        /* value, stdin, stdout, stderr: handed to the host when it is ready, -1 afterwards */
+    int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
+                        afterwards */
+    int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1
+                        afterwards */
     struct files *files;
 
-    bool armed;            /* a run is on */
-    uint64_t wall_deadline_ns;  /* 0: none */
-    uint64_t cpu_limit_ns, cpu_base_ns; /* limit of this run (0: none) and what had been used before it */
-    uint64_t kill_at_ns;   /* SIGKILL is due then, for late_reason: it was asked for its traceback, or is going by itself; 0: not */
+    bool armed;                /* a run is on */
+    uint64_t wall_deadline_ns; /* 0: none */
+    uint64_t cpu_limit_ns,
+        cpu_base_ns;     /* limit of this run (0: none) and what had been used before it */
+    uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
+                            is going by itself; 0: not */
     uint32_t late_reason;
-    uint32_t end_reason;   /* enum end_reason */
-    bool is_released;      /* the host has done with it */
-    bool is_awaited;       /* the host wants to hear of its end */
-    int status;            /* wait status, once it has ended */
+    uint32_t end_reason;         /* enum end_reason */
+    bool is_released;            /* the host has done with it */
+    bool is_awaited;             /* the host wants to hear of its end */
+    int status;                  /* wait status, once it has ended */
     uint64_t cpu_us, peak_bytes; /* of its whole life, once it has ended */
 
-    uint64_t family;       /* of guests that share a listener, since one branched from another; 0: alone (branch.c) */
-    uint64_t parent;       /* that it branched from; 0: the zygote's */
-    bool is_watching;      /* its listener is in the epoll set: one of a family */
-    uint64_t branch;       /* the guest that is to branch from this one, while the host waits for it; or 0 */
+    uint64_t family;  /* of guests that share a listener, since one branched from another; 0: alone
+                         (branch.c) */
+    uint64_t parent;  /* that it branched from; 0: the zygote's */
+    bool is_watching; /* its listener is in the epoll set: one of a family */
+    uint64_t
+        branch; /* the guest that is to branch from this one, while the host waits for it; or 0 */
 
-    unsigned pairs;        /* socket pairs and pipes that it was given */
-    uint64_t burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
+    unsigned pairs; /* socket pairs and pipes that it was given */
+    uint64_t
+        burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
     unsigned burst_calls;
-    pid_t pinned;          /* the thread that was put on the supervisor's CPU, or 0 */
+    pid_t pinned; /* the thread that was put on the supervisor's CPU, or 0 */
 
-    uint64_t served;       /* calls answered */
+    uint64_t served; /* calls answered */
     uint32_t refused;
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
     uint32_t violation_count;
@@ -65,9 +73,9 @@ struct supervisor {
     struct settings settings;
     struct tree *tree;
     int epoll;
-    int zygote;            /* channel */
-    int zygote_pidfd, init_pidfd; /* init: only where there is a pid namespace, else -1 */
-    cpu_set_t cpus;        /* that it was started with */
+    int zygote;                           /* channel */
+    int zygote_pidfd, init_pidfd;         /* init: only where there is a pid namespace, else -1 */
+    cpu_set_t cpus;                       /* that it was started with */
     struct scratch_parent scratch_parent; /* directory on disk, or none */
     struct guest **slots;
     uint32_t slot_count;
@@ -82,18 +90,20 @@ uint64_t guest_cpu_ns(const struct guest *guest);
 uint64_t guest_resident_bytes(const struct guest *guest);
 void guest_signal(const struct guest *guest, int signal);
 /* Notes a refusal. rule and hint must be static. */
-void guest_record(struct guest *guest, const char *op, const char *target, const char *rule, const char *hint);
+void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
+                  const char *hint);
 
-/* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno if the listener is
- * of no more use (the guest is dead or dying). */
+/* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno
+ * if the listener is of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
 
-/* Prepares the listener: the answer to a call wakes the guest on the CPU of the supervisor, where the kernel can (6.6). */
+/* Prepares the listener: the answer to a call wakes the guest on the CPU of the supervisor, where
+ * the kernel can (6.6). */
 MUST_CHECK int broker_listen(struct guest *guest);
 
 /* self.c: calls by which a program asks about itself. True if it was one of them. */
-MUST_CHECK bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,
-                           struct answer *answer);
+MUST_CHECK bool self_serve(struct supervisor *supervisor, struct guest *guest,
+                           const struct call *call, struct answer *answer);
 
 /* placement.c: keeps guest and supervisor on one CPU while the guest makes many brokered calls. */
 void placement_note_call(struct supervisor *supervisor, struct guest *guest, pid_t tid);
@@ -109,30 +119,35 @@ int control_audit(const struct guest *guest, const char *op, const struct answer
 /* guests.c: from fork to report. */
 MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
-void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms);
+void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
+                uint64_t wall_ms, uint64_t cpu_ms);
 void guests_disarm(struct supervisor *supervisor, struct guest *guest);
 /* Tells the host how the guest ended (MSG_ENDED), or how it does (MSG_REPORT). */
 MUST_CHECK int guests_report(struct guest *guest, uint32_t type);
 /* Reports the end now or as soon as it has come. */
 MUST_CHECK int guests_await(struct guest *guest);
 void guests_kill(struct guest *guest, uint32_t reason);
-/* Kills it unless it ends by itself in a moment: its channel is closed, which is what the end of a process begins with. */
+/* Kills it unless it ends by itself in a moment: its channel is closed, which is what the end of a
+ * process begins with. */
 void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason);
 void guests_release(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *guest);
-/* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called again, -1: never. */
+/* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called
+ * again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
 void guests_end_all(struct supervisor *supervisor);
 
 /* What an epoll event is about. */
 enum event_kind { EVENT_CONTROL, EVENT_ZYGOTE, EVENT_SETUP, EVENT_LISTENER, EVENT_EXIT };
-MUST_CHECK int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id);
+MUST_CHECK int event_add(struct supervisor *supervisor, int fd, enum event_kind kind,
+                         uint64_t guest_id);
 MUST_CHECK int event_remove(struct supervisor *supervisor, int fd);
 
 /* branch.c: a session's fork. A branch shares its parent's filter and so its listener. */
 MUST_CHECK int branch_prepare(struct supervisor *supervisor, struct guest *parent);
-/* The guest that a notification on this listener came from: parent, one of its family, or NULL: a branch that nobody adopted yet. */
+/* The guest that a notification on this listener came from: parent, one of its family, or NULL: a
+ * branch that nobody adopted yet. */
 struct guest *branch_caller(struct supervisor *supervisor, struct guest *guest, pid_t tid);
 /* Makes the caller, just cloned, a guest of its own. 0, or a positive errno to answer it. */
 int branch_adopt(struct supervisor *supervisor, struct guest *parent, const struct call *call);
@@ -147,5 +162,6 @@ void guests_drop(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_start(struct supervisor *supervisor, struct guest *guest);
 
 /* zygote.c: starts it and waits until it is ready or has failed (then the host was told). */
-MUST_CHECK int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion);
+MUST_CHECK int zygote_start(struct supervisor *supervisor, bool with_init,
+                            uint32_t *ret_hexversion);
 #endif

@@ -1,5 +1,5 @@
-/* A guest's life from fork to report: its channels, its limits, its end. Supervisor. The guest is hostile from the
- * moment its setup message has come; nothing here waits for it. */
+/* A guest's life from fork to report: its channels, its limits, its end. Supervisor. The guest is
+ * hostile from the moment its setup message has come; nothing here waits for it. */
 #define _GNU_SOURCE
 #include "guest/environment.h"
 #include "lockdown/cgroup.h"
@@ -17,15 +17,17 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TICK_MS           25
-#define TRACEBACK_MS      60 /* a guest at its time limit has so long to say where it is */
-#define GOING_MS          100 /* and one that has closed its channel so long to be gone */
-#define SLOT_BITS         20
-#define RESIDENT_SLACK    (64u << 20) /* text and page cache of mapped libraries count as resident, too */
+#define TICK_MS      25
+#define TRACEBACK_MS 60  /* a guest at its time limit has so long to say where it is */
+#define GOING_MS     100 /* and one that has closed its channel so long to be gone */
+#define SLOT_BITS    20
+#define RESIDENT_SLACK                                                                             \
+    (64u << 20) /* text and page cache of mapped libraries count as resident, too */
 
 uint64_t guest_cpu_ns(const struct guest *guest)
 {
-    /* The process CPU clock of another process: see clock_getcpuclockid(3); not reaped yet, so the number is its own. */
+    /* The process CPU clock of another process: see clock_getcpuclockid(3); not reaped yet, so the
+     * number is its own. */
     clockid_t clock = (clockid_t)((~(unsigned)guest->pid << 3) | 2);
     struct timespec used;
     if (guest->pid <= 0 || clock_gettime(clock, &used) < 0)
@@ -39,7 +41,8 @@ void guest_signal(const struct guest *guest, int signal)
         syscall(SYS_pidfd_send_signal, guest->pidfd, signal, NULL, 0);
 }
 
-void guest_record(struct guest *guest, const char *op, const char *target, const char *rule, const char *hint)
+void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
+                  const char *hint)
 {
     guest->refused++;
     if (guest->violation_count == VIOLATIONS_MAX)
@@ -100,7 +103,8 @@ static int guests_slot(struct supervisor *supervisor)
     struct guest **slots = realloc(supervisor->slots, count * sizeof(struct guest *));
     if (slots == NULL)
         return -ENOMEM;
-    memset(slots + supervisor->slot_count, 0, (count - supervisor->slot_count) * sizeof(struct guest *));
+    memset(slots + supervisor->slot_count, 0,
+           (count - supervisor->slot_count) * sizeof(struct guest *));
     supervisor->slots = slots;
     int slot = (int)supervisor->slot_count;
     supervisor->slot_count = count;
@@ -147,7 +151,8 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (slot < 0)
         return slot;
     guest->id = ++supervisor->next_serial << SLOT_BITS | (uint64_t)slot;
-    int error = files_new(supervisor->tree, &supervisor->settings, guest->id, supervisor->scratch_parent.fd, &guest->files);
+    int error = files_new(supervisor->tree, &supervisor->settings, guest->id,
+                          supervisor->scratch_parent.fd, &guest->files);
     if (error == 0)
         error = guest_make_channels(guest);
     if (error < 0)
@@ -175,8 +180,13 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
     int error = event_add(supervisor, guest->setup, EVENT_SETUP, guest->id);
     if (error < 0)
         return error;
-    int fds[7] = { theirs, guest->to_guest[0], guest->to_guest[1], guest->to_guest[2], guest->to_guest[3],
-                   guest->to_guest[4], cgroup };
+    int fds[7] = { theirs,
+                   guest->to_guest[0],
+                   guest->to_guest[1],
+                   guest->to_guest[2],
+                   guest->to_guest[3],
+                   guest->to_guest[4],
+                   cgroup };
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_FORK);
     pack_u64(&message, guest->id);
@@ -212,12 +222,13 @@ int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold)
 }
 
 /* The guest's one message. Until now only trusted code has run in it. */
-static int guest_is_ready(struct supervisor *supervisor, struct guest *guest, struct unpacker *message, int fds[],
-                          unsigned fd_count)
+static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
+                          struct unpacker *message, int fds[], unsigned fd_count)
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->statm, &guest->pidfd };
+    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->statm,
+                            &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
@@ -254,8 +265,8 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
     uint8_t bytes[512];
     int fds[8] = { -1, -1, -1, -1, -1, -1, -1, -1 };
     unsigned fd_count = 0;
-    ssize_t length =
-        channel_receive(guest->setup, bytes, sizeof bytes, fds, &fd_count, 8, &guest->pid, MSG_DONTWAIT);
+    ssize_t length = channel_receive(guest->setup, bytes, sizeof bytes, fds, &fd_count, 8,
+                                     &guest->pid, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
     struct unpacker message;
@@ -276,13 +287,16 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
         unpack_string(&message, step, sizeof step);
     }
     guests_drop(supervisor, guest);
-    return control_failed(cause, step, "a guest could not be locked down: step \"%s\": %s%s", step, strerror(cause),
-                          cause == EBUSY ? " (a listener for seccomp notifications is installed already, by a container "
-                                           "manager or an outer sandbox: the kernel has room for one)"
-                                         : "");
+    return control_failed(
+        cause, step, "a guest could not be locked down: step \"%s\": %s%s", step, strerror(cause),
+        cause == EBUSY
+            ? " (a listener for seccomp notifications is installed already, by a container "
+              "manager or an outer sandbox: the kernel has room for one)"
+            : "");
 }
 
-void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns, uint64_t wall_ms, uint64_t cpu_ms)
+void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
+                uint64_t wall_ms, uint64_t cpu_ms)
 {
     if (guest->state != GUEST_LIVE)
         return;
@@ -370,13 +384,17 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
         guest_expire(guest, END_CPU, now_ns);
     /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
     struct stat tasks;
-    if (fstat(guest->tasks, &tasks) == 0 && tasks.st_nlink > 2 && tasks.st_nlink - 2 > settings->threads + 1u)
+    if (fstat(guest->tasks, &tasks) == 0 && tasks.st_nlink > 2 &&
+        tasks.st_nlink - 2 > settings->threads + 1u)
         guests_kill(guest, END_THREADS);
-    /* RLIMIT_DATA stops private memory with a MemoryError long before; this is for what escapes it. */
-    if (guest_resident_bytes(guest) > settings->memory_bytes + settings->scratch_bytes + RESIDENT_SLACK)
+    /* RLIMIT_DATA stops private memory with a MemoryError long before; this is for what escapes it.
+     */
+    if (guest_resident_bytes(guest) >
+        settings->memory_bytes + settings->scratch_bytes + RESIDENT_SLACK)
         guests_kill(guest, END_MEMORY);
     if (files_is_over_quota(guest->files)) {
-        guest_record(guest, "write", "scratch", "scratch", "allow more with --scratch SIZE or Policy(scratch=…)");
+        guest_record(guest, "write", "scratch", "scratch",
+                     "allow more with --scratch SIZE or Policy(scratch=…)");
         guests_kill(guest, END_SCRATCH);
     }
 }
@@ -418,7 +436,8 @@ int guests_report(struct guest *guest, uint32_t type)
     pack_u64(&message, guest->id);
     pack_u32(&message, guest->end_reason);
     pack_u32(&message, (uint32_t)guest->status);
-    pack_u64(&message, has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
+    pack_u64(&message,
+             has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
     pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
@@ -451,7 +470,8 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
         return errno == EINTR ? 0 : -errno;
     if (info.si_pid == 0)
         return 0;
-    guest->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
+    guest->status =
+        info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
     guest->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     guest->peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
@@ -462,7 +482,8 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;
     guest->pid = 0;
-    /* Keep only what a report needs: a host that holds many results must not hold our descriptors. */
+    /* Keep only what a report needs: a host that holds many results must not hold our descriptors.
+     */
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);

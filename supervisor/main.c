@@ -1,8 +1,11 @@
-/* belljar-supervisor: the trusted process of one template. It starts the zygote, then locks itself down to what its
- * policy grants, then serves the guests' system calls, keeps their limits, reaps and reports them. It knows no Python.
+/* belljar-supervisor: the trusted process of one template. It starts the zygote, then locks itself
+ * down to what its policy grants, then serves the guests' system calls, keeps their limits, reaps
+ * and reports them. It knows no Python.
  *
- * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's module and source as 4 and
- * 5. Runs as the caller, or, started as root, as the policy's unprivileged user. Trusts the host; no guest. */
+ * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's
+ * module and source as 4 and
+ * 5. Runs as the caller, or, started as root, as the policy's unprivileged user. Trusts the host;
+ * no guest. */
 #define _GNU_SOURCE
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"
@@ -24,13 +27,15 @@
 
 int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)kind << EVENT_KIND_SHIFT | guest_id };
+    struct epoll_event event = { .events = EPOLLIN,
+                                 .data.u64 = (uint64_t)kind << EVENT_KIND_SHIFT | guest_id };
     return epoll_ctl(supervisor->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 int event_remove(struct supervisor *supervisor, int fd)
 {
-    return epoll_ctl(supervisor->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 && errno != ENOENT ? -errno : 0;
+    return epoll_ctl(supervisor->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 && errno != ENOENT ? -errno
+                                                                                        : 0;
 }
 
 static int receive_settings(struct settings *ret_settings)
@@ -70,7 +75,8 @@ static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lo
     if (error == 0 && supervisor->scratch_parent.fd >= 0)
         error = landlock_supervisor_allow(lockdown, supervisor->scratch_parent.fd, true, true);
     if (error == 0 && supervisor->scratch_parent.base >= 0)
-        error = landlock_supervisor_allow_rmdir(lockdown, supervisor->scratch_parent.base); /* its own, at the end */
+        error = landlock_supervisor_allow_rmdir(
+            lockdown, supervisor->scratch_parent.base); /* its own, at the end */
     if (error == 0 && cgroup_directory() >= 0)
         error = landlock_supervisor_allow(lockdown, cgroup_directory(), true, true);
     return error;
@@ -92,7 +98,8 @@ static int send_started(const struct lockdown *lockdown, uint32_t hexversion)
     return error;
 }
 
-/* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to the host here. */
+/* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to
+ * the host here. */
 static int start(struct supervisor *supervisor)
 {
     const char *step = "";
@@ -106,25 +113,32 @@ static int start(struct supervisor *supervisor)
     raise_descriptor_limit();
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return control_failed(errno, "cpus", "%s", strerror(errno));
-    /* Grants are opened while we still are who the caller is: /root/data is the caller's to give. */
+    /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.
+     */
     error = tree_new(&supervisor->settings, &supervisor->tree, path);
     if (error < 0)
         return control_failed(-error, "grants", "%s: %s", path, strerror(-error));
     error = cgroup_template_begin();
     if (error < 0)
         return control_failed(-error, "cgroup", "%s", strerror(-error));
-    error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown, &step);
+    error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
+                           &step);
     if (error < 0)
-        return control_failed(-error, step, "the supervisor cannot be locked down: %s", strerror(-error));
+        return control_failed(-error, step, "the supervisor cannot be locked down: %s",
+                              strerror(-error));
     error = tree_check_access(supervisor->tree, path);
     if (error < 0)
-        return control_failed(-error, "grants", "%s: %s for user %u, who runs the sandbox%s", path, strerror(-error),
-                              geteuid(), supervisor->settings.uid == geteuid() ? " when root starts it" : "");
+        return control_failed(-error, "grants", "%s: %s for user %u, who runs the sandbox%s", path,
+                              strerror(-error), geteuid(),
+                              supervisor->settings.uid == geteuid() ? " when root starts it" : "");
     const char *chosen = supervisor->settings.scratch_parent;
     error = scratch_parent_make(chosen, &supervisor->scratch_parent);
     if (error < 0 && (chosen[0] != '\0' || !lockdown.namespaces))
-        return control_failed(-error, "scratch", "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
-                              chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to", strerror(-error));
+        return control_failed(
+            -error, "scratch",
+            "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
+            chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to",
+            strerror(-error));
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
     if (error < 0)
@@ -132,17 +146,20 @@ static int start(struct supervisor *supervisor)
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
     if (supervisor->scratch_parent.fd >= 0)
-        (void)!tree_build_skeleton(supervisor->tree, supervisor->scratch_parent.fd); /* without it "/" cannot be listed */
+        (void)!tree_build_skeleton(
+            supervisor->tree, supervisor->scratch_parent.fd); /* without it "/" cannot be listed */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
-        return control_failed(-error, "landlock", "no ruleset for the supervisor: %s", strerror(-error));
+        return control_failed(-error, "landlock", "no ruleset for the supervisor: %s",
+                              strerror(-error));
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->epoll < 0 || event_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
         event_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
         return control_failed(errno, "epoll", "%s", strerror(errno));
     error = lockdown_apply(lockdown_supervisor, lockdown_supervisor_count, &lockdown, &step);
     if (error < 0)
-        return control_failed(-error, step, "the supervisor cannot be locked down: %s", strerror(-error));
+        return control_failed(-error, step, "the supervisor cannot be locked down: %s",
+                              strerror(-error));
     return send_started(&lockdown, hexversion);
 }
 
@@ -150,7 +167,8 @@ static int start(struct supervisor *supervisor)
 static int handle_zygote(struct supervisor *supervisor)
 {
     uint8_t bytes[8192];
-    ssize_t length = channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
+    ssize_t length =
+        channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
     struct unpacker message;
@@ -183,7 +201,8 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
     case EVENT_LISTENER:
         if (guest->state != GUEST_LIVE)
             return 0;
-        if ((events & EPOLLIN) == 0) { /* all that used the filter are gone: receiving would wait for ever */
+        if ((events & EPOLLIN) ==
+            0) { /* all that used the filter are gone: receiving would wait for ever */
             branch_leave(supervisor, guest);
             return 0;
         }
@@ -224,9 +243,9 @@ static void end_child(int pidfd)
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
-/* Nothing is left behind. The end of init is the end of its pid namespace; but init waits for zombies that only we can
- * reap, so all are killed first and then reaped in whatever order they die. A guest whose setup message never came
- * goes because its channels are closed. */
+/* Nothing is left behind. The end of init is the end of its pid namespace; but init waits for
+ * zombies that only we can reap, so all are killed first and then reaped in whatever order they
+ * die. A guest whose setup message never came goes because its channels are closed. */
 static void stop(struct supervisor *supervisor)
 {
     guests_end_all(supervisor);
@@ -244,7 +263,11 @@ static void stop(struct supervisor *supervisor)
 
 int main(void)
 {
-    struct supervisor supervisor = { .epoll = -1, .zygote = -1, .zygote_pidfd = -1, .init_pidfd = -1, .scratch_parent = SCRATCH_PARENT_NONE };
+    struct supervisor supervisor = { .epoll = -1,
+                                     .zygote = -1,
+                                     .zygote_pidfd = -1,
+                                     .init_pidfd = -1,
+                                     .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
     umask(0); /* modes are the guest's business: its own umask has been applied to them */
     signal(SIGPIPE, SIG_IGN);

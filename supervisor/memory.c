@@ -1,6 +1,7 @@
-/* A guest's memory, through the descriptor it opened before its lockdown (ATTACKS 0.10): works on an
- * undumpable guest without privileges, is tied to the address space (no reused pids), reads nothing after death.
- * Supervisor. Everything copied is hostile and may change right afterwards: copy once, decide on the copy. */
+/* A guest's memory, through the descriptor it opened before its lockdown (ATTACKS 0.10): works on
+ * an undumpable guest without privileges, is tied to the address space (no reused pids), reads
+ * nothing after death. Supervisor. Everything copied is hostile and may change right afterwards:
+ * copy once, decide on the copy. */
 #include "supervisor/call.h"
 
 #include <string.h>
@@ -16,8 +17,8 @@ static int memory_copy(int fd, uint64_t address, void *bytes, size_t length, boo
             chunk = length;
         if (address > INT64_MAX - chunk)
             return EFAULT;
-        ssize_t done = writing ? pwrite(fd, at, chunk, (off_t)address)
-                               : pread(fd, at, chunk, (off_t)address);
+        ssize_t done =
+            writing ? pwrite(fd, at, chunk, (off_t)address) : pread(fd, at, chunk, (off_t)address);
         if (done <= 0)
             return EFAULT;
         address += (uint64_t)done;

@@ -1,8 +1,9 @@
-/* The template's own directory on disk: for scratch where no tmpfs is to be had, for the listings of synthetic
- * directories, for the scratch of a session's branch. Supervisor, before its lockdown, as the policy's user.
+/* The template's own directory on disk: for scratch where no tmpfs is to be had, for the listings
+ * of synthetic directories, for the scratch of a session's branch. Supervisor, before its lockdown,
+ * as the policy's user.
  *
- * It is locked (flock) for as long as its supervisor lives. One that is not locked was left behind by a supervisor that
- * was killed: whoever starts next removes it. */
+ * It is locked (flock) for as long as its supervisor lives. One that is not locked was left behind
+ * by a supervisor that was killed: whoever starts next removes it. */
 #define _GNU_SOURCE
 #include "supervisor/scratch.h"
 
@@ -15,17 +16,20 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* A name that nobody gives by hand, since such directories are deleted: the prefix and 16 hexadecimal digits. */
+/* A name that nobody gives by hand, since such directories are deleted: the prefix and 16
+ * hexadecimal digits. */
 #define PREFIX ".belljar-scratch-"
 #define DIGITS 16
-#define FRESH_SECONDS 10 /* a supervisor that starts makes its directory a moment before it locks it */
+#define FRESH_SECONDS                                                                              \
+    10 /* a supervisor that starts makes its directory a moment before it locks it */
 
 static bool is_ours(const char *name, int fd)
 {
     struct stat found;
     return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && strlen(name) == strlen(PREFIX) + DIGITS &&
-           strspn(name + strlen(PREFIX), "0123456789abcdef") == DIGITS && fd >= 0 && fstat(fd, &found) == 0 &&
-           found.st_uid == geteuid() && (found.st_mode & 07777) == 0700 && time(NULL) - found.st_ctime > FRESH_SECONDS;
+           strspn(name + strlen(PREFIX), "0123456789abcdef") == DIGITS && fd >= 0 &&
+           fstat(fd, &found) == 0 && found.st_uid == geteuid() && (found.st_mode & 07777) == 0700 &&
+           time(NULL) - found.st_ctime > FRESH_SECONDS;
 }
 
 static void sweep(int base)
@@ -40,7 +44,8 @@ static void sweep(int base)
     while ((entry = readdir(directory)) != NULL) {
         if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
             continue;
-        CLEANUP(fd_close) int found = openat(base, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        CLEANUP(fd_close)
+        int found = openat(base, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (is_ours(entry->d_name, found) && flock(found, LOCK_EX | LOCK_NB) == 0)
             scratch_delete(base, entry->d_name);
     }

@@ -1,15 +1,17 @@
-/* Calls by which a program asks about itself, signals itself or makes a channel to itself. Supervisor.
+/* Calls by which a program asks about itself, signals itself or makes a channel to itself.
+ * Supervisor.
  *
- * What would tell about the host is answered with the jar's own truth: one CPU, the policy's memory, user 1000.
- * Continued are only calls whose arguments are all numbers, after those were compared. */
+ * What would tell about the host is answered with the jar's own truth: one CPU, the policy's
+ * memory, user 1000. Continued are only calls whose arguments are all numbers, after those were
+ * compared. */
 #define _GNU_SOURCE
 #include "supervisor/guest.h"
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -20,7 +22,8 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#define PAIRS_MAX 16   /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
+#define PAIRS_MAX                                                                                  \
+    16 /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
 
 static void answer_value(struct answer *answer, int64_t value)
 {
@@ -29,8 +32,8 @@ static void answer_value(struct answer *answer, int64_t value)
 }
 
 /* Writes a structure to the guest and answers value, or EFAULT. */
-static void answer_bytes(const struct guest *guest, uint64_t address, const void *bytes, size_t length, int64_t value,
-                         struct answer *answer)
+static void answer_bytes(const struct guest *guest, uint64_t address, const void *bytes,
+                         size_t length, int64_t value, struct answer *answer)
 {
     answer->error = memory_write(guest->memory, address, bytes, length);
     answer->value = value;
@@ -77,15 +80,19 @@ static void self_time(const struct guest *guest, const struct call *call, struct
 
 static void self_uname(const struct guest *guest, const struct call *call, struct answer *answer)
 {
-    /* struct new_utsname of the kernel: six fields of 65 bytes. The release is no secret of the host's. */
-    struct utsname name = { .sysname = "Linux", .nodename = "belljar", .release = "6.1.0-belljar",
-                            .version = "#1 belljar", .machine = "x86_64" };
+    /* struct new_utsname of the kernel: six fields of 65 bytes. The release is no secret of the
+     * host's. */
+    struct utsname name = { .sysname = "Linux",
+                            .nodename = "belljar",
+                            .release = "6.1.0-belljar",
+                            .version = "#1 belljar",
+                            .machine = "x86_64" };
     static_assert(sizeof name == 6 * 65, "the kernel's layout");
     answer_bytes(guest, call->args[0], &name, sizeof name, 0, answer);
 }
 
-static void self_sysinfo(const struct supervisor *supervisor, const struct guest *guest, const struct call *call,
-                         struct answer *answer)
+static void self_sysinfo(const struct supervisor *supervisor, const struct guest *guest,
+                         const struct call *call, struct answer *answer)
 {
     struct sysinfo info = { .totalram = supervisor->settings.memory_bytes,
                             .freeram = supervisor->settings.memory_bytes / 2,
@@ -97,7 +104,8 @@ static void self_sysinfo(const struct supervisor *supervisor, const struct guest
 static void self_rusage(const struct guest *guest, const struct call *call, struct answer *answer)
 {
     struct rusage usage = { 0 };
-    if ((int)call->args[0] != RUSAGE_CHILDREN) { /* it has none: earlier guests are not its children */
+    if ((int)call->args[0] !=
+        RUSAGE_CHILDREN) { /* it has none: earlier guests are not its children */
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
@@ -116,10 +124,10 @@ static void self_times(const struct guest *guest, const struct call *call, struc
         answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
 }
 
-/* prlimit64(0 or itself, resource, NULL, old). Setting is refused: the supervisor could do it to any process of its user,
- * so it has no such call. */
-static void self_limits(const struct guest *guest, pid_t target, unsigned resource, uint64_t new_address,
-                        uint64_t old_address, struct answer *answer)
+/* prlimit64(0 or itself, resource, NULL, old). Setting is refused: the supervisor could do it to
+ * any process of its user, so it has no such call. */
+static void self_limits(const struct guest *guest, pid_t target, unsigned resource,
+                        uint64_t new_address, uint64_t old_address, struct answer *answer)
 {
     struct rlimit64 limit;
     bool is_other = target != 0 && target != guest->inner_pid;
@@ -146,7 +154,8 @@ static void self_affinity(const struct guest *guest, const struct call *call, st
         answer_bytes(guest, call->args[2], &one_cpu, sizeof one_cpu, sizeof one_cpu, answer);
 }
 
-static void self_resolution(const struct guest *guest, const struct call *call, struct answer *answer)
+static void self_resolution(const struct guest *guest, const struct call *call,
+                            struct answer *answer)
 {
     struct timespec resolution = { 0, 1 };
     if (call->args[0] > 15) /* no clocks of other processes */
@@ -158,7 +167,8 @@ static void self_resolution(const struct guest *guest, const struct call *call, 
 }
 
 /* Every socket that a guest can hold is one end of a UNIX stream pair without a name. */
-static void self_socket_name(const struct guest *guest, const struct call *call, struct answer *answer)
+static void self_socket_name(const struct guest *guest, const struct call *call,
+                             struct answer *answer)
 {
     sa_family_t family = AF_UNIX;
     uint32_t size = sizeof family;
@@ -170,7 +180,8 @@ static void self_socket_name(const struct guest *guest, const struct call *call,
         answer_bytes(guest, call->args[2], &size, sizeof size, 0, answer);
 }
 
-static void self_socket_option(const struct guest *guest, const struct call *call, struct answer *answer)
+static void self_socket_option(const struct guest *guest, const struct call *call,
+                               struct answer *answer)
 {
     int32_t value;
     uint32_t size = sizeof value;
@@ -195,8 +206,8 @@ static void self_socket_option(const struct guest *guest, const struct call *cal
 }
 
 /* Installs both ends in the guest and writes their numbers to address. */
-static void self_install_pair(struct guest *guest, const struct call *call, int pair[2], bool cloexec,
-                              uint64_t address, struct answer *answer)
+static void self_install_pair(struct guest *guest, const struct call *call, int pair[2],
+                              bool cloexec, uint64_t address, struct answer *answer)
 {
     int32_t numbers[2];
     for (unsigned i = 0; i < 2; i++) {
@@ -205,7 +216,8 @@ static void self_install_pair(struct guest *guest, const struct call *call, int 
                                                .newfd_flags = cloexec ? O_CLOEXEC : 0 };
         numbers[i] = ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
         if (numbers[i] < 0) {
-            answer->error = errno; /* EMFILE; the first of the two stays: its own table, its own loss */
+            answer->error =
+                errno; /* EMFILE; the first of the two stays: its own table, its own loss */
             return;
         }
         files_installed(guest->files, numbers[i]);
@@ -218,7 +230,9 @@ static void self_pair(struct guest *guest, const struct call *call, struct answe
 {
     int pair[2];
     bool is_socket = call->number == SYS_socketpair;
-    uint64_t flags = is_socket ? call->args[1] & ~(uint64_t)SOCK_STREAM : call->number == SYS_pipe2 ? call->args[1] : 0;
+    uint64_t flags = is_socket                   ? call->args[1] & ~(uint64_t)SOCK_STREAM
+                     : call->number == SYS_pipe2 ? call->args[1]
+                                                 : 0;
     if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
         answer->error = EAFNOSUPPORT;
         return;
@@ -227,17 +241,21 @@ static void self_pair(struct guest *guest, const struct call *call, struct answe
         answer->error = EMFILE;
         return;
     }
-    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) != 0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
+    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) !=
+        0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
         answer->error = EINVAL;
         return;
     }
-    int made = is_socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, pair)
-                         : pipe2(pair, O_CLOEXEC | (int)(flags & O_NONBLOCK));
+    int made =
+        is_socket
+            ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, pair)
+            : pipe2(pair, O_CLOEXEC | (int)(flags & O_NONBLOCK));
     if (made < 0) {
         answer->error = errno;
         return;
     }
-    self_install_pair(guest, call, pair, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0], answer);
+    self_install_pair(guest, call, pair, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0],
+                      answer);
     close(pair[0]);
     close(pair[1]);
 }
@@ -254,12 +272,14 @@ static void self_event(struct guest *guest, const struct call *call, struct answ
     guest->pairs++;
 }
 
-bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call, struct answer *answer)
+bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                struct answer *answer)
 {
     const uint64_t *args = call->args;
     answer->error = 0;
     switch (call->number) {
-    case SYS_clone: /* the row lets only a session's fork through (numbers only), and that the host must have asked for */
+    case SYS_clone: /* the row lets only a session's fork through (numbers only), and that the host
+                       must have asked for */
         answer->continues = guest->branch != 0;
         answer->error = guest->branch != 0 ? 0 : EPERM;
         answer->refused = guest->branch == 0;
@@ -279,7 +299,8 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     case SYS_shutdown:
         answer->continues = true;
         return true;
-    case SYS_fchmod: /* which file that is only the guest's table knows, and it may be a host file of ours */
+    case SYS_fchmod: /* which file that is only the guest's table knows, and it may be a host file
+                        of ours */
         answer->error = EPERM;
         return true;
     case SYS_fcntl:

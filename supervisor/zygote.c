@@ -1,5 +1,6 @@
-/* Starts the zygote (and, in a new pid namespace, the init process that keeps it alive) and waits until it is locked
- * down. Supervisor, before its own lockdown. The zygote runs no untrusted code, but modules that the host named. */
+/* Starts the zygote (and, in a new pid namespace, the init process that keeps it alive) and waits
+ * until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
+ * but modules that the host named. */
 #define _GNU_SOURCE
 #include "guest/boot.h"
 #include "guest/environment.h"
@@ -16,8 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do: the guests are
- * the supervisor's children, so nobody is left here to be reaped. */
+/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to
+ * do: the guests are the supervisor's children, so nobody is left here to be reaped. */
 static void child_init(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -36,7 +37,9 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
     /* The channel may stand where another descriptor has to go: bring all out of the way first. */
-    int from[] = { null, output, output, fcntl(channel, F_DUPFD_CLOEXEC, 64), FD_GUEST_MODULE, FD_GUEST_SOURCE };
+    int from[] = {
+        null, output, output, fcntl(channel, F_DUPFD_CLOEXEC, 64), FD_GUEST_MODULE, FD_GUEST_SOURCE
+    };
     for (int to = 0; error == 0 && to < (int)ARRAY_SIZE(from); to++) {
         if (from[to] == to ? fcntl(to, F_SETFD, 0) < 0 : dup2(from[to], to) < 0)
             error = -errno;
@@ -44,12 +47,16 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     if (error == 0 && close_range((unsigned)ARRAY_SIZE(from), ~0U, 0) < 0)
         error = -errno;
     if (error == 0) {
-        const char *const arguments[] = { supervisor->settings.python, "-I", "-B", "-X", "utf8", "-c", guest_boot, NULL };
-        execve(supervisor->settings.python, (char *const *)arguments, (char *const *)guest_environment);
+        const char *const arguments[] = {
+            supervisor->settings.python, "-I", "-B", "-X", "utf8", "-c", guest_boot, NULL
+        };
+        execve(supervisor->settings.python, (char *const *)arguments,
+               (char *const *)guest_environment);
         error = -errno;
         step = "interpreter";
-        snprintf(text, sizeof text, "%s: %s%s: choose another with --python", supervisor->settings.python,
-                 strerror(-error), -error == EACCES ? " for the user who runs the sandbox" : "");
+        snprintf(text, sizeof text, "%s: %s%s: choose another with --python",
+                 supervisor->settings.python, strerror(-error),
+                 -error == EACCES ? " for the user who runs the sandbox" : "");
     }
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_ZYGOTE_FAILED);
@@ -57,7 +64,10 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     pack_string(&message, step);
     pack_string(&message, text[0] != '\0' ? text : strerror(-error));
     /* Where the channel is depends on how far it came. */
-    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 && channel_send(channel, &message, NULL, 0, 0) < 0 ? 126 : 125);
+    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 &&
+                  channel_send(channel, &message, NULL, 0, 0) < 0
+              ? 126
+              : 125);
 }
 
 #define OUTPUT_SHOWN 300
@@ -84,7 +94,8 @@ static void zygote_output(int fd, char *text, size_t size)
         text[OUTPUT_SHOWN] = '\0';
 }
 
-static int zygote_is_ready(struct supervisor *supervisor, struct unpacker *message, uint32_t *ret_hexversion)
+static int zygote_is_ready(struct supervisor *supervisor, struct unpacker *message,
+                           uint32_t *ret_hexversion)
 {
     *ret_hexversion = unpack_u32(message);
     uint32_t count = unpack_count(message, 4);
@@ -166,7 +177,8 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     zygote_output(output_read, output, sizeof output);
     if (length > 0 && type == MSG_ZYGOTE_FAILED)
         return zygote_has_failed(&message, output);
-    return control_failed(ECHILD, "interpreter",
-                          "%s did not start as a CPython 3.11 or later%s%s: choose another with --python",
-                          supervisor->settings.python, output[0] ? ": " : "", output);
+    return control_failed(
+        ECHILD, "interpreter",
+        "%s did not start as a CPython 3.11 or later%s%s: choose another with --python",
+        supervisor->settings.python, output[0] ? ": " : "", output);
 }

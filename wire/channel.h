@@ -8,14 +8,17 @@
 
 #define CHANNEL_FDS_MAX 16
 
-/* Sends one packet with descriptors (borrowed: the caller still closes them). flags: MSG_DONTWAIT or 0.
- * 0 or a negative errno; -ENOMEM if the packer failed. */
-MUST_CHECK int channel_send(int fd, const struct packer *message, const int *fds, unsigned fd_count, int flags);
+/* Sends one packet with descriptors (borrowed: the caller still closes them). flags: MSG_DONTWAIT
+ * or 0. 0 or a negative errno; -ENOMEM if the packer failed. */
+MUST_CHECK int channel_send(int fd, const struct packer *message, const int *fds, unsigned fd_count,
+                            int flags);
 
-/* Receives one packet. The caller owns ret_fds[0..*ret_fd_count). More descriptors than max_fds, a cut packet or cut
- * descriptors: all are closed, -EBADMSG. *ret_pid (may be NULL; needs SO_PASSCRED) is the sender as this process sees
- * it. Returns the packet's length, 0 at the end of the stream, or a negative errno. */
-MUST_CHECK ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned *ret_fd_count,
-                                   unsigned max_fds, pid_t *ret_pid, int flags);
+/* Receives one packet. The caller owns ret_fds[0..*ret_fd_count). More descriptors than max_fds, a
+ * cut packet or cut descriptors: all are closed, -EBADMSG. *ret_pid (may be NULL; needs
+ * SO_PASSCRED) is the sender as this process sees it. Returns the packet's length, 0 at the end of
+ * the stream, or a negative errno. */
+MUST_CHECK ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds,
+                                   unsigned *ret_fd_count, unsigned max_fds, pid_t *ret_pid,
+                                   int flags);
 
 #endif

@@ -1,6 +1,6 @@
 /* Frames on the value channel: u32 payload length, u32 type, payload (fields by wire/pack.h).
- * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length against the
- * table frame_specs, and only then makes room. */
+ * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length against
+ * the table frame_specs, and only then makes room. */
 #ifndef BELLJAR_FRAME_H
 #define BELLJAR_FRAME_H
 
@@ -8,24 +8,30 @@
 
 enum frame_type {
     /* host -> guest */
-    FRAME_RUN = 1,     /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n strings argv,
-                        * u32 n + n x (string path, bytes content): files to write first */
-    FRAME_BRANCH,      /* nothing: fork yourself (between two runs) */
-    FRAME_REPLY,       /* u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL */
+    FRAME_RUN =
+        1, /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n
+            * strings argv, u32 n + n x (string path, bytes content): files to write first */
+    FRAME_BRANCH, /* nothing: fork yourself (between two runs) */
+    FRAME_REPLY,  /* u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL */
     /* guest -> host */
-    FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error name, bytes error
-                        * value, bytes traceback, bytes text (repr of the last value), bytes value (CBOR; empty: none),
-                        * u32 n + n x (u32 m + m x (string mime type, bytes data)): displayed results */
-    FRAME_CALL,        /* u32 call id (more than the last), u32 enum call_kind, bytes CBOR. Only while a run is on */
+    FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error
+                        * name, bytes error value, bytes traceback, bytes text (repr of the last
+                        * value), bytes value (CBOR; empty: none), u32 n + n x (u32 m + m x (string
+                        * mime type, bytes data)): displayed results */
+    FRAME_CALL, /* u32 call id (more than the last), u32 enum call_kind, bytes CBOR. Only while a
+                   run is on */
 };
 
-/* What a guest asks of its host. Values in both directions are wrapped so that what belljar says about them cannot be
- * confused with what they hold: [0, value]; [1, handle, type name, [operations], [methods]], from a guest [1, handle]: a
- * host object; [2, [wrapped, ...]] list; [3, [wrapped, ...]] tuple; [4, [[wrapped, wrapped], ...]] dict. */
+/* What a guest asks of its host. Values in both directions are wrapped so that what belljar says
+ * about them cannot be confused with what they hold: [0, value]; [1, handle, type name,
+ * [operations], [methods]], from a guest [1, handle]: a host object; [2, [wrapped, ...]] list; [3,
+ * [wrapped, ...]] tuple; [4, [[wrapped, wrapped], ...]] dict. */
 enum call_kind {
     CALL_FUNCTION = 1,  /* [released, name, wrapped list of arguments, wrapped dict of keywords] */
-    CALL_OPERATION = 2, /* [released, handle, operation, wrapped list of arguments]: on an object of belljar.readonly */
-    CALL_DISPLAY = 3,   /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
+    CALL_OPERATION = 2, /* [released, handle, operation, wrapped list of arguments]: on an object of
+                           belljar.readonly */
+    CALL_DISPLAY =
+        3, /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
     /* released: [handle, count, handle, count, ...] of host objects that the guest has dropped */
 };
 
@@ -37,9 +43,12 @@ enum reply_status {
 enum run_flags {
     RUN_LAST_VALUE = 1 << 0, /* the value of a last expression statement is the result */
     RUN_MODULE = 1 << 1,     /* code is a module's name: python -m */
-    RUN_SESSION = 1 << 2,    /* do not exit afterwards: wait for the next FRAME_RUN, keep the namespace */
-    RUN_SCRIPT = 1 << 3,     /* code is a file's bytes: honour its coding cookie, __file__ = filename */
-    RUN_COMMAND = 1 << 4,    /* code is no Python but a CBOR list [name, arguments...]: guest/belljar_session.py */
+    RUN_SESSION =
+        1 << 2, /* do not exit afterwards: wait for the next FRAME_RUN, keep the namespace */
+    RUN_SCRIPT = 1 << 3, /* code is a file's bytes: honour its coding cookie, __file__ = filename */
+    RUN_COMMAND =
+        1
+        << 4, /* code is no Python but a CBOR list [name, arguments...]: guest/belljar_session.py */
 };
 
 enum run_outcome {
@@ -52,7 +61,9 @@ enum result_flags {
     RESULT_MEMORY = 1 << 0,    /* the exception was MemoryError */
     RESULT_REFUSED = 1 << 1,   /* the exception was a refusal of the sandbox */
     RESULT_INTERRUPT = 1 << 2, /* KeyboardInterrupt */
-    RESULT_SHOWN = 1 << 3,     /* the program's own sys.excepthook has shown it: nobody else prints the traceback */
+    RESULT_SHOWN =
+        1
+        << 3, /* the program's own sys.excepthook has shown it: nobody else prints the traceback */
 };
 
 #define FRAME_HEADER_BYTES 8

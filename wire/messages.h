@@ -1,9 +1,9 @@
 /* What the processes say to each other. Three channels:
  *
- *   control   host <-> supervisor     AF_UNIX SEQPACKET, one message a packet, descriptors by SCM_RIGHTS
- *   zygote    supervisor <-> zygote   the same
- *   setup     guest -> supervisor     the same; one message, before the guest's lockdown ends
- *   value     host <-> guest          AF_UNIX STREAM, frames (wire/frame.h); the guest's end is hostile
+ *   control   host <-> supervisor     AF_UNIX SEQPACKET, one message a packet, descriptors by
+ * SCM_RIGHTS zygote    supervisor <-> zygote   the same setup     guest -> supervisor     the same;
+ * one message, before the guest's lockdown ends value     host <-> guest          AF_UNIX STREAM,
+ * frames (wire/frame.h); the guest's end is hostile
  *
  * A packet starts with u32 type; the fields follow in the order given, packed by wire/pack.h. */
 #ifndef BELLJAR_MESSAGES_H
@@ -11,60 +11,74 @@
 
 /* Numbers that descriptors have in the processes that are started by exec. */
 enum {
-    FD_CONTROL = 3,        /* supervisor: control channel */
-    FD_GUEST_MODULE = 4,   /* supervisor and zygote: the guest's extension module, open for reading */
-    FD_GUEST_SOURCE = 5,   /* supervisor and zygote: belljar_guest.py, open for reading */
-    FD_ZYGOTE = 3,         /* zygote: zygote channel */
+    FD_CONTROL = 3,      /* supervisor: control channel */
+    FD_GUEST_MODULE = 4, /* supervisor and zygote: the guest's extension module, open for reading */
+    FD_GUEST_SOURCE = 5, /* supervisor and zygote: belljar_guest.py, open for reading */
+    FD_ZYGOTE = 3,       /* zygote: zygote channel */
 };
 
 /* Numbers that descriptors have in a guest when the untrusted code starts. Nothing else is open. */
 enum {
-    FD_GUEST_STDIN = 0,    /* pipe, read end */
-    FD_GUEST_STDOUT = 1,   /* pipe, write end */
-    FD_GUEST_STDERR = 2,   /* pipe, write end */
-    FD_GUEST_VALUE = 3,    /* value channel */
-    FD_GUEST_CRASH = 4,    /* pipe, write end: faulthandler's text at a time limit or a crash */
+    FD_GUEST_STDIN = 0,  /* pipe, read end */
+    FD_GUEST_STDOUT = 1, /* pipe, write end */
+    FD_GUEST_STDERR = 2, /* pipe, write end */
+    FD_GUEST_VALUE = 3,  /* value channel */
+    FD_GUEST_CRASH = 4,  /* pipe, write end: faulthandler's text at a time limit or a crash */
 };
 
 enum message_type {
     /* host -> supervisor */
-    MSG_SETTINGS = 1,  /* settings (policy/settings.h); the first message, once */
-    MSG_SPAWN,         /* u32 count, u32 cold: that many guests more, please; cold ones are waited for and do not warm up */
-    MSG_ARM,           /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0 = no limit */
-    MSG_DISARM,        /* u64 guest: the run is over, the guest stays (a session between two runs): answered by MSG_REPORT */
-    MSG_INTERRUPT,     /* u64 guest: SIGINT */
-    MSG_KILL,          /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many others */
-    MSG_WAIT,          /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported unasked */
-    MSG_BRANCH,        /* u64 guest: let it fork itself, once (a session between two runs); answered by MSG_READY or MSG_REFUSED */
-    MSG_RELEASE,       /* u64 guest: killed if alive; forget it, its scratch with it */
+    MSG_SETTINGS = 1, /* settings (policy/settings.h); the first message, once */
+    MSG_SPAWN, /* u32 count, u32 cold: that many guests more, please; cold ones are waited for and
+                  do not warm up */
+    MSG_ARM, /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0
+                = no limit */
+    MSG_DISARM,    /* u64 guest: the run is over, the guest stays (a session between two runs):
+                      answered by MSG_REPORT */
+    MSG_INTERRUPT, /* u64 guest: SIGINT */
+    MSG_KILL,    /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
+                    others */
+    MSG_WAIT,    /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
+                    unasked */
+    MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
+                    MSG_READY or MSG_REFUSED */
+    MSG_RELEASE, /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
-    MSG_STARTED = 32,  /* u32 python hexversion, u32 count, then per layer: string name, u32 state, string reason */
-    MSG_FAILED,        /* i32 errno as u32, string step, string text: the template is broken */
-    MSG_READY,         /* u64 guest, u64 the guest it branched from or 0; descriptors: value, stdin (write), stdout (read), stderr (read) */
-    MSG_ENDED,         /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64 served,
-                        * u32 refused, bytes crash text, u32 count of violations, then per violation: string op,
-                        * string target, string rule, string hint; descriptor: scratch directory, if it has one */
-    MSG_REPORT,        /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts start anew */
-    MSG_REFUSED,       /* u64 guest, u32 errno: it cannot branch */
-    MSG_AUDIT,         /* u64 guest, string op, string target, string outcome ("ok" or errno name), string rule */
+    MSG_STARTED = 32, /* u32 python hexversion, u32 count, then per layer: string name, u32 state,
+                         string reason */
+    MSG_FAILED,       /* i32 errno as u32, string step, string text: the template is broken */
+    MSG_READY, /* u64 guest, u64 the guest it branched from or 0; descriptors: value, stdin (write),
+                  stdout (read), stderr (read) */
+    MSG_ENDED, /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
+                * served, u32 refused, bytes crash text, u32 count of violations, then per
+                * violation: string op, string target, string rule, string hint; descriptor: scratch
+                * directory, if it has one */
+    MSG_REPORT,  /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts
+                    start anew */
+    MSG_REFUSED, /* u64 guest, u32 errno: it cannot branch */
+    MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
+                    rule */
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */
-    MSG_FORK,                 /* u64 guest, u32 has cgroup, u32 cold; descriptors: setup, value, stdin, stdout, stderr, crash
-                               * [, cgroup directory] */
+    MSG_FORK, /* u64 guest, u32 has cgroup, u32 cold; descriptors: setup, value, stdin, stdout,
+               * stderr, crash
+               * [, cgroup directory] */
 
-    MSG_LOOK,                 /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
+    MSG_LOOK, /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
 
     /* zygote -> supervisor */
-    MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads modules from */
+    MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads
+                              modules from */
     MSG_ZYGOTE_FAILED,     /* u32 errno, string step, string text */
-    MSG_LOOKED,            /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks, statm,
-                            * pidfd */
+    MSG_LOOKED, /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks,
+                 * statm, pidfd */
 
     /* guest -> supervisor, on setup */
-    MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory (/proc/self/mem),
-                            * tasks (O_PATH of /proc/self/task), statm, pidfd [, scratch: a mounted tmpfs] */
+    MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
+                            * (/proc/self/mem), tasks (O_PATH of /proc/self/task), statm, pidfd [,
+                            * scratch: a mounted tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
 

@@ -1,4 +1,5 @@
-/* Little records (pack.h). Every process; reads bytes of guests, so: bounds first, no allocation on their word. */
+/* Little records (pack.h). Every process; reads bytes of guests, so: bounds first, no allocation on
+ * their word. */
 #include "wire/pack.h"
 
 #include <string.h>

@@ -38,11 +38,13 @@ TEST(output_over_the_limit_keeps_head_tail_and_the_true_count)
         capture_init(&capture, 20);
         write_alphabet(&capture, 2600, piece);
         char *text = capture_text(&capture, &length);
-        CHECK_TEXT(text, "abcdefghij\n[belljar: 2580 bytes cut here, 2600 bytes were written in all]\nqrstuvwxyz");
+        CHECK_TEXT(text, "abcdefghij\n[belljar: 2580 bytes cut here, 2600 bytes were written in "
+                         "all]\nqrstuvwxyz");
         free(text);
         capture.emitted = 20; /* a listener saw the first 20 bytes as they came */
         text = capture_rest(&capture, &length);
-        CHECK_TEXT(text, "\n[belljar: 2570 bytes cut here, 2600 bytes were written in all]\nqrstuvwxyz");
+        CHECK_TEXT(text,
+                   "\n[belljar: 2570 bytes cut here, 2600 bytes were written in all]\nqrstuvwxyz");
         free(text);
         capture_release(&capture);
     }

@@ -1,4 +1,5 @@
-/* wire/pack.c and wire/channel.c: what the processes send each other, and what is made of bad bytes. */
+/* wire/pack.c and wire/channel.c: what the processes send each other, and what is made of bad
+ * bytes. */
 #include "policy/settings.h"
 #include "tests/c/test.h"
 #include "wire/channel.h"
@@ -73,9 +74,15 @@ TEST(a_count_that_cannot_follow_is_refused)
 TEST(settings_come_back_and_cut_ones_do_not)
 {
     char *preload[] = { (char *)"json" };
-    struct mount_setting mount = { .guest_path = "/data", .host_path = "/srv/data", .writable = true };
-    struct settings settings = { .memory_bytes = 5, .mounts = &mount, .mount_count = 1, .preload = preload,
-                                 .preload_count = 1, .warm = (char *)"1" };
+    struct mount_setting mount = { .guest_path = "/data",
+                                   .host_path = "/srv/data",
+                                   .writable = true };
+    struct settings settings = { .memory_bytes = 5,
+                                 .mounts = &mount,
+                                 .mount_count = 1,
+                                 .preload = preload,
+                                 .preload_count = 1,
+                                 .warm = (char *)"1" };
     struct packer packer = PACKER_INIT;
     struct unpacker unpacker;
     struct settings back;

@@ -1,12 +1,14 @@
-/* Makes a live process run system calls that its program would never make, as somebody who took it over would; and reads
- * its seccomp filters back from the kernel. A test tool, run as root by tests/py/test_lockdown_live.py.
+/* Makes a live process run system calls that its program would never make, as somebody who took it
+ * over would; and reads its seccomp filters back from the kernel. A test tool, run as root by
+ * tests/py/test_lockdown_live.py.
  *
- *   inject PID call NR [ARG...]   one call; an argument that starts with @ is a string, put on the process's stack,
- *                                 and @= is that stack's address. Prints the result, or "killed N" if it died of it.
- *   inject PID filters            one line a filter, newest first: its instructions as 16 hex digits each
+ *   inject PID call NR [ARG...]   one call; an argument that starts with @ is a string, put on the
+ * process's stack, and @= is that stack's address. Prints the result, or "killed N" if it died of
+ * it. inject PID filters            one line a filter, newest first: its instructions as 16 hex
+ * digits each
  *
- * The call is made at the system call instruction where the process sleeps, with its registers changed for one step
- * and put back afterwards, so that it can go on. */
+ * The call is made at the system call instruction where the process sleeps, with its registers
+ * changed for one step and put back afterwards, so that it can go on. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <signal.h>
@@ -88,7 +90,8 @@ static int inject_call(pid_t pid, int count, char **words)
     if (ptrace(PTRACE_GETREGS, pid, 0, &regs) < 0)
         return fail("result");
     printf("%lld\n", (long long)regs.rax);
-    /* What was interrupted is begun anew by the kernel, as after any stop: rax holds its ERESTART. */
+    /* What was interrupted is begun anew by the kernel, as after any stop: rax holds its ERESTART.
+     */
     return ptrace(PTRACE_SETREGS, pid, 0, &before) < 0 ? fail("restore") : 0;
 }
 
@@ -119,7 +122,8 @@ int main(int argc, char **argv)
         return fail("attach");
     if (!stopped(pid))
         return 1;
-    int status = strcmp(argv[2], "filters") == 0 ? print_filters(pid) : inject_call(pid, argc - 3, argv + 3);
+    int status =
+        strcmp(argv[2], "filters") == 0 ? print_filters(pid) : inject_call(pid, argc - 3, argv + 3);
     ptrace(PTRACE_DETACH, pid, 0, 0);
     return status;
 }
