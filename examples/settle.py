@@ -11,7 +11,7 @@ for number, line in enumerate(sys.stdin, 1):
     try:
         paid[name] = paid.get(name, Decimal(0)) + Decimal(amount)
     except InvalidOperation:
-        print(f"line {number}: {amount!r} is no amount, left out", file=sys.stderr)
+        print(f"line {number}: {amount!r} is no amount, left out")
 
 share = sum(paid.values()) / len(paid)
 print(f"{sum(paid.values())} for {len(paid)} people, {share:.2f} each")

@@ -83,6 +83,8 @@ def test_a_thousand_runs_leave_nothing_behind(report):
         assert looking.wait_until(lambda: len(looking.children(supervisor)) <= processes, 1), looking.children(supervisor)
         looking.wait_until(lambda: not looking.zombies(os.getpid()), 1)
         zombies = looking.zombies(os.getpid())
+        if os.getpid() == 1:  # in a container: it inherits what other tests' killed supervisors left
+            zombies = [pid for pid in zombies if looking.name_of(pid).startswith("belljar-super")]
         grown = looking.resident_kb(supervisor) - resident
         my_grown = looking.resident_kb(os.getpid()) - my_resident
         report("leaks", f"1,000 runs in {seconds:.1f} s: {verdicts}; supervisor grew by {grown} KiB, host by {my_grown} KiB; "
