@@ -43,6 +43,7 @@ struct guest {
     uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
                             is going by itself; 0: not */
     uint32_t late_reason;
+    unsigned full_ticks;         /* in a row without room for memory */
     uint32_t end_reason;         /* enum end_reason */
     bool is_released;            /* the host has done with it */
     bool is_awaited;             /* the host wants to hear of its end */

@@ -17,10 +17,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TICK_MS      25
-#define TRACEBACK_MS 60  /* a guest at its time limit has so long to say where it is */
-#define GOING_MS     100 /* and one that has closed its channel so long to be gone */
-#define SLOT_BITS    20
+#define TICK_MS       25
+#define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
+#define GOING_MS      100        /* and one that has closed its channel so long to be gone */
+#define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
+#define NO_ROOM_TICKS 80         /* and so many ticks (2 s) of it are enough */
+#define SLOT_BITS     20
 #define RESIDENT_SLACK                                                                             \
     (64u << 20) /* text and page cache of mapped libraries count as resident, too */
 
@@ -358,16 +360,34 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
 }
 
-/* Pages in memory, as /proc/<pid>/statm counts them; 0 if that cannot be read. */
-uint64_t guest_resident_bytes(const struct guest *guest)
+/* One number of /proc/<pid>/statm, in bytes; 0 if that cannot be read. */
+static uint64_t guest_statm(const struct guest *guest, unsigned field)
 {
     char text[128];
     ssize_t got = pread(guest->statm, text, sizeof text - 1, 0);
     if (got <= 0)
         return 0;
     text[got] = '\0';
-    char *second = strchr(text, ' ');
-    return second ? strtoull(second, NULL, 10) * 4096u : 0;
+    const char *at = text;
+    for (unsigned i = 0; at != NULL && i < field; i++)
+        at = (at = strchr(at, ' ')) != NULL ? at + 1 : NULL;
+    return at ? strtoull(at, NULL, 10) * 4096u : 0;
+}
+
+uint64_t guest_resident_bytes(const struct guest *guest)
+{
+    return guest_statm(guest, 1);
+}
+
+/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left and does not give any back
+ * has had it, and may be unable even to say so (CPython retries what fails for want of memory). */
+static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest)
+{
+    if (guest_statm(guest, 5) + NO_ROOM_BYTES < settings->memory_bytes)
+        guest->full_ticks = 0;
+    else
+        guest->full_ticks++;
+    return guest->full_ticks >= NO_ROOM_TICKS;
 }
 
 static void guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
@@ -391,6 +411,8 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
      */
     if (guest_resident_bytes(guest) >
         settings->memory_bytes + settings->scratch_bytes + RESIDENT_SLACK)
+        guests_kill(guest, END_MEMORY);
+    if (guest_is_out_of_memory(settings, guest))
         guests_kill(guest, END_MEMORY);
     if (files_is_over_quota(guest->files)) {
         guest_record(guest, "write", "scratch", "scratch",
