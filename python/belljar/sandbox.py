@@ -42,17 +42,20 @@ def run(
     on_stdout: Callable[[str], object] | None = None,
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
+    template: Template | None = None,
 ) -> Execution:
     """Runs code in a fresh guest and returns what it came to.
 
     >>> belljar.run("print(6 * 7)").stdout
     '42\\n'
 
-    The first call with a policy starts its template; later ones take a guest that is ready. See `Template.run` for the
-    arguments."""
+    The first call with a policy starts its template; later ones take a guest that is ready. `template` is where the
+    guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments."""
+    check_template(template, policy, preload, python)
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-    template = templates.shared(policy, preload, python)
+    if template is None:
+        template = templates.shared(policy, preload, python)
     return template._run(template._core.take(), code, job, on_result)
 
 

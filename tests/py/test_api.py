@@ -836,6 +836,12 @@ def test_the_package_is_typed():
     assert inspect.signature(belljar.run).parameters.keys() == inspect.signature(belljar.arun).parameters.keys()
 
 
+def test_run_takes_a_guest_of_the_template_it_is_given(template):
+    assert belljar.run("6 * 7", template=template).value == 42
+    with pytest.raises(SandboxError, match="template="):
+        belljar.run("1", Policy(), template=template)
+
+
 def test_the_probes_are_there_for_programs():
     from belljar._core import core as extension
 
