@@ -142,10 +142,8 @@ static void on_ready(struct belljar_template *template, struct unpacker *message
     guest->id = id;
     guest->scratch = guest->stdin_fd = -1;
     int *const places[] = { &guest->value, &guest->in, &guest->out, &guest->err };
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 4; i++)
         *places[i] = fd_take(&fds[i]);
-        fcntl(*places[i], F_SETFL, fcntl(*places[i], F_GETFL) | O_NONBLOCK);
-    }
     if (parent != NULL) { /* not of the pool: who asked for it waits */
         guest->next = template->taken;
         template->taken = guest;

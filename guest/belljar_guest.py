@@ -35,6 +35,7 @@ linecache = import_linecache()
 FRAME_RUN, FRAME_BRANCH = 1, 2
 RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND = 1, 2, 4, 8, 16
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
+REHEARSE, STAY, LEAVE = -1, 0, 1  # module.c, guest_send_result
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
 
 NAME_MAX = 256
@@ -202,19 +203,23 @@ def serve():
                 after_branch()
         if kind != FRAME_RUN:
             continue
-        leave = not frame[0] & RUN_SESSION
-        try:
-            result = run(frame, main)
-        except BaseException as error:
-            if leave: # not even the tuple for the outcome found room
-                let_go(error, main.__dict__)
-            result = outcome((error, None))
-        if leave:
-            finish()
-        if session_text == "":
-            end_calls()
-        flush_streams()
-        send(result, leave)
+        answer(frame, main, LEAVE if not frame[0] & RUN_SESSION else STAY)
+
+
+def answer(frame, main, then):
+    """Does one FRAME_RUN and sends its result; the guest's end if `then` is LEAVE."""
+    try:
+        result = run(frame, main)
+    except BaseException as error:
+        if then == LEAVE:  # not even the tuple for the outcome found room
+            let_go(error, main.__dict__)
+        result = outcome((error, None))
+    if then == LEAVE:
+        finish()
+    if session_text == "":
+        end_calls()
+    flush_streams()
+    send(result, then)
 
 
 def new_main():
@@ -280,7 +285,7 @@ def perform(flags, code, filename, names):
             body, last = split_last_expression(source, filename)
         if body is not None:
             exec(compile(body, filename, "exec", 0, True), names)
-        value = eval(compile(last, filename, "eval", 0, True), names) if last is not None else None
+        value = eval(last, names) if last is not None else None
         if flags & RUN_LAST_VALUE:
             collect_results(value)
         return None, value
@@ -349,13 +354,13 @@ def flush_streams():
             pass  # closed, replaced or broken: the program's doing
 
 
-def send(result, leave):
-    """Sends FRAME_RESULT; with `leave` that is the end."""
+def send(result, then):
+    """Sends FRAME_RESULT, unless this is a rehearsal."""
     result_displays = displays[:]
     displays.clear()
     for attempt in range(6):
         try:
-            native.send_result(*result, result_displays, leave)
+            native.send_result(*result, result_displays, then)
             return
         except KeyboardInterrupt:
             pass
@@ -481,7 +486,7 @@ def warm_up():
     sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace", line_buffering=True)
     try:
         main = new_main()
-        run((RUN_LAST_VALUE, warm_text.encode(), "<warm>", WORK, ["<warm>"], []), main)
+        answer((RUN_LAST_VALUE, warm_text.encode(), "<warm>", WORK, ["<warm>"], []), main, REHEARSE)
         main.__dict__.clear()
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
@@ -511,12 +516,11 @@ def run_module(name):
 
 
 def split_last_expression(source, filename):
-    """(what comes before, the last expression or None), each fit for compile()."""
+    """(what comes before, fit for compile(), or None; the code of the last expression, or None)."""
     stripped = source.strip()
     if stripped and "\n" not in stripped and source[0] not in " \t\f" and ("=" not in stripped or "(" in stripped):
         try:  # the usual short case without a detour over the tree
-            compile(stripped, filename, "eval", 0, True)
-            return None, stripped
+            return None, compile(stripped, filename, "eval", 0, True)
         except SyntaxError:
             pass
     tree = compile(source, filename, "exec", ONLY_AST, True)
@@ -524,7 +528,7 @@ def split_last_expression(source, filename):
         return tree, None
     import _ast
 
-    last = _ast.Expression(tree.body.pop().value)
+    last = compile(_ast.Expression(tree.body.pop().value), filename, "eval", 0, True)
     return (tree if tree.body else None), last
 
 

@@ -73,14 +73,14 @@ def serve_strict():
             after_branch()
         if kind != FRAME_RUN:
             continue
-        leave = not frame[0] & RUN_SESSION
+        then = LEAVE if not frame[0] & RUN_SESSION else STAY
         try:
             result = run_strict(frame)
         except BaseException as error:
             result = strict_outcome(error)
         end_calls()
         flush_streams()
-        send(result, leave)
+        send(result, then)
 
 
 def run_strict(frame):
@@ -106,7 +106,7 @@ def run_strict(frame):
         if body is not None:
             exec(compile(body, filename, "exec", 0, True), names)
         if last is not None:
-            value = eval(compile(last, filename, "eval", 0, True), names)
+            value = eval(last, names)
     if value is None:
         return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
     with language:

@@ -40,6 +40,11 @@ static inline void object_drop(PyObject **object)
  * touched. */
 #define RESERVE_BYTES (4u << 20)
 
+/* What send_result() is asked for. */
+enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
+
+#define LEAVE_SECONDS 60 /* for a host that is stopped; one that is gone takes its guests along */
+
 /* Where the part of belljar_guest.py begins that is compiled when it is needed. */
 #define LATER_MARK "\n# ==== "
 
@@ -247,6 +252,8 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     uint32_t type = 0, length = 0;
     CLEANUP(heap_free) uint8_t *payload = NULL;
     int error;
+    if (state->reserve == NULL)
+        state->reserve = reserve_map();
     Py_BEGIN_ALLOW_THREADS
     error = frame_read(FD_GUEST_VALUE, on_signal, &type, &payload, &length);
     Py_END_ALLOW_THREADS
@@ -255,8 +262,6 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
                   ? 70
                   : 0); /* the host has gone, or speaks nonsense: nobody is left to work for */
     drop_signals();
-    if (state->reserve == NULL)
-        state->reserve = reserve_map();
     OWNED PyObject *fields =
         type == FRAME_RUN ? unpack_run(payload, length)
                           : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
@@ -329,6 +334,19 @@ static bool pack_object(struct packer *packer, PyObject *object)
     return true;
 }
 
+/* The end of a guest that has said all: its host has it ended. It does not end by itself at once:
+ * taking an address space down takes longer than a short program ran, and the host, which may share
+ * this CPU, would have its result only after that. Keeps the interpreter's lock, so that no thread
+ * of the program goes on. Sleeps rather than reads: who reads is woken when the host takes the
+ * result off the channel. */
+__attribute__((noreturn)) static void leave_guest(int status)
+{
+    struct timespec rest = { LEAVE_SECONDS, 0 };
+    while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+        continue;
+    _exit(status);
+}
+
 /* send_result(outcome, status, flags, (name, value, traceback, text, encoded), [[(mime, bytes), …],
  * …], leave) */
 static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
@@ -337,7 +355,7 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
     unsigned int outcome, status, flags;
     int leave;
     PyObject *fields, *displays;
-    if (!PyArg_ParseTuple(arguments, "IIIO!O!p", &outcome, &status, &flags, &PyTuple_Type, &fields,
+    if (!PyArg_ParseTuple(arguments, "IIIO!O!i", &outcome, &status, &flags, &PyTuple_Type, &fields,
                           &PyList_Type, &displays, &leave))
         return NULL;
     CLEANUP(packer_release) struct packer frame = PACKER_INIT;
@@ -366,9 +384,11 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
     }
     if (frame.failed)
         return PyErr_NoMemory();
+    if (leave == SEND_REHEARSED)
+        Py_RETURN_NONE;
     PyObject *sent = write_frame(FRAME_RESULT, frame.bytes, frame.used);
-    if (leave)
-        _exit((int)status);
+    if (leave == SEND_LAST)
+        leave_guest((int)status);
     drop_signals(); /* once sent, an exception would have it sent again */
     return sent;
 }

@@ -135,6 +135,11 @@ static int guest_make_channels(struct guest *guest)
         guest->to_guest[1 + stream] = pair[guests_end];
         *(stream < 3 ? &guest->to_host[1 + stream] : &guest->crash) = pair[1 - guests_end];
     }
+    /* What is read here or by the host never waits. */
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
+        if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
+            return -errno;
+    }
     return fcntl(guest->crash, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
