@@ -53,6 +53,7 @@ struct belljar_template {
     struct belljar_guest *taken; /* in use by the host */
     unsigned ready_count, asked; /* parked; and asked for but not there yet */
     uint64_t refilled_ns;        /* when guests were last asked for */
+    bool is_rush;                /* they were wanted at once */
     unsigned waiting;            /* callers that wait for a guest */
     bool is_started, has_failed;
     struct belljar_error failure;

@@ -68,15 +68,15 @@ unsigned template_missing(struct belljar_template *template)
     return missing;
 }
 
-/* (locked) True if the pool is empty and runs follow each other without a pause: then who is forked
- * now is wanted at once, and warming up would only make the caller wait (and costs more than it
- * saves). */
+/* (locked) True if runs follow each other faster than guests are made: then who is forked now is
+ * wanted at once, and warming up would only make the caller wait (and costs more than it saves). */
 static bool is_rushed(struct belljar_template *template)
 {
     uint64_t now_ns = clock_now_ns();
-    bool is_rush = template->ready_count == 0 && now_ns - template->refilled_ns < RUSH_NS;
+    template->is_rush = template->ready_count * 2 <= template->options.parked &&
+                        now_ns - template->refilled_ns < RUSH_NS;
     template->refilled_ns = now_ns;
-    return is_rush;
+    return template->is_rush;
 }
 
 static void template_fail(struct belljar_template *template, int code, const char *step,
@@ -639,7 +639,7 @@ void belljar_guest_free(struct belljar_guest *guest)
         if (*at == guest)
             *at = guest->next;
         (void)!guest_message(guest, MSG_RELEASE, NULL);
-        (void)!template_spawn(template, template_missing(template), false, NULL);
+        (void)!template_spawn(template, template_missing(template), template->is_rush, NULL);
         pthread_mutex_unlock(&template->lock);
     }
     guest->next = NULL;

@@ -80,6 +80,8 @@ def prepare(preload, warm, language, threads, files):
         import_all(["traceback", *preload])
         if not files and not language:  # a language policy imports what it allows, and then closes importing
             import_common()
+        if warm and not language:  # its guests are asked for results: once for all of them
+            offer_results()
         rehearse()
         find_generators(gc)
         gc.collect()
@@ -307,9 +309,11 @@ def remember_source(filename, source):
                 source = source.decode()
         except (SyntaxError, UnicodeDecodeError):
             return  # compile() says it better
-    lines = io.StringIO(source, None).readlines()
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
+    if "\r" in source:
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line + "\n" for line in source.split("\n")]
+    if lines[-1] == "\n":
+        lines.pop()
     linecache.cache[filename] = len(source), None, lines, filename
 
 

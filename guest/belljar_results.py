@@ -20,6 +20,7 @@ shows_at_once = False  # the host wants to see them as they come: belljar_sessio
 MAIN_RESULT = "application/vnd.belljar.main"  # marks the forms of the last expression's value
 DATA = "application/vnd.belljar.data+json"  # a table's columns
 FORM_MAX = 16 << 20
+PLAIN = (int, str, float, bool, bytes, list, tuple, dict, set)  # are text and nothing else
 GROUPS_MAX = 256
 
 
@@ -40,9 +41,9 @@ def form_bytes(mime, data):
 
 def rich_forms(value):
     """What it can be shown as beside text: a list of (mime type, bytes). Never raises for a form that fails."""
-    found = {}
-    if isinstance(value, type):
+    if isinstance(value, type) or type(value) in PLAIN:
         return []
+    found = {}
     try:
         bundle = getattr(value, "_repr_mimebundle_", None)
         if callable(bundle):

@@ -82,6 +82,7 @@ struct supervisor {
     uint32_t slot_count;
     uint64_t next_serial;
     unsigned armed_count, pinned_count;
+    uint64_t tick_due_ns; /* when the limits of the armed are looked at next */
     bool is_stopping;
 };
 

@@ -310,6 +310,7 @@ void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
     if (!guest->armed)
         supervisor->armed_count++;
     guest->armed = true;
+    supervisor->tick_due_ns = 0;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
     guest->cpu_base_ns = guest_cpu_ns(guest);
@@ -361,6 +362,7 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
     if (!guest->armed)
         supervisor->armed_count++;
     guest->armed = true;
+    supervisor->tick_due_ns = 0;
     guest->late_reason = reason;
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
 }
@@ -431,17 +433,20 @@ int guests_tick(struct supervisor *supervisor)
     if (supervisor->armed_count == 0)
         return -1;
     uint64_t now_ns = clock_now_ns();
-    uint64_t next_ns = now_ns + TICK_MS * 1000000u;
-    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
-        struct guest *guest = supervisor->slots[i];
-        if (guest == NULL || !guest->armed || guest->state != GUEST_LIVE)
-            continue;
-        guest_check(supervisor, guest, now_ns);
-        uint64_t due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
-        if (due_ns > now_ns && due_ns < next_ns)
-            next_ns = due_ns;
+    if (now_ns >= supervisor->tick_due_ns) { /* not at every call that is served */
+        uint64_t next_ns = now_ns + TICK_MS * 1000000u;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            struct guest *guest = supervisor->slots[i];
+            if (guest == NULL || !guest->armed || guest->state != GUEST_LIVE)
+                continue;
+            guest_check(supervisor, guest, now_ns);
+            uint64_t due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
+            if (due_ns > now_ns && due_ns < next_ns)
+                next_ns = due_ns;
+        }
+        supervisor->tick_due_ns = next_ns;
     }
-    return (int)((next_ns - now_ns + 999999) / 1000000);
+    return (int)((supervisor->tick_due_ns - now_ns + 999999) / 1000000);
 }
 
 /* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
