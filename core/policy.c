@@ -591,8 +591,9 @@ char *belljar_policy_json(const struct belljar_policy *policy)
 }
 
 /* What a guest runs before it is parked, if the policy names nothing: a little of everything that
- * scripts do, so that the pages they touch are its own already (FLOORS 1e: the likeness of the
- * warm-up to the work matters more than anything). */
+ * scripts do, so that the pages they touch are its own already (the likeness of the warm-up to the
+ * work matters more than anything else). The last expression is a result, and goes the way of one.
+ */
 static const char warm_always[] =
     "def f(n):\n"
     "    return [str(i) for i in range(n)]\n"
@@ -604,16 +605,19 @@ static const char warm_always[] =
     "    d['y']\n"
     "except KeyError as e:\n"
     "    repr(e)\n"
-    "len(d)\n";
+    "{'len': len(d)}\n";
 
 static const struct {
     const char *module, *text;
 } warm_modules[] = {
     { "json", "import json; json.loads(json.dumps({'a': [1, 2.5, None]}))\n" },
     { "re", "import re; re.sub(r'(\\d+)', r'<\\1>', 'a1b22')\n" },
-    { "numpy", "import numpy; str((numpy.arange(10) * 2.0).sum())\n" },
-    { "pandas",
-      "import pandas; str(pandas.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]}).describe())\n" },
+    { "numpy", "import numpy\n"
+               "a = numpy.arange(6).reshape(2, 3)\n"
+               "print(a * 2.0, a[0, 1:], numpy.linspace(0, 1, 5).mean())\n"
+               "a.sum()\n" },
+    { "pandas", "import pandas\n"
+                "pandas.DataFrame({'a': [1, 2], 'b': [3.0, 4.0]}).describe()\n" },
 };
 
 static int set_warm(struct settings *settings)
