@@ -167,11 +167,12 @@ def busy(seconds: float) -> None:
 
 def warm(bench: Bench) -> None:
     """A parked guest answers. Its successor is forked meanwhile, so both pools get a pause to fill again."""
-    for title, preload, code, message, text, target in (
+    cases: list[tuple[str, list[str], str, bytes, str, float]] = [
         ("1+1, parked", [], "1+1", b"1+1", "2", 50),
         ("numpy preloaded, parked", ["numpy"], "import numpy; numpy.arange(10).sum()",
          b"__import__('numpy').arange(10).sum()", "45", 150),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for title, preload, code, message, text, target in cases:
         with Template(Policy(), preload=preload, parked=2) as template:
             peer = PlainFork(modules_of(template))
             ours, cold, parked = Times("template.run"), Times("python3 -I -c"), Times("a parked plain fork")
@@ -336,7 +337,7 @@ def imports(bench: Bench) -> None:
 
 def plot(bench: Bench, path: pathlib.Path) -> None:
     """One bar a row: how far on the right side of its target it is, so that rows of both kinds share an axis."""
-    import matplotlib
+    import matplotlib  # type: ignore[import]
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

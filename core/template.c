@@ -73,8 +73,8 @@ unsigned template_missing(struct belljar_template *template)
 static bool is_rushed(struct belljar_template *template)
 {
     uint64_t now_ns = clock_now_ns();
-    template->is_rush = template->ready_count * 2 <= template->options.parked &&
-                        now_ns - template->refilled_ns < RUSH_NS;
+    template->is_rush = template->ready_count * 2 <=
+                        template->options.parked &&now_ns - template->refilled_ns < RUSH_NS;
     template->refilled_ns = now_ns;
     return template->is_rush;
 }

@@ -7,9 +7,6 @@
 #ifndef BELLJAR_GUEST_BOOT_H
 #define BELLJAR_GUEST_BOOT_H
 
-#define BOOT_TEXT(x)  #x
-#define BOOT_VALUE(x) BOOT_TEXT(x)
-
 /* Literal numbers, since an enum's values cannot be pasted into text; guest/module.c asserts that
  * they are right. */
 #define BOOT_FAILED_TYPE 97
@@ -19,14 +16,15 @@
 #define BOOT_TEXT(x)  #x
 #define BOOT_VALUE(x) BOOT_TEXT(x)
 
+/* The 8 is ENOEXEC. */
+/* clang-format off: it would break the lines of another language */
 static const char guest_boot[] =
     "import sys, os\n"
     "def failed(text):\n"
     "    pack = lambda part: len(part).to_bytes(4, 'little') + part\n"
     "    os.write(" BOOT_VALUE(BOOT_CHANNEL) ", (" BOOT_VALUE(
         BOOT_FAILED_TYPE) ").to_bytes(4, 'little')\n"
-                          "             + (8).to_bytes(4, 'little') + pack(b'interpreter')\n" /* ENOEXEC
-                                                                                               */
+                          "             + (8).to_bytes(4, 'little') + pack(b'interpreter')\n"
                           "             + pack(text.encode('utf-8', 'replace')[:4000]))\n"
                           "    os._exit(1)\n"
                           "version = '%d.%d.%d' % sys.version_info[:3]\n"
@@ -48,5 +46,6 @@ static const char guest_boot[] =
                                            "    failed('%s (Python %s) cannot load the guest "
                                            "module: %s' % (sys.executable, version, error))\n"
                                            "module.main()\n";
+/* clang-format on */
 
 #endif
