@@ -326,7 +326,7 @@ def outcome(done, flags=0):
         try:
             complete()
             return describe(error, flags) if error is not None else (
-                RUN_OK, 0, 0, (b"", b"", b"", value_text(value), value_bytes(value)))
+                RUN_OK, 0, 0, (b"", b"", b"", result_text(value), value_bytes(value)))
         except MemoryError:
             native.make_room()
         except KeyboardInterrupt:
@@ -662,6 +662,12 @@ def value_text(value):
         raise
     except BaseException:
         return to_bytes("<unprintable %s object>" % type_name(value))
+
+
+def result_text(value):
+    """The text of a last expression's value, made once: a repr may take its time, or have effects."""
+    forms = displays[-1] if displays else None
+    return forms[1][1] if forms and forms[0] == MAIN_MARK else value_text(value)
 
 
 def value_bytes(value):

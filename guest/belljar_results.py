@@ -17,7 +17,7 @@ RICH_METHODS = (
     ("_repr_javascript_", "application/javascript"),
 )
 shows_at_once = False  # the host wants to see them as they come: belljar_session.py
-MAIN_RESULT = "application/vnd.belljar.main"  # marks the forms of the last expression's value
+MAIN_MARK = b"application/vnd.belljar.main", b""  # comes before the forms of the last expression's value
 DATA = "application/vnd.belljar.data+json"  # a table's columns
 FORM_MAX = 16 << 20
 PLAIN = (int, str, float, bool, bytes, list, tuple, dict, set)  # are text and nothing else
@@ -154,4 +154,4 @@ def collect_results(value):
     """After such a run: open figures, then the last value with all its forms."""
     show_figures()
     if value is not None:
-        displays.append([(MAIN_RESULT.encode(), b""), (b"text/plain", value_text(value)), *rich_forms(value)])
+        displays.append([MAIN_MARK, (b"text/plain", value_text(value)), *rich_forms(value)])

@@ -80,6 +80,12 @@ def test_what_cannot_go_in_is_a_type_error_here(sandbox):
     assert sandbox.run_code("1").value == 1
 
 
+def test_a_result_is_asked_for_its_repr_once(sandbox):
+    shown = sandbox.run_code("count = []\nclass Counted(int):\n  def __repr__(self):\n    count.append(1)\n    return 'shown'\nCounted()")
+    assert shown.text == shown.results[0].text == "shown"
+    assert sandbox["count"] == [1]
+
+
 def test_what_cannot_come_out_is_described_and_the_rest_comes(sandbox):
     sandbox.run_code("class Point:\n  def __repr__(self): return 'here'\nx = [1, Point(), len]")
     one, point, function = sandbox["x"]
