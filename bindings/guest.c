@@ -288,9 +288,7 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     return taken;
 }
 
-/* ---- The guest
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- The guest ---- */
 
 /* Frees the handle if close() was called and nobody uses it. */
 static void guest_settle(struct guest_object *self)

@@ -25,9 +25,7 @@ PyObject *raise_error(const struct belljar_error *error)
                       error->message[0] != '\0' ? error->message : strerror(error->code));
 }
 
-/* ---- Policy
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Policy ---- */
 
 static PyObject *policy_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -145,9 +143,7 @@ static PyType_Slot policy_slots[] = {
 PyType_Spec policy_spec = { "_belljar.Policy", sizeof(struct policy_object), 0, Py_TPFLAGS_DEFAULT,
                             policy_slots };
 
-/* ---- Functions
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Functions ---- */
 
 static PyObject *module_options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {

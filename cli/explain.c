@@ -61,9 +61,7 @@ static void cells_print(const struct cells *cells, unsigned columns, const char 
     table_print(columns, headings, (const char *const *)cells->at, cells->count / columns);
 }
 
-/* ---- The tables
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- The tables ---- */
 
 static json_t *policy_json(const struct belljar_policy *policy)
 {

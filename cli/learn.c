@@ -75,9 +75,7 @@ static void say(const struct learn *learn, const char *text, const char *value, 
         complain("%s%s%s%s", text, value, reason[0] != '\0' ? ": " : "", reason);
 }
 
-/* ---- One run
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- One run ---- */
 
 static void on_operation(const struct belljar_operation *operation, void *context)
 {
@@ -367,9 +365,7 @@ static bool learn_from(struct learn *learn, const struct trial *trial)
     return is_new;
 }
 
-/* ---- Less
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Less ---- */
 
 /* Tries it with another value for a key; keeps that if the script still passes. */
 static int try_instead(struct learn *learn, const char *key, json_t *value, struct trial *trial,
@@ -691,9 +687,7 @@ static int find_language(struct learn *learn, struct trial *trial, bool *ret_fou
     return status;
 }
 
-/* ---- All of it
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- All of it ---- */
 
 /* What differs from the defaults. */
 static json_t *differences(const struct learn *learn)

@@ -151,9 +151,7 @@ void line_reader_release(struct line_reader *reader)
     *reader = (struct line_reader){ 0 };
 }
 
-/* ---- Keys
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Keys ---- */
 
 /* One byte of the terminal's; -1 at its end, or if none comes in time. */
 static int byte_read(int wait_ms)
@@ -217,9 +215,7 @@ static int key_read(void)
     return code;
 }
 
-/* ---- The line
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- The line ---- */
 
 static size_t next_character(const char *text, size_t at)
 {
@@ -452,9 +448,7 @@ static bool obey(struct edit *edit, int key, enum line_answer *ret_answer)
     return false;
 }
 
-/* ---- Reading
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Reading ---- */
 
 static enum line_answer read_plain(char **ret_text)
 {

@@ -94,9 +94,7 @@ void manual_help(const struct command *command, FILE *out)
         out);
 }
 
-/* ---- mdoc
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- mdoc ---- */
 
 /* Text for mdoc: no character of it may start a request or an escape. */
 static void mdoc_text(const char *text, FILE *out)

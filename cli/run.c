@@ -101,9 +101,7 @@ static void on_operation(const struct belljar_operation *operation, void *contex
     json_decref(line);
 }
 
-/* ---- Before
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Before ---- */
 
 /* The program: source, and where the guest thinks it came from. */
 struct program {
@@ -203,9 +201,7 @@ static double policy_number(const struct belljar_policy *policy, const char *key
     return number;
 }
 
-/* ---- After
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- After ---- */
 
 /* The frame that was running, from a traceback: python's has it last, faulthandler's first. */
 static void running_frame(const char *traceback, char *frame, size_t size)
@@ -387,9 +383,7 @@ static int report(const struct arguments *arguments, const struct run *run,
     return result->exit_status;
 }
 
-/* ---- The run
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- The run ---- */
 
 static void template_release(struct belljar_template **template)
 {

@@ -54,6 +54,7 @@ struct belljar_template {
     unsigned ready_count, asked; /* parked; and asked for but not there yet */
     uint64_t refilled_ns;        /* when guests were last asked for */
     bool is_rush;                /* they were wanted at once */
+    uint64_t later_ns;           /* until then some may not have been forked yet (REFILL_MS) */
     unsigned waiting;            /* callers that wait for a guest */
     bool is_started, has_failed;
     struct belljar_error failure;

@@ -1,9 +1,9 @@
 /* One run, from the job to the result. Host process. Read downwards: start, wait and pump, finish.
  *
- *   belljar_guest_start   sends the job on the value channel
- *   belljar_guest_step    pumps stdin, stdout, stderr and frames until there is a result or the
- * guest is gone run_finish            verdict and output; usage and violations come with
- * belljar_result_complete
+ * - belljar_guest_start: sends the job on the value channel
+ * - belljar_guest_step: pumps stdin, stdout, stderr and frames until there is a result or the guest
+ *   is gone
+ * - run_finish: verdict and output; usage and violations come with belljar_result_complete
  *
  * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS: it keeps the limits
  * from then on, counted from the true start. Everything read from the guest is hostile: sizes are

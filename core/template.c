@@ -548,7 +548,7 @@ static bool is_one_ready(void *context)
     return ((struct belljar_template *)context)->ready != NULL;
 }
 
-/* (locked) Asks for `count` more. */
+/* (locked) Asks for `count` more, and for those that were left for later, now. */
 static int template_spawn(struct belljar_template *template, unsigned count, bool is_cold,
                           struct belljar_error *reterr)
 {
@@ -556,7 +556,7 @@ static int template_spawn(struct belljar_template *template, unsigned count, boo
     pack_u32(&message, MSG_SPAWN);
     pack_u32(&message, count);
     pack_u32(&message, is_cold);
-    int error = count > 0 ? template_send(template, &message) : 0;
+    int error = template_send(template, &message);
     packer_release(&message);
     /* A broken channel: what the supervisor said before it ended is still to be read. */
     return error == -EPIPE ? 0
@@ -578,9 +578,11 @@ static int guest_take(struct belljar_template *template, bool may_wait,
     if (template->ready == NULL) {
         /* Each waiting caller is owed one of its own, beside what the pool is owed. */
         unsigned waiting = may_wait ? ++template->waiting : 1;
-        if (template->asked < waiting) {
-            error = template_spawn(template, waiting - template->asked, true, reterr);
-            template->asked = waiting;
+        unsigned lacking = template->asked < waiting ? waiting - template->asked : 0;
+        if (lacking > 0 || clock_now_ns() < template->later_ns) {
+            error = template_spawn(template, lacking, true, reterr);
+            template->asked += lacking;
+            template->later_ns = 0;
         }
         if (error == 0 && may_wait)
             error = template_wait(template, is_one_ready, template, reterr);
@@ -639,7 +641,9 @@ void belljar_guest_free(struct belljar_guest *guest)
         if (*at == guest)
             *at = guest->next;
         (void)!guest_message(guest, MSG_RELEASE, NULL);
-        (void)!template_spawn(template, template_missing(template), template->is_rush, NULL);
+        unsigned missing = template_missing(template);
+        if (missing > 0)
+            (void)!template_spawn(template, missing, template->is_rush, NULL);
         pthread_mutex_unlock(&template->lock);
     }
     guest->next = NULL;
@@ -671,6 +675,8 @@ int guest_end(struct belljar_guest *guest, uint32_t reason)
     if (error == 0)
         error = template_send(template, &message);
     packer_release(&message);
+    if (!template->is_rush)
+        template->later_ns = template->refilled_ns + REFILL_MS * 1000000u;
     pthread_mutex_unlock(&template->lock);
     return error;
 }

@@ -494,6 +494,7 @@ def warm_up():
         main.__dict__.clear()
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
+        flush_streams()
         linecache.cache.pop("<warm>", None)
         displays.clear()
 

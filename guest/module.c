@@ -60,9 +60,7 @@ static void *reserve_map(void)
     return reserve == MAP_FAILED ? NULL : reserve;
 }
 
-/* ---- Starting
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Starting ---- */
 
 /* Ends the zygote with the exception that is set. */
 __attribute__((noreturn)) static void fail_with_exception(const char *step)
@@ -178,9 +176,7 @@ static PyObject *guest_fail(PyObject *module, PyObject *arguments)
     zygote_fail(error, step, text);
 }
 
-/* ---- Frames
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Frames ---- */
 
 /* The program's handlers run for signals that came while it does not, but whatever they raise (the
  * KeyboardInterrupt of an interrupt that came too late, say) has no program left to go to. */
@@ -437,9 +433,7 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
     }
 }
 
-/* ---- The rest
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The rest ---- */
 
 static PyObject *guest_hook(PyObject *module, PyObject *arguments)
 {

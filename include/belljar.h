@@ -58,9 +58,7 @@ enum belljar_verdict {
 /* "ok", "error", "timeout", … */
 BELLJAR_API const char *belljar_verdict_name(enum belljar_verdict verdict);
 
-/* ---- Policy
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Policy ---- */
 
 /* The open policy with its defaults. NULL if memory is short. */
 BELLJAR_API struct belljar_policy *belljar_policy_new(void);
@@ -115,9 +113,7 @@ struct belljar_probe {
 };
 BELLJAR_API bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe);
 
-/* ---- Template
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Template ---- */
 
 struct belljar_operation {
     uint64_t guest;
@@ -153,9 +149,7 @@ BELLJAR_API uint32_t belljar_template_python(struct belljar_template *template_)
 /* Readable when belljar_guest_try_take may have something. Borrowed. */
 BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
 
-/* ---- Guest
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Guest ---- */
 
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
 BELLJAR_API int belljar_guest_take(struct belljar_template *template_,

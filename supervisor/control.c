@@ -90,7 +90,10 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type,
             guests_kill_soon(supervisor, guest, reason);
         else if (guest != NULL)
             guests_kill(guest, reason);
-        return guests_spawn(supervisor, count, is_cold);
+        if (is_cold)
+            return guests_spawn(supervisor, count, is_cold);
+        guests_spawn_later(supervisor, count);
+        break;
     case MSG_RELEASE:
         if (guest != NULL && unpacker_is_done(message))
             guests_release(supervisor, guest);

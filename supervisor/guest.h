@@ -82,7 +82,9 @@ struct supervisor {
     uint32_t slot_count;
     uint64_t next_serial;
     unsigned armed_count, pinned_count;
-    uint64_t tick_due_ns; /* when the limits of the armed are looked at next */
+    uint64_t tick_due_ns;   /* when the limits of the armed are looked at next */
+    uint32_t wanted;        /* guests to be forked later */
+    uint64_t wanted_due_ns; /* which is then */
     bool is_stopping;
 };
 
@@ -120,6 +122,10 @@ int control_audit(const struct guest *guest, const char *op, const struct answer
 
 /* guests.c: from fork to report. */
 MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold);
+/* The same in REFILL_MS: a host that has just got a result, perhaps on this CPU, goes on first. */
+void guests_spawn_later(struct supervisor *supervisor, uint32_t count);
+/* Forks those whose time has come, and lowers *timeout_ms (-1: none) to when that is. */
+MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms);

@@ -220,11 +220,30 @@ static int guest_spawn(struct supervisor *supervisor, bool is_cold)
 
 int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold)
 {
+    count += supervisor->wanted;
+    supervisor->wanted = 0;
     for (uint32_t i = 0; i < count; i++) {
         int error = guest_spawn(supervisor, is_cold);
         if (error < 0)
             return control_failed(-error, "fork", "no guest could be made: %s", strerror(-error));
     }
+    return 0;
+}
+
+void guests_spawn_later(struct supervisor *supervisor, uint32_t count)
+{
+    supervisor->wanted += count;
+    supervisor->wanted_due_ns = clock_now_ns() + REFILL_MS * 1000000u;
+}
+
+int guests_refill(struct supervisor *supervisor, int *timeout_ms)
+{
+    if (supervisor->wanted == 0)
+        return 0;
+    if (clock_now_ns() >= supervisor->wanted_due_ns)
+        return guests_spawn(supervisor, 0, false);
+    if (*timeout_ms < 0 || *timeout_ms > REFILL_MS)
+        *timeout_ms = REFILL_MS;
     return 0;
 }
 

@@ -219,6 +219,9 @@ static int serve(struct supervisor *supervisor)
 {
     while (!supervisor->is_stopping) {
         int timeout_ms = guests_tick(supervisor);
+        int error = guests_refill(supervisor, &timeout_ms);
+        if (error < 0)
+            return error;
         if (supervisor->pinned_count > 0) {
             placement_relax(supervisor, clock_now_ns());
             if (timeout_ms < 0 || timeout_ms > 10)
@@ -229,7 +232,7 @@ static int serve(struct supervisor *supervisor)
         if (count < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < count; i++) {
-            int error = handle_event(supervisor, events[i].data.u64, events[i].events);
+            error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)
                 return error;
         }

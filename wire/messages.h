@@ -1,9 +1,10 @@
-/* What the processes say to each other. Three channels:
+/* What the processes say to each other.
  *
- *   control   host <-> supervisor     AF_UNIX SEQPACKET, one message a packet, descriptors by
- * SCM_RIGHTS zygote    supervisor <-> zygote   the same setup     guest -> supervisor     the same;
- * one message, before the guest's lockdown ends value     host <-> guest          AF_UNIX STREAM,
- * frames (wire/frame.h); the guest's end is hostile
+ * - control, host and supervisor: AF_UNIX SEQPACKET, one message a packet, descriptors by
+ * SCM_RIGHTS
+ * - zygote, supervisor and zygote: the same
+ * - setup, guest to supervisor: the same; one message, before the guest's lockdown ends
+ * - value, host and guest: AF_UNIX STREAM, frames (wire/frame.h); the guest's end is hostile
  *
  * A packet starts with u32 type; the fields follow in the order given, packed by wire/pack.h. */
 #ifndef BELLJAR_MESSAGES_H
@@ -26,18 +27,20 @@ enum {
     FD_GUEST_CRASH = 4,  /* pipe, write end: faulthandler's text at a time limit or a crash */
 };
 
+#define REFILL_MS 1 /* guests that nobody waits for are forked so long after another's end */
+
 enum message_type {
     /* host -> supervisor */
     MSG_SETTINGS = 1, /* settings (policy/settings.h); the first message, once */
-    MSG_SPAWN, /* u32 count, u32 cold: that many guests more, please; cold ones are waited for and
-                  do not warm up */
+    MSG_SPAWN, /* u32 count, u32 cold: that many guests more, now, and those that a MSG_KILL left
+                  for later; cold ones are waited for and do not warm up */
     MSG_ARM, /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0
                 = no limit */
     MSG_DISARM,    /* u64 guest: the run is over, the guest stays (a session between two runs):
                       answered by MSG_REPORT */
     MSG_INTERRUPT, /* u64 guest: SIGINT */
     MSG_KILL,    /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
-                    others */
+                    others: cold ones now, else after REFILL_MS */
     MSG_WAIT,    /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
                     unasked */
     MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
