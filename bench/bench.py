@@ -155,6 +155,9 @@ def modules_of(template: Template) -> list[str]:
     return [name for name in execution.stdout.strip().split(",") if not name.startswith(("belljar", "_belljar"))]
 
 
+TURNS = 12 # of one figure before the next has its turn
+
+
 # ---- The benchmarks ---------------------------------------------------------------------------------------
 
 
@@ -166,7 +169,8 @@ def busy(seconds: float) -> None:
 
 
 def warm(bench: Bench) -> None:
-    """A parked guest answers. Its successor is forked meanwhile, so both pools get a pause to fill again."""
+    """A parked guest answers. Its successor is forked meanwhile, so both pools get a pause to fill again. A few of each in
+    turn: a figure after every other's start of an interpreter would be one of cold caches."""
     cases: list[tuple[str, list[str], str, bytes, str, float]] = [
         ("1+1, parked", [], "1+1", b"1+1", "2", 50),
         ("numpy preloaded, parked", ["numpy"], "import numpy; numpy.arange(10).sum()",
@@ -177,19 +181,22 @@ def warm(bench: Bench) -> None:
             peer = PlainFork(modules_of(template))
             ours, cold, parked = Times("template.run"), Times("python3 -I -c"), Times("a parked plain fork")
             idle, parked_idle = Times("template.run"), Times("a parked plain fork")
-            for turn in range(bench.rounds):
-                peer.park()
-                busy(0.008)
-                timed(ours, lambda: expect(template, code, text))
-                busy(0.008)
-                timed(parked, lambda: peer.run(message))
-                if turn % 4 == 0:
-                    timed(cold, lambda: spawn(PYTHON, "-I", "-c", code))
+            for _ in range(bench.rounds // TURNS):
+                for _ in range(TURNS):
+                    busy(0.008)
+                    timed(ours, lambda: expect(template, code, text))
+                for _ in range(TURNS):
                     peer.park()
-                    time.sleep(0.03)
-                    timed(idle, lambda: expect(template, code, text))
-                    time.sleep(0.03)
-                    timed(parked_idle, lambda: peer.run(message))
+                    busy(0.008)
+                    timed(parked, lambda: peer.run(message))
+                for _ in range(TURNS // 3):
+                    timed(cold, lambda: spawn(PYTHON, "-I", "-c", code))
+            for _ in range(bench.rounds // 4):
+                peer.park()
+                time.sleep(0.03)
+                timed(idle, lambda: expect(template, code, text))
+                time.sleep(0.03)
+                timed(parked_idle, lambda: peer.run(message))
             peer.close()
         bench.row(f"{title}, against python3 -I -c", ours, cold, target, at_least=True)
         bench.row(f"{title}, against a plain fork", ours, parked, 2.5, at_least=False)
