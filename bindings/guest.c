@@ -54,8 +54,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* ---- Callbacks, without the GIL at entry
- * ----------------------------------------------------------------------- */
+/* ---- Callbacks, without the GIL at entry ---- */
 
 /* Keeps the exception that is set; the run ends at the next is_cancelled. The first one counts. */
 static void run_fail(struct run *run)
@@ -159,8 +158,7 @@ static struct belljar_callbacks run_callbacks(struct run *run)
     return callbacks;
 }
 
-/* ---- A job out of arguments
- * ------------------------------------------------------------------------------------ */
+/* ---- A job out of arguments ---- */
 
 /* The UTF-8 text of a str, kept alive by run; NULL with an exception. */
 static const char *keep_text(struct run *run, PyObject *text)
@@ -493,6 +491,40 @@ static PyObject *guest_send(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* lend([(memory, offset, length)], copy): for the next run or answer. */
+static PyObject *guest_lend(PyObject *object, PyObject *args)
+{
+    PyObject *list;
+    int copy;
+    if (!PyArg_ParseTuple(args, "O!p:lend", &PyList_Type, &list, &copy))
+        return NULL;
+    struct module_state *state = module_state_of(Py_TYPE(object));
+    Py_ssize_t count = PyList_Size(list);
+    struct belljar_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof *memory);
+    if (memory == NULL)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *lent;
+        Py_ssize_t offset, length;
+        if (!PyArg_ParseTuple(PyList_GetItem(list, i), "O!nn", state->memory_type, &lent, &offset,
+                              &length)) {
+            PyMem_Free(memory);
+            return NULL;
+        }
+        memory[i] = (struct belljar_memory){ ((struct memory_object *)lent)->fd, (uint64_t)offset,
+                                             (uint64_t)length, copy };
+    }
+    struct belljar_guest *handle = guest_enter(object, false); /* as guest_send */
+    int failed = handle != NULL ? belljar_guest_lend(handle, memory, (unsigned)count) : 0;
+    PyMem_Free(memory);
+    if (handle == NULL)
+        return NULL;
+    guest_leave(object, false);
+    if (failed < 0)
+        return raise_text(-failed, "guest", strerror(-failed));
+    Py_RETURN_NONE;
+}
+
 static PyObject *guest_kill(PyObject *object, PyObject *args)
 {
     int verdict = BELLJAR_CRASHED;
@@ -621,6 +653,8 @@ static PyMethodDef guest_methods[] = {
     { "step", guest_step, METH_NOARGS,
       "Goes on with a started run: its Result, or None while it is not done." },
     { "pollfds", guest_pollfds, METH_NOARGS, "([(fd, events)], timeout_ms): when to call step()." },
+    { "lend", guest_lend, METH_VARARGS,
+      "lend([(memory, offset, length)], copy): memory for the next run or answer." },
     { "send", guest_send, METH_VARARGS, "send(type, payload): one frame on the value channel." },
     { "kill", guest_kill, METH_VARARGS, "kill(verdict=VERDICT_CRASHED). From any thread." },
     { "branch", guest_branch, METH_NOARGS,

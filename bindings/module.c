@@ -182,11 +182,14 @@ static PyMethodDef module_methods[] = {
       "[(key, flag, argument, repeats, commas, fallback, help)]: every option of a policy." },
     { "probes", module_probes, METH_NOARGS,
       "[(layer, mechanism, required, works, detail)]: belljar doctor." },
+    { "memory", module_memory, METH_O,
+      "memory(length): a writable buffer that guests can be lent as it is." },
+    { "lend", module_lend, METH_O,
+      "lend(buffer) -> (memory, offset, length): where guests can see its bytes." },
     { NULL, NULL, 0, NULL },
 };
 
-/* ---- The module
- * ---------------------------------------------------------------------------------------------- */
+/* ---- The module ---- */
 
 /* Static types would be shared by interpreters; these belong to the module. */
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **ret_type)
@@ -204,7 +207,8 @@ static int module_exec(PyObject *module)
     if (add_type(module, &policy_spec, "Policy", &state->policy_type) < 0 ||
         add_type(module, &template_spec, "Template", &state->template_type) < 0 ||
         add_type(module, &guest_spec, "Guest", &state->guest_type) < 0 ||
-        add_type(module, &result_spec, "Result", &state->result_type) < 0)
+        add_type(module, &result_spec, "Result", &state->result_type) < 0 ||
+        add_type(module, &memory_spec, "Memory", &state->memory_type) < 0)
         return -1;
     if (value_add_functions(module, "belljar.values") == NULL)
         return -1;
@@ -231,6 +235,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->template_type);
     Py_VISIT(state->guest_type);
     Py_VISIT(state->result_type);
+    Py_VISIT(state->memory_type);
     return 0;
 }
 
@@ -241,6 +246,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->template_type);
     Py_CLEAR(state->guest_type);
     Py_CLEAR(state->result_type);
+    Py_CLEAR(state->memory_type);
     return 0;
 }
 

@@ -24,7 +24,8 @@ static inline PyObject *owned_take(PyObject **object)
 }
 
 struct module_state {
-    PyTypeObject *policy_type, *template_type, *guest_type, *result_type;
+    PyTypeObject *policy_type, *template_type, *guest_type, *result_type, *memory_type;
+    struct memory_object *memories; /* those that are mapped here; borrowed */
 };
 struct module_state *module_state_of(PyTypeObject *type);
 
@@ -61,7 +62,17 @@ struct result_object {
 /* Takes the result, also on failure. */
 PyObject *result_object_new(struct module_state *state, struct belljar_result *result);
 
-extern PyType_Spec policy_spec, template_spec, guest_spec, result_spec;
+/* bindings/memory.c */
+struct memory_object {
+    PyObject_HEAD int fd; /* a sealed memfd */
+    void *bytes;          /* mapped for writing, or NULL */
+    size_t length;
+    struct memory_object *next;
+};
+PyObject *module_memory(PyObject *module, PyObject *argument);
+PyObject *module_lend(PyObject *module, PyObject *buffer);
+
+extern PyType_Spec policy_spec, template_spec, guest_spec, result_spec, memory_spec;
 
 /* Raises what belljar.errors.failure(code, step, message) makes of it. Answers NULL. */
 PyObject *raise_error(const struct belljar_error *error);

@@ -28,8 +28,7 @@ static const struct profile profiles[] = {
     { "full with jit", "\"full\"", "true" },
 };
 
-/* ---- Cells: a growing table of strings that are owned
- * ---------------------------------------------------------- */
+/* ---- Cells: a growing table of strings that are owned ---- */
 
 struct cells {
     char **at;

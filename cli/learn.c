@@ -180,8 +180,7 @@ static int try_script(struct learn *learn, struct trial *trial)
     return 0;
 }
 
-/* ---- What a failed run teaches
- * -------------------------------------------------------------------------------- */
+/* ---- What a failed run teaches ---- */
 
 static void note_reason(struct learn *learn, const char *key, const char *value, const char *reason)
 {
@@ -462,8 +461,7 @@ static int reduce(struct learn *learn, struct trial *trial)
     return status;
 }
 
-/* ---- A language policy
- * ---------------------------------------------------------------------------------------- */
+/* ---- A language policy ---- */
 
 /* Runs in a guest with the script as a file: which modules it imports, and what of them it names.
  * The script does not run. What is found so is a guess that the trials have to confirm. */

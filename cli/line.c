@@ -43,8 +43,7 @@ struct edit {
     char *kept;    /* what was typed before the history was looked at */
 };
 
-/* ---- The history
- * --------------------------------------------------------------------------------------------- */
+/* ---- The history ---- */
 
 /* $XDG_STATE_HOME/belljar/history, its directories made; NULL where there is no place for it. */
 static char *history_find(void)

@@ -44,8 +44,7 @@ struct run {
     FILE *audit;
 };
 
-/* ---- While it runs
- * ------------------------------------------------------------------------------------------- */
+/* ---- While it runs ---- */
 
 /* All of it to one of our own streams. False if nobody reads there any more. */
 static bool write_stream(int fd, const char *bytes, size_t length)

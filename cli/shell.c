@@ -57,8 +57,7 @@ static void shell_release(struct shell *shell)
     line_reader_release(&shell->reader);
 }
 
-/* ---- Values, as far as commands need them (CBOR, RFC 8949)
- * ---------------------------------------------------- */
+/* ---- Values, as far as commands need them (CBOR, RFC 8949) ---- */
 
 static void put_head(FILE *out, unsigned major, size_t number)
 {
@@ -108,8 +107,7 @@ static char *get_text(const uint8_t *bytes, size_t length)
                : NULL;
 }
 
-/* ---- While code runs
- * ------------------------------------------------------------------------------------------ */
+/* ---- While code runs ---- */
 
 static void on_output(int stream, const char *bytes, size_t length, void *context)
 {
@@ -271,8 +269,7 @@ static void report_trouble(const struct belljar_result *result)
         complain("the session is over: its process has ended (status %d)", result->exit_status);
 }
 
-/* ---- The parts of the shell
- * ----------------------------------------------------------------------------------- */
+/* ---- The parts of the shell ---- */
 
 static int take_guest(struct shell *shell)
 {

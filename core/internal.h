@@ -6,6 +6,7 @@
 #include "policy/settings.h"
 #include "wire/channel.h"
 #include "wire/frame.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <pthread.h>
@@ -106,6 +107,13 @@ char *capture_rest(const struct capture *capture, size_t *ret_length);
 
 enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
 
+/* One FRAME_LEND that waits to be written: its place in `outgoing`, and its descriptors (ours). */
+struct lending {
+    size_t at, end;
+    int fds[LEND_MAX];
+    unsigned count;
+};
+
 struct belljar_guest {
     struct belljar_guest *next;
     struct belljar_template *template;
@@ -129,6 +137,8 @@ struct belljar_guest {
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
+    struct lending *lending; /* descriptors that go with some of them, in that order */
+    unsigned lending_count;
     uint8_t *incoming; /* the frame being read: header, then payload */
     size_t incoming_used, incoming_size;
     struct capture captures[2];
@@ -139,6 +149,9 @@ struct belljar_guest {
     bool feed_at_end;
     struct belljar_result *result; /* made by FRAME_RESULT */
 };
+
+/* run.c: forgets what has not been written. */
+void guest_drop_outgoing(struct belljar_guest *guest);
 
 /* result.c */
 struct belljar_result *result_new(void);

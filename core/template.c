@@ -647,7 +647,7 @@ void belljar_guest_free(struct belljar_guest *guest)
         pthread_mutex_unlock(&template->lock);
     }
     guest->next = NULL;
-    free(guest->outgoing);
+    guest_drop_outgoing(guest);
     free(guest->incoming);
     free(guest->feed);
     capture_release(&guest->captures[0]);

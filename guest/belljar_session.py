@@ -138,7 +138,8 @@ def ask(kind, message):
             raise RuntimeError("the host answers only while it runs code here")
         call_number += 1
         status, answer = native.call(call_number, kind, data)
-    answer = native.decode_value(answer)
+        lent = native.lent()
+    answer = native.decode_value(answer, buffers=lent)
     if status == REPLY_VALUE:
         return unwrap(answer)
     name, text = answer
@@ -508,7 +509,7 @@ def host_function(name, parameters, doc):
 def perform_command(code):
     """Does one RUN_COMMAND. Returns the fields of its result."""
     try:
-        name, *arguments = native.decode_value(code)
+        name, *arguments = native.decode_value(code, buffers=native.lent())
         value = COMMANDS[name](*arguments)
         if value is None:
             return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")

@@ -89,7 +89,7 @@ def run_strict(frame):
     if files:
         write_files(files)
     if flags & RUN_COMMAND:
-        command, *arguments = native.decode_value(code)
+        command, *arguments = native.decode_value(code, buffers=native.lent())
         value = STRICT_COMMANDS[command](*arguments)
         encoded = b"" if value is None else native.encode_value(value)
         return RUN_OK, 0, 0, (b"", b"", b"", b"", encoded)

@@ -3,12 +3,47 @@
 #include "guest/frame.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 
-static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length)
+/* Descriptors that came with what was read. */
+struct rights {
+    int fds[LEND_MAX];
+    unsigned count;
+};
+
+static void rights_close(struct rights *rights)
+{
+    for (unsigned i = 0; i < rights->count; i++)
+        fd_close(&rights->fds[i]);
+    rights->count = 0;
+}
+
+/* read(), and the descriptors that come along. The kernel never reads past bytes that have some. */
+static ssize_t read_some(int fd, void *bytes, size_t length, struct rights *rights)
+{
+    char control[CMSG_SPACE(sizeof rights->fds)];
+    struct iovec part = { bytes, length };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control,
+                              .msg_controllen = sizeof control };
+    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        rights_close(rights); /* of a frame that was not to have any */
+        rights->count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(rights->fds, CMSG_DATA(header), rights->count * sizeof(int));
+    }
+    return got;
+}
+
+static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length,
+                    struct rights *rights)
 {
     char *at = bytes;
     while (length > 0) {
-        ssize_t got = read(fd, at, length);
+        ssize_t got = read_some(fd, at, length, rights);
         if (got < 0 && errno == EINTR) {
             if (on_signal != NULL && on_signal() && may_stop && at == bytes)
                 return -EINTR;
@@ -24,11 +59,11 @@ static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes,
     return 0;
 }
 
-int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,
-               uint32_t *ret_length)
+static int read_frame(int fd, bool (*on_signal)(void), struct rights *rights, uint32_t *ret_type,
+                      uint8_t **ret_payload, uint32_t *ret_length)
 {
     uint32_t header[2];
-    int result = read_all(fd, on_signal, true, header, sizeof header);
+    int result = read_all(fd, on_signal, true, header, sizeof header, rights);
     if (result < 0)
         return result;
     if (header[0] > FRAME_PAYLOAD_MAX)
@@ -36,7 +71,7 @@ int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **re
     CLEANUP(heap_free) uint8_t *payload = malloc(header[0] ? header[0] : 1);
     if (payload == NULL)
         return -ENOMEM;
-    result = read_all(fd, on_signal, false, payload, header[0]);
+    result = read_all(fd, on_signal, false, payload, header[0], rights);
     if (result < 0)
         return result;
     *ret_type = header[1];
@@ -44,6 +79,72 @@ int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **re
     *ret_payload = payload;
     payload = NULL;
     return 0;
+}
+
+void lent_clear(struct lent_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].base != NULL)
+            munmap(list->items[i].base, list->items[i].mapped);
+    free(list->items);
+    *list = (struct lent_list){ 0 };
+}
+
+/* Private, so that it can never be written back, and read only, so that it costs no memory of the
+ * guest's: the host has sealed it besides. */
+static struct lent lent_map(int fd, uint64_t offset, uint64_t length, bool copy)
+{
+    uint64_t before = offset % 4096;
+    struct lent lent = { .mapped = before + length, .length = length, .copy = copy };
+    void *base = mmap(NULL, lent.mapped, PROT_READ, MAP_PRIVATE, fd, (off_t)(offset - before));
+    if (base == MAP_FAILED) {
+        lent.error = errno;
+        return lent;
+    }
+    lent.base = base;
+    lent.bytes = (char *)base + before;
+    return lent;
+}
+
+/* Fewer descriptors than were sent have come where the guest has no room for more of them. */
+static int lent_add(struct lent_list *list, struct rights *rights, const uint8_t *payload,
+                    uint32_t length)
+{
+    struct unpacker frame;
+    unpacker_init(&frame, payload, length);
+    uint32_t count = unpack_count(&frame, 20);
+    struct lent *grown = realloc(list->items, (list->count + count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return -ENOMEM;
+    list->items = grown;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t offset = unpack_u64(&frame), bytes = unpack_u64(&frame);
+        bool copy = unpack_u32(&frame) != 0;
+        grown[list->count++] = i < rights->count
+                                   ? lent_map(rights->fds[i], offset, bytes, copy)
+                                   : (struct lent){ .error = EMFILE };
+    }
+    rights_close(rights);
+    return unpacker_is_done(&frame) ? 0 : -EPROTO;
+}
+
+int frame_read(int fd, bool (*on_signal)(void), struct lent_list *lent, uint32_t *ret_type,
+               uint8_t **ret_payload, uint32_t *ret_length)
+{
+    struct rights rights = { .count = 0 };
+    for (;;) {
+        int result = read_frame(fd, on_signal, &rights, ret_type, ret_payload, ret_length);
+        if (result < 0 || *ret_type != FRAME_LEND) {
+            rights_close(&rights);
+            return result;
+        }
+        result = lent_add(lent, &rights, *ret_payload, *ret_length);
+        free(*ret_payload);
+        *ret_payload = NULL;
+        if (result < 0)
+            return result;
+        on_signal = NULL; /* what it was lent for follows at once */
+    }
 }
 
 int frame_write(int fd, uint32_t type, const void *payload, size_t length)

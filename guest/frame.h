@@ -4,11 +4,28 @@
 
 #include "wire/frame.h"
 
-/* Waits for the next frame; the caller frees *ret_payload. Calls on_signal (may be NULL) whenever a
+/* Memory that the host has lent, mapped here (FRAME_LEND). */
+struct lent {
+    void *base;    /* of the mapping; NULL: it could not be had, for `error` */
+    size_t mapped; /* bytes */
+    void *bytes;   /* what was lent of it */
+    size_t length;
+    bool copy; /* a copy is wanted, not this */
+    int error;
+};
+struct lent_list {
+    struct lent *items;
+    size_t count;
+};
+/* Unmaps all. */
+void lent_clear(struct lent_list *list);
+
+/* Waits for the next frame but FRAME_LEND, which it serves: what was lent is added to *lent. The
+ * caller frees *ret_payload. Calls on_signal (may be NULL) whenever a
  * signal cut the wait short; if that answers true before anything of a frame has come, the wait
  * ends with -EINTR. 0, -ENODATA if the host is gone, or another negative errno. */
-MUST_CHECK int frame_read(int fd, bool (*on_signal)(void), uint32_t *ret_type,
-                          uint8_t **ret_payload, uint32_t *ret_length);
+MUST_CHECK int frame_read(int fd, bool (*on_signal)(void), struct lent_list *lent,
+                          uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length);
 /* 0 or a negative errno; -EMSGSIZE above FRAME_PAYLOAD_MAX. */
 MUST_CHECK int frame_write(int fd, uint32_t type, const void *payload, size_t length);
 

@@ -51,6 +51,8 @@ enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
 struct guest_module {
     struct zygote zygote;
     void *reserve; /* or NULL */
+    struct lent_list lent; /* with the frame that was read last */
+    PyTypeObject *lent_type;
 };
 
 static void *reserve_map(void)
@@ -58,6 +60,73 @@ static void *reserve_map(void)
     void *reserve =
         mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return reserve == MAP_FAILED ? NULL : reserve;
+}
+
+/* ---- Memory of the host's ---- */
+
+/* What the arrays in it are views of: unmapped when the last of them is gone. */
+struct lent_object {
+    PyObject_HEAD struct lent lent;
+};
+
+static int lent_getbuffer(PyObject *object, Py_buffer *view, int flags)
+{
+    const struct lent *lent = &((struct lent_object *)object)->lent;
+    return PyBuffer_FillInfo(view, object, lent->bytes, (Py_ssize_t)lent->length, 1, flags);
+}
+
+static void lent_dealloc(PyObject *object)
+{
+    struct lent *lent = &((struct lent_object *)object)->lent;
+    PyTypeObject *type = Py_TYPE(object);
+    if (lent->base != NULL)
+        munmap(lent->base, lent->mapped);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot lent_slots[] = {
+    { Py_bf_getbuffer, lent_getbuffer },
+    { Py_tp_dealloc, lent_dealloc },
+    { 0, NULL },
+};
+static PyType_Spec lent_spec = { "belljar.Lent", sizeof(struct lent_object), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                 lent_slots };
+
+/* One of them as an object, which takes it. */
+static PyObject *lent_object(struct guest_module *state, struct lent *lent)
+{
+    if (lent->base == NULL) {
+        errno = lent->error;
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "an array of the host's");
+    }
+    if (lent->copy)
+        return PyByteArray_FromStringAndSize(lent->bytes, (Py_ssize_t)lent->length);
+    allocfunc allocate = (allocfunc)PyType_GetSlot(state->lent_type, Py_tp_alloc);
+    PyObject *object = allocate(state->lent_type, 0);
+    if (object != NULL) {
+        ((struct lent_object *)object)->lent = *lent;
+        lent->base = NULL;
+    }
+    return object;
+}
+
+/* lent(): what came with the last frame, as a list of buffers; NULL if there was nothing. */
+static PyObject *guest_lent(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    if (state->lent.count == 0)
+        Py_RETURN_NONE;
+    OWNED PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < state->lent.count; i++) {
+        OWNED PyObject *object = lent_object(state, &state->lent.items[i]);
+        if (object == NULL || PyList_Append(list, object) < 0)
+            Py_CLEAR(list);
+    }
+    lent_clear(&state->lent);
+    return Py_XNewRef(list);
 }
 
 /* ---- Starting ---- */
@@ -143,7 +212,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     int error = zygote_init(&state->zygote);
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
-    if (value_add_functions(module, "belljar") == NULL ||
+    state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
+    if (state->lent_type == NULL || value_add_functions(module, "belljar") == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
@@ -251,7 +321,7 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
     if (state->reserve == NULL)
         state->reserve = reserve_map();
     Py_BEGIN_ALLOW_THREADS
-    error = frame_read(FD_GUEST_VALUE, on_signal, &type, &payload, &length);
+    error = frame_read(FD_GUEST_VALUE, on_signal, &state->lent, &type, &payload, &length);
     Py_END_ALLOW_THREADS
     if (error < 0)
         _exit(error == -ENOMEM
@@ -393,7 +463,7 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
  * earlier calls, which an exception cut short, are thrown away. */
 static PyObject *guest_call(PyObject *module, PyObject *arguments)
 {
-    (void)module;
+    struct guest_module *state = PyModule_GetState(module);
     unsigned int id, kind;
     PyObject *value;
     if (!PyArg_ParseTuple(arguments, "IIS", &id, &kind, &value))
@@ -413,7 +483,8 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
         CLEANUP(heap_free) uint8_t *payload = NULL;
         int error;
         Py_BEGIN_ALLOW_THREADS
-        error = frame_read(FD_GUEST_VALUE, on_signal_in_call, &type, &payload, &length);
+        error = frame_read(FD_GUEST_VALUE, on_signal_in_call, &state->lent, &type, &payload,
+                           &length);
         Py_END_ALLOW_THREADS
         if (PyErr_Occurred())
             return NULL;
@@ -430,6 +501,7 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
         if (type == FRAME_REPLY && answered == id && unpacker_is_done(&reply))
             return Py_BuildValue("Iy#", status, (const char *)answer.bytes,
                                  (Py_ssize_t)answer.length);
+        lent_clear(&state->lent);
     }
 }
 
@@ -513,6 +585,8 @@ static PyMethodDef methods[] = {
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
       "leave)" },
     { "call", guest_call, METH_VARARGS, "call(id, kind, bytes): ask the host; (status, bytes)." },
+    { "lent", guest_lent, METH_NOARGS,
+      "lent(): the host's memory that came with the last frame, a list of buffers, or None." },
     { "limit_starter", guest_limit_starter, METH_VARARGS,
       "limit_starter(starter, count, limit): the starter of threads, but never more than limit at "
       "a time." },

@@ -281,6 +281,20 @@ BELLJAR_API int belljar_guest_step(struct belljar_guest *guest, struct belljar_r
 BELLJAR_API int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
                                    size_t length);
 
+/* Memory that a guest is to see, read only and without a copy: a part of a file, a sealed memfd as a
+ * rule (memfd_create(2)). */
+struct belljar_memory {
+    int fd;          /* borrowed */
+    uint64_t offset; /* of any byte */
+    uint64_t length; /* bytes, at least 1 */
+    bool copy;       /* the guest makes a copy that it may write to, within its memory limit */
+};
+
+/* Lends memory for the next run or the next answer, whose values name it by its number. 0 or a
+ * negative errno. */
+BELLJAR_API int belljar_guest_lend(struct belljar_guest *guest, const struct belljar_memory *memory,
+                                   unsigned count);
+
 /* Ends a one-run guest (or a session) and waits until usage, violations and refused are known. */
 BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
                                         struct belljar_error *reterr);

@@ -405,6 +405,13 @@ uint64_t guest_resident_bytes(const struct guest *guest)
     return guest_statm(guest, 1);
 }
 
+/* Of that, what is its own: not files, granted or in its scratch, nor arrays that it was lent. */
+static uint64_t guest_private_bytes(const struct guest *guest)
+{
+    uint64_t resident = guest_statm(guest, 1), shared = guest_statm(guest, 2);
+    return resident > shared ? resident - shared : 0;
+}
+
 /* MemoryError comes first (RLIMIT_DATA). A guest that has no room left and does not give any back
  * has had it, and may be unable even to say so (CPython retries what fails for want of memory). */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest)
@@ -435,8 +442,7 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
         guests_kill(guest, END_THREADS);
     /* RLIMIT_DATA stops private memory with a MemoryError long before; this is for what escapes it.
      */
-    if (guest_resident_bytes(guest) >
-        settings->memory_bytes + settings->scratch_bytes + RESIDENT_SLACK)
+    if (guest_private_bytes(guest) > settings->memory_bytes + RESIDENT_SLACK)
         guests_kill(guest, END_MEMORY);
     if (guest_is_out_of_memory(settings, guest))
         guests_kill(guest, END_MEMORY);

@@ -150,8 +150,7 @@ PyObject *value_find_optional(struct value_state *state, enum name name)
     return Py_None;
 }
 
-/* ---- For Python
- * --------------------------------------------------------------------------------------------- */
+/* ---- For Python ---- */
 
 /* Takes the limits given by name; the others keep their defaults. */
 static int parse_limits(Py_ssize_t bytes, Py_ssize_t elements, Py_ssize_t depth,

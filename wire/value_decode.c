@@ -352,8 +352,7 @@ static PyObject *decode_wtf8(struct decoder *d)
     return PyUnicode_Decode(bytes, (Py_ssize_t)length, "utf-8", "surrogatepass");
 }
 
-/* ---- Decoder: arrays
- * ---------------------------------------------------------------------------------------- */
+/* ---- Decoder: arrays ---- */
 
 /* What follows the tag of a typed array: its bytes in a new bytearray, or one of the buffers handed
  * over. */
@@ -666,8 +665,7 @@ static PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t c
     return object_take(&frame);
 }
 
-/* ---- Decoder: kinds and the choice by type
- * ------------------------------------------------------------------ */
+/* ---- Decoder: kinds and the choice by type ---- */
 
 /* ["record", name, {…}]: made before its fields are read, so that they may refer to it. */
 static PyObject *decode_record(struct decoder *d, uint64_t count, bool share)

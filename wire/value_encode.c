@@ -590,8 +590,7 @@ static int encode_by_bytes(struct encoder *e, PyObject *object, enum kind kind)
     return encode_part(e, Py_NewRef(bytes));
 }
 
-/* ---- Encoder: arrays
- * ---------------------------------------------------------------------------------------- */
+/* ---- Encoder: arrays ---- */
 
 /* The row for a struct format of one number ("<d", "l", "Zf": complex), or NULL. */
 static const struct typed *typed_of_format(const char *format, Py_ssize_t itemsize,
@@ -626,12 +625,17 @@ static int encode_payload(struct encoder *e, PyObject *owner, const Py_buffer *v
     if (encode_head(e, MAJOR_TAG, row->tag) < 0)
         return -1;
     PyObject *buffers = e->options->buffers;
-    if (buffers != NULL && (size_t)view->len >= e->options->buffer_least &&
-        PyBuffer_IsContiguous(view, 'C')) {
+    if (buffers != NULL && (size_t)view->len >= e->options->buffer_least) {
         if (encode_kind(e, KIND_BUFFER, 1) < 0 ||
             encode_head(e, MAJOR_UINT, (uint64_t)PyList_Size(buffers)) < 0)
             return -1;
-        return PyList_Append(buffers, owner);
+        if (PyBuffer_IsContiguous(view, 'C'))
+            return PyList_Append(buffers, owner);
+        OWNED PyObject *bytes = PyBytes_FromStringAndSize(NULL, view->len);
+        return bytes != NULL && PyBuffer_ToContiguous(PyBytes_AsString(bytes), view, view->len,
+                                                      'C') == 0
+                   ? PyList_Append(buffers, bytes)
+                   : -1;
     }
     if (encode_head(e, MAJOR_BYTES, (uint64_t)view->len) < 0 ||
         encode_room(e, (size_t)view->len) < 0)
@@ -821,8 +825,7 @@ static int encode_frame(struct encoder *e, PyObject *frame)
     return PyErr_Occurred() ? -1 : done == count ? 0 : encode_changed();
 }
 
-/* ---- Encoder: records, and the choice by type
- * --------------------------------------------------------------- */
+/* ---- Encoder: records, and the choice by type ---- */
 
 /* Begins ["record", name, {…}] with `count` fields to follow. */
 static int encode_record_head(struct encoder *e, PyObject *name, size_t count)

@@ -14,6 +14,7 @@ guests with the same policy and modules, `arun` for event loops. `Policy` says w
 from __future__ import annotations
 
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
+from belljar.arrays import empty
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError
 from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar.executor import SandboxExecutor
@@ -53,6 +54,7 @@ __all__ = [
     "Usage",
     "Violation",
     "arun",
+    "empty",
     "readonly",
     "run",
 ]

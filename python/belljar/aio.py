@@ -20,7 +20,7 @@ from belljar.files import SessionFiles, Watch, writing
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
 from belljar.sandbox import Sandbox, check_template
-from belljar.session import Desk, command
+from belljar.session import Desk, Lending, command
 from belljar.streaming import INTERRUPT_SECONDS, Event, streamed_job
 from belljar.template import (
     Content, Job, Stdin, Template, contents, make_job, modules, show_results, source, template_key,
@@ -366,9 +366,10 @@ class AsyncSandbox:
         """A variable of the session, by copy. `KeyError` if there is none."""
         return (await self._ready())._got(await self._command(command("get", name)), name)
 
-    async def set(self, name: str, value: object) -> None:
-        """Sets a variable of the session, by copy, or to a view of `belljar.readonly`."""
-        await self._command((await self._ready())._set_text(name, value))
+    async def set(self, name: str, value: object, *, copy: bool = False) -> None:
+        """`Sandbox.set`: sets a variable of the session, by copy (large arrays in shared memory), or to a view of
+        `belljar.readonly`."""
+        await self._command((await self._ready())._set_text(name, value, copy))
 
     async def delete(self, name: str) -> None:
         """Deletes a variable of the session. `KeyError` if there is none."""
@@ -460,6 +461,8 @@ class AsyncSandbox:
         with _Waiter() as waiter:
             self._waiter = waiter
             try:
+                if type(code) is Lending:
+                    code.lend(sandbox._guest)
                 sandbox._guest.start(code, **job)
                 while (result := sandbox._guest.step()) is None:
                     yield None

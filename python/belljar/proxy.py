@@ -379,13 +379,6 @@ class Handles:
                 return [4, [[[0, key], self.wrap(item, rules, depth + 1)] for key, item in value.items()]]
         return [0, value]
 
-    def encode(self, value: Any) -> bytes:
-        """The same as bytes. `TypeError` for what cannot cross."""
-        try:
-            return core.encode_value([0, value], strict=True)
-        except (TypeError, ValueError):
-            return core.encode_value(self.wrap(value), strict=True)
-
     def show(self, value: Any, rules: _Rules, weight: int = 0) -> list[Any]:
         """A value that was reached through a host object."""
         if type(value) is Readonly:

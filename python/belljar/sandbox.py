@@ -17,7 +17,7 @@ from belljar.execution import Execution, Result
 from belljar.files import SessionFiles, Watch
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
-from belljar.session import Desk, Shown, command
+from belljar.session import Desk, Lending, Shown, command, encode
 from belljar.shipping import ship
 from belljar.streaming import Event, stream
 from belljar.template import Content, Job, Stdin, Template, contents, make_job, show_results, source
@@ -220,14 +220,21 @@ class Sandbox:
         return value
 
     def __setitem__(self, name: str, value: object) -> None:
-        self._command(self._set_text(name, value))
+        self.set(name, value)
 
-    def _set_text(self, name: str, value: object) -> bytes:
+    def set(self, name: str, value: object, *, copy: bool = False) -> None:
+        """Sets a variable of the session, as `sandbox[name] = value` does.
+
+        Arrays of 256 KiB and more are lent: the sandbox sees them in shared memory, read only, and they count nothing in its
+        memory limit. `copy` gives it copies of its own, to write to. (docs/values.md, "Large arrays")"""
+        self._command(self._set_text(name, value, copy))
+
+    def _set_text(self, name: str, value: object, copy: bool = False) -> bytes:
         check_name(name)
         try:
-            return command("set", name, [0, value])
+            return encode(["set", name, [0, value]], copy)
         except (TypeError, ValueError):
-            return command("set", name, self._desk.handles.wrap(value))
+            return encode(["set", name, self._desk.handles.wrap(value)], copy)
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
@@ -330,6 +337,8 @@ class Sandbox:
         """Runs code or a command."""
         self._begin(job, on_result)
         try:
+            if type(code) is Lending:
+                code.lend(self._guest)
             result = self._guest.run(code, **job)
         except BaseException as error:
             self._failed(error)

@@ -20,7 +20,7 @@ from belljar.execution import Result, make_result
 from belljar.host_functions import HostFunction, check_arguments, describe_error
 from belljar.proxy import Handles, Refused
 
-__all__ = ["Desk", "command"]
+__all__ = ["Desk", "Lending", "command", "encode"]
 
 # wire/frame.h
 FRAME_REPLY: Final = 3
@@ -46,9 +46,38 @@ _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
 
 
+LEND_LEAST: Final = 256 << 10
+"""Arrays of so many bytes go by shared memory: below, copying them is no slower."""
+
+
+class Lending(bytes):
+    """Values as bytes, and the memory of the arrays in them, which goes to the guest beside them."""
+
+    memory: list[tuple[core.Memory, int, int]]
+    copy: bool
+
+    def lend(self, guest: core.Guest) -> None:
+        """Before the bytes are sent."""
+        guest.lend(self.memory, self.copy)
+
+
+def encode(value: object, copy: bool = False) -> bytes:
+    """A value as bytes for the guest; `Lending` where it has large arrays. `TypeError` for what cannot cross.
+
+    `copy`: what is lent is copied there, for the guest to write to."""
+    buffers: list[object] = []
+    data = core.encode_value(value, strict=True, buffers=buffers, buffer_least=LEND_LEAST)
+    if not buffers:
+        return data
+    lending = Lending(data)
+    lending.memory = [core.lend(buffer) for buffer in buffers]
+    lending.copy = copy
+    return lending
+
+
 def command(name: str, *arguments: object) -> bytes:
     """A command for the guest, as the code of a run. `TypeError` for what cannot cross."""
-    return core.encode_value([name, *arguments], strict=True)
+    return encode([name, *arguments])
 
 
 class Shown:
@@ -190,18 +219,26 @@ class Desk:
 
     def _send(self, number: int, status: int, data: bytes) -> None:
         if self.guest is not None:
+            if type(data) is Lending:
+                data.lend(self.guest)
             self.guest.send(FRAME_REPLY, _HEAD.pack(number, status, len(data)) + data)
 
     def _reply(self, number: int, value: Any) -> None:
         if type(value) is _Whole:
             try:
-                data = self.handles.encode(value.value)
+                data = self._encode(value.value)
             except (TypeError, ValueError) as error:
                 raise Refused("TypeError", f"the host's answer cannot cross ({describe_error(error)[1]}): return plain "
                               "values, or belljar.readonly(...)") from None  # fmt: skip
         else:
-            data = core.encode_value(value, strict=True)
+            data = encode(value)
         self._send(number, REPLY_VALUE, data)
+
+    def _encode(self, value: Any) -> bytes:
+        try:
+            return encode([0, value])
+        except (TypeError, ValueError):
+            return encode(self.handles.wrap(value))  # there are views in it
 
     def _reply_error(self, number: int, error: Exception) -> None:
         self._send(number, REPLY_EXCEPTION, core.encode_value(list(describe_error(error)), strict=True))

@@ -27,7 +27,7 @@ from belljar.host_functions import check_name
 from belljar.policy import Policy
 from belljar.proxy import EXCEPTIONS, Handles, Readonly, readonly
 from belljar.sandbox import Sandbox
-from belljar.session import Desk, command
+from belljar.session import Desk, Lending, command
 from belljar.shipping import is_own
 from belljar.template import Content, Job, Stdin, Template, shared, source
 
@@ -230,7 +230,7 @@ class _OneRun:
         """Runs a command; its answer."""
         text = command(name, *arguments)
         limit = self.config.max_input_size
-        if limit and len(text) > limit:
+        if limit and len(text) + (sum(length for _, _, length in text.memory) if type(text) is Lending else 0) > limit:
             raise SandboxError("Input data are too big")
         execution = self.execution = self.sandbox._go(text, self.job)
         _raise_for(execution)

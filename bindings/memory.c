@@ -1,0 +1,161 @@
+/* Memory that guests can be lent: memfds, filled from a buffer and sealed, or mapped for the host to
+ * write to (belljar.empty).
+ *
+ * Runs in the host program, with its rights. What is handed over is sealed so that no guest can
+ * write to it or change its size, whatever it does with the descriptor (memfd_create(2), fcntl(2)
+ * under F_ADD_SEALS). Pages of 2 MiB where there are any: one of them is mapped in the time of one
+ * small one, and the guest's first pass over the array takes a third. */
+#include "bindings/module.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_BYTES (2u << 20)
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* A memfd of that size, mapped for writing. 0 or a negative errno. */
+static int memory_make(size_t length, int *ret_fd, void **ret_bytes)
+{
+    CLEANUP(fd_close) int fd = memfd_create("belljar-array", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, (off_t)length) < 0)
+        return -errno;
+    void *bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED)
+        return -errno;
+    if (length >= HUGE_BYTES)
+        (void)!madvise(bytes, length, MADV_HUGEPAGE); /* as the pages are made, where that is on */
+    *ret_fd = fd_take(&fd);
+    *ret_bytes = bytes;
+    return 0;
+}
+
+/* Fills a new memfd and seals it for good. Without the GIL. */
+static int memory_fill(const void *from, size_t length, int *ret_fd)
+{
+    CLEANUP(fd_close) int fd = -1;
+    void *bytes;
+    int error = memory_make(length, &fd, &bytes);
+    if (error < 0)
+        return error;
+    memcpy(bytes, from, length);
+    if (length >= HUGE_BYTES)
+        (void)!madvise(bytes, length, MADV_COLLAPSE); /* else from small ones, where there is room */
+    munmap(bytes, length);
+    if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_WRITE) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+static PyObject *memory_object(struct module_state *state, int fd, void *bytes, size_t length)
+{
+    allocfunc allocate = (allocfunc)PyType_GetSlot(state->memory_type, Py_tp_alloc);
+    struct memory_object *self = (struct memory_object *)allocate(state->memory_type, 0);
+    if (self == NULL)
+        return NULL;
+    self->fd = fd;
+    self->bytes = bytes;
+    self->length = length;
+    if (bytes != NULL) {
+        self->next = state->memories;
+        state->memories = self;
+    }
+    return (PyObject *)self;
+}
+
+/* memory(length): memory for the host to write to, that guests can be lent as it is. */
+PyObject *module_memory(PyObject *module, PyObject *argument)
+{
+    size_t length = PyLong_AsSize_t(argument);
+    if (length == (size_t)-1 && PyErr_Occurred())
+        return NULL;
+    if (length == 0 || length > PY_SSIZE_T_MAX)
+        return PyErr_Format(PyExc_ValueError, "memory of %zu bytes", length);
+    int fd;
+    void *bytes;
+    int error = memory_make(length, &fd, &bytes);
+    /* Not F_SEAL_WRITE: this mapping stays. No other may be made that can be written to. */
+    if (error == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) < 0)
+        error = -errno;
+    if (error < 0) {
+        errno = -error;
+        return error == -ENOMEM ? PyErr_NoMemory() : PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *object = memory_object(PyModule_GetState(module), fd, bytes, length);
+    if (object == NULL) {
+        munmap(bytes, length);
+        fd_close(&fd);
+    }
+    return object;
+}
+
+/* lend(buffer) -> (memory, offset, length): where guests can see it. Memory of memory() is taken as
+ * it is, all other is copied. */
+PyObject *module_lend(PyObject *module, PyObject *buffer)
+{
+    struct module_state *state = PyModule_GetState(module);
+    CLEANUP(PyBuffer_Release) Py_buffer view = { 0 };
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_C_CONTIGUOUS) < 0)
+        return NULL;
+    const char *start = view.buf;
+    for (struct memory_object *memory = state->memories; memory != NULL; memory = memory->next) {
+        const char *bytes = memory->bytes;
+        if (start >= bytes && start + view.len <= bytes + memory->length)
+            return Py_BuildValue("Onn", (PyObject *)memory, (Py_ssize_t)(start - bytes), view.len);
+    }
+    int fd = -1, error;
+    Py_BEGIN_ALLOW_THREADS
+    error = memory_fill(view.buf, (size_t)view.len, &fd);
+    Py_END_ALLOW_THREADS
+    if (error < 0) {
+        errno = -error;
+        return error == -ENOMEM ? PyErr_NoMemory() : PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *memory = memory_object(state, fd, NULL, (size_t)view.len);
+    if (memory == NULL) {
+        fd_close(&fd);
+        return NULL;
+    }
+    return Py_BuildValue("Nnn", memory, (Py_ssize_t)0, view.len);
+}
+
+static int memory_getbuffer(PyObject *object, Py_buffer *view, int flags)
+{
+    struct memory_object *self = (struct memory_object *)object;
+    if (self->bytes == NULL) {
+        PyErr_SetString(PyExc_BufferError, "what was lent is not mapped here");
+        return -1;
+    }
+    return PyBuffer_FillInfo(view, object, self->bytes, (Py_ssize_t)self->length, 0, flags);
+}
+
+static void memory_dealloc(PyObject *object)
+{
+    struct memory_object *self = (struct memory_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    struct memory_object **at = &module_state_of(type)->memories;
+    while (*at != NULL && *at != self)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = self->next;
+    if (self->bytes != NULL)
+        munmap(self->bytes, self->length);
+    fd_close(&self->fd);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot memory_slots[] = {
+    { Py_bf_getbuffer, memory_getbuffer },
+    { Py_tp_dealloc, memory_dealloc },
+    { 0, NULL },
+};
+PyType_Spec memory_spec = { "_belljar.Memory", sizeof(struct memory_object), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots };
