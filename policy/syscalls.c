@@ -250,7 +250,7 @@ const struct syscall_row syscall_rows[] = {
     NO(timerfd_gettime, WHY_TIMERS, SIGNALS),
 
     /* Events: an asyncio loop and its pair of sockets to itself. */
-    NATIVE(epoll_create1, GRANT_EVENTS, "", "asyncio", EVENTS),
+    BROKER(epoll_create1, GRANT_EVENTS, "", "asyncio, once for each loop: made by the supervisor", EVENTS),
     NATIVE(epoll_ctl, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(epoll_wait, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(poll, GRANT_EVENTS, "", "select.poll, selectors", EVENTS),

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -266,9 +267,13 @@ static void self_event(struct guest *guest, const struct call *call, struct answ
         answer->error = EMFILE;
         return;
     }
-    answer->install_fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
+    bool is_epoll = call->number == SYS_epoll_create1;
+    int flags = (int)call->args[is_epoll ? 0 : 1];
+    static_assert((int)EPOLL_CLOEXEC == (int)EFD_CLOEXEC, "one flag for both");
+    answer->install_fd = is_epoll ? epoll_create1(flags | EPOLL_CLOEXEC)
+                                  : eventfd((unsigned)call->args[0], flags | EFD_CLOEXEC);
     answer->error = answer->install_fd < 0 ? errno : 0;
-    answer->install_cloexec = (call->args[1] & EFD_CLOEXEC) != 0;
+    answer->install_cloexec = (flags & (int)EFD_CLOEXEC) != 0;
     guest->pairs++;
 }
 
@@ -376,6 +381,7 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
         self_pair(guest, call, answer);
         return true;
     case SYS_eventfd2:
+    case SYS_epoll_create1:
         self_event(guest, call, answer);
         return true;
     }
