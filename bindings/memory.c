@@ -1,5 +1,5 @@
-/* Memory that guests can be lent: memfds, filled from a buffer and sealed, or mapped for the host to
- * write to (belljar.empty).
+/* Memory that guests can be lent: memfds, filled from a buffer and sealed, or mapped for the host
+ * to write to (belljar.empty).
  *
  * Runs in the host program, with its rights. What is handed over is sealed so that no guest can
  * write to it or change its size, whatever it does with the descriptor (memfd_create(2), fcntl(2)
@@ -11,26 +11,64 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
-#define HUGE_BYTES (2u << 20)
+#define HUGE_BYTES ((size_t)2 << 20)
+#define STEP_BYTES ((size_t)64 << 20)
+#define STEP_MS    40 /* small pages take about as long */
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
 
-/* A memfd of that size, mapped for writing. 0 or a negative errno. */
+/* Has the kernel make the memory in large pages (madvise(2), MADV_COLLAPSE: of such as have
+ * something in them). Where they have to be pieced together first that can take long: then the rest
+ * stays as it is. */
+static void memory_make_large(char *bytes, size_t length)
+{
+    for (size_t at = 0; at + HUGE_BYTES <= length; at += STEP_BYTES) {
+        size_t step = length - at < STEP_BYTES ? length - at : STEP_BYTES;
+        struct timespec begun, done;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        for (size_t page = at; page + HUGE_BYTES <= at + step; page += HUGE_BYTES)
+            *(volatile char *)(bytes + page) = 0;
+        if (madvise(bytes + at, step - step % HUGE_BYTES, MADV_COLLAPSE) < 0)
+            return;
+        clock_gettime(CLOCK_MONOTONIC, &done);
+        if ((done.tv_sec - begun.tv_sec) * 1000 + (done.tv_nsec - begun.tv_nsec) / 1000000 >
+            STEP_MS)
+            return;
+    }
+}
+
+/* A memfd of that size, mapped for writing; large pages need an address that is a multiple of
+ * theirs. 0 or a negative errno. */
 static int memory_make(size_t length, int *ret_fd, void **ret_bytes)
 {
     CLEANUP(fd_close) int fd = memfd_create("belljar-array", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || ftruncate(fd, (off_t)length) < 0)
         return -errno;
-    void *bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (bytes == MAP_FAILED)
+    size_t spare = length >= HUGE_BYTES ? HUGE_BYTES : 0, whole;
+    if (__builtin_add_overflow(length, spare, &whole))
+        return -ENOMEM;
+    char *room = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
         return -errno;
-    if (length >= HUGE_BYTES)
-        (void)!madvise(bytes, length, MADV_HUGEPAGE); /* as the pages are made, where that is on */
+    char *start = room + (spare - (uintptr_t)room % HUGE_BYTES) % (spare ? spare : 1);
+    void *bytes = mmap(start, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    int error = bytes == MAP_FAILED ? -errno : 0;
+    size_t last = (length + 4095) & ~(size_t)4095, before = (size_t)(start - room);
+    if (error < 0) {
+        munmap(room, whole);
+        return error;
+    }
+    if (before > 0)
+        munmap(room, before);
+    if (spare > before)
+        munmap(start + last, spare - before);
+    memory_make_large(bytes, length);
     *ret_fd = fd_take(&fd);
     *ret_bytes = bytes;
     return 0;
@@ -45,8 +83,6 @@ static int memory_fill(const void *from, size_t length, int *ret_fd)
     if (error < 0)
         return error;
     memcpy(bytes, from, length);
-    if (length >= HUGE_BYTES)
-        (void)!madvise(bytes, length, MADV_COLLAPSE); /* else from small ones, where there is room */
     munmap(bytes, length);
     if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_WRITE) < 0)
         return -errno;
