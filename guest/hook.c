@@ -77,7 +77,7 @@ static const char *const process_modules[] = {
 static const char *const absent_programs[] = { "uname", "fc-list" };
 
 /* Where every guest may write. */
-static const char *const scratch_roots[] = { "/work", "/tmp", "/home", "/dev" };
+static const char *const scratch_roots[] = { "/work", "/tmp", "/home", "/var/tmp", "/dev" };
 
 static bool path_is_below(const char *path, const char *directory)
 {

@@ -9,6 +9,8 @@
  * opens anything there again. */
 #include "lockdown/steps.h"
 
+#include "policy/mounts.h"
+
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -31,8 +33,8 @@ int umount2(const char *target, int flags);
 /* A lookup stops at the process's root, except that ".." there is the mount that lies on top of it.
  */
 #define ON_TOP_OF_ROOT "/.."
-/* The scratch's own directories: top, tmp, work, home. */
-#define SCRATCH_INODES_OWN 4
+/* The scratch's own: its top and the places in it. */
+#define SCRATCH_INODES_OWN (1 + MOUNT_SCRATCH_DIRECTORIES)
 
 static int write_text(const char *path, const char *text)
 {

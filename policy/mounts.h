@@ -32,6 +32,10 @@ struct mount_row {
     const char *reason;
 };
 
+/* Directories that a scratch starts with: the rows of MOUNT_SCRATCH and what is above them, the
+ * scratch itself aside. They do not count for the guest's quota. */
+#define MOUNT_SCRATCH_DIRECTORIES 8
+
 extern const struct mount_row mount_rows[];
 extern const size_t mount_row_count;
 

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "supervisor/scratch.h"
 
+#include "policy/mounts.h"
 #include "supervisor/tree.h"
 
 #include <dirent.h>
@@ -68,7 +69,9 @@ void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64
 
 int scratch_need(struct scratch *scratch)
 {
-    static const char *const places[] = { "work", "tmp", "home", "home/user" };
+    static const char *const places[] = { "work", "tmp",     "home", "home/user",
+                                          "var",  "var/tmp", "dev",  "dev/shm" };
+    static_assert(ARRAY_SIZE(places) == MOUNT_SCRATCH_DIRECTORIES, "the quota leaves them out");
     if (scratch->is_ready)
         return 0;
     if (scratch->fd < 0 && !scratch->is_tmpfs) {
@@ -161,7 +164,7 @@ static bool scratch_count(struct scratch *scratch)
         return false;
     scratch->bytes = count.bytes;
     scratch->entries =
-        count.entries > 4 ? count.entries - 4 : 0; /* without the places themselves */
+        count.entries > MOUNT_SCRATCH_DIRECTORIES ? count.entries - MOUNT_SCRATCH_DIRECTORIES : 0;
     scratch->is_uncertain = false;
     return true;
 }

@@ -1,6 +1,6 @@
-/* A guest's scratch: one directory that holds, under the paths that the guest sees, /work, /tmp and
- * /home/user. Either a directory on disk, made when it is first needed and counted by us, or a
- * tmpfs that keeps its own limits. */
+/* A guest's scratch: one directory that holds, under the paths that the guest sees, /work, /tmp,
+ * its home, /var/tmp and /dev/shm. Either a directory on disk, made when it is first needed and
+ * counted by us, or a tmpfs that keeps its own limits. */
 #ifndef BELLJAR_SCRATCH_H
 #define BELLJAR_SCRATCH_H
 

@@ -15,7 +15,8 @@ from belljar.errors import SandboxError
 
 __all__ = ["copies"]
 
-_ROOTS: Final = {"work": "/work", "tmp": "/tmp", "home": "/home"}
+_ROOTS: Final = {"work": "/work", "tmp": "/tmp", "home": "/home", "var": "/var", "dev": "/dev"}
+_PLACES: Final = {"/home/user", "/var/tmp", "/dev/shm"} # they are there already
 _DEPTH_MAX = 64
 _PIECE = 8 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -73,7 +74,7 @@ def _walk_directory(fd: int, path: str, depth: int) -> Iterator[list[Any]]:
                 yield ["link", below, os.readlink(name, dir_fd=fd), 0]
             elif stat.S_ISDIR(found.st_mode) and depth < _DEPTH_MAX:
                 inner = os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=fd)
-                if below != "/home/user":
+                if below not in _PLACES:
                     yield ["folder", below, b"", stat.S_IMODE(found.st_mode) | 0o700]
                 yield from _walk_directory(inner, below, depth + 1)
             elif stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""The files of a guest: what lies in its scratch (/work, /tmp, its home).
+"""The files of a guest: what lies in its scratch (/work, /tmp, /var/tmp, /dev/shm, its home).
 
 Their names and contents are the guest's. They are opened one component at a time, below a directory descriptor and
 without following a link, so a name never leads to a file of the host. What the host writes there, the guest's runner
@@ -24,7 +24,7 @@ __all__ = ["Files", "SessionFiles", "Watch"]
 
 _StrPath = str | os.PathLike[str]
 
-_ROOTS = {"/work": ["work"], "/tmp": ["tmp"], "/home/user": ["home", "user"]}
+_ROOTS = {root: root[1:].split("/") for root in ("/work", "/tmp", "/home/user", "/var/tmp", "/dev/shm")}
 _DEPTH_MAX = 64
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

@@ -149,8 +149,8 @@ FILES_TEST(readlink_gives_the_text)
     memset(text, 0, sizeof text);
     CHECK_EQUAL(CALL(SYS_readlink, ADDRESS(at("data/link")), ADDRESS(text), (uint64_t)3), 0);
     CHECK_TEXT(text, "dir");
-    CHECK_EQUAL(CALL(SYS_readlink, ADDRESS("/var/tmp"), ADDRESS(text), sizeof text), 0);
-    CHECK(memcmp(text, "/tmp", 4) == 0);
+    CHECK_EQUAL(CALL(SYS_readlink, ADDRESS("/proc/mounts"), ADDRESS(text), sizeof text), 0);
+    CHECK(memcmp(text, "self/mounts", 11) == 0);
     CHECK_EQUAL(CALL(SYS_readlink, ADDRESS(at("data/plain")), ADDRESS(text), sizeof text), EINVAL);
     CHECK_EQUAL(CALL(SYS_readlink, ADDRESS(at("data/link")), ADDRESS(text), (uint64_t)0), EINVAL);
     CHECK_EQUAL(CALL(SYS_readlink, ADDRESS(at("data/link")), (uint64_t)8, sizeof text), EFAULT);
@@ -270,7 +270,7 @@ FILES_TEST(relative_paths_start_at_tracked_descriptors_only)
                 ENOENT);
     CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), 0);
     CHECK_EQUAL(CALL(SYS_getcwd, ADDRESS(text), sizeof text), 0);
-    CHECK_TEXT(text, at("data/dir") + strlen("/var"));
+    CHECK_TEXT(text, at("data/dir"));
     CHECK_EQUAL(open_read("inner"), 0);
     /* The number is used again, for a file. */
     files_installed(fixture.files, 9);
@@ -401,7 +401,7 @@ FILES_TEST(rows_of_the_tree_cannot_be_moved_or_removed)
         int remove, make;
     } rows[] = {
         { "/tmp", EBUSY, EEXIST }, { "/work", EBUSY, EEXIST },       { "/", EINVAL, EEXIST },
-        { "/etc", EROFS, EEXIST }, { "/etc/passwd", EROFS, EEXIST }, { "/var/tmp", EROFS, EEXIST },
+        { "/etc", EROFS, EEXIST }, { "/etc/passwd", EROFS, EEXIST }, { "/var/tmp", EBUSY, EEXIST },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CHECK_EQUAL(CALL(SYS_rmdir, ADDRESS(rows[i].path)), rows[i].remove);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -140,6 +141,43 @@ def test_a_refusal_is_visible_twice(run, place):
     assert "read" in violation.hint
 
 
+@pytest.fixture
+def namesakes():
+    """Directories of one name in the places where a guest has its scratch as well: what each is called is in its file."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(tempfile.TemporaryDirectory(prefix="belljar-probe-"))
+        made = [first]
+        for place in ("/tmp", "/var/tmp", "/dev/shm"):
+            path = f"{place}/{os.path.basename(first)}"
+            if path != first and os.access(place, os.W_OK):
+                os.mkdir(path)
+                stack.callback(shutil.rmtree, path)
+                made.append(path)
+        for path in made:
+            os.chmod(path, 0o777)
+            pathlib.Path(path, "name").write_text(path)
+        yield made
+
+
+@core
+def test_grants_in_places_where_scratch_is_are_seen_under_their_own_paths(namesakes):
+    code = f"import os\nfor path in {namesakes!r}: print(open(path + '/name').read() == path == os.path.realpath(path))"
+    execution = belljar.run(code, belljar.Policy(read=namesakes))
+    assert execution.stdout == "True\n" * len(namesakes), execution
+
+
+@core
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_write_grant_does_not_reach_a_namesake_that_is_granted_for_reading(namesakes, backwards):
+    if len(namesakes) == 1:
+        pytest.skip("only one of /tmp, /var/tmp, /dev/shm can be written to")
+    write, *read = namesakes[::-1] if backwards else namesakes
+    code = attempt(f"open({write!r} + '/new', 'w')", *(f"open({path!r} + '/new', 'w')" for path in read))
+    execution = belljar.run("import errno, os\n" + code, belljar.Policy(read=read, write=[write]))
+    assert execution.stdout.split() == ["done"] + ["EROFS"] * len(read), execution
+    assert not [path for path in read if os.path.exists(path + "/new")]
+
+
 # ---- Read-only is read-only ----------------------------------------------------------------------------------------
 
 CHANGES = [
@@ -203,8 +241,9 @@ def test_a_writing_grant_leads_nowhere_else(run, place):
 SCRATCH = [
     ("it starts in /work", "print(os.getcwd())", "/work"),
     ("all its places can be written", "for p in ('/work', '/tmp', os.environ['HOME'], '/var/tmp', '/dev/shm'): open(p + '/f', 'w').write('x')\nprint('fine')", "fine"),
-    ("/var/tmp is /tmp", "open('/var/tmp/f', 'w').write('x'); print(os.path.exists('/tmp/f'))", "True"),
-    ("it is empty at first", "print([os.listdir(p) for p in ('/work', '/tmp', os.environ['HOME'])])", "[[], [], []]"),
+    ("each is what it is called", "print([os.path.realpath(p) for p in ('/tmp', '/var/tmp', '/dev/shm')], sorted(os.listdir('/dev'))[-3:], os.listdir('/var'))",
+     "['/tmp', '/var/tmp', '/dev/shm'] ['shm', 'urandom', 'zero'] ['tmp']"),
+    ("it is empty at first", "print([os.listdir(p) for p in ('/work', '/tmp', os.environ['HOME'], '/var/tmp', '/dev/shm')])", "[[], [], [], [], []]"),
     ("write, read, append", "open('f', 'w').write('a'); open('f', 'a').write('b'); print(open('f').read())", "ab"),
     ("exclusive creation", "open('f', 'x').close()\ntry: open('f', 'x')\nexcept FileExistsError: print('exists')", "exists"),
     ("directories", "os.makedirs('a/b/c'); print(os.listdir('a'), os.path.isdir('a/b/c'))", "['b'] True"),
