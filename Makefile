@@ -51,6 +51,8 @@ test-clients:
 bench: all
 	@scripts/install-packages $(RUN_PACKAGES)
 	@.venv/bin/python bench/bench.py
+	@.venv/bin/python bench/sessions.py
+	@.venv/bin/python bench/strict.py
 
 wheel:
 	@scripts/install-packages $(BUILD_PACKAGES) $(WHEEL_PACKAGES)

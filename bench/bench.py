@@ -92,7 +92,7 @@ class Bench:
 
 
 def show(times: Times) -> str:
-    unit, scale = ("ms", 1e3) if times.p50 >= 0.01 else ("us", 1e6)
+    unit, scale = ("ms", 1e3) if times.p50 >= 0.01 else ("us", 1e6) if times.p50 >= 1e-6 else ("ns", 1e9)
     return f"{times.p50 * scale:.1f} {unit} (p99 {times.p99 * scale:.1f})"
 
 
@@ -343,29 +343,29 @@ def imports(bench: Bench) -> None:
 
 
 def plot(bench: Bench, path: pathlib.Path) -> None:
-    """One bar a row: how far on the right side of its target it is, so that rows of both kinds share an axis."""
+    """One bar a row: how far on the right side of its target it is, so that rows of both kinds share an axis; where nothing was
+    promised, how far on the right side of its peer."""
     import matplotlib  # type: ignore[import]
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [row for row in bench.rows[::-1] if row.target is not None]
-    margins = [row.ratio / row.target if row.at_least else row.target / row.ratio for row in rows if row.target]
-    figure, axes = pyplot.subplots(figsize=(9, 0.42 * len(rows) + 1.2), layout="constrained")
-    axes.barh([row.name for row in rows], margins, color=["#4c956c" if row.holds else "#c8553d" for row in rows])
+    rows = [row for row in bench.rows[::-1] if row.ratio == row.ratio]  # those that were measured
+    margins = [row.ratio / (row.target or 1) if row.at_least else (row.target or 1) / row.ratio for row in rows]
+    colours = ["#8d99ae" if row.target is None else "#4c956c" if row.holds else "#c8553d" for row in rows]
+    figure, axes = pyplot.subplots(figsize=(10, 0.42 * len(rows) + 1.4), layout="constrained")
+    axes.barh([row.name for row in rows], margins, color=colours)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_xlabel("margin to the target (1: just met; to the right: better)")
+    axes.set_xlabel("margin to the target (grey: no target, to the peer); 1: just as good; to the right: better")
     for at, row in enumerate(rows):
         axes.text(margins[at], at, f" {row.ratio:.2f}x", va="center", fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def main() -> int:
-    benchmarks: dict[str, Callable[[Bench], None]] = {
-        "warm": warm, "empty-pool": empty_pool, "cold": cold_start, "throughput": throughput, "kernels": kernels,
-        "open": brokered_open, "import": imports}  # fmt: skip
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(about: str | None, title: str, benchmarks: dict[str, Callable[[Bench], None]]) -> int:
+    """The programs of this folder: arguments, table, bench/results/TITLE.json and TITLE.png."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="WORD", help="one of: " + ", ".join(benchmarks))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a target is missed")
@@ -383,13 +383,15 @@ def main() -> int:
     record = {
         "kernel": platform.release(), "cpus": len(os.sched_getaffinity(0)), "python": platform.python_version(),
         "rows": [{**dataclasses.asdict(row), "holds": row.holds} for row in bench.rows], "times": bench.times}  # fmt: skip
-    (results / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
-    plot(bench, results / "bench.png")
+    (results / f"{title}.json").write_text(json.dumps(record, indent=1) + "\n")
+    plot(bench, results / f"{title}.png")
     missed = sum(not row.holds for row in bench.rows)
     aimed = sum(row.target is not None for row in bench.rows)
-    print(f"\n{aimed - missed} of {aimed} targets met; bench/results/bench.json, bench.png")
+    print(f"\n{aimed - missed} of {aimed} targets met; bench/results/{title}.json, {title}.png")
     return 1 if missed and arguments.strict else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, "bench", {
+        "warm": warm, "empty-pool": empty_pool, "cold": cold_start, "throughput": throughput, "kernels": kernels,
+        "open": brokered_open, "import": imports}))  # fmt: skip

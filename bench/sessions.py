@@ -2,30 +2,25 @@
 bench.py; `--quick` fewer rounds, `--only WORD` the benchmarks whose name has it.
 
 As in bench.py every figure is a ratio to something that was run in the same rounds, alternating: medians, with the 99th
-percentile beside them. A row that this machine cannot measure says so. Writes bench/results/sessions.json."""
+percentile beside them. A row that this machine cannot measure says so. Writes bench/results/sessions.json and sessions.png."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
-import json
 import multiprocessing
 import os
-import pathlib
-import platform
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-from bench import Bench, Row, Times, line, timed
+from bench import Bench, Row, Times, main, timed
 
 import belljar
 from belljar import Policy, Sandbox, SandboxError, Template, readonly
 
-HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
 CALLS = 2000
 
@@ -255,26 +250,6 @@ def arrays(bench: Bench) -> None:
     return None
 
 
-def main() -> int:
-    benchmarks: dict[str, Callable[[Bench], None]] = {
-        "run-code": run_code, "calls": calls, "fork": branches, "loop": loop, "arrays": arrays}  # fmt: skip
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD", help="one of: " + ", ".join(benchmarks))
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    bench = Bench(rounds=60 if arguments.quick else 240)
-    print(f"belljar {belljar.__version__}, {platform.python_implementation()} {platform.python_version()}, "
-          f"Linux {platform.release()}, {len(os.sched_getaffinity(0))} CPUs\n")  # fmt: skip
-    for name, run in benchmarks.items():
-        if arguments.only in name:
-            run(bench)
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    record = {"kernel": platform.release(), "cpus": len(os.sched_getaffinity(0)), "python": platform.python_version(),
-              "rows": [line(row) for row in bench.rows], "times": bench.times}  # fmt: skip
-    (results / "sessions.json").write_text(json.dumps(record, indent=1) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, "sessions", {
+        "run-code": run_code, "calls": calls, "fork": branches, "loop": loop, "arrays": arrays}))  # fmt: skip

@@ -1,22 +1,23 @@
-#!/usr/bin/env python3
-"""What the deny-by-default language policy costs, without a jar: CPU kernels under it against plain CPython, entering
-it, reading a proxied list. CPU time, best of several in processes side by side; the last line is the geometric mean.
+"""What the deny-by-default language policy costs: CPU kernels under it, in the jar, against plain CPython; a parked guest's
+first answer against one of an open policy; a list of the host's that is read through a view. `make bench` runs it last;
+`--quick` fewer rounds, `--only WORD` the benchmarks whose name has it.
 
-bench/strict.py [--python EXE] [--rounds N]"""
+Ratios in the same rounds, alternating. Writes bench/results/strict.json and strict.png."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-import pathlib
+import statistics
 import subprocess
-import sys
-import sysconfig
-import tempfile
-from typing import Any
+import time
+from collections.abc import Callable
 
-TREE = pathlib.Path(__file__).resolve().parent.parent
+from bench import ENVIRONMENT, TURNS, Bench, Times, busy, main, timed
+
+from belljar import Policy, Sandbox, SandboxConfig, Template
+from belljar.template import Template as AnyTemplate
+
+PYTHON = "/usr/bin/python3"
 
 KERNELS = '''
 import re, time
@@ -89,83 +90,83 @@ for kernel in (nbody, fib, builtin_names, objects, containers, text, formats, re
     times[kernel.__name__] = min(found)
 '''
 
-CHILD = r"""
-import json, os, sys, time
-request = json.loads(sys.argv[1])
-answer = {}
-if request["strict"]:
-    sys.path.insert(0, request["extension"])
-    import _belljar_language as native
-    half = {"native": native, "__name__": "belljar_language"}
-    with open(request["policy"]) as file:
-        exec(compile(file.read(), "belljar_language.py", "exec"), half)
-    clock = time.perf_counter
-    begun = clock()
-    language = half["prepare"](request["config"])
-    answer["prepare_ms"] = (clock() - begun) * 1e3
-    data = list(range(100_000))
-    namespace = language.namespace({"data": language.proxy(data)})
-    begun = clock()
-    language.enter()
-    answer["enter_ms"] = (clock() - begun) * 1e3
-    language.run(request["kernels"], "<bench>", namespace)
-    for name, key in (("data", "proxied_ns"), ("list(data)", "own_ns")):
-        begun = clock()
-        language.run(f"for item in {name}: pass", "<bench>", namespace)
-        answer[key] = (clock() - begun) * 1e9 / len(data)
-else:
-    namespace = {"__name__": "__main__"}
-    exec(compile(request["kernels"], "<bench>", "exec"), namespace)
-answer["times"] = namespace["times"]
-print(json.dumps(answer), flush=True)
-os._exit(0)  # the blocked streams would trouble the interpreter's end
+
+def config() -> SandboxConfig:
+    policy = SandboxConfig("stdout", "regex", "time", recursion_limit=900, timeout=60.0)
+    policy.allow_safe_module("json", "loads", "dumps")
+    policy.allow_safe_module("time", "process_time")
+    return policy
+
+
+def kernels(bench: Bench) -> None:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(5 if bench.rounds < 100 else 9):
+        names: dict[str, object] = {}
+        with Sandbox(config()) as sandbox:
+            sandbox.execute(KERNELS, names)
+        done = subprocess.run([PYTHON, "-I", "-c", KERNELS + "\nimport json; print(json.dumps(times))"], stdout=subprocess.PIPE,
+                              check=True, env=ENVIRONMENT)  # fmt: skip
+        inside, outside = names["times"], json.loads(done.stdout)
+        assert isinstance(inside, dict)
+        for name in outside:
+            found.setdefault(name, []).append((inside[name], outside[name]))
+    ratios = {name: statistics.median(mine / theirs for mine, theirs in pairs) for name, pairs in found.items()}
+    for name, ratio in ratios.items():
+        bench.times[f"kernel {name}"] = {"ratio": ratio}
+    bench.number("CPU kernels under a language policy", "in the jar", "python3 -I", statistics.geometric_mean(ratios.values()),
+                 1.05, False, "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))  # fmt: skip
+
+
+def entering(bench: Bench) -> None:
+    """The guest of a language policy has entered it before it is parked: what is left is a run's own way through it."""
+    policy = Policy(**config().to_policy())
+    with Template(policy, parked=2) as strict, Template(Policy(), parked=2) as opened:
+        times: dict[AnyTemplate, Times] = {strict: Times("under a language policy"), opened: Times("under an open policy")}
+        for _ in range(bench.rounds // TURNS):
+            for template, taken in times.items():
+                for _ in range(TURNS):
+                    busy(0.008)
+                    timed(taken, lambda: template.run("1+1"))  # noqa: B023
+        bench.row("1+1 under a language policy, parked", times[strict], times[opened], None, at_least=False)
+        empty = {strict: Times("under a language policy"), opened: Times("under an open policy")}
+        for _ in range(max(bench.rounds // 6, 10)):
+            for template, taken in empty.items():
+                held = [template.sandbox() for _ in range(2)]
+                timed(taken, lambda: template.run("1+1"))  # noqa: B023
+                for sandbox in held:
+                    sandbox.close()
+                time.sleep(0.02)
+        bench.row("the same with an empty pool: it enters then", empty[strict], empty[opened], None, at_least=False)
+
+
+COUNT = 20_000
+READ = """
+from time import process_time
+begun = process_time()
+for item in items: pass
+seconds = (process_time() - begun) / len(items)
 """
 
 
-def build(directory: str) -> None:
-    subprocess.run(
-        ["cc", "-std=gnu11", "-O2", "-shared", "-fPIC", f"-I{TREE}", f"-I{sysconfig.get_path('include')}",
-         "-o", f"{directory}/_belljar_language.abi3.so", TREE / "guest" / "language.c",
-         TREE / "tests" / "py" / "language" / "module.c"],
-        check=True,
-    )  # fmt: skip
+def proxied(bench: Bench) -> None:
+    """A list of the host's crosses whole, and is shown by the policy as the host's; a `readonly` one stays there and is read in
+    batches over the value channel. Against a list of the program's own."""
+    import belljar
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    sys.path.insert(0, str(TREE / "tests" / "py" / "language"))
-    from conftest import SandboxConfig
-
-    config = SandboxConfig("stdout", "regex", "time", recursion_limit=900)
-    config.allow_safe_module("json", "loads", "dumps")
-    seen: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    with tempfile.TemporaryDirectory() as directory:
-        build(directory)
-        for number in range(arguments.rounds):
-            for strict in (True, False) if number % 2 else (False, True):
-                request = {"strict": strict, "extension": directory, "kernels": KERNELS, "config": config.to_dict(),
-                           "policy": str(TREE / "guest" / "belljar_language.py")}  # fmt: skip
-                done = subprocess.run(
-                    [arguments.python, "-I", "-c", CHILD, json.dumps(request)], capture_output=True, text=True, check=True
-                )
-                seen[strict].append(json.loads(done.stdout))
-
-    def best(strict: bool, name: str) -> float:
-        return float(min(answer["times"][name] for answer in seen[strict]))
-
-    ratios = []
-    print(f"{'kernel':14} {'plain ms':>9} {'strict ms':>9} {'ratio':>6}")
-    for name in seen[True][0]["times"]:
-        plain_ms, strict_ms = best(False, name) * 1e3, best(True, name) * 1e3
-        ratios.append(strict_ms / plain_ms)
-        print(f"{name:14} {plain_ms:9.2f} {strict_ms:9.2f} {strict_ms / plain_ms:6.3f}")
-    for key in ("prepare_ms", "enter_ms", "proxied_ns", "own_ns"):
-        print(f"{key:14} {min(answer[key] for answer in seen[True]):9.3f}")
-    print(f"geometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}")
+    numbers = list(range(COUNT))
+    shown, viewed, own = Times("a list of the host's"), Times("belljar.readonly"), Times("its own list")
+    for _ in range(7 if bench.rounds < 100 else 15):
+        for times, given, before in ((shown, numbers, ""), (viewed, belljar.readonly(numbers), ""),
+                                     (own, numbers, "items = list(items)\n")):  # fmt: skip
+            names: dict[str, object] = {"items": given}
+            with Sandbox(config()) as sandbox:
+                sandbox.execute(before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names)
+            assert isinstance(names["seconds"], float)
+            times.seconds.append(names["seconds"])
+    bench.row("an item of a host's list, against an own one", shown, own, None, at_least=False)
+    bench.row("the same of a view that stays in the host", viewed, own, None, at_least=False)
 
 
 if __name__ == "__main__":
-    main()
+    benchmarks: dict[str, Callable[[Bench], None]] = {"kernels": kernels, "entering": entering, "proxied": proxied}
+    raise SystemExit(main(__doc__, "strict", benchmarks))

@@ -6,8 +6,8 @@ that by itself can do nothing.
 '42\\n'
 
 `run` is for one program in a fresh guest, `Sandbox` for a session that keeps its state, `Template` for many fresh
-guests with the same policy and modules, `arun` for event loops. `Policy` says what a guest may do; what it came to is an
-`Execution`. What a guest does is never raised: it is the execution's `verdict`. What belljar raises derives from
+guests with the same policy and modules, `arun` for event loops. `Policy` says what a guest may do, `SandboxConfig` what Python
+lets a program see, beginning with nothing; what it came to is an `Execution`. What a guest does is never raised: it is the execution's `verdict`. What belljar raises derives from
 `SandboxError`.
 """
 
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.arrays import empty
-from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError
+from belljar.config import SandboxConfig
+from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
 from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar.executor import SandboxExecutor
 from belljar.files import Files, SessionFiles
@@ -45,12 +46,14 @@ __all__ = [
     "Record",
     "Result",
     "Sandbox",
+    "SandboxConfig",
     "SandboxError",
     "SandboxExecutor",
     "SessionEnded",
     "SessionFiles",
     "StartError",
     "Template",
+    "Timeout",
     "Usage",
     "Violation",
     "arun",

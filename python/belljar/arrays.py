@@ -35,4 +35,6 @@ def empty(shape: int | Iterable[int], dtype: Any = float) -> numpy.ndarray[Any, 
     size = math.prod(lengths) * kind.itemsize
     if size == 0:
         return numpy.zeros(lengths, kind)
-    return numpy.frombuffer(core.memory(size), kind).reshape(lengths)
+    memory: Any = core.memory(size)
+    array: numpy.ndarray[Any, Any] = numpy.frombuffer(memory, kind).reshape(lengths)
+    return array
