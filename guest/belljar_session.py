@@ -458,6 +458,9 @@ def host_function(name, parameters, doc):
     they are not known."""
     header, positional, keywords, defaults, annotations = [], [], [], [], {}
     previous = None
+    if parameters and parameters[-1][1] == 5:  # not a parameter: what it returns
+        annotations["return"] = parameters[-1][3]
+        parameters = parameters[:-1]
     for parameter, kind, default, annotation in parameters or (("args", 2, None, None), ("kwargs", 4, None, None)):
         if previous == 0 and kind != 0:
             header.append("/")

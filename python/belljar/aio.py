@@ -23,7 +23,7 @@ from belljar.sandbox import Sandbox, check_template
 from belljar.session import Desk, Lending, command
 from belljar.streaming import INTERRUPT_SECONDS, Event, streamed_job
 from belljar.template import (
-    Content, Job, Stdin, Template, contents, make_job, modules, show_results, source, template_key,
+    Content, Job, Stdin, Template, as_policy, contents, make_job, modules, show_results, source, template_key,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ async def _finish(guest: core.Guest, waiter: _Waiter) -> core.Result:
         await waiter.wait(timeout_ms)
 
 
-async def _shared(policy: Policy | None, preload: str | Iterable[str], python: _StrPath | None) -> Template:
+async def _shared(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Template:
     """The process-wide template for these; another thread starts it if it has to be started."""
-    key = template_key(policy if policy is not None else Policy(), modules(preload), python)
+    key = template_key(as_policy(policy), modules(preload), python)
     template = templates.ready(key)
     if template is None:
         template = await asyncio.get_running_loop().run_in_executor(None, templates.shared, key[0], key[1], key[2])
@@ -139,7 +139,7 @@ async def _shared(policy: Policy | None, preload: str | Iterable[str], python: _
 
 async def arun(
     code: str | bytes,
-    policy: Policy | None = None,
+    policy: Policy | SandboxConfig | None = None,
     *,
     stdin: Stdin = None,
     files: Mapping[str, Content] | None = None,
@@ -284,9 +284,7 @@ class AsyncSandbox:
         template: Template | None = None,
     ) -> None:
         check_template(template, policy, preload, python)
-        if policy is not None and not isinstance(policy, Policy):
-            policy = Policy(**policy.to_policy())
-        self._key = policy, preload, python
+        self._key = as_policy(policy), preload, python
         self._template = template
         self._files = contents(files)
         self._stdin = stdin
@@ -316,7 +314,7 @@ class AsyncSandbox:
             await self._show_at_once()
         job = make_job(stdin=sandbox._stdin, files=sandbox._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        execution = sandbox._last = await self._go(source(code), job, on_result)
+        execution = sandbox._ran(await self._go(source(code), job, on_result))
         show_results(execution, on_result)
         return execution
 
@@ -336,7 +334,7 @@ class AsyncSandbox:
                     yield events.popleft()
                 if result is not None:
                     is_done = True
-                    execution = sandbox._last = sandbox._done(result)
+                    execution = sandbox._ran(sandbox._done(result))
         except GeneratorExit:
             if not is_done and self._is_running:
                 sandbox.interrupt()
@@ -505,7 +503,7 @@ class AsyncSandbox:
             sandbox._cause = "its last run went on after it was interrupted"
             sandbox.close()
         if result is not None:
-            sandbox._last = sandbox._done(result)
+            sandbox._ran(sandbox._done(result))
 
     async def _command(self, text: bytes) -> Execution:
         sandbox = await self._ready()

@@ -18,8 +18,11 @@ def empty(shape: int | Iterable[int], dtype: Any = float) -> numpy.ndarray[Any, 
     """A numpy array of zeros, in memory that a sandbox can see: to hand it over copies nothing, whatever its size.
 
     >>> prices = belljar.empty((1000, 250))
-    >>> prices[:] = load()
-    >>> sandbox["prices"] = prices
+    >>> prices[:] = 2.5
+    >>> with belljar.Sandbox(preload=["numpy"]) as sandbox:
+    ...     sandbox["prices"] = prices
+    ...     sandbox.run_code("prices.shape, float(prices.sum())").value
+    ((1000, 250), 625000.0)
 
     It is an ordinary array for its owner, who may go on writing to it: a sandbox that was given it sees that, and can
     itself only read. So can it see the rest of the array, if it was given a part. `shape` and `dtype` are numpy's;

@@ -92,6 +92,7 @@ class SandboxConfig:
         return set(self._features)
 
     def has_feature(self, feature: str) -> bool:
+        """Whether it is enabled, by name or because another needs it."""
         return feature in self._features
 
     def enable(self, feature: str) -> None:
@@ -173,6 +174,7 @@ class SandboxConfig:
 
     @property
     def open_whitelist(self) -> set[str]:
+        """Paths that `open` reads: files, and directories with all below them (`allow_path`)."""
         return set(self._open)
 
     @property
@@ -193,10 +195,12 @@ class SandboxConfig:
 
     @property
     def cpython_restricted(self) -> bool:
+        """False: Python 3 has no restricted mode. belljar's preset is `restricted`."""
         return False
 
     @property
     def use_subprocess(self) -> bool:
+        """True: there is no in-process mode, it cannot hold."""
         return True
 
     # ---- What the guest gets -------------------------------------------------------------------------------------------
@@ -220,6 +224,7 @@ class SandboxConfig:
         }
 
     def to_json(self) -> str:
+        """The language policy as the text that a policy file has under `language`."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
 
     def to_policy(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import json
 import threading
@@ -91,6 +92,13 @@ class Result:
     extra: dict[str, str] | None = None
     is_main_result: bool = False
 
+    def __getitem__(self, form: str) -> Any:
+        """A form by its name, or an extra one by its mime type. `KeyError` if there is none."""
+        found = getattr(self, form) if form in (*_FIELDS.values(), "data") else (self.extra or {}).get(form)
+        if found is None:
+            raise KeyError(form)
+        return found
+
     def formats(self) -> list[str]:
         """The names of the forms that it has."""
         return [name for name in (*_FIELDS.values(), "data") if getattr(self, name) is not None] + list(self.extra or ())
@@ -149,6 +157,8 @@ class Execution:
     __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_shown",
                  "_watch", "verdict")  # fmt: skip
 
+    execution_count: int | None = None
+    """Which of the session's runs of code it was, from 1; None outside of one."""
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
@@ -284,6 +294,24 @@ class Execution:
             if self._is_empty or not keeps_files:
                 self._guest.close()
                 self._guest = None
+
+    def to_json(self) -> str:
+        """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `logs`, `error`, `usage`,
+        `violations`, `refused` and `truncated`. Waits until usage and violations are known."""
+        error = self.error
+        return json.dumps({
+            "verdict": self.verdict,
+            "exit": self.exit,
+            "text": self.text,
+            "results": [{name: form for name, form in dataclasses.asdict(result).items() if form is not None}
+                        for result in self.results],
+            "logs": dataclasses.asdict(self.logs),
+            "error": dataclasses.asdict(error) if error is not None else None,
+            "usage": dataclasses.asdict(self.usage),
+            "violations": [dataclasses.asdict(violation) for violation in self.violations],
+            "refused": self.refused,
+            "truncated": self.truncated,
+        })  # fmt: skip
 
     def __repr__(self) -> str:
         parts = [repr(self.verdict)]

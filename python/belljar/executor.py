@@ -87,12 +87,16 @@ class SandboxExecutor(Executor):
 
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: Policy | int | None = None,
         *,
         max_workers: int | None = None,
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
     ) -> None:
+        if isinstance(policy, int):  # SandboxExecutor(8), as with the executors of concurrent.futures
+            if max_workers is not None:
+                raise TypeError(f"policy: a belljar.Policy is expected, not {policy!r}; max_workers was given as well")
+            policy, max_workers = None, policy
         if find_spec("cloudpickle") is None:
             raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
         if max_workers is None:

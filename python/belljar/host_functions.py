@@ -48,6 +48,9 @@ def describe_error(error: Exception) -> tuple[str, str]:
     return name, _ADDRESS.sub("", _PATH.sub(r"\1", text[:_TEXT_MAX]))
 
 
+_RETURN = 5  # beside the kinds of inspect.Parameter: what it returns
+
+
 class HostFunction:
     """An exposed function with its budget: how often it may be called and how many seconds it may take in all."""
 
@@ -84,6 +87,8 @@ class HostFunction:
                 None if default is parameter.empty else _default_text(default),
                 None if annotation is parameter.empty else _annotation_text(annotation),
             ])  # fmt: skip
+        if signature.return_annotation is not signature.empty:
+            parameters.append(["return", _RETURN, None, _annotation_text(signature.return_annotation)])
         fits = len(parameters) <= _PARAMETERS_MAX and all(row[0].isidentifier() for row in parameters)
         return [self.name, parameters if fits else None, doc[:_DOC_MAX] if doc else None]
 

@@ -30,7 +30,7 @@ __all__ = ["Sandbox", "check_template", "run"]
 
 def run(
     code: str | bytes,
-    policy: Policy | None = None,
+    policy: Policy | SandboxConfig | None = None,
     *,
     stdin: Stdin = None,
     files: Mapping[str, Content] | None = None,
@@ -106,7 +106,6 @@ class Sandbox:
         check_template(template, policy, preload, python)
         handed = contents(files)
         if template is None:
-            assert policy is None or isinstance(policy, Policy)  # a SandboxConfig went to StrictSandbox
             template = templates.shared(policy, preload, python)
         self._adopt(template, template._core.take(), handed, stdin, Desk())
 
@@ -120,6 +119,7 @@ class Sandbox:
         self._stdin = stdin
         self._desk = desk
         self._watch = Watch(files)
+        self._runs = 0
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
@@ -145,9 +145,16 @@ class Sandbox:
             self._show_at_once()
         job = make_job(stdin=self._stdin, files=self._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        self._last = self._go(source(code), job, on_result)
-        show_results(self._last, on_result)
-        return self._last
+        execution = self._ran(self._go(source(code), job, on_result))
+        show_results(execution, on_result)
+        return execution
+
+    def _ran(self, execution: Execution) -> Execution:
+        """A run of code, as against a command."""
+        self._runs += 1
+        execution.execution_count = self._runs
+        self._last = execution
+        return execution
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Calls a function of this program in the sandbox and returns its result, by copy.

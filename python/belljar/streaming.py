@@ -73,7 +73,7 @@ def stream(sandbox: Sandbox, code: str | bytes, filename: str | None, timeout: f
     except BaseException as error:
         sandbox._failed(error)
         raise
-    execution = sandbox._last = sandbox._done(result)
+    execution = sandbox._ran(sandbox._done(result))
     yield from _drained(events)
     yield from execution.results[len(execution._shown) :]
     yield execution
@@ -97,4 +97,4 @@ def _stop(sandbox: Sandbox) -> None:
             sandbox._end("its last run went on after it was interrupted")
             return
         _wait(guest, left_ms)
-    sandbox._last = sandbox._done(result)
+    sandbox._ran(sandbox._done(result))

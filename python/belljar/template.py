@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from belljar._core import core
+from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 from belljar.execution import Execution, Result, stream_callback
 from belljar.files import Watch
@@ -147,14 +148,14 @@ class Template:
 
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: Policy | SandboxConfig | None = None,
         *,
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
         parked: int = 0,
         on_operation: Callable[[int, str, str, str, str], object] | None = None,
     ) -> None:
-        self.policy = policy if policy is not None else Policy()
+        self.policy = as_policy(policy)
         self.preload = modules(preload)
         self._key = template_key(self.policy, self.preload, python)
         prepared = self.policy._for_template(self.preload, self._key[2])
@@ -257,6 +258,17 @@ _CACHE_MAX = 8
 _Key = tuple[Policy, tuple[str, ...], str | None]
 
 
+def as_policy(policy: Policy | SandboxConfig | None) -> Policy:
+    """The policy that is meant. `TypeError` for what is none."""
+    if isinstance(policy, Policy):
+        return policy
+    if policy is None:
+        return Policy()
+    if isinstance(policy, SandboxConfig):
+        return Policy(**policy.to_policy())
+    raise TypeError(f"policy: a belljar.Policy or a belljar.SandboxConfig is expected, not {type(policy).__name__}")
+
+
 def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.PathLike[str] | None) -> _Key:
     """What makes two templates the same."""
     if python is None:
@@ -283,10 +295,10 @@ class _Cache:
         return None
 
     def get(
-        self, policy: Policy | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
+        self, policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
     ) -> Template:
         """The template for these, started if it has to be."""
-        key = template_key(policy if policy is not None else Policy(), modules(preload), python)
+        key = template_key(as_policy(policy), modules(preload), python)
         template = self.find(key)
         if template is not None:
             return template
@@ -325,7 +337,9 @@ def ready(key: _Key) -> Template | None:
 
 
 def shared(
-    policy: Policy | None = None, preload: str | Iterable[str] = (), python: str | os.PathLike[str] | None = None
+    policy: Policy | SandboxConfig | None = None,
+    preload: str | Iterable[str] = (),
+    python: str | os.PathLike[str] | None = None,
 ) -> Template:
     """The process-wide template for these."""
     return _cache.get(policy, preload, python)

@@ -851,3 +851,35 @@ def test_the_probes_are_there_for_programs():
 
 def test_an_execution_is_an_execution(template):
     assert isinstance(template.run("1"), Execution)
+
+
+def test_an_execution_is_one_json_object():
+    execution = belljar.run("import sys; print('out'); print('err', file=sys.stderr); open('/etc/shadow')")
+    given = json.loads(execution.to_json())
+    assert given["verdict"] == "violation" and given["exit"] == 126 and given["text"] is None
+    assert given["logs"] == {"stdout": ["out\n"], "stderr": ["err\n"]}
+    assert given["error"]["name"] == "PermissionError" and given["violations"][0]["rule"] == "read"
+    assert given["usage"].keys() == {"wall_ms", "cpu_ms", "peak_bytes", "served"} and given["refused"] == 1
+    shown = json.loads(belljar.run("display('a'); 6 * 7").to_json())
+    assert [result["text"] for result in shown["results"]] == ["'a'", "42"] and shown["results"][1]["is_main_result"] is True
+
+
+def test_forms_of_a_result_are_items_too():
+    (result,) = belljar.run("class C:\n  def _repr_html_(self): return '<b>x</b>'\n  def __repr__(self): return 'x'\nC()").results
+    assert result["text"] == "x" and result["html"] == "<b>x</b>" and result.formats() == ["text", "html"]
+    with pytest.raises(KeyError):
+        result["png"]
+
+
+def test_a_language_policy_is_a_policy_for_every_kind_of_run():
+    config = belljar.SandboxConfig("math")
+    assert belljar.run("import math; math.sqrt(16)", config).value == 4
+    assert belljar.run("import os", config).error.name == "ImportError"
+    with Template(config) as template:
+        assert template.run("open('x')").error is not None and template.run("1 + 1").value == 2
+
+
+@pytest.mark.parametrize("use", [belljar.run, Template, Sandbox])
+def test_what_is_no_policy_is_said_to_be_none(use):
+    with pytest.raises(TypeError, match="belljar.Policy or a belljar.SandboxConfig is expected, not dict"):
+        use(*(["1"] if use is belljar.run else []), {"timeout": 5})

@@ -218,6 +218,8 @@ def test_preloaded_modules_are_there():
 def test_wrong_arguments_are_clear_errors():
     with pytest.raises(ValueError, match="max_workers"):
         SandboxExecutor(max_workers=0)
+    with pytest.raises(TypeError, match="max_workers was given as well"):
+        SandboxExecutor(3, max_workers=2)
 
 
 def test_a_function_that_cannot_be_sent_is_the_futures_error(pool):
@@ -230,3 +232,9 @@ def test_without_cloudpickle_the_error_names_it():
             "try: belljar.SandboxExecutor()\nexcept belljar.SandboxError as error: print(error)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "python3-cloudpickle" in done.stdout, done.stderr
+
+
+def test_the_number_of_workers_may_come_first_as_with_other_executors():
+    with SandboxExecutor(2, python=PYTHON) as pool:
+        assert list(pool.map(abs, [-1, -2], timeout=30)) == [1, 2]
+        assert pool._threads._max_workers == 2

@@ -80,6 +80,13 @@ def test_what_cannot_go_in_is_a_type_error_here(sandbox):
     assert sandbox.run_code("1").value == 1
 
 
+def test_runs_are_counted(sandbox):
+    assert [sandbox.run_code("1").execution_count for _ in range(3)] == [1, 2, 3]
+    sandbox["x"] = 1  # no run of code
+    assert sandbox.run_code("x").execution_count == 4
+    assert belljar.run("1").execution_count is None
+
+
 def test_a_result_is_asked_for_its_repr_once(sandbox):
     shown = sandbox.run_code("count = []\nclass Counted(int):\n  def __repr__(self):\n    count.append(1)\n    return 'shown'\nCounted()")
     assert shown.text == shown.results[0].text == "shown"
