@@ -6,7 +6,6 @@
 #include "policy/settings.h"
 #include "wire/channel.h"
 #include "wire/frame.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <pthread.h>
@@ -84,6 +83,8 @@ unsigned template_missing(
 
 /* Has the supervisor end it, for an enum end_reason. */
 MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
+/* Hands descriptors (borrowed, at most LEND_MAX) to the supervisor, for the guest to take. */
+MUST_CHECK int guest_lend(struct belljar_guest *guest, const int fds[], unsigned count);
 /* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
 MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
 MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
@@ -107,13 +108,6 @@ char *capture_rest(const struct capture *capture, size_t *ret_length);
 
 enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
 
-/* One FRAME_LEND that waits to be written: its place in `outgoing`, and its descriptors (ours). */
-struct lending {
-    size_t at, end;
-    int fds[LEND_MAX];
-    unsigned count;
-};
-
 struct belljar_guest {
     struct belljar_guest *next;
     struct belljar_template *template;
@@ -126,6 +120,8 @@ struct belljar_guest {
     struct report report;    /* the newest MSG_REPORT or MSG_ENDED */
     int killed_for; /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
 
+    uint64_t lend_number;         /* of the last value that came with memory */
+    unsigned lending;             /* MSG_LEND that no MSG_LENT has answered yet */
     struct belljar_guest *branch; /* the newest that branched from it */
     int branch_error;
 
@@ -137,8 +133,6 @@ struct belljar_guest {
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
-    struct lending *lending; /* descriptors that go with some of them, in that order */
-    unsigned lending_count;
     uint8_t *incoming; /* the frame being read: header, then payload */
     size_t incoming_used, incoming_size;
     struct capture captures[2];
@@ -149,9 +143,6 @@ struct belljar_guest {
     bool feed_at_end;
     struct belljar_result *result; /* made by FRAME_RESULT */
 };
-
-/* run.c: forgets what has not been written. */
-void guest_drop_outgoing(struct belljar_guest *guest);
 
 /* result.c */
 struct belljar_result *result_new(void);

@@ -26,19 +26,6 @@
 
 /* ---- Sending ---- */
 
-void guest_drop_outgoing(struct belljar_guest *guest)
-{
-    for (unsigned i = 0; i < guest->lending_count; i++)
-        for (unsigned j = 0; j < guest->lending[i].count; j++)
-            fd_close(&guest->lending[i].fds[j]);
-    free(guest->lending);
-    free(guest->outgoing);
-    guest->lending = NULL;
-    guest->outgoing = NULL;
-    guest->lending_count = 0;
-    guest->outgoing_at = guest->outgoing_used = 0;
-}
-
 static int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload,
                        size_t length)
 {
@@ -56,117 +43,28 @@ static int guest_queue(struct belljar_guest *guest, uint32_t type, const void *p
         memcpy(grown + kept + sizeof header, payload, length);
     free(guest->outgoing);
     guest->outgoing = grown;
-    for (unsigned i = 0; i < guest->lending_count; i++) {
-        guest->lending[i].at -= guest->outgoing_at;
-        guest->lending[i].end -= guest->outgoing_at;
-    }
     guest->outgoing_at = 0;
     guest->outgoing_used = kept + sizeof header + length;
     return 0;
-}
-
-/* Writes a FRAME_LEND, or the first bytes of it: they take the descriptors along. */
-static ssize_t lending_send(int fd, const uint8_t *bytes, const struct lending *lending)
-{
-    char control[CMSG_SPACE(sizeof lending->fds)] = { 0 };
-    struct iovec part = { (void *)bytes, lending->end - lending->at };
-    struct msghdr message = { .msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control,
-                              .msg_controllen = CMSG_SPACE(lending->count * sizeof(int)) };
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(lending->count * sizeof(int));
-    memcpy(CMSG_DATA(rights), lending->fds, lending->count * sizeof(int));
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void lending_done(struct belljar_guest *guest)
-{
-    for (unsigned i = 0; i < guest->lending[0].count; i++)
-        fd_close(&guest->lending[0].fds[i]);
-    guest->lending_count--;
-    memmove(guest->lending, guest->lending + 1, guest->lending_count * sizeof *guest->lending);
 }
 
 /* Writes what the channel takes. A guest that is gone is noticed when reading. */
 static void guest_flush(struct belljar_guest *guest)
 {
     while (guest->outgoing_at < guest->outgoing_used) {
-        const uint8_t *bytes = guest->outgoing + guest->outgoing_at;
-        size_t until = guest->lending_count > 0 ? guest->lending[0].at : guest->outgoing_used;
-        bool lends = until == guest->outgoing_at;
-        ssize_t sent = lends ? lending_send(guest->value, bytes, &guest->lending[0])
-                             : send(guest->value, bytes, until - guest->outgoing_at,
-                                    MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send(guest->value, guest->outgoing + guest->outgoing_at,
+                            guest->outgoing_used - guest->outgoing_at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
-        if (sent < 0 && errno != EPIPE && errno != ECONNRESET)
-            (void)!belljar_guest_kill(guest, BELLJAR_INFRA_ERROR); /* it would wait for ever */
         if (sent < 0)
             break;
         guest->outgoing_at += (size_t)sent;
-        if (lends)
-            lending_done(guest);
     }
-    guest_drop_outgoing(guest);
-}
-
-/* One FRAME_LEND. */
-static int guest_queue_lending(struct belljar_guest *guest, const struct belljar_memory *memory,
-                               unsigned count)
-{
-    struct lending *grown =
-        realloc(guest->lending, (guest->lending_count + 1) * sizeof *guest->lending);
-    if (grown == NULL)
-        return -ENOMEM;
-    guest->lending = grown;
-    struct lending *lending = &grown[guest->lending_count];
-    CLEANUP(packer_release) struct packer payload = PACKER_INIT;
-    pack_u32(&payload, count);
-    for (unsigned i = 0; i < count; i++) {
-        pack_u64(&payload, memory[i].offset);
-        pack_u64(&payload, memory[i].length);
-        pack_u32(&payload, memory[i].copy);
-    }
-    int error = payload.failed ? -ENOMEM : 0;
-    for (lending->count = 0; error == 0 && lending->count < count; lending->count++) {
-        lending->fds[lending->count] = fcntl(memory[lending->count].fd, F_DUPFD_CLOEXEC, 3);
-        if (lending->fds[lending->count] < 0) {
-            error = -errno;
-            break;
-        }
-    }
-    if (error == 0)
-        error = guest_queue(guest, FRAME_LEND, payload.bytes, payload.used);
-    if (error == 0) {
-        lending->end = guest->outgoing_used;
-        lending->at = lending->end - FRAME_HEADER_BYTES - payload.used;
-        guest->lending_count++;
-        return 0;
-    }
-    for (unsigned i = 0; i < lending->count; i++)
-        fd_close(&lending->fds[i]);
-    return error;
-}
-
-int belljar_guest_lend(struct belljar_guest *guest, const struct belljar_memory *memory,
-                       unsigned count)
-{
-    if (guest->is_dead)
-        return -EPIPE;
-    while (count > 0) {
-        unsigned some = count < LEND_MAX ? count : LEND_MAX;
-        int error = guest_queue_lending(guest, memory, some);
-        if (error < 0)
-            return error;
-        memory += some;
-        count -= some;
-    }
-    return 0;
+    free(guest->outgoing);
+    guest->outgoing = NULL;
+    guest->outgoing_at = guest->outgoing_used = 0;
 }
 
 int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
@@ -175,6 +73,38 @@ int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *p
     int error = guest->is_dead ? -EPIPE : guest_queue(guest, type, payload, length);
     if (error == 0)
         guest_flush(guest);
+    return error;
+}
+
+/* The descriptors go by the supervisor, which has them before the guest hears of them. */
+static int guest_lend_some(struct belljar_guest *guest, const struct belljar_memory *memory,
+                           unsigned count)
+{
+    int fds[LEND_MAX];
+    CLEANUP(packer_release) struct packer payload = PACKER_INIT;
+    pack_u64(&payload, guest->lend_number);
+    pack_u32(&payload, count);
+    for (unsigned i = 0; i < count; i++) {
+        fds[i] = memory[i].fd;
+        pack_u64(&payload, memory[i].offset);
+        pack_u64(&payload, memory[i].length);
+        pack_u32(&payload, memory[i].copy);
+    }
+    int error = payload.failed ? -ENOMEM : guest_lend(guest, fds, count);
+    return error < 0 ? error : guest_queue(guest, FRAME_LEND, payload.bytes, payload.used);
+}
+
+int belljar_guest_lend(struct belljar_guest *guest, const struct belljar_memory *memory,
+                       unsigned count)
+{
+    int error = guest->is_dead ? -EPIPE : 0;
+    guest->lend_number++;
+    while (error == 0 && count > 0) {
+        unsigned some = count < LEND_MAX ? count : LEND_MAX;
+        error = guest_lend_some(guest, memory, some);
+        memory += some;
+        count -= some;
+    }
     return error;
 }
 

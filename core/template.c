@@ -160,6 +160,13 @@ static void on_ready(struct belljar_template *template, struct unpacker *message
         template->asked--;
 }
 
+static void on_lent(struct belljar_template *template, struct unpacker *message)
+{
+    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    if (guest != NULL && guest->lending > 0)
+        guest->lending--;
+}
+
 static char *unpack_text(struct unpacker *message)
 {
     struct bytes field = unpack_bytes(message);
@@ -263,6 +270,9 @@ static bool template_receive(struct belljar_template *template)
         break;
     case MSG_REFUSED:
         on_refused(template, &message);
+        break;
+    case MSG_LENT:
+        on_lent(template, &message);
         break;
     case MSG_AUDIT:
         on_audit(template, &message);
@@ -647,7 +657,7 @@ void belljar_guest_free(struct belljar_guest *guest)
         pthread_mutex_unlock(&template->lock);
     }
     guest->next = NULL;
-    guest_drop_outgoing(guest);
+    free(guest->outgoing);
     free(guest->incoming);
     free(guest->feed);
     capture_release(&guest->captures[0]);
@@ -687,6 +697,31 @@ int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
     __atomic_compare_exchange_n(&guest->killed_for, &expected, (int)reason + 1, false,
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return guest_end(guest, END_HOST);
+}
+
+static bool is_lent(void *context)
+{
+    return ((struct belljar_guest *)context)->lending == 0;
+}
+
+int guest_lend(struct belljar_guest *guest, const int fds[], unsigned count)
+{
+    struct belljar_template *template = guest->template;
+    pthread_mutex_lock(&template->lock);
+    int error = template_check(template, NULL);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_LEND);
+    pack_u64(&message, guest->id);
+    pack_u64(&message, guest->lend_number);
+    if (error == 0)
+        error = channel_send(template->control, &message, fds, count, 0);
+    packer_release(&message);
+    if (error == 0) {
+        guest->lending++;
+        error = template_wait(template, is_lent, guest, NULL);
+    }
+    pthread_mutex_unlock(&template->lock);
+    return error;
 }
 
 int belljar_guest_interrupt(struct belljar_guest *guest)

@@ -4,46 +4,13 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 
-/* Descriptors that came with what was read. */
-struct rights {
-    int fds[LEND_MAX];
-    unsigned count;
-};
-
-static void rights_close(struct rights *rights)
-{
-    for (unsigned i = 0; i < rights->count; i++)
-        fd_close(&rights->fds[i]);
-    rights->count = 0;
-}
-
-/* read(), and the descriptors that come along. The kernel never reads past bytes that have some. */
-static ssize_t read_some(int fd, void *bytes, size_t length, struct rights *rights)
-{
-    char control[CMSG_SPACE(sizeof rights->fds)];
-    struct iovec part = { bytes, length };
-    struct msghdr message = { .msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control,
-                              .msg_controllen = sizeof control };
-    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-        rights_close(rights); /* of a frame that was not to have any */
-        rights->count = (unsigned)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        memcpy(rights->fds, CMSG_DATA(header), rights->count * sizeof(int));
-    }
-    return got;
-}
-
-static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length,
-                    struct rights *rights)
+static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length)
 {
     char *at = bytes;
     while (length > 0) {
-        ssize_t got = read_some(fd, at, length, rights);
+        ssize_t got = read(fd, at, length);
         if (got < 0 && errno == EINTR) {
             if (on_signal != NULL && on_signal() && may_stop && at == bytes)
                 return -EINTR;
@@ -59,11 +26,11 @@ static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes,
     return 0;
 }
 
-static int read_frame(int fd, bool (*on_signal)(void), struct rights *rights, uint32_t *ret_type,
-                      uint8_t **ret_payload, uint32_t *ret_length)
+static int read_frame(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,
+                      uint32_t *ret_length)
 {
     uint32_t header[2];
-    int result = read_all(fd, on_signal, true, header, sizeof header, rights);
+    int result = read_all(fd, on_signal, true, header, sizeof header);
     if (result < 0)
         return result;
     if (header[0] > FRAME_PAYLOAD_MAX)
@@ -71,7 +38,7 @@ static int read_frame(int fd, bool (*on_signal)(void), struct rights *rights, ui
     CLEANUP(heap_free) uint8_t *payload = malloc(header[0] ? header[0] : 1);
     if (payload == NULL)
         return -ENOMEM;
-    result = read_all(fd, on_signal, false, payload, header[0], rights);
+    result = read_all(fd, on_signal, false, payload, header[0]);
     if (result < 0)
         return result;
     *ret_type = header[1];
@@ -106,12 +73,11 @@ static struct lent lent_map(int fd, uint64_t offset, uint64_t length, bool copy)
     return lent;
 }
 
-/* Fewer descriptors than were sent have come where the guest has no room for more of them. */
-static int lent_add(struct lent_list *list, struct rights *rights, const uint8_t *payload,
-                    uint32_t length)
+static int lent_add(struct lent_list *list, const uint8_t *payload, uint32_t length)
 {
     struct unpacker frame;
     unpacker_init(&frame, payload, length);
+    uint64_t number = unpack_u64(&frame);
     uint32_t count = unpack_count(&frame, 20);
     struct lent *grown = realloc(list->items, (list->count + count + 1) * sizeof *grown);
     if (grown == NULL)
@@ -120,25 +86,22 @@ static int lent_add(struct lent_list *list, struct rights *rights, const uint8_t
     for (uint32_t i = 0; i < count; i++) {
         uint64_t offset = unpack_u64(&frame), bytes = unpack_u64(&frame);
         bool copy = unpack_u32(&frame) != 0;
-        grown[list->count++] = i < rights->count
-                                   ? lent_map(rights->fds[i], offset, bytes, copy)
-                                   : (struct lent){ .error = EMFILE };
+        /* No message is received: the supervisor answers with the next descriptor. */
+        CLEANUP(fd_close) int fd = (int)syscall(SYS_recvmsg, FD_GUEST_VALUE, number, 0);
+        grown[list->count++] =
+            fd >= 0 ? lent_map(fd, offset, bytes, copy) : (struct lent){ .error = errno };
     }
-    rights_close(rights);
     return unpacker_is_done(&frame) ? 0 : -EPROTO;
 }
 
 int frame_read(int fd, bool (*on_signal)(void), struct lent_list *lent, uint32_t *ret_type,
                uint8_t **ret_payload, uint32_t *ret_length)
 {
-    struct rights rights = { .count = 0 };
     for (;;) {
-        int result = read_frame(fd, on_signal, &rights, ret_type, ret_payload, ret_length);
-        if (result < 0 || *ret_type != FRAME_LEND) {
-            rights_close(&rights);
+        int result = read_frame(fd, on_signal, ret_type, ret_payload, ret_length);
+        if (result < 0 || *ret_type != FRAME_LEND)
             return result;
-        }
-        result = lent_add(lent, &rights, *ret_payload, *ret_length);
+        result = lent_add(lent, *ret_payload, *ret_length);
         free(*ret_payload);
         *ret_payload = NULL;
         if (result < 0)

@@ -3,6 +3,7 @@
 #define BELLJAR_GUEST_FRAME_H
 
 #include "wire/frame.h"
+#include "wire/messages.h"
 
 /* Memory that the host has lent, mapped here (FRAME_LEND). */
 struct lent {

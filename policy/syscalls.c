@@ -250,7 +250,7 @@ const struct syscall_row syscall_rows[] = {
     NO(timerfd_gettime, WHY_TIMERS, SIGNALS),
 
     /* Events: an asyncio loop and its pair of sockets to itself. */
-    BROKER(epoll_create1, GRANT_EVENTS, "", "asyncio, once for each loop: made by the supervisor", EVENTS),
+    NATIVE(epoll_create1, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(epoll_ctl, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(epoll_wait, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(poll, GRANT_EVENTS, "", "select.poll, selectors", EVENTS),
@@ -268,8 +268,8 @@ const struct syscall_row syscall_rows[] = {
     NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
     QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
-    NATIVE(recvmsg, 0, "descriptor 3", "the value channel: arrays that the host lends come as sealed memory", NETWORK, LOW_EQUAL(0, 3)),
-    REFUSE(recvmsg, "any other", "could receive descriptors", NETWORK), NO(sendmmsg, WHY_SOCKET, NETWORK),
+    BROKER(recvmsg, 0, "", "the next array that the host lends, sealed memory, from the supervisor; no socket is read", NETWORK),
+    NO(sendmmsg, WHY_SOCKET, NETWORK),
     NO(recvmmsg, WHY_SOCKET, NETWORK), NO(socket, WHY_SOCKET, NETWORK),
     NO(connect, WHY_SOCKET, NETWORK), NO(bind, WHY_SOCKET, NETWORK), NO(listen, WHY_SOCKET, NETWORK),
     NO(accept, WHY_SOCKET, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),

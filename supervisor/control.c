@@ -102,11 +102,28 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type,
     return unpacker_is_done(message) ? 0 : -EBADMSG;
 }
 
-int control_handle(struct supervisor *supervisor)
+static int control_lend(struct supervisor *supervisor, struct unpacker *message, int fds[],
+                        unsigned fd_count)
+{
+    uint64_t id = unpack_u64(message), number = unpack_u64(message);
+    struct guest *guest = guests_find(supervisor, id);
+    int error = unpacker_is_done(message) ? 0 : -EBADMSG;
+    if (error == 0 && guest != NULL && guest->state == GUEST_LIVE)
+        error = self_lend(guest, number, fds, fd_count);
+    struct packer lent = PACKER_INIT;
+    pack_u32(&lent, MSG_LENT);
+    pack_u64(&lent, id);
+    if (error == 0)
+        error = control_send(&lent, NULL, 0);
+    packer_release(&lent);
+    return error;
+}
+
+static int control_receive(struct supervisor *supervisor, int fds[], unsigned *ret_fd_count)
 {
     static uint8_t bytes[MESSAGE_BYTES_MAX];
-    ssize_t length =
-        channel_receive(FD_CONTROL, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
+    ssize_t length = channel_receive(FD_CONTROL, bytes, sizeof bytes, fds, ret_fd_count, LEND_MAX,
+                                     NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
     if (length <= 0) {
@@ -121,7 +138,21 @@ int control_handle(struct supervisor *supervisor)
         bool is_cold = unpack_u32(&message) != 0;
         return unpacker_is_done(&message) ? guests_spawn(supervisor, count, is_cold) : -EBADMSG;
     }
+    if (type == MSG_LEND)
+        return control_lend(supervisor, &message, fds, *ret_fd_count);
     if (type >= MSG_ARM && type <= MSG_RELEASE)
         return control_guest_request(supervisor, type, &message);
     return -EBADMSG;
+}
+
+int control_handle(struct supervisor *supervisor)
+{
+    int fds[LEND_MAX];
+    unsigned fd_count = 0;
+    for (unsigned i = 0; i < LEND_MAX; i++)
+        fds[i] = -1;
+    int error = control_receive(supervisor, fds, &fd_count);
+    for (unsigned i = 0; i < fd_count; i++)
+        fd_close(&fds[i]); /* that nobody took */
+    return error;
 }

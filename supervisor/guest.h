@@ -57,6 +57,10 @@ struct guest {
     uint64_t
         branch; /* the guest that is to branch from this one, while the host waits for it; or 0 */
 
+    int *lent; /* descriptors that the host lends, for the guest to take (recvmsg), in this order */
+    unsigned lent_count;
+    uint64_t lent_number; /* by which it asks for them; 0: it was never lent any */
+
     unsigned pairs; /* socket pairs and pipes that it was given */
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
@@ -100,6 +104,12 @@ void guest_record(struct guest *guest, const char *op, const char *target, const
 /* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno
  * if the listener is of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+
+/* self.c: takes the descriptors for the guest to ask for, in place of those of another number. 0 or
+ * a negative errno. */
+MUST_CHECK int self_lend(struct guest *guest, uint64_t number, int fds[], unsigned count);
+/* Closes what the guest has not taken. */
+void self_unlend(struct guest *guest);
 
 /* Prepares the listener: the answer to a call wakes the guest on the CPU of the supervisor, where
  * the kernel can (6.6). */

@@ -82,6 +82,7 @@ static void guest_free(struct guest *guest)
         fd_close(&guest->to_host[i]);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
         fd_close(&guest->to_guest[i]);
+    self_unlend(guest);
     files_free(guest->files);
     free(guest->violations);
     free(guest);

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -267,14 +266,49 @@ static void self_event(struct guest *guest, const struct call *call, struct answ
         answer->error = EMFILE;
         return;
     }
-    bool is_epoll = call->number == SYS_epoll_create1;
-    int flags = (int)call->args[is_epoll ? 0 : 1];
-    static_assert((int)EPOLL_CLOEXEC == (int)EFD_CLOEXEC, "one flag for both");
-    answer->install_fd = is_epoll ? epoll_create1(flags | EPOLL_CLOEXEC)
-                                  : eventfd((unsigned)call->args[0], flags | EFD_CLOEXEC);
+    answer->install_fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
     answer->error = answer->install_fd < 0 ? errno : 0;
-    answer->install_cloexec = (flags & (int)EFD_CLOEXEC) != 0;
+    answer->install_cloexec = (call->args[1] & EFD_CLOEXEC) != 0;
     guest->pairs++;
+}
+
+void self_unlend(struct guest *guest)
+{
+    for (unsigned i = 0; i < guest->lent_count; i++)
+        fd_close(&guest->lent[i]);
+    free(guest->lent);
+    guest->lent = NULL;
+    guest->lent_count = 0;
+}
+
+int self_lend(struct guest *guest, uint64_t number, int fds[], unsigned count)
+{
+    if (number != guest->lent_number)
+        self_unlend(guest); /* so what a guest does not take stays no longer than this */
+    int *grown = realloc(guest->lent, (guest->lent_count + count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return -ENOMEM;
+    guest->lent = grown;
+    guest->lent_number = number;
+    for (unsigned i = 0; i < count; i++)
+        grown[guest->lent_count++] = fd_take(&fds[i]);
+    return 0;
+}
+
+/* The next of what the host lends. False, so refused, where there is nothing. */
+static bool self_take_lent(struct guest *guest, uint64_t number, struct answer *answer)
+{
+    if (number != 0 && number < guest->lent_number) { /* of an answer that came too late */
+        answer->error = ESTALE;
+        return true;
+    }
+    if (number != guest->lent_number || guest->lent_count == 0)
+        return false;
+    answer->install_fd = guest->lent[0];
+    answer->install_cloexec = true;
+    guest->lent_count--;
+    memmove(guest->lent, guest->lent + 1, guest->lent_count * sizeof *guest->lent);
+    return true;
 }
 
 bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -380,8 +414,9 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     case SYS_pipe2:
         self_pair(guest, call, answer);
         return true;
+    case SYS_recvmsg:
+        return self_take_lent(guest, args[1], answer);
     case SYS_eventfd2:
-    case SYS_epoll_create1:
         self_event(guest, call, answer);
         return true;
     }

@@ -13,9 +13,9 @@ enum frame_type {
             * strings argv, u32 n + n x (string path, bytes content): files to write first */
     FRAME_BRANCH, /* nothing: fork yourself (between two runs) */
     FRAME_REPLY,  /* u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL */
-    FRAME_LEND,   /* u32 n, n x (u64 offset, u64 length, u32 copy): memory for the next RUN or REPLY,
-                   * whose CBOR names it by its number. n descriptors (SCM_RIGHTS) come with the
-                   * first byte, at most LEND_MAX; more in further frames */
+    FRAME_LEND,   /* u64 number, u32 n, n x (u64 offset, u64 length, u32 copy): memory for the next
+                   * RUN   or REPLY, whose CBOR names it by its place. The supervisor has the
+                   * descriptors:   recvmsg(FD_GUEST_VALUE, number) answers one after the other */
     /* guest -> host */
     FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error
                         * name, bytes error value, bytes traceback, bytes text (repr of the last
@@ -70,7 +70,6 @@ enum result_flags {
 };
 
 #define FRAME_HEADER_BYTES 8
-#define LEND_MAX           32
 #define FRAME_PAYLOAD_MAX  (64u << 20)
 
 #endif

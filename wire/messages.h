@@ -27,7 +27,8 @@ enum {
     FD_GUEST_CRASH = 4,  /* pipe, write end: faulthandler's text at a time limit or a crash */
 };
 
-#define REFILL_MS 1 /* guests that nobody waits for are forked so long after another's end */
+#define LEND_MAX  16 /* descriptors in one MSG_LEND */
+#define REFILL_MS 1  /* guests that nobody waits for are forked so long after another's end */
 
 enum message_type {
     /* host -> supervisor */
@@ -43,6 +44,8 @@ enum message_type {
                     others: cold ones now, else after REFILL_MS */
     MSG_WAIT,    /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
                     unasked */
+    MSG_LEND,    /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
+                    that number; those of earlier numbers go. Answered by MSG_LENT */
     MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
                     MSG_READY or MSG_REFUSED */
     MSG_RELEASE, /* u64 guest: killed if alive; forget it, its scratch with it */
@@ -60,6 +63,7 @@ enum message_type {
     MSG_REPORT,  /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts
                     start anew */
     MSG_REFUSED, /* u64 guest, u32 errno: it cannot branch */
+    MSG_LENT,    /* u64 guest: what was lent is there for it to take (also if the guest is gone) */
     MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
                     rule */
 

@@ -50,6 +50,10 @@ LEND_LEAST: Final = 256 << 10
 """Arrays of so many bytes go by shared memory: below, copying them is no slower."""
 
 
+LEND_MOST: Final = 1000
+"""So many arrays of one value go that way, the largest: each is a descriptor on its way."""
+
+
 class Lending(bytes):
     """Values as bytes, and the memory of the arrays in them, which goes to the guest beside them."""
 
@@ -67,6 +71,10 @@ def encode(value: object, copy: bool = False) -> bytes:
     `copy`: what is lent is copied there, for the guest to write to."""
     buffers: list[object] = []
     data = core.encode_value(value, strict=True, buffers=buffers, buffer_least=LEND_LEAST)
+    least = LEND_LEAST
+    while len(buffers) > LEND_MOST:
+        buffers = []
+        data = core.encode_value(value, strict=True, buffers=buffers, buffer_least=(least := 4 * least))
     if not buffers:
         return data
     lending = Lending(data)

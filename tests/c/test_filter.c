@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -362,6 +363,7 @@ TEST(ordinary_uses_of_native_calls_work)
     CHECK(ioctl(pipes[0], FIONBIO, &(int){ 1 }) == 0 && ioctl(file, FIOCLEX) == 0);
     CHECK(!isatty(1) && errno == ENOTTY);
     CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR);
+    CHECK(epoll_create1(EPOLL_CLOEXEC) >= 0);
     CHECK(poll(&(struct pollfd){ pipes[1], POLLOUT, 0 }, 1, 0) == 1);
     CHECK(syscall(SYS_clone3, 0, 0) == -1 && errno == ENOSYS);
     CHECK(fsync(1) == 0 && sched_yield() == 0 && flock(file, LOCK_EX) == 0);

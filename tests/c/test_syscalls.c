@@ -80,7 +80,7 @@ TEST(no_row_stands_behind_an_unconditional_one)
 
 TEST(native_calls_stay_few)
 {
-    CHECK_EQUAL(syscall_count(0, CALL_NATIVE), 18);
+    CHECK_EQUAL(syscall_count(0, CALL_NATIVE), 17);
     CHECK(syscall_count(0, CALL_NATIVE) + SYSCALLS_UNFILTERABLE <= 20);
     CHECK_EQUAL(syscall_count(GRANTS_FULL, CALL_NATIVE), 38);
     CHECK(syscall_count(GRANTS_FULL, CALL_NATIVE) + SYSCALLS_UNFILTERABLE <= 40);
@@ -108,20 +108,11 @@ TEST(nothing_that_takes_a_path_is_native)
                                  SYS_newfstatat, SYS_statx,  SYS_access,  SYS_chdir,  SYS_fchdir,
                                  SYS_readlink,   SYS_execve, SYS_mkdir,   SYS_rename, SYS_unlink,
                                  SYS_symlink,    SYS_mount,  SYS_chmod,   SYS_socket, SYS_connect,
-                                 SYS_kill,       SYS_tgkill, SYS_ptrace,  SYS_fork,   SYS_sendmsg };
+                                 SYS_kill,       SYS_tgkill, SYS_ptrace,  SYS_fork,   SYS_sendmsg,
+                                 SYS_recvmsg };
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         for (const struct syscall_row *row = syscall_find(paths[i]); row->number == paths[i]; row++)
             CHECK(row->action != CALL_NATIVE);
-}
-
-/* Arrays that the host lends come with descriptors; no other channel brings any. */
-TEST(recvmsg_is_native_for_the_value_channel_only)
-{
-    static const uint64_t others[] = { 0, 1, 2, 4, 5, 1023, UINT32_MAX };
-    CHECK(is_native(decide(0, SYS_recvmsg, 3, 0, 0, 0, 0)));
-    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-        CHECK(!is_native(decide(GRANT_FILES | GRANT_EVENTS | GRANT_THREADS, SYS_recvmsg,
-                                (int64_t)others[i], 0, 0, 0, 0)));
 }
 
 TEST(fstat_is_native_and_newfstatat_with_an_empty_path_is_trapped)

@@ -9,6 +9,7 @@ import mmap
 import os
 
 import belljar
+import looking
 import numpy
 import pytest
 from belljar import AsyncSandbox, GuestError, Policy, Sandbox, SandboxExecutor, Template
@@ -44,6 +45,10 @@ def memfds() -> list[int]:
         except OSError:
             pass
     return found
+
+
+def supervisor_descriptors() -> int:
+    return len(os.listdir(f"/proc/{looking.supervisors()[-1]}/fd"))
 
 
 # ---- What arrives ---------------------------------------------------------------------------------------------------
@@ -88,6 +93,16 @@ def test_many_arrays_go_in_one_value(sandbox):
     arrays = [numpy.full(50_000, number) for number in range(100)]
     sandbox["x"] = arrays
     assert sandbox.run_code("[int(a[-1]) for a in x] == list(range(100))").value is True
+
+
+def test_of_very_many_arrays_the_largest_are_lent(sandbox, monkeypatch):
+    monkeypatch.setattr("belljar.session.LEND_MOST", 100)
+    arrays = [*belljar.empty((120, LEND_LEAST // 8)), belljar.empty(LEND_LEAST)]
+    arrays[-1][-1] = 5
+    assert len(encode(arrays[-100:]).memory) == 100
+    assert len(encode(arrays).memory) == 1
+    sandbox["x"] = arrays
+    assert sandbox.run_code("float(x[-1][-1]), [a.flags.writeable for a in x].count(False)").value == (5.0, 1)
 
 
 def test_a_table_goes_column_by_column(sandbox):
@@ -169,6 +184,44 @@ def test_a_copy_counts_and_may_be_written_to(template):
         with pytest.raises(GuestError, match="MemoryError"):
             sandbox.set("y", belljar.empty(80 * MILLION), copy=True)
         assert sandbox.run_code("float(x[3])").value == 4
+
+
+def test_a_guest_that_does_not_take_what_it_is_lent_holds_little(sandbox):
+    """It speaks for itself, and leaves the arrays in the answers that it gets with the supervisor."""
+    array = belljar.empty(LEND_LEAST)
+    sandbox.expose(lambda: [array[:], array[1:], array[2:]], "load")
+    assert sandbox.run_code("len(load())").value == 3
+    before = supervisor_descriptors()
+    code = """
+import os, struct
+def ask(number):
+    data = bytes.fromhex('8480646c6f61648200808200a0')  # [[], 'load', [0, []], [0, {}]]
+    frame = struct.pack('<III', number, 1, len(data)) + data
+    os.write(3, struct.pack('<II', len(frame), 65) + frame)
+    kinds = []
+    while 3 not in kinds:
+        length, kind = struct.unpack('<II', os.read(3, 8))
+        while length: length -= len(os.read(3, length))
+        kinds.append(kind)
+    return kinds
+[ask(1000 + n) for n in range(300)][-1]
+"""
+    assert sandbox.run_code(code).value == [4, 3]  # FRAME_LEND, FRAME_REPLY
+    assert supervisor_descriptors() - before <= 5
+    sandbox["x"] = numpy.ones(MILLION)
+    assert sandbox.run_code("float(x.sum())").value == MILLION
+
+
+def test_a_guest_that_asks_for_more_than_it_is_lent_is_refused(sandbox):
+    sandbox["x"] = numpy.zeros(MILLION)
+    code = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+[(libc.syscall(47, 3, ctypes.c_long(number), 0), ctypes.get_errno()) for number in (0, 1, 2, 1 << 40)]
+"""
+    execution = sandbox.run_code(code)
+    assert execution.value == [(-1, 1)] * 4  # EPERM
+    assert [violation.op for violation in execution.violations] == ["recvmsg"] * 4
 
 
 # ---- Read only, whatever the guest does -----------------------------------------------------------------------------
@@ -280,6 +333,7 @@ def test_empty_refuses_what_cannot_be_shared():
 
 def test_nothing_of_it_stays(sandbox):
     array = numpy.arange(100_000)
+    gc.collect()
     fds = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
         sandbox["x"] = array
