@@ -78,7 +78,7 @@ static int memory_make(size_t length, int *ret_fd, void **ret_bytes)
 static int memory_fill(const void *from, size_t length, int *ret_fd)
 {
     CLEANUP(fd_close) int fd = -1;
-    void *bytes;
+    void *bytes = NULL;
     int error = memory_make(length, &fd, &bytes);
     if (error < 0)
         return error;

@@ -50,7 +50,7 @@ enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
 
 struct guest_module {
     struct zygote zygote;
-    void *reserve; /* or NULL */
+    void *reserve;         /* or NULL */
     struct lent_list lent; /* with the frame that was read last */
     PyTypeObject *lent_type;
 };
@@ -483,8 +483,8 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
         CLEANUP(heap_free) uint8_t *payload = NULL;
         int error;
         Py_BEGIN_ALLOW_THREADS
-        error = frame_read(FD_GUEST_VALUE, on_signal_in_call, &state->lent, &type, &payload,
-                           &length);
+        error =
+            frame_read(FD_GUEST_VALUE, on_signal_in_call, &state->lent, &type, &payload, &length);
         Py_END_ALLOW_THREADS
         if (PyErr_Occurred())
             return NULL;

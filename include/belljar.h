@@ -281,8 +281,8 @@ BELLJAR_API int belljar_guest_step(struct belljar_guest *guest, struct belljar_r
 BELLJAR_API int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
                                    size_t length);
 
-/* Memory that a guest is to see, read only and without a copy: a part of a file, a sealed memfd as a
- * rule (memfd_create(2)). */
+/* Memory that a guest is to see, read only and without a copy: a part of a file, a sealed memfd as
+ * a rule (memfd_create(2)). */
 struct belljar_memory {
     int fd;          /* borrowed */
     uint64_t offset; /* of any byte */

@@ -504,8 +504,8 @@ static PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t
             return NULL;
         if (PyUnicode_CompareWithASCIIString(text, is_bool ? "|u1" : "<i8") != 0)
             return refuse(d, "unknown dtype");
-        /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers they
-         * are the host's own.) */
+        /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers
+         * they are the host's own.) */
         return PyObject_CallMethod(second, is_bool && d->buffers == NULL ? "astype" : "view", "s",
                                    code);
     }

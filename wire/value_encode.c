@@ -632,8 +632,8 @@ static int encode_payload(struct encoder *e, PyObject *owner, const Py_buffer *v
         if (PyBuffer_IsContiguous(view, 'C'))
             return PyList_Append(buffers, owner);
         OWNED PyObject *bytes = PyBytes_FromStringAndSize(NULL, view->len);
-        return bytes != NULL && PyBuffer_ToContiguous(PyBytes_AsString(bytes), view, view->len,
-                                                      'C') == 0
+        return bytes != NULL &&
+                       PyBuffer_ToContiguous(PyBytes_AsString(bytes), view, view->len, 'C') == 0
                    ? PyList_Append(buffers, bytes)
                    : -1;
     }
