@@ -114,8 +114,8 @@ PyObject *module_memory(PyObject *module, PyObject *argument)
         return NULL;
     if (length == 0 || length > PY_SSIZE_T_MAX)
         return PyErr_Format(PyExc_ValueError, "memory of %zu bytes", length);
-    int fd;
-    void *bytes;
+    int fd = -1;
+    void *bytes = NULL;
     int error = memory_make(length, &fd, &bytes);
     /* Not F_SEAL_WRITE: this mapping stays. No other may be made that can be written to. */
     if (error == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) < 0)
