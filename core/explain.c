@@ -124,7 +124,7 @@ bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe)
     static _Thread_local struct probe_report reports[PROBES_MAX];
     static _Thread_local unsigned count;
     if (index == 0)
-        count = lockdown_probe(reports);
+        count = probe_all(reports);
     if (index >= count)
         return false;
     *ret_probe = (struct belljar_probe){ reports[index].layer, reports[index].mechanism,

@@ -153,4 +153,14 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
 /* Usage and violations. */
 MUST_CHECK int result_add_report(struct belljar_result *result, struct report *report);
 
+/* probe.c: what this machine can enforce, found out by doing it, each in a child process. Fills
+ * reports; returns how many. */
+struct probe_report {
+    const char *layer, *mechanism; /* "seccomp", "user notification" */
+    bool required, works;
+    char detail[200]; /* what was seen: version, errno and its meaning, the remedy */
+};
+#define PROBES_MAX 32
+unsigned probe_all(struct probe_report reports[PROBES_MAX]);
+
 #endif

@@ -32,9 +32,4 @@ MUST_CHECK int filter_build_seal(struct filter *ret_filter);
 MUST_CHECK int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
                                        struct filter *ret_filter);
 
-/* Runs a filter on one call, as the kernel would: returns the SECCOMP_RET_… value. For tests and
- * `explain`. */
-uint32_t filter_evaluate(const struct filter *filter, uint32_t architecture, int number,
-                         const uint64_t arguments[6]);
-
 #endif

@@ -93,14 +93,4 @@ MUST_CHECK int landlock_supervisor_allow(struct lockdown *lockdown, int fd, bool
 /* Only to remove empty directories in it. */
 MUST_CHECK int landlock_supervisor_allow_rmdir(struct lockdown *lockdown, int fd);
 
-/* Probing by doing, for `belljar doctor`: each in a child process. Fills reports; returns how many.
- */
-struct probe_report {
-    const char *layer, *mechanism; /* "seccomp", "user notification" */
-    bool required, works;
-    char detail[200]; /* what was seen: version, errno and its meaning, the remedy */
-};
-#define PROBES_MAX 32
-unsigned lockdown_probe(struct probe_report reports[PROBES_MAX]);
-
 #endif

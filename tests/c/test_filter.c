@@ -1,5 +1,6 @@
 /* lockdown/filter.c: what the compiler makes is what the table says, by the interpreter and by the
  * kernel. */
+#include "tests/c/evaluate.h"
 #include "tests/c/test.h"
 
 #include "lockdown/steps.h"

@@ -5,6 +5,7 @@
  * that one's the guest. */
 #include "tests/c/test.h"
 
+#include "core/internal.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 #include "policy/mounts.h"
@@ -765,7 +766,7 @@ static const struct probe_report *probe(const struct probe_report *reports, unsi
 TEST(doctor_finds_what_this_machine_has)
 {
     struct probe_report reports[PROBES_MAX];
-    unsigned count = lockdown_probe(reports);
+    unsigned count = probe_all(reports);
     for (unsigned i = 0; i < count; i++)
         printf("    %-10s %-24s %-3s %s\n", reports[i].layer, reports[i].mechanism,
                reports[i].works ? "yes" : "no", reports[i].detail);
@@ -783,7 +784,7 @@ TEST(doctor_says_what_a_machine_lacks_and_why)
     struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
     CHECK(seccomp_load(&(struct filter){ nothing, 1 }, SECCOMP_FILTER_FLAG_NEW_LISTENER) >= 0);
     struct probe_report reports[PROBES_MAX];
-    unsigned count = lockdown_probe(reports);
+    unsigned count = probe_all(reports);
     CHECK(!probe(reports, count, "own domain")->works &&
           probe(reports, count, "own domain")->required);
     CHECK(strstr(probe(reports, count, "own domain")->detail, "not implemented"));

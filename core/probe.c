@@ -1,6 +1,7 @@
 /* What this machine can enforce, found out by doing it, each in a child process that it does not
  * outlive: a version number says nothing about a container's seccomp profile. For `belljar doctor`;
  * runs with the caller's rights. */
+#include "core/internal.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 
@@ -254,7 +255,7 @@ static void probe_run(void (*probe)(struct probe_answer *), struct probe_answer 
         waitpid(child, NULL, 0);
 }
 
-unsigned lockdown_probe(struct probe_report reports[PROBES_MAX])
+unsigned probe_all(struct probe_report reports[PROBES_MAX])
 {
     for (unsigned i = 0; i < ARRAY_SIZE(probes); i++) {
         struct probe_answer answered = { 0, "" };
