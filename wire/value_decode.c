@@ -790,8 +790,8 @@ static PyObject *make_zone(struct decoder *d, PyObject *arguments)
     }
     if (zone != Py_None || offset == Py_None)
         return Py_NewRef(zone);
-    PyObject *timezone = value_find(d->state, NAME_TIMEZONE, true);
-    return timezone == NULL ? NULL : PyObject_CallFunctionObjArgs(timezone, offset, key, NULL);
+    PyObject *zone_type = value_find(d->state, NAME_TIMEZONE, true);
+    return zone_type == NULL ? NULL : PyObject_CallFunctionObjArgs(zone_type, offset, key, NULL);
 }
 
 /* datetime and time: the last argument has a name. */
