@@ -520,14 +520,14 @@ static int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone)
             return encode_part(e, Py_NewRef(offset));
         }
     }
-    PyObject *timezone = value_find(e->state, NAME_TIMEZONE, true);
-    if (offset == Py_None || timezone == NULL)
-        return timezone == NULL ? -1 : encode(e, Py_None);
+    PyObject *zone_type = value_find(e->state, NAME_TIMEZONE, true);
+    if (offset == Py_None || zone_type == NULL)
+        return zone_type == NULL ? -1 : encode(e, Py_None);
     OWNED PyObject *name = moment != NULL ? PyObject_CallMethod(moment, "tzname", NULL) : NULL;
     PyErr_Clear();
     OWNED PyObject *fixed = name != NULL && PyUnicode_CheckExact(name)
-                                ? PyObject_CallFunctionObjArgs(timezone, offset, name, NULL)
-                                : PyObject_CallFunctionObjArgs(timezone, offset, NULL);
+                                ? PyObject_CallFunctionObjArgs(zone_type, offset, name, NULL)
+                                : PyObject_CallFunctionObjArgs(zone_type, offset, NULL);
     return fixed == NULL ? -1 : encode_zone(e, NULL, fixed);
 }
 
