@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 TABLES = pytest.StashKey[dict[str, list[str]]]()
@@ -18,7 +20,27 @@ def report(request: pytest.FixtureRequest):
     return add
 
 
+CATALOGUE = re.compile(r"test_the_policy_answers_as_the_catalogue_says\[(python[\d.]+)-(plain|jar)-(L\d+)")
+
+
+def language_catalogue(reporter: pytest.TerminalReporter) -> list[str]:
+    """How many classes of attack on the language policy hold, for each interpreter; the tests may have run in several processes."""
+    held: dict[tuple[str, str], list[int]] = {}
+    for outcome in ("passed", "failed"):
+        for report in reporter.stats.get(outcome, []):
+            match = CATALOGUE.search(report.nodeid)
+            if match:
+                held.setdefault((match[1], match[2]), [0, 0])[outcome == "failed"] += 1
+    return [f"{python:12} {'in the jar' if where == 'jar' else 'in a plain process':20} {sum(count)} classes, {count[0]} held"
+            for (python, where), count in sorted(held.items())]  # fmt: skip
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = language_catalogue(terminalreporter)
+    if lines:
+        terminalreporter.section("language catalogue")
+    for line in lines:
+        terminalreporter.write_line(line)
     for title, lines in terminalreporter.config.stash.get(TABLES, {}).items():
         terminalreporter.section(title)
         for line in lines:
