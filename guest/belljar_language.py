@@ -107,6 +107,27 @@ FILE_NAMES = frozenset(
 READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 
 
+# Modules whose functions are not looked into for what they import, and that are not imported for another's: programs,
+# sockets, native code.
+LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
+
+
+def late_imports(code, found):
+    """Adds the modules that a function's code imports."""
+    from opcode import EXTENDED_ARG, opmap
+
+    number = 0
+    for at in range(0, len(code.co_code), 2):
+        operation, number = code.co_code[at], number << 8 | code.co_code[at + 1]
+        if operation == opmap["IMPORT_NAME"]:
+            found.add(code.co_names[number])
+        if operation != EXTENDED_ARG:
+            number = 0
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            late_imports(constant, found)
+
+
 class Language:
     """One guest's policy. Made by prepare()."""
 
@@ -129,6 +150,7 @@ class Language:
             self.library,
         )
         self.build_modules()
+        self.import_what_comes_late()
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
@@ -183,6 +205,29 @@ class Language:
             made[name] = native.language_module(name, real, symbols, values, star)
             if "." in name:
                 self.dotted[name] = made[name]
+
+    def import_what_comes_late(self):
+        """Functions of the modules that are allowed, and of the modules that these use, import others when they are called, and
+        then nothing can be imported any more. So those are there from the start; a program sees none of them."""
+        modules = {name: sys.modules[name] for name in self.config["imports"] if name in sys.modules}
+        for module in list(modules.values()):
+            for thing in vars(module).values():
+                name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
+                if isinstance(name, str) and name in sys.modules:
+                    modules[name] = sys.modules[name]
+        found = set()
+        for name in modules.keys() - LATE_NEVER:
+            for title, thing in list(vars(modules[name]).items()):
+                if getattr(thing, "__module__", None) == name and not title.startswith(("_test", "test", "_main", "main")):
+                    for member in vars(thing).values() if isinstance(thing, type) else [thing]:
+                        code = getattr(getattr(member, "__func__", member), "__code__", None)
+                        if isinstance(code, types.CodeType):
+                            late_imports(code, found)
+        for name in found - LATE_NEVER:
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # of another system, or optional
 
     def build_codecs(self):
         """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of

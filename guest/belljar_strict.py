@@ -95,6 +95,7 @@ def run_strict(frame):
         return RUN_OK, 0, 0, (b"", b"", b"", b"", encoded)
     if flags & RUN_MODULE:
         raise SandboxError("Under a language policy there is no -m: run a file or a text")
+    sys.argv[:] = argv or [filename]  # seen by who is allowed sys.argv, and by argparse
     if not code:
         return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
     source = strict_source(code)

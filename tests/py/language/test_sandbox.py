@@ -258,3 +258,34 @@ def test_a_program_for_pysandbox_runs(capsys: pytest.CaptureFixture[str]) -> Non
         sandbox.execute("while True: pass")
     with pytest.raises(pysandbox.SandboxError):
         sandbox.execute("exit()")
+
+
+@pytest.mark.core
+def test_modules_that_are_allowed_work_to_their_depths():
+    """What their functions import when they are called is there, and is not the program's to import."""
+    config = SandboxConfig("stdout", "stderr")
+    config.allow_module("argparse", "ArgumentParser")
+    config.allow_module("collections", "Counter")
+    code = """
+import argparse, collections
+parser = argparse.ArgumentParser(prog="x")
+parser.add_argument("word", help="counted")
+print(parser.format_help())
+print(parser.parse_args(["abba"]).word, collections.Counter("abbb").most_common(1)[0][0])
+"""
+    execution = belljar.run(code, config)
+    assert execution.error is None, execution.error
+    assert "counted" in execution.stdout and execution.stdout.endswith("abba b\n")
+    for name in ("textwrap", "gettext", "locale", "shutil"):
+        refused = belljar.run(f"import {name}", config)
+        assert refused.error.value == f'Import "{name}" blocked by the sandbox'
+
+
+@pytest.mark.core
+def test_a_program_has_its_arguments_where_it_may_see_them():
+    config = SandboxConfig("stdout")
+    config.allow_module("sys", "argv")
+    with belljar.Template(config) as template:
+        execution = template.run("import sys; print(sys.argv[1:])", argv=["name", "a", "b"])
+        assert execution.stdout == "['a', 'b']\n"
+        assert template.run("import sys; sys.argv.append('x')").error is not None
