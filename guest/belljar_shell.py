@@ -22,7 +22,14 @@ def shell_statement(source, is_all):
         builtins.input = shell_input
     filename = "<stdin-%d>" % (shell_count + 1)
     source = source.decode()
-    code = shell_compiler(source, filename, "single")
+    code = failure = None
+    try:
+        code = shell_compiler(source, filename, "single")
+    except SyntaxError as error:
+        failure = error
+    if failure is not None:  # in codeop's words it is "incomplete input", whatever it is
+        compile(source, filename, "single", 0, True)
+        raise failure
     if code is None and is_all:
         code = compile(source + "\n", filename, "single", 0, True)
     if code is not None:

@@ -129,6 +129,8 @@ def test_a_statement_that_the_input_ends_in_runs():
 
 def test_a_statement_that_cannot_end_is_a_syntax_error():
     assert b"SyntaxError" in shell("print((1,").stderr
+    wrong = shell("importt os\nprint(6 * 7)\n")
+    assert b"SyntaxError: invalid syntax" in wrong.stderr and b"During handling" not in wrong.stderr and wrong.stdout == b"42\n"
 
 
 def test_an_exception_shows_its_line_and_the_session_goes_on():
