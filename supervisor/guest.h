@@ -154,6 +154,9 @@ MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *g
 /* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called
  * again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
+/* Ends it if its scratch holds too much. For scratch on disk, which is counted, no oftener than
+ * counting is worth. */
+void guests_check_scratch(struct guest *guest);
 void guests_end_all(struct supervisor *supervisor);
 
 /* What an epoll event is about. */

@@ -424,6 +424,15 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
     return guest->full_ticks >= NO_ROOM_TICKS;
 }
 
+void guests_check_scratch(struct guest *guest)
+{
+    if (files_is_over_quota(guest->files)) {
+        guest_record(guest, "write", "scratch", "scratch",
+                     "allow more with --scratch SIZE or Policy(scratch=…)");
+        guests_kill(guest, END_SCRATCH);
+    }
+}
+
 static void guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
 {
     const struct settings *settings = &supervisor->settings;
@@ -447,11 +456,7 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
         guests_kill(guest, END_MEMORY);
     if (guest_is_out_of_memory(settings, guest))
         guests_kill(guest, END_MEMORY);
-    if (files_is_over_quota(guest->files)) {
-        guest_record(guest, "write", "scratch", "scratch",
-                     "allow more with --scratch SIZE or Policy(scratch=…)");
-        guests_kill(guest, END_SCRATCH);
-    }
+    guests_check_scratch(guest);
 }
 
 int guests_tick(struct supervisor *supervisor)

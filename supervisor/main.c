@@ -209,6 +209,7 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
         /* A listener that cannot be served is the end of that guest, not of us. */
         if (broker_serve(supervisor, guest) < 0)
             guests_kill(guest, END_PROTOCOL);
+        guests_check_scratch(guest); /* a tick may come after its end */
         return 0;
     default:
         return -EINVAL;

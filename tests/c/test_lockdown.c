@@ -262,6 +262,7 @@ static void has_limits(struct lockdown *lockdown, int to_supervisor)
 
 TEST(a_guest_has_its_limits_and_cannot_raise_them)
 {
+    SKIP_UNDER_ASAN();
     guest_must(has_limits);
 }
 
@@ -400,6 +401,7 @@ static void supervise(void)
 
 TEST(the_supervisor_cannot_open_what_was_not_granted_and_works_on)
 {
+    SKIP_UNDER_ASAN();
     need_landlock(1);
     supervise();
     CHECK(open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES);
@@ -586,6 +588,7 @@ static void supervisor_uses_the_scratch(int from_guest, struct lockdown *lockdow
 
 TEST(a_guests_tmpfs_has_exact_limits_and_only_the_supervisor_opens_files_there)
 {
+    SKIP_UNDER_ASAN();
     need_namespaces();
     need_landlock(3);
     struct rig rig = { settings_for_test(), true, supervisor_uses_the_scratch,
