@@ -11,6 +11,8 @@
 
 #include <sys/mman.h>
 
+#define STEPS (&(unsigned){ TREE_STEPS_MAX })
+
 static struct settings settings;
 static struct tree *tree;
 static int parent = -1, memory = -1;
@@ -107,12 +109,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         next_path(&bytes, end, first);
         next_path(&bytes, end, second);
         struct place lexical, walked;
-        int error =
-            tree_resolve(tree, scratch_number(files), files->directory, first, true, &lexical);
+        int error = tree_resolve(tree, scratch_number(files), files->directory, first, true, STEPS,
+                                 &lexical);
         if (error == 0)
             check_place(&lexical);
-        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, &walked) ==
-            0)
+        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, STEPS,
+                      &walked) == 0)
             check_place(&walked);
         uint64_t one = (uint64_t)(uintptr_t)first, two = (uint64_t)(uintptr_t)second;
         bool is_at = call.number == SYS_openat || call.number == SYS_newfstatat ||

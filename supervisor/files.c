@@ -40,6 +40,7 @@ struct request {
     uint64_t path;
     uint64_t args[4]; /* after the path */
     int flags;        /* AT_… */
+    unsigned steps;   /* left of what its paths may cost */
     struct answer *answer;
 };
 
@@ -109,11 +110,13 @@ static int request_place_at(struct request *request, int directory, uint64_t add
     int error = memory_read_string(request->memory_fd, address, path, sizeof path);
     if (error != 0)
         return error;
-    bool is_self = path[0] == '\0' && (request->flags & AT_EMPTY_PATH) != 0;
+    if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
+        return ENOENT; /* nothing is looked up: there is no place, and none to record */
+    bool is_self = path[0] == '\0';
     if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
-        return path[0] == '\0' && !is_self ? ENOENT : error;
+        return error;
     error = tree_resolve(request->files->tree, scratch_number(request->files), start,
-                         is_self ? "." : path, follow, place);
+                         is_self ? "." : path, follow, &request->steps, place);
     answer_target(request->answer, place);
     return error;
 }
@@ -128,7 +131,7 @@ static int request_follow_links(struct request *request, bool follow, struct pla
 {
     bool is_directory = place->is_directory, ends_in_dot = place->ends_in_dot;
     int error = tree_walk(request->files->tree, scratch_number(request->files), "", place->path,
-                          follow || is_directory, place);
+                          follow || is_directory, &request->steps, place);
     place->is_directory |= is_directory;
     place->ends_in_dot |= ends_in_dot;
     answer_target(request->answer, place);
@@ -945,6 +948,7 @@ bool files_serve(struct files *files, int memory_fd, const struct call *call, st
         .path = order[1],
         .args = { order[2], order[3], order[4] },
         .flags = row->flags | (row->flags_argument != 0 ? (int)call->args[row->flags_argument] : 0),
+        .steps = TREE_STEPS_MAX,
         .answer = answer,
     };
     answer->value = 0;

@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 
+#define STEPS (&(unsigned){ TREE_STEPS_MAX })
+
 static int make(char path[PATH_MAX])
 {
     return tree_new(&fixture.settings, &fixture.tree, path);
@@ -105,9 +107,10 @@ TEST(order_of_mounts_does_not_matter)
         grant(at(order == 0 ? "data" : "data/dir"), order == 1, false);
         grant(at(order == 0 ? "data/dir" : "data"), order == 0, false);
         CHECK_EQUAL(make(path), 0);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, &place), 0);
+        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, STEPS, &place),
+                    0);
         CHECK(place.node->mount->writable);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, &place), 0);
+        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
         CHECK(!place.node->mount->writable && place.node->mount->kind == NODE_HOST);
         fixture_remove();
     }
@@ -122,7 +125,7 @@ TEST(ancestor_of_a_mount_inside_a_mount_is_the_mounts_own)
     grant(at("data/dir/deep"), true, false);
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir"), true, &place), 0);
+    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir"), true, STEPS, &place), 0);
     CHECK(place.is_node && place.node->kind == NODE_PASS && place.node->mount->kind == NODE_HOST);
     fixture_remove();
 }
@@ -155,10 +158,11 @@ TEST(grant_in_a_place_of_the_scratch_is_seen_under_its_own_path)
     fixture_host(); /* in /var/tmp */
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, &place), 0);
+    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
     CHECK(place.node->kind == NODE_HOST && strcmp(place.path, at("data/plain")) == 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, &place),
-                0);
+    CHECK_EQUAL(
+        tree_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, STEPS, &place),
+        0);
     CHECK(place.node->kind == NODE_SCRATCH);
     fixture_remove();
 }
@@ -202,7 +206,8 @@ TEST(paths_are_normalised)
     fixture_host();
     CHECK_EQUAL(make(path), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int error = tree_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, &place);
+        int error =
+            tree_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &place);
         if (error != rows[i].error)
             dprintf(2, "    %s from %s\n", rows[i].path, rows[i].start);
         CHECK_EQUAL(error, rows[i].error);
@@ -212,7 +217,8 @@ TEST(paths_are_normalised)
         CHECK_EQUAL(place.is_outside, rows[i].is_outside);
         /* The slow way finds the same. */
         struct place walked;
-        CHECK_EQUAL(tree_walk(fixture.tree, -1, rows[i].start, rows[i].path, true, &walked), 0);
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &walked),
+                    0);
         CHECK_TEXT(walked.path, place.path);
         CHECK(walked.node == place.node && walked.is_node == place.is_node &&
               walked.is_outside == place.is_outside);
