@@ -19,8 +19,10 @@
     14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
 #define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
 
-#define STEPS_OF_CALL 16 /* a system call takes the time that the kernel needs for so many names   \
-                          */
+/* The kernel opens and closes a directory in the time in which it passes so many names, and reads a
+ * link in that of these. */
+#define STEPS_OF_OPEN 48
+#define STEPS_OF_LINK 16
 #define WALK_HELD_MAX 16
 
 /* File systems that speak for the kernel or for the process that looks: "self" would be the
@@ -692,7 +694,7 @@ static int walk_hold(struct walk *walk, size_t length)
     }
     if (base < 0)
         return ENOENT;
-    size_t steps = STEPS_OF_CALL;
+    size_t steps = STEPS_OF_OPEN;
     for (size_t i = from; i < length; i++)
         steps += place->path[i] == '/';
     int error = walk_spend(walk, steps);
@@ -752,7 +754,7 @@ static int walk_read_link(struct walk *walk, size_t parent, size_t end, const ch
     size_t size = end - parent - 1;
     int error = walk_hold(walk, parent);
     if (error == 0)
-        error = size < sizeof name ? walk_spend(walk, STEPS_OF_CALL) : ENAMETOOLONG;
+        error = size < sizeof name ? walk_spend(walk, STEPS_OF_LINK) : ENAMETOOLONG;
     if (error != 0)
         return error;
     memcpy(name, walk->place->path + parent + 1, size);
