@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <time.h>
 
 /* Of kernel 6.6; the headers of Debian 12 are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -88,7 +90,100 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
 }
 
-int broker_serve(struct supervisor *supervisor, struct guest *guest)
+/* ---- What calls cost, and who waits for it ----
+ *
+ * One thread serves all guests. What a call costs is bounded by what it may ask for, but not to
+ * nothing: a deep path, a file system that is slow, a guest whose other threads hold the lock of
+ * its address space while it is read. Whose call was dear is not served for HOLD_FACTOR times the
+ * excess, so that those who ask for much take a small part of the time however many they are, and
+ * however they ask for it. Cheap calls never wait, nor does anybody while he is the only one who
+ * calls. */
+#define DEAR_NS     100000u
+#define HOLD_FACTOR 10u
+#define HOLD_MAX_NS 1000000000u
+#define WEIGH_NS    1000000000u
+#define COMPETE_NS  1000000000u
+#define ROOM_NS     5000000u /* so often it is asked whether the host has read its audit records */
+
+struct scales {
+    uint64_t start_ns, cpu_ns;
+    long waits;
+};
+
+static uint64_t cpu_now_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+static long waits_now(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) < 0 ? 0 : usage.ru_nvcsw;
+}
+
+/* The exact weighing is two system calls: it is on for a while after a call took long. */
+static void scales_start(const struct supervisor *supervisor, struct scales *scales)
+{
+    scales->start_ns = clock_now_ns();
+    scales->cpu_ns = 0;
+    if (scales->start_ns < supervisor->weigh_until_ns) {
+        scales->cpu_ns = cpu_now_ns();
+        scales->waits = waits_now();
+    }
+}
+
+/* What the call has cost us. Time in which other processes had the CPU is nobody's fault: if we did
+ * not wait for anything, only the time that we computed counts. */
+static uint64_t scales_read(struct supervisor *supervisor, const struct scales *scales)
+{
+    uint64_t now_ns = clock_now_ns(), passed_ns = now_ns - scales->start_ns;
+    if (passed_ns <= DEAR_NS)
+        return passed_ns;
+    supervisor->weigh_until_ns = now_ns + WEIGH_NS;
+    if (scales->cpu_ns == 0)
+        return DEAR_NS; /* not weighed: the next ones will be */
+    return waits_now() != scales->waits ? passed_ns : cpu_now_ns() - scales->cpu_ns;
+}
+
+/* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
+static void broker_hold(struct supervisor *supervisor, struct guest *watcher, uint64_t hold_ns)
+{
+    if (watcher->held_until_ns == 0 && event_remove(supervisor, watcher->listener) == 0)
+        supervisor->held_count++;
+    watcher->held_until_ns = clock_now_ns() + (hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS);
+}
+
+void broker_forget_hold(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->held_until_ns != 0)
+        supervisor->held_count--;
+    guest->held_until_ns = 0;
+}
+
+void broker_resume(struct supervisor *supervisor, int *timeout_ms)
+{
+    uint64_t now_ns = supervisor->held_count > 0 ? clock_now_ns() : 0;
+    for (uint32_t i = 0; supervisor->held_count > 0 && i < supervisor->slot_count; i++) {
+        struct guest *guest = supervisor->slots[i];
+        if (guest == NULL || guest->held_until_ns == 0)
+            continue;
+        if (guest->held_until_ns > now_ns) {
+            int left_ms = (int)((guest->held_until_ns - now_ns) / 1000000) + 1;
+            if (*timeout_ms < 0 || *timeout_ms > left_ms)
+                *timeout_ms = left_ms;
+            continue;
+        }
+        broker_forget_hold(supervisor, guest);
+        if (guest->state == GUEST_LIVE && guest->is_watching &&
+            event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id) < 0)
+            guests_kill(guest, END_PROTOCOL);
+    }
+}
+
+static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
+                             struct guest **ret_caller)
 {
     struct seccomp_notif notification = { 0 };
     if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
@@ -107,7 +202,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         answer.error = branch_adopt(supervisor, guest, &call);
         return broker_answer(guest, &call, &answer);
     }
-    guest = caller;
+    *ret_caller = guest = caller;
     broker_decide(supervisor, guest, &call, &answer);
     guest->served++;
     if (answer.refused || supervisor->settings.audit) {
@@ -116,8 +211,31 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         if (answer.refused)
             guest_record(guest, op, answer.target, answer.rule, answer.hint);
         if (supervisor->settings.audit && control_audit(guest, op, &answer) < 0)
-            answer.error = EPERM; /* what cannot be recorded is not done */
+            answer.error = EPERM; /* the host is gone, and so are we: there was room */
     }
     placement_note_call(supervisor, guest, call.tid);
     return broker_answer(guest, &call, &answer);
+}
+
+int broker_serve(struct supervisor *supervisor, struct guest *guest)
+{
+    struct scales scales;
+    struct guest *caller = guest;
+    /* What cannot be recorded is not done: a call is not even taken before there is room for its
+     * record. */
+    if (supervisor->settings.audit && !control_has_room()) {
+        broker_hold(supervisor, guest, ROOM_NS);
+        return 0;
+    }
+    scales_start(supervisor, &scales);
+    int error = broker_serve_call(supervisor, guest, &caller);
+    uint64_t cost_ns = scales_read(supervisor, &scales);
+    caller->charged_ns += cost_ns;
+    if (supervisor->served_id != caller->id) {
+        supervisor->served_id = caller->id;
+        supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;
+    }
+    if (error == 0 && cost_ns > DEAR_NS && scales.start_ns < supervisor->contended_until_ns)
+        broker_hold(supervisor, guest, (cost_ns - DEAR_NS) * HOLD_FACTOR);
+    return error;
 }

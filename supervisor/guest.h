@@ -67,6 +67,9 @@ struct guest {
     unsigned burst_calls;
     pid_t pinned; /* the thread that was put on the supervisor's CPU, or 0 */
 
+    uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
+    uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */
+
     uint64_t served; /* calls answered */
     uint32_t refused;
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
@@ -85,10 +88,12 @@ struct supervisor {
     struct guest **slots;
     uint32_t slot_count;
     uint64_t next_serial;
-    unsigned armed_count, pinned_count;
-    uint64_t tick_due_ns;   /* when the limits of the armed are looked at next */
-    uint32_t wanted;        /* guests to be forked later */
-    uint64_t wanted_due_ns; /* which is then */
+    unsigned armed_count, pinned_count, held_count;
+    uint64_t served_id, contended_until_ns; /* whose call was the last; guests compete until then */
+    uint64_t weigh_until_ns; /* what calls cost is weighed exactly until then (broker.c) */
+    uint64_t tick_due_ns;    /* when the limits of the armed are looked at next */
+    uint32_t wanted;         /* guests to be forked later */
+    uint64_t wanted_due_ns;  /* which is then */
     bool is_stopping;
 };
 
@@ -104,6 +109,11 @@ void guest_record(struct guest *guest, const char *op, const char *target, const
 /* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno
  * if the listener is of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+/* Looks at the listeners again whose time has come, and lowers *timeout_ms (-1: none) to when that
+ * of the next does. */
+void broker_resume(struct supervisor *supervisor, int *timeout_ms);
+/* The guest goes, or another of its family watches the listener. */
+void broker_forget_hold(struct supervisor *supervisor, struct guest *guest);
 
 /* self.c: takes the descriptors for the guest to ask for, in place of those of another number. 0 or
  * a negative errno. */
@@ -128,6 +138,8 @@ void placement_forget(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int control_send(const struct packer *message, const int *fds, unsigned fd_count);
 MUST_CHECK int control_handle(struct supervisor *supervisor);
 int control_failed(int error, const char *step, const char *format, ...) PRINTF(3, 4);
+/* True if an audit record can be sent without waiting. */
+bool control_has_room(void);
 int control_audit(const struct guest *guest, const char *op, const struct answer *answer);
 
 /* guests.c: from fork to report. */

@@ -117,6 +117,7 @@ static int guests_slot(struct supervisor *supervisor)
 void guests_drop(struct supervisor *supervisor, struct guest *guest)
 {
     placement_forget(supervisor, guest);
+    broker_forget_hold(supervisor, guest);
     guests_disarm(supervisor, guest);
     supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
     cgroup_guest_end(guest->id);
@@ -333,7 +334,7 @@ void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
     supervisor->tick_due_ns = 0;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
-    guest->cpu_base_ns = guest_cpu_ns(guest);
+    guest->cpu_base_ns = guest_cpu_ns(guest) + guest->charged_ns;
     guest->kill_at_ns = 0;
 }
 
@@ -443,7 +444,8 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
     }
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
-    if (guest->cpu_limit_ns != 0 && guest_cpu_ns(guest) - guest->cpu_base_ns >= guest->cpu_limit_ns)
+    if (guest->cpu_limit_ns != 0 &&
+        guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
     /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
     struct stat tasks;
@@ -499,8 +501,9 @@ int guests_report(struct guest *guest, uint32_t type)
     pack_u64(&message, guest->id);
     pack_u32(&message, guest->end_reason);
     pack_u32(&message, (uint32_t)guest->status);
-    pack_u64(&message,
-             has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
+    pack_u64(&message, has_ended
+                           ? guest->cpu_us
+                           : (guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns) / 1000);
     pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
@@ -541,6 +544,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
+    broker_forget_hold(supervisor, guest);
     guests_disarm(supervisor, guest);
     branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;

@@ -220,6 +220,7 @@ static int serve(struct supervisor *supervisor)
 {
     while (!supervisor->is_stopping) {
         int timeout_ms = guests_tick(supervisor);
+        broker_resume(supervisor, &timeout_ms);
         int error = guests_refill(supervisor, &timeout_ms);
         if (error < 0)
             return error;
@@ -236,6 +237,7 @@ static int serve(struct supervisor *supervisor)
             error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)
                 return error;
+            (void)guests_tick(supervisor); /* limits do not wait for the others of the batch */
         }
     }
     return 0;

@@ -21,7 +21,7 @@
 
 /* The kernel opens and closes a directory in the time in which it passes so many names, and reads a
  * link in that of these. */
-#define STEPS_OF_OPEN 48
+#define STEPS_OF_OPEN 32
 #define STEPS_OF_LINK 16
 #define WALK_HELD_MAX 16
 

@@ -10,7 +10,7 @@
 
 #define TREE_LINKS_MAX 40 /* symbolic links in one resolution, as the kernel has it */
 /* What the resolutions of one call may cost together: a component is a step, opening a directory
- * to go on from 48. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves all guests,
+ * to go on from 32. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves all guests,
  * is busy for a fraction of a millisecond whatever is asked. */
 #define TREE_STEPS_MAX 4096
 
