@@ -403,8 +403,39 @@ static int open_counted(struct files *files, int base, const char *rest,
     return fd;
 }
 
+/* Looks at what it is before it opens it: a FIFO that is opened has a reader, so that a writer of
+ * the host goes on, and dies of SIGPIPE; a device may do anything. Scratch and what belongs to the
+ * runtime hold neither (guests make none), so the look is for grants only, where a guest's calls
+ * cannot change the answer before the opening: they are served one by one. Left is a process of the
+ * host that puts a FIFO in the place of a file in that moment; openat2 has no flag against it. */
+static int open_looked(struct request *request, const struct node *mount, int base,
+                       const char *rest, const struct opening *opening, int flags)
+{
+    bool is_grant = mount->kind == NODE_HOST && !mount->optional;
+    struct stat stat;
+    CLEANUP(fd_close)
+    int fd = is_grant ? tree_open_beneath(base, rest, O_PATH | O_NOFOLLOW, 0) : -1;
+    if (is_grant && (fd < 0 ? errno != ENOENT : tree_fstat(fd, &stat) < 0))
+        return -1;
+    if (fd >= 0 && S_ISLNK(stat.st_mode)) {
+        errno = ELOOP;
+        return -1;
+    }
+    if (fd >= 0 && !S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)) {
+        errno = refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
+        return -1;
+    }
+    return tree_open_beneath(base, rest, flags, opening->mode & ((flags & O_CREAT) ? 0666 : 0777));
+}
+
 /* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still
  * mean that file. */
+static bool is_granted(const struct node *node, const struct stat *stat)
+{
+    return stat->st_dev == node->stat.st_dev && stat->st_ino == node->stat.st_ino &&
+           (stat->st_mode & S_IFMT) == (node->stat.st_mode & S_IFMT);
+}
+
 static int open_file(struct request *request, const struct node *node, struct opening *opening)
 {
     struct stat stat;
@@ -412,12 +443,16 @@ static int open_file(struct request *request, const struct node *node, struct op
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
+    /* Opening has effects (open_looked). */
+    if (fstatat(node->parent, node->name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno;
+    if (!is_granted(node, &stat))
+        return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
     opening->fd = tree_open_beneath(node->parent, node->name,
                                     opening->flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0);
     if (opening->fd < 0 || tree_fstat(opening->fd, &stat) < 0)
         return errno == ELOOP ? refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED) : errno;
-    if (stat.st_dev != node->stat.st_dev || stat.st_ino != node->stat.st_ino ||
-        (stat.st_mode & S_IFMT) != (node->stat.st_mode & S_IFMT))
+    if (!is_granted(node, &stat))
         return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
     bool truncates = (opening->flags & O_TRUNC) != 0 && node->kind == NODE_FILE;
     return truncates && ftruncate(opening->fd, 0) < 0 ? errno : 0;
@@ -483,14 +518,14 @@ static int open_once(struct request *request, struct place *place, struct openin
     if (is_scratch(place)) {
         opening->fd = open_counted(files, base, rest, opening);
     } else if (creates && !mount->writable) { /* fine if it is there already */
-        opening->fd = tree_open_beneath(base, rest, opening->flags & ~(O_CREAT | O_EXCL), 0);
+        opening->fd =
+            open_looked(request, mount, base, rest, opening, opening->flags & ~(O_CREAT | O_EXCL));
         if (opening->fd < 0 && errno == ENOENT)
             return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
         if (opening->fd >= 0 && (opening->flags & O_EXCL) != 0)
             return EEXIST;
     } else {
-        opening->fd =
-            tree_open_beneath(base, rest, opening->flags, opening->mode & (creates ? 0666 : 0777));
+        opening->fd = open_looked(request, mount, base, rest, opening, opening->flags);
     }
     return opening->fd < 0 ? errno : 0;
 }
