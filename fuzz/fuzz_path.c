@@ -15,7 +15,7 @@
 
 static struct settings settings;
 static struct tree *tree;
-static int parent = -1, memory = -1;
+static int parent = -1, memory = -1, maps = -1;
 static struct stat secret;
 static char host[] = "/dev/shm/belljar-fuzz-XXXXXX";
 
@@ -32,6 +32,7 @@ static int start(void)
     require(mkdtemp(host) != NULL);
     parent = open(host, O_RDONLY | O_DIRECTORY);
     memory = open("/proc/self/mem", O_RDWR);
+    maps = open("/proc/self/maps", O_RDONLY);
     require(mkdirat(parent, "g", 0755) == 0 && mkdirat(parent, "g/d", 0755) == 0 &&
             mkdirat(parent, "s", 0755) == 0);
     static const char *const links[][2] = { { "d", "g/l" },        { "/g/d", "g/a" },
@@ -143,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (call.number == SYS_getcwd)
             call.args[1] = sizeof first;
         struct answer answer = ANSWER_INIT;
-        require(files_serve(files, memory, &call, &answer));
+        require(files_serve(files, memory, maps, &call, &answer));
         require(answer.error >= 0 && (answer.error == 0 || answer.install_fd < 0));
         require(!answer.refused ||
                 (answer.error > 0 && answer.rule != NULL && answer.hint != NULL));

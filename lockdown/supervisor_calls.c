@@ -56,6 +56,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(ioctl, "is it still there", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ID_VALID)),
     ALLOW_IF(ioctl, "a descriptor as its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ADDFD)),
     ALLOW_IF(ioctl, "who wakes whom", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SET_FLAGS)),
+    ALLOW_IF(ioctl, "may the guest write there itself", LOW_EQUAL(1, 0xc0686611)), /* PROCMAP_QUERY */
     ALLOW_IF(ioctl, "what waits in a pipe", LOW_EQUAL(1, FIONREAD)),
 
     ALLOW(openat, FILES), ALLOW(openat2, FILES), ALLOW(open, FILES), ALLOW(fstat, FILES), ALLOW(newfstatat, FILES),

@@ -80,7 +80,7 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
     const struct syscall_row *row = syscall_decide(
         syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
     if (row != NULL && row->action == CALL_BROKER &&
-        (files_serve(guest->files, guest->memory, call, answer) ||
+        (files_serve(guest->files, guest->memory, guest->maps, call, answer) ||
          self_serve(supervisor, guest, call, answer)))
         return;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
@@ -205,6 +205,8 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     *ret_caller = guest = caller;
     broker_decide(supervisor, guest, &call, &answer);
     guest->served++;
+    if (answer.error == EOWNERDEAD)
+        return -EOWNERDEAD; /* memory_write */
     if (answer.refused || supervisor->settings.audit) {
         char buffer[32];
         const char *op = syscall_name(call.number, buffer);

@@ -35,7 +35,7 @@ struct files {
 /* One call with its arguments in the order of the ...at form. */
 struct request {
     struct files *files;
-    int memory_fd;
+    int memory_fd, maps_fd;
     int directory; /* AT_FDCWD or a guest's descriptor number */
     uint64_t path;
     uint64_t args[4]; /* after the path */
@@ -227,7 +227,8 @@ static int serve_stat(struct request *request)
     /* Its own files are its user's, all others root's: the host's numbers are the host's. */
     bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
     sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
-    return memory_write(request->memory_fd, request->args[0], &sight.stat, sizeof sight.stat);
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
+                        sizeof sight.stat);
 }
 
 static int serve_access(struct request *request)
@@ -271,7 +272,8 @@ static int serve_readlink(struct request *request)
     if ((size_t)length > size)
         length = (ssize_t)size;
     request->answer->value = length;
-    return memory_write(request->memory_fd, request->args[0], target, (size_t)length);
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], target,
+                        (size_t)length);
 }
 
 /* The file system is the guest's quota, wherever it looks. */
@@ -291,7 +293,7 @@ static int files_statfs(struct request *request, uint64_t address)
             scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
         .f_namelen = NAME_MAX,
     };
-    return memory_write(request->memory_fd, address, &statfs, sizeof statfs);
+    return memory_write(request->memory_fd, request->maps_fd, address, &statfs, sizeof statfs);
 }
 
 static int serve_statfs(struct request *request)
@@ -342,7 +344,7 @@ static int serve_getcwd(struct request *request)
     if (request->args[0] < size)
         return ERANGE;
     request->answer->value = (int64_t)size;
-    return memory_write(request->memory_fd, request->path, path, size);
+    return memory_write(request->memory_fd, request->maps_fd, request->path, path, size);
 }
 
 static int serve_umask(struct request *request)
@@ -963,7 +965,8 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
-bool files_serve(struct files *files, int memory_fd, const struct call *call, struct answer *answer)
+bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct call *call,
+                 struct answer *answer)
 {
     files->opened_directory = false;
     if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) ||
@@ -979,6 +982,7 @@ bool files_serve(struct files *files, int memory_fd, const struct call *call, st
     struct request request = {
         .files = files,
         .memory_fd = memory_fd,
+        .maps_fd = maps_fd,
         .directory = (int)order[0], /* 32 bits, as the kernel takes it */
         .path = order[1],
         .args = { order[2], order[3], order[4] },

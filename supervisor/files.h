@@ -59,10 +59,10 @@ bool files_is_over_quota(struct files *files);
  * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,
  * unlink(at), rename(at)(2), link(at), symlink(at), truncate, chmod, fchmodat, utimensat, utime,
  * utimes, futimesat, statfs, fstatfs, chdir, fchdir, getcwd, umask. Fills *answer. Returns true if
- * the call is one of those, false if it is not for files (answer untouched). memory_fd reads the
- * guest's memory. */
-MUST_CHECK bool files_serve(struct files *files, int memory_fd, const struct call *call,
-                            struct answer *answer);
+ * the call is one of those, false if it is not for files (answer untouched). memory_fd and
+ * maps_fd are for the guest's memory (call.h). */
+MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
+                            const struct call *call, struct answer *answer);
 
 /* After ADDFD: the guest's descriptor `number` is what files_serve just opened. */
 void files_installed(struct files *files, int number);

@@ -29,7 +29,7 @@ struct guest {
     enum guest_state state;
     pid_t pid;       /* in the supervisor's pid namespace */
     pid_t inner_pid; /* as the guest sees itself */
-    int setup, pidfd, listener, memory, tasks, statm, crash;
+    int setup, pidfd, listener, memory, maps, tasks, statm, crash;
     int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
                         afterwards */
     int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1

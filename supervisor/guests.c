@@ -75,6 +75,7 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
+    fd_close(&guest->maps);
     fd_close(&guest->tasks);
     fd_close(&guest->statm);
     fd_close(&guest->crash);
@@ -151,7 +152,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (guest == NULL)
         return -ENOMEM;
     guest->setup = guest->pidfd = guest->listener = guest->memory = guest->tasks = -1;
-    guest->statm = guest->crash = -1;
+    guest->maps = guest->statm = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
@@ -255,8 +256,8 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->statm,
-                            &guest->pidfd };
+    int *const places[] = { &guest->listener, &guest->memory, &guest->maps,
+                            &guest->tasks,    &guest->statm,  &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
@@ -554,6 +555,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
+    fd_close(&guest->maps);
     fd_close(&guest->tasks);
     fd_close(&guest->statm);
     if (guest->is_released) {
