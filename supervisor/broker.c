@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 /* Of kernel 6.6; the headers of Debian 12 are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -106,45 +105,41 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
 #define ROOM_NS     5000000u /* so often it is asked whether the host has read its audit records */
 
 struct scales {
-    uint64_t start_ns, cpu_ns;
-    long waits;
+    uint64_t start_ns;
+    long waits, losses; /* -1: not weighed */
 };
 
-static uint64_t cpu_now_ns(void)
+/* How often we have waited, and how often another process got the CPU. */
+static void scales_switches(long *ret_waits, long *ret_losses)
 {
-    struct timespec used;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+    struct rusage usage = { 0 };
+    (void)!getrusage(RUSAGE_THREAD, &usage);
+    *ret_waits = usage.ru_nvcsw;
+    *ret_losses = usage.ru_nivcsw;
 }
 
-static long waits_now(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_THREAD, &usage) < 0 ? 0 : usage.ru_nvcsw;
-}
-
-/* The exact weighing is two system calls: it is on for a while after a call took long. */
-static void scales_start(const struct supervisor *supervisor, struct scales *scales)
+/* The exact weighing is a system call more: it is on for a while after a call of the guest's took
+ * long. */
+static void scales_start(const struct guest *guest, struct scales *scales)
 {
     scales->start_ns = clock_now_ns();
-    scales->cpu_ns = 0;
-    if (scales->start_ns < supervisor->weigh_until_ns) {
-        scales->cpu_ns = cpu_now_ns();
-        scales->waits = waits_now();
-    }
+    scales->waits = scales->losses = -1;
+    if (scales->start_ns < guest->weigh_until_ns)
+        scales_switches(&scales->waits, &scales->losses);
 }
 
-/* What the call has cost us. Time in which other processes had the CPU is nobody's fault: if we did
- * not wait for anything, only the time that we computed counts. */
-static uint64_t scales_read(struct supervisor *supervisor, const struct scales *scales)
+/* What the call has cost us. That another process had the CPU is nobody's fault: then it counts as
+ * dear only if we waited for something, too. */
+static uint64_t scales_read(struct guest *guest, const struct scales *scales)
 {
+    long waits, losses;
     uint64_t now_ns = clock_now_ns(), passed_ns = now_ns - scales->start_ns;
     if (passed_ns <= DEAR_NS)
         return passed_ns;
-    supervisor->weigh_until_ns = now_ns + WEIGH_NS;
-    if (scales->cpu_ns == 0)
-        return DEAR_NS; /* not weighed: the next ones will be */
-    return waits_now() != scales->waits ? passed_ns : cpu_now_ns() - scales->cpu_ns;
+    guest->weigh_until_ns = now_ns + WEIGH_NS;
+    scales_switches(&waits, &losses);
+    bool is_ours = waits != scales->waits || losses == scales->losses;
+    return scales->waits >= 0 && is_ours ? passed_ns : DEAR_NS;
 }
 
 /* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
@@ -229,9 +224,9 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         broker_hold(supervisor, guest, ROOM_NS);
         return 0;
     }
-    scales_start(supervisor, &scales);
+    scales_start(guest, &scales);
     int error = broker_serve_call(supervisor, guest, &caller);
-    uint64_t cost_ns = scales_read(supervisor, &scales);
+    uint64_t cost_ns = scales_read(guest, &scales);
     caller->charged_ns += cost_ns;
     if (supervisor->served_id != caller->id) {
         supervisor->served_id = caller->id;

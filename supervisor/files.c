@@ -405,6 +405,15 @@ static int open_counted(struct files *files, int base, const char *rest,
     return fd;
 }
 
+/* 0, or -1 with errno. A name is looked at in one call; on a longer way that call follows links. */
+static int look_beneath(int base, const char *rest, struct stat *ret_stat)
+{
+    if (strchr(rest, '/') == NULL)
+        return fstatat(base, rest, ret_stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+    CLEANUP(fd_close) int fd = tree_open_beneath(base, rest, O_PATH | O_NOFOLLOW, 0);
+    return fd < 0 ? -1 : tree_fstat(fd, ret_stat);
+}
+
 /* Looks at what it is before it opens it: a FIFO that is opened has a reader, so that a writer of
  * the host goes on, and dies of SIGPIPE; a device may do anything. Scratch and what belongs to the
  * runtime hold neither (guests make none), so the look is for grants only, where a guest's calls
@@ -413,18 +422,13 @@ static int open_counted(struct files *files, int base, const char *rest,
 static int open_looked(struct request *request, const struct node *mount, int base,
                        const char *rest, const struct opening *opening, int flags)
 {
-    bool is_grant = mount->kind == NODE_HOST && !mount->optional;
-    struct stat stat;
-    CLEANUP(fd_close)
-    int fd = is_grant ? tree_open_beneath(base, rest, O_PATH | O_NOFOLLOW, 0) : -1;
-    if (is_grant && (fd < 0 ? errno != ENOENT : tree_fstat(fd, &stat) < 0))
+    struct stat stat = { .st_mode = S_IFREG };
+    if (mount->kind == NODE_HOST && !mount->optional && look_beneath(base, rest, &stat) < 0 &&
+        errno != ENOENT)
         return -1;
-    if (fd >= 0 && S_ISLNK(stat.st_mode)) {
-        errno = ELOOP;
-        return -1;
-    }
-    if (fd >= 0 && !S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)) {
-        errno = refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
+    if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)) {
+        errno =
+            S_ISLNK(stat.st_mode) ? ELOOP : refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
         return -1;
     }
     return tree_open_beneath(base, rest, flags, opening->mode & ((flags & O_CREAT) ? 0666 : 0777));

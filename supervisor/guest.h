@@ -68,7 +68,8 @@ struct guest {
     pid_t pinned; /* the thread that was put on the supervisor's CPU, or 0 */
 
     uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
-    uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */
+    uint64_t weigh_until_ns; /* what its calls cost is weighed exactly until then (broker.c) */
+    uint64_t held_until_ns;  /* its listener is not looked at before then; 0: it is (broker.c) */
 
     uint64_t served; /* calls answered */
     uint32_t refused;
@@ -90,10 +91,9 @@ struct supervisor {
     uint64_t next_serial;
     unsigned armed_count, pinned_count, held_count;
     uint64_t served_id, contended_until_ns; /* whose call was the last; guests compete until then */
-    uint64_t weigh_until_ns; /* what calls cost is weighed exactly until then (broker.c) */
-    uint64_t tick_due_ns;    /* when the limits of the armed are looked at next */
-    uint32_t wanted;         /* guests to be forked later */
-    uint64_t wanted_due_ns;  /* which is then */
+    uint64_t tick_due_ns;                   /* when the limits of the armed are looked at next */
+    uint32_t wanted;                        /* guests to be forked later */
+    uint64_t wanted_due_ns;                 /* which is then */
     bool is_stopping;
 };
 

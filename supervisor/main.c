@@ -237,7 +237,8 @@ static int serve(struct supervisor *supervisor)
             error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)
                 return error;
-            (void)guests_tick(supervisor); /* limits do not wait for the others of the batch */
+            if (i + 1 < count)
+                (void)guests_tick(supervisor); /* limits do not wait for the rest of the batch */
         }
     }
     return 0;
