@@ -2,13 +2,16 @@
  * guests. Invariant 3: who takes it over gains what the policy already granted. There is no exec,
  * no socket to an address, no new executable memory, no tracing, no namespaces here; paths are
  * Landlock's affair. */
+#define _GNU_SOURCE
 #include "lockdown/steps.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -79,6 +82,9 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(sched_setaffinity, "as sched_getaffinity"), ALLOW(getcpu, "as sched_getaffinity"),
     ALLOW(clock_gettime, LIMIT), ALLOW(clock_getres, LIMIT), ALLOW(clock_nanosleep, LIMIT),
     ALLOW(timerfd_create, LIMIT), ALLOW(timerfd_settime, LIMIT),
+
+    ALLOW_IF(clone, "a worker, for a file system that may wait (worker.c)", { 0, COMPARE_EQUAL, 0, CLONE_PIDFD | SIGCHLD }),
+    ALLOW_IF(prctl, "a worker ends with the supervisor", LOW_EQUAL(0, PR_SET_PDEATHSIG), LOW_EQUAL(1, SIGKILL)),
 
     ALLOW(brk, LIBC), ALLOW_IF(mmap, LIBC, NOT_EXECUTABLE), ALLOW_IF(mprotect, LIBC, NOT_EXECUTABLE),
     ALLOW(munmap, LIBC), ALLOW(mremap, LIBC), ALLOW(madvise, LIBC), ALLOW(futex, LIBC), ALLOW(rt_sigaction, LIBC),

@@ -47,11 +47,12 @@ static int broker_install(struct guest *guest, const struct call *call, struct a
     fd_close(&answer->install_fd);
     if (number < 0)
         return error == ENOENT || error == ESRCH ? -ENOENT : error;
+    answer->value = number;
     files_installed(guest->files, number);
     return 0;
 }
 
-static int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
+int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
 {
     if (answer->error == 0 && answer->install_fd >= 0) {
         int error = broker_install(guest, call, answer);
@@ -147,34 +148,73 @@ static void broker_hold(struct supervisor *supervisor, struct guest *watcher, ui
 {
     if (watcher->held_until_ns == 0 && event_remove(supervisor, watcher->listener) == 0)
         supervisor->held_count++;
-    watcher->held_until_ns = clock_now_ns() + (hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS);
+    watcher->held_until_ns = clock_now_ns() + hold_ns;
+    if (watcher->held_until_ns < supervisor->resume_due_ns)
+        supervisor->resume_due_ns = watcher->held_until_ns;
 }
 
 void broker_forget_hold(struct supervisor *supervisor, struct guest *guest)
 {
+    worker_end(guest, EINTR);
     if (guest->held_until_ns != 0)
         supervisor->held_count--;
     guest->held_until_ns = 0;
 }
 
+static void broker_resume_guest(struct supervisor *supervisor, struct guest *guest)
+{
+    int error = guest->worker != NULL ? worker_handle(supervisor, guest, true) : 0;
+    broker_forget_hold(supervisor, guest);
+    if (guest->state != GUEST_LIVE || !guest->is_watching)
+        return;
+    if (error == 0)
+        error = event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id);
+    if (error < 0)
+        guests_kill(guest, END_PROTOCOL);
+}
+
 void broker_resume(struct supervisor *supervisor, int *timeout_ms)
 {
-    uint64_t now_ns = supervisor->held_count > 0 ? clock_now_ns() : 0;
-    for (uint32_t i = 0; supervisor->held_count > 0 && i < supervisor->slot_count; i++) {
-        struct guest *guest = supervisor->slots[i];
-        if (guest == NULL || guest->held_until_ns == 0)
-            continue;
-        if (guest->held_until_ns > now_ns) {
-            int left_ms = (int)((guest->held_until_ns - now_ns) / 1000000) + 1;
-            if (*timeout_ms < 0 || *timeout_ms > left_ms)
-                *timeout_ms = left_ms;
-            continue;
+    if (supervisor->held_count == 0)
+        return;
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns >= supervisor->resume_due_ns) { /* not at every call that is served */
+        supervisor->resume_due_ns = UINT64_MAX;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            struct guest *guest = supervisor->slots[i];
+            if (guest == NULL || guest->held_until_ns == 0)
+                continue;
+            if (guest->held_until_ns <= now_ns)
+                broker_resume_guest(supervisor, guest);
+            else if (guest->held_until_ns < supervisor->resume_due_ns)
+                supervisor->resume_due_ns = guest->held_until_ns;
         }
-        broker_forget_hold(supervisor, guest);
-        if (guest->state == GUEST_LIVE && guest->is_watching &&
-            event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id) < 0)
-            guests_kill(guest, END_PROTOCOL);
     }
+    uint64_t left_ns = supervisor->resume_due_ns - now_ns;
+    if (supervisor->held_count > 0 &&
+        (*timeout_ms < 0 || left_ns < (uint64_t)*timeout_ms * 1000000))
+        *timeout_ms = (int)(left_ns / 1000000) + 1;
+}
+
+int broker_worker(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->worker == NULL)
+        return 0;
+    int error = worker_handle(supervisor, guest, false);
+    guest->held_until_ns = supervisor->resume_due_ns = 1; /* it is due: broker_resume */
+    return error;
+}
+
+int broker_record(struct supervisor *supervisor, struct guest *guest, int number,
+                  const struct answer *answer)
+{
+    char buffer[32];
+    guest->served++;
+    if (answer->refused)
+        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
+                     answer->hint);
+    return supervisor->settings.audit ? control_audit(guest, syscall_name(number, buffer), answer)
+                                      : 0;
 }
 
 static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
@@ -197,19 +237,20 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
         answer.error = branch_adopt(supervisor, guest, &call);
         return broker_answer(guest, &call, &answer);
     }
+    struct guest *watcher = guest;
     *ret_caller = guest = caller;
     broker_decide(supervisor, guest, &call, &answer);
-    guest->served++;
+    if (answer.may_wait) {
+        answer.error = worker_start(supervisor, watcher, guest, &call, &answer);
+        if (answer.error == 0) {
+            broker_hold(supervisor, watcher, WORKER_MS * (uint64_t)1000000);
+            return 0;
+        }
+    }
     if (answer.error == EOWNERDEAD)
         return -EOWNERDEAD; /* memory_write */
-    if (answer.refused || supervisor->settings.audit) {
-        char buffer[32];
-        const char *op = syscall_name(call.number, buffer);
-        if (answer.refused)
-            guest_record(guest, op, answer.target, answer.rule, answer.hint);
-        if (supervisor->settings.audit && control_audit(guest, op, &answer) < 0)
-            answer.error = EPERM; /* the host is gone, and so are we: there was room */
-    }
+    if (broker_record(supervisor, guest, call.number, &answer) < 0)
+        answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
     return broker_answer(guest, &call, &answer);
 }
@@ -232,7 +273,9 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         supervisor->served_id = caller->id;
         supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;
     }
-    if (error == 0 && cost_ns > DEAR_NS && scales.start_ns < supervisor->contended_until_ns)
-        broker_hold(supervisor, guest, (cost_ns - DEAR_NS) * HOLD_FACTOR);
+    uint64_t hold_ns = (cost_ns - DEAR_NS) * HOLD_FACTOR;
+    if (error == 0 && cost_ns > DEAR_NS && guest->worker == NULL &&
+        scales.start_ns < supervisor->contended_until_ns)
+        broker_hold(supervisor, guest, hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS);
     return error;
 }

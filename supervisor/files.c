@@ -52,6 +52,9 @@ struct request {
 #define HINT_KIND    "only regular files and directories are handed out"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 
+/* A name that another file system is mounted on is not asked about there. */
+#define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
+
 /* ---- Answers ---- */
 
 /* The place's path as printable text. */
@@ -100,6 +103,13 @@ static int files_start(const struct files *files, int number, const char **ret_p
     return path != NULL ? 0 : EBADF;
 }
 
+/* Notes whether the error means that a worker has to do the call (tree_open_in). */
+static int request_waits(struct request *request, int error)
+{
+    request->answer->may_wait |= error == EXDEV && !request->files->tree->may_wait;
+    return error;
+}
+
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
  */
 static int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
@@ -118,7 +128,10 @@ static int request_place_at(struct request *request, int directory, uint64_t add
     error = tree_resolve(request->files->tree, scratch_number(request->files), start,
                          is_self ? "." : path, follow, &request->steps, place);
     answer_target(request->answer, place);
-    return error;
+    if (error == 0 && !place->is_outside && place->node->mount->may_wait &&
+        !request->files->tree->may_wait)
+        error = EXDEV;
+    return request_waits(request, error);
 }
 
 static int request_place(struct request *request, bool follow, struct place *place)
@@ -135,7 +148,7 @@ static int request_follow_links(struct request *request, bool follow, struct pla
     place->is_directory |= is_directory;
     place->ends_in_dot |= ends_in_dot;
     answer_target(request->answer, place);
-    return error;
+    return request_waits(request, error);
 }
 
 static bool is_scratch(const struct place *place)
@@ -190,8 +203,8 @@ static int look_once(struct request *request, bool follow, const struct place *p
     } else {
         if (base < 0)
             return ENOENT;
-        sight->fd = sight->owned =
-            tree_open_beneath(base, rest, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+        sight->fd = sight->owned = tree_open_in(request->files->tree, node->mount, base, rest,
+                                                O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     }
     if (sight->fd < 0 || tree_fstat(sight->fd, &sight->stat) < 0)
         return errno;
@@ -212,7 +225,7 @@ static int request_look(struct request *request, bool follow, struct place *plac
         error = look_once(request, follow || place->is_directory, place, sight);
     if (error == 0 && place->is_directory && !S_ISDIR(sight->stat.st_mode))
         error = ENOTDIR;
-    return error;
+    return request_waits(request, error);
 }
 
 static int serve_stat(struct request *request)
@@ -405,12 +418,14 @@ static int open_counted(struct files *files, int base, const char *rest,
     return fd;
 }
 
-/* 0, or -1 with errno. A name is looked at in one call; on a longer way that call follows links. */
-static int look_beneath(int base, const char *rest, struct stat *ret_stat)
+/* 0, or -1 with errno. A name is looked at in one call, which waits for nobody; on a longer way
+ * that call would follow links. */
+static int look_beneath(const struct tree *tree, const struct node *mount, int base,
+                        const char *rest, struct stat *ret_stat)
 {
     if (strchr(rest, '/') == NULL)
-        return fstatat(base, rest, ret_stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
-    CLEANUP(fd_close) int fd = tree_open_beneath(base, rest, O_PATH | O_NOFOLLOW, 0);
+        return fstatat(base, rest, ret_stat, LOOK_FLAGS);
+    CLEANUP(fd_close) int fd = tree_open_in(tree, mount, base, rest, O_PATH | O_NOFOLLOW, 0);
     return fd < 0 ? -1 : tree_fstat(fd, ret_stat);
 }
 
@@ -423,15 +438,16 @@ static int open_looked(struct request *request, const struct node *mount, int ba
                        const char *rest, const struct opening *opening, int flags)
 {
     struct stat stat = { .st_mode = S_IFREG };
-    if (mount->kind == NODE_HOST && !mount->optional && look_beneath(base, rest, &stat) < 0 &&
-        errno != ENOENT)
+    if (mount->kind == NODE_HOST && !mount->optional &&
+        look_beneath(request->files->tree, mount, base, rest, &stat) < 0 && errno != ENOENT)
         return -1;
     if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)) {
         errno =
             S_ISLNK(stat.st_mode) ? ELOOP : refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
         return -1;
     }
-    return tree_open_beneath(base, rest, flags, opening->mode & ((flags & O_CREAT) ? 0666 : 0777));
+    return tree_open_in(request->files->tree, mount, base, rest, flags,
+                        opening->mode & ((flags & O_CREAT) ? 0666 : 0777));
 }
 
 /* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still
@@ -450,7 +466,7 @@ static int open_file(struct request *request, const struct node *node, struct op
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
     /* Opening has effects (open_looked). */
-    if (fstatat(node->parent, node->name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(node->parent, node->name, &stat, LOOK_FLAGS) < 0)
         return errno;
     if (!is_granted(node, &stat))
         return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
@@ -551,7 +567,7 @@ static int request_open(struct request *request, struct place *place, struct ope
     if (error == 0 && tree_fstat(opening->fd, ret_stat) < 0)
         error = errno;
     if (error != 0)
-        return error;
+        return request_waits(request, error);
     bool is_directory = S_ISDIR(ret_stat->st_mode),
          is_device = place->is_node && place->node->kind == NODE_DEVICE;
     if (!S_ISREG(ret_stat->st_mode) && !is_directory && !is_device)
@@ -634,7 +650,8 @@ static int entry_open(const struct files *files, struct entry_place *entry)
         return ENOENT;
     char *slash = strrchr(entry->place.path, '/');
     *slash = '\0';
-    entry->directory = tree_open_beneath(base, slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
+    entry->directory = tree_open_in(files->tree, entry->place.node->mount, base,
+                                    slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
     int error = entry->directory < 0 ? errno : 0;
     *slash = '/';
     entry->name = slash + 1;
@@ -685,7 +702,7 @@ static int request_entry(struct request *request, int directory, uint64_t addres
     error = entry_once(request, rules, entry);
     if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
         error = entry_once(request, rules, entry);
-    return error;
+    return request_waits(request, error);
 }
 
 static int serve_mkdir(struct request *request)
@@ -770,7 +787,7 @@ static int serve_rename(struct request *request)
         return EXDEV;
     if (from.place.is_directory || to.place.is_directory) {
         struct stat stat;
-        if (fstatat(from.directory, from.name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(from.directory, from.name, &stat, LOOK_FLAGS) < 0)
             return errno;
         if (!S_ISDIR(stat.st_mode))
             return ENOTDIR;
@@ -841,7 +858,10 @@ static int serve_chmod(struct request *request)
         return errno;
     const char *rest;
     int base = tree_base(&place, scratch_number(request->files), &rest);
-    CLEANUP(fd_close) int fd = base < 0 ? -1 : tree_open_beneath(base, rest, O_RDONLY, 0);
+    CLEANUP(fd_close)
+    int fd =
+        base < 0 ? -1
+                 : tree_open_in(request->files->tree, place.node->mount, base, rest, O_RDONLY, 0);
     if (base < 0)
         return EPERM;
     return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
@@ -1007,6 +1027,23 @@ void files_installed(struct files *files, int number)
     files->numbers[number] =
         files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
     files->opened_directory = false;
+}
+
+void files_get_change(const struct files *files, int number, struct files_change *ret_change)
+{
+    const char *opened =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number] : NULL;
+    ret_change->number = number;
+    snprintf(ret_change->directory, PATH_MAX, "%s", files->directory);
+    snprintf(ret_change->opened, PATH_MAX, "%s", opened != NULL ? opened : "");
+}
+
+void files_apply_change(struct files *files, const struct files_change *change)
+{
+    memcpy(files->directory, change->directory, sizeof files->directory);
+    memcpy(files->opened, change->opened, sizeof files->opened);
+    files->opened_directory = change->opened[0] != '\0';
+    files_installed(files, change->number);
 }
 
 /* ---- One guest's view ---- */

@@ -211,6 +211,8 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
             guests_kill(guest, END_PROTOCOL);
         guests_check_scratch(guest); /* a tick may come after its end */
         return 0;
+    case EVENT_WORKER:
+        return broker_worker(supervisor, guest);
     default:
         return -EINVAL;
     }
@@ -274,6 +276,7 @@ int main(void)
                                      .zygote = -1,
                                      .zygote_pidfd = -1,
                                      .init_pidfd = -1,
+                                     .resume_due_ns = UINT64_MAX,
                                      .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
     umask(0); /* modes are the guest's business: its own umask has been applied to them */

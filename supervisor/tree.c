@@ -36,6 +36,35 @@ static const unsigned long kernel_file_systems[] = {
     0xcafe4a11, /* bpf */
 };
 
+/* File systems that answer from this machine's own memory and disks. The runtime's are not asked:
+ * the interpreter waits for them as well. */
+static const unsigned long local_file_systems[] = {
+    0xef53,     /* ext2, ext3, ext4 */
+    0x58465342, /* xfs */
+    0x9123683e, /* btrfs */
+    0x01021994, /* tmpfs */
+    0x858458f6, /* ramfs */
+    0x794c7630, /* overlayfs */
+    0x73717368, /* squashfs */
+    0xe0f5e1e2, /* erofs */
+    0xf2f52010, /* f2fs */
+    0x2fc12fc1, /* zfs */
+    0xca451a4e, /* bcachefs */
+    0x9660,     /* iso9660 */
+    0x4d44,     /* vfat */
+};
+
+static bool may_wait(int fd)
+{
+    struct statfs statfs;
+    if (fstatfs(fd, &statfs) < 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(local_file_systems); i++)
+        if ((unsigned long)statfs.f_type == local_file_systems[i])
+            return false;
+    return true;
+}
+
 bool tree_is_kernel_file(int fd)
 {
     struct statfs statfs;
@@ -52,16 +81,32 @@ int tree_fstat(int fd, struct stat *ret_stat)
     return (int)syscall(SYS_fstat, fd, ret_stat);
 }
 
-int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
+static int open_within(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve)
 {
     /* O_NONBLOCK: a FIFO in a granted directory must not stop the supervisor. */
     struct open_how how = {
         .flags =
             (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | resolve,
     };
     return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
+}
+
+int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
+{
+    return open_within(directory, rest, flags, mode, 0);
+}
+
+int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
+                 int flags, mode_t mode)
+{
+    bool may_cross = tree->may_wait || mount->kind != NODE_HOST || mount->optional;
+    if (mount->may_wait && !tree->may_wait) {
+        errno = EXDEV;
+        return -1;
+    }
+    return open_within(directory, rest, flags, mode, may_cross ? 0 : RESOLVE_NO_XDEV);
 }
 
 /* ---- Rows ---- */
@@ -295,6 +340,7 @@ int tree_add_host(struct tree *tree, const char *path, const char *host_path, bo
         error = tree_add_node(tree, path, found.kind, &node);
     if (error < 0)
         return error;
+    node->may_wait = may_wait(found.fd);
     node->fd = fd_take(&found.fd);
     node->parent = fd_take(&found.parent);
     node->name = found.name;
@@ -322,8 +368,10 @@ static int tree_add_optional(struct tree *tree, const struct mount_setting *moun
         return node->text != NULL ? 0 : -ENOMEM;
     }
     int error = tree_add_host(tree, mount->guest_path, mount->host_path, mount->writable, &node);
-    if (error == 0)
+    if (error == 0) {
         node->optional = true;
+        node->may_wait = false;
+    }
     return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : 0;
 }
 
@@ -404,6 +452,7 @@ int tree_add_runtime(struct tree *tree, const char *path)
     int error = tree_add_host(tree, path, path, false, &node);
     if (error == 0) {
         node->optional = true;
+        node->may_wait = false;
         tree_settle(tree);
         for (size_t i = 0; i < tree->count; i++)
             tree_describe(tree, tree->nodes[i]);
@@ -702,8 +751,8 @@ static int walk_hold(struct walk *walk, size_t length)
         return error;
     char cut = place->path[length];
     place->path[length] = '\0';
-    int fd = tree_open_beneath(base, length > from ? place->path + from + 1 : ".",
-                               O_PATH | O_DIRECTORY, 0);
+    int fd = tree_open_in(walk->tree, mount, base, length > from ? place->path + from + 1 : ".",
+                          O_PATH | O_DIRECTORY, 0);
     error = fd < 0 ? errno : 0;
     place->path[length] = cut;
     if (error != 0)

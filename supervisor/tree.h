@@ -30,6 +30,7 @@ struct node {
     enum node_kind kind;
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
+    bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
     const struct node *above; /* the row above; the root has none */
     const struct node
         *mount;       /* what serves paths below: itself, or of a PASS row the mount around it */
@@ -57,6 +58,7 @@ struct tree {
     gid_t gid;
     uint64_t memory_bytes;
     const char *python; /* the settings' */
+    bool may_wait;      /* in a worker: file systems may be waited for */
 };
 
 /* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went
@@ -107,6 +109,11 @@ int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
 /* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a
  * descriptor or -1 with errno. */
 int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
+
+/* The same for a mount's files. EXDEV where that could have to wait for a file system that is not
+ * the machine's own: for a grant that lies on one, or if a mount inside a grant is on the way. */
+int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
+                 int flags, mode_t mode);
 
 /* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where
  * a file lies on another file system than its mount. */
