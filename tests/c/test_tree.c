@@ -227,6 +227,111 @@ TEST(paths_are_normalised)
     fixture_remove();
 }
 
+/* Makes directories "b" below data, so many deep, and goes to the last. */
+static size_t make_deep(char path[PATH_MAX], unsigned depth)
+{
+    size_t length = (size_t)snprintf(path, PATH_MAX, "%s", at("data"));
+    CHECK(chdir(path) == 0);
+    for (unsigned i = 0; i < depth; i++, length += 2) {
+        CHECK(mkdir("b", 0755) == 0 && chdir("b") == 0);
+        memcpy(path + length, "/b", 3);
+    }
+    return length;
+}
+
+static void remove_deep(unsigned depth)
+{
+    for (unsigned i = 0; i < depth; i++)
+        CHECK(chdir("..") == 0 && rmdir("b") == 0);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(walk_that_goes_down_and_up_without_end_runs_out_of_steps)
+{
+    static const char *const rounds[] = { "b/../", "b/b/../../", "b/./../", "b/../../b/" };
+    char path[PATH_MAX], target[PATH_MAX];
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    size_t length = make_deep(path, 900);
+    CHECK(mkdir("b", 0755) == 0 && mkdir("b/b", 0755) == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        size_t used = 0, size = strlen(rounds[i]);
+        for (; used + size < PATH_MAX - 8; used += size)
+            memcpy(target + used, rounds[i], size);
+        memcpy(target + used, "l", 2);
+        CHECK(symlink(target, "l") == 0);
+        memcpy(path + length, "/l", 3);
+        unsigned steps = TREE_STEPS_MAX;
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), ELOOP);
+        CHECK_EQUAL(steps, 0);
+        CHECK(unlink("l") == 0);
+    }
+    CHECK(rmdir("b/b") == 0 && rmdir("b") == 0);
+    remove_deep(900);
+    fixture_remove();
+}
+
+TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
+{
+    char path[PATH_MAX], *end;
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    size_t length = make_deep(path, 300);
+    memset(path + length, 0, PATH_MAX - length);
+    end = path + length;
+    for (unsigned i = 0; i < 300; i++, end += 3)
+        memcpy(end, "/..", 4);
+    memcpy(end, "/plain", 7);
+    unsigned steps = TREE_STEPS_MAX;
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_TEXT(place.path, at("data/plain"));
+    CHECK(TREE_STEPS_MAX - steps < 300 + 300 + 600); /* names and ".." and their opening */
+    /* Up by one and down again, eighty times: the way from the top is walked once. */
+    end = path + length;
+    for (unsigned i = 0; i < 80; i++, end += 5)
+        memcpy(end, "/../b", 6);
+    steps = TREE_STEPS_MAX;
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_EQUAL(place.length, length);
+    /* What is not there, or no directory, is no way back. */
+    memcpy(path + length, "/none/..", 9);
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, STEPS, &place), ENOENT);
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place), ENOTDIR);
+    remove_deep(300);
+    fixture_remove();
+}
+
+TEST(link_anywhere_in_a_run_of_components_is_found)
+{
+    char path[PATH_MAX];
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    make_deep(path, 12);
+    CHECK(chdir(at("data")) == 0);
+    for (unsigned depth = 0; depth < 12; depth++) {
+        /* data/b/…/l is data/b/…/b: with the link in each of the places the walk comes out the same
+         */
+        char through[PATH_MAX];
+        CHECK(symlink("b", "l") == 0);
+        size_t size = (size_t)snprintf(through, sizeof through, "%s", at("data"));
+        for (unsigned i = 0; i < 12; i++)
+            size +=
+                (size_t)snprintf(through + size, sizeof through - size, i == depth ? "/l" : "/b");
+        snprintf(through + size, sizeof through - size, "/../b");
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", through, true, STEPS, &place), 0);
+        CHECK_TEXT(place.path, path);
+        CHECK(unlink("l") == 0 && chdir("b") == 0);
+    }
+    remove_deep(12);
+    fixture_remove();
+}
+
 FILES_TEST(synthetic_directories_list_their_rows)
 {
     static const struct {
