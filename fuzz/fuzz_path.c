@@ -11,9 +11,11 @@
 
 #include <sys/mman.h>
 
+#define STEPS (&(unsigned){ TREE_STEPS_MAX })
+
 static struct settings settings;
 static struct tree *tree;
-static int parent = -1, memory = -1;
+static int parent = -1, memory = -1, maps = -1;
 static struct stat secret;
 static char host[] = "/dev/shm/belljar-fuzz-XXXXXX";
 
@@ -30,6 +32,7 @@ static int start(void)
     require(mkdtemp(host) != NULL);
     parent = open(host, O_RDONLY | O_DIRECTORY);
     memory = open("/proc/self/mem", O_RDWR);
+    maps = open("/proc/self/maps", O_RDONLY);
     require(mkdirat(parent, "g", 0755) == 0 && mkdirat(parent, "g/d", 0755) == 0 &&
             mkdirat(parent, "s", 0755) == 0);
     static const char *const links[][2] = { { "d", "g/l" },        { "/g/d", "g/a" },
@@ -107,12 +110,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         next_path(&bytes, end, first);
         next_path(&bytes, end, second);
         struct place lexical, walked;
-        int error =
-            tree_resolve(tree, scratch_number(files), files->directory, first, true, &lexical);
+        int error = tree_resolve(tree, scratch_number(files), files->directory, first, true, STEPS,
+                                 &lexical);
         if (error == 0)
             check_place(&lexical);
-        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, &walked) ==
-            0)
+        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, STEPS,
+                      &walked) == 0)
             check_place(&walked);
         uint64_t one = (uint64_t)(uintptr_t)first, two = (uint64_t)(uintptr_t)second;
         bool is_at = call.number == SYS_openat || call.number == SYS_newfstatat ||
@@ -141,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (call.number == SYS_getcwd)
             call.args[1] = sizeof first;
         struct answer answer = ANSWER_INIT;
-        require(files_serve(files, memory, &call, &answer));
+        require(files_serve(files, memory, maps, &call, &answer));
         require(answer.error >= 0 && (answer.error == 0 || answer.install_fd < 0));
         require(!answer.refused ||
                 (answer.error > 0 && answer.rule != NULL && answer.hint != NULL));

@@ -1,14 +1,17 @@
 /* What the supervisor may do once it serves guests: everything else kills it, and with it its
  * guests. Invariant 3: who takes it over gains what the policy already granted. There is no exec,
- * no socket to an address, no new executable memory, no tracing, no namespaces here; paths are
- * Landlock's affair. */
+ * no socket to an address, no new executable memory, no tracing, no namespaces here, and no process
+ * but a copy of its own in the same jail; paths are Landlock's affair. */
+#define _GNU_SOURCE
 #include "lockdown/steps.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -56,6 +59,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(ioctl, "is it still there", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ID_VALID)),
     ALLOW_IF(ioctl, "a descriptor as its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ADDFD)),
     ALLOW_IF(ioctl, "who wakes whom", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SET_FLAGS)),
+    ALLOW_IF(ioctl, "may the guest write there itself", LOW_EQUAL(1, 0xc0686611)), /* PROCMAP_QUERY */
     ALLOW_IF(ioctl, "what waits in a pipe", LOW_EQUAL(1, FIONREAD)),
 
     ALLOW(openat, FILES), ALLOW(openat2, FILES), ALLOW(open, FILES), ALLOW(fstat, FILES), ALLOW(newfstatat, FILES),
@@ -78,6 +82,9 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(sched_setaffinity, "as sched_getaffinity"), ALLOW(getcpu, "as sched_getaffinity"),
     ALLOW(clock_gettime, LIMIT), ALLOW(clock_getres, LIMIT), ALLOW(clock_nanosleep, LIMIT),
     ALLOW(timerfd_create, LIMIT), ALLOW(timerfd_settime, LIMIT),
+
+    ALLOW_IF(clone, "a worker, for a file system that may wait (worker.c)", { 0, COMPARE_EQUAL, 0, CLONE_PIDFD | SIGCHLD }),
+    ALLOW_IF(prctl, "a worker ends with the supervisor", LOW_EQUAL(0, PR_SET_PDEATHSIG), LOW_EQUAL(1, SIGKILL)),
 
     ALLOW(brk, LIBC), ALLOW_IF(mmap, LIBC, NOT_EXECUTABLE), ALLOW_IF(mprotect, LIBC, NOT_EXECUTABLE),
     ALLOW(munmap, LIBC), ALLOW(mremap, LIBC), ALLOW(madvise, LIBC), ALLOW(futex, LIBC), ALLOW(rt_sigaction, LIBC),

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /* Conditions. LOW_… where the kernel takes an int: libc may leave rubbish above it. */
@@ -251,12 +252,14 @@ const struct syscall_row syscall_rows[] = {
 
     /* Events: an asyncio loop and its pair of sockets to itself. */
     NATIVE(epoll_create1, GRANT_EVENTS, "", "asyncio", EVENTS),
-    NATIVE(epoll_ctl, GRANT_EVENTS, "", "asyncio", EVENTS),
+    NATIVE(epoll_ctl, GRANT_EVENTS, "", "asyncio; which descriptor it is a filter cannot see: sets in sets are the kernel's to bound (depth 5, no loops)", EVENTS),
     NATIVE(epoll_wait, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(poll, GRANT_EVENTS, "", "select.poll, selectors", EVENTS),
     NATIVE(pselect6, GRANT_EVENTS, "", "select.select", EVENTS),
-    NATIVE(sendto, GRANT_EVENTS, "no address", WHY_CHANNEL, NETWORK, EQUAL(4, 0)),
-    NATIVE(recvfrom, GRANT_EVENTS, "no address", WHY_CHANNEL, NETWORK, EQUAL(4, 0)),
+    NATIVE(sendto, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL", WHY_CHANNEL, NETWORK, EQUAL(4, 0),
+           LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL), 0)),
+    NATIVE(recvfrom, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL", WHY_CHANNEL, NETWORK,
+           EQUAL(4, 0), LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL), 0)),
     BROKER(socketpair, GRANT_EVENTS, "", "AF_UNIX streams only, made by the supervisor", NETWORK),
     BROKER(pipe, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
     BROKER(pipe2, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),

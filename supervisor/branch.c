@@ -86,7 +86,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
     packer_release(&request);
     uint8_t bytes[64];
-    int fds[4];
+    int fds[5];
     unsigned count = 0;
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds,
@@ -105,9 +105,10 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
         return error > 0 ? -error : -EBADMSG;
     }
     branch->memory = fds[0];
-    branch->tasks = fds[1];
-    branch->statm = fds[2];
-    branch->pidfd = fds[3];
+    branch->maps = fds[1];
+    branch->tasks = fds[2];
+    branch->statm = fds[3];
+    branch->pidfd = fds[4];
     return 0;
 }
 

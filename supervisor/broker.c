@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
 /* Of kernel 6.6; the headers of Debian 12 are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -46,11 +47,12 @@ static int broker_install(struct guest *guest, const struct call *call, struct a
     fd_close(&answer->install_fd);
     if (number < 0)
         return error == ENOENT || error == ESRCH ? -ENOENT : error;
+    answer->value = number;
     files_installed(guest->files, number);
     return 0;
 }
 
-static int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
+int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
 {
     if (answer->error == 0 && answer->install_fd >= 0) {
         int error = broker_install(guest, call, answer);
@@ -78,7 +80,7 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
     const struct syscall_row *row = syscall_decide(
         syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
     if (row != NULL && row->action == CALL_BROKER &&
-        (files_serve(guest->files, guest->memory, call, answer) ||
+        (files_serve(guest->files, guest->memory, guest->maps, call, answer) ||
          self_serve(supervisor, guest, call, answer)))
         return;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
@@ -88,7 +90,135 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
 }
 
-int broker_serve(struct supervisor *supervisor, struct guest *guest)
+/* ---- What calls cost, and who waits for it ----
+ *
+ * One thread serves all guests. What a call costs is bounded by what it may ask for, but not to
+ * nothing: a deep path, a file system that is slow, a guest whose other threads hold the lock of
+ * its address space while it is read. Whose call was dear is not served for HOLD_FACTOR times the
+ * excess, so that those who ask for much take a small part of the time however many they are, and
+ * however they ask for it. Cheap calls never wait, nor does anybody while he is the only one who
+ * calls. */
+#define DEAR_NS     100000u
+#define HOLD_FACTOR 10u
+#define HOLD_MAX_NS 1000000000u
+#define WEIGH_NS    1000000000u
+#define COMPETE_NS  1000000000u
+#define ROOM_NS     5000000u /* so often it is asked whether the host has read its audit records */
+
+struct scales {
+    uint64_t start_ns;
+    long waits, losses; /* -1: not weighed */
+};
+
+/* How often we have waited, and how often another process got the CPU. */
+static void scales_switches(long *ret_waits, long *ret_losses)
+{
+    struct rusage usage = { 0 };
+    (void)!getrusage(RUSAGE_THREAD, &usage);
+    *ret_waits = usage.ru_nvcsw;
+    *ret_losses = usage.ru_nivcsw;
+}
+
+/* The exact weighing is a system call more: it is on for a while after a call of the guest's took
+ * long. */
+static void scales_start(const struct guest *guest, struct scales *scales)
+{
+    scales->start_ns = clock_now_ns();
+    scales->waits = scales->losses = -1;
+    if (scales->start_ns < guest->weigh_until_ns)
+        scales_switches(&scales->waits, &scales->losses);
+}
+
+/* What the call has cost us. That another process had the CPU is nobody's fault: then it counts as
+ * dear only if we waited for something, too. */
+static uint64_t scales_read(struct guest *guest, const struct scales *scales)
+{
+    long waits, losses;
+    uint64_t now_ns = clock_now_ns(), passed_ns = now_ns - scales->start_ns;
+    if (passed_ns <= DEAR_NS)
+        return passed_ns;
+    guest->weigh_until_ns = now_ns + WEIGH_NS;
+    scales_switches(&waits, &losses);
+    bool is_ours = waits != scales->waits || losses == scales->losses;
+    return scales->waits >= 0 && is_ours ? passed_ns : DEAR_NS;
+}
+
+/* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
+static void broker_hold(struct supervisor *supervisor, struct guest *watcher, uint64_t hold_ns)
+{
+    if (watcher->held_until_ns == 0 && event_remove(supervisor, watcher->listener) == 0)
+        supervisor->held_count++;
+    watcher->held_until_ns = clock_now_ns() + hold_ns;
+    if (watcher->held_until_ns < supervisor->resume_due_ns)
+        supervisor->resume_due_ns = watcher->held_until_ns;
+}
+
+void broker_forget_hold(struct supervisor *supervisor, struct guest *guest)
+{
+    worker_end(guest, EINTR);
+    if (guest->held_until_ns != 0)
+        supervisor->held_count--;
+    guest->held_until_ns = 0;
+}
+
+static void broker_resume_guest(struct supervisor *supervisor, struct guest *guest)
+{
+    int error = guest->worker != NULL ? worker_handle(supervisor, guest, true) : 0;
+    broker_forget_hold(supervisor, guest);
+    if (guest->state != GUEST_LIVE || !guest->is_watching)
+        return;
+    if (error == 0)
+        error = event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id);
+    if (error < 0)
+        guests_kill(guest, END_PROTOCOL);
+}
+
+void broker_resume(struct supervisor *supervisor, int *timeout_ms)
+{
+    if (supervisor->held_count == 0)
+        return;
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns >= supervisor->resume_due_ns) { /* not at every call that is served */
+        supervisor->resume_due_ns = UINT64_MAX;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            struct guest *guest = supervisor->slots[i];
+            if (guest == NULL || guest->held_until_ns == 0)
+                continue;
+            if (guest->held_until_ns <= now_ns)
+                broker_resume_guest(supervisor, guest);
+            else if (guest->held_until_ns < supervisor->resume_due_ns)
+                supervisor->resume_due_ns = guest->held_until_ns;
+        }
+    }
+    uint64_t left_ns = supervisor->resume_due_ns - now_ns;
+    if (supervisor->held_count > 0 &&
+        (*timeout_ms < 0 || left_ns < (uint64_t)*timeout_ms * 1000000))
+        *timeout_ms = (int)(left_ns / 1000000) + 1;
+}
+
+int broker_worker(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->worker == NULL)
+        return 0;
+    int error = worker_handle(supervisor, guest, false);
+    guest->held_until_ns = supervisor->resume_due_ns = 1; /* it is due: broker_resume */
+    return error;
+}
+
+int broker_record(struct supervisor *supervisor, struct guest *guest, int number,
+                  const struct answer *answer)
+{
+    char buffer[32];
+    guest->served++;
+    if (answer->refused)
+        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
+                     answer->hint);
+    return supervisor->settings.audit ? control_audit(guest, syscall_name(number, buffer), answer)
+                                      : 0;
+}
+
+static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
+                             struct guest **ret_caller)
 {
     struct seccomp_notif notification = { 0 };
     if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
@@ -107,17 +237,45 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         answer.error = branch_adopt(supervisor, guest, &call);
         return broker_answer(guest, &call, &answer);
     }
-    guest = caller;
+    struct guest *watcher = guest;
+    *ret_caller = guest = caller;
     broker_decide(supervisor, guest, &call, &answer);
-    guest->served++;
-    if (answer.refused || supervisor->settings.audit) {
-        char buffer[32];
-        const char *op = syscall_name(call.number, buffer);
-        if (answer.refused)
-            guest_record(guest, op, answer.target, answer.rule, answer.hint);
-        if (supervisor->settings.audit && control_audit(guest, op, &answer) < 0)
-            answer.error = EPERM; /* what cannot be recorded is not done */
+    if (answer.may_wait) {
+        answer.error = worker_start(supervisor, watcher, guest, &call, &answer);
+        if (answer.error == 0) {
+            broker_hold(supervisor, watcher, WORKER_MS * (uint64_t)1000000);
+            return 0;
+        }
     }
+    if (answer.error == EOWNERDEAD)
+        return -EOWNERDEAD; /* memory_write */
+    if (broker_record(supervisor, guest, call.number, &answer) < 0)
+        answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
     return broker_answer(guest, &call, &answer);
+}
+
+int broker_serve(struct supervisor *supervisor, struct guest *guest)
+{
+    struct scales scales;
+    struct guest *caller = guest;
+    /* What cannot be recorded is not done: a call is not even taken before there is room for its
+     * record. */
+    if (supervisor->settings.audit && !control_has_room()) {
+        broker_hold(supervisor, guest, ROOM_NS);
+        return 0;
+    }
+    scales_start(guest, &scales);
+    int error = broker_serve_call(supervisor, guest, &caller);
+    uint64_t cost_ns = scales_read(guest, &scales);
+    caller->charged_ns += cost_ns;
+    if (supervisor->served_id != caller->id) {
+        supervisor->served_id = caller->id;
+        supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;
+    }
+    uint64_t hold_ns = (cost_ns - DEAR_NS) * HOLD_FACTOR;
+    if (error == 0 && cost_ns > DEAR_NS && guest->worker == NULL &&
+        scales.start_ns < supervisor->contended_until_ns)
+        broker_hold(supervisor, guest, hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS);
+    return error;
 }

@@ -29,6 +29,7 @@ struct answer {
     int install_fd;
     bool install_cloexec;
     bool continues; /* let the kernel run it: only for calls whose arguments are all numbers */
+    bool may_wait;  /* not done: it is for a worker (worker.c) */
     bool refused;   /* the policy said no: recorded as a violation */
     const char *rule, *hint; /* static strings; why it was refused and what would permit it */
     char target[512]; /* what it was about, for the record: a path, an address family; may be "" */
@@ -43,7 +44,10 @@ struct answer {
  * ends at the end of a mapping can be read. 0, or a positive errno for the guest: EFAULT,
  * ENAMETOOLONG. */
 MUST_CHECK int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length);
-MUST_CHECK int memory_write(int memory_fd, uint64_t address, const void *bytes, size_t length);
+/* Writes only where the guest may write itself, by maps_fd, its /proc/<pid>/maps: EFAULT elsewhere.
+ * EOWNERDEAD if the rights changed meanwhile: the guest is to be ended. */
+MUST_CHECK int memory_write(int memory_fd, int maps_fd, uint64_t address, const void *bytes,
+                            size_t length);
 /* A C string with its NUL in at most `size` bytes. ENAMETOOLONG if there is none. */
 MUST_CHECK int memory_read_string(int memory_fd, uint64_t address, char *string, size_t size);
 

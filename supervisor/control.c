@@ -4,6 +4,7 @@
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +33,15 @@ int control_failed(int error, const char *step, const char *format, ...)
     int sent = control_send(&message, NULL, 0);
     packer_release(&message);
     return sent < 0 ? sent : -error;
+}
+
+/* A quarter of the socket's buffer may be audit records: poll(2) says that a socket of this kind
+ * can be written to while no more is taken, and a record is far smaller than the rest. So answers
+ * to what the host asked for have room however many records it leaves unread. */
+bool control_has_room(void)
+{
+    struct pollfd control = { .fd = FD_CONTROL, .events = POLLOUT };
+    return poll(&control, 1, 0) == 1;
 }
 
 int control_audit(const struct guest *guest, const char *op, const struct answer *answer)

@@ -35,11 +35,12 @@ struct files {
 /* One call with its arguments in the order of the ...at form. */
 struct request {
     struct files *files;
-    int memory_fd;
+    int memory_fd, maps_fd;
     int directory; /* AT_FDCWD or a guest's descriptor number */
     uint64_t path;
     uint64_t args[4]; /* after the path */
     int flags;        /* AT_… */
+    unsigned steps;   /* left of what its paths may cost */
     struct answer *answer;
 };
 
@@ -50,6 +51,9 @@ struct request {
 #define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_KIND    "only regular files and directories are handed out"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
+
+/* A name that another file system is mounted on is not asked about there. */
+#define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
 
 /* ---- Answers ---- */
 
@@ -99,6 +103,13 @@ static int files_start(const struct files *files, int number, const char **ret_p
     return path != NULL ? 0 : EBADF;
 }
 
+/* Notes whether the error means that a worker has to do the call (tree_open_in). */
+static int request_waits(struct request *request, int error)
+{
+    request->answer->may_wait |= error == EXDEV && !request->files->tree->may_wait;
+    return error;
+}
+
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
  */
 static int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
@@ -109,13 +120,18 @@ static int request_place_at(struct request *request, int directory, uint64_t add
     int error = memory_read_string(request->memory_fd, address, path, sizeof path);
     if (error != 0)
         return error;
-    bool is_self = path[0] == '\0' && (request->flags & AT_EMPTY_PATH) != 0;
+    if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
+        return ENOENT; /* nothing is looked up: there is no place, and none to record */
+    bool is_self = path[0] == '\0';
     if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
-        return path[0] == '\0' && !is_self ? ENOENT : error;
+        return error;
     error = tree_resolve(request->files->tree, scratch_number(request->files), start,
-                         is_self ? "." : path, follow, place);
+                         is_self ? "." : path, follow, &request->steps, place);
     answer_target(request->answer, place);
-    return error;
+    if (error == 0 && !place->is_outside && place->node->mount->may_wait &&
+        !request->files->tree->may_wait)
+        error = EXDEV;
+    return request_waits(request, error);
 }
 
 static int request_place(struct request *request, bool follow, struct place *place)
@@ -128,11 +144,11 @@ static int request_follow_links(struct request *request, bool follow, struct pla
 {
     bool is_directory = place->is_directory, ends_in_dot = place->ends_in_dot;
     int error = tree_walk(request->files->tree, scratch_number(request->files), "", place->path,
-                          follow || is_directory, place);
+                          follow || is_directory, &request->steps, place);
     place->is_directory |= is_directory;
     place->ends_in_dot |= ends_in_dot;
     answer_target(request->answer, place);
-    return error;
+    return request_waits(request, error);
 }
 
 static bool is_scratch(const struct place *place)
@@ -187,8 +203,8 @@ static int look_once(struct request *request, bool follow, const struct place *p
     } else {
         if (base < 0)
             return ENOENT;
-        sight->fd = sight->owned =
-            tree_open_beneath(base, rest, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+        sight->fd = sight->owned = tree_open_in(request->files->tree, node->mount, base, rest,
+                                                O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     }
     if (sight->fd < 0 || tree_fstat(sight->fd, &sight->stat) < 0)
         return errno;
@@ -209,7 +225,7 @@ static int request_look(struct request *request, bool follow, struct place *plac
         error = look_once(request, follow || place->is_directory, place, sight);
     if (error == 0 && place->is_directory && !S_ISDIR(sight->stat.st_mode))
         error = ENOTDIR;
-    return error;
+    return request_waits(request, error);
 }
 
 static int serve_stat(struct request *request)
@@ -224,7 +240,8 @@ static int serve_stat(struct request *request)
     /* Its own files are its user's, all others root's: the host's numbers are the host's. */
     bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
     sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
-    return memory_write(request->memory_fd, request->args[0], &sight.stat, sizeof sight.stat);
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
+                        sizeof sight.stat);
 }
 
 static int serve_access(struct request *request)
@@ -268,7 +285,8 @@ static int serve_readlink(struct request *request)
     if ((size_t)length > size)
         length = (ssize_t)size;
     request->answer->value = length;
-    return memory_write(request->memory_fd, request->args[0], target, (size_t)length);
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], target,
+                        (size_t)length);
 }
 
 /* The file system is the guest's quota, wherever it looks. */
@@ -288,7 +306,7 @@ static int files_statfs(struct request *request, uint64_t address)
             scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
         .f_namelen = NAME_MAX,
     };
-    return memory_write(request->memory_fd, address, &statfs, sizeof statfs);
+    return memory_write(request->memory_fd, request->maps_fd, address, &statfs, sizeof statfs);
 }
 
 static int serve_statfs(struct request *request)
@@ -339,7 +357,7 @@ static int serve_getcwd(struct request *request)
     if (request->args[0] < size)
         return ERANGE;
     request->answer->value = (int64_t)size;
-    return memory_write(request->memory_fd, request->path, path, size);
+    return memory_write(request->memory_fd, request->maps_fd, request->path, path, size);
 }
 
 static int serve_umask(struct request *request)
@@ -400,8 +418,46 @@ static int open_counted(struct files *files, int base, const char *rest,
     return fd;
 }
 
+/* 0, or -1 with errno. A name is looked at in one call, which waits for nobody; on a longer way
+ * that call would follow links. */
+static int look_beneath(const struct tree *tree, const struct node *mount, int base,
+                        const char *rest, struct stat *ret_stat)
+{
+    if (strchr(rest, '/') == NULL)
+        return fstatat(base, rest, ret_stat, LOOK_FLAGS);
+    CLEANUP(fd_close) int fd = tree_open_in(tree, mount, base, rest, O_PATH | O_NOFOLLOW, 0);
+    return fd < 0 ? -1 : tree_fstat(fd, ret_stat);
+}
+
+/* Looks at what it is before it opens it: a FIFO that is opened has a reader, so that a writer of
+ * the host goes on, and dies of SIGPIPE; a device may do anything. Scratch and what belongs to the
+ * runtime hold neither (guests make none), so the look is for grants only, where a guest's calls
+ * cannot change the answer before the opening: they are served one by one. Left is a process of the
+ * host that puts a FIFO in the place of a file in that moment; openat2 has no flag against it. */
+static int open_looked(struct request *request, const struct node *mount, int base,
+                       const char *rest, const struct opening *opening, int flags)
+{
+    struct stat stat = { .st_mode = S_IFREG };
+    if (mount->kind == NODE_HOST && !mount->optional &&
+        look_beneath(request->files->tree, mount, base, rest, &stat) < 0 && errno != ENOENT)
+        return -1;
+    if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode)) {
+        errno =
+            S_ISLNK(stat.st_mode) ? ELOOP : refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
+        return -1;
+    }
+    return tree_open_in(request->files->tree, mount, base, rest, flags,
+                        opening->mode & ((flags & O_CREAT) ? 0666 : 0777));
+}
+
 /* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still
  * mean that file. */
+static bool is_granted(const struct node *node, const struct stat *stat)
+{
+    return stat->st_dev == node->stat.st_dev && stat->st_ino == node->stat.st_ino &&
+           (stat->st_mode & S_IFMT) == (node->stat.st_mode & S_IFMT);
+}
+
 static int open_file(struct request *request, const struct node *node, struct opening *opening)
 {
     struct stat stat;
@@ -409,12 +465,16 @@ static int open_file(struct request *request, const struct node *node, struct op
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
+    /* Opening has effects (open_looked). */
+    if (fstatat(node->parent, node->name, &stat, LOOK_FLAGS) < 0)
+        return errno;
+    if (!is_granted(node, &stat))
+        return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
     opening->fd = tree_open_beneath(node->parent, node->name,
                                     opening->flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0);
     if (opening->fd < 0 || tree_fstat(opening->fd, &stat) < 0)
         return errno == ELOOP ? refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED) : errno;
-    if (stat.st_dev != node->stat.st_dev || stat.st_ino != node->stat.st_ino ||
-        (stat.st_mode & S_IFMT) != (node->stat.st_mode & S_IFMT))
+    if (!is_granted(node, &stat))
         return refuse(request->answer, EACCES, RULE_READ, HINT_CHANGED);
     bool truncates = (opening->flags & O_TRUNC) != 0 && node->kind == NODE_FILE;
     return truncates && ftruncate(opening->fd, 0) < 0 ? errno : 0;
@@ -480,14 +540,14 @@ static int open_once(struct request *request, struct place *place, struct openin
     if (is_scratch(place)) {
         opening->fd = open_counted(files, base, rest, opening);
     } else if (creates && !mount->writable) { /* fine if it is there already */
-        opening->fd = tree_open_beneath(base, rest, opening->flags & ~(O_CREAT | O_EXCL), 0);
+        opening->fd =
+            open_looked(request, mount, base, rest, opening, opening->flags & ~(O_CREAT | O_EXCL));
         if (opening->fd < 0 && errno == ENOENT)
             return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
         if (opening->fd >= 0 && (opening->flags & O_EXCL) != 0)
             return EEXIST;
     } else {
-        opening->fd =
-            tree_open_beneath(base, rest, opening->flags, opening->mode & (creates ? 0666 : 0777));
+        opening->fd = open_looked(request, mount, base, rest, opening, opening->flags);
     }
     return opening->fd < 0 ? errno : 0;
 }
@@ -507,7 +567,7 @@ static int request_open(struct request *request, struct place *place, struct ope
     if (error == 0 && tree_fstat(opening->fd, ret_stat) < 0)
         error = errno;
     if (error != 0)
-        return error;
+        return request_waits(request, error);
     bool is_directory = S_ISDIR(ret_stat->st_mode),
          is_device = place->is_node && place->node->kind == NODE_DEVICE;
     if (!S_ISREG(ret_stat->st_mode) && !is_directory && !is_device)
@@ -590,7 +650,8 @@ static int entry_open(const struct files *files, struct entry_place *entry)
         return ENOENT;
     char *slash = strrchr(entry->place.path, '/');
     *slash = '\0';
-    entry->directory = tree_open_beneath(base, slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
+    entry->directory = tree_open_in(files->tree, entry->place.node->mount, base,
+                                    slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
     int error = entry->directory < 0 ? errno : 0;
     *slash = '/';
     entry->name = slash + 1;
@@ -641,7 +702,7 @@ static int request_entry(struct request *request, int directory, uint64_t addres
     error = entry_once(request, rules, entry);
     if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
         error = entry_once(request, rules, entry);
-    return error;
+    return request_waits(request, error);
 }
 
 static int serve_mkdir(struct request *request)
@@ -726,7 +787,7 @@ static int serve_rename(struct request *request)
         return EXDEV;
     if (from.place.is_directory || to.place.is_directory) {
         struct stat stat;
-        if (fstatat(from.directory, from.name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(from.directory, from.name, &stat, LOOK_FLAGS) < 0)
             return errno;
         if (!S_ISDIR(stat.st_mode))
             return ENOTDIR;
@@ -797,7 +858,10 @@ static int serve_chmod(struct request *request)
         return errno;
     const char *rest;
     int base = tree_base(&place, scratch_number(request->files), &rest);
-    CLEANUP(fd_close) int fd = base < 0 ? -1 : tree_open_beneath(base, rest, O_RDONLY, 0);
+    CLEANUP(fd_close)
+    int fd =
+        base < 0 ? -1
+                 : tree_open_in(request->files->tree, place.node->mount, base, rest, O_RDONLY, 0);
     if (base < 0)
         return EPERM;
     return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
@@ -925,7 +989,8 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
-bool files_serve(struct files *files, int memory_fd, const struct call *call, struct answer *answer)
+bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct call *call,
+                 struct answer *answer)
 {
     files->opened_directory = false;
     if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) ||
@@ -941,10 +1006,12 @@ bool files_serve(struct files *files, int memory_fd, const struct call *call, st
     struct request request = {
         .files = files,
         .memory_fd = memory_fd,
+        .maps_fd = maps_fd,
         .directory = (int)order[0], /* 32 bits, as the kernel takes it */
         .path = order[1],
         .args = { order[2], order[3], order[4] },
         .flags = row->flags | (row->flags_argument != 0 ? (int)call->args[row->flags_argument] : 0),
+        .steps = TREE_STEPS_MAX,
         .answer = answer,
     };
     answer->value = 0;
@@ -960,6 +1027,23 @@ void files_installed(struct files *files, int number)
     files->numbers[number] =
         files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
     files->opened_directory = false;
+}
+
+void files_get_change(const struct files *files, int number, struct files_change *ret_change)
+{
+    const char *opened =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number] : NULL;
+    ret_change->number = number;
+    snprintf(ret_change->directory, PATH_MAX, "%s", files->directory);
+    snprintf(ret_change->opened, PATH_MAX, "%s", opened != NULL ? opened : "");
+}
+
+void files_apply_change(struct files *files, const struct files_change *change)
+{
+    memcpy(files->directory, change->directory, sizeof files->directory);
+    memcpy(files->opened, change->opened, sizeof files->opened);
+    files->opened_directory = change->opened[0] != '\0';
+    files_installed(files, change->number);
 }
 
 /* ---- One guest's view ---- */

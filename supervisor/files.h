@@ -9,6 +9,8 @@
 #include "policy/settings.h"
 #include "supervisor/call.h"
 
+#include <limits.h>
+
 struct tree;
 struct files;
 
@@ -59,10 +61,20 @@ bool files_is_over_quota(struct files *files);
  * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,
  * unlink(at), rename(at)(2), link(at), symlink(at), truncate, chmod, fchmodat, utimensat, utime,
  * utimes, futimesat, statfs, fstatfs, chdir, fchdir, getcwd, umask. Fills *answer. Returns true if
- * the call is one of those, false if it is not for files (answer untouched). memory_fd reads the
- * guest's memory. */
-MUST_CHECK bool files_serve(struct files *files, int memory_fd, const struct call *call,
-                            struct answer *answer);
+ * the call is one of those, false if it is not for files (answer untouched). memory_fd and
+ * maps_fd are for the guest's memory (call.h). */
+MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
+                            const struct call *call, struct answer *answer);
+
+/* What a call, served in a worker's copy of the files, has changed in them. number: what was
+ * opened, as far as the call opens something. */
+struct files_change {
+    char directory[PATH_MAX];
+    int number;            /* -1: none */
+    char opened[PATH_MAX]; /* the directory that it is, or "" */
+};
+void files_get_change(const struct files *files, int number, struct files_change *ret_change);
+void files_apply_change(struct files *files, const struct files_change *change);
 
 /* After ADDFD: the guest's descriptor `number` is what files_serve just opened. */
 void files_installed(struct files *files, int number);

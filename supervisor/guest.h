@@ -12,6 +12,11 @@
 
 #include <sched.h>
 
+#define WORKERS_MAX 16
+#define WORKER_MS   5000 /* a granted file system that takes longer does not answer */
+
+struct worker;
+
 enum guest_state {
     GUEST_FORKING, /* asked of the zygote; its setup message has not come */
     GUEST_LIVE,    /* parked or running: the host has its channels */
@@ -29,7 +34,7 @@ struct guest {
     enum guest_state state;
     pid_t pid;       /* in the supervisor's pid namespace */
     pid_t inner_pid; /* as the guest sees itself */
-    int setup, pidfd, listener, memory, tasks, statm, crash;
+    int setup, pidfd, listener, memory, maps, tasks, statm, crash;
     int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
                         afterwards */
     int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1
@@ -67,6 +72,11 @@ struct guest {
     unsigned burst_calls;
     pid_t pinned; /* the thread that was put on the supervisor's CPU, or 0 */
 
+    uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
+    struct worker *worker;   /* that does a call of its family, or NULL: it is held so long */
+    uint64_t weigh_until_ns; /* what its calls cost is weighed exactly until then (broker.c) */
+    uint64_t held_until_ns;  /* its listener is not looked at before then; 0: it is (broker.c) */
+
     uint64_t served; /* calls answered */
     uint32_t refused;
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
@@ -85,10 +95,13 @@ struct supervisor {
     struct guest **slots;
     uint32_t slot_count;
     uint64_t next_serial;
-    unsigned armed_count, pinned_count;
-    uint64_t tick_due_ns;   /* when the limits of the armed are looked at next */
-    uint32_t wanted;        /* guests to be forked later */
-    uint64_t wanted_due_ns; /* which is then */
+    unsigned armed_count, pinned_count, held_count;
+    uint64_t resume_due_ns;   /* one of the held may be looked at then */
+    int workers[WORKERS_MAX]; /* pidfds of those that are not reaped, 0: none (worker.c) */
+    uint64_t served_id, contended_until_ns; /* whose call was the last; guests compete until then */
+    uint64_t tick_due_ns;                   /* when the limits of the armed are looked at next */
+    uint32_t wanted;                        /* guests to be forked later */
+    uint64_t wanted_due_ns;                 /* which is then */
     bool is_stopping;
 };
 
@@ -104,6 +117,30 @@ void guest_record(struct guest *guest, const char *op, const char *target, const
 /* broker.c: takes one notification from the guest's listener and answers it. 0, or a negative errno
  * if the listener is of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+/* Looks at the listeners again whose time has come, and lowers *timeout_ms (-1: none) to when that
+ * of the next does. */
+void broker_resume(struct supervisor *supervisor, int *timeout_ms);
+/* Answers the call, whose files are those of guest. 0, or a negative errno as of broker_serve. */
+MUST_CHECK int broker_answer(struct guest *guest, const struct call *call, struct answer *answer);
+/* Counts the call, and records it where it is to be. */
+MUST_CHECK int broker_record(struct supervisor *supervisor, struct guest *guest, int number,
+                             const struct answer *answer);
+
+/* worker.c: has the call done and answered by a process of its own. The watcher (the caller, or the
+ * one of its family that watches the listener) gets EVENT_WORKER. 0 or a positive errno to answer.
+ */
+MUST_CHECK int worker_start(struct supervisor *supervisor, struct guest *watcher,
+                            struct guest *caller, const struct call *call,
+                            const struct answer *answer);
+/* It has told what it did, or is gone, or is late. */
+MUST_CHECK int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_late);
+/* Kills it if there is one; error: how the call is answered unless it has been, 0: not at all. */
+void worker_end(struct guest *watcher, int error);
+
+/* The guest goes, or another of its family watches the listener. */
+/* EVENT_WORKER. */
+MUST_CHECK int broker_worker(struct supervisor *supervisor, struct guest *guest);
+void broker_forget_hold(struct supervisor *supervisor, struct guest *guest);
 
 /* self.c: takes the descriptors for the guest to ask for, in place of those of another number. 0 or
  * a negative errno. */
@@ -128,6 +165,8 @@ void placement_forget(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int control_send(const struct packer *message, const int *fds, unsigned fd_count);
 MUST_CHECK int control_handle(struct supervisor *supervisor);
 int control_failed(int error, const char *step, const char *format, ...) PRINTF(3, 4);
+/* True if an audit record can be sent without waiting. */
+bool control_has_room(void);
 int control_audit(const struct guest *guest, const char *op, const struct answer *answer);
 
 /* guests.c: from fork to report. */
@@ -160,7 +199,14 @@ void guests_check_scratch(struct guest *guest);
 void guests_end_all(struct supervisor *supervisor);
 
 /* What an epoll event is about. */
-enum event_kind { EVENT_CONTROL, EVENT_ZYGOTE, EVENT_SETUP, EVENT_LISTENER, EVENT_EXIT };
+enum event_kind {
+    EVENT_CONTROL,
+    EVENT_ZYGOTE,
+    EVENT_SETUP,
+    EVENT_LISTENER,
+    EVENT_EXIT,
+    EVENT_WORKER
+};
 MUST_CHECK int event_add(struct supervisor *supervisor, int fd, enum event_kind kind,
                          uint64_t guest_id);
 MUST_CHECK int event_remove(struct supervisor *supervisor, int fd);

@@ -75,6 +75,7 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
+    fd_close(&guest->maps);
     fd_close(&guest->tasks);
     fd_close(&guest->statm);
     fd_close(&guest->crash);
@@ -117,6 +118,7 @@ static int guests_slot(struct supervisor *supervisor)
 void guests_drop(struct supervisor *supervisor, struct guest *guest)
 {
     placement_forget(supervisor, guest);
+    broker_forget_hold(supervisor, guest);
     guests_disarm(supervisor, guest);
     supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
     cgroup_guest_end(guest->id);
@@ -150,7 +152,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (guest == NULL)
         return -ENOMEM;
     guest->setup = guest->pidfd = guest->listener = guest->memory = guest->tasks = -1;
-    guest->statm = guest->crash = -1;
+    guest->maps = guest->statm = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
@@ -254,8 +256,8 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->statm,
-                            &guest->pidfd };
+    int *const places[] = { &guest->listener, &guest->memory, &guest->maps,
+                            &guest->tasks,    &guest->statm,  &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
@@ -333,7 +335,7 @@ void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
     supervisor->tick_due_ns = 0;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
-    guest->cpu_base_ns = guest_cpu_ns(guest);
+    guest->cpu_base_ns = guest_cpu_ns(guest) + guest->charged_ns;
     guest->kill_at_ns = 0;
 }
 
@@ -443,7 +445,8 @@ static void guest_check(struct supervisor *supervisor, struct guest *guest, uint
     }
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
-    if (guest->cpu_limit_ns != 0 && guest_cpu_ns(guest) - guest->cpu_base_ns >= guest->cpu_limit_ns)
+    if (guest->cpu_limit_ns != 0 &&
+        guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
     /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
     struct stat tasks;
@@ -499,8 +502,9 @@ int guests_report(struct guest *guest, uint32_t type)
     pack_u64(&message, guest->id);
     pack_u32(&message, guest->end_reason);
     pack_u32(&message, (uint32_t)guest->status);
-    pack_u64(&message,
-             has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
+    pack_u64(&message, has_ended
+                           ? guest->cpu_us
+                           : (guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns) / 1000);
     pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
@@ -541,6 +545,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
+    broker_forget_hold(supervisor, guest);
     guests_disarm(supervisor, guest);
     branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;
@@ -550,6 +555,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
+    fd_close(&guest->maps);
     fd_close(&guest->tasks);
     fd_close(&guest->statm);
     if (guest->is_released) {

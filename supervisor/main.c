@@ -211,6 +211,8 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
             guests_kill(guest, END_PROTOCOL);
         guests_check_scratch(guest); /* a tick may come after its end */
         return 0;
+    case EVENT_WORKER:
+        return broker_worker(supervisor, guest);
     default:
         return -EINVAL;
     }
@@ -220,6 +222,7 @@ static int serve(struct supervisor *supervisor)
 {
     while (!supervisor->is_stopping) {
         int timeout_ms = guests_tick(supervisor);
+        broker_resume(supervisor, &timeout_ms);
         int error = guests_refill(supervisor, &timeout_ms);
         if (error < 0)
             return error;
@@ -236,6 +239,8 @@ static int serve(struct supervisor *supervisor)
             error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)
                 return error;
+            if (i + 1 < count)
+                (void)guests_tick(supervisor); /* limits do not wait for the rest of the batch */
         }
     }
     return 0;
@@ -271,6 +276,7 @@ int main(void)
                                      .zygote = -1,
                                      .zygote_pidfd = -1,
                                      .init_pidfd = -1,
+                                     .resume_due_ns = UINT64_MAX,
                                      .scratch_parent = SCRATCH_PARENT_NONE };
     prctl(PR_SET_NAME, "belljar-superv");
     umask(0); /* modes are the guest's business: its own umask has been applied to them */

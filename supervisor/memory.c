@@ -5,6 +5,7 @@
 #include "supervisor/call.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define PAGE 4096u
 
@@ -33,9 +34,44 @@ int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length)
     return memory_copy(memory_fd, address, bytes, length, false);
 }
 
-int memory_write(int memory_fd, uint64_t address, const void *bytes, size_t length)
+/* Of kernel 6.11: which part of the address space holds an address. */
+struct maps_query {
+    uint64_t size, flags, address;
+    uint64_t start, end, rights, page_size, offset, inode;
+    uint32_t major, minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+#define MAPS_QUERY    _IOWR('f', 17, struct maps_query)
+#define MAPS_WRITABLE 2u
+
+/* Whether the guest itself may write there. Before 6.11 the kernel cannot be asked (ENOTTY). */
+static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
 {
-    return memory_copy(memory_fd, address, (void *)bytes, length, true);
+    uint64_t end = address + length;
+    while (address < end) { /* at most as often as there are pages */
+        struct maps_query query = { .size = sizeof query,
+                                    .flags = MAPS_WRITABLE,
+                                    .address = address };
+        if (ioctl(maps_fd, MAPS_QUERY, &query) < 0)
+            return errno == ENOTTY;
+        if (query.end <= address)
+            return false;
+        address = query.end;
+    }
+    return true;
+}
+
+/* /proc/<pid>/mem writes where the guest may not: into the private pages of a file that is mapped
+ * to be read and executed. process_vm_writev asks for more than the supervisor has. So the kernel
+ * is asked what the guest may do, and again afterwards: another thread of the guest's may have put
+ * a mapping of another kind in the place. Who does is ended before he has much of it. Left are
+ * threads that change the mapping before and after the writing, between our questions. */
+int memory_write(int memory_fd, int maps_fd, uint64_t address, const void *bytes, size_t length)
+{
+    if (address > INT64_MAX - length || !memory_is_writable(maps_fd, address, length))
+        return EFAULT;
+    int error = memory_copy(memory_fd, address, (void *)bytes, length, true);
+    return error == 0 && !memory_is_writable(maps_fd, address, length) ? EOWNERDEAD : error;
 }
 
 int memory_read_string(int memory_fd, uint64_t address, char *string, size_t size)

@@ -35,7 +35,7 @@ static void answer_value(struct answer *answer, int64_t value)
 static void answer_bytes(const struct guest *guest, uint64_t address, const void *bytes,
                          size_t length, int64_t value, struct answer *answer)
 {
-    answer->error = memory_write(guest->memory, address, bytes, length);
+    answer->error = memory_write(guest->memory, guest->maps, address, bytes, length);
     answer->value = value;
 }
 
@@ -175,7 +175,8 @@ static void self_socket_name(const struct guest *guest, const struct call *call,
     uint32_t room;
     answer->error = memory_read(guest->memory, call->args[2], &room, sizeof room);
     if (answer->error == 0 && room >= sizeof family)
-        answer->error = memory_write(guest->memory, call->args[1], &family, sizeof family);
+        answer->error =
+            memory_write(guest->memory, guest->maps, call->args[1], &family, sizeof family);
     if (answer->error == 0)
         answer_bytes(guest, call->args[2], &size, sizeof size, 0, answer);
 }
@@ -200,7 +201,7 @@ static void self_socket_option(const struct guest *guest, const struct call *cal
         answer->error = ENOPROTOOPT;
         return;
     }
-    answer->error = memory_write(guest->memory, call->args[3], &value, sizeof value);
+    answer->error = memory_write(guest->memory, guest->maps, call->args[3], &value, sizeof value);
     if (answer->error == 0)
         answer_bytes(guest, call->args[4], &size, sizeof size, 0, answer);
 }
@@ -359,7 +360,7 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     case SYS_getresgid: {
         uint32_t id = GUEST_UID;
         for (unsigned i = 0; i < 3 && answer->error == 0; i++)
-            answer->error = memory_write(guest->memory, args[i], &id, sizeof id);
+            answer->error = memory_write(guest->memory, guest->maps, args[i], &id, sizeof id);
         return true;
     }
     case SYS_getgroups:

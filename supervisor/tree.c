@@ -19,6 +19,12 @@
     14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
 #define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
 
+/* The kernel opens and closes a directory in the time in which it passes so many names, and reads a
+ * link in that of these. */
+#define STEPS_OF_OPEN 32
+#define STEPS_OF_LINK 16
+#define WALK_HELD_MAX 16
+
 /* File systems that speak for the kernel or for the process that looks: "self" would be the
  * supervisor. */
 static const unsigned long kernel_file_systems[] = {
@@ -29,6 +35,35 @@ static const unsigned long kernel_file_systems[] = {
     0x6e736673, /* nsfs */
     0xcafe4a11, /* bpf */
 };
+
+/* File systems that answer from this machine's own memory and disks. The runtime's are not asked:
+ * the interpreter waits for them as well. */
+static const unsigned long local_file_systems[] = {
+    0xef53,     /* ext2, ext3, ext4 */
+    0x58465342, /* xfs */
+    0x9123683e, /* btrfs */
+    0x01021994, /* tmpfs */
+    0x858458f6, /* ramfs */
+    0x794c7630, /* overlayfs */
+    0x73717368, /* squashfs */
+    0xe0f5e1e2, /* erofs */
+    0xf2f52010, /* f2fs */
+    0x2fc12fc1, /* zfs */
+    0xca451a4e, /* bcachefs */
+    0x9660,     /* iso9660 */
+    0x4d44,     /* vfat */
+};
+
+static bool may_wait(int fd)
+{
+    struct statfs statfs;
+    if (fstatfs(fd, &statfs) < 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(local_file_systems); i++)
+        if ((unsigned long)statfs.f_type == local_file_systems[i])
+            return false;
+    return true;
+}
 
 bool tree_is_kernel_file(int fd)
 {
@@ -46,16 +81,32 @@ int tree_fstat(int fd, struct stat *ret_stat)
     return (int)syscall(SYS_fstat, fd, ret_stat);
 }
 
-int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
+static int open_within(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve)
 {
     /* O_NONBLOCK: a FIFO in a granted directory must not stop the supervisor. */
     struct open_how how = {
         .flags =
             (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY)),
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | resolve,
     };
     return (int)syscall(SYS_openat2, directory, rest, &how, sizeof how);
+}
+
+int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode)
+{
+    return open_within(directory, rest, flags, mode, 0);
+}
+
+int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
+                 int flags, mode_t mode)
+{
+    bool may_cross = tree->may_wait || mount->kind != NODE_HOST || mount->optional;
+    if (mount->may_wait && !tree->may_wait) {
+        errno = EXDEV;
+        return -1;
+    }
+    return open_within(directory, rest, flags, mode, may_cross ? 0 : RESOLVE_NO_XDEV);
 }
 
 /* ---- Rows ---- */
@@ -110,6 +161,7 @@ static void tree_settle(struct tree *tree)
         struct node *node = tree->nodes[i], *above = node;
         while (above->implied && tree_above(tree, above) != NULL)
             above = tree_above(tree, above);
+        node->above = tree_above(tree, node);
         if (node->implied)
             node->kind = above->kind == NODE_HOST ? NODE_PASS : NODE_DIRECTORY;
         node->mount = node->kind == NODE_PASS ? above : node;
@@ -288,6 +340,7 @@ int tree_add_host(struct tree *tree, const char *path, const char *host_path, bo
         error = tree_add_node(tree, path, found.kind, &node);
     if (error < 0)
         return error;
+    node->may_wait = may_wait(found.fd);
     node->fd = fd_take(&found.fd);
     node->parent = fd_take(&found.parent);
     node->name = found.name;
@@ -315,8 +368,10 @@ static int tree_add_optional(struct tree *tree, const struct mount_setting *moun
         return node->text != NULL ? 0 : -ENOMEM;
     }
     int error = tree_add_host(tree, mount->guest_path, mount->host_path, mount->writable, &node);
-    if (error == 0)
+    if (error == 0) {
         node->optional = true;
+        node->may_wait = false;
+    }
     return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : 0;
 }
 
@@ -397,6 +452,7 @@ int tree_add_runtime(struct tree *tree, const char *path)
     int error = tree_add_host(tree, path, path, false, &node);
     if (error == 0) {
         node->optional = true;
+        node->may_wait = false;
         tree_settle(tree);
         for (size_t i = 0; i < tree->count; i++)
             tree_describe(tree, tree->nodes[i]);
@@ -568,6 +624,20 @@ static int place_set(struct place *place, const struct tree *tree, const char *p
     return error;
 }
 
+/* Leaves the first `length` bytes of the path, which end with a component. What is not there stays
+ * so: there is no way back. */
+static void place_cut(struct place *place, size_t length)
+{
+    while (place->node->length > length)
+        place->node = place->node->above;
+    place->length = length;
+    place->path[length] = '\0';
+    /* The hash stands still below a row: only a row's own length has to be noticed. */
+    place->is_node = place->node->length == length;
+    if (place->is_node)
+        place->hash = place->node->hash;
+}
+
 int tree_base(const struct place *place, int scratch_fd, const char **ret_rest)
 {
     const struct node *mount = place->node->mount;
@@ -582,14 +652,8 @@ static bool name_is(const char *name, size_t length, const char *dots)
     return length == strlen(dots) && memcmp(name, dots, length) == 0;
 }
 
-/* Nothing but slashes is left. */
-static bool is_at_end(const char *rest)
-{
-    return rest[strspn(rest, "/")] == '\0';
-}
-
 int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, const char *path,
-                 bool follow, struct place *ret_place)
+                 bool follow, unsigned *steps, struct place *ret_place)
 {
     struct place *place = ret_place;
     int error = 0;
@@ -604,7 +668,7 @@ int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, con
          at += strspn(at, "/")) {
         size_t length = strcspn(at, "/");
         if (name_is(at, length, ".."))
-            return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
+            return tree_walk(tree, scratch_fd, start, path, follow, steps, ret_place);
         place->ends_in_dot = name_is(at, length, ".");
         place->is_directory = place->ends_in_dot || at[length] == '/';
         if (!place->ends_in_dot)
@@ -612,127 +676,248 @@ int tree_resolve(const struct tree *tree, int scratch_fd, const char *start, con
         at += length;
         if (error == 0 && place->is_node && place->node->kind == NODE_LINK &&
             (follow || *at == '/'))
-            return tree_walk(tree, scratch_fd, start, path, follow, ret_place);
+            return tree_walk(tree, scratch_fd, start, path, follow, steps, ret_place);
     }
     return error;
 }
 
-/* One walk. */
+/* One walk. Only what a ".." or the end needs is asked of the kernel, and by whole runs of
+ * components: the kernel walks a run in the time that two calls of ours would take for one of them.
+ * A link in a run makes it fail (RESOLVE_NO_SYMLINKS); halving finds it. Directories that the walk
+ * went up to once stay open, so that it goes on from there; each was opened beneath its mount
+ * without a link, so what is renamed meanwhile leads nowhere else. What all this costs is counted
+ * in steps. */
 struct walk {
     const struct tree *tree;
-    struct place *place; /* how far it is: free of links */
+    struct place *place; /* how far it is */
     int scratch_fd;
-    int directory; /* the host directory at the place, opened when it is needed; or -1 */
+    unsigned *steps; /* left */
     unsigned links;
+    size_t known; /* so much of the place's path is directories, none of them a link */
+    struct {
+        size_t length; /* of the place's path that it is */
+        int fd;
+    } held[WALK_HELD_MAX]; /* the deepest last */
+    unsigned held_count;
     char pending[PATH_MAX]; /* what is still to be resolved */
 };
 
-/* Opens the host directory that the first `length` bytes of the place's path name. 0 or an errno.
- */
-static int walk_open(struct walk *walk, size_t length)
+static int walk_spend(struct walk *walk, size_t steps)
 {
-    struct place *place = walk->place;
-    const char *rest;
-    size_t whole = place->length;
-    char cut = place->path[length];
-    place->length = length;
-    place->path[length] = '\0';
-    int base = tree_base(place, walk->scratch_fd, &rest);
-    if (walk->directory < 0 && base >= 0)
-        walk->directory = tree_open_beneath(base, rest, O_PATH | O_DIRECTORY, 0);
-    int error = walk->directory >= 0 ? 0 : base >= 0 ? errno : ENOENT;
-    place->length = whole;
-    place->path[length] = cut;
-    return error;
+    bool has_left = *walk->steps >= steps;
+    *walk->steps = has_left ? *walk->steps - (unsigned)steps : 0;
+    return has_left ? 0 : ELOOP;
 }
 
-/* Puts a link's target before what is still to be resolved. It was read from a file system that the
- * guest writes to. */
-static int walk_follow(struct walk *walk, const char *target, size_t length, const char *rest)
+/* Closes what lies deeper than the first `length` bytes of the place's path. */
+static void walk_let_go(struct walk *walk, size_t length)
 {
-    size_t rest_length = strlen(rest);
+    while (walk->held_count > 0 && walk->held[walk->held_count - 1].length > length)
+        fd_close(&walk->held[--walk->held_count].fd);
+}
+
+/* Leaves so much of the place's path. */
+static void walk_cut(struct walk *walk, size_t length)
+{
+    place_cut(walk->place, length);
+    walk_let_go(walk, length);
+    if (walk->known > length)
+        walk->known = length;
+}
+
+/* Makes the directory that the first `length` bytes of the place's path name the one that is held
+ * last. They reach beyond the deepest row. 0 or an errno: ELOOP if a link is on the way. */
+static int walk_hold(struct walk *walk, size_t length)
+{
+    struct place *place = walk->place;
+    const struct node *node = place->node, *mount = node->mount;
+    size_t from = mount->kind == NODE_SCRATCH ? 0 : mount->length;
+    int base = mount->kind == NODE_HOST      ? mount->fd
+               : mount->kind == NODE_SCRATCH ? walk->scratch_fd
+                                             : -1;
+    if (walk->held_count > 0 && walk->held[walk->held_count - 1].length >= node->length) {
+        from = walk->held[walk->held_count - 1].length;
+        base = walk->held[walk->held_count - 1].fd;
+        if (from == length)
+            return 0;
+    }
+    if (base < 0)
+        return ENOENT;
+    size_t steps = STEPS_OF_OPEN;
+    for (size_t i = from; i < length; i++)
+        steps += place->path[i] == '/';
+    int error = walk_spend(walk, steps);
+    if (error != 0)
+        return error;
+    char cut = place->path[length];
+    place->path[length] = '\0';
+    int fd = tree_open_in(walk->tree, mount, base, length > from ? place->path + from + 1 : ".",
+                          O_PATH | O_DIRECTORY, 0);
+    error = fd < 0 ? errno : 0;
+    place->path[length] = cut;
+    if (error != 0)
+        return error;
+    if (walk->held_count == WALK_HELD_MAX) {
+        fd_close(&walk->held[0].fd);
+        memmove(walk->held, walk->held + 1, (WALK_HELD_MAX - 1) * sizeof walk->held[0]);
+        walk->held_count--;
+    }
+    walk->held[walk->held_count].length = length;
+    walk->held[walk->held_count++].fd = fd;
+    return 0;
+}
+
+/* Puts a link's target before what is still to be resolved: what of the place's path follows the
+ * link, which ends at `end`, and rest. The place becomes what the target starts from. The target
+ * was read from a file system that the guest writes to. */
+static int walk_follow(struct walk *walk, const char *target, size_t length, size_t parent,
+                       size_t end, const char *rest)
+{
+    struct place *place = walk->place;
+    size_t tail = place->length - end, rest_length = strlen(rest);
+    size_t slash = rest[0] != '\0' && rest[0] != '/';
     if (++walk->links > TREE_LINKS_MAX)
         return ELOOP;
     if (length == 0)
         return ENOENT;
-    if (length + rest_length >= sizeof walk->pending)
+    if (length + tail + slash + rest_length >= sizeof walk->pending)
         return ENAMETOOLONG;
-    memmove(walk->pending + length, rest, rest_length + 1);
+    memmove(walk->pending + length + tail + slash, rest, rest_length + 1);
     memcpy(walk->pending, target, length);
+    memcpy(walk->pending + length, place->path + end, tail);
+    if (slash)
+        walk->pending[length + tail] = '/';
+    walk_cut(walk, parent);
     if (target[0] == '/') {
-        fd_close(&walk->directory);
-        place_clear(walk->place, walk->tree);
+        walk_cut(walk, 0);
+        place_clear(place, walk->tree);
     }
     return 0;
 }
 
-/* Leaves out the last component. */
-static int walk_up(struct walk *walk)
+/* Follows the component between `parent`, which is known, and `end` if it is a link. EINVAL if it
+ * is none. */
+static int walk_read_link(struct walk *walk, size_t parent, size_t end, const char *rest)
 {
-    struct place *place = walk->place;
-    const char *slash = strrchr(place->path, '/');
-    bool is_outside = place->is_outside;
-    fd_close(&walk->directory);
-    int error = place_set(place, walk->tree, place->path,
-                          slash != NULL ? (size_t)(slash - place->path) : 0);
-    place->is_outside |= is_outside; /* there is no way back from what is not there */
-    return error;
-}
-
-/* One component of a host directory: a link is followed, another directory entered. `parent` is the
- * length of the path without it. Sets *ret_followed if pending has changed. */
-static int walk_host(struct walk *walk, size_t parent, const char *rest, bool follow,
-                     bool *ret_followed)
-{
-    struct place *place = walk->place;
-    const char *name = place->path + parent + 1;
-    bool is_last = is_at_end(rest);
-    char target[PATH_MAX];
-    int error = walk_open(walk, parent);
+    char name[NAME_MAX + 1], target[PATH_MAX];
+    size_t size = end - parent - 1;
+    int error = walk_hold(walk, parent);
+    if (error == 0)
+        error = size < sizeof name ? walk_spend(walk, STEPS_OF_LINK) : ENAMETOOLONG;
     if (error != 0)
-        return error == ENOENT && is_last && walk->scratch_fd < 0 ? 0 : error;
+        return error;
+    memcpy(name, walk->place->path + parent + 1, size);
+    name[size] = '\0';
     /* A single name in a directory that is held open: whatever is renamed meanwhile, no other link
      * is followed. */
-    ssize_t length = readlinkat(walk->directory, name, target, sizeof target);
-    if (length >= 0 && is_last && !follow && *rest == '\0')
-        return 0;
-    if (length >= 0) {
-        *ret_followed = true;
-        place->length = parent;
-        place->path[parent] = '\0';
-        /* The hash stands still below a row: only a row's own length has to be noticed. */
-        place->is_node = parent == place->node->length;
-        place->hash = place->is_node ? place->node->hash : place->hash;
-        return walk_follow(walk, target, (size_t)length, rest);
+    ssize_t length = readlinkat(walk->held[walk->held_count - 1].fd, name, target, sizeof target);
+    return length < 0 ? errno : walk_follow(walk, target, (size_t)length, parent, end, rest);
+}
+
+/* The end of a component about halfway between two ends of components; `from` if there is none. */
+static size_t path_middle(const char *path, size_t from, size_t to)
+{
+    size_t middle = from + (to - from) / 2, up = middle + strcspn(path + middle, "/");
+    while (middle > from && path[middle] != '/')
+        middle--;
+    return middle > from ? middle : up < to ? up : from;
+}
+
+/* Makes sure that the first `goal` bytes of the place's path are directories, as far as they are
+ * not known to be. If a link is among them it is followed (*ret_followed): pending has changed. */
+static int walk_settle(struct walk *walk, size_t goal, const char *rest, bool *ret_followed)
+{
+    size_t to = goal, link_end = 0; /* what ends there has a link in it */
+    while (walk->known < goal) {
+        int error = walk_hold(walk, walk->known); /* a ".." may lead back to here */
+        if (error != 0)
+            return error;
+        error = walk_hold(walk, to);
+        if (error == 0) {
+            walk->known = to;
+            if (to == link_end) /* it was one a moment ago */
+                link_end = 0;
+        } else if (error == ELOOP && *walk->steps > 0) {
+            link_end = to;
+        } else {
+            return error;
+        }
+        size_t middle = link_end != 0 ? path_middle(walk->place->path, walk->known, link_end) : 0;
+        if (error != 0 && middle == walk->known) {
+            *ret_followed = true;
+            return walk_read_link(walk, middle, link_end, rest);
+        }
+        to = link_end == 0 ? goal : middle > walk->known ? middle : link_end;
     }
-    if (is_last)
-        return errno == EINVAL || errno == ENOENT ? 0 : errno;
-    if (errno != EINVAL)
-        return errno;
-    int next = tree_open_beneath(walk->directory, name, O_PATH | O_DIRECTORY, 0);
-    error = next < 0 ? errno : 0;
-    fd_close(&walk->directory);
-    walk->directory = next;
+    return 0;
+}
+
+/* The directory above the last component. */
+static size_t place_parent(const struct place *place)
+{
+    const char *slash = strrchr(place->path, '/');
+    return slash != NULL ? (size_t)(slash - place->path) : 0;
+}
+
+/* ".." at `rest`: what is left must be a directory, and not a link to one. */
+static int walk_up(struct walk *walk, const char *rest, bool *ret_followed)
+{
+    struct place *place = walk->place;
+    size_t parent = place_parent(place);
+    int error = 0;
+    if (walk->known < place->length && !place->is_outside) {
+        error = walk_settle(walk, parent, rest, ret_followed);
+        if (error == 0 && !*ret_followed)
+            error = walk_settle(walk, place->length, rest, ret_followed);
+    }
+    if (error == 0 && !*ret_followed)
+        walk_cut(walk, parent);
     return error;
 }
 
-/* One component that is the name of a row. */
-static int walk_row(struct walk *walk, const char *rest, bool follow, bool *ret_followed)
+/* One component more, with `rest` after it. */
+static int walk_down(struct walk *walk, const char *name, size_t length, const char *rest,
+                     bool follow, bool *ret_followed)
 {
-    const struct node *node = walk->place->node;
-    fd_close(&walk->directory);
-    if (node->kind != NODE_LINK || (is_at_end(rest) && !follow && *rest == '\0'))
+    struct place *place = walk->place;
+    size_t parent = place->length;
+    int error = place_push(place, walk->tree, name, length);
+    if (error != 0 || (!place->is_node && !place->is_outside))
+        return error;
+    walk->known = place->length; /* rows have no link of the host's above them */
+    if (place->is_outside || place->node->kind != NODE_LINK || (*rest == '\0' && !follow))
         return 0;
     *ret_followed = true;
-    int error = walk_up(walk);
-    return error != 0 ? error : walk_follow(walk, node->text, strlen(node->text), rest);
+    const char *text = place->node->text;
+    return walk_follow(walk, text, strlen(text), parent, place->length, rest);
+}
+
+/* Nothing is pending. The last component need not exist; if it is a link it is followed where it
+ * has to be. */
+static int walk_end(struct walk *walk, bool follow, bool *ret_followed)
+{
+    struct place *place = walk->place;
+    if (walk->known >= place->length)
+        return 0;
+    const char *rest = place->ends_in_dot ? "/." : place->is_directory ? "/" : "";
+    size_t parent = place_parent(place);
+    if (walk->known == parent && place->node->mount->kind == NODE_SCRATCH && walk->scratch_fd < 0)
+        return 0; /* it will be made with the scratch */
+    int error = walk_settle(walk, parent, rest, ret_followed);
+    if (error != 0 || *ret_followed)
+        return error;
+    if (!follow && *rest == '\0')
+        return 0;
+    error = walk_read_link(walk, parent, place->length, rest);
+    *ret_followed = error == 0;
+    return error == EINVAL || error == ENOENT ? 0 : error;
 }
 
 int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const char *path,
-              bool follow, struct place *ret_place)
+              bool follow, unsigned *steps, struct place *ret_place)
 {
     struct place *place = ret_place;
-    struct walk walk = { .tree = tree, .place = place, .scratch_fd = scratch_fd, .directory = -1 };
+    struct walk walk = { .tree = tree, .place = place, .scratch_fd = scratch_fd, .steps = steps };
     size_t path_length = strlen(path); /* path may be place->path */
     if (path_length >= sizeof walk.pending)
         return ENAMETOOLONG;
@@ -742,23 +927,33 @@ int tree_walk(const struct tree *tree, int scratch_fd, const char *start, const 
         place_clear(place, tree);
     else
         error = place_set(place, tree, start, strlen(start));
+    walk.known = place->length;
     place->is_directory = place->ends_in_dot = true;
-    const char *at = walk.pending;
-    while (error == 0 && *(at += strspn(at, "/")) != '\0') {
-        size_t length = strcspn(at, "/"), parent = place->length;
+    bool is_done = false;
+    for (const char *at = walk.pending; error == 0 && !is_done;) {
+        bool followed = false;
+        at += strspn(at, "/");
+        size_t length = strcspn(at, "/");
         const char *rest = at + length;
-        bool is_dot = name_is(at, length, "."), is_up = name_is(at, length, ".."), followed = false;
-        place->ends_in_dot = is_dot || is_up;
-        place->is_directory = place->ends_in_dot || *rest == '/';
-        if (is_up)
-            error = walk_up(&walk);
-        else if (!is_dot)
-            error = place_push(place, tree, at, length);
-        if (error == 0 && !place->ends_in_dot && !place->is_outside)
-            error = place->is_node ? walk_row(&walk, rest, follow, &followed)
-                                   : walk_host(&walk, parent, rest, follow, &followed);
+        error = walk_spend(&walk, 1);
+        if (error != 0)
+            break;
+        if (length == 0) {
+            error = walk_end(&walk, follow, &followed);
+            is_done = !followed;
+        } else if (name_is(at, length, "..")) {
+            error = walk_up(&walk, at, &followed);
+        } else if (!name_is(at, length, ".")) {
+            error = walk_down(&walk, at, length, rest, follow, &followed);
+        }
+        if (length > 0 && !followed) {
+            place->ends_in_dot = at[0] == '.' && (length == 1 || (length == 2 && at[1] == '.'));
+            place->is_directory = place->ends_in_dot || *rest == '/';
+        }
         at = followed ? walk.pending : rest;
     }
-    fd_close(&walk.directory);
+    walk_let_go(&walk, 0);
+    if (walk.held_count > 0)
+        fd_close(&walk.held[0].fd);
     return error;
 }

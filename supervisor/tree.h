@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 
 #define TREE_LINKS_MAX 40 /* symbolic links in one resolution, as the kernel has it */
+/* What the resolutions of one call may cost together: a component is a step, opening a directory
+ * to go on from 32. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves all guests,
+ * is busy for a fraction of a millisecond whatever is asked. */
+#define TREE_STEPS_MAX 4096
 
 enum node_kind {
     NODE_DIRECTORY, /* has no host directory: an ancestor of other rows, or a cover */
@@ -26,6 +30,8 @@ struct node {
     enum node_kind kind;
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
+    bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
+    const struct node *above; /* the row above; the root has none */
     const struct node
         *mount;       /* what serves paths below: itself, or of a PASS row the mount around it */
     int fd;           /* HOST, FILE, DEVICE: O_PATH */
@@ -52,6 +58,7 @@ struct tree {
     gid_t gid;
     uint64_t memory_bytes;
     const char *python; /* the settings' */
+    bool may_wait;      /* in a worker: file systems may be waited for */
 };
 
 /* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went
@@ -70,12 +77,14 @@ struct place {
 
 /* From a guest's path to a place. Relative paths start at `start` (a place's path). Purely lexical
  * where it can be; where there are ".." or links of the tree itself it is tree_walk. scratch_fd:
- * the guest's scratch or -1 while it has none. 0 or a positive errno for the guest. */
+ * the guest's scratch or -1 while it has none. *steps: what is left of TREE_STEPS_MAX. 0 or a
+ * positive errno for the guest. */
 MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start,
-                            const char *path, bool follow, struct place *ret_place);
+                            const char *path, bool follow, unsigned *steps,
+                            struct place *ret_place);
 /* The same component by component, with every symbolic link followed inside the tree. */
 MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start,
-                         const char *path, bool follow, struct place *ret_place);
+                         const char *path, bool follow, unsigned *steps, struct place *ret_place);
 
 /* The deepest row that serves `path` (a place's path). For building only: while serving, places
  * know. */
@@ -100,6 +109,11 @@ int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
 /* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a
  * descriptor or -1 with errno. */
 int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
+
+/* The same for a mount's files. EXDEV where that could have to wait for a file system that is not
+ * the machine's own: for a grant that lies on one, or if a mount inside a grant is on the way. */
+int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
+                 int flags, mode_t mode);
 
 /* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where
  * a file lies on another file system than its mount. */

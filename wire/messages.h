@@ -84,8 +84,8 @@ enum message_type {
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
-                            * (/proc/self/mem), tasks (O_PATH of /proc/self/task), statm, pidfd [,
-                            * scratch: a mounted tmpfs] */
+                            * (/proc/self/mem), maps, tasks (O_PATH of /proc/self/task), statm,
+                            * pidfd [, scratch: a mounted tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
 

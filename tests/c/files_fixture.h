@@ -26,7 +26,7 @@ struct fixture {
     struct mount_setting mounts[16];
     struct tree *tree;
     struct files *files;
-    int memory, scratch_parent;
+    int memory, maps, scratch_parent;
     struct answer answer; /* to the last call */
 };
 static struct fixture fixture;
@@ -81,6 +81,7 @@ static void fixture_host(void)
     CHECK(mkfifo(at("data/fifo"), 0666) == 0);
     fixture.scratch_parent = open(at("scratch"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     fixture.memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    fixture.maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     CHECK(fixture.scratch_parent >= 0 && fixture.memory >= 0);
     fixture.settings = (struct settings){
         .uid = 65534,
@@ -131,7 +132,7 @@ __attribute__((unused)) static int call(int number, ...)
         made.args[i] = va_arg(arguments, uint64_t);
     va_end(arguments);
     fixture.answer = (struct answer)ANSWER_INIT;
-    CHECK(files_serve(fixture.files, fixture.memory, &made, &fixture.answer));
+    CHECK(files_serve(fixture.files, fixture.memory, fixture.maps, &made, &fixture.answer));
     CHECK(fixture.answer.error >= 0);
     CHECK((fixture.answer.error == 0) || fixture.answer.install_fd < 0);
     return fixture.answer.error;

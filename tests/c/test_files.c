@@ -230,11 +230,11 @@ FILES_TEST(number_that_is_not_served_is_left_alone)
 {
     struct call other = { .number = SYS_socket };
     struct answer answer = ANSWER_INIT;
-    CHECK(!files_serve(fixture.files, fixture.memory, &other, &answer));
+    CHECK(!files_serve(fixture.files, fixture.memory, fixture.maps, &other, &answer));
     other.number = -1;
-    CHECK(!files_serve(fixture.files, fixture.memory, &other, &answer));
+    CHECK(!files_serve(fixture.files, fixture.memory, fixture.maps, &other, &answer));
     other.number = 1 << 30;
-    CHECK(!files_serve(fixture.files, fixture.memory, &other, &answer));
+    CHECK(!files_serve(fixture.files, fixture.memory, fixture.maps, &other, &answer));
     CHECK_EQUAL(answer.error, EPERM);
 }
 
@@ -280,7 +280,7 @@ FILES_TEST(relative_paths_start_at_tracked_descriptors_only)
     /* Never installed (its table was full): what another handler installs next is not it. */
     CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);
     struct call other = { .number = SYS_socketpair };
-    CHECK(!files_serve(fixture.files, fixture.memory, &other, &fixture.answer));
+    CHECK(!files_serve(fixture.files, fixture.memory, fixture.maps, &other, &fixture.answer));
     files_installed(fixture.files, 9);
     CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), EBADF);
     CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);

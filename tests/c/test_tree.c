@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 
+#define STEPS (&(unsigned){ TREE_STEPS_MAX })
+
 static int make(char path[PATH_MAX])
 {
     return tree_new(&fixture.settings, &fixture.tree, path);
@@ -105,9 +107,10 @@ TEST(order_of_mounts_does_not_matter)
         grant(at(order == 0 ? "data" : "data/dir"), order == 1, false);
         grant(at(order == 0 ? "data/dir" : "data"), order == 0, false);
         CHECK_EQUAL(make(path), 0);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, &place), 0);
+        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, STEPS, &place),
+                    0);
         CHECK(place.node->mount->writable);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, &place), 0);
+        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
         CHECK(!place.node->mount->writable && place.node->mount->kind == NODE_HOST);
         fixture_remove();
     }
@@ -122,7 +125,7 @@ TEST(ancestor_of_a_mount_inside_a_mount_is_the_mounts_own)
     grant(at("data/dir/deep"), true, false);
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir"), true, &place), 0);
+    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir"), true, STEPS, &place), 0);
     CHECK(place.is_node && place.node->kind == NODE_PASS && place.node->mount->kind == NODE_HOST);
     fixture_remove();
 }
@@ -155,10 +158,11 @@ TEST(grant_in_a_place_of_the_scratch_is_seen_under_its_own_path)
     fixture_host(); /* in /var/tmp */
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, &place), 0);
+    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
     CHECK(place.node->kind == NODE_HOST && strcmp(place.path, at("data/plain")) == 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, &place),
-                0);
+    CHECK_EQUAL(
+        tree_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, STEPS, &place),
+        0);
     CHECK(place.node->kind == NODE_SCRATCH);
     fixture_remove();
 }
@@ -202,7 +206,8 @@ TEST(paths_are_normalised)
     fixture_host();
     CHECK_EQUAL(make(path), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int error = tree_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, &place);
+        int error =
+            tree_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &place);
         if (error != rows[i].error)
             dprintf(2, "    %s from %s\n", rows[i].path, rows[i].start);
         CHECK_EQUAL(error, rows[i].error);
@@ -212,12 +217,118 @@ TEST(paths_are_normalised)
         CHECK_EQUAL(place.is_outside, rows[i].is_outside);
         /* The slow way finds the same. */
         struct place walked;
-        CHECK_EQUAL(tree_walk(fixture.tree, -1, rows[i].start, rows[i].path, true, &walked), 0);
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &walked),
+                    0);
         CHECK_TEXT(walked.path, place.path);
         CHECK(walked.node == place.node && walked.is_node == place.is_node &&
               walked.is_outside == place.is_outside);
         CHECK(walked.is_directory == place.is_directory && walked.ends_in_dot == place.ends_in_dot);
     }
+    fixture_remove();
+}
+
+/* Makes directories "b" below data, so many deep, and goes to the last. */
+static size_t make_deep(char path[PATH_MAX], unsigned depth)
+{
+    size_t length = (size_t)snprintf(path, PATH_MAX, "%s", at("data"));
+    CHECK(chdir(path) == 0);
+    for (unsigned i = 0; i < depth; i++, length += 2) {
+        CHECK(mkdir("b", 0755) == 0 && chdir("b") == 0);
+        memcpy(path + length, "/b", 3);
+    }
+    return length;
+}
+
+static void remove_deep(unsigned depth)
+{
+    for (unsigned i = 0; i < depth; i++)
+        CHECK(chdir("..") == 0 && rmdir("b") == 0);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(walk_that_goes_down_and_up_without_end_runs_out_of_steps)
+{
+    static const char *const rounds[] = { "b/../", "b/b/../../", "b/./../", "b/../../b/" };
+    char path[PATH_MAX], target[PATH_MAX];
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    size_t length = make_deep(path, 900);
+    CHECK(mkdir("b", 0755) == 0 && mkdir("b/b", 0755) == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        size_t used = 0, size = strlen(rounds[i]);
+        for (; used + size < PATH_MAX - 8; used += size)
+            memcpy(target + used, rounds[i], size);
+        memcpy(target + used, "l", 2);
+        CHECK(symlink(target, "l") == 0);
+        memcpy(path + length, "/l", 3);
+        unsigned steps = TREE_STEPS_MAX;
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), ELOOP);
+        CHECK_EQUAL(steps, 0);
+        CHECK(unlink("l") == 0);
+    }
+    CHECK(rmdir("b/b") == 0 && rmdir("b") == 0);
+    remove_deep(900);
+    fixture_remove();
+}
+
+TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
+{
+    char path[PATH_MAX], *end;
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    size_t length = make_deep(path, 300);
+    memset(path + length, 0, PATH_MAX - length);
+    end = path + length;
+    for (unsigned i = 0; i < 300; i++, end += 3)
+        memcpy(end, "/..", 4);
+    memcpy(end, "/plain", 7);
+    unsigned steps = TREE_STEPS_MAX;
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_TEXT(place.path, at("data/plain"));
+    CHECK(TREE_STEPS_MAX - steps < 300 + 300 + 600); /* names and ".." and their opening */
+    /* Up by one and down again, eighty times: the way from the top is walked once. */
+    end = path + length;
+    for (unsigned i = 0; i < 80; i++, end += 5)
+        memcpy(end, "/../b", 6);
+    steps = TREE_STEPS_MAX;
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_EQUAL(place.length, length);
+    /* What is not there, or no directory, is no way back. */
+    memcpy(path + length, "/none/..", 9);
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, STEPS, &place), ENOENT);
+    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place), ENOTDIR);
+    remove_deep(300);
+    fixture_remove();
+}
+
+TEST(link_anywhere_in_a_run_of_components_is_found)
+{
+    char path[PATH_MAX];
+    struct place place;
+    fixture_host();
+    grant(at("data"), true, false);
+    CHECK_EQUAL(make(path), 0);
+    make_deep(path, 12);
+    CHECK(chdir(at("data")) == 0);
+    for (unsigned depth = 0; depth < 12; depth++) {
+        /* data/b/…/l is data/b/…/b: with the link in each of the places the walk comes out the same
+         */
+        char through[PATH_MAX];
+        CHECK(symlink("b", "l") == 0);
+        size_t size = (size_t)snprintf(through, sizeof through, "%s", at("data"));
+        for (unsigned i = 0; i < 12; i++)
+            size +=
+                (size_t)snprintf(through + size, sizeof through - size, i == depth ? "/l" : "/b");
+        snprintf(through + size, sizeof through - size, "/../b");
+        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", through, true, STEPS, &place), 0);
+        CHECK_TEXT(place.path, path);
+        CHECK(unlink("l") == 0 && chdir("b") == 0);
+    }
+    remove_deep(12);
     fixture_remove();
 }
 

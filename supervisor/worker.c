@@ -1,0 +1,132 @@
+/* Calls that may wait: of a granted directory on a file system that is not the machine's own (FUSE,
+ * NFS, autofs), or beneath another mount inside a grant. Supervisor.
+ *
+ * Nobody can say how long such a file system takes, so a forked copy of the supervisor, in the same
+ * jail, does the whole call and answers it, while the supervisor serves the others and keeps their
+ * limits. The guest's other calls wait. What the call changed in the guest's view of its files
+ * comes back over a pipe. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
+ */
+#define _GNU_SOURCE
+#include "supervisor/guest.h"
+#include "supervisor/tree.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+struct worker {
+    int *place; /* among the supervisor's workers: its pidfd */
+    int pipe;
+    uint64_t caller; /* of the watcher's family */
+    struct call call;
+    char target[512];
+};
+
+/* What the worker has to tell. */
+struct report {
+    struct answer answer;
+    struct files_change change;
+};
+
+__attribute__((noreturn)) static void
+child_work(struct supervisor *supervisor, struct guest *caller, const struct call *call, int pipe)
+{
+    static struct report report;
+    report.answer = (struct answer)ANSWER_INIT;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        _exit(1);
+    supervisor->tree->may_wait = true;
+    bool is_served = files_serve(caller->files, caller->memory, caller->maps, call, &report.answer);
+    if (!is_served || broker_answer(caller, call, &report.answer) < 0)
+        _exit(1);
+    files_get_change(caller->files, (int)report.answer.value, &report.change);
+    _exit(fd_write_all(pipe, &report, sizeof report) < 0);
+}
+
+/* Forgets those that have ended. Returns a free place, or NULL. */
+static int *workers_reap(struct supervisor *supervisor)
+{
+    int *free_place = NULL;
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        int *place = &supervisor->workers[i];
+        siginfo_t info = { 0 };
+        if (*place > 0 &&
+            (syscall(SYS_waitid, P_PIDFD, *place, &info, WEXITED | WNOHANG, NULL) < 0 ||
+             info.si_pid != 0)) {
+            close(*place);
+            *place = 0;
+        }
+        if (*place == 0)
+            free_place = place;
+    }
+    return free_place;
+}
+
+int worker_start(struct supervisor *supervisor, struct guest *watcher, struct guest *caller,
+                 const struct call *call, const struct answer *answer)
+{
+    int *place = workers_reap(supervisor);
+    struct worker *worker = place != NULL ? calloc(1, sizeof *worker) : NULL;
+    int ends[2], pidfd = -1;
+    if (worker == NULL || pipe2(ends, O_CLOEXEC) < 0) {
+        free(worker);
+        return EAGAIN;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
+    if (pid == 0)
+        child_work(supervisor, caller, call, ends[1]);
+    close(ends[1]);
+    *worker =
+        (struct worker){ .place = place, .pipe = ends[0], .caller = caller->id, .call = *call };
+    memcpy(worker->target, answer->target, sizeof worker->target);
+    watcher->worker = worker;
+    if (pid > 0)
+        *place = pidfd;
+    if (pid < 0 || event_add(supervisor, ends[0], EVENT_WORKER, watcher->id) < 0) {
+        worker_end(watcher, EAGAIN);
+        return EAGAIN;
+    }
+    return 0;
+}
+
+void worker_end(struct guest *watcher, int error)
+{
+    struct worker *worker = watcher->worker;
+    if (worker == NULL)
+        return;
+    watcher->worker = NULL;
+    close(worker->pipe); /* the last copy here: it leaves the epoll set */
+    if (*worker->place > 0)
+        syscall(SYS_pidfd_send_signal, *worker->place, SIGKILL, NULL, 0);
+    if (error != 0) {
+        struct answer answer = { .error = error, .install_fd = -1 };
+        (void)!broker_answer(watcher, &worker->call, &answer);
+    }
+    free(worker);
+}
+
+int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_late)
+{
+    static struct report report;
+    struct worker *worker = watcher->worker;
+    struct guest *caller = guests_find(supervisor, worker->caller);
+    struct call call = worker->call;
+    bool has_told = !is_late && read(worker->pipe, &report, sizeof report) == sizeof report;
+    if (!has_told) {
+        report.answer = (struct answer){ .error = is_late ? ETIMEDOUT : EIO,
+                                         .refused = true,
+                                         .install_fd = -1 };
+        report.answer.rule = "read";
+        report.answer.hint = "the file system of a granted directory does not answer";
+        memcpy(report.answer.target, worker->target, sizeof worker->target);
+    } else if (caller != NULL) {
+        files_apply_change(caller->files, &report.change);
+    }
+    worker_end(watcher, has_told ? 0 : report.answer.error);
+    workers_reap(supervisor);
+    return caller != NULL ? broker_record(supervisor, caller, call.number, &report.answer) : 0;
+}
