@@ -56,6 +56,10 @@ struct belljar_template {
     bool is_rush;                /* they were wanted at once */
     uint64_t later_ns;           /* until then some may not have been forked yet (REFILL_MS) */
     unsigned waiting;            /* callers that wait for a guest */
+    unsigned spawn_failures;     /* guests that will not come, for as many of them to hear */
+    bool is_tried;               /* somebody asks now and then instead of waiting; */
+    uint64_t spawn_failed_ns;    /* when what he asked for failed, 0: it did not */
+    struct belljar_error spawn_error; /* the newest */
     bool is_started, has_failed;
     struct belljar_error failure;
     uint32_t hexversion;
@@ -124,6 +128,7 @@ struct belljar_guest {
     unsigned lending;             /* MSG_LEND that no MSG_LENT has answered yet */
     struct belljar_guest *branch; /* the newest that branched from it */
     int branch_error;
+    bool may_branch; /* the supervisor expects it to */
 
     /* the run in progress */
     enum run_state state;

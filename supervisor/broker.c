@@ -105,6 +105,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     struct guest *caller = branch_caller(supervisor, guest, call.tid);
     if (caller == NULL) { /* a branch's first call: what it asks for is to be taken in */
         answer.error = branch_adopt(supervisor, guest, &call);
+        answer.continues = answer.error == 0;
         return broker_answer(guest, &call, &answer);
     }
     guest = caller;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -18,13 +19,19 @@
 #include <time.h>
 
 #define TICK_MS       25
+#define QUIET_MS      100        /* after QUIET_TICKS in which no guest has used its CPU, */
+#define IDLE_MS       250        /* and after as many again */
+#define QUIET_TICKS   4
 #define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
 #define GOING_MS      100        /* and one that has closed its channel so long to be gone */
 #define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
 #define NO_ROOM_TICKS 80         /* and so many ticks (2 s) of it are enough */
 #define SLOT_BITS     20
-#define RESIDENT_SLACK                                                                             \
-    (64u << 20) /* text and page cache of mapped libraries count as resident, too */
+#define MEMORY_SLACK  (16u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
+#define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
+#define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define FULL_BYTES    (4u << 20)
+#define SPARE_FDS     32 /* of our own are left for serving the guests that there are */
 
 uint64_t guest_cpu_ns(const struct guest *guest)
 {
@@ -76,7 +83,7 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->listener);
     fd_close(&guest->memory);
     fd_close(&guest->tasks);
-    fd_close(&guest->statm);
+    fd_close(&guest->status_file);
     fd_close(&guest->crash);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
@@ -136,6 +143,13 @@ static int guest_make_channels(struct guest *guest)
         guest->to_guest[1 + stream] = pair[guests_end];
         *(stream < 3 ? &guest->to_host[1 + stream] : &guest->crash) = pair[1 - guests_end];
     }
+    /* The lowest free number is what we get: so near the end there is no room for one more. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t spare = limit.rlim_cur / 8 < SPARE_FDS ? limit.rlim_cur / 8 : SPARE_FDS;
+    if ((rlim_t)pair[0] + spare >= limit.rlim_cur || (rlim_t)pair[1] + spare >= limit.rlim_cur)
+        return -EMFILE;
     /* What is read here or by the host never waits. */
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
         if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
@@ -150,7 +164,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (guest == NULL)
         return -ENOMEM;
     guest->setup = guest->pidfd = guest->listener = guest->memory = guest->tasks = -1;
-    guest->statm = guest->crash = -1;
+    guest->status_file = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
@@ -207,6 +221,45 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
     return error;
 }
 
+/* Tells the host that one of the guests that it asked for cannot be had; it alone is the loser. */
+static int spawn_failed(int error, const char *step)
+{
+    struct rlimit limit = { 0 };
+    char why[400];
+    (void)!getrlimit(RLIMIT_NOFILE, &limit);
+    if (error == EMFILE || error == ENFILE)
+        snprintf(why, sizeof why,
+                 "the supervisor may have %llu open files at a time, and has them (%s): close "
+                 "sandboxes, raise the limit (ulimit -n), or use another template",
+                 (unsigned long long)limit.rlim_cur, strerror(error));
+    else if (error == EAGAIN)
+        snprintf(why, sizeof why,
+                 "the machine gives its user no more processes (%s): close sandboxes, or raise the "
+                 "limit (ulimit -u, or pids.max of its cgroup)",
+                 strerror(error));
+    else if (error == ECHILD)
+        snprintf(why, sizeof why,
+                 "it was killed before it was locked down, perhaps by the kernel for want of "
+                 "memory: try again, with fewer sandboxes or a smaller memory limit");
+    else if (error == EBUSY)
+        snprintf(why, sizeof why,
+                 "step \"%s\": %s (a listener for seccomp notifications is installed already, by a "
+                 "container manager or an outer sandbox: the kernel has room for one)",
+                 step, strerror(error));
+    else
+        snprintf(why, sizeof why, "step \"%s\": %s", step, strerror(error));
+    struct packer message = PACKER_INIT;
+    char text[512];
+    snprintf(text, sizeof text, "no guest could be made: %s", why);
+    pack_u32(&message, MSG_SPAWN_FAILED);
+    pack_u32(&message, (uint32_t)error);
+    pack_string(&message, step);
+    pack_string(&message, text);
+    int sent = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return sent;
+}
+
 static int guest_spawn(struct supervisor *supervisor, bool is_cold)
 {
     struct guest *guest;
@@ -226,7 +279,9 @@ int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold)
     for (uint32_t i = 0; i < count; i++) {
         int error = guest_spawn(supervisor, is_cold);
         if (error < 0)
-            return control_failed(-error, "fork", "no guest could be made: %s", strerror(-error));
+            error = spawn_failed(-error, "fork");
+        if (error < 0)
+            return error;
     }
     return 0;
 }
@@ -254,7 +309,7 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->statm,
+    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->status_file,
                             &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
@@ -276,6 +331,8 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     if (error < 0)
         return error;
     guest->state = GUEST_LIVE;
+    guest->seen_cpu_ns = UINT64_MAX;
+    guests_stir(supervisor);
     struct packer ready = PACKER_INIT;
     pack_u32(&ready, MSG_READY);
     pack_u64(&ready, guest->id);
@@ -285,6 +342,21 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
     return error;
+}
+
+void guests_abort(struct supervisor *supervisor, struct guest *guest)
+{
+    supervisor->is_ticking = true;
+    guest->is_released = true;
+    fd_close(&guest->setup);
+    if (guest->state == GUEST_LIVE ||
+        (guest->pidfd >= 0 && event_add(supervisor, guest->pidfd, EVENT_EXIT, guest->id) == 0)) {
+        guest->state = GUEST_LIVE;
+        guests_kill(guest, END_PROTOCOL);
+        return;
+    }
+    guest_signal(guest, SIGKILL);
+    guests_drop(supervisor, guest);
 }
 
 int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
@@ -299,49 +371,43 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     uint32_t type = unpack_u32(&message);
-    int error = -EBADMSG;
+    int error = length > 0 ? -EBADMSG : -ECHILD;
     if (length > 0 && type == MSG_GUEST_READY)
-        error = guest_is_ready(supervisor, guest, &message, fds, fd_count);
+        error = fd_count > 0 ? guest_is_ready(supervisor, guest, &message, fds, fd_count) : -EMFILE;
     for (unsigned i = 0; i < fd_count; i++)
         fd_close(&fds[i]);
     if (error == 0)
         return 0;
     char step[64] = "fork";
-    int cause = -error;
     if (length > 0 && type == MSG_GUEST_FAILED) {
         unpack_u64(&message);
-        cause = (int)unpack_u32(&message);
+        error = -(int)unpack_u32(&message);
         unpack_string(&message, step, sizeof step);
     }
-    guests_drop(supervisor, guest);
-    return control_failed(
-        cause, step, "a guest could not be locked down: step \"%s\": %s%s", step, strerror(cause),
-        cause == EBUSY
-            ? " (a listener for seccomp notifications is installed already, by a container "
-              "manager or an outer sandbox: the kernel has room for one)"
-            : "");
+    guests_abort(supervisor, guest); /* it has run nothing but our own code, and goes by itself, too */
+    return spawn_failed(-error, step);
 }
 
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms)
 {
-    if (guest->state != GUEST_LIVE)
+    if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0) /* what is over is over */
         return;
-    if (!guest->armed)
-        supervisor->armed_count++;
-    guest->armed = true;
-    supervisor->tick_due_ns = 0;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
     guest->cpu_base_ns = guest_cpu_ns(guest);
-    guest->kill_at_ns = 0;
+    guests_stir(supervisor);
+    supervisor->tick_due_ns = 0;
 }
 
 void guests_disarm(struct supervisor *supervisor, struct guest *guest)
 {
-    if (guest->armed)
-        supervisor->armed_count--;
-    guest->armed = false;
+    (void)supervisor;
+    guest->wall_deadline_ns = 0;
+    if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
+        guest->kill_at_ns = 0;
+        guest->end_reason = END_ITSELF;
+    }
 }
 
 void guests_kill(struct guest *guest, uint32_t reason)
@@ -379,49 +445,87 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 {
     if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0)
         return;
-    if (!guest->armed)
-        supervisor->armed_count++;
-    guest->armed = true;
+    guests_stir(supervisor);
     supervisor->tick_due_ns = 0;
     guest->late_reason = reason;
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
 }
 
-/* One number of /proc/<pid>/statm, in bytes; 0 if that cannot be read. */
-static uint64_t guest_statm(const struct guest *guest, unsigned field)
+/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB", in bytes. */
+static bool status_bytes(const char *status, const char *key, uint64_t *ret_bytes)
 {
-    char text[128];
-    ssize_t got = pread(guest->statm, text, sizeof text - 1, 0);
+    const char *line = strstr(status, key);
+    if (line == NULL)
+        return false;
+    *ret_bytes = strtoull(line + strlen(key), NULL, 10) * 1024u;
+    return true;
+}
+
+/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+ * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
+ * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
+ * main thread is gone has no such lines, whatever its other threads hold. */
+bool guest_measure(const struct guest *guest, struct memory_use *ret_use)
+{
+    char status[4096];
+    uint64_t anonymous, swapped, tables;
+    ssize_t got = pread(guest->status_file, status, sizeof status - 1, 0);
     if (got <= 0)
-        return 0;
-    text[got] = '\0';
-    const char *at = text;
-    for (unsigned i = 0; at != NULL && i < field; i++)
-        at = (at = strchr(at, ' ')) != NULL ? at + 1 : NULL;
-    return at ? strtoull(at, NULL, 10) * 4096u : 0;
+        return false;
+    status[got] = '\0';
+    if (!status_bytes(status, "\nRssAnon:", &anonymous) ||
+        !status_bytes(status, "\nVmSwap:", &swapped) ||
+        !status_bytes(status, "\nVmPTE:", &tables) ||
+        !status_bytes(status, "\nVmData:", &ret_use->data) ||
+        !status_bytes(status, "\nVmRSS:", &ret_use->resident) || anonymous == 0)
+        return false;
+    ret_use->own = anonymous + swapped + tables;
+    return true;
 }
 
-uint64_t guest_resident_bytes(const struct guest *guest)
+/* One that is just ending by itself has no memory left to be seen, either; killing that changes
+ * nothing, neither its status nor, so, what is said of it (guests_handle_exit). */
+void guest_kill_unseen(struct guest *guest)
 {
-    return guest_statm(guest, 1);
+    if (guest->state != GUEST_LIVE)
+        return;
+    guest->is_unseen = true;
+    guest_signal(guest, SIGKILL);
 }
 
-/* Of that, what is its own: not files, granted or in its scratch, nor arrays that it was lent. */
-static uint64_t guest_private_bytes(const struct guest *guest)
+/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left, has used what it has, and
+ * does not give any back has had it, and may be unable even to say so (CPython retries what fails
+ * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
+static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
+                                   const struct memory_use *use)
 {
-    uint64_t resident = guest_statm(guest, 1), shared = guest_statm(guest, 2);
-    return resident > shared ? resident - shared : 0;
-}
-
-/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left and does not give any back
- * has had it, and may be unable even to say so (CPython retries what fails for want of memory). */
-static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest)
-{
-    if (guest_statm(guest, 5) + NO_ROOM_BYTES < settings->memory_bytes)
+    if (use->data + NO_ROOM_BYTES < settings->memory_bytes ||
+        use->own + FULL_BYTES < settings->memory_bytes)
         guest->full_ticks = 0;
     else
         guest->full_ticks++;
     return guest->full_ticks >= NO_ROOM_TICKS;
+}
+
+/* Memory, and when to look at it again: RLIMIT_DATA bounds a guest exactly, unless it has made
+ * memory read-only, which takes it out of that count. Then sooner, the nearer it is to the most
+ * that a guest may ever have. */
+static unsigned guest_check_memory(struct supervisor *supervisor, struct guest *guest)
+{
+    const struct settings *settings = &supervisor->settings;
+    struct memory_use use;
+    if (!guest_measure(guest, &use)) {
+        guest_kill_unseen(guest);
+        return TICK_MS;
+    }
+    if (use.own > settings->memory_bytes + MEMORY_SLACK ||
+        guest_is_out_of_memory(settings, guest, &use))
+        guests_kill(guest, END_MEMORY);
+    if (guest->protected_bytes <= PROTECTED_FREE)
+        return TICK_MS;
+    uint64_t most = settings->memory_bytes + MEMORY_MOST;
+    uint64_t again_ms = use.own < most ? (most - use.own) / FAULTS_PER_MS / 2 : 0;
+    return again_ms < 2 ? 2 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
 }
 
 void guests_check_scratch(struct guest *guest)
@@ -433,51 +537,107 @@ void guests_check_scratch(struct guest *guest)
     }
 }
 
-static void guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+/* Who has used no CPU since it was last looked at has not taken anything either. */
+static bool guest_has_moved(struct guest *guest)
+{
+    uint64_t cpu_ns = guest_cpu_ns(guest);
+    bool has_moved = cpu_ns != guest->seen_cpu_ns;
+    guest->seen_cpu_ns = cpu_ns;
+    return has_moved;
+}
+
+/* Looks at its limits, those on time included; returns after how many milliseconds again. */
+static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
 {
     const struct settings *settings = &supervisor->settings;
     if (guest->kill_at_ns != 0) {
         if (now_ns >= guest->kill_at_ns)
             guests_kill(guest, guest->late_reason);
-        return;
+        return TICK_MS;
     }
+    branch_check(guest, now_ns);
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
-    if (guest->cpu_limit_ns != 0 && guest_cpu_ns(guest) - guest->cpu_base_ns >= guest->cpu_limit_ns)
+    if (!guest_has_moved(guest))
+        return guest->wall_deadline_ns != 0 || guest->branch != 0 ? TICK_MS : IDLE_MS;
+    supervisor->quiet_ticks = 0;
+    if (guest->cpu_limit_ns != 0 && guest->seen_cpu_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
     /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
     struct stat tasks;
-    if (fstat(guest->tasks, &tasks) == 0 && tasks.st_nlink > 2 &&
-        tasks.st_nlink - 2 > settings->threads + 1u)
+    if (fstat(guest->tasks, &tasks) < 0)
+        guest_kill_unseen(guest);
+    else if (tasks.st_nlink > 2 && tasks.st_nlink - 2 > settings->threads + 1u)
         guests_kill(guest, END_THREADS);
-    /* RLIMIT_DATA stops private memory with a MemoryError long before; this is for what escapes it.
-     */
-    if (guest_private_bytes(guest) > settings->memory_bytes + RESIDENT_SLACK)
-        guests_kill(guest, END_MEMORY);
-    if (guest_is_out_of_memory(settings, guest))
-        guests_kill(guest, END_MEMORY);
+    unsigned again_ms = guest_check_memory(supervisor, guest);
     guests_check_scratch(guest);
+    return again_ms;
+}
+
+/* Children that died before anybody knew them: at birth, or cloned and not shown. */
+static void reap_unknown(const struct supervisor *supervisor)
+{
+    for (;;) {
+        siginfo_t info = { 0 };
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            if (supervisor->slots[i] != NULL && supervisor->slots[i]->pid == info.si_pid)
+                return; /* its own event is on its way, and what is behind it waits till then */
+        }
+        if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) < 0)
+            return;
+    }
+}
+
+void guests_stir(struct supervisor *supervisor)
+{
+    supervisor->is_ticking = true;
+    supervisor->quiet_ticks = 0;
+}
+
+/* A tick costs a clock's reading for each guest that sleeps; it comes seldom if all do. */
+static void guests_look(struct supervisor *supervisor, uint64_t now_ns)
+{
+    supervisor->is_ticking = false;
+    supervisor->quiet_ticks++; /* until one is found to have moved */
+    uint64_t next_ns = now_ns + IDLE_MS * 1000000u;
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        struct guest *guest = supervisor->slots[i];
+        if (guest == NULL || guest->state == GUEST_ENDED)
+            continue;
+        supervisor->is_ticking = true;
+        if (guest->state != GUEST_LIVE)
+            continue;
+        uint64_t due_ns = now_ns + (uint64_t)guest_check(supervisor, guest, now_ns) * 1000000u;
+        if (due_ns < next_ns)
+            next_ns = due_ns;
+        due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
+        if (due_ns > now_ns && due_ns < next_ns)
+            next_ns = due_ns;
+    }
+    reap_unknown(supervisor);
+    uint64_t quiet_ms = supervisor->quiet_ticks < QUIET_TICKS       ? TICK_MS
+                        : supervisor->quiet_ticks < 2 * QUIET_TICKS ? QUIET_MS
+                                                                    : IDLE_MS;
+    uint64_t due_ns = now_ns + quiet_ms * 1000000u;
+    supervisor->tick_due_ns = due_ns < next_ns ? due_ns : next_ns;
 }
 
 int guests_tick(struct supervisor *supervisor)
 {
-    if (supervisor->armed_count == 0)
+    if (!supervisor->is_ticking)
         return -1;
     uint64_t now_ns = clock_now_ns();
-    if (now_ns >= supervisor->tick_due_ns) { /* not at every call that is served */
-        uint64_t next_ns = now_ns + TICK_MS * 1000000u;
-        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
-            struct guest *guest = supervisor->slots[i];
-            if (guest == NULL || !guest->armed || guest->state != GUEST_LIVE)
-                continue;
-            guest_check(supervisor, guest, now_ns);
-            uint64_t due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
-            if (due_ns > now_ns && due_ns < next_ns)
-                next_ns = due_ns;
-        }
-        supervisor->tick_due_ns = next_ns;
-    }
-    return (int)((supervisor->tick_due_ns - now_ns + 999999) / 1000000);
+    uint64_t soon_ns = now_ns + TICK_MS * 1000000u;
+    if (supervisor->quiet_ticks == 0 && supervisor->tick_due_ns > soon_ns)
+        supervisor->tick_due_ns = soon_ns; /* it was slow when something stirred */
+    if (now_ns >= supervisor->tick_due_ns) /* not at every call that is served */
+        guests_look(supervisor, now_ns);
+    if (!supervisor->is_ticking)
+        return -1;
+    uint64_t left_ns = supervisor->tick_due_ns > now_ns ? supervisor->tick_due_ns - now_ns : 0;
+    return (int)((left_ns + 999999) / 1000000);
 }
 
 /* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
@@ -494,6 +654,9 @@ int guests_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
     bool has_ended = guest->state == GUEST_ENDED;
+    struct memory_use use = { 0 };
+    if (!has_ended && !guest_measure(guest, &use))
+        guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
@@ -501,7 +664,7 @@ int guests_report(struct guest *guest, uint32_t type)
     pack_u32(&message, (uint32_t)guest->status);
     pack_u64(&message,
              has_ended ? guest->cpu_us : (guest_cpu_ns(guest) - guest->cpu_base_ns) / 1000);
-    pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
+    pack_u64(&message, has_ended ? guest->peak_bytes : use.resident);
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
     pack_bytes(&message, crash, guest_crash_text(guest, crash, sizeof crash));
@@ -528,16 +691,22 @@ int guests_await(struct guest *guest)
 int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
 {
     siginfo_t info = { 0 };
-    struct rusage usage;
-    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG, &usage) < 0)
-        return errno == EINTR ? 0 : -errno;
-    if (info.si_pid == 0)
+    struct rusage usage = { 0 };
+    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 &&
+        info.si_pid == 0)
         return 0;
+    branch_end_strays(supervisor, guest); /* while its number is still its own */
+    info = (siginfo_t){ .si_code = CLD_KILLED, .si_status = SIGKILL };
+    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG, &usage) < 0 &&
+        errno != ECHILD) /* reaped with the unknown: it died before we knew it */
+        return errno == EINTR ? 0 : -errno;
     guest->status =
         info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
     guest->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     guest->peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
+    if (guest->is_unseen && guest->end_reason == END_ITSELF && guest->status == SIGKILL)
+        guest->end_reason = END_UNSEEN;
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
@@ -551,7 +720,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     fd_close(&guest->listener);
     fd_close(&guest->memory);
     fd_close(&guest->tasks);
-    fd_close(&guest->statm);
+    fd_close(&guest->status_file);
     if (guest->is_released) {
         guests_drop(supervisor, guest);
         return 0;
