@@ -24,7 +24,7 @@
 #endif
 
 #define RUSH_NS   3000000u
-#define CLOSE_MS  10000 /* for a supervisor to end all that it has */
+#define CLOSE_MS  10000       /* for a supervisor to end all that it has */
 #define STALE_NS  1000000000u /* a failure is news for so long to somebody who asks now and then */
 #define FDS_LEAST 96
 
@@ -641,8 +641,7 @@ static int take_failure(struct belljar_template *template, bool may_wait,
 /* (locked) True if what was asked for by a caller who does not wait has just failed. */
 static bool has_failed_lately(const struct belljar_template *template)
 {
-    return template->spawn_failed_ns != 0 &&
-           clock_now_ns() - template->spawn_failed_ns < STALE_NS;
+    return template->spawn_failed_ns != 0 && clock_now_ns() - template->spawn_failed_ns < STALE_NS;
 }
 
 /* (locked) Asks for `count` more, and for those that were left for later, now. */
@@ -889,8 +888,6 @@ static int branch_failed(const struct belljar_guest *guest, struct belljar_error
     case EOPNOTSUPP:
         return error_set(reterr, EOPNOTSUPP, "fork",
                          "a session can be forked only where user namespaces are to be had");
-    case ECHILD:
-        return error_set(reterr, EPIPE, "fork", "the session has ended");
     case EAGAIN:
         return error_set(reterr, EAGAIN, "fork",
                          "the session could not be forked: the machine gives its user no more "
@@ -938,7 +935,7 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     if (error == 0)
         *ret_branch = guest->branch;
     pthread_mutex_unlock(&template->lock);
-    return error;
+    return error < 0 && guest->branch_error == ECHILD ? guest_ended_between(guest, reterr) : error;
 }
 
 int belljar_guest_scratch(struct belljar_guest *guest)

@@ -16,15 +16,7 @@
 #include <sys/syscall.h>
 
 /* Descriptors that the supervisor gets, in the order of MSG_GUEST_READY. */
-enum {
-    READY_LISTENER,
-    READY_MEMORY,
-    READY_TASKS,
-    READY_STATUS,
-    READY_PIDFD,
-    READY_SCRATCH,
-    READY_FDS_MAX
-};
+enum { READY_LISTENER, READY_MEMORY, READY_STATUS, READY_PIDFD, READY_SCRATCH, READY_FDS_MAX };
 
 #define FDS_KEPT (FD_GUEST_CRASH + 1) /* 0 to 4 */
 
@@ -105,11 +97,10 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "descriptors";
         error = place_descriptors(request);
     }
-    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1 };
+    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1 };
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
-        ready[READY_TASKS] = open_proc(lockdown, "self/task", O_PATH | O_DIRECTORY);
         ready[READY_STATUS] = open_proc(lockdown, "self/status", O_RDONLY);
         ready[READY_PIDFD] = (int)syscall(SYS_pidfd_open, getpid(), 0);
         if (ready[READY_PIDFD] < 0)
@@ -129,7 +120,6 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        lockdown->proc_fd,
                        lockdown->landlock_ruleset,
                        ready[READY_MEMORY],
-                       ready[READY_TASKS],
                        ready[READY_STATUS],
                        ready[READY_PIDFD] };
         error = close_others(kept, ARRAY_SIZE(kept));

@@ -151,8 +151,8 @@ static void look(const struct zygote *zygote, uint64_t pid)
     static const struct {
         const char *name;
         int flags;
-    } entries[] = { { "mem", O_RDWR }, { "task", O_PATH | O_DIRECTORY }, { "status", O_RDONLY } };
-    int fds[ARRAY_SIZE(entries) + 1] = { -1, -1, -1, -1 };
+    } entries[] = { { "mem", O_RDWR }, { "status", O_RDONLY } };
+    int fds[ARRAY_SIZE(entries) + 1] = { -1, -1, -1 };
     uint32_t inner_pid = 0;
     int error = is_in_our_namespace(zygote->lockdown.proc_fd, pid) ? 0 : -ESRCH;
     if (error == 0)

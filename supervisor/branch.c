@@ -173,7 +173,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
     packer_release(&request);
     uint8_t bytes[64];
-    int fds[4];
+    int fds[3];
     unsigned count = 0;
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds,
@@ -192,9 +192,8 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
         return error > 0 ? -error : -EBADMSG;
     }
     branch->memory = fds[0];
-    branch->tasks = fds[1];
-    branch->status_file = fds[2];
-    branch->pidfd = fds[3];
+    branch->status_file = fds[1];
+    branch->pidfd = fds[2];
     return 0;
 }
 

@@ -29,22 +29,22 @@ struct guest {
     enum guest_state state;
     pid_t pid;       /* in the supervisor's pid namespace */
     pid_t inner_pid; /* as the guest sees itself */
-    int setup, pidfd, listener, memory, tasks, status_file, crash;
+    int setup, pidfd, listener, memory, status_file, crash;
     int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
                         afterwards */
     int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1
                         afterwards */
     struct files *files;
 
-    uint64_t wall_deadline_ns; /* of the run that is on; 0: none */
-    uint64_t cpu_limit_ns,
-        cpu_base_ns;      /* limit of the last run (0: none), which holds until the next one begins,
-                             and what had been used before it */
+    uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
+    uint64_t cpu_limit_ns, cpu_base_ns; /* limit of the last run (0: none), which holds until the
+                                           next one begins, and what had been used before it */
     uint64_t seen_cpu_ns; /* when its limits were last looked at: who has not moved has not grown */
     uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
                             is going by itself; 0: not */
     uint32_t late_reason;
     unsigned full_ticks;         /* in a row without room for memory */
+    uint64_t threads;            /* at the last look, and those that were begun since */
     uint64_t protected_bytes;    /* of memory that it was let make read-only (self_protect) */
     bool is_unseen;              /* killed since its limits could not be looked at */
     uint32_t end_reason;         /* enum end_reason */
@@ -102,14 +102,15 @@ struct supervisor {
 
 /* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
 uint64_t guest_cpu_ns(const struct guest *guest);
-/* What a guest has of the machine's memory, in bytes. */
-struct memory_use {
+/* What a guest has of the machine now; bytes, but the threads. */
+struct guest_use {
     uint64_t own;      /* what its limit is compared with */
     uint64_t data;     /* what RLIMIT_DATA counts, touched or not */
     uint64_t resident; /* with the files that it maps */
+    uint64_t threads;  /* the main one, too */
 };
 /* False if it cannot be told: then nothing else can be either, and the guest has to be ended. */
-MUST_CHECK bool guest_measure(const struct guest *guest, struct memory_use *ret_use);
+MUST_CHECK bool guest_measure(const struct guest *guest, struct guest_use *ret_use);
 /* Kills a guest whose limits cannot be looked at any more. */
 void guest_kill_unseen(struct guest *guest);
 void guest_signal(const struct guest *guest, int signal);
@@ -155,7 +156,8 @@ MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms);
-void guests_disarm(struct supervisor *supervisor, struct guest *guest);
+/* The run is over: no limit on its wall time any more. All others go on. */
+void guests_disarm(struct guest *guest);
 /* Tells the host how the guest ended (MSG_ENDED), or how it does (MSG_REPORT). */
 MUST_CHECK int guests_report(struct guest *guest, uint32_t type);
 /* Reports the end now or as soon as it has come. */
@@ -167,8 +169,8 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 void guests_release(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *guest);
-/* Looks at the limits of every guest, in a run or not; returns the milliseconds until it wants to be
- * called again, -1: never. */
+/* Looks at the limits of every guest, in a run or not; returns the milliseconds until it wants to
+ * be called again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
 /* Something has happened that a guest may go on from: its limits are looked at within a tick. */
 void guests_stir(struct supervisor *supervisor);

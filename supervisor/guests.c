@@ -13,14 +13,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define TICK_MS       25
-#define QUIET_MS      100        /* after QUIET_TICKS in which no guest has used its CPU, */
-#define IDLE_MS       250        /* and after as many again */
+#define QUIET_MS      100 /* after QUIET_TICKS in which no guest has used its CPU, */
+#define IDLE_MS       250 /* and after as many again */
 #define QUIET_TICKS   4
 #define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
 #define GOING_MS      100        /* and one that has closed its channel so long to be gone */
@@ -31,7 +30,7 @@
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
 #define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
 #define FULL_BYTES    (4u << 20)
-#define SPARE_FDS     32 /* of our own are left for serving the guests that there are */
+#define SPARE_FDS     24 /* of our own are left for serving the guests that there are */
 
 uint64_t guest_cpu_ns(const struct guest *guest)
 {
@@ -82,7 +81,6 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
-    fd_close(&guest->tasks);
     fd_close(&guest->status_file);
     fd_close(&guest->crash);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
@@ -124,7 +122,6 @@ static int guests_slot(struct supervisor *supervisor)
 void guests_drop(struct supervisor *supervisor, struct guest *guest)
 {
     placement_forget(supervisor, guest);
-    guests_disarm(supervisor, guest);
     supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
     cgroup_guest_end(guest->id);
     guest_free(guest);
@@ -163,7 +160,7 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
         return -ENOMEM;
-    guest->setup = guest->pidfd = guest->listener = guest->memory = guest->tasks = -1;
+    guest->setup = guest->pidfd = guest->listener = guest->memory = -1;
     guest->status_file = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
@@ -309,8 +306,7 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->tasks, &guest->status_file,
-                            &guest->pidfd };
+    int *const places[] = { &guest->listener, &guest->memory, &guest->status_file, &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
@@ -384,7 +380,8 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
         error = -(int)unpack_u32(&message);
         unpack_string(&message, step, sizeof step);
     }
-    guests_abort(supervisor, guest); /* it has run nothing but our own code, and goes by itself, too */
+    guests_abort(supervisor,
+                 guest); /* it has run nothing but our own code, and goes by itself, too */
     return spawn_failed(-error, step);
 }
 
@@ -400,9 +397,8 @@ void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
     supervisor->tick_due_ns = 0;
 }
 
-void guests_disarm(struct supervisor *supervisor, struct guest *guest)
+void guests_disarm(struct guest *guest)
 {
-    (void)supervisor;
     guest->wall_deadline_ns = 0;
     if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
         guest->kill_at_ns = 0;
@@ -451,13 +447,13 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
 }
 
-/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB", in bytes. */
-static bool status_bytes(const char *status, const char *key, uint64_t *ret_bytes)
+/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
+static bool status_number(const char *status, const char *key, uint64_t unit, uint64_t *ret_number)
 {
     const char *line = strstr(status, key);
     if (line == NULL)
         return false;
-    *ret_bytes = strtoull(line + strlen(key), NULL, 10) * 1024u;
+    *ret_number = strtoull(line + strlen(key), NULL, 10) * unit;
     return true;
 }
 
@@ -465,7 +461,7 @@ static bool status_bytes(const char *status, const char *key, uint64_t *ret_byte
  * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
  * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
  * main thread is gone has no such lines, whatever its other threads hold. */
-bool guest_measure(const struct guest *guest, struct memory_use *ret_use)
+bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
 {
     char status[4096];
     uint64_t anonymous, swapped, tables;
@@ -473,11 +469,12 @@ bool guest_measure(const struct guest *guest, struct memory_use *ret_use)
     if (got <= 0)
         return false;
     status[got] = '\0';
-    if (!status_bytes(status, "\nRssAnon:", &anonymous) ||
-        !status_bytes(status, "\nVmSwap:", &swapped) ||
-        !status_bytes(status, "\nVmPTE:", &tables) ||
-        !status_bytes(status, "\nVmData:", &ret_use->data) ||
-        !status_bytes(status, "\nVmRSS:", &ret_use->resident) || anonymous == 0)
+    if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
+        !status_number(status, "\nVmSwap:", 1024, &swapped) ||
+        !status_number(status, "\nVmPTE:", 1024, &tables) ||
+        !status_number(status, "\nVmData:", 1024, &ret_use->data) ||
+        !status_number(status, "\nVmRSS:", 1024, &ret_use->resident) ||
+        !status_number(status, "\nThreads:", 1, &ret_use->threads) || anonymous == 0)
         return false;
     ret_use->own = anonymous + swapped + tables;
     return true;
@@ -497,7 +494,7 @@ void guest_kill_unseen(struct guest *guest)
  * does not give any back has had it, and may be unable even to say so (CPython retries what fails
  * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
-                                   const struct memory_use *use)
+                                   const struct guest_use *use)
 {
     if (use->data + NO_ROOM_BYTES < settings->memory_bytes ||
         use->own + FULL_BYTES < settings->memory_bytes)
@@ -507,17 +504,20 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
     return guest->full_ticks >= NO_ROOM_TICKS;
 }
 
-/* Memory, and when to look at it again: RLIMIT_DATA bounds a guest exactly, unless it has made
- * memory read-only, which takes it out of that count. Then sooner, the nearer it is to the most
- * that a guest may ever have. */
-static unsigned guest_check_memory(struct supervisor *supervisor, struct guest *guest)
+/* Threads and memory, and when to look again: RLIMIT_DATA bounds a guest exactly, unless it has
+ * made memory read-only, which takes it out of that count. Then sooner, the nearer it is to the
+ * most that a guest may ever have. */
+static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
 {
     const struct settings *settings = &supervisor->settings;
-    struct memory_use use;
+    struct guest_use use;
     if (!guest_measure(guest, &use)) {
         guest_kill_unseen(guest);
         return TICK_MS;
     }
+    guest->threads = use.threads;
+    if (use.threads > settings->threads + 1u)
+        guests_kill(guest, END_THREADS);
     if (use.own > settings->memory_bytes + MEMORY_SLACK ||
         guest_is_out_of_memory(settings, guest, &use))
         guests_kill(guest, END_MEMORY);
@@ -549,7 +549,6 @@ static bool guest_has_moved(struct guest *guest)
 /* Looks at its limits, those on time included; returns after how many milliseconds again. */
 static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
 {
-    const struct settings *settings = &supervisor->settings;
     if (guest->kill_at_ns != 0) {
         if (now_ns >= guest->kill_at_ns)
             guests_kill(guest, guest->late_reason);
@@ -563,13 +562,7 @@ static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, 
     supervisor->quiet_ticks = 0;
     if (guest->cpu_limit_ns != 0 && guest->seen_cpu_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
-    /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
-    struct stat tasks;
-    if (fstat(guest->tasks, &tasks) < 0)
-        guest_kill_unseen(guest);
-    else if (tasks.st_nlink > 2 && tasks.st_nlink - 2 > settings->threads + 1u)
-        guests_kill(guest, END_THREADS);
-    unsigned again_ms = guest_check_memory(supervisor, guest);
+    unsigned again_ms = guest_check_use(supervisor, guest);
     guests_check_scratch(guest);
     return again_ms;
 }
@@ -654,7 +647,7 @@ int guests_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
     bool has_ended = guest->state == GUEST_ENDED;
-    struct memory_use use = { 0 };
+    struct guest_use use = { 0 };
     if (!has_ended && !guest_measure(guest, &use))
         guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
@@ -710,7 +703,6 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
-    guests_disarm(supervisor, guest);
     branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;
     guest->pid = 0;
@@ -719,7 +711,6 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     fd_close(&guest->pidfd);
     fd_close(&guest->listener);
     fd_close(&guest->memory);
-    fd_close(&guest->tasks);
     fd_close(&guest->status_file);
     if (guest->is_released) {
         guests_drop(supervisor, guest);

@@ -17,7 +17,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/times.h>
@@ -111,7 +110,7 @@ static void self_rusage(const struct guest *guest, const struct call *call, stru
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
-        struct memory_use use;
+        struct guest_use use;
         if (guest_measure(guest, &use))
             usage.ru_maxrss = (long)(use.resident / 1024);
     }
@@ -156,7 +155,7 @@ static void self_protect(const struct supervisor *supervisor, struct guest *gues
                          const struct call *call, struct answer *answer)
 {
     uint64_t length = call->args[1];
-    struct memory_use use;
+    struct guest_use use;
     uint64_t sum = guest->protected_bytes + length;
     guest->protected_bytes = sum < length ? UINT64_MAX : sum;
     answer->continues = true;
@@ -177,12 +176,14 @@ static void self_protect(const struct supervisor *supervisor, struct guest *gues
 static void self_thread(const struct supervisor *supervisor, struct guest *guest,
                         struct answer *answer)
 {
-    struct stat tasks;
+    struct guest_use use;
+    const uint64_t most = 2 * supervisor->settings.threads + 8u;
     answer->continues = true;
-    /* st_nlink of /proc/<pid>/task is 2 and the number of threads, the main one among them. */
-    if (fstat(guest->tasks, &tasks) < 0 || tasks.st_nlink <= 2)
+    if (++guest->threads <= most) /* at the most: some have ended since the last look */
+        return;
+    if (!guest_measure(guest, &use))
         guest_kill_unseen(guest);
-    else if (tasks.st_nlink - 2 > 2 * supervisor->settings.threads + 8u)
+    else if ((guest->threads = use.threads) > most)
         guests_kill(guest, END_THREADS);
     else
         return;

@@ -84,13 +84,13 @@ enum message_type {
     MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads
                               modules from */
     MSG_ZYGOTE_FAILED,     /* u32 errno, string step, string text */
-    MSG_LOOKED, /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks,
-                 * status, pidfd */
+    MSG_LOOKED,  /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory,
+                  * status, pidfd */
     MSG_COUNTED, /* u32 how many were killed */
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
-                            * (/proc/self/mem), tasks (O_PATH of /proc/self/task), status, pidfd [,
+                            * (/proc/self/mem), status, pidfd [,
                             * scratch: a mounted tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
