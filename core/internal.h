@@ -140,6 +140,7 @@ struct belljar_guest {
     uint64_t started_ns, ended_ns;
     uint64_t told_ns; /* when the supervisor last heard of a run of it; 0: never */
     uint64_t run_count;
+    bool has_ended_between; /* not in a run */
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;

@@ -202,7 +202,7 @@ static bool guest_is_gone(const struct belljar_guest *guest)
 
 int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    guest->is_dead = true;
+    guest->is_dead = guest->has_ended_between = true;
     (void)!guest_end(guest, END_CLOSED);
     struct belljar_result *result = result_new();
     int error = result == NULL ? error_set(reterr, ENOMEM, "run", "out of memory")
@@ -223,6 +223,8 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
 {
     if (guest->template->owner != getpid())
         return template_check(guest->template, reterr);
+    if (guest->has_ended_between)
+        return guest_ended_between(guest, reterr);
     if (guest->is_dead || guest->state == RUN_GOING)
         return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
                          guest->is_dead ? "this guest has ended: take another"

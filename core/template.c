@@ -909,6 +909,8 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
                          struct belljar_error *reterr)
 {
     struct belljar_template *template = guest->template;
+    if (guest->has_ended_between)
+        return guest_ended_between(guest, reterr);
     if (guest->is_dead)
         return error_set(reterr, EPIPE, "fork", "the session has ended");
     if (!guest->is_session || guest->state == RUN_GOING)
