@@ -68,7 +68,7 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
     branch->parent = parent->id;
     parent->fork = FORK_PERMITTED;
     parent->fork_deadline_ns = clock_now_ns() + BRANCH_MS * 1000000ull;
-    guests_stir(supervisor);
+    guests_stir(supervisor, parent);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_PERMITTED);
     pack_u64(&message, parent->id);

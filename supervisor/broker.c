@@ -109,6 +109,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         return broker_answer(guest, &call, &answer);
     }
     guest = caller;
+    guests_stir(supervisor, guest);
     broker_decide(supervisor, guest, &call, &answer);
     guest->served++;
     if (answer.refused || supervisor->settings.audit) {

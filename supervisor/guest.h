@@ -43,6 +43,8 @@ struct guest {
     uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
                             is going by itself; 0: not */
     uint32_t late_reason;
+    uint64_t look_due_ns;        /* when its limits are looked at next */
+    unsigned quiet_looks;        /* in a row that found that it had not moved */
     unsigned full_ticks;         /* in a row without room for memory */
     uint64_t threads;            /* at the last look, and those that were begun since */
     uint64_t protected_bytes;    /* of memory that it was let make read-only (self_protect) */
@@ -93,7 +95,6 @@ struct supervisor {
     uint64_t next_serial;
     unsigned pinned_count;
     uint64_t tick_due_ns;   /* when the guests' limits are looked at next */
-    unsigned quiet_ticks;   /* in a row in which no guest had moved */
     bool is_ticking;        /* there are guests, or ends of them that nobody knows yet */
     uint32_t wanted;        /* guests to be forked later */
     uint64_t wanted_due_ns; /* which is then */
@@ -172,8 +173,8 @@ MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *g
 /* Looks at the limits of every guest, in a run or not; returns the milliseconds until it wants to
  * be called again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
-/* Something has happened that a guest may go on from: its limits are looked at within a tick. */
-void guests_stir(struct supervisor *supervisor);
+/* The guest does something: its limits are looked at within a tick. */
+void guests_stir(struct supervisor *supervisor, struct guest *guest);
 /* Ends it if its scratch holds too much. For scratch on disk, which is counted, no oftener than
  * counting is worth. */
 void guests_check_scratch(struct guest *guest);

@@ -18,9 +18,9 @@
 #include <time.h>
 
 #define TICK_MS       25
-#define QUIET_MS      100 /* after QUIET_TICKS in which no guest has used its CPU, */
+#define QUIET_MS      100 /* after QUIET_LOOKS at a guest that has used no CPU, */
 #define IDLE_MS       250 /* and after as many again */
-#define QUIET_TICKS   4
+#define QUIET_LOOKS   4
 #define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
 #define GOING_MS      100        /* and one that has closed its channel so long to be gone */
 #define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
@@ -328,7 +328,8 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
         return error;
     guest->state = GUEST_LIVE;
     guest->seen_cpu_ns = UINT64_MAX;
-    guests_stir(supervisor);
+    supervisor->is_ticking = true; /* its first look is due */
+    supervisor->tick_due_ns = 0;
     struct packer ready = PACKER_INIT;
     pack_u32(&ready, MSG_READY);
     pack_u64(&ready, guest->id);
@@ -385,6 +386,24 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
     return spawn_failed(-error, step);
 }
 
+/* It is looked at then, or sooner. */
+static void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
+{
+    supervisor->is_ticking = true;
+    if (due_ns < guest->look_due_ns)
+        guest->look_due_ns = due_ns;
+    if (due_ns < supervisor->tick_due_ns)
+        supervisor->tick_due_ns = due_ns;
+}
+
+void guests_stir(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->quiet_looks == 0)
+        return; /* it is looked at at every tick */
+    guest->quiet_looks = 0;
+    guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
+}
+
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms)
 {
@@ -393,8 +412,10 @@ void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
     guest->cpu_base_ns = guest_cpu_ns(guest);
-    guests_stir(supervisor);
-    supervisor->tick_due_ns = 0;
+    guest->quiet_looks = 1;
+    guests_stir(supervisor, guest);
+    if (guest->wall_deadline_ns != 0)
+        guest_look_by(supervisor, guest, guest->wall_deadline_ns);
 }
 
 void guests_disarm(struct guest *guest)
@@ -441,10 +462,9 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 {
     if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0)
         return;
-    guests_stir(supervisor);
-    supervisor->tick_due_ns = 0;
     guest->late_reason = reason;
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
+    guest_look_by(supervisor, guest, guest->kill_at_ns);
 }
 
 /* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
@@ -557,9 +577,13 @@ static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, 
     branch_check(guest, now_ns);
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
-    if (!guest_has_moved(guest))
-        return guest->wall_deadline_ns != 0 || guest->branch != 0 ? TICK_MS : IDLE_MS;
-    supervisor->quiet_ticks = 0;
+    if (!guest_has_moved(guest)) { /* most guests sleep: they are looked at ever less often */
+        guest->quiet_looks++;
+        return guest->quiet_looks < QUIET_LOOKS       ? TICK_MS
+               : guest->quiet_looks < 2 * QUIET_LOOKS ? QUIET_MS
+                                                      : IDLE_MS;
+    }
+    guest->quiet_looks = 0;
     if (guest->cpu_limit_ns != 0 && guest->seen_cpu_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
     unsigned again_ms = guest_check_use(supervisor, guest);
@@ -583,18 +607,22 @@ static void reap_unknown(const struct supervisor *supervisor)
     }
 }
 
-void guests_stir(struct supervisor *supervisor)
+static void guest_look(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
 {
-    supervisor->is_ticking = true;
-    supervisor->quiet_ticks = 0;
+    unsigned again_ms = guest_check(supervisor, guest, now_ns);
+    const uint64_t deadlines[] = { guest->kill_at_ns, guest->wall_deadline_ns,
+                                   guest->fork == FORK_NONE ? 0 : guest->fork_deadline_ns };
+    guest->look_due_ns = now_ns + (uint64_t)again_ms * 1000000u;
+    for (unsigned i = 0; i < ARRAY_SIZE(deadlines); i++) {
+        if (deadlines[i] > now_ns && deadlines[i] < guest->look_due_ns)
+            guest->look_due_ns = deadlines[i];
+    }
 }
 
-/* A tick costs a clock's reading for each guest that sleeps; it comes seldom if all do. */
 static void guests_look(struct supervisor *supervisor, uint64_t now_ns)
 {
     supervisor->is_ticking = false;
-    supervisor->quiet_ticks++; /* until one is found to have moved */
-    uint64_t next_ns = now_ns + IDLE_MS * 1000000u;
+    supervisor->tick_due_ns = now_ns + IDLE_MS * 1000000u;
     for (uint32_t i = 0; i < supervisor->slot_count; i++) {
         struct guest *guest = supervisor->slots[i];
         if (guest == NULL || guest->state == GUEST_ENDED)
@@ -602,19 +630,12 @@ static void guests_look(struct supervisor *supervisor, uint64_t now_ns)
         supervisor->is_ticking = true;
         if (guest->state != GUEST_LIVE)
             continue;
-        uint64_t due_ns = now_ns + (uint64_t)guest_check(supervisor, guest, now_ns) * 1000000u;
-        if (due_ns < next_ns)
-            next_ns = due_ns;
-        due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
-        if (due_ns > now_ns && due_ns < next_ns)
-            next_ns = due_ns;
+        if (now_ns >= guest->look_due_ns)
+            guest_look(supervisor, guest, now_ns);
+        if (guest->look_due_ns < supervisor->tick_due_ns)
+            supervisor->tick_due_ns = guest->look_due_ns;
     }
     reap_unknown(supervisor);
-    uint64_t quiet_ms = supervisor->quiet_ticks < QUIET_TICKS       ? TICK_MS
-                        : supervisor->quiet_ticks < 2 * QUIET_TICKS ? QUIET_MS
-                                                                    : IDLE_MS;
-    uint64_t due_ns = now_ns + quiet_ms * 1000000u;
-    supervisor->tick_due_ns = due_ns < next_ns ? due_ns : next_ns;
 }
 
 int guests_tick(struct supervisor *supervisor)
@@ -622,9 +643,6 @@ int guests_tick(struct supervisor *supervisor)
     if (!supervisor->is_ticking)
         return -1;
     uint64_t now_ns = clock_now_ns();
-    uint64_t soon_ns = now_ns + TICK_MS * 1000000u;
-    if (supervisor->quiet_ticks == 0 && supervisor->tick_due_ns > soon_ns)
-        supervisor->tick_due_ns = soon_ns; /* it was slow when something stirred */
     if (now_ns >= supervisor->tick_due_ns) /* not at every call that is served */
         guests_look(supervisor, now_ns);
     if (!supervisor->is_ticking)

@@ -206,7 +206,6 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
             branch_leave(supervisor, guest);
             return 0;
         }
-        guests_stir(supervisor);
         /* A listener that cannot be served is the end of that guest, not of us. */
         if (broker_serve(supervisor, guest) < 0)
             guests_kill(guest, END_PROTOCOL);
