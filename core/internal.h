@@ -49,13 +49,17 @@ struct belljar_template {
     pid_t owner; /* the process that opened it: a forked child must not use it */
     struct settings settings;
     struct belljar_template_options options;
-    struct belljar_guest *ready; /* parked, first in first out */
-    struct belljar_guest *taken; /* in use by the host */
-    unsigned ready_count, asked; /* parked; and asked for but not there yet */
-    uint64_t refilled_ns;        /* when guests were last asked for */
-    bool is_rush;                /* they were wanted at once */
-    uint64_t later_ns;           /* until then some may not have been forked yet (REFILL_MS) */
-    unsigned waiting;            /* callers that wait for a guest */
+    struct belljar_guest *ready;      /* parked, first in first out */
+    struct belljar_guest *taken;      /* in use by the host */
+    unsigned ready_count, asked;      /* parked; and asked for but not there yet */
+    uint64_t refilled_ns;             /* when guests were last asked for */
+    bool is_rush;                     /* they were wanted at once */
+    uint64_t later_ns;                /* until then some may not have been forked yet (REFILL_MS) */
+    unsigned waiting;                 /* callers that wait for a guest */
+    unsigned spawn_failures;          /* guests that will not come, for as many of them to hear */
+    bool is_tried;                    /* somebody asks now and then instead of waiting; */
+    uint64_t spawn_failed_ns;         /* when what he asked for failed, 0: it did not */
+    struct belljar_error spawn_error; /* the newest */
     bool is_started, has_failed;
     struct belljar_error failure;
     uint32_t hexversion;
@@ -88,6 +92,9 @@ MUST_CHECK int guest_lend(struct belljar_guest *guest, const int fds[], unsigned
 /* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
 MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
 MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
+
+/* A session's guest that has ended between two runs: fills *reterr with why, returns -EPIPE. */
+MUST_CHECK int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr);
 
 /* One stream of output: the first half of the limit, the last half, and the true count. */
 struct capture {
@@ -124,12 +131,16 @@ struct belljar_guest {
     unsigned lending;             /* MSG_LEND that no MSG_LENT has answered yet */
     struct belljar_guest *branch; /* the newest that branched from it */
     int branch_error;
+    bool may_branch; /* the supervisor expects it to */
 
     /* the run in progress */
     enum run_state state;
     bool is_session, is_armed;
     struct belljar_callbacks callbacks;
     uint64_t started_ns, ended_ns;
+    uint64_t told_ns; /* when the supervisor last heard of a run of it; 0: never */
+    uint64_t run_count;
+    bool has_ended_between; /* not in a run */
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;

@@ -267,6 +267,16 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                          "--scratch-files N",
                          (unsigned long long)settings->scratch_bytes, settings->scratch_files);
         break;
+    case END_UNSEEN:
+        result_set_error(result, BELLJAR_VIOLATION, "Violation",
+                         "its main thread ended while others went on, so that its limits could not "
+                         "be looked at (rule: limits); end the program with sys.exit or os._exit");
+        break;
+    case END_STRAY:
+        result_set_error(result, BELLJAR_VIOLATION, "Violation",
+                         "made a process of its own, or none, when it was to be forked (rule: "
+                         "processes)");
+        break;
     case END_CLOSED:
         result_set_error(result, BELLJAR_VIOLATION, "ProtocolError", "closed its value channel");
         break;

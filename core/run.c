@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #define ARM_AFTER_MS      2
+#define TELL_MS           100
 #define CANCEL_EVERY_MS   100
 #define FEED_BYTES        (64 * 1024)
 #define OUTPUT_KILL_TIMES 64 /* a guest that writes so many times its output limit is ended, */
@@ -157,15 +158,79 @@ static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job
     return 0;
 }
 
+/* Tells the supervisor of a run, with its limits; that it is on only with one on its wall time. */
+static int guest_tell(struct belljar_guest *guest, int64_t wall_ms)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_ARM);
+    pack_u64(&message, guest->id);
+    pack_u64(&message, guest->started_ns);
+    pack_u64(&message, wall_ms > 0 ? (uint64_t)wall_ms : 0);
+    pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
+    pthread_mutex_lock(&guest->template->lock);
+    int error = template_send(guest->template, &message);
+    pthread_mutex_unlock(&guest->template->lock);
+    packer_release(&message);
+    guest->told_ns = clock_now_ns();
+    return error;
+}
+
+static int guest_arm(struct belljar_guest *guest)
+{
+    guest->is_armed = true;
+    return guest_tell(guest, guest->wall_ms);
+}
+
+/* A run's limit on CPU time holds until the next begins, for threads that it left behind. Of that
+ * the supervisor hears now and then: short runs in a row, each of which it would make longer, have
+ * one limit together for an eighth of it. */
+static int guest_tell_of_run(struct belljar_guest *guest)
+{
+    uint64_t every_ms = guest->cpu_ms / 8 < TELL_MS ? (uint64_t)guest->cpu_ms / 8 : TELL_MS;
+    if (!guest->is_session || guest->cpu_ms <= 0 ||
+        (guest->told_ns != 0 && guest->started_ns - guest->told_ns < every_ms * 1000000u))
+        return 0;
+    return guest_tell(guest, 0);
+}
+
+/* True if a session's guest has ended since its last run. */
+static bool guest_is_gone(const struct belljar_guest *guest)
+{
+    char byte;
+    return guest->run_count > 0 && recv(guest->value, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr)
+{
+    guest->is_dead = guest->has_ended_between = true;
+    (void)!guest_end(guest, END_CLOSED);
+    struct belljar_result *result = result_new();
+    int error = result == NULL ? error_set(reterr, ENOMEM, "run", "out of memory")
+                               : guest_await_end(guest, reterr);
+    if (error == 0) {
+        result_from_end(result, guest);
+        error = error_set(reterr, EPIPE, "session", "it was ended between two runs: %s (%s: %s)",
+                          belljar_verdict_name(result->verdict),
+                          result->error_name ? result->error_name : "SystemExit",
+                          result->error_value ? result->error_value : "0");
+    }
+    belljar_result_free(result);
+    return error;
+}
+
 int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
                         const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     if (guest->template->owner != getpid())
         return template_check(guest->template, reterr);
+    if (guest->has_ended_between)
+        return guest_ended_between(guest, reterr);
     if (guest->is_dead || guest->state == RUN_GOING)
         return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
                          guest->is_dead ? "this guest has ended: take another"
                                         : "a run is on already");
+    if (guest_is_gone(guest))
+        return guest_ended_between(guest, reterr);
     const struct settings *settings = &guest->template->settings;
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
@@ -192,28 +257,14 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     guest->result = NULL;
     guest->state = RUN_GOING;
     guest->started_ns = clock_now_ns();
+    guest->run_count++;
+    if (guest_tell_of_run(guest) < 0)
+        return error_set(reterr, EPIPE, "run", "the supervisor is gone");
     guest_flush(guest);
     return 0;
 }
 
 /* ---- Receiving ---- */
-
-/* Tells the supervisor that a run is on, with its limits. */
-static int guest_arm(struct belljar_guest *guest)
-{
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_ARM);
-    pack_u64(&message, guest->id);
-    pack_u64(&message, guest->started_ns);
-    pack_u64(&message, guest->wall_ms > 0 ? (uint64_t)guest->wall_ms : 0);
-    pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
-    pthread_mutex_lock(&guest->template->lock);
-    int error = template_send(guest->template, &message);
-    pthread_mutex_unlock(&guest->template->lock);
-    packer_release(&message);
-    guest->is_armed = true;
-    return error;
-}
 
 /* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the
  * protocol. */

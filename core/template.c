@@ -24,8 +24,9 @@
 #endif
 
 #define RUSH_NS   3000000u
-#define CLOSE_MS  10000 /* for a supervisor to end all that it has */
-#define BRANCH_MS 10000 /* for copying the page tables of a large session */
+#define CLOSE_MS  10000       /* for a supervisor to end all that it has */
+#define STALE_NS  1000000000u /* a failure is news for so long to somebody who asks now and then */
+#define FDS_LEAST 96
 
 void report_release(struct report *report)
 {
@@ -128,6 +129,59 @@ static void on_refused(struct belljar_template *template, struct unpacker *messa
         guest->branch_error = error ? error : EIO;
 }
 
+/* One of those that were asked for will not come: that is for one caller to hear. If nobody waits,
+ * the pool has one less, until the next guest is taken or given back. */
+static void spawn_failed(struct belljar_template *template, int code, const char *step,
+                         const char *text)
+{
+    if (template->asked > 0)
+        template->asked--;
+    error_set(&template->spawn_error, code ? code : EIO, step, "%s", text);
+    unsigned owed = template->asked + template->ready_count + template->spawn_failures;
+    if (owed < template->waiting)
+        template->spawn_failures++;
+    template->spawn_failed_ns = template->is_tried ? clock_now_ns() : 0;
+}
+
+static void on_spawn_failed(struct belljar_template *template, struct unpacker *message)
+{
+    char step[64], text[1024];
+    int code = (int)unpack_u32(message);
+    unpack_string(message, step, sizeof step);
+    unpack_string(message, text, sizeof text);
+    if (!message->failed)
+        spawn_failed(template, code, step, text);
+}
+
+static void on_permitted(struct belljar_template *template, struct unpacker *message)
+{
+    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    if (guest != NULL)
+        guest->may_branch = true;
+}
+
+/* It is there, and we have no room for it. */
+static void on_ready_in_vain(struct belljar_template *template, uint64_t id,
+                             struct belljar_guest *parent, int code)
+{
+    struct rlimit limit = { 0 };
+    char text[200];
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_RELEASE);
+    pack_u64(&message, id);
+    (void)!template_send(template, &message);
+    packer_release(&message);
+    (void)!getrlimit(RLIMIT_NOFILE, &limit);
+    snprintf(text, sizeof text,
+             "no guest could be had: %s: this process may have %llu open files at a time: close "
+             "sandboxes or files, or raise the limit (ulimit -n)",
+             strerror(code), (unsigned long long)limit.rlim_cur);
+    if (parent != NULL)
+        parent->branch_error = code;
+    else
+        spawn_failed(template, code, "spawn", code == EMFILE ? text : "out of memory");
+}
+
 static void on_ready(struct belljar_template *template, struct unpacker *message, int fds[],
                      unsigned fd_count)
 {
@@ -135,7 +189,7 @@ static void on_ready(struct belljar_template *template, struct unpacker *message
     struct belljar_guest *parent = find_taken(template, unpack_u64(message));
     struct belljar_guest *guest = fd_count == 4 ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
-        template_fail(template, ENOMEM, "spawn", "out of memory");
+        on_ready_in_vain(template, id, parent, fd_count == 4 ? ENOMEM : EMFILE);
         return;
     }
     guest->template = template;
@@ -270,6 +324,12 @@ static bool template_receive(struct belljar_template *template)
         break;
     case MSG_REFUSED:
         on_refused(template, &message);
+        break;
+    case MSG_PERMITTED:
+        on_permitted(template, &message);
+        break;
+    case MSG_SPAWN_FAILED:
+        on_spawn_failed(template, &message);
         break;
     case MSG_LENT:
         on_lent(template, &message);
@@ -417,6 +477,12 @@ static void raise_descriptor_limit(void)
 
 static int template_start(struct belljar_template *template, struct belljar_error *reterr)
 {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FDS_LEAST)
+        return error_set(reterr, EMFILE, "descriptors",
+                         "this process may have %llu open files at a time, and a sandbox needs a "
+                         "limit of %d: raise it (ulimit -n)",
+                         (unsigned long long)limit.rlim_cur, FDS_LEAST);
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(reterr, errno, "supervisor", "no socket pair: %s", strerror(errno));
@@ -553,9 +619,29 @@ int belljar_template_fd(struct belljar_template *template)
 
 /* ---- Guests ---- */
 
+/* A guest, or the failure of one, for somebody who waits. */
 static bool is_one_ready(void *context)
 {
-    return ((struct belljar_template *)context)->ready != NULL;
+    const struct belljar_template *template = context;
+    return template->ready != NULL || template->spawn_failures > 0;
+}
+
+/* (locked) The failure of a guest, told to one of those who wait for one. */
+static int take_failure(struct belljar_template *template, bool may_wait,
+                        struct belljar_error *reterr)
+{
+    if (may_wait)
+        template->spawn_failures--;
+    template->spawn_failed_ns = 0;
+    if (reterr != NULL)
+        *reterr = template->spawn_error;
+    return -template->spawn_error.code;
+}
+
+/* (locked) True if what was asked for by a caller who does not wait has just failed. */
+static bool has_failed_lately(const struct belljar_template *template)
+{
+    return template->spawn_failed_ns != 0 && clock_now_ns() - template->spawn_failed_ns < STALE_NS;
 }
 
 /* (locked) Asks for `count` more, and for those that were left for later, now. */
@@ -585,7 +671,9 @@ static int guest_take(struct belljar_template *template, bool may_wait,
     while (template->ready == NULL && !template->has_failed && !template->is_reading &&
            template_receive(template))
         continue;
-    if (template->ready == NULL) {
+    if (template->ready == NULL && !may_wait && has_failed_lately(template)) {
+        error = take_failure(template, may_wait, reterr);
+    } else if (template->ready == NULL) {
         /* Each waiting caller is owed one of its own, beside what the pool is owed. */
         unsigned waiting = may_wait ? ++template->waiting : 1;
         unsigned lacking = template->asked < waiting ? waiting - template->asked : 0;
@@ -598,9 +686,12 @@ static int guest_take(struct belljar_template *template, bool may_wait,
             error = template_wait(template, is_one_ready, template, reterr);
         else if (error == 0)
             error = template->has_failed ? template_check(template, reterr) : -EAGAIN;
-        if (may_wait)
-            template->waiting--;
+        if (error == 0 && template->ready == NULL)
+            error = take_failure(template, may_wait, reterr);
+        if (may_wait && --template->waiting < template->spawn_failures)
+            template->spawn_failures = template->waiting;
     }
+    template->is_tried = error == -EAGAIN && !may_wait;
     if (error == 0) {
         struct belljar_guest *guest = template->ready;
         template->ready = guest->next;
@@ -778,16 +869,48 @@ int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr
     return error;
 }
 
+static bool may_branch(void *context)
+{
+    struct belljar_guest *guest = context;
+    return guest->may_branch || guest->branch_error != 0;
+}
+
 static bool has_branched(void *context)
 {
     struct belljar_guest *guest = context;
     return guest->branch != NULL || guest->branch_error != 0;
 }
 
+/* Why there is no branch; of the session only if that has ended. */
+static int branch_failed(const struct belljar_guest *guest, struct belljar_error *reterr)
+{
+    switch (guest->branch_error) {
+    case EOPNOTSUPP:
+        return error_set(reterr, EOPNOTSUPP, "fork",
+                         "a session can be forked only where user namespaces are to be had");
+    case EAGAIN:
+        return error_set(reterr, EAGAIN, "fork",
+                         "the session could not be forked: the machine gives its user no more "
+                         "processes: close sandboxes, or raise the limit (ulimit -u, or pids.max "
+                         "of its cgroup)");
+    case EMFILE:
+        return error_set(reterr, EMFILE, "fork",
+                         "the session could not be forked: too many open files: close sandboxes or "
+                         "files, or raise the limit (ulimit -n)");
+    case EBUSY:
+        return error_set(reterr, EBUSY, "fork", "the session is being forked already");
+    default:
+        return error_set(reterr, guest->branch_error, "fork", "the session could not be forked: %s",
+                         strerror(guest->branch_error));
+    }
+}
+
 int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch,
                          struct belljar_error *reterr)
 {
     struct belljar_template *template = guest->template;
+    if (guest->has_ended_between)
+        return guest_ended_between(guest, reterr);
     if (guest->is_dead)
         return error_set(reterr, EPIPE, "fork", "the session has ended");
     if (!guest->is_session || guest->state == RUN_GOING)
@@ -797,34 +920,24 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     int error = template_check(template, reterr);
     guest->branch = NULL;
     guest->branch_error = 0;
+    guest->may_branch = false;
     if (error == 0)
         error = guest_message(guest, MSG_BRANCH, reterr);
-    struct packer arm = PACKER_INIT; /* a guest that does not do as it is told is ended */
-    pack_u32(&arm, MSG_ARM);
-    pack_u64(&arm, guest->id);
-    pack_u64(&arm, clock_now_ns());
-    pack_u64(&arm, BRANCH_MS);
-    pack_u64(&arm, 0);
-    if (error == 0 && template_send(template, &arm) < 0)
-        error = error_set(reterr, EPIPE, "fork", "the supervisor is gone");
-    packer_release(&arm);
-    if (error == 0 && belljar_guest_send(guest, FRAME_BRANCH, NULL, 0) < 0)
+    /* Not before it is permitted: a guest that is told to and then refused has been told for
+     * nothing. */
+    if (error == 0)
+        error = template_wait(template, may_branch, guest, reterr);
+    if (error == 0 && guest->branch_error == 0 &&
+        belljar_guest_send(guest, FRAME_BRANCH, NULL, 0) < 0)
         error = error_set(reterr, EPIPE, "fork", "the session has ended");
     if (error == 0)
         error = template_wait(template, has_branched, guest, reterr);
     if (error == 0 && guest->branch == NULL)
-        error =
-            guest->branch_error == EOPNOTSUPP
-                ? error_set(reterr, EOPNOTSUPP, "fork",
-                            "a session can be forked only where user namespaces are to be had")
-                : error_set(reterr, guest->branch_error, "fork",
-                            "the session could not be forked: %s", strerror(guest->branch_error));
+        error = branch_failed(guest, reterr);
     if (error == 0)
         *ret_branch = guest->branch;
     pthread_mutex_unlock(&template->lock);
-    if (error == 0)
-        error = guest_await_report(guest, reterr);
-    return error;
+    return error < 0 && guest->branch_error == ECHILD ? guest_ended_between(guest, reterr) : error;
 }
 
 int belljar_guest_scratch(struct belljar_guest *guest)

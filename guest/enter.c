@@ -20,8 +20,7 @@ enum {
     READY_LISTENER,
     READY_MEMORY,
     READY_MAPS,
-    READY_TASKS,
-    READY_STATM,
+    READY_STATUS,
     READY_PIDFD,
     READY_SCRATCH,
     READY_FDS_MAX
@@ -106,13 +105,12 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "descriptors";
         error = place_descriptors(request);
     }
-    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1 };
+    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1 };
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
         ready[READY_MAPS] = open_proc(lockdown, "self/maps", O_RDONLY);
-        ready[READY_TASKS] = open_proc(lockdown, "self/task", O_PATH | O_DIRECTORY);
-        ready[READY_STATM] = open_proc(lockdown, "self/statm", O_RDONLY);
+        ready[READY_STATUS] = open_proc(lockdown, "self/status", O_RDONLY);
         ready[READY_PIDFD] = (int)syscall(SYS_pidfd_open, getpid(), 0);
         if (ready[READY_PIDFD] < 0)
             ready[READY_PIDFD] = -errno;
@@ -132,8 +130,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        lockdown->landlock_ruleset,
                        ready[READY_MEMORY],
                        ready[READY_MAPS],
-                       ready[READY_TASKS],
-                       ready[READY_STATM],
+                       ready[READY_STATUS],
                        ready[READY_PIDFD] };
         error = close_others(kept, ARRAY_SIZE(kept));
     }

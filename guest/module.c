@@ -343,27 +343,27 @@ static PyObject *guest_is_cold(PyObject *module, PyObject *unused)
 
 /* A session's fork: this process twice, as os.fork() would do it, except that the host asked for
  * it. The child's first call is one that the supervisor answers: there it gets channels of its own,
- * before it can use its parent's. */
+ * before it can use its parent's, and it leaves its parent's process group, so that what stays in
+ * that is nobody's. If there is no child, the session goes on: the supervisor, which has let one
+ * clone through, is shown that it came to nothing (by another from the same thread), and tells the
+ * host. */
 static PyObject *guest_branch(PyObject *module, PyObject *unused)
 {
     (void)unused;
     struct guest_module *state = PyModule_GetState(module);
+    unsigned long flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
     PyOS_BeforeFork();
-    long pid =
-        syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
-                NULL, state->zygote.thread_number, NULL);
+    long pid = syscall(SYS_clone, flags, NULL, NULL, state->zygote.thread_number, NULL);
+    if (pid < 0 && errno != EPERM)
+        pid = syscall(SYS_clone, flags, NULL, NULL, state->zygote.thread_number, NULL);
     if (pid == 0) {
-        if (syscall(SYS_getppid) < 0)
+        if (syscall(SYS_setpgid, 0, 0) < 0)
             _exit(126);
         PyOS_AfterFork_Child();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
         Py_RETURN_NONE;
     }
-    int error = errno;
     PyOS_AfterFork_Parent();
-    errno = error;
-    if (pid < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 

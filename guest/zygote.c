@@ -10,6 +10,7 @@
 #include "guest/enter.h"
 #include "wire/channel.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -98,12 +99,13 @@ static int *thread_number_address(void)
     return address;
 }
 
-/* The line "NSpid: 4711 5" of /proc/<pid>/status ends with the number that the process has in its
- * own namespace. */
-static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
+/* A line "NSpid: 4711 5" or "NSpgid: 4711 5" of /proc/<pid>/status: first the number as the
+ * supervisor knows it, last as the process's own namespace does. */
+static int read_numbers(int proc_fd, const char *pid, const char *key, uint32_t *ret_outer,
+                        uint32_t *ret_inner)
 {
     char path[48], text[4096];
-    snprintf(path, sizeof path, "%llu/status", (unsigned long long)pid);
+    snprintf(path, sizeof path, "%.20s/status", pid);
     CLEANUP(fd_close) int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -111,14 +113,23 @@ static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
     if (got < 0)
         return -errno;
     text[got] = '\0';
-    char *line = strstr(text, "\nNSpid:");
+    char *line = strstr(text, key);
     if (line == NULL)
         return -ENODATA;
-    line += strlen("\nNSpid:");
+    line += strlen(key);
     line[strcspn(line, "\n")] = '\0';
     char *last = strrchr(line, '\t');
-    *ret_inner_pid = (uint32_t)strtoul(last ? last : line, NULL, 10);
+    *ret_outer = (uint32_t)strtoul(line, NULL, 10);
+    *ret_inner = (uint32_t)strtoul(last ? last : line, NULL, 10);
     return 0;
+}
+
+static int read_inner_pid(int proc_fd, uint64_t pid, uint32_t *ret_inner_pid)
+{
+    char number[24];
+    uint32_t outer;
+    snprintf(number, sizeof number, "%llu", (unsigned long long)pid);
+    return read_numbers(proc_fd, number, "\nNSpid:", &outer, ret_inner_pid);
 }
 
 /* Only guests are in this pid namespace. The supervisor is believed in nothing here: who has taken
@@ -140,11 +151,8 @@ static void look(const struct zygote *zygote, uint64_t pid)
     static const struct {
         const char *name;
         int flags;
-    } entries[] = { { "mem", O_RDWR },
-                    { "maps", O_RDONLY },
-                    { "task", O_PATH | O_DIRECTORY },
-                    { "statm", O_RDONLY } };
-    int fds[ARRAY_SIZE(entries) + 1] = { -1, -1, -1, -1, -1 };
+    } entries[] = { { "mem", O_RDWR }, { "maps", O_RDONLY }, { "status", O_RDONLY } };
+    int fds[ARRAY_SIZE(entries) + 1] = { -1, -1, -1, -1 };
     uint32_t inner_pid = 0;
     int error = is_in_our_namespace(zygote->lockdown.proc_fd, pid) ? 0 : -ESRCH;
     if (error == 0)
@@ -170,6 +178,47 @@ static void look(const struct zygote *zygote, uint64_t pid)
         fd_close(&fds[i]);
 }
 
+/* Kills what is in the process group of `pid` but itself: a guest leads its own, so that is what it
+ * cloned and nobody knows. The supervisor, which would have to reap them, waits for the answer, so
+ * no number changes hands; and a number means a guest of this pid namespace, whatever we are asked
+ * for. Returns how many; if they cannot be looked for, the whole group is killed. */
+static uint32_t end_strays(const struct zygote *zygote, uint64_t pid)
+{
+    uint32_t found = 0, group = 0;
+    DIR *all = NULL;
+    int fd = openat(zygote->lockdown.proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (all = fdopendir(fd)) == NULL) {
+        fd_close(&fd);
+        if (read_inner_pid(zygote->lockdown.proc_fd, pid, &group) == 0 && group > 1)
+            kill(-(pid_t)group, SIGKILL);
+        return 1;
+    }
+    for (struct dirent *entry; (entry = readdir(all)) != NULL;) {
+        uint32_t outer = 0, inner = 0, outer_group = 0, inner_group = 0;
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+            read_numbers(zygote->lockdown.proc_fd, entry->d_name, "\nNSpgid:", &outer_group,
+                         &inner_group) < 0 ||
+            outer_group != pid ||
+            read_numbers(zygote->lockdown.proc_fd, entry->d_name, "\nNSpid:", &outer, &inner) < 0 ||
+            outer == pid || inner <= 1)
+            continue;
+        if (kill((pid_t)inner, SIGKILL) == 0)
+            found++;
+    }
+    closedir(all);
+    return found;
+}
+
+static void strays(const struct zygote *zygote, uint64_t pid)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_COUNTED);
+    pack_u32(&message, end_strays(zygote, pid));
+    if (channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0)
+        _exit(126);
+    packer_release(&message);
+}
+
 /* Receives the next request for a fork. Exits when the supervisor is gone. */
 static void receive_request(const struct zygote *zygote, struct fork_request *request)
 {
@@ -186,9 +235,14 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
             zygote_fail((int)-length, "fork", "the request cannot be received");
         unpacker_init(&message, bytes, (size_t)length);
         type = unpack_u32(&message);
-        if (type != MSG_LOOK)
+        if (type == MSG_LOOK)
+            look(zygote, unpack_u64(&message));
+        else if (type == MSG_STRAYS)
+            strays(zygote, unpack_u64(&message));
+        else if (type != MSG_FORK || count > 0)
             break;
-        look(zygote, unpack_u64(&message));
+        /* else its descriptors found no room here: they are closed, which is how the supervisor
+         * hears that this one will not be */
     }
     request->guest = unpack_u64(&message);
     bool has_cgroup = unpack_u32(&message) != 0;
@@ -225,9 +279,8 @@ void zygote_serve(struct zygote *zygote)
             pack_u64(&message, request.guest);
             pack_u32(&message, (uint32_t)errno);
             pack_string(&message, "fork");
-            if (channel_send(request.fds[FORK_SETUP], &message, NULL, 0, 0) < 0)
-                _exit(126);
-            packer_release(&message);
+            (void)!channel_send(request.fds[FORK_SETUP], &message, NULL, 0, 0);
+            packer_release(&message); /* if nobody listens any more, nobody waits for it */
         }
         for (unsigned i = 0; i < FORK_FDS_MAX; i++)
             fd_close(&request.fds[i]);

@@ -25,8 +25,27 @@ int limits_no_core(struct lockdown *lockdown)
     return limit_to(RLIMIT_CORE, 0);
 }
 
-/* Not here: RLIMIT_AS (OpenBLAS reserves more than it uses), RLIMIT_NPROC (counts a user, not a
- * guest), RLIMIT_CPU (a session's runs each have their own: the supervisor's clock counts). */
+/* Address space beside `memory`: what numerical and pool libraries reserve and never touch. */
+#define RESERVED_BYTES ((uint64_t)16 << 30)
+#define STACK_BYTES    (8u << 20) /* of the main thread: grows by itself, and is no RLIMIT_DATA */
+
+/* What the kernel itself keeps a guest to, whatever it does between two looks of the supervisor
+ * (guest_measure in supervisor/guests.c, which ends it at `memory` and 16 MiB):
+ *
+ *   private memory that can be written to   RLIMIT_DATA         memory
+ *   the same, made read-only                self_protect        4 MiB, then it is looked at oftener
+ *   the main thread's stack                 RLIMIT_STACK        8 MiB
+ *   page tables                             RLIMIT_AS / 512     32 MiB and memory / 512
+ *   descriptions of mappings                vm.max_map_count    65530 of about 400 bytes: 24 MiB
+ *   threads, in the kernel                  threads             about 30 KiB each
+ *   pipes and socket pairs                  PAIRS_MAX           16 of at most 0.5 MiB: 8 MiB
+ *   signals that wait                       RLIMIT_SIGPENDING   64
+ *
+ * Each by itself stays below `memory` and 64 MiB. Files are page cache, or scratch, which has a
+ * quota of its own.
+ *
+ * Not here: RLIMIT_NPROC (counts a user, not a guest), RLIMIT_CPU (a session's runs each have their
+ * own: the supervisor's clock counts). */
 int limits_guest(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;
@@ -35,7 +54,9 @@ int limits_guest(struct lockdown *lockdown)
         uint64_t value;
     } limits[] = {
         { RLIMIT_DATA,
-          settings->memory_bytes }, /* MemoryError first; the supervisor watches resident memory */
+          settings->memory_bytes }, /* MemoryError first; the supervisor watches what there is */
+        { RLIMIT_AS, settings->memory_bytes + RESERVED_BYTES }, /* page tables are memory, too */
+        { RLIMIT_STACK, STACK_BYTES },
         { RLIMIT_FSIZE,
           settings->scratch_bytes }, /* one file; the quota is the tmpfs's or the supervisor's */
         { RLIMIT_CORE, 0 },

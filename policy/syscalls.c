@@ -187,9 +187,13 @@ const struct syscall_row syscall_rows[] = {
     REFUSE(mmap, "other, not executable", "huge pages and locked memory escape the limits", MEMORY, AT_MOST(2, READ_WRITE)),
     NATIVE(munmap, 0, "", "gives memory back", NONE),
     NATIVE(mremap, 0, "at most MREMAP_MAYMOVE", "realloc of large blocks", MEMORY, AT_MOST(3, MREMAP_MAYMOVE)),
-    NATIVE(mprotect, GRANT_THREADS, "not executable", "thread stacks, malloc arenas", CODE, AT_MOST(2, READ_WRITE)),
-    NATIVE(mprotect, GRANT_MODULES, "not executable", "relocated data of shared objects", CODE, AT_MOST(2, READ_WRITE)),
-    NATIVE(mprotect, GRANT_JIT, "executable", "code made at run time", CODE, AT_MOST(2, READ_WRITE | PROT_EXEC)),
+    NATIVE(mprotect, GRANT_THREADS, "writable, not executable", "thread stacks, malloc arenas", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
+    NATIVE(mprotect, GRANT_MODULES, "writable, not executable", "as above", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
+    NATIVE(mprotect, GRANT_JIT, "writable", "code made at run time", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), PROT_WRITE)),
+    BROKER(mprotect, GRANT_THREADS, "not writable, not executable", "numbers only; takes pages out of RLIMIT_DATA, so they are looked at", CODE,
+           AT_MOST(2, PROT_READ)),
+    BROKER(mprotect, GRANT_MODULES, "not writable, not executable", "relocated data of shared objects; as above", CODE, AT_MOST(2, PROT_READ)),
+    BROKER(mprotect, GRANT_JIT, "not writable", "code made at run time; as above", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0)),
     NATIVE(madvise, 0, "MADV_NORMAL to MADV_DONTNEED", "gives pages back; advice", MEMORY, LOW_AT_MOST(2, MADV_DONTNEED)),
     NATIVE(madvise, 0, "MADV_FREE", "gives pages back", MEMORY, LOW_EQUAL(2, MADV_FREE)),
     NATIVE(madvise, 0, "MADV_HUGEPAGE, MADV_NOHUGEPAGE", "numpy, for large arrays", MEMORY,
@@ -223,7 +227,7 @@ const struct syscall_row syscall_rows[] = {
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),
 
     /* Threads and signals to itself. */
-    NATIVE(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; the supervisor counts them", PROCESSES,
+    BROKER(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; continued once the supervisor has counted them", PROCESSES,
            EQUAL(0, PTHREAD_CLONE)),
     BROKER(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
            EQUAL(0, SESSION_CLONE)),
@@ -329,7 +333,10 @@ const struct syscall_row syscall_rows[] = {
 
     /* Other processes and programs. */
     NO(fork, WHY_PROCESS, PROCESSES), NO(vfork, WHY_PROCESS, PROCESSES), NO(execve, WHY_PROCESS, PROCESSES),
-    NO(execveat, WHY_PROCESS, PROCESSES), NO(setpgid, WHY_PROCESS, PROCESSES),
+    NO(execveat, WHY_PROCESS, PROCESSES),
+    BROKER(setpgid, 0, "0, 0", "a session's branch, as its first call: so whatever is in its parent's group is nobody's", PROCESSES,
+           EQUAL(0, 0), EQUAL(1, 0)),
+    NO(setpgid, WHY_PROCESS, PROCESSES),
     NO(setsid, WHY_PROCESS, PROCESSES), NO(pidfd_open, WHY_PROCESS, PROCESSES),
     NO(pidfd_send_signal, WHY_OTHER, PROCESSES), NO(set_tid_address, WHY_PROCESS, PROCESSES),
     NO(unshare, "os.unshare: namespaces are the way to privileged kernel code", PROCESSES),

@@ -1,12 +1,17 @@
 /* A session's fork: a guest clones itself, with all its state, when the host asks for it.
  * Supervisor.
  *
- *   host: MSG_BRANCH, then FRAME_BRANCH on the value channel
- *   guest: clone(CLONE_PARENT) - continued, since branch_prepare has been called - and in the child
- * any brokered call supervisor: that call comes from a thread of nobody in the family, so it is the
- * branch: it gets channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted
- * and may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries. Until then it can do
- * nothing: each of its calls waits here.
+ *   host: MSG_BRANCH; once it is permitted, FRAME_BRANCH on the value channel
+ *   guest: clone(CLONE_PARENT), continued once, and in the child setpgid(0, 0)
+ *   supervisor: that call comes from a thread of nobody in the family, so it is the branch: it gets
+ *   channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and may
+ *   (CAP_SYS_PTRACE in the user namespace), opens its /proc entries. Until then it can do nothing:
+ *   each of its calls waits here.
+ *
+ * The guest is hostile, and its child is there before we know it. So a permit is one clone. A child
+ * that does not show itself, since it makes no call at all, is still in its parent's process group,
+ * which only a branch's first call leaves: the zygote kills what it finds there when the branch is
+ * not there in time, when the parent says that there is none, and when the parent ends.
  *
  * A filter's listener is shared by all that inherit the filter. So a notification's sender is found
  * by asking the kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the
@@ -20,6 +25,8 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#define BRANCH_MS 10000 /* for copying the page tables of a large session */
+
 static int branch_refuse(uint64_t parent, int error)
 {
     struct packer message = PACKER_INIT;
@@ -31,13 +38,26 @@ static int branch_refuse(uint64_t parent, int error)
     return sent;
 }
 
+/* The parent's permit is used up or taken back. */
+static void branch_settle(struct supervisor *supervisor, struct guest *parent, bool is_there)
+{
+    struct guest *unborn = is_there ? NULL : guests_find(supervisor, parent->branch);
+    if (unborn != NULL)
+        guests_drop(supervisor, unborn);
+    parent->branch = 0;
+    parent->fork = FORK_NONE;
+    parent->fork_tid = 0;
+}
+
 int branch_prepare(struct supervisor *supervisor, struct guest *parent)
 {
     struct guest *branch;
     if (supervisor->init_pidfd <
         0) /* without a user namespace nobody may open an undumpable process's memory */
         return branch_refuse(parent->id, EOPNOTSUPP);
-    if (parent->state != GUEST_LIVE || parent->branch != 0)
+    if (parent->state != GUEST_LIVE || parent->kill_at_ns != 0)
+        return branch_refuse(parent->id, ECHILD);
+    if (parent->branch != 0)
         return branch_refuse(parent->id, EBUSY);
     int error = guests_new(supervisor, &branch);
     if (error < 0)
@@ -46,7 +66,74 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
         parent->family = parent->id;
     parent->branch = branch->id;
     branch->parent = parent->id;
-    return 0;
+    parent->fork = FORK_PERMITTED;
+    parent->fork_deadline_ns = clock_now_ns() + BRANCH_MS * 1000000ull;
+    guests_stir(supervisor, parent);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_PERMITTED);
+    pack_u64(&message, parent->id);
+    error = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return error;
+}
+
+/* Kills what is in the guest's process group and is not itself. True if there was something, or if
+ * that cannot be found out. */
+static bool has_strays(struct supervisor *supervisor, const struct guest *guest)
+{
+    struct packer request = PACKER_INIT;
+    pack_u32(&request, MSG_STRAYS);
+    pack_u64(&request, (uint64_t)guest->pid);
+    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
+    packer_release(&request);
+    uint8_t bytes[64];
+    ssize_t length = error < 0 ? error
+                               : channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL,
+                                                 NULL, 0, NULL, 0);
+    struct unpacker message;
+    unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
+    supervisor->is_ticking = true; /* to reap them */
+    return length <= 0 || unpack_u32(&message) != MSG_COUNTED || unpack_u32(&message) != 0;
+}
+
+void branch_end_strays(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->fork == FORK_USED)
+        (void)!has_strays(supervisor, guest);
+    guest->fork = FORK_NONE;
+}
+
+void branch_check(struct guest *guest, uint64_t now_ns)
+{
+    if (guest->fork != FORK_NONE && now_ns >= guest->fork_deadline_ns)
+        guests_kill(guest, END_STRAY); /* and, before it is reaped, its strays */
+}
+
+void branch_clone(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                  struct answer *answer)
+{
+    answer->rule = "processes";
+    answer->hint = "a session is forked by its host: Sandbox.fork()";
+    answer->error = EPERM;
+    if (guest->fork == FORK_PERMITTED) {
+        guest->fork = FORK_USED;
+        guest->fork_tid = call->tid;
+        answer->error = 0;
+        answer->continues = true;
+        return;
+    }
+    answer->refused = true;
+    /* The same thread again: its clone has returned, so what it made can be found. It says that it
+     * made nothing (the machine gave no process). */
+    if (guest->fork != FORK_USED || guest->fork_tid != call->tid)
+        return;
+    if (has_strays(supervisor, guest)) {
+        guests_kill(guest, END_STRAY);
+        return;
+    }
+    answer->refused = false;
+    branch_settle(supervisor, guest, false);
+    (void)!branch_refuse(guest->id, EAGAIN);
 }
 
 static bool is_thread_of(const struct guest *guest, pid_t tid)
@@ -86,7 +173,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
     packer_release(&request);
     uint8_t bytes[64];
-    int fds[5];
+    int fds[4];
     unsigned count = 0;
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds,
@@ -106,9 +193,8 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     }
     branch->memory = fds[0];
     branch->maps = fds[1];
-    branch->tasks = fds[2];
-    branch->statm = fds[3];
-    branch->pidfd = fds[4];
+    branch->status_file = fds[2];
+    branch->pidfd = fds[3];
     return 0;
 }
 
@@ -133,11 +219,14 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
 {
     struct guest *parent = branch_parent(supervisor, guest);
     struct guest *branch = parent ? guests_find(supervisor, parent->branch) : NULL;
-    if (branch == NULL)
-        return EPERM;
+    if (branch == NULL || parent->fork != FORK_USED || call->number != SYS_setpgid ||
+        call->args[0] != 0 || call->args[1] != 0)
+        return EPERM; /* it stays where the zygote finds it */
     branch->pid = call->tid;
     branch->family = parent->family;
-    parent->branch = 0;
+    branch->cpu_limit_ns = parent->cpu_limit_ns;
+    branch->protected_bytes = parent->protected_bytes;
+    branch->pairs = parent->pairs;
     int error =
         branch_look(supervisor, branch); /* it waits for our answer: the number is its own */
     if (error == 0)
@@ -148,22 +237,21 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     }
     if (error == 0)
         error = guests_start(supervisor, branch);
-    if (error < 0) { /* it dies; its exit is its end as any guest's */
-        guest_signal(branch, SIGKILL);
-        branch->is_released = true;
-        branch->state = GUEST_LIVE;
-        if (branch->pidfd >= 0)
-            (void)!event_add(supervisor, branch->pidfd, EVENT_EXIT, branch->id);
+    if (error < 0) { /* it has not left its parent's group yet: it dies there */
+        (void)!has_strays(supervisor, parent);
+        branch->pid = 0;
+        branch_settle(supervisor, parent, true);
+        guests_abort(supervisor, branch);
         return branch_refuse(parent->id, -error) < 0 ? EIO : -error;
     }
+    branch_settle(supervisor, parent, true);
     return 0;
 }
 
 void branch_leave(struct supervisor *supervisor, struct guest *guest)
 {
-    struct guest *unborn = guest->branch ? guests_find(supervisor, guest->branch) : NULL;
-    if (unborn != NULL) {
-        guests_drop(supervisor, unborn);
+    if (guest->branch != 0) {
+        branch_settle(supervisor, guest, false);
         (void)!branch_refuse(guest->id, ECHILD);
     }
     if (guest->is_watching)

@@ -235,10 +235,12 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     struct guest *caller = branch_caller(supervisor, guest, call.tid);
     if (caller == NULL) { /* a branch's first call: what it asks for is to be taken in */
         answer.error = branch_adopt(supervisor, guest, &call);
+        answer.continues = answer.error == 0;
         return broker_answer(guest, &call, &answer);
     }
     struct guest *watcher = guest;
     *ret_caller = guest = caller;
+    guests_stir(supervisor, guest);
     broker_decide(supervisor, guest, &call, &answer);
     if (answer.may_wait) {
         answer.error = worker_start(supervisor, watcher, guest, &call, &answer);

@@ -80,7 +80,7 @@ static int control_guest_request(struct supervisor *supervisor, uint32_t type,
             break;
         if (guest->state != GUEST_LIVE)
             return guests_await(guest);
-        guests_disarm(supervisor, guest);
+        guests_disarm(guest);
         return guests_report(guest, MSG_REPORT);
     case MSG_BRANCH:
         return guest != NULL ? branch_prepare(supervisor, guest) : 0;

@@ -34,21 +34,26 @@ struct guest {
     enum guest_state state;
     pid_t pid;       /* in the supervisor's pid namespace */
     pid_t inner_pid; /* as the guest sees itself */
-    int setup, pidfd, listener, memory, maps, tasks, statm, crash;
+    int setup, pidfd, listener, memory, maps, status_file, crash;
     int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
                         afterwards */
     int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1
                         afterwards */
     struct files *files;
 
-    bool armed;                /* a run is on */
-    uint64_t wall_deadline_ns; /* 0: none */
-    uint64_t cpu_limit_ns,
-        cpu_base_ns;     /* limit of this run (0: none) and what had been used before it */
+    uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
+    uint64_t cpu_limit_ns, cpu_base_ns; /* limit of the last run (0: none), which holds until the
+                                           next one begins, and what had been used before it */
+    uint64_t seen_cpu_ns; /* when its limits were last looked at: who has not moved has not grown */
     uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
                             is going by itself; 0: not */
     uint32_t late_reason;
+    uint64_t look_due_ns;        /* when its limits are looked at next */
+    unsigned quiet_looks;        /* in a row that found that it had not moved */
     unsigned full_ticks;         /* in a row without room for memory */
+    uint64_t threads;            /* at the last look, and those that were begun since */
+    uint64_t protected_bytes;    /* of memory that it was let make read-only (self_protect) */
+    bool is_unseen;              /* killed since its limits could not be looked at */
     uint32_t end_reason;         /* enum end_reason */
     bool is_released;            /* the host has done with it */
     bool is_awaited;             /* the host wants to hear of its end */
@@ -61,6 +66,9 @@ struct guest {
     bool is_watching; /* its listener is in the epoll set: one of a family */
     uint64_t
         branch; /* the guest that is to branch from this one, while the host waits for it; or 0 */
+    enum fork_permit { FORK_NONE, FORK_PERMITTED, FORK_USED } fork; /* one clone, and no other */
+    pid_t fork_tid;            /* the thread that has used it */
+    uint64_t fork_deadline_ns; /* when the branch has to be there */
 
     int *lent; /* descriptors that the host lends, for the guest to take (recvmsg), in this order */
     unsigned lent_count;
@@ -95,20 +103,30 @@ struct supervisor {
     struct guest **slots;
     uint32_t slot_count;
     uint64_t next_serial;
-    unsigned armed_count, pinned_count, held_count;
+    unsigned pinned_count, held_count;
     uint64_t resume_due_ns;   /* one of the held may be looked at then */
     int workers[WORKERS_MAX]; /* pidfds of those that are not reaped, 0: none (worker.c) */
     uint64_t served_id, contended_until_ns; /* whose call was the last; guests compete until then */
-    uint64_t tick_due_ns;                   /* when the limits of the armed are looked at next */
-    uint32_t wanted;                        /* guests to be forked later */
-    uint64_t wanted_due_ns;                 /* which is then */
+    uint64_t tick_due_ns;                   /* when the guests' limits are looked at next */
+    bool is_ticking;        /* there are guests, or ends of them that nobody knows yet */
+    uint32_t wanted;        /* guests to be forked later */
+    uint64_t wanted_due_ns; /* which is then */
     bool is_stopping;
 };
 
 /* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
 uint64_t guest_cpu_ns(const struct guest *guest);
-/* Bytes of it in memory now; 0 if that cannot be read. */
-uint64_t guest_resident_bytes(const struct guest *guest);
+/* What a guest has of the machine now; bytes, but the threads. */
+struct guest_use {
+    uint64_t own;      /* what its limit is compared with */
+    uint64_t data;     /* what RLIMIT_DATA counts, touched or not */
+    uint64_t resident; /* with the files that it maps */
+    uint64_t threads;  /* the main one, too */
+};
+/* False if it cannot be told: then nothing else can be either, and the guest has to be ended. */
+MUST_CHECK bool guest_measure(const struct guest *guest, struct guest_use *ret_use);
+/* Kills a guest whose limits cannot be looked at any more. */
+void guest_kill_unseen(struct guest *guest);
 void guest_signal(const struct guest *guest, int signal);
 /* Notes a refusal. rule and hint must be static. */
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
@@ -178,7 +196,8 @@ MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
 struct guest *guests_find(struct supervisor *supervisor, uint64_t id);
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms);
-void guests_disarm(struct supervisor *supervisor, struct guest *guest);
+/* The run is over: no limit on its wall time any more. All others go on. */
+void guests_disarm(struct guest *guest);
 /* Tells the host how the guest ended (MSG_ENDED), or how it does (MSG_REPORT). */
 MUST_CHECK int guests_report(struct guest *guest, uint32_t type);
 /* Reports the end now or as soon as it has come. */
@@ -190,9 +209,11 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 void guests_release(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
 MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *guest);
-/* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called
- * again, -1: never. */
+/* Looks at the limits of every guest, in a run or not; returns the milliseconds until it wants to
+ * be called again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
+/* The guest does something: its limits are looked at within a tick. */
+void guests_stir(struct supervisor *supervisor, struct guest *guest);
 /* Ends it if its scratch holds too much. For scratch on disk, which is counted, no oftener than
  * counting is worth. */
 void guests_check_scratch(struct guest *guest);
@@ -220,6 +241,18 @@ struct guest *branch_caller(struct supervisor *supervisor, struct guest *guest, 
 int branch_adopt(struct supervisor *supervisor, struct guest *parent, const struct call *call);
 /* The guest ends: hands the watch over the listener to another of its family. */
 void branch_leave(struct supervisor *supervisor, struct guest *guest);
+/* A clone with a fork's flags: lets the one through that the host has asked for. */
+void branch_clone(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                  struct answer *answer);
+/* Ends a guest whose branch should be there by now, with what it may have made instead. */
+void branch_check(struct guest *guest, uint64_t now_ns);
+/* Before a guest is reaped: ends what it has cloned and not shown. */
+void branch_end_strays(struct supervisor *supervisor, struct guest *guest);
+
+/* Gives up one that cannot be made: killed, and forgotten as soon as it is gone. */
+void guests_abort(struct supervisor *supervisor, struct guest *guest);
+
+#define PROTECTED_FREE (4u << 20) /* made read-only without a look at what there is */
 
 /* A guest record with its channels, not forked yet. */
 MUST_CHECK int guests_new(struct supervisor *supervisor, struct guest **ret_guest);

@@ -7,24 +7,30 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define TICK_MS       25
+#define QUIET_MS      100 /* after QUIET_LOOKS at a guest that has used no CPU, */
+#define IDLE_MS       250 /* and after as many again */
+#define QUIET_LOOKS   4
 #define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
 #define GOING_MS      100        /* and one that has closed its channel so long to be gone */
 #define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
 #define NO_ROOM_TICKS 80         /* and so many ticks (2 s) of it are enough */
 #define SLOT_BITS     20
-#define RESIDENT_SLACK                                                                             \
-    (64u << 20) /* text and page cache of mapped libraries count as resident, too */
+#define MEMORY_SLACK  (16u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
+#define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
+#define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define FULL_BYTES    (4u << 20)
+#define SPARE_FDS     24 /* of our own are left for serving the guests that there are */
 
 uint64_t guest_cpu_ns(const struct guest *guest)
 {
@@ -76,8 +82,7 @@ static void guest_free(struct guest *guest)
     fd_close(&guest->listener);
     fd_close(&guest->memory);
     fd_close(&guest->maps);
-    fd_close(&guest->tasks);
-    fd_close(&guest->statm);
+    fd_close(&guest->status_file);
     fd_close(&guest->crash);
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
@@ -119,7 +124,6 @@ void guests_drop(struct supervisor *supervisor, struct guest *guest)
 {
     placement_forget(supervisor, guest);
     broker_forget_hold(supervisor, guest);
-    guests_disarm(supervisor, guest);
     supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
     cgroup_guest_end(guest->id);
     guest_free(guest);
@@ -138,6 +142,13 @@ static int guest_make_channels(struct guest *guest)
         guest->to_guest[1 + stream] = pair[guests_end];
         *(stream < 3 ? &guest->to_host[1 + stream] : &guest->crash) = pair[1 - guests_end];
     }
+    /* The lowest free number is what we get: so near the end there is no room for one more. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t spare = limit.rlim_cur / 8 < SPARE_FDS ? limit.rlim_cur / 8 : SPARE_FDS;
+    if ((rlim_t)pair[0] + spare >= limit.rlim_cur || (rlim_t)pair[1] + spare >= limit.rlim_cur)
+        return -EMFILE;
     /* What is read here or by the host never waits. */
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
         if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
@@ -151,8 +162,8 @@ int guests_new(struct supervisor *supervisor, struct guest **ret_guest)
     CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
         return -ENOMEM;
-    guest->setup = guest->pidfd = guest->listener = guest->memory = guest->tasks = -1;
-    guest->maps = guest->statm = guest->crash = -1;
+    guest->setup = guest->pidfd = guest->listener = guest->memory = -1;
+    guest->maps = guest->status_file = guest->crash = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         guest->to_host[i] = -1;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
@@ -209,6 +220,45 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
     return error;
 }
 
+/* Tells the host that one of the guests that it asked for cannot be had; it alone is the loser. */
+static int spawn_failed(int error, const char *step)
+{
+    struct rlimit limit = { 0 };
+    char why[400];
+    (void)!getrlimit(RLIMIT_NOFILE, &limit);
+    if (error == EMFILE || error == ENFILE)
+        snprintf(why, sizeof why,
+                 "the supervisor may have %llu open files at a time, and has them (%s): close "
+                 "sandboxes, raise the limit (ulimit -n), or use another template",
+                 (unsigned long long)limit.rlim_cur, strerror(error));
+    else if (error == EAGAIN)
+        snprintf(why, sizeof why,
+                 "the machine gives its user no more processes (%s): close sandboxes, or raise the "
+                 "limit (ulimit -u, or pids.max of its cgroup)",
+                 strerror(error));
+    else if (error == ECHILD)
+        snprintf(why, sizeof why,
+                 "it was killed before it was locked down, perhaps by the kernel for want of "
+                 "memory: try again, with fewer sandboxes or a smaller memory limit");
+    else if (error == EBUSY)
+        snprintf(why, sizeof why,
+                 "step \"%s\": %s (a listener for seccomp notifications is installed already, by a "
+                 "container manager or an outer sandbox: the kernel has room for one)",
+                 step, strerror(error));
+    else
+        snprintf(why, sizeof why, "step \"%s\": %s", step, strerror(error));
+    struct packer message = PACKER_INIT;
+    char text[512];
+    snprintf(text, sizeof text, "no guest could be made: %s", why);
+    pack_u32(&message, MSG_SPAWN_FAILED);
+    pack_u32(&message, (uint32_t)error);
+    pack_string(&message, step);
+    pack_string(&message, text);
+    int sent = control_send(&message, NULL, 0);
+    packer_release(&message);
+    return sent;
+}
+
 static int guest_spawn(struct supervisor *supervisor, bool is_cold)
 {
     struct guest *guest;
@@ -228,7 +278,9 @@ int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold)
     for (uint32_t i = 0; i < count; i++) {
         int error = guest_spawn(supervisor, is_cold);
         if (error < 0)
-            return control_failed(-error, "fork", "no guest could be made: %s", strerror(-error));
+            error = spawn_failed(-error, "fork");
+        if (error < 0)
+            return error;
     }
     return 0;
 }
@@ -256,8 +308,8 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
-    int *const places[] = { &guest->listener, &guest->memory, &guest->maps,
-                            &guest->tasks,    &guest->statm,  &guest->pidfd };
+    int *const places[] = { &guest->listener, &guest->memory, &guest->maps, &guest->status_file,
+                            &guest->pidfd };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
@@ -278,6 +330,9 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     if (error < 0)
         return error;
     guest->state = GUEST_LIVE;
+    guest->seen_cpu_ns = UINT64_MAX;
+    supervisor->is_ticking = true; /* its first look is due */
+    supervisor->tick_due_ns = 0;
     struct packer ready = PACKER_INIT;
     pack_u32(&ready, MSG_READY);
     pack_u64(&ready, guest->id);
@@ -287,6 +342,21 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
     return error;
+}
+
+void guests_abort(struct supervisor *supervisor, struct guest *guest)
+{
+    supervisor->is_ticking = true;
+    guest->is_released = true;
+    fd_close(&guest->setup);
+    if (guest->state == GUEST_LIVE ||
+        (guest->pidfd >= 0 && event_add(supervisor, guest->pidfd, EVENT_EXIT, guest->id) == 0)) {
+        guest->state = GUEST_LIVE;
+        guests_kill(guest, END_PROTOCOL);
+        return;
+    }
+    guest_signal(guest, SIGKILL);
+    guests_drop(supervisor, guest);
 }
 
 int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
@@ -301,49 +371,63 @@ int guests_handle_setup(struct supervisor *supervisor, struct guest *guest)
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     uint32_t type = unpack_u32(&message);
-    int error = -EBADMSG;
+    int error = length > 0 ? -EBADMSG : -ECHILD;
     if (length > 0 && type == MSG_GUEST_READY)
-        error = guest_is_ready(supervisor, guest, &message, fds, fd_count);
+        error = fd_count > 0 ? guest_is_ready(supervisor, guest, &message, fds, fd_count) : -EMFILE;
     for (unsigned i = 0; i < fd_count; i++)
         fd_close(&fds[i]);
     if (error == 0)
         return 0;
     char step[64] = "fork";
-    int cause = -error;
     if (length > 0 && type == MSG_GUEST_FAILED) {
         unpack_u64(&message);
-        cause = (int)unpack_u32(&message);
+        error = -(int)unpack_u32(&message);
         unpack_string(&message, step, sizeof step);
     }
-    guests_drop(supervisor, guest);
-    return control_failed(
-        cause, step, "a guest could not be locked down: step \"%s\": %s%s", step, strerror(cause),
-        cause == EBUSY
-            ? " (a listener for seccomp notifications is installed already, by a container "
-              "manager or an outer sandbox: the kernel has room for one)"
-            : "");
+    guests_abort(supervisor,
+                 guest); /* it has run nothing but our own code, and goes by itself, too */
+    return spawn_failed(-error, step);
+}
+
+/* It is looked at then, or sooner. */
+static void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
+{
+    supervisor->is_ticking = true;
+    if (due_ns < guest->look_due_ns)
+        guest->look_due_ns = due_ns;
+    if (due_ns < supervisor->tick_due_ns)
+        supervisor->tick_due_ns = due_ns;
+}
+
+void guests_stir(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->quiet_looks == 0)
+        return; /* it is looked at at every tick */
+    guest->quiet_looks = 0;
+    guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
 }
 
 void guests_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms)
 {
-    if (guest->state != GUEST_LIVE)
+    if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0) /* what is over is over */
         return;
-    if (!guest->armed)
-        supervisor->armed_count++;
-    guest->armed = true;
-    supervisor->tick_due_ns = 0;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
     guest->cpu_base_ns = guest_cpu_ns(guest) + guest->charged_ns;
-    guest->kill_at_ns = 0;
+    guest->quiet_looks = 1;
+    guests_stir(supervisor, guest);
+    if (guest->wall_deadline_ns != 0)
+        guest_look_by(supervisor, guest, guest->wall_deadline_ns);
 }
 
-void guests_disarm(struct supervisor *supervisor, struct guest *guest)
+void guests_disarm(struct guest *guest)
 {
-    if (guest->armed)
-        supervisor->armed_count--;
-    guest->armed = false;
+    guest->wall_deadline_ns = 0;
+    if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
+        guest->kill_at_ns = 0;
+        guest->end_reason = END_ITSELF;
+    }
 }
 
 void guests_kill(struct guest *guest, uint32_t reason)
@@ -381,49 +465,90 @@ void guests_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 {
     if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0)
         return;
-    if (!guest->armed)
-        supervisor->armed_count++;
-    guest->armed = true;
-    supervisor->tick_due_ns = 0;
     guest->late_reason = reason;
     guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
+    guest_look_by(supervisor, guest, guest->kill_at_ns);
 }
 
-/* One number of /proc/<pid>/statm, in bytes; 0 if that cannot be read. */
-static uint64_t guest_statm(const struct guest *guest, unsigned field)
+/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
+static bool status_number(const char *status, const char *key, uint64_t unit, uint64_t *ret_number)
 {
-    char text[128];
-    ssize_t got = pread(guest->statm, text, sizeof text - 1, 0);
+    const char *line = strstr(status, key);
+    if (line == NULL)
+        return false;
+    *ret_number = strtoull(line + strlen(key), NULL, 10) * unit;
+    return true;
+}
+
+/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+ * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
+ * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
+ * main thread is gone has no such lines, whatever its other threads hold. */
+bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
+{
+    char status[4096];
+    uint64_t anonymous, swapped, tables;
+    ssize_t got = pread(guest->status_file, status, sizeof status - 1, 0);
     if (got <= 0)
-        return 0;
-    text[got] = '\0';
-    const char *at = text;
-    for (unsigned i = 0; at != NULL && i < field; i++)
-        at = (at = strchr(at, ' ')) != NULL ? at + 1 : NULL;
-    return at ? strtoull(at, NULL, 10) * 4096u : 0;
+        return false;
+    status[got] = '\0';
+    if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
+        !status_number(status, "\nVmSwap:", 1024, &swapped) ||
+        !status_number(status, "\nVmPTE:", 1024, &tables) ||
+        !status_number(status, "\nVmData:", 1024, &ret_use->data) ||
+        !status_number(status, "\nVmRSS:", 1024, &ret_use->resident) ||
+        !status_number(status, "\nThreads:", 1, &ret_use->threads) || anonymous == 0)
+        return false;
+    ret_use->own = anonymous + swapped + tables;
+    return true;
 }
 
-uint64_t guest_resident_bytes(const struct guest *guest)
+/* One that is just ending by itself has no memory left to be seen, either; killing that changes
+ * nothing, neither its status nor, so, what is said of it (guests_handle_exit). */
+void guest_kill_unseen(struct guest *guest)
 {
-    return guest_statm(guest, 1);
+    if (guest->state != GUEST_LIVE)
+        return;
+    guest->is_unseen = true;
+    guest_signal(guest, SIGKILL);
 }
 
-/* Of that, what is its own: not files, granted or in its scratch, nor arrays that it was lent. */
-static uint64_t guest_private_bytes(const struct guest *guest)
+/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left, has used what it has, and
+ * does not give any back has had it, and may be unable even to say so (CPython retries what fails
+ * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
+static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
+                                   const struct guest_use *use)
 {
-    uint64_t resident = guest_statm(guest, 1), shared = guest_statm(guest, 2);
-    return resident > shared ? resident - shared : 0;
-}
-
-/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left and does not give any back
- * has had it, and may be unable even to say so (CPython retries what fails for want of memory). */
-static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest)
-{
-    if (guest_statm(guest, 5) + NO_ROOM_BYTES < settings->memory_bytes)
+    if (use->data + NO_ROOM_BYTES < settings->memory_bytes ||
+        use->own + FULL_BYTES < settings->memory_bytes)
         guest->full_ticks = 0;
     else
         guest->full_ticks++;
     return guest->full_ticks >= NO_ROOM_TICKS;
+}
+
+/* Threads and memory, and when to look again: RLIMIT_DATA bounds a guest exactly, unless it has
+ * made memory read-only, which takes it out of that count. Then sooner, the nearer it is to the
+ * most that a guest may ever have. */
+static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
+{
+    const struct settings *settings = &supervisor->settings;
+    struct guest_use use;
+    if (!guest_measure(guest, &use)) {
+        guest_kill_unseen(guest);
+        return TICK_MS;
+    }
+    guest->threads = use.threads;
+    if (use.threads > settings->threads + 1u)
+        guests_kill(guest, END_THREADS);
+    if (use.own > settings->memory_bytes + MEMORY_SLACK ||
+        guest_is_out_of_memory(settings, guest, &use))
+        guests_kill(guest, END_MEMORY);
+    if (guest->protected_bytes <= PROTECTED_FREE)
+        return TICK_MS;
+    uint64_t most = settings->memory_bytes + MEMORY_MOST;
+    uint64_t again_ms = use.own < most ? (most - use.own) / FAULTS_PER_MS / 2 : 0;
+    return again_ms < 2 ? 2 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
 }
 
 void guests_check_scratch(struct guest *guest)
@@ -435,52 +560,99 @@ void guests_check_scratch(struct guest *guest)
     }
 }
 
-static void guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+/* Who has used no CPU since it was last looked at has not taken anything either. */
+static bool guest_has_moved(struct guest *guest)
 {
-    const struct settings *settings = &supervisor->settings;
+    uint64_t cpu_ns = guest_cpu_ns(guest);
+    bool has_moved = cpu_ns != guest->seen_cpu_ns;
+    guest->seen_cpu_ns = cpu_ns;
+    return has_moved;
+}
+
+/* Looks at its limits, those on time included; returns after how many milliseconds again. */
+static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+{
     if (guest->kill_at_ns != 0) {
         if (now_ns >= guest->kill_at_ns)
             guests_kill(guest, guest->late_reason);
-        return;
+        return TICK_MS;
     }
+    branch_check(guest, now_ns);
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
+    if (!guest_has_moved(guest)) { /* most guests sleep: they are looked at ever less often */
+        guest->quiet_looks++;
+        return guest->quiet_looks < QUIET_LOOKS       ? TICK_MS
+               : guest->quiet_looks < 2 * QUIET_LOOKS ? QUIET_MS
+                                                      : IDLE_MS;
+    }
+    guest->quiet_looks = 0;
     if (guest->cpu_limit_ns != 0 &&
-        guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
+        guest->seen_cpu_ns + guest->charged_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
         guest_expire(guest, END_CPU, now_ns);
-    /* st_nlink of /proc/<pid>/task is 2 and the number of threads. */
-    struct stat tasks;
-    if (fstat(guest->tasks, &tasks) == 0 && tasks.st_nlink > 2 &&
-        tasks.st_nlink - 2 > settings->threads + 1u)
-        guests_kill(guest, END_THREADS);
-    /* RLIMIT_DATA stops private memory with a MemoryError long before; this is for what escapes it.
-     */
-    if (guest_private_bytes(guest) > settings->memory_bytes + RESIDENT_SLACK)
-        guests_kill(guest, END_MEMORY);
-    if (guest_is_out_of_memory(settings, guest))
-        guests_kill(guest, END_MEMORY);
+    unsigned again_ms = guest_check_use(supervisor, guest);
     guests_check_scratch(guest);
+    return again_ms;
+}
+
+/* Children that died before anybody knew them: at birth, or cloned and not shown. */
+static void reap_unknown(const struct supervisor *supervisor)
+{
+    for (;;) {
+        siginfo_t info = { 0 };
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            if (supervisor->slots[i] != NULL && supervisor->slots[i]->pid == info.si_pid)
+                return; /* its own event is on its way, and what is behind it waits till then */
+        }
+        if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) < 0)
+            return;
+    }
+}
+
+static void guest_look(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+{
+    unsigned again_ms = guest_check(supervisor, guest, now_ns);
+    const uint64_t deadlines[] = { guest->kill_at_ns, guest->wall_deadline_ns,
+                                   guest->fork == FORK_NONE ? 0 : guest->fork_deadline_ns };
+    guest->look_due_ns = now_ns + (uint64_t)again_ms * 1000000u;
+    for (unsigned i = 0; i < ARRAY_SIZE(deadlines); i++) {
+        if (deadlines[i] > now_ns && deadlines[i] < guest->look_due_ns)
+            guest->look_due_ns = deadlines[i];
+    }
+}
+
+static void guests_look(struct supervisor *supervisor, uint64_t now_ns)
+{
+    supervisor->is_ticking = false;
+    supervisor->tick_due_ns = now_ns + IDLE_MS * 1000000u;
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        struct guest *guest = supervisor->slots[i];
+        if (guest == NULL || guest->state == GUEST_ENDED)
+            continue;
+        supervisor->is_ticking = true;
+        if (guest->state != GUEST_LIVE)
+            continue;
+        if (now_ns >= guest->look_due_ns)
+            guest_look(supervisor, guest, now_ns);
+        if (guest->look_due_ns < supervisor->tick_due_ns)
+            supervisor->tick_due_ns = guest->look_due_ns;
+    }
+    reap_unknown(supervisor);
 }
 
 int guests_tick(struct supervisor *supervisor)
 {
-    if (supervisor->armed_count == 0)
+    if (!supervisor->is_ticking)
         return -1;
     uint64_t now_ns = clock_now_ns();
-    if (now_ns >= supervisor->tick_due_ns) { /* not at every call that is served */
-        uint64_t next_ns = now_ns + TICK_MS * 1000000u;
-        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
-            struct guest *guest = supervisor->slots[i];
-            if (guest == NULL || !guest->armed || guest->state != GUEST_LIVE)
-                continue;
-            guest_check(supervisor, guest, now_ns);
-            uint64_t due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
-            if (due_ns > now_ns && due_ns < next_ns)
-                next_ns = due_ns;
-        }
-        supervisor->tick_due_ns = next_ns;
-    }
-    return (int)((supervisor->tick_due_ns - now_ns + 999999) / 1000000);
+    if (now_ns >= supervisor->tick_due_ns) /* not at every call that is served */
+        guests_look(supervisor, now_ns);
+    if (!supervisor->is_ticking)
+        return -1;
+    uint64_t left_ns = supervisor->tick_due_ns > now_ns ? supervisor->tick_due_ns - now_ns : 0;
+    return (int)((left_ns + 999999) / 1000000);
 }
 
 /* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
@@ -497,6 +669,9 @@ int guests_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
     bool has_ended = guest->state == GUEST_ENDED;
+    struct guest_use use = { 0 };
+    if (!has_ended && !guest_measure(guest, &use))
+        guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
@@ -505,7 +680,7 @@ int guests_report(struct guest *guest, uint32_t type)
     pack_u64(&message, has_ended
                            ? guest->cpu_us
                            : (guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns) / 1000);
-    pack_u64(&message, has_ended ? guest->peak_bytes : guest_resident_bytes(guest));
+    pack_u64(&message, has_ended ? guest->peak_bytes : use.resident);
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
     pack_bytes(&message, crash, guest_crash_text(guest, crash, sizeof crash));
@@ -532,21 +707,26 @@ int guests_await(struct guest *guest)
 int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
 {
     siginfo_t info = { 0 };
-    struct rusage usage;
-    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG, &usage) < 0)
-        return errno == EINTR ? 0 : -errno;
-    if (info.si_pid == 0)
+    struct rusage usage = { 0 };
+    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG | WNOWAIT, NULL) == 0 &&
+        info.si_pid == 0)
         return 0;
+    branch_end_strays(supervisor, guest); /* while its number is still its own */
+    info = (siginfo_t){ .si_code = CLD_KILLED, .si_status = SIGKILL };
+    if (syscall(SYS_waitid, P_PIDFD, guest->pidfd, &info, WEXITED | WNOHANG, &usage) < 0 &&
+        errno != ECHILD) /* reaped with the unknown: it died before we knew it */
+        return errno == EINTR ? 0 : -errno;
     guest->status =
         info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
     guest->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     guest->peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
+    if (guest->is_unseen && guest->end_reason == END_ITSELF && guest->status == SIGKILL)
+        guest->end_reason = END_UNSEEN;
     if (cgroup_guest_was_oom(guest->id))
         guest->end_reason = END_MEMORY;
     placement_forget(supervisor, guest);
     broker_forget_hold(supervisor, guest);
-    guests_disarm(supervisor, guest);
     branch_leave(supervisor, guest);
     guest->state = GUEST_ENDED;
     guest->pid = 0;
@@ -556,8 +736,7 @@ int guests_handle_exit(struct supervisor *supervisor, struct guest *guest)
     fd_close(&guest->listener);
     fd_close(&guest->memory);
     fd_close(&guest->maps);
-    fd_close(&guest->tasks);
-    fd_close(&guest->statm);
+    fd_close(&guest->status_file);
     if (guest->is_released) {
         guests_drop(supervisor, guest);
         return 0;

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,7 +110,9 @@ static void self_rusage(const struct guest *guest, const struct call *call, stru
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
-        usage.ru_maxrss = (long)(guest_resident_bytes(guest) / 1024);
+        struct guest_use use;
+        if (guest_measure(guest, &use))
+            usage.ru_maxrss = (long)(use.resident / 1024);
     }
     answer_bytes(guest, call->args[1], &usage, sizeof usage, 0, answer);
 }
@@ -143,6 +146,48 @@ static void self_limits(const struct guest *guest, pid_t target, unsigned resour
         answer->error = errno;
     else if (old_address != 0)
         answer_bytes(guest, old_address, &limit, sizeof limit, 0, answer);
+}
+
+/* mprotect that takes the right to write away (numbers only). What is written then counts no more
+ * for RLIMIT_DATA, so that as much could be had again. The little that shared objects relocate is
+ * free; beyond, nobody takes more out than fits into the limit, and the ticks come faster. */
+static void self_protect(const struct supervisor *supervisor, struct guest *guest,
+                         const struct call *call, struct answer *answer)
+{
+    uint64_t length = call->args[1];
+    struct guest_use use;
+    uint64_t sum = guest->protected_bytes + length;
+    guest->protected_bytes = sum < length ? UINT64_MAX : sum;
+    answer->continues = true;
+    if (guest->protected_bytes <= PROTECTED_FREE)
+        return;
+    if (!guest_measure(guest, &use)) {
+        answer->error = EPERM;
+        guest_kill_unseen(guest);
+    } else if (use.own > supervisor->settings.memory_bytes) {
+        answer->error = ENOMEM;
+    }
+}
+
+/* A thread, by pthread_create's flags; its pointers are to the guest's own memory, and nothing is
+ * decided by what is there. The kernel counts threads by user only, and each is 30 KiB of its
+ * memory, so a bomb is not left to the next tick. Threads that were joined may still be counted
+ * for a moment: those of a whole pool, while the next one starts. */
+static void self_thread(const struct supervisor *supervisor, struct guest *guest,
+                        struct answer *answer)
+{
+    struct guest_use use;
+    const uint64_t most = 2 * supervisor->settings.threads + 8u;
+    answer->continues = true;
+    if (++guest->threads <= most) /* at the most: some have ended since the last look */
+        return;
+    if (!guest_measure(guest, &use))
+        guest_kill_unseen(guest);
+    else if ((guest->threads = use.threads) > most)
+        guests_kill(guest, END_THREADS);
+    else
+        return;
+    answer->error = EAGAIN;
 }
 
 static void self_affinity(const struct guest *guest, const struct call *call, struct answer *answer)
@@ -318,13 +363,14 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     const uint64_t *args = call->args;
     answer->error = 0;
     switch (call->number) {
-    case SYS_clone: /* the row lets only a session's fork through (numbers only), and that the host
-                       must have asked for */
-        answer->continues = guest->branch != 0;
-        answer->error = guest->branch != 0 ? 0 : EPERM;
-        answer->refused = guest->branch == 0;
-        answer->rule = "processes";
-        answer->hint = "a session is forked by its host: Sandbox.fork()";
+    case SYS_clone: /* the rows let a session's fork and a thread through */
+        if (args[0] & CLONE_THREAD)
+            self_thread(supervisor, guest, answer);
+        else
+            branch_clone(supervisor, guest, call, answer);
+        return true;
+    case SYS_mprotect:
+        self_protect(supervisor, guest, call, answer);
         return true;
     case SYS_getpid:
         answer_value(answer, guest->inner_pid);

@@ -68,10 +68,13 @@ ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned
             *ret_pid = sender.pid;
         }
     }
-    if (count > max_fds || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    bool is_wrong = count > max_fds || (packet.msg_flags & MSG_TRUNC) != 0;
+    if (is_wrong || (packet.msg_flags & MSG_CTRUNC) != 0) {
         for (unsigned i = 0; i < count; i++)
             close(fds[i]);
-        return -EBADMSG;
+        count = 0; /* some had no room in our table: then none is taken, and the words are */
+        if (is_wrong)
+            return -EBADMSG;
     }
     if (count > 0)
         memcpy(ret_fds, fds, count * sizeof(int));

@@ -47,7 +47,7 @@ enum message_type {
     MSG_LEND,    /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
                     that number; those of earlier numbers go. Answered by MSG_LENT */
     MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
-                    MSG_READY or MSG_REFUSED */
+                    MSG_PERMITTED, and then MSG_READY, or by MSG_REFUSED at any time */
     MSG_RELEASE, /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
@@ -66,6 +66,9 @@ enum message_type {
     MSG_LENT,    /* u64 guest: what was lent is there for it to take (also if the guest is gone) */
     MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
                     rule */
+    MSG_SPAWN_FAILED, /* u32 errno, string step, string text: one of the guests that were asked for
+                         cannot be had; all else goes on */
+    MSG_PERMITTED,    /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */
@@ -74,18 +77,21 @@ enum message_type {
                * [, cgroup directory] */
 
     MSG_LOOK, /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
+    MSG_STRAYS, /* u64 pid as above: kill whatever is in its process group but itself; answered by
+                   MSG_COUNTED */
 
     /* zygote -> supervisor */
     MSG_ZYGOTE_READY = 96, /* u32 hexversion, u32 count, then strings: directories that Python reads
                               modules from */
     MSG_ZYGOTE_FAILED,     /* u32 errno, string step, string text */
-    MSG_LOOKED, /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory, tasks,
-                 * statm, pidfd */
+    MSG_LOOKED,  /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory,
+                  * status, pidfd */
+    MSG_COUNTED, /* u32 how many were killed */
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
-                            * (/proc/self/mem), maps, tasks (O_PATH of /proc/self/task), statm,
-                            * pidfd [, scratch: a mounted tmpfs] */
+                            * (/proc/self/mem), maps, status, pidfd [, scratch: a mounted
+                            * tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
 
@@ -100,6 +106,8 @@ enum end_reason {
     END_HOST,       /* the host asked (finished run, cancelled, output limit) */
     END_CLOSED,     /* closed its value channel and lived on */
     END_PROTOCOL,   /* broke the setup protocol, or the supervisor could not serve it */
+    END_UNSEEN,     /* its main thread ended while others went on: no limit can be looked at */
+    END_STRAY,      /* made a process that it did not show, or did not fork when it was told to */
 };
 
 #define MESSAGE_BYTES_MAX (128 * 1024) /* one packet on control, zygote or setup */

@@ -462,7 +462,9 @@ class Sandbox:
             return
         last = self._last
         cause = f"its last code ended as {last.verdict}" if last is not None else "its supervisor has ended"
-        if last is not None and last.error is not None:
+        if error.step == "session":
+            cause = str(error)  # by what the code left behind: the limits hold then, too
+        elif last is not None and last.error is not None:
             cause += f" ({last.error.name}: {last.error.value})"
         raise SessionEnded(f"the session is over: {cause}; make a new sandbox", last) from error
 

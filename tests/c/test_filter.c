@@ -352,7 +352,7 @@ TEST(ordinary_uses_of_native_calls_work)
     CHECK(memory != MAP_FAILED);
     CHECK_EQUAL(madvise(memory, 1 << 20, MADV_HUGEPAGE), 0);
     CHECK_EQUAL(madvise(memory, 1 << 20, MADV_DONTNEED), 0);
-    CHECK_EQUAL(mprotect(memory, 1 << 20, PROT_READ), 0);
+    CHECK_EQUAL(mprotect(memory, 1 << 20, PROT_READ | PROT_WRITE), 0);
     CHECK((memory = mremap(memory, 1 << 20, 2 << 20, MREMAP_MAYMOVE)) != MAP_FAILED);
     CHECK_EQUAL(munmap(memory, 2 << 20), 0);
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_DENYWRITE, file, 0) !=

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
 import time
 
 import belljar
@@ -137,6 +143,132 @@ def test_shared_memory_counts_as_memory():
     assert execution.verdict in ("memory", "error")  # Python's mmap says OSError: ENOMEM
     assert "memory" in execution.error.value or execution.error.name == "MemoryError"
     assert execution.usage.peak_bytes < 250 << 20
+
+
+# Native code: what a guest may do with its memory at its worst.
+NATIVE = """
+import ctypes, mmap, os, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+NOWHERE = (None, 2**64 - 1)
+def block(size, protection=3):
+    return libc.mmap(None, size, protection, 0x22, -1, 0)
+def read_only(total, piece=32 << 20, protection=1):
+    for _ in range(total // piece):
+        place = block(piece)
+        if place in NOWHERE:
+            return "no more"
+        libc.memset(place, 1, piece)
+        if libc.mprotect(place, piece, protection):
+            return "not read-only"
+    return "all"
+"""
+
+
+class Watch:
+    """The most that guests had of memory and threads while it looked, from outside, in MiB."""
+
+    def __enter__(self):
+        self.memory = self.tables = self.threads = 0
+        self._is_over = False
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over = True
+        self._thread.join()
+
+    def _look(self):
+        while not self._is_over:
+            for pid in [child for supervisor in looking.supervisors() for child in looking.children(supervisor)]:
+                try:  # the main thread of a guest may be gone: any other knows the same memory
+                    found = [self._numbers(path) for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+                except OSError:
+                    continue
+                self.threads = max(self.threads, len(found))
+                self.tables = max(self.tables, *(tables for _, tables in found))
+                self.memory = max(self.memory, *(memory for memory, _ in found))
+            time.sleep(0.005)
+
+    @staticmethod
+    def _numbers(path):
+        text = (path / "status").read_text(errors="replace")
+        rows = {key: int(value.split()[0]) >> 10 for key, _, value in (line.partition(":") for line in text.splitlines())
+                if value.endswith("kB")}  # fmt: skip
+        tables = rows.get("VmPTE", 0)
+        return rows.get("RssAnon", 0) + rows.get("VmSwap", 0) + tables, tables
+
+
+ESCAPES = [
+    ("read-only pages", "print(read_only(1 << 30))"),
+    ("pages without any right", "print(read_only(1 << 30, protection=0))"),
+    ("small pieces", "print(read_only(1 << 30, piece=1 << 20))"),
+    ("the main thread gone", "threading.Thread(target=lambda: (time.sleep(0.2), print(read_only(1 << 30), flush=True), os._exit(0))).start()\nlibc.syscall(60, 0)"),
+    ("page tables", "x = []\nfor _ in range(64):\n  m = mmap.mmap(-1, 1 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ); x.append(m)\n  for i in range(0, 1 << 30, 2 << 20): m[i]"),
+    ("page tables of a private file", "f = open('f', 'w+b'); f.truncate(4096)\nfor _ in range(70_000):\n  assert libc.mmap(None, 4096, 1, 2, f.fileno(), 0) not in NOWHERE"),
+]
+
+
+@core
+@pytest.mark.parametrize("code", [row[1] for row in ESCAPES], ids=[row[0] for row in ESCAPES])
+def test_memory_that_no_limit_of_the_kernel_counts_is_counted(code):
+    with Watch() as watch:
+        execution = run(NATIVE + code, memory="128M", scratch="8M")
+    assert execution.verdict in ("ok", "error", "memory", "violation")
+    assert "all" not in execution.stdout
+    assert watch.memory < 128 + 64, watch.memory
+    assert watch.tables < 64
+
+
+@core
+def test_a_program_that_makes_memory_read_only_within_its_limit_may():
+    execution = run(NATIVE + "print(read_only(64 << 20))\nprint(read_only(16 << 20, piece=4096))", memory="128M")
+    assert (execution.verdict, execution.stdout) == ("ok", "all\nall\n")
+
+
+@core
+def test_the_end_of_the_main_thread_alone_ends_a_guest_and_its_ordinary_end_does_not():
+    gone = run(NATIVE + "threading.Thread(target=time.sleep, args=(5,)).start()\nthreading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()\nlibc.syscall(60, 0)")
+    assert (gone.verdict, gone.violations) == ("violation", [])
+    assert "main thread" in gone.error.value
+    for code in ("exit(3)", "import os, threading, time\nfor _ in range(8): threading.Thread(target=time.sleep, args=(9,)).start()\nos._exit(3)"):
+        assert [run(code).exit for _ in range(5)] == [3] * 5
+
+
+@core
+@pytest.mark.parametrize("flags", [0x22, 0x4022], ids=["plain", "MAP_NORESERVE"])
+def test_reserved_memory_is_not_used_memory(flags):
+    code = f"place = libc.mmap(None, 8 << 30, 0, {flags}, -1, 0)\nassert place not in NOWHERE\nassert libc.mprotect(place, 1 << 20, 3) == 0\nlibc.memset(place, 1, 1 << 20)\nt = time.process_time() + 2.5\nwhile time.process_time() < t: pass\nprint('fine')"
+    assert run(NATIVE + code, memory="128M").stdout == "fine\n"
+
+
+@core
+def test_a_program_that_reserves_all_and_uses_little_runs_to_its_end():
+    # What is allocated and not touched is all that RLIMIT_DATA allows, and nothing of the machine.
+    code = "x = []\nwhile (p := block(1 << 20)) not in NOWHERE: x.append(p)\nt = time.process_time() + 3\nwhile time.process_time() < t: pass\nprint(len(x) > 64)"
+    execution = run(NATIVE + code, memory="128M", timeout=20)
+    assert (execution.verdict, execution.stdout) == ("ok", "True\n")
+
+
+REAL = [
+    # No product of matrices: for its first OpenBLAS maps 128 MiB at once, and waits for ever if it cannot.
+    ("numpy", "import numpy; a = numpy.random.default_rng(1).random((1000, 1000)); print(numpy.sort(a).sum(), numpy.fft.fft(a[0]).shape)", "128M"),
+    ("numpy", "import numpy; print((numpy.ones((2000, 2000)) @ numpy.ones((2000, 2000))).sum())", "512M"),
+    ("pandas", "import pandas; f = pandas.DataFrame({'a': range(300_000)}); f['b'] = f.a % 7; print(f.groupby('b').a.sum().to_dict())", "512M"),
+    ("matplotlib", "import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as p; p.plot(range(1000)); p.savefig('x.png'); print('drawn')", "512M"),
+]
+
+
+@core
+@pytest.mark.parametrize(("module", "code", "memory"), REAL)
+def test_real_programs_fit_into_the_default(module, code, memory):
+    pytest.importorskip(module)
+    execution = run(code + "\nt = __import__('time').process_time() + 2.2\nwhile __import__('time').process_time() < t: pass", memory=memory, timeout=60)
+    assert (execution.verdict, execution.error) == ("ok", None)
 
 
 # ---- Output ------------------------------------------------------------------------------------------------------
@@ -284,6 +416,20 @@ def test_a_native_thread_bomb_is_ended():
 
 
 @core
+def test_a_bomb_of_threads_does_not_wait_for_a_tick():
+    with Watch() as watch:
+        execution = run(NATIVE_BOMB, threads=8, memory="1G")
+    assert execution.verdict == "violation" and "threads" in execution.error.value
+    assert watch.threads <= 2 * 8 + 10
+
+
+@core
+def test_pools_of_threads_one_after_the_other_are_no_bomb():
+    code = "from concurrent.futures import ThreadPoolExecutor as P\nfor _ in range(60):\n  with P(8) as p: assert len(list(p.map(abs, range(200)))) == 200\nprint('fine')"
+    assert run(code, threads=8, timeout=60).stdout == "fine\n"
+
+
+@core
 def test_processes_are_none():
     execution = run("import os\ntry: os.fork()\nexcept PermissionError as e: print(e)")
     assert "processes" in execution.stdout and "remedy" in execution.stdout
@@ -338,3 +484,145 @@ def test_a_limit_that_was_met_leaves_no_process():
         for _ in range(3):
             template.run("while True: pass").usage  # noqa: B018
         assert looking.wait_until(lambda: len(looking.children(supervisor)) <= 3, 1)
+
+
+# ---- A guest that cannot be made -------------------------------------------------------------------------------------
+
+
+def in_a_process(code, tmp_path):
+    """Limits of a process are for a process of its own. What it prints, as JSON."""
+    script = tmp_path / "script.py"
+    script.write_text("import json, os, resource, signal, sys, threading, time, pathlib\nimport belljar\n" + code)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=200, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+MANY = """
+def survivors(sessions):
+    return [session["x"] for session in sessions]
+
+def fill(template, most):
+    sessions, said = [], ""
+    try:
+        while len(sessions) < most:
+            session = belljar.Sandbox(template=template)
+            session.run_code(f"x = {len(sessions)}")
+            sessions.append(session)
+    except belljar.SandboxError as error:
+        said = str(error)
+    return sessions, said
+"""
+
+
+@core
+def test_where_descriptors_run_out_one_session_is_refused_and_the_others_live(tmp_path):
+    found = in_a_process(MANY + """
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+with belljar.Template(belljar.Policy(timeout=20)) as template:
+    sessions, said = fill(template, 200)
+    count = len(sessions)
+    seen = survivors(sessions)
+    imported = sessions[0].run_code("import json, decimal, email; 5").value  # the supervisor can still open files
+    for session in sessions[count // 2:]:
+        session.close()
+    time.sleep(0.3)
+    again, _ = fill(template, count // 4)
+    print(json.dumps([count, said, seen == list(range(count)), imported, len(again) == count // 4]))
+""", tmp_path)  # fmt: skip
+    count, said, lived, imported, again = found
+    assert 64 <= count < 120
+    assert "512" in said and "ulimit -n" in said
+    assert (lived, imported, again) == (True, 5, True)
+
+
+@core
+def test_a_host_without_descriptors_loses_one_guest_only(tmp_path):
+    found = in_a_process(MANY + """
+with belljar.Template(belljar.Policy(timeout=20)) as template:
+    sessions, _ = fill(template, 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 3, hard))
+    more, said = fill(template, 20)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    again, _ = fill(template, 3)
+    print(json.dumps([said, survivors(sessions), len(again)]))
+""", tmp_path)  # fmt: skip
+    assert "ulimit -n" in found[0]
+    assert found[1:] == [[0, 1, 2], 3]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user of its own, so root")
+def test_where_processes_run_out_one_session_is_refused_and_the_others_live(tmp_path):
+    found = in_a_process(MANY + """
+resource.setrlimit(resource.RLIMIT_NPROC, (24, 24))
+with belljar.Template(belljar.Policy(timeout=20, user=61234)) as template:
+    sessions, said = fill(template, 60)
+    seen = survivors(sessions)
+    try:
+        sessions[0].fork()
+        forked = "forked"
+    except belljar.SandboxError as error:
+        forked = str(error)
+    after = survivors(sessions)
+    for session in sessions[4:]:
+        session.close()
+    time.sleep(0.3)
+    again, _ = fill(template, 3)
+    print(json.dumps([len(sessions), said, seen == list(range(len(sessions))), forked, after == seen, len(again)]))
+""", tmp_path)  # fmt: skip
+    count, said, lived, forked, after, again = found
+    assert 4 < count < 24
+    assert "ulimit -u" in said
+    assert "ulimit -u" in forked or "user namespaces" in forked
+    assert (lived, after, again) == (True, True, 3)
+
+
+@core
+def test_a_newborn_that_is_killed_fails_one_request_only(tmp_path):
+    found = in_a_process(MANY + """
+def children(pid):
+    return set(map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+with belljar.Template(belljar.Policy(timeout=20), parked=1) as template:
+    sessions, _ = fill(template, 3)
+    time.sleep(0.3)
+    supervisor = next(child for child in children(os.getpid()) if children(child))
+    known, killing, killed = children(supervisor), True, 0
+
+    def kill():
+        global killed
+        while killing:
+            for child in children(supervisor) - known:
+                try:
+                    os.kill(child, signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    said = set()
+    for _ in range(20):
+        try:
+            belljar.Sandbox(template=template).close()
+        except belljar.SandboxError as error:
+            said.add(str(error))
+    killing = False
+    killer.join()
+    again, _ = fill(template, 3)
+    time.sleep(1)
+    zombies = [child for child in children(supervisor) if ") Z " in pathlib.Path(f"/proc/{child}/stat").read_text()]
+    print(json.dumps([killed, sorted(said), survivors(sessions), len(again) > 0, zombies]))
+""", tmp_path)  # fmt: skip
+    killed, said, lived, again, zombies = found
+    assert killed > 0
+    assert all("killed before it was locked down" in text for text in said), said
+    assert (lived, again, zombies) == ([0, 1, 2], True, [])
+
+
+@core
+def test_too_few_descriptors_are_named(tmp_path):
+    said = in_a_process("resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\ntry: said = belljar.run('1').verdict\nexcept belljar.SandboxError as error: said = str(error)\nprint(json.dumps(said))", tmp_path)
+    assert "64" in said and "96" in said and "ulimit -n" in said

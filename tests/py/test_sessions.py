@@ -16,6 +16,7 @@ import weakref
 import pytest
 
 import belljar
+import looking
 from belljar import copying
 from belljar.copying import copies
 from belljar import GuestError, Opaque, Policy, Record, Sandbox, SandboxError, SessionEnded, Template
@@ -214,6 +215,23 @@ class TestExecute:
 
 # ---- Branches ----------------------------------------------------------------------------------------------------
 
+# A thread that keeps the interpreter's lock and clones whenever it is let; the children make no call.
+CLONES = """
+import ctypes, os, threading, time
+def clones():
+    time.sleep(0.4)
+    call, made, end = ctypes.PyDLL(None).syscall, 0, time.monotonic() + 6
+    while made < COUNT and time.monotonic() < end:
+        pid = call(ctypes.c_long(56), ctypes.c_ulong(0x01208011), 0, 0, 0, 0)
+        if pid == 0:
+            while True: pass
+        made += pid > 0
+    REST
+__import__("sys").setswitchinterval(1000)
+threading.Thread(target=clones, daemon=True).start()
+"""
+
+
 
 def forks(sandbox):
     try:
@@ -298,9 +316,113 @@ class TestFork:
                 assert twin.run_code("while True: pass").verdict == "timeout"
                 assert sandbox.run_code("time.sleep(0.5); 2").value == 2
 
+    def test_one_that_is_refused_leaves_the_session_as_it_was(self, sandbox):
+        sandbox["x"] = 41
+        try:
+            sandbox.fork().close()
+        except SandboxError as error:
+            assert "user namespaces" in str(error)
+        assert sandbox.run_code("x + 1").value == 42
+        assert sandbox.run_code("import time; time.sleep(0.1); x").value == 41
+
+    def test_is_one_process_however_the_sandbox_is_asked(self, template):
+        with Sandbox(template=template) as sandbox:
+            forks(sandbox).close()
+        (supervisor,) = looking.supervisors()[-1:]
+        time.sleep(0.5)
+        before = len(looking.living(supervisor))
+        for count, rest in ((12, "pass"), (1, "pass"), (1, "os._exit(0)"), (12, "os._exit(0)")):
+            with Sandbox(template=template) as sandbox:
+                sandbox.run_code(CLONES.replace("COUNT", str(count)).replace("REST", rest))
+                time.sleep(0.6)
+                try:
+                    sandbox.fork().close()
+                except SandboxError:
+                    pass
+            assert looking.wait_until(lambda: len(looking.living(supervisor)) <= before, 15), looking.children(supervisor)
+            assert looking.wait_until(lambda: not looking.zombies(supervisor), 5)
+
     def test_not_while_code_runs(self, sandbox):
         sandbox.expose(lambda: sandbox.fork(), "fork")
         assert "waits" in sandbox.run_code("fork()").error.value
+
+
+# ---- Limits between two runs ---------------------------------------------------------------------------------------
+
+LEFT_BEHIND = [
+    ("threads", "import ctypes, threading, time\nlibc = ctypes.CDLL(None)\ndef f():\n  time.sleep(0.3)\n  for _ in range(200):\n    t = ctypes.c_ulong(); libc.pthread_create(ctypes.byref(t), None, libc.sleep, ctypes.c_void_p(100))\n"
+                "threading.Thread(target=f, daemon=True).start()", dict(threads=4, memory="4G"), "violation"),
+    ("cpu", "import threading\ndef f():\n  while True: pass\nfor _ in range(2): threading.Thread(target=f, daemon=True).start()", dict(cpu=0.5), "cpu"),
+]  # fmt: skip
+
+
+def threads_of(pid):
+    try:
+        return int(looking.status(pid)["Threads"])
+    except OSError:
+        return 0
+
+
+@core
+@pytest.mark.parametrize(("code", "limits", "verdict"), [row[1:] for row in LEFT_BEHIND], ids=[row[0] for row in LEFT_BEHIND])
+@pytest.mark.parametrize("first", ["1", "__import__('time').sleep(0.1)"], ids=["short", "long"])
+def test_what_a_run_leaves_behind_has_its_limits(code, limits, verdict, first):
+    with Sandbox(Policy(timeout=10, **limits), python=PYTHON) as sandbox:
+        sandbox.run_code(first)
+        assert sandbox.run_code(code).verdict == "ok"
+        (supervisor,) = looking.supervisors()[-1:]
+        assert looking.wait_until(lambda: all(threads_of(pid) < 2 for pid in looking.living(supervisor)), 8)
+        for _ in range(2):
+            with pytest.raises(SessionEnded, match=f"between two runs: {verdict}"):
+                sandbox.run_code("2")
+
+
+@core
+def test_memory_is_limited_between_two_runs():
+    code = """
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+def f():
+    time.sleep(0.3)
+    for _ in range(64):
+        place = libc.mmap(None, 16 << 20, 3, 0x22, -1, 0)
+        if place in (None, 2**64 - 1): break
+        libc.memset(place, 1, 16 << 20)
+        libc.mprotect(place, 16 << 20, 1)
+threading.Thread(target=f, daemon=True).start()
+"""
+    with Sandbox(Policy(timeout=10, memory="128M"), python=PYTHON) as sandbox:
+        sandbox.run_code(code)
+        (supervisor,) = looking.supervisors()[-1:]
+        most, end = 0, time.monotonic() + 2
+        while time.monotonic() < end:
+            for pid in looking.children(supervisor):
+                try:
+                    most = max(most, int(looking.status(pid)["RssAnon"].split()[0]) >> 10)
+                except (OSError, KeyError):
+                    pass
+        assert 64 < most < 128 + 64
+
+
+@core
+def test_many_short_runs_have_each_their_cpu_limit():
+    with Sandbox(Policy(timeout=10, cpu=0.2), python=PYTHON) as sandbox:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert sandbox.run_code("sum(range(10_000))").verdict == "ok"
+
+
+@core
+def test_a_thread_that_is_left_behind_and_does_little_is_left_alone():
+    code = "import threading, time\ndef f():\n  while True: time.sleep(0.05)\nthreading.Thread(target=f, daemon=True).start()"
+    with Sandbox(Policy(timeout=1, cpu=1, threads=2), python=PYTHON) as sandbox:
+        sandbox.run_code(code)
+        time.sleep(2)
+        assert sandbox.run_code("7").value == 7
 
 
 # ---- Interrupts and ends -----------------------------------------------------------------------------------------
