@@ -104,6 +104,12 @@ static void result_set_outcome(struct belljar_result *result, uint32_t outcome, 
     }
 }
 
+void result_not_refused(struct belljar_result *result)
+{
+    result->verdict = BELLJAR_ERROR;
+    result->exit_status = 1;
+}
+
 static int unpack_displays(struct unpacker *message, struct belljar_result *result)
 {
     uint32_t groups = unpack_count(message, 4);

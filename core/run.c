@@ -467,6 +467,14 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             error = result_add_report(guest->result, &guest->report);
     }
     struct belljar_result *result = guest->result;
+    /* That it was refused is the guest's word, from the errno that its program ended with. Whether
+     * anything was, the supervisor knows: a permission that the program took from itself is its own
+     * error. */
+    if (error == 0 && has_result && result->verdict == BELLJAR_VIOLATION) {
+        error = belljar_result_complete(guest, result, reterr);
+        if (error == 0 && result->refused == 0)
+            result_not_refused(result);
+    }
     if (error == 0)
         error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length,
                              &result->stdout_total);

@@ -115,6 +115,8 @@
 /* Harmless beside the type: placement, reservation, and what the loader says out of habit. Not MAP_HUGETLB (memory
  * outside the limits), MAP_LOCKED, MAP_GROWSDOWN. */
 #define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
+/* What F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
+#define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
 #define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
@@ -136,6 +138,8 @@ const struct syscall_row syscall_rows[] = {
     BROKER(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD_CLOEXEC", "os.dup", FILES, LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
+    NATIVE(fcntl, GRANT_FILES, "F_SETFL: O_NONBLOCK, O_APPEND", "as FIONBIO, with the value as F_GETFL gave it; no O_ASYNC, which signals, no O_DIRECT",
+           FILES, LOW_EQUAL(1, F_SETFL), LOW_MASKED(2, ~(unsigned)(O_ACCMODE | O_NONBLOCK | O_APPEND | SETFL_IGNORED), 0)),
     QUIET(fcntl, 0, "F_SETLK", WHY_ALONE, LOW_EQUAL(1, F_SETLK)),
     QUIET(fcntl, 0, "F_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_SETLKW)),
     QUIET(fcntl, 0, "F_OFD_SETLK", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLK)),

@@ -49,6 +49,7 @@ struct request {
 #define HINT_WRITE   "--write PATH or Policy(write=[PATH])"
 #define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_KIND    "only regular files and directories are handed out"
+#define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 
 /* ---- Answers ---- */
@@ -144,7 +145,8 @@ static bool is_scratch(const struct place *place)
 static int request_may_write(struct request *request, const struct place *place)
 {
     if (place->is_outside)
-        return refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return refuse(request->answer, EACCES, RULE_WRITE,
+                      scratch_is_own_path(place->path) ? HINT_OWN : HINT_WRITE);
     if (!place->node->mount->writable)
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
     return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
@@ -383,21 +385,30 @@ struct opening {
 static int open_counted(struct files *files, int base, const char *rest,
                         const struct opening *opening)
 {
-    if ((opening->flags & O_CREAT) == 0 || files->scratch.is_tmpfs)
+    struct scratch *scratch = &files->scratch;
+    bool creates = (opening->flags & O_CREAT) != 0;
+    if (scratch->is_tmpfs || (!creates && !opening->is_writing))
         return tree_open_beneath(base, rest, opening->flags, opening->mode);
-    if ((opening->flags & O_EXCL) == 0) {
+    /* Before it is emptied: the books have it at its size. */
+    int error = opening->is_writing ? scratch_hold(scratch, base, rest) : 0;
+    if (error == 0 && (opening->flags & O_EXCL) == 0) {
         int fd = tree_open_beneath(base, rest, opening->flags & ~O_CREAT, 0);
-        if (fd >= 0 || errno != ENOENT)
+        if (fd >= 0 || errno != ENOENT || !creates)
             return fd;
     }
-    int error = scratch_may_add(&files->scratch);
+    if (error == 0)
+        error = scratch_may_add(scratch);
+    CLEANUP(fd_close)
     int fd =
         error == 0 ? tree_open_beneath(base, rest, opening->flags | O_EXCL, opening->mode) : -1;
-    if (fd >= 0)
-        scratch_added(&files->scratch, 1);
-    else if (error != 0)
-        errno = error;
-    return fd;
+    if (error == 0 && fd < 0)
+        return -1;
+    if (error == 0 && (error = scratch_hold(scratch, base, rest)) != 0)
+        (void)!unlinkat(base, rest, 0);
+    if (error == 0)
+        scratch_added(scratch, 1);
+    errno = error;
+    return error == 0 ? fd_take(&fd) : -1;
 }
 
 /* A granted file is opened by its name, because an O_PATH descriptor cannot be; the name must still
@@ -462,7 +473,9 @@ static int open_once(struct request *request, struct place *place, struct openin
     if (place->is_outside) {
         bool is_write = creates || opening->is_writing;
         return refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ,
-                      is_write ? HINT_WRITE : HINT_READ);
+                      scratch_is_own_path(place->path) ? HINT_OWN
+                      : is_write                       ? HINT_WRITE
+                                                       : HINT_READ);
     }
     if (place->is_node && place->node->kind != NODE_HOST && place->node->kind != NODE_SCRATCH &&
         place->node->kind != NODE_PASS)
@@ -699,11 +712,26 @@ static int serve_unlink(struct request *request)
         return error;
     if (entry.place.is_directory && request->flags == 0)
         return ENOTDIR;
+    if (is_scratch(&entry.place))
+        error = scratch_hold(&request->files->scratch, entry.directory, entry.name);
+    if (error != 0)
+        return error;
     if (unlinkat(entry.directory, entry.name, request->flags) < 0)
         return errno;
     if (is_scratch(&entry.place))
         scratch_added(&request->files->scratch, -1);
     return 0;
+}
+
+/* Another file, or an empty directory, loses its name. */
+static bool rename_replaces(const struct entry_place *from, const struct entry_place *to,
+                            unsigned flags)
+{
+    struct stat old, new;
+    return (flags & RENAME_EXCHANGE) == 0 &&
+           fstatat(to->directory, to->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(from->directory, from->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (old.st_ino != new.st_ino || old.st_dev != new.st_dev);
 }
 
 /* args: directory, path of the new name, flags. */
@@ -731,9 +759,15 @@ static int serve_rename(struct request *request)
         if (!S_ISDIR(stat.st_mode))
             return ENOTDIR;
     }
+    bool replaces = is_scratch(&to.place) && rename_replaces(&from, &to, flags);
+    if (replaces)
+        error = scratch_hold(&request->files->scratch, to.directory, to.name);
+    if (error != 0)
+        return error;
     if (syscall(SYS_renameat2, from.directory, from.name, to.directory, to.name, flags) < 0)
         return errno;
-    request->files->scratch.is_uncertain = true; /* it may have replaced something */
+    if (replaces)
+        scratch_added(&request->files->scratch, -1);
     return 0;
 }
 
@@ -976,7 +1010,7 @@ int files_new(const struct tree *tree, const struct settings *settings, uint64_t
     files->number_count = settings->descriptors;
     memcpy(files->directory, "/work", sizeof "/work");
     scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes,
-                 settings->scratch_files);
+                 settings->scratch_files, settings->descriptors);
     *ret_files = files;
     return 0;
 }
@@ -1006,4 +1040,9 @@ int files_scratch_fd(const struct files *files)
 bool files_is_over_quota(struct files *files)
 {
     return scratch_is_over(&files->scratch);
+}
+
+uint64_t files_scratch_due_ns(const struct files *files)
+{
+    return scratch_due_ns(&files->scratch);
 }

@@ -54,6 +54,8 @@ int files_scratch_fd(const struct files *files);
 /* True if the scratch holds more bytes or files than granted (writes run without the broker:
  * polled). */
 bool files_is_over_quota(struct files *files);
+/* When that wants to be asked again at the latest; UINT64_MAX: nothing can grow. */
+uint64_t files_scratch_due_ns(const struct files *files);
 
 /* Serves a call that names a path or changes what a descriptor means: open, openat, creat, stat,
  * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,

@@ -426,7 +426,7 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
 
 void guests_check_scratch(struct guest *guest)
 {
-    if (files_is_over_quota(guest->files)) {
+    if (guest->end_reason != END_SCRATCH && files_is_over_quota(guest->files)) {
         guest_record(guest, "write", "scratch", "scratch",
                      "allow more with --scratch SIZE or Policy(scratch=…)");
         guests_kill(guest, END_SCRATCH);
@@ -474,6 +474,9 @@ int guests_tick(struct supervisor *supervisor)
             uint64_t due_ns = guest->kill_at_ns ? guest->kill_at_ns : guest->wall_deadline_ns;
             if (due_ns > now_ns && due_ns < next_ns)
                 next_ns = due_ns;
+            uint64_t scratch_ns = files_scratch_due_ns(guest->files);
+            if (scratch_ns < next_ns) /* it could be full before the next tick */
+                next_ns = scratch_ns > now_ns ? scratch_ns : now_ns + 1000000u;
         }
         supervisor->tick_due_ns = next_ns;
     }
