@@ -150,9 +150,9 @@ struct belljar_result *result_new(void);
 MUST_CHECK int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length);
 /* Verdict, exit status and traceback of a guest that ended without a result. */
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
+/* Whether an exception came of a refusal. */
+void result_set_refused(struct belljar_result *result, bool is_refused);
 /* Usage and violations. */
-/* The guest took its program's own permission error for a refusal. */
-void result_not_refused(struct belljar_result *result);
 MUST_CHECK int result_add_report(struct belljar_result *result, struct report *report);
 
 /* probe.c: what this machine can enforce, found out by doing it, each in a child process. Fills

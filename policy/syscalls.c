@@ -73,6 +73,8 @@
     ROW(__NR_##call, #call, CALL_NATIVE, 0, need, det, why, ruling, __VA_ARGS__)
 #define BROKER(call, need, det, why, ruling, ...)                                                  \
     ROW(__NR_##call, #call, CALL_BROKER, 0, need, det, why, ruling, __VA_ARGS__)
+#define CONTINUE(call, need, det, why, ruling, ...)                                                \
+    ROW(__NR_##call, #call, CALL_CONTINUE, 0, need, det, why, ruling, __VA_ARGS__)
 #define QUIET(call, err, det, why, ...)                                                            \
     ROW(__NR_##call, #call, CALL_QUIET, err, 0, det, why, NONE, __VA_ARGS__)
 #define TRAP(call, det, why, ...)                                                                  \
@@ -134,8 +136,8 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(ftruncate, GRANT_FILES, "", "only a descriptor open for writing, bounded by RLIMIT_FSIZE", FILES),
     NATIVE(getdents64, GRANT_FILES, "", "lists a directory that the supervisor opened", FILES),
     NATIVE(dup2, GRANT_FILES, "", "redirects output inside; bounded by RLIMIT_NOFILE", FILES),
-    BROKER(dup, GRANT_FILES, "", "numbers only; rare: libraries use fcntl", FILES),
-    BROKER(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
+    CONTINUE(dup, GRANT_FILES, "", "numbers only; rare: libraries use fcntl", FILES),
+    CONTINUE(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD_CLOEXEC", "os.dup", FILES, LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
     NATIVE(fcntl, GRANT_FILES, "F_SETFL: O_NONBLOCK, O_APPEND", "as FIONBIO, with the value as F_GETFL gave it; no O_ASYNC, which signals, no O_DIRECT",
@@ -228,7 +230,7 @@ const struct syscall_row syscall_rows[] = {
     /* Threads and signals to itself. */
     NATIVE(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; the supervisor counts them", PROCESSES,
            EQUAL(0, PTHREAD_CLONE)),
-    BROKER(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
+    CONTINUE(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
            EQUAL(0, SESSION_CLONE)),
     ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
     NATIVE(rt_sigprocmask, GRANT_THREADS, "", "own signals only", THREADS),
@@ -239,10 +241,10 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(set_robust_list, WHY_LIBC), ABSENT(get_robust_list, WHY_LIBC), ABSENT(membarrier, WHY_LIBC),
     ABSENT(getcpu, WHY_LIBC), ABSENT(futex_waitv, WHY_NEWER),
     QUIET(sched_yield, 0, "", "advice; the kernel schedules anyway"),
-    BROKER(kill, 0, "", "the guest itself, nobody else", PROCESSES),
-    BROKER(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
-    BROKER(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
-    BROKER(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
+    CONTINUE(kill, 0, "", "the guest itself, nobody else", PROCESSES),
+    CONTINUE(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
+    CONTINUE(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
+    CONTINUE(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
     NO(getitimer, "signal.setitimer returns the same", SIGNALS), NO(pause, "rare", SIGNALS),
     NO(rt_sigpending, "rare", SIGNALS), NO(rt_sigtimedwait, "rare", SIGNALS),
     NO(rt_sigsuspend, "rare", SIGNALS), NO(rt_sigqueueinfo, WHY_OTHER, PROCESSES),
@@ -268,7 +270,7 @@ const struct syscall_row syscall_rows[] = {
     BROKER(getsockname, GRANT_EVENTS, "", "Python asks of every socket object: a pair has no name", NETWORK),
     BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
     BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
-    BROKER(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
+    CONTINUE(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
     NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
     QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
@@ -302,7 +304,7 @@ const struct syscall_row syscall_rows[] = {
     NO(inotify_add_watch, WHY_TIMERS, EVENTS), NO(inotify_rm_watch, WHY_TIMERS, EVENTS),
 
     /* Who and where it is. */
-    SELF(getpid), SELF(getppid), SELF(gettid), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
+    SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
     BROKER(getrlimit, 0, "", "tells the policy's limits", LIMITS),
@@ -454,16 +456,20 @@ const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t 
     return NULL;
 }
 
+unsigned syscall_actions(uint32_t grants, int number)
+{
+    unsigned actions = 0;
+    const struct syscall_row *row = syscall_find(number);
+    for (; row && row < rows_end() && row->number == number; row++)
+        if ((row->grants & ~grants) == 0)
+            actions |= 1u << row->action;
+    return actions;
+}
+
 unsigned syscall_count(uint32_t grants, enum syscall_action action)
 {
     unsigned count = 0;
-    for (int number = 0; number <= SYSCALL_NEWEST; number++) {
-        const struct syscall_row *row = syscall_find(number);
-        for (; row && row < rows_end() && row->number == number; row++)
-            if (row->action == action && (row->grants & ~grants) == 0) {
-                count++;
-                break;
-            }
-    }
+    for (int number = 0; number <= SYSCALL_NEWEST; number++)
+        count += (syscall_actions(grants, number) >> action) & 1;
     return count;
 }

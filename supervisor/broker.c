@@ -77,10 +77,13 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
 {
     const struct syscall_row *row = syscall_decide(
         syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
-    if (row != NULL && row->action == CALL_BROKER &&
+    bool may_continue = row != NULL && row->action == CALL_CONTINUE;
+    if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
         (files_serve(guest->files, guest->memory, call, answer) ||
-         self_serve(supervisor, guest, call, answer)))
+         self_serve(supervisor, guest, call, answer)) &&
+        (!answer->continues || may_continue))
         return;
+    answer->continues = false;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
     answer->error = EPERM;
     answer->refused = true;
