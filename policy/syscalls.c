@@ -7,6 +7,8 @@
  * without being told to, and go on without. */
 #include "policy/syscalls.h"
 
+#include "guest/deed.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -287,8 +289,11 @@ const struct syscall_row syscall_rows[] = {
     PATH(newfstatat), PATH(open), PATH(openat), PATH(creat), PATH(stat), PATH(lstat), PATH(access), PATH(faccessat),
     PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
     PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
-    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
+    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
     PATH(utimes), PATH(futimesat), PATH(statfs), PATH(fstatfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    BROKER(fchmod, GRANT_FILES, "with the file's number", "the guest's handler says which file a descriptor is; changed under the path where it was opened",
+           FILES, EQUAL(3, FCHMOD_KNOWN)),
+    TRAP(fchmod, "", "which file a descriptor is only the guest's table knows: its handler adds the file's number"),
     ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
     QUIET(chown, EPERM, "", WHY_OWNER), QUIET(fchown, EPERM, "", WHY_OWNER), QUIET(lchown, EPERM, "", WHY_OWNER),
     QUIET(fchownat, EPERM, "", WHY_OWNER),

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "supervisor/files.h"
 
+#include "guest/deed.h"
 #include "supervisor/scratch.h"
 #include "supervisor/synthetic.h"
 #include "supervisor/tree.h"
@@ -26,10 +27,15 @@ struct files {
     struct scratch scratch;
     mode_t umask;
     uint32_t number_count;
-    bool opened_directory; /* what files_installed is about: a directory, at: */
+    bool opened_known; /* what files_installed is about: a directory, or a file that may be changed,
+                          at: */
+    bool opened_directory;
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
-    char *numbers[];          /* by the guest's descriptor number: the directory's path, or NULL */
+    struct {
+        char *path; /* under which it was opened, or NULL */
+        bool is_directory;
+    } numbers[]; /* by the guest's descriptor number */
 };
 
 /* One call with its arguments in the order of the ...at form. */
@@ -40,6 +46,7 @@ struct request {
     uint64_t path;
     uint64_t args[4]; /* after the path */
     int flags;        /* AT_… */
+    int stream;       /* the path names this descriptor of the guest's own; -1: it does not */
     struct answer *answer;
 };
 
@@ -48,6 +55,9 @@ struct request {
 #define HINT_READ    "--read PATH or Policy(read=[PATH])"
 #define HINT_WRITE   "--write PATH or Policy(write=[PATH])"
 #define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
+#define HINT_FCHMOD                                                                                \
+    "os.chmod(path) does it; by descriptor only where files may be written, under the name with "  \
+    "which it was opened"
 #define HINT_KIND    "only regular files and directories are handed out"
 #define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
@@ -93,11 +103,32 @@ static int scratch_number(const struct files *files)
 static int files_start(const struct files *files, int number, const char **ret_path)
 {
     const char *path = number == AT_FDCWD ? files->directory
-                       : number >= 0 && (uint32_t)number < files->number_count
-                           ? files->numbers[number]
+                       : number >= 0 && (uint32_t)number < files->number_count &&
+                               files->numbers[number].is_directory
+                           ? files->numbers[number].path
                            : NULL;
     *ret_path = path;
     return path != NULL ? 0 : EBADF;
+}
+
+/* The descriptor that one of these names stands for, or -1. As the program writes it: there is no
+ * such directory to get there by another way. */
+static int stream_number(const char *path)
+{
+    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
+        if (strcmp(path, streams[i]) == 0)
+            return i;
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        const char *digits = path + strlen(folders[i]);
+        if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+            continue;
+        size_t length = strspn(digits, "0123456789");
+        if (length > 0 && length <= 5 && digits[length] == '\0')
+            return (int)strtol(digits, NULL, 10);
+    }
+    return -1;
 }
 
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
@@ -110,6 +141,10 @@ static int request_place_at(struct request *request, int directory, uint64_t add
     int error = memory_read_string(request->memory_fd, address, path, sizeof path);
     if (error != 0)
         return error;
+    if ((request->stream = stream_number(path)) >= 0) {
+        snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
+        return ENXIO;
+    }
     bool is_self = path[0] == '\0' && (request->flags & AT_EMPTY_PATH) != 0;
     if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
         return path[0] == '\0' && !is_self ? ENOENT : error;
@@ -557,7 +592,8 @@ static int serve_open(struct request *request)
     request->answer->install_fd = opening.fd;
     request->answer->install_cloexec = (flags & O_CLOEXEC) != 0;
     files->opened_directory = S_ISDIR(stat.st_mode);
-    if (files->opened_directory)
+    files->opened_known = files->opened_directory || place.node->mount->writable;
+    if (files->opened_known)
         memcpy(files->opened, place.path, place.length + 1);
     return 0;
 }
@@ -811,6 +847,26 @@ static int request_look_to_change(struct request *request, struct place *place, 
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
+static int change_mode(const struct request *request, const struct place *place,
+                       const struct sight *sight)
+{
+    if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
+        return EOPNOTSUPP;
+    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (is_scratch(place) && S_ISDIR(sight->stat.st_mode))
+        mode |= 0700;
+    if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return errno;
+    const char *rest;
+    int base = tree_base(place, scratch_number(request->files), &rest);
+    CLEANUP(fd_close) int fd = base < 0 ? -1 : tree_open_beneath(base, rest, O_RDONLY, 0);
+    if (base < 0)
+        return EPERM;
+    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+}
+
 static int serve_chmod(struct request *request)
 {
     SIGHT;
@@ -820,21 +876,30 @@ static int serve_chmod(struct request *request)
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    if (!S_ISREG(sight.stat.st_mode) && !S_ISDIR(sight.stat.st_mode))
-        return EOPNOTSUPP;
-    mode_t mode = (mode_t)request->args[0] & 0777;
-    if (is_scratch(&place) && S_ISDIR(sight.stat.st_mode))
-        mode |= 0700;
-    if (syscall(SYS_fchmodat2, sight.fd, "", mode, AT_EMPTY_PATH) == 0)
-        return 0;
-    if (errno != ENOSYS)
-        return errno;
-    const char *rest;
-    int base = tree_base(&place, scratch_number(request->files), &rest);
-    CLEANUP(fd_close) int fd = base < 0 ? -1 : tree_open_beneath(base, rest, O_RDONLY, 0);
-    if (base < 0)
-        return EPERM;
-    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+    return change_mode(request, &place, &sight);
+}
+
+/* args: mode, and from the guest's handler the file's number. */
+static int serve_fchmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    const struct files *files = request->files;
+    int number = request->directory;
+    const char *path = number >= 0 && (uint32_t)number < files->number_count
+                           ? files->numbers[number].path
+                           : NULL;
+    int found = path == NULL ? EBADF
+                             : tree_resolve(files->tree, scratch_number(files), "",
+                                            path[0] != '\0' ? path : "/", false, &place);
+    if (found == 0)
+        answer_target(request->answer, &place);
+    if (found != 0 ||
+        look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
+        sight.stat.st_ino != request->args[1])
+        return refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
+    int error = request_may_write(request, &place);
+    return error != 0 ? error : change_mode(request, &place, &sight);
 }
 
 /* One of the three forms of times becomes two timespecs. */
@@ -910,7 +975,7 @@ static const uint8_t form_two_at[] = { 0, 1, 2, 3,
 static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path) */
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
-static const uint8_t form_number[] = { 0, NONE, 1, NONE, NONE }; /* (descriptor, …) */
+static const uint8_t form_number[] = { 0, NONE, 1, 2, NONE }; /* (descriptor, …) */
 
 struct file_call {
     int (*serve)(struct request *request);
@@ -945,6 +1010,7 @@ static const struct file_call file_calls[] = {
     [SYS_symlinkat] = { serve_symlink, form_symlinkat, 0, 0 },
     [SYS_truncate] = { serve_truncate, form_path, 0, 0 },
     [SYS_chmod] = { serve_chmod, form_path, 0, 0 },
+    [SYS_fchmod] = { serve_fchmod, form_number, 0, 0 },
     [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
     [SYS_fchmodat2] = { serve_chmod, form_at, 0, 3 },
     [SYS_utime] = { serve_utime, form_path, 0, 0 },
@@ -959,9 +1025,20 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
+/* What only the guest can do with a descriptor of its own; 0: nothing. */
+static int request_deed(const struct request *request, const struct file_call *row,
+                        const struct call *call)
+{
+    if (row->serve == serve_open)
+        return DEED(DEED_OPEN, ((int)request->args[0] & O_CLOEXEC) != 0, request->stream);
+    if (row->serve == serve_stat)
+        return DEED(DEED_STAT, call->number == SYS_newfstatat ? 2 : 1, request->stream);
+    return row->serve == serve_access ? DEED(DEED_ACCESS, 0, request->stream) : 0;
+}
+
 bool files_serve(struct files *files, int memory_fd, const struct call *call, struct answer *answer)
 {
-    files->opened_directory = false;
+    files->opened_known = false;
     if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) ||
         file_calls[call->number].serve == NULL)
         return false;
@@ -979,10 +1056,13 @@ bool files_serve(struct files *files, int memory_fd, const struct call *call, st
         .path = order[1],
         .args = { order[2], order[3], order[4] },
         .flags = row->flags | (row->flags_argument != 0 ? (int)call->args[row->flags_argument] : 0),
+        .stream = -1,
         .answer = answer,
     };
     answer->value = 0;
     answer->error = row->serve(&request);
+    if (request.stream >= 0 && answer->error == ENXIO)
+        answer->deed = request_deed(&request, row, call);
     return true;
 }
 
@@ -990,10 +1070,10 @@ void files_installed(struct files *files, int number)
 {
     if (number < 0 || (uint32_t)number >= files->number_count)
         return;
-    free(files->numbers[number]);
-    files->numbers[number] =
-        files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
-    files->opened_directory = false;
+    free(files->numbers[number].path);
+    files->numbers[number].path = files->opened_known ? strdup(files->opened) : NULL;
+    files->numbers[number].is_directory = files->opened_known && files->opened_directory;
+    files->opened_known = false;
 }
 
 /* ---- One guest's view ---- */
@@ -1021,7 +1101,7 @@ void files_free(struct files *files)
         return;
     scratch_release(&files->scratch);
     for (uint32_t i = 0; i < files->number_count; i++)
-        free(files->numbers[i]);
+        free(files->numbers[i].path);
     free(files);
 }
 
