@@ -125,8 +125,8 @@ bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
         return false;
     const struct mount_row *row = &mount_rows[index];
     static const char *const modes[] = {
-        [MOUNT_SCRATCH] = "scratch", [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
-        [MOUNT_DEVICE] = "device",   [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
+        [MOUNT_SCRATCH] = "scratch",   [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
+        [MOUNT_DEVICE] = "device",     [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
         [MOUNT_STREAM] = "descriptor",
     };
     *ret_mount = (struct belljar_mount){ row->path, "", modes[row->kind], row->reason };

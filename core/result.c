@@ -316,7 +316,9 @@ static void report_add_end(struct report *report, const struct belljar_result *r
     bool is_call = result->signal == SIGSYS, is_thread = report->reason == END_THREADS;
     struct belljar_violation *record = &report->violations[0];
     record->op = strdup(is_call ? "system call" : is_thread ? "clone" : "result");
-    record->target = strdup(is_call ? "one that ends the process" : is_thread ? "thread" : "channel");
+    record->target = strdup(is_call     ? "one that ends the process"
+                            : is_thread ? "thread"
+                                        : "channel");
     record->rule = strdup(is_call ? "system calls" : is_thread ? "threads" : "protocol");
     record->hint = strdup(is_call     ? "not part of any policy"
                           : is_thread ? "allow more with --threads N or Policy(threads=N)"

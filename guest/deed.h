@@ -9,7 +9,7 @@
     ((int)((unsigned)(kind) << 24 | (unsigned)(detail) << 20 | (unsigned)(number)))
 #define DEED_KIND(value)   ((unsigned)(value) >> 24)
 #define DEED_DETAIL(value) ((unsigned)(value) >> 20 & 15)
-#define DEED_NUMBER(value) ((int)((unsigned)(value) & 0xfffff))
+#define DEED_NUMBER(value) ((int)((unsigned)(value)&0xfffff))
 
 enum deed_kind {
     DEED_OPEN = 1, /* the call's result: a copy of the descriptor; detail: close-on-exec */

@@ -43,12 +43,12 @@ static long trap_deed(int deed, const greg_t *registers)
     long number = DEED_NUMBER(deed), result;
     switch (DEED_KIND(deed)) {
     case DEED_OPEN:
-        result = trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0,
-                           0, 0);
+        result =
+            trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0, 0);
         break;
     case DEED_STAT:
-        result = trap_call(SYS_fstat, number,
-                           registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI], 0, 0, 0, 0);
+        result = trap_call(SYS_fstat, number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI],
+                           0, 0, 0, 0);
         break;
     case DEED_ACCESS:
         result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);

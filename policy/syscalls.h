@@ -10,15 +10,15 @@
 #include "policy/settings.h"
 
 enum syscall_action {
-    CALL_NATIVE, /* the kernel runs it */
-    CALL_BROKER, /* user notification: the supervisor answers */
+    CALL_NATIVE,   /* the kernel runs it */
+    CALL_BROKER,   /* user notification: the supervisor answers */
     CALL_CONTINUE, /* the same, and the answer may be: let the kernel run it. Only calls whose
                       arguments are all numbers */
-    CALL_QUIET,  /* fails (or succeeds: errno 0) in the filter without being recorded: harmless
-                    probing */
-    CALL_TRAP,   /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */
-    CALL_REFUSE, /* user notification: the supervisor answers EPERM and records a violation */
-    CALL_KILL,   /* the process dies: nobody calls this by accident */
+    CALL_QUIET,    /* fails (or succeeds: errno 0) in the filter without being recorded: harmless
+                      probing */
+    CALL_TRAP,     /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */
+    CALL_REFUSE,   /* user notification: the supervisor answers EPERM and records a violation */
+    CALL_KILL,     /* the process dies: nobody calls this by accident */
 };
 #define CALL_ACTIONS (CALL_KILL + 1)
 /* A number without a row, or whose rows all fail, is refused as by CALL_REFUSE; a number beyond the

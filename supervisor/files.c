@@ -50,11 +50,11 @@ struct request {
     struct answer *answer;
 };
 
-#define RULE_READ    "read"
-#define RULE_WRITE   "write"
-#define HINT_READ    "--read PATH or Policy(read=[PATH])"
-#define HINT_WRITE   "--write PATH or Policy(write=[PATH])"
-#define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
+#define RULE_READ  "read"
+#define RULE_WRITE "write"
+#define HINT_READ  "--read PATH or Policy(read=[PATH])"
+#define HINT_WRITE "--write PATH or Policy(write=[PATH])"
+#define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_FCHMOD                                                                                \
     "os.chmod(path) does it; by descriptor only where files may be written, under the name with "  \
     "which it was opened"
@@ -441,7 +441,7 @@ static int open_counted(struct files *files, int base, const char *rest,
     if (error == 0 && (error = scratch_hold(scratch, base, rest)) != 0)
         (void)!unlinkat(base, rest, 0);
     if (error == 0)
-        scratch_added(scratch, 1);
+        scratch_added(scratch, 1, false);
     errno = error;
     return error == 0 ? fd_take(&fd) : -1;
 }
@@ -709,7 +709,7 @@ static int serve_mkdir(struct request *request)
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
-        scratch_added(&request->files->scratch, 1);
+        scratch_added(&request->files->scratch, 1, true);
     return 0;
 }
 
@@ -733,7 +733,7 @@ static int serve_symlink(struct request *request)
         return error;
     if (symlinkat(target, entry.directory, entry.name) < 0)
         return errno;
-    scratch_added(&request->files->scratch, 1);
+    scratch_added(&request->files->scratch, 1, false);
     return 0;
 }
 
@@ -755,19 +755,21 @@ static int serve_unlink(struct request *request)
     if (unlinkat(entry.directory, entry.name, request->flags) < 0)
         return errno;
     if (is_scratch(&entry.place))
-        scratch_added(&request->files->scratch, -1);
+        scratch_added(&request->files->scratch, -1, request->flags == AT_REMOVEDIR);
     return 0;
 }
 
 /* Another file, or an empty directory, loses its name. */
 static bool rename_replaces(const struct entry_place *from, const struct entry_place *to,
-                            unsigned flags)
+                            unsigned flags, bool *ret_is_directory)
 {
     struct stat old, new;
-    return (flags & RENAME_EXCHANGE) == 0 &&
-           fstatat(to->directory, to->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
-           fstatat(from->directory, from->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
-           (old.st_ino != new.st_ino || old.st_dev != new.st_dev);
+    bool replaces = (flags & RENAME_EXCHANGE) == 0 &&
+                    fstatat(to->directory, to->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    fstatat(from->directory, from->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    (old.st_ino != new.st_ino || old.st_dev != new.st_dev);
+    *ret_is_directory = replaces && S_ISDIR(old.st_mode);
+    return replaces;
 }
 
 /* args: directory, path of the new name, flags. */
@@ -795,7 +797,8 @@ static int serve_rename(struct request *request)
         if (!S_ISDIR(stat.st_mode))
             return ENOTDIR;
     }
-    bool replaces = is_scratch(&to.place) && rename_replaces(&from, &to, flags);
+    bool is_directory = false;
+    bool replaces = is_scratch(&to.place) && rename_replaces(&from, &to, flags, &is_directory);
     if (replaces)
         error = scratch_hold(&request->files->scratch, to.directory, to.name);
     if (error != 0)
@@ -803,7 +806,7 @@ static int serve_rename(struct request *request)
     if (syscall(SYS_renameat2, from.directory, from.name, to.directory, to.name, flags) < 0)
         return errno;
     if (replaces)
-        scratch_added(&request->files->scratch, -1);
+        scratch_added(&request->files->scratch, -1, is_directory);
     return 0;
 }
 
@@ -831,7 +834,7 @@ static int serve_link(struct request *request)
         return error;
     if (linkat(from.directory, from.name, to.directory, to.name, 0) < 0)
         return errno;
-    scratch_added(&request->files->scratch, 1);
+    scratch_added(&request->files->scratch, 1, false);
     return 0;
 }
 
@@ -886,16 +889,14 @@ static int serve_fchmod(struct request *request)
     struct place place = { .length = 0 };
     const struct files *files = request->files;
     int number = request->directory;
-    const char *path = number >= 0 && (uint32_t)number < files->number_count
-                           ? files->numbers[number].path
-                           : NULL;
+    const char *path =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
     int found = path == NULL ? EBADF
                              : tree_resolve(files->tree, scratch_number(files), "",
                                             path[0] != '\0' ? path : "/", false, &place);
     if (found == 0)
         answer_target(request->answer, &place);
-    if (found != 0 ||
-        look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
+    if (found != 0 || look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
         sight.stat.st_ino != request->args[1])
         return refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
     int error = request_may_write(request, &place);

@@ -1,7 +1,7 @@
 /* Makes, counts and deletes a guest's scratch. Supervisor. Names, depth and modes in it are the
- * guest's; but the guest makes, opens and renames entries only through the supervisor, which has one
- * thread: nothing moves while we look. Only the bytes of files that it has open grow by themselves,
- * and those are held. */
+ * guest's; but the guest makes, opens and renames entries only through the supervisor, which has
+ * one thread: nothing moves while we look. Only the bytes of files that it has open grow by
+ * themselves, and those are held. */
 #define _GNU_SOURCE
 #include "supervisor/scratch.h"
 
@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define COUNT_SHARE 20 /* counting by walking may take one part in so many of the time */
-#define SLACK_BYTES (4u << 20) /* a look is due before so much more than granted can be written, */
+#define COUNT_SHARE 20         /* counting by walking may take one part in so many of the time */
+#define SLACK_BYTES (4u << 20) /* a look is due before so much more than granted can be written,   \
+                                */
 #define WRITE_RATE  (4u << 20) /* at so many bytes a millisecond, */
 #define LOOK_MS_MAX 25         /* and at least so often */
 #define SETTLE_NS   25000000u  /* who still has what open is asked no oftener than this */
@@ -61,6 +62,11 @@ static int scratch_open_directory(int directory, const char *name)
 
 /* ---- Making ---- */
 
+static uint64_t stat_bytes(const struct stat *stat)
+{
+    return (uint64_t)stat->st_blocks * 512;
+}
+
 void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64_t bytes_max,
                   uint32_t entries_max, uint32_t held_max)
 {
@@ -93,16 +99,14 @@ int scratch_need(struct scratch *scratch)
     for (size_t i = 0; i < ARRAY_SIZE(places); i++)
         if (mkdirat(scratch->fd, places[i], 0755) < 0 && errno != EEXIST)
             return errno;
+    struct stat stat;
+    if (!scratch->is_tmpfs && tree_fstat(scratch->fd, &stat) == 0)
+        scratch->directory_bytes = (uint32_t)stat_bytes(&stat);
     scratch->is_ready = true;
     return 0;
 }
 
 /* ---- Holding ---- */
-
-static uint64_t stat_bytes(const struct stat *stat)
-{
-    return (uint64_t)stat->st_blocks * 512;
-}
 
 static struct held *scratch_held(const struct scratch *scratch, const struct stat *stat)
 {
@@ -138,7 +142,8 @@ void scratch_settle(struct scratch *scratch)
 }
 
 /* A descriptor of its own, not a copy of the guest's: a copy could not tell whether the guest still
- * has it. The mode is the guest's: what cannot be opened gets one with which it can, for a moment. */
+ * has it. The mode is the guest's: what cannot be opened gets one with which it can, for a moment.
+ */
 static int open_to_hold(int directory, const char *name, const struct stat *stat)
 {
     int fd = tree_open_beneath(directory, name, O_RDONLY, 0);
@@ -194,7 +199,7 @@ int scratch_hold(struct scratch *scratch, int directory, const char *name)
 
 static uint64_t scratch_sum(const struct scratch *scratch)
 {
-    uint64_t bytes = scratch->closed;
+    uint64_t bytes = scratch->closed + (uint64_t)scratch->directories * scratch->directory_bytes;
     struct stat stat;
     for (uint32_t i = 0; i < scratch->held_count; i++)
         bytes += tree_fstat(scratch->held[i].fd, &stat) == 0 ? stat_bytes(&stat)
@@ -209,7 +214,7 @@ static uint64_t scratch_sum(const struct scratch *scratch)
 struct count {
     const struct scratch *scratch;
     uint64_t bytes;
-    uint32_t entries;
+    uint32_t entries, directories;
     char *names;
     size_t used, size;
 };
@@ -248,15 +253,18 @@ static int count_entry(int directory, const struct entry *entry, void *context)
     count->entries++;
     /* Each of a file's names has its share: together they are the file. What is held may grow while
      * we walk, and is looked at by itself. */
+    if (S_ISDIR(stat.st_mode)) {
+        count->directories++;
+        return count_push(count, entry->name);
+    }
     if (scratch_held(count->scratch, &stat) == NULL)
-        count->bytes +=
-            stat_bytes(&stat) / (stat.st_nlink > 0 && !S_ISDIR(stat.st_mode) ? stat.st_nlink : 1);
-    return S_ISDIR(stat.st_mode) ? count_push(count, entry->name) : 0;
+        count->bytes += stat_bytes(&stat) / (stat.st_nlink > 0 ? stat.st_nlink : 1);
+    return 0;
 }
 
-/* Walks: the host deletes files of its sessions, and directories of some file systems have bytes.
- * Only when there is too much by our books, and rarely: it is work that the guest chose. False if it
- * could not be counted: that is more than granted, too. */
+/* Walks, because the host deletes files of its sessions. Only when there is too much by our books,
+ * and rarely: it is work that the guest chose. False if it could not be counted: that is more than
+ * granted, too. */
 static bool scratch_count(struct scratch *scratch)
 {
     struct count count = { .scratch = scratch };
@@ -280,6 +288,9 @@ static bool scratch_count(struct scratch *scratch)
     if (result != 0)
         return false;
     scratch->closed = count.bytes;
+    scratch->directories = count.directories > MOUNT_SCRATCH_DIRECTORIES
+                               ? count.directories - MOUNT_SCRATCH_DIRECTORIES
+                               : 0;
     scratch->entries =
         count.entries > MOUNT_SCRATCH_DIRECTORIES ? count.entries - MOUNT_SCRATCH_DIRECTORIES : 0;
     return true;
@@ -334,8 +345,10 @@ int scratch_may_add(struct scratch *scratch)
     return ENOSPC;
 }
 
-void scratch_added(struct scratch *scratch, int entries)
+void scratch_added(struct scratch *scratch, int entries, bool is_directory)
 {
+    if (is_directory && (entries > 0 || scratch->directories > 0))
+        scratch->directories += (uint32_t)entries;
     if (entries < 0 && scratch->entries < (uint32_t)-entries)
         scratch->entries = 0;
     else

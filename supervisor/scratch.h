@@ -3,8 +3,8 @@
  * counted by us, or a tmpfs that keeps its own limits.
  *
  * On disk the bytes are known without walking: what nobody has open does not change, and what
- * somebody may have open (or mapped), with a name or without, is *held*: we have a descriptor of our
- * own, which tells its size and whether anybody else is left (a lease). */
+ * somebody may have open (or mapped), with a name or without, is *held*: we have a descriptor of
+ * our own, which tells its size and whether anybody else is left (a lease). */
 #ifndef BELLJAR_SCRATCH_H
 #define BELLJAR_SCRATCH_H
 
@@ -24,8 +24,9 @@ struct scratch {
     bool is_tmpfs; /* limits are the kernel's */
     bool is_ready; /* the directories in it are made */
     uint64_t bytes_max;
-    uint64_t bytes;  /* in all, when it was last looked at */
-    uint64_t closed; /* of that in what is not held */
+    uint64_t bytes;                        /* in all, when it was last looked at */
+    uint64_t closed;                       /* of that in files that are not held */
+    uint32_t directories, directory_bytes; /* how many there are, each taking (on a tmpfs 0) */
     uint32_t entries_max, entries;
     struct held *held;
     uint32_t held_count, held_size, held_max;
@@ -44,7 +45,7 @@ MUST_CHECK int scratch_need(struct scratch *scratch);
 
 /* Asked before an entry is made, told afterwards. May: 0 or ENOSPC. */
 MUST_CHECK int scratch_may_add(struct scratch *scratch);
-void scratch_added(struct scratch *scratch, int entries);
+void scratch_added(struct scratch *scratch, int entries, bool is_directory);
 
 /* A regular file is going to be written to, or to lose its name while somebody may have it open:
  * from now on it is held. Nothing to do for other files, on a tmpfs, or if it is held already. 0 or
@@ -62,8 +63,8 @@ uint64_t scratch_due_ns(const struct scratch *scratch);
  * writing in it. */
 void scratch_delete(int parent, const char *name);
 
-/* True for the name of such a directory as scratch_parent_make makes, of any template, or for a path
- * with one in it: no grant reaches into it. */
+/* True for the name of such a directory as scratch_parent_make makes, of any template, or for a
+ * path with one in it: no grant reaches into it. */
 bool scratch_is_own_name(const char *name, size_t length);
 bool scratch_is_own_path(const char *path);
 
