@@ -115,9 +115,9 @@ static PyObject *policy_mounts(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *policy_counts(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    unsigned native = 0, brokered = 0;
-    belljar_rule_counts(((struct policy_object *)self)->policy, &native, &brokered);
-    return Py_BuildValue("(II)", native, brokered);
+    struct belljar_rule_counts counts;
+    belljar_rule_counts(((struct policy_object *)self)->policy, &counts);
+    return Py_BuildValue("(IIII)", counts.native, counts.continued, counts.served, counts.refused);
 }
 
 static PyMethodDef policy_methods[] = {

@@ -69,15 +69,14 @@ static json_t *policy_json(const struct belljar_policy *policy)
 }
 
 /* The counts of a profile under the policy that was asked about; false if memory is short. */
-static bool profile_counts(const struct profile *profile, unsigned *ret_native,
-                           unsigned *ret_brokered)
+static bool profile_counts(const struct profile *profile, struct belljar_rule_counts *ret_counts)
 {
     struct belljar_policy *policy = belljar_policy_new();
     bool works = policy != NULL &&
                  belljar_policy_set(policy, "profile", profile->profile, NULL) == 0 &&
                  belljar_policy_set(policy, "jit", profile->jit, NULL) == 0;
     if (works)
-        belljar_rule_counts(policy, ret_native, ret_brokered);
+        belljar_rule_counts(policy, ret_counts);
     belljar_policy_free(policy);
     return works;
 }
@@ -105,19 +104,25 @@ static void print_counts(const struct belljar_policy *policy)
     CLEANUP(cells_release) struct cells cells = { 0 };
     char number[32];
     for (size_t i = 0; i < ARRAY_SIZE(profiles) + 1; i++) {
-        unsigned native = 0, brokered = 0;
+        struct belljar_rule_counts counted;
         if (i == 0)
-            belljar_rule_counts(policy, &native, &brokered);
-        else if (!profile_counts(&profiles[i - 1], &native, &brokered))
+            belljar_rule_counts(policy, &counted);
+        else if (!profile_counts(&profiles[i - 1], &counted))
             continue;
         cells_add(&cells, i == 0 ? "this policy" : profiles[i - 1].name);
-        snprintf(number, sizeof number, "%u", native);
-        cells_add(&cells, number);
-        snprintf(number, sizeof number, "%u", brokered);
-        cells_add(&cells, number);
+        const unsigned kinds[] = { counted.native, counted.continued, counted.served,
+                                   counted.refused };
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+            snprintf(number, sizeof number, "%u", kinds[k]);
+            cells_add(&cells, number);
+        }
     }
-    static const char *const headings[] = { "PROFILE", "NATIVE", "BY THE SUPERVISOR" };
+    static const char *const headings[] = { "PROFILE", "NATIVE", "CONTINUED", "SERVED", "REFUSED" };
     cells_print(&cells, ARRAY_SIZE(headings), headings);
+    puts("Native: the guest makes the call itself. Continued: the supervisor looks at the numbers "
+         "that are its arguments, then\n"
+         "the kernel runs it for the guest. Served: the supervisor does it. Refused: it does "
+         "nothing (or kills).");
     printf("On x86-64 %d more cannot be filtered (%s): the kernel runs them before any filter. "
            "Every other call is\n"
            "refused and recorded; foreign architectures kill.\n",
@@ -157,14 +162,16 @@ static int print_json(const struct belljar_policy *policy)
 {
     json_t *counts = json_object(), *rules = json_array(), *mounts = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(profiles) + 1; i++) {
-        unsigned native = 0, brokered = 0;
+        struct belljar_rule_counts counted;
         if (i == 0)
-            belljar_rule_counts(policy, &native, &brokered);
-        else if (!profile_counts(&profiles[i - 1], &native, &brokered))
+            belljar_rule_counts(policy, &counted);
+        else if (!profile_counts(&profiles[i - 1], &counted))
             continue;
         json_object_set_new(counts, i == 0 ? "this policy" : profiles[i - 1].name,
-                            json_pack("{s:i, s:i, s:i}", "native", native, "supervisor", brokered,
-                                      "unfilterable", UNFILTERABLE_COUNT));
+                            json_pack("{s:i, s:i, s:i, s:i, s:i}", "native", counted.native,
+                                      "continued", counted.continued, "served", counted.served,
+                                      "refused", counted.refused, "unfilterable",
+                                      UNFILTERABLE_COUNT));
     }
     struct belljar_rule rule;
     for (unsigned i = 0; belljar_rule_at(policy, i, &rule); i++)

@@ -35,6 +35,8 @@ static const char *action_name(const struct syscall_row *row)
         return "native";
     case CALL_BROKER:
         return "supervisor";
+    case CALL_CONTINUE:
+        return "continued";
     case CALL_QUIET:
         return row->error == 0 ? "does nothing" : "fails quietly";
     case CALL_TRAP:
@@ -84,11 +86,22 @@ bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
     return false;
 }
 
-void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native,
-                         unsigned *ret_brokered)
+/* By what the guest can get of a number: one that is native under some condition is native. */
+void belljar_rule_counts(const struct belljar_policy *policy,
+                         struct belljar_rule_counts *ret_counts)
 {
-    *ret_native = syscall_count(policy->settings.grants, CALL_NATIVE);
-    *ret_brokered = syscall_count(policy->settings.grants, CALL_BROKER);
+    *ret_counts = (struct belljar_rule_counts){ 0 };
+    for (int number = 0; number <= SYSCALL_NEWEST; number++) {
+        unsigned actions = syscall_actions(policy->settings.grants, number);
+        if (actions & 1u << CALL_NATIVE)
+            ret_counts->native++;
+        else if (actions & 1u << CALL_CONTINUE)
+            ret_counts->continued++;
+        else if (actions & 1u << CALL_BROKER)
+            ret_counts->served++;
+        else
+            ret_counts->refused++;
+    }
 }
 
 bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
@@ -112,8 +125,9 @@ bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
         return false;
     const struct mount_row *row = &mount_rows[index];
     static const char *const modes[] = {
-        [MOUNT_SCRATCH] = "scratch", [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
-        [MOUNT_DEVICE] = "device",   [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
+        [MOUNT_SCRATCH] = "scratch",   [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
+        [MOUNT_DEVICE] = "device",     [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
+        [MOUNT_STREAM] = "descriptor",
     };
     *ret_mount = (struct belljar_mount){ row->path, "", modes[row->kind], row->reason };
     return true;

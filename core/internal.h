@@ -161,6 +161,8 @@ struct belljar_result *result_new(void);
 MUST_CHECK int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length);
 /* Verdict, exit status and traceback of a guest that ended without a result. */
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
+/* Whether an exception came of a refusal. */
+void result_set_refused(struct belljar_result *result, bool is_refused);
 /* Usage and violations. */
 MUST_CHECK int result_add_report(struct belljar_result *result, struct report *report);
 

@@ -104,6 +104,12 @@ static void result_set_outcome(struct belljar_result *result, uint32_t outcome, 
     }
 }
 
+void result_set_refused(struct belljar_result *result, bool is_refused)
+{
+    result->verdict = is_refused ? BELLJAR_VIOLATION : BELLJAR_ERROR;
+    result->exit_status = verdict_exit_status(result->verdict, 1);
+}
+
 static int unpack_displays(struct unpacker *message, struct belljar_result *result)
 {
     uint32_t groups = unpack_count(message, 4);
@@ -313,10 +319,29 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         result->traceback = crash_traceback(guest->report.crash);
 }
 
+/* What ended a guest by itself, not by an answer of the supervisor's, is on record as well. The
+ * report's array has room for one. */
+static void report_add_end(struct report *report, const struct belljar_result *result)
+{
+    bool is_call = result->signal == SIGSYS, is_thread = report->reason == END_THREADS;
+    struct belljar_violation *record = &report->violations[0];
+    record->op = strdup(is_call ? "system call" : is_thread ? "clone" : "result");
+    record->target = strdup(is_call     ? "one that ends the process"
+                            : is_thread ? "thread"
+                                        : "channel");
+    record->rule = strdup(is_call ? "system calls" : is_thread ? "threads" : "protocol");
+    record->hint = strdup(is_call     ? "not part of any policy"
+                          : is_thread ? "allow more with --threads N or Policy(threads=N)"
+                                      : "descriptors 3 and 4 are belljar's own: leave them alone");
+    report->violation_count = report->refused = 1;
+}
+
 int result_add_report(struct belljar_result *result, struct report *report)
 {
     if (!report->is_there)
         return -EINVAL;
+    if (result->verdict == BELLJAR_VIOLATION && report->refused == 0 && report->violations != NULL)
+        report_add_end(report, result);
     result->usage.cpu_ms = (double)report->cpu_us / 1000;
     result->usage.peak_bytes = report->peak_bytes;
     result->usage.served = report->served;

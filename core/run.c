@@ -495,6 +495,9 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     if (error == 0)
         error = guest_read_output(guest, 2);
     bool has_result = guest->result != NULL;
+    bool says_refused = has_result && guest->result->verdict == BELLJAR_VIOLATION;
+    if (says_refused)
+        result_set_refused(guest->result, false); /* until it is known */
     if (!has_result || !guest->is_session) {
         guest->is_dead = true;
         /* A guest is used once. It exits by itself; one that does not is ended here. */
@@ -518,6 +521,13 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             error = result_add_report(guest->result, &guest->report);
     }
     struct belljar_result *result = guest->result;
+    /* That it was refused is the guest's word, from the errno that its program ended with. Whether
+     * anything was, the supervisor knows: a permission that the program took from itself is its own
+     * error. */
+    if (error == 0 && says_refused) {
+        error = belljar_result_complete(guest, result, reterr);
+        result_set_refused(result, result->refused > 0);
+    }
     if (error == 0)
         error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length,
                              &result->stdout_total);

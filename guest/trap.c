@@ -5,15 +5,24 @@
  * Why: glibc 2.33 to 2.38 makes fstat(fd) into newfstatat(fd, "", AT_EMPTY_PATH), which the filter
  * cannot let pass (the kernel resolves a path that is not empty), and asking the supervisor costs
  * ten times as much as fstat itself. Shared anonymous memory escapes RLIMIT_DATA; a guest has
- * nobody to share with, so it gets private memory. */
+ * nobody to share with, so it gets private memory. Which file a descriptor is, and what lies behind
+ * /dev/stdin and /dev/fd/N, only the guest itself can say: it adds the file's number to fchmod, and
+ * copies the descriptor when the supervisor answers so (deed.h). */
 #define _GNU_SOURCE
 #include "guest/trap.h"
+
+#include "guest/deed.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1 /* si_code: raised by a filter */
+#endif
 
 static long trap_call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -28,6 +37,29 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
+/* What the supervisor asks for in place of the call that has just returned (deed.h). */
+static long trap_deed(int deed, const greg_t *registers)
+{
+    long number = DEED_NUMBER(deed), result;
+    switch (DEED_KIND(deed)) {
+    case DEED_OPEN:
+        result =
+            trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0, 0);
+        break;
+    case DEED_STAT:
+        result = trap_call(SYS_fstat, number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI],
+                           0, 0, 0, 0);
+        break;
+    case DEED_ACCESS:
+        result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
+        result = result > 0 ? 0 : result;
+        break;
+    default:
+        return -ENXIO;
+    }
+    return result == -EBADF ? -ENOENT : result;
+}
+
 static void trap_handle(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number;
@@ -35,6 +67,12 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     long a = registers[REG_RDI], b = registers[REG_RSI], c = registers[REG_RDX];
     long d = registers[REG_R10], e = registers[REG_R8], f = registers[REG_R9];
     long result = -ENOSYS;
+    if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO) {
+        registers[REG_RAX] = trap_deed(info->si_value.sival_int, registers);
+        return;
+    }
+    if (info->si_code != SYS_SECCOMP)
+        return;
     if (info->si_syscall == SYS_newfstatat && (d & AT_EMPTY_PATH)) {
         /* a bad pointer faults here instead of in the kernel: the guest's own doing, its own crash
          */
@@ -45,6 +83,11 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
                (d & MAP_TYPE) != MAP_PRIVATE) {
         result = trap_call(SYS_mmap, a, b, c, (d & ~(long)MAP_TYPE) | MAP_PRIVATE, e, f);
+    } else if (info->si_syscall == SYS_fchmod) {
+        struct stat stat;
+        result = trap_call(SYS_fstat, a, (long)&stat, 0, 0, 0, 0);
+        if (result == 0)
+            result = trap_call(SYS_fchmod, a, b, (long)stat.st_ino, FCHMOD_KNOWN, 0, 0);
     }
     registers[REG_RAX] = result;
 }

@@ -93,10 +93,15 @@ struct belljar_rule {
 };
 BELLJAR_API bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
                                  struct belljar_rule *ret_rule);
-/* How many numbers can reach the kernel natively under this policy, and how many the supervisor
- * answers. */
-BELLJAR_API void belljar_rule_counts(const struct belljar_policy *policy, unsigned *ret_native,
-                                     unsigned *ret_brokered);
+/* How many numbers can reach the kernel under this policy, by themselves (native) or after the
+ * supervisor has looked (continued), how many the supervisor serves itself, and how many do
+ * nothing: they are refused, fail, kill or are emulated. Each number counts once, as the first of
+ * these that holds. */
+struct belljar_rule_counts {
+    unsigned native, continued, served, refused;
+};
+BELLJAR_API void belljar_rule_counts(const struct belljar_policy *policy,
+                                     struct belljar_rule_counts *ret_counts);
 /* What the guest would see of the file system: mounts. NULL-terminated by returning false. */
 struct belljar_mount {
     const char *guest_path, *host_path, *mode,

@@ -129,6 +129,7 @@ static uint32_t answer_of(const struct syscall_row *row)
     case CALL_KILL:
         return SECCOMP_RET_KILL_PROCESS;
     case CALL_BROKER:
+    case CALL_CONTINUE:
     case CALL_REFUSE:
         break;
     }

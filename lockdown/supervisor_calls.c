@@ -49,6 +49,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(read, LOOP), ALLOW(write, LOOP), ALLOW(writev, LIBC), ALLOW(close, LOOP), ALLOW(close_range, LOOP),
     ALLOW_IF(fcntl, "a listener for a branch", LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
     ALLOW_IF(fcntl, "a crash pipe; no O_ASYNC, which signals", LOW_EQUAL(1, F_SETFL), LOW_EQUAL(2, O_NONBLOCK)),
+    ALLOW_IF(fcntl, "who else has a file of scratch open", LOW_EQUAL(1, F_SETLEASE), LOW_EQUAL(2, F_WRLCK)),
     ALLOW_IF(fcntl, "synthetic files", LOW_EQUAL(1, F_ADD_SEALS)),
     ALLOW(dup, FILES), ALLOW(lseek, FILES),
     ALLOW(pread64, "a guest's memory"), ALLOW(pwrite64, "a guest's memory"),

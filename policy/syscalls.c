@@ -7,6 +7,8 @@
  * without being told to, and go on without. */
 #include "policy/syscalls.h"
 
+#include "guest/deed.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -74,6 +76,8 @@
     ROW(__NR_##call, #call, CALL_NATIVE, 0, need, det, why, ruling, __VA_ARGS__)
 #define BROKER(call, need, det, why, ruling, ...)                                                  \
     ROW(__NR_##call, #call, CALL_BROKER, 0, need, det, why, ruling, __VA_ARGS__)
+#define CONTINUE(call, need, det, why, ruling, ...)                                                \
+    ROW(__NR_##call, #call, CALL_CONTINUE, 0, need, det, why, ruling, __VA_ARGS__)
 #define QUIET(call, err, det, why, ...)                                                            \
     ROW(__NR_##call, #call, CALL_QUIET, err, 0, det, why, NONE, __VA_ARGS__)
 #define TRAP(call, det, why, ...)                                                                  \
@@ -116,6 +120,8 @@
 /* Harmless beside the type: placement, reservation, and what the loader says out of habit. Not MAP_HUGETLB (memory
  * outside the limits), MAP_LOCKED, MAP_GROWSDOWN. */
 #define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
+/* What F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
+#define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
 #define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
@@ -133,10 +139,12 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(ftruncate, GRANT_FILES, "", "only a descriptor open for writing, bounded by RLIMIT_FSIZE", FILES),
     NATIVE(getdents64, GRANT_FILES, "", "lists a directory that the supervisor opened", FILES),
     NATIVE(dup2, GRANT_FILES, "", "redirects output inside; bounded by RLIMIT_NOFILE", FILES),
-    BROKER(dup, GRANT_FILES, "", "numbers only; rare: libraries use fcntl", FILES),
-    BROKER(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
+    CONTINUE(dup, GRANT_FILES, "", "numbers only; rare: libraries use fcntl", FILES),
+    CONTINUE(dup3, GRANT_FILES, "", "numbers only; rare", FILES),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD_CLOEXEC", "os.dup", FILES, LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
+    NATIVE(fcntl, GRANT_FILES, "F_SETFL: O_NONBLOCK, O_APPEND", "as FIONBIO, with the value as F_GETFL gave it; no O_ASYNC, which signals, no O_DIRECT",
+           FILES, LOW_EQUAL(1, F_SETFL), LOW_MASKED(2, ~(unsigned)(O_ACCMODE | O_NONBLOCK | O_APPEND | SETFL_IGNORED), 0)),
     QUIET(fcntl, 0, "F_SETLK", WHY_ALONE, LOW_EQUAL(1, F_SETLK)),
     QUIET(fcntl, 0, "F_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_SETLKW)),
     QUIET(fcntl, 0, "F_OFD_SETLK", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLK)),
@@ -190,10 +198,10 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(mprotect, GRANT_THREADS, "writable, not executable", "thread stacks, malloc arenas", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
     NATIVE(mprotect, GRANT_MODULES, "writable, not executable", "as above", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
     NATIVE(mprotect, GRANT_JIT, "writable", "code made at run time", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), PROT_WRITE)),
-    BROKER(mprotect, GRANT_THREADS, "not writable, not executable", "numbers only; takes pages out of RLIMIT_DATA, so they are looked at", CODE,
-           AT_MOST(2, PROT_READ)),
-    BROKER(mprotect, GRANT_MODULES, "not writable, not executable", "relocated data of shared objects; as above", CODE, AT_MOST(2, PROT_READ)),
-    BROKER(mprotect, GRANT_JIT, "not writable", "code made at run time; as above", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0)),
+    CONTINUE(mprotect, GRANT_THREADS, "not writable, not executable", "numbers only; takes pages out of RLIMIT_DATA, so they are looked at", CODE,
+             AT_MOST(2, PROT_READ)),
+    CONTINUE(mprotect, GRANT_MODULES, "not writable, not executable", "relocated data of shared objects; as above", CODE, AT_MOST(2, PROT_READ)),
+    CONTINUE(mprotect, GRANT_JIT, "not writable", "code made at run time; as above", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0)),
     NATIVE(madvise, 0, "MADV_NORMAL to MADV_DONTNEED", "gives pages back; advice", MEMORY, LOW_AT_MOST(2, MADV_DONTNEED)),
     NATIVE(madvise, 0, "MADV_FREE", "gives pages back", MEMORY, LOW_EQUAL(2, MADV_FREE)),
     NATIVE(madvise, 0, "MADV_HUGEPAGE, MADV_NOHUGEPAGE", "numpy, for large arrays", MEMORY,
@@ -227,9 +235,9 @@ const struct syscall_row syscall_rows[] = {
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),
 
     /* Threads and signals to itself. */
-    BROKER(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread; continued once the supervisor has counted them", PROCESSES,
-           EQUAL(0, PTHREAD_CLONE)),
-    BROKER(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
+    CONTINUE(clone, GRANT_THREADS, "pthread_create's flags exactly", "a thread, counted before; pointers to its own memory", PROCESSES,
+             EQUAL(0, PTHREAD_CLONE)),
+    CONTINUE(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
            EQUAL(0, SESSION_CLONE)),
     ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
     NATIVE(rt_sigprocmask, GRANT_THREADS, "", "own signals only", THREADS),
@@ -240,10 +248,10 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(set_robust_list, WHY_LIBC), ABSENT(get_robust_list, WHY_LIBC), ABSENT(membarrier, WHY_LIBC),
     ABSENT(getcpu, WHY_LIBC), ABSENT(futex_waitv, WHY_NEWER),
     QUIET(sched_yield, 0, "", "advice; the kernel schedules anyway"),
-    BROKER(kill, 0, "", "the guest itself, nobody else", PROCESSES),
-    BROKER(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
-    BROKER(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
-    BROKER(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
+    CONTINUE(kill, 0, "", "the guest itself, nobody else", PROCESSES),
+    CONTINUE(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
+    CONTINUE(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
+    CONTINUE(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
     NO(getitimer, "signal.setitimer returns the same", SIGNALS), NO(pause, "rare", SIGNALS),
     NO(rt_sigpending, "rare", SIGNALS), NO(rt_sigtimedwait, "rare", SIGNALS),
     NO(rt_sigsuspend, "rare", SIGNALS), NO(rt_sigqueueinfo, WHY_OTHER, PROCESSES),
@@ -271,7 +279,7 @@ const struct syscall_row syscall_rows[] = {
     BROKER(getsockname, GRANT_EVENTS, "", "Python asks of every socket object: a pair has no name", NETWORK),
     BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
     BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
-    BROKER(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
+    CONTINUE(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
     NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
     QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
@@ -288,8 +296,11 @@ const struct syscall_row syscall_rows[] = {
     PATH(newfstatat), PATH(open), PATH(openat), PATH(creat), PATH(stat), PATH(lstat), PATH(access), PATH(faccessat),
     PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
     PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
-    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
+    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
     PATH(utimes), PATH(futimesat), PATH(statfs), PATH(fstatfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    BROKER(fchmod, GRANT_FILES, "with the file's number", "the guest's handler says which file a descriptor is; changed under the path where it was opened",
+           FILES, EQUAL(3, FCHMOD_KNOWN)),
+    TRAP(fchmod, "", "which file a descriptor is only the guest's table knows: its handler adds the file's number"),
     ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
     QUIET(chown, EPERM, "", WHY_OWNER), QUIET(fchown, EPERM, "", WHY_OWNER), QUIET(lchown, EPERM, "", WHY_OWNER),
     QUIET(fchownat, EPERM, "", WHY_OWNER),
@@ -305,7 +316,7 @@ const struct syscall_row syscall_rows[] = {
     NO(inotify_add_watch, WHY_TIMERS, EVENTS), NO(inotify_rm_watch, WHY_TIMERS, EVENTS),
 
     /* Who and where it is. */
-    SELF(getpid), SELF(getppid), SELF(gettid), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
+    SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
     BROKER(getrlimit, 0, "", "tells the policy's limits", LIMITS),
@@ -460,16 +471,20 @@ const struct syscall_row *syscall_decide(const struct syscall_row *rows, size_t 
     return NULL;
 }
 
+unsigned syscall_actions(uint32_t grants, int number)
+{
+    unsigned actions = 0;
+    const struct syscall_row *row = syscall_find(number);
+    for (; row && row < rows_end() && row->number == number; row++)
+        if ((row->grants & ~grants) == 0)
+            actions |= 1u << row->action;
+    return actions;
+}
+
 unsigned syscall_count(uint32_t grants, enum syscall_action action)
 {
     unsigned count = 0;
-    for (int number = 0; number <= SYSCALL_NEWEST; number++) {
-        const struct syscall_row *row = syscall_find(number);
-        for (; row && row < rows_end() && row->number == number; row++)
-            if (row->action == action && (row->grants & ~grants) == 0) {
-                count++;
-                break;
-            }
-    }
+    for (int number = 0; number <= SYSCALL_NEWEST; number++)
+        count += (syscall_actions(grants, number) >> action) & 1;
     return count;
 }

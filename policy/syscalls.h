@@ -10,13 +10,15 @@
 #include "policy/settings.h"
 
 enum syscall_action {
-    CALL_NATIVE, /* the kernel runs it */
-    CALL_BROKER, /* user notification: the supervisor answers */
-    CALL_QUIET,  /* fails (or succeeds: errno 0) in the filter without being recorded: harmless
-                    probing */
-    CALL_TRAP,   /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */
-    CALL_REFUSE, /* user notification: the supervisor answers EPERM and records a violation */
-    CALL_KILL,   /* the process dies: nobody calls this by accident */
+    CALL_NATIVE,   /* the kernel runs it */
+    CALL_BROKER,   /* user notification: the supervisor answers */
+    CALL_CONTINUE, /* the same, and the answer may be: let the kernel run it. Only calls whose
+                      arguments are all numbers */
+    CALL_QUIET,    /* fails (or succeeds: errno 0) in the filter without being recorded: harmless
+                      probing */
+    CALL_TRAP,     /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */
+    CALL_REFUSE,   /* user notification: the supervisor answers EPERM and records a violation */
+    CALL_KILL,     /* the process dies: nobody calls this by accident */
 };
 #define CALL_ACTIONS (CALL_KILL + 1)
 /* A number without a row, or whose rows all fail, is refused as by CALL_REFUSE; a number beyond the
@@ -76,6 +78,9 @@ const struct syscall_row *syscall_find(int number);
 /* Its name, or "syscall_<n>" written to the caller's buffer. */
 const char *syscall_name(int number, char buffer[32]);
 
+/* The actions that a number's rows have under these grants, as bits (1 << enum syscall_action);
+ * 0: none. */
+unsigned syscall_actions(uint32_t grants, int number);
 /* How many numbers have a row of this action under these grants (whatever its conditions). */
 unsigned syscall_count(uint32_t grants, enum syscall_action action);
 

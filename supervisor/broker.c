@@ -11,10 +11,12 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 /* Of kernel 6.6; the headers of Debian 12 are older. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -52,6 +54,15 @@ static int broker_install(struct guest *guest, const struct call *call, struct a
     return 0;
 }
 
+/* Before the answer, so that the handler runs before the program sees it. A signal to the process
+ * goes to its main thread, if that can take it: other threads are not asked. */
+static void broker_ask(const struct guest *guest, int deed)
+{
+    siginfo_t info = { .si_signo = SIGSYS, .si_code = SI_QUEUE };
+    info.si_value.sival_int = deed;
+    syscall(SYS_pidfd_send_signal, guest->pidfd, SIGSYS, &info, 0);
+}
+
 int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
 {
     if (answer->error == 0 && answer->install_fd >= 0) {
@@ -61,6 +72,8 @@ int broker_answer(struct guest *guest, const struct call *call, struct answer *a
         answer->error = error;
     }
     fd_close(&answer->install_fd);
+    if (answer->deed != 0 && call->tid == guest->pid)
+        broker_ask(guest, answer->deed);
     struct seccomp_notif_resp response = { .id = call->id };
     if (answer->error != 0)
         response.error = -answer->error;
@@ -79,10 +92,13 @@ static void broker_decide(struct supervisor *supervisor, struct guest *guest,
 {
     const struct syscall_row *row = syscall_decide(
         syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
-    if (row != NULL && row->action == CALL_BROKER &&
+    bool may_continue = row != NULL && row->action == CALL_CONTINUE;
+    if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
         (files_serve(guest->files, guest->memory, guest->maps, call, answer) ||
-         self_serve(supervisor, guest, call, answer)))
+         self_serve(supervisor, guest, call, answer)) &&
+        (!answer->continues || may_continue))
         return;
+    answer->continues = false;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
     answer->error = EPERM;
     answer->refused = true;

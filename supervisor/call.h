@@ -28,6 +28,8 @@ struct answer {
     int error;     /* positive errno, or 0 */
     int install_fd;
     bool install_cloexec;
+    int deed; /* guest/deed.h: what the calling thread is asked to do instead, with error ENXIO for
+                 one that cannot be; or 0 */
     bool continues; /* let the kernel run it: only for calls whose arguments are all numbers */
     bool may_wait;  /* not done: it is for a worker (worker.c) */
     bool refused;   /* the policy said no: recorded as a violation */

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "supervisor/files.h"
 
+#include "guest/deed.h"
 #include "supervisor/scratch.h"
 #include "supervisor/synthetic.h"
 #include "supervisor/tree.h"
@@ -26,10 +27,15 @@ struct files {
     struct scratch scratch;
     mode_t umask;
     uint32_t number_count;
-    bool opened_directory; /* what files_installed is about: a directory, at: */
+    bool opened_known; /* what files_installed is about: a directory, or a file that may be changed,
+                          at: */
+    bool opened_directory;
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
-    char *numbers[];          /* by the guest's descriptor number: the directory's path, or NULL */
+    struct {
+        char *path; /* under which it was opened, or NULL */
+        bool is_directory;
+    } numbers[]; /* by the guest's descriptor number */
 };
 
 /* One call with its arguments in the order of the ...at form. */
@@ -41,15 +47,20 @@ struct request {
     uint64_t args[4]; /* after the path */
     int flags;        /* AT_… */
     unsigned steps;   /* left of what its paths may cost */
+    int stream;       /* the path names this descriptor of the guest's own; -1: it does not */
     struct answer *answer;
 };
 
-#define RULE_READ    "read"
-#define RULE_WRITE   "write"
-#define HINT_READ    "--read PATH or Policy(read=[PATH])"
-#define HINT_WRITE   "--write PATH or Policy(write=[PATH])"
-#define HINT_LINK    "links are made in scratch only: /work, /tmp, $HOME"
+#define RULE_READ  "read"
+#define RULE_WRITE "write"
+#define HINT_READ  "--read PATH or Policy(read=[PATH])"
+#define HINT_WRITE "--write PATH or Policy(write=[PATH])"
+#define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
+#define HINT_FCHMOD                                                                                \
+    "os.chmod(path) does it; by descriptor only where files may be written, under the name with "  \
+    "which it was opened"
 #define HINT_KIND    "only regular files and directories are handed out"
+#define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 
 /* A name that another file system is mounted on is not asked about there. */
@@ -96,8 +107,9 @@ static int scratch_number(const struct files *files)
 static int files_start(const struct files *files, int number, const char **ret_path)
 {
     const char *path = number == AT_FDCWD ? files->directory
-                       : number >= 0 && (uint32_t)number < files->number_count
-                           ? files->numbers[number]
+                       : number >= 0 && (uint32_t)number < files->number_count &&
+                               files->numbers[number].is_directory
+                           ? files->numbers[number].path
                            : NULL;
     *ret_path = path;
     return path != NULL ? 0 : EBADF;
@@ -108,6 +120,26 @@ static int request_waits(struct request *request, int error)
 {
     request->answer->may_wait |= error == EXDEV && !request->files->tree->may_wait;
     return error;
+}
+
+/* The descriptor that one of these names stands for, or -1. As the program writes it: there is no
+ * such directory to get there by another way. */
+static int stream_number(const char *path)
+{
+    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
+        if (strcmp(path, streams[i]) == 0)
+            return i;
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        const char *digits = path + strlen(folders[i]);
+        if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+            continue;
+        size_t length = strspn(digits, "0123456789");
+        if (length > 0 && length <= 5 && digits[length] == '\0')
+            return (int)strtol(digits, NULL, 10);
+    }
+    return -1;
 }
 
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
@@ -122,6 +154,10 @@ static int request_place_at(struct request *request, int directory, uint64_t add
         return error;
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
         return ENOENT; /* nothing is looked up: there is no place, and none to record */
+    if ((request->stream = stream_number(path)) >= 0) {
+        snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
+        return ENXIO;
+    }
     bool is_self = path[0] == '\0';
     if (path[0] != '/' && (error = files_start(request->files, directory, &start)) != 0)
         return error;
@@ -160,7 +196,8 @@ static bool is_scratch(const struct place *place)
 static int request_may_write(struct request *request, const struct place *place)
 {
     if (place->is_outside)
-        return refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return refuse(request->answer, EACCES, RULE_WRITE,
+                      scratch_is_own_path(place->path) ? HINT_OWN : HINT_WRITE);
     if (!place->node->mount->writable)
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
     return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
@@ -401,21 +438,30 @@ struct opening {
 static int open_counted(struct files *files, int base, const char *rest,
                         const struct opening *opening)
 {
-    if ((opening->flags & O_CREAT) == 0 || files->scratch.is_tmpfs)
+    struct scratch *scratch = &files->scratch;
+    bool creates = (opening->flags & O_CREAT) != 0;
+    if (scratch->is_tmpfs || (!creates && !opening->is_writing))
         return tree_open_beneath(base, rest, opening->flags, opening->mode);
-    if ((opening->flags & O_EXCL) == 0) {
+    /* Before it is emptied: the books have it at its size. */
+    int error = opening->is_writing ? scratch_hold(scratch, base, rest) : 0;
+    if (error == 0 && (opening->flags & O_EXCL) == 0) {
         int fd = tree_open_beneath(base, rest, opening->flags & ~O_CREAT, 0);
-        if (fd >= 0 || errno != ENOENT)
+        if (fd >= 0 || errno != ENOENT || !creates)
             return fd;
     }
-    int error = scratch_may_add(&files->scratch);
+    if (error == 0)
+        error = scratch_may_add(scratch);
+    CLEANUP(fd_close)
     int fd =
         error == 0 ? tree_open_beneath(base, rest, opening->flags | O_EXCL, opening->mode) : -1;
-    if (fd >= 0)
-        scratch_added(&files->scratch, 1);
-    else if (error != 0)
-        errno = error;
-    return fd;
+    if (error == 0 && fd < 0)
+        return -1;
+    if (error == 0 && (error = scratch_hold(scratch, base, rest)) != 0)
+        (void)!unlinkat(base, rest, 0);
+    if (error == 0)
+        scratch_added(scratch, 1, false);
+    errno = error;
+    return error == 0 ? fd_take(&fd) : -1;
 }
 
 /* 0, or -1 with errno. A name is looked at in one call, which waits for nobody; on a longer way
@@ -522,7 +568,9 @@ static int open_once(struct request *request, struct place *place, struct openin
     if (place->is_outside) {
         bool is_write = creates || opening->is_writing;
         return refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ,
-                      is_write ? HINT_WRITE : HINT_READ);
+                      scratch_is_own_path(place->path) ? HINT_OWN
+                      : is_write                       ? HINT_WRITE
+                                                       : HINT_READ);
     }
     if (place->is_node && place->node->kind != NODE_HOST && place->node->kind != NODE_SCRATCH &&
         place->node->kind != NODE_PASS)
@@ -604,7 +652,8 @@ static int serve_open(struct request *request)
     request->answer->install_fd = opening.fd;
     request->answer->install_cloexec = (flags & O_CLOEXEC) != 0;
     files->opened_directory = S_ISDIR(stat.st_mode);
-    if (files->opened_directory)
+    files->opened_known = files->opened_directory || place.node->mount->writable;
+    if (files->opened_known)
         memcpy(files->opened, place.path, place.length + 1);
     return 0;
 }
@@ -721,7 +770,7 @@ static int serve_mkdir(struct request *request)
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
-        scratch_added(&request->files->scratch, 1);
+        scratch_added(&request->files->scratch, 1, true);
     return 0;
 }
 
@@ -745,7 +794,7 @@ static int serve_symlink(struct request *request)
         return error;
     if (symlinkat(target, entry.directory, entry.name) < 0)
         return errno;
-    scratch_added(&request->files->scratch, 1);
+    scratch_added(&request->files->scratch, 1, false);
     return 0;
 }
 
@@ -760,11 +809,28 @@ static int serve_unlink(struct request *request)
         return error;
     if (entry.place.is_directory && request->flags == 0)
         return ENOTDIR;
+    if (is_scratch(&entry.place))
+        error = scratch_hold(&request->files->scratch, entry.directory, entry.name);
+    if (error != 0)
+        return error;
     if (unlinkat(entry.directory, entry.name, request->flags) < 0)
         return errno;
     if (is_scratch(&entry.place))
-        scratch_added(&request->files->scratch, -1);
+        scratch_added(&request->files->scratch, -1, request->flags == AT_REMOVEDIR);
     return 0;
+}
+
+/* Another file, or an empty directory, loses its name. */
+static bool rename_replaces(const struct entry_place *from, const struct entry_place *to,
+                            unsigned flags, bool *ret_is_directory)
+{
+    struct stat old, new;
+    bool replaces = (flags & RENAME_EXCHANGE) == 0 &&
+                    fstatat(to->directory, to->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    fstatat(from->directory, from->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    (old.st_ino != new.st_ino || old.st_dev != new.st_dev);
+    *ret_is_directory = replaces && S_ISDIR(old.st_mode);
+    return replaces;
 }
 
 /* args: directory, path of the new name, flags. */
@@ -792,9 +858,16 @@ static int serve_rename(struct request *request)
         if (!S_ISDIR(stat.st_mode))
             return ENOTDIR;
     }
+    bool is_directory = false;
+    bool replaces = is_scratch(&to.place) && rename_replaces(&from, &to, flags, &is_directory);
+    if (replaces)
+        error = scratch_hold(&request->files->scratch, to.directory, to.name);
+    if (error != 0)
+        return error;
     if (syscall(SYS_renameat2, from.directory, from.name, to.directory, to.name, flags) < 0)
         return errno;
-    request->files->scratch.is_uncertain = true; /* it may have replaced something */
+    if (replaces)
+        scratch_added(&request->files->scratch, -1, is_directory);
     return 0;
 }
 
@@ -822,7 +895,7 @@ static int serve_link(struct request *request)
         return error;
     if (linkat(from.directory, from.name, to.directory, to.name, 0) < 0)
         return errno;
-    scratch_added(&request->files->scratch, 1);
+    scratch_added(&request->files->scratch, 1, false);
     return 0;
 }
 
@@ -838,6 +911,29 @@ static int request_look_to_change(struct request *request, struct place *place, 
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
+static int change_mode(const struct request *request, const struct place *place,
+                       const struct sight *sight)
+{
+    if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
+        return EOPNOTSUPP;
+    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (is_scratch(place) && S_ISDIR(sight->stat.st_mode))
+        mode |= 0700;
+    if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return errno;
+    const char *rest;
+    int base = tree_base(place, scratch_number(request->files), &rest);
+    CLEANUP(fd_close)
+    int fd = base < 0 ? -1
+                      : tree_open_in(request->files->tree, place->node->mount, base, rest,
+                                     O_RDONLY, 0);
+    if (base < 0)
+        return EPERM;
+    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+}
+
 static int serve_chmod(struct request *request)
 {
     SIGHT;
@@ -847,24 +943,29 @@ static int serve_chmod(struct request *request)
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    if (!S_ISREG(sight.stat.st_mode) && !S_ISDIR(sight.stat.st_mode))
-        return EOPNOTSUPP;
-    mode_t mode = (mode_t)request->args[0] & 0777;
-    if (is_scratch(&place) && S_ISDIR(sight.stat.st_mode))
-        mode |= 0700;
-    if (syscall(SYS_fchmodat2, sight.fd, "", mode, AT_EMPTY_PATH) == 0)
-        return 0;
-    if (errno != ENOSYS)
-        return errno;
-    const char *rest;
-    int base = tree_base(&place, scratch_number(request->files), &rest);
-    CLEANUP(fd_close)
-    int fd =
-        base < 0 ? -1
-                 : tree_open_in(request->files->tree, place.node->mount, base, rest, O_RDONLY, 0);
-    if (base < 0)
-        return EPERM;
-    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+    return change_mode(request, &place, &sight);
+}
+
+/* args: mode, and from the guest's handler the file's number. */
+static int serve_fchmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    const struct files *files = request->files;
+    int number = request->directory;
+    const char *path =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
+    int found = path == NULL ? EBADF
+                             : tree_resolve(files->tree, scratch_number(files), "",
+                                            path[0] != '\0' ? path : "/", false, &request->steps,
+                                            &place);
+    if (found == 0)
+        answer_target(request->answer, &place);
+    if (found != 0 || look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
+        sight.stat.st_ino != request->args[1])
+        return refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
+    int error = request_may_write(request, &place);
+    return error != 0 ? error : change_mode(request, &place, &sight);
 }
 
 /* One of the three forms of times becomes two timespecs. */
@@ -940,7 +1041,7 @@ static const uint8_t form_two_at[] = { 0, 1, 2, 3,
 static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path) */
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
-static const uint8_t form_number[] = { 0, NONE, 1, NONE, NONE }; /* (descriptor, …) */
+static const uint8_t form_number[] = { 0, NONE, 1, 2, NONE }; /* (descriptor, …) */
 
 struct file_call {
     int (*serve)(struct request *request);
@@ -975,6 +1076,7 @@ static const struct file_call file_calls[] = {
     [SYS_symlinkat] = { serve_symlink, form_symlinkat, 0, 0 },
     [SYS_truncate] = { serve_truncate, form_path, 0, 0 },
     [SYS_chmod] = { serve_chmod, form_path, 0, 0 },
+    [SYS_fchmod] = { serve_fchmod, form_number, 0, 0 },
     [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
     [SYS_fchmodat2] = { serve_chmod, form_at, 0, 3 },
     [SYS_utime] = { serve_utime, form_path, 0, 0 },
@@ -989,10 +1091,21 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
+/* What only the guest can do with a descriptor of its own; 0: nothing. */
+static int request_deed(const struct request *request, const struct file_call *row,
+                        const struct call *call)
+{
+    if (row->serve == serve_open)
+        return DEED(DEED_OPEN, ((int)request->args[0] & O_CLOEXEC) != 0, request->stream);
+    if (row->serve == serve_stat)
+        return DEED(DEED_STAT, call->number == SYS_newfstatat ? 2 : 1, request->stream);
+    return row->serve == serve_access ? DEED(DEED_ACCESS, 0, request->stream) : 0;
+}
+
 bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct call *call,
                  struct answer *answer)
 {
-    files->opened_directory = false;
+    files->opened_known = false;
     if (call->number < 0 || (size_t)call->number >= ARRAY_SIZE(file_calls) ||
         file_calls[call->number].serve == NULL)
         return false;
@@ -1012,10 +1125,13 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
         .args = { order[2], order[3], order[4] },
         .flags = row->flags | (row->flags_argument != 0 ? (int)call->args[row->flags_argument] : 0),
         .steps = TREE_STEPS_MAX,
+        .stream = -1,
         .answer = answer,
     };
     answer->value = 0;
     answer->error = row->serve(&request);
+    if (request.stream >= 0 && answer->error == ENXIO)
+        answer->deed = request_deed(&request, row, call);
     return true;
 }
 
@@ -1023,17 +1139,18 @@ void files_installed(struct files *files, int number)
 {
     if (number < 0 || (uint32_t)number >= files->number_count)
         return;
-    free(files->numbers[number]);
-    files->numbers[number] =
-        files->opened_directory ? strdup(files->opened) : NULL; /* NULL: cannot be used as one */
-    files->opened_directory = false;
+    free(files->numbers[number].path);
+    files->numbers[number].path = files->opened_known ? strdup(files->opened) : NULL;
+    files->numbers[number].is_directory = files->opened_known && files->opened_directory;
+    files->opened_known = false;
 }
 
 void files_get_change(const struct files *files, int number, struct files_change *ret_change)
 {
     const char *opened =
-        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number] : NULL;
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
     ret_change->number = number;
+    ret_change->is_directory = opened != NULL && files->numbers[number].is_directory;
     snprintf(ret_change->directory, PATH_MAX, "%s", files->directory);
     snprintf(ret_change->opened, PATH_MAX, "%s", opened != NULL ? opened : "");
 }
@@ -1042,7 +1159,8 @@ void files_apply_change(struct files *files, const struct files_change *change)
 {
     memcpy(files->directory, change->directory, sizeof files->directory);
     memcpy(files->opened, change->opened, sizeof files->opened);
-    files->opened_directory = change->opened[0] != '\0';
+    files->opened_known = change->opened[0] != '\0';
+    files->opened_directory = change->is_directory;
     files_installed(files, change->number);
 }
 
@@ -1060,7 +1178,7 @@ int files_new(const struct tree *tree, const struct settings *settings, uint64_t
     files->number_count = settings->descriptors;
     memcpy(files->directory, "/work", sizeof "/work");
     scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes,
-                 settings->scratch_files);
+                 settings->scratch_files, settings->descriptors);
     *ret_files = files;
     return 0;
 }
@@ -1071,7 +1189,7 @@ void files_free(struct files *files)
         return;
     scratch_release(&files->scratch);
     for (uint32_t i = 0; i < files->number_count; i++)
-        free(files->numbers[i]);
+        free(files->numbers[i].path);
     free(files);
 }
 
@@ -1090,4 +1208,9 @@ int files_scratch_fd(const struct files *files)
 bool files_is_over_quota(struct files *files)
 {
     return scratch_is_over(&files->scratch);
+}
+
+uint64_t files_scratch_due_ns(const struct files *files)
+{
+    return scratch_due_ns(&files->scratch);
 }

@@ -56,6 +56,8 @@ int files_scratch_fd(const struct files *files);
 /* True if the scratch holds more bytes or files than granted (writes run without the broker:
  * polled). */
 bool files_is_over_quota(struct files *files);
+/* When that wants to be asked again at the latest; UINT64_MAX: nothing can grow. */
+uint64_t files_scratch_due_ns(const struct files *files);
 
 /* Serves a call that names a path or changes what a descriptor means: open, openat, creat, stat,
  * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,
@@ -71,7 +73,8 @@ MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
 struct files_change {
     char directory[PATH_MAX];
     int number;            /* -1: none */
-    char opened[PATH_MAX]; /* the directory that it is, or "" */
+    bool is_directory;
+    char opened[PATH_MAX]; /* the path by which it was opened, or "" */
 };
 void files_get_change(const struct files *files, int number, struct files_change *ret_change);
 void files_apply_change(struct files *files, const struct files_change *change);

@@ -553,7 +553,7 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
 
 void guests_check_scratch(struct guest *guest)
 {
-    if (files_is_over_quota(guest->files)) {
+    if (guest->end_reason != END_SCRATCH && files_is_over_quota(guest->files)) {
         guest_record(guest, "write", "scratch", "scratch",
                      "allow more with --scratch SIZE or Policy(scratch=…)");
         guests_kill(guest, END_SCRATCH);
@@ -621,6 +621,9 @@ static void guest_look(struct supervisor *supervisor, struct guest *guest, uint6
         if (deadlines[i] > now_ns && deadlines[i] < guest->look_due_ns)
             guest->look_due_ns = deadlines[i];
     }
+    uint64_t scratch_ns = files_scratch_due_ns(guest->files);
+    if (scratch_ns < guest->look_due_ns) /* it could be full before the next look */
+        guest->look_due_ns = scratch_ns > now_ns ? scratch_ns : now_ns + 1000000u;
 }
 
 static void guests_look(struct supervisor *supervisor, uint64_t now_ns)

@@ -121,6 +121,9 @@ static int start(struct supervisor *supervisor)
     error = cgroup_template_begin();
     if (error < 0)
         return control_failed(-error, "cgroup", "%s", strerror(-error));
+    /* Who it is going to be, as seen from outside: in its user namespace it is called 0. */
+    bool is_root = geteuid() == 0;
+    uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
                            &step);
     if (error < 0)
@@ -128,9 +131,11 @@ static int start(struct supervisor *supervisor)
                               strerror(-error));
     error = tree_check_access(supervisor->tree, path);
     if (error < 0)
-        return control_failed(-error, "grants", "%s: %s for user %u, who runs the sandbox%s", path,
-                              strerror(-error), geteuid(),
-                              supervisor->settings.uid == geteuid() ? " when root starts it" : "");
+        return control_failed(-error, "grants",
+                              "%s: %s for user %u, who runs the sandbox%s: give that user access "
+                              "(chown, chmod) or run it as another%s",
+                              path, strerror(-error), user, is_root ? " when root starts it" : "",
+                              is_root ? " (--user)" : "");
     const char *chosen = supervisor->settings.scratch_parent;
     error = scratch_parent_make(chosen, &supervisor->scratch_parent);
     if (error < 0 && (chosen[0] != '\0' || !lockdown.namespaces))

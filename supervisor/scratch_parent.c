@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -22,6 +23,23 @@
 #define DIGITS 16
 #define FRESH_SECONDS                                                                              \
     10 /* a supervisor that starts makes its directory a moment before it locks it */
+
+/* Whatever its case: some file systems do not tell. */
+bool scratch_is_own_name(const char *name, size_t length)
+{
+    return length >= strlen(PREFIX) && strncasecmp(name, PREFIX, strlen(PREFIX)) == 0;
+}
+
+bool scratch_is_own_path(const char *path)
+{
+    for (const char *at = path; *at != '\0';) {
+        size_t length = strcspn(at, "/");
+        if (scratch_is_own_name(at, length))
+            return true;
+        at += length + (at[length] == '/');
+    }
+    return false;
+}
 
 static bool is_ours(const char *name, int fd)
 {

@@ -385,10 +385,6 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     case SYS_shutdown:
         answer->continues = true;
         return true;
-    case SYS_fchmod: /* which file that is only the guest's table knows, and it may be a host file
-                        of ours */
-        answer->error = EPERM;
-        return true;
     case SYS_fcntl:
         self_get_lock(guest, call, answer);
         return true;

@@ -78,6 +78,7 @@ int synthetic_add(struct tree *tree)
         [MOUNT_SCRATCH] = NODE_SCRATCH,     [MOUNT_TEXT] = NODE_TEXT,
         [MOUNT_LINK] = NODE_LINK,           [MOUNT_DEVICE] = NODE_DEVICE,
         [MOUNT_DIRECTORY] = NODE_DIRECTORY, [MOUNT_ABSENT] = NODE_ABSENT,
+        [MOUNT_STREAM] = NODE_ABSENT,
     };
     for (size_t i = 0; i < mount_row_count; i++) {
         const struct mount_row *row = &mount_rows[i];
@@ -91,7 +92,9 @@ int synthetic_add(struct tree *tree)
             continue;
         node->optional = true;
         node->writable = row->kind == MOUNT_SCRATCH;
-        node->error = row->kind == MOUNT_ABSENT ? (int)row->number : 0;
+        node->error = row->kind == MOUNT_ABSENT   ? (int)row->number
+                      : row->kind == MOUNT_STREAM ? ENOENT
+                                                  : 0;
         if (row->text != NULL && (node->text = synthetic_text(tree, row->text)) == NULL)
             return -ENOMEM;
         if (node->kind == NODE_LINK &&

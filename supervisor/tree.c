@@ -301,6 +301,10 @@ static int tree_open_host(const char *host_path, struct node *found)
         return -errno;
     if (tree_is_kernel_file(found->fd))
         return -EPERM;
+    if (realpath(host_path, real) == NULL)
+        return -errno;
+    if (scratch_is_own_path(real))
+        return -EPERM; /* other guests' files */
     found->text = strdup(host_path);
     if (found->text == NULL)
         return -ENOMEM;
@@ -317,8 +321,6 @@ static int tree_open_host(const char *host_path, struct node *found)
     default:
         return -EINVAL;
     }
-    if (realpath(host_path, real) == NULL)
-        return -errno;
     char *slash = strrchr(real, '/');
     found->name = strdup(slash + 1);
     *slash = '\0';
@@ -596,6 +598,9 @@ static int place_push(struct place *place, const struct tree *tree, const char *
         return 0;
     switch (place->node->mount->kind) {
     case NODE_HOST:
+        /* Every component of every path, of links' targets too, passes here. */
+        place->is_outside = scratch_is_own_name(at, length);
+        return 0;
     case NODE_SCRATCH:
         return 0;
     case NODE_DIRECTORY:

@@ -16,7 +16,7 @@ from belljar import template as templates
 from belljar._core import core
 from belljar.errors import SandboxError
 from belljar.execution import Execution, Result
-from belljar.files import SessionFiles, Watch, writing
+from belljar.files import Ledger, SessionFiles, Watch, writing
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
 from belljar.sandbox import Sandbox, check_template
@@ -166,7 +166,7 @@ async def arun(
     with _Waiter() as waiter:
         try:
             guest.start(source(code), **job)
-            execution = Execution(await _finish(guest, waiter), guest, Watch(job.get("files", ())))
+            execution = Execution(await _finish(guest, waiter), guest, Watch(Ledger(template.policy.options["scratch"]), job.get("files", ())))
         except BaseException:
             guest.close()
             raise
@@ -191,11 +191,11 @@ class AsyncFiles:
         if sandbox._files:
             await self._owner._go(b"", make_job(files=sandbox._files))
         scratch = sandbox._scratch()  # here, not in a thread: the guest is one thread's at a time
-        return SessionFiles(lambda: scratch, lambda entries: None)
+        return SessionFiles(lambda: scratch, sandbox._watch.ledger, lambda entries: None)
 
     async def read(self, name: _StrPath) -> bytes:
         """A file's content. `KeyError` if there is no such regular file."""
-        with await self.open(name) as file:
+        with (await self._sync())._open_whole(name) as file:
             return await asyncio.to_thread(file.read)
 
     async def open(self, name: _StrPath) -> BinaryIO:

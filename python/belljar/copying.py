@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from belljar.errors import SandboxError
+from belljar.files import size_bytes
 
 __all__ = ["copies"]
 
@@ -20,14 +21,6 @@ _PLACES: Final = {"/home/user", "/var/tmp", "/dev/shm"} # they are there already
 _DEPTH_MAX = 64
 _PIECE = 8 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
-
-
-def _bytes(size: int | str) -> int:
-    """A policy's size as a number."""
-    if isinstance(size, str):
-        return int(float(size[:-1]) * (1 << _UNITS[size[-1]])) if size[-1] in _UNITS else int(size)
-    return size
 
 
 def copies(scratch: int, limit: int | str) -> Iterator[list[list[Any]]]:
@@ -37,7 +30,7 @@ def copies(scratch: int, limit: int | str) -> Iterator[list[list[Any]]]:
     takes)."""
     if scratch < 0:
         return
-    left = 2 * _bytes(limit)
+    left = 2 * size_bytes(limit)
     batch: list[list[Any]] = []
     size = 0
     for entry in _walk(scratch):
@@ -45,7 +38,10 @@ def copies(scratch: int, limit: int | str) -> Iterator[list[list[Any]]]:
         size += len(entry[2]) + 200
         left -= len(entry[2])
         if left < 0:
-            raise SandboxError("the session's files are larger than its scratch: they cannot be copied", "fork")
+            raise SandboxError(
+                f"the session's files are larger than its scratch, as {entry[1]} is read (files with holes or several names say "
+                "more than they take): they cannot be copied; delete some, or allow more with scratch=", "fork"
+            )  # fmt: skip
         if size > _PIECE:
             yield batch
             batch, size = [], 0

@@ -251,7 +251,7 @@ class Execution:
         """The files that the run created or changed; not those handed in that it left as they were.
 
         In a session their contents are those of now: a later run may have changed or deleted them."""
-        return Files(self._scratch, self._changed)
+        return Files(self._scratch, self._watch.ledger, self._changed)
 
     def _changed(self) -> frozenset[str]:
         if self._names is None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, M
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from belljar.errors import SandboxError
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -88,18 +90,78 @@ def _walk(scratch: int, parts: list[str]) -> Iterator[tuple[str, int, os.DirEntr
             os.close(fd)
 
 
+_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def size_bytes(size: int | str) -> int:
+    """A policy's size as a number."""
+    if isinstance(size, str):
+        return int(float(size[:-1]) * (1 << _UNITS[size[-1]])) if size[-1] in _UNITS else int(size)
+    return size
+
+
+class Ledger:
+    """Keeps what is read of a scratch within what it may hold, whatever its files say of themselves.
+
+    Files that take what they say are together no more than the scratch. Those with holes, and those with several names, say
+    more: what is read of them is summed up, each name once, and may be as much again."""
+
+    __slots__ = ("_more", "limit")
+
+    def __init__(self, limit: int | str) -> None:
+        self.limit = size_bytes(limit)
+        self._more: dict[str, int] = {}
+
+    def admit(self, scratch: int, name: str, found: os.stat_result) -> None:
+        """This file is going to be read as a whole. `SandboxError` if that is too much."""
+        more = _more(found)
+        if more and sum(self._more.values()) - self._more.get(name, 0) + more > self.limit:
+            self._more = {known: _more_at(scratch, known) for known in self._more}  # some may be gone
+            if sum(self._more.values()) - self._more.get(name, 0) + more > self.limit:
+                raise SandboxError(
+                    f"{name} says that it has {found.st_size} bytes, but takes {found.st_blocks * 512} as one of {found.st_nlink}: "
+                    f"with what was read of other such files, that have holes or several names, it is more than the {self.limit} "
+                    "bytes of the policy's scratch: read it in pieces with files.open(), or allow more with scratch=",
+                    "files",
+                )
+        if more or name in self._more:
+            self._more[name] = more
+
+
+def _more(found: os.stat_result) -> int:
+    """How much more than it takes a file makes of itself when it is read."""
+    if found.st_nlink > 1:
+        return found.st_size
+    return max(found.st_size - found.st_blocks * 512, 0)
+
+
+def _more_at(scratch: int, name: str) -> int:
+    try:
+        fd = _open_beneath(scratch, _file_parts(name), 0)
+    except (OSError, ValueError, KeyError):
+        return 0
+    try:
+        return _more(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
 class Files(Mapping[str, bytes]):
     """Files of a guest: a read-only mapping of names to contents.
 
     Names are relative to `/work`, where a guest starts; files elsewhere are reached by their absolute name, as in
     `files["/tmp/cache.db"]`. Iterating gives those below `/work`. Only regular files count: links, pipes and
-    sockets are not followed or opened. `Execution.files` has those that its run created or changed.
+    sockets are not followed or opened. What is read of files that say they are larger than what they take (they have holes,
+    or several names) is limited to the policy's `scratch` in all: `SandboxError`; `open` reads them in pieces. `Execution.files` has those that its run created or changed.
     """
 
-    __slots__ = ("_only", "_scratch")
+    __slots__ = ("_ledger", "_only", "_scratch")
 
-    def __init__(self, scratch: Callable[[], int], only: Callable[[], Collection[str]] | None = None) -> None:
+    def __init__(
+        self, scratch: Callable[[], int], ledger: Ledger, only: Callable[[], Collection[str]] | None = None
+    ) -> None:
         self._scratch = scratch  # the directory's descriptor (borrowed), or -1: nothing was ever written
+        self._ledger = ledger
         self._only = only  # the names that count; None: all
 
     def open(self, name: _StrPath) -> BinaryIO:
@@ -117,8 +179,18 @@ class Files(Mapping[str, bytes]):
             raise KeyError(f"{os.fspath(name)} is not a regular file")
         return os.fdopen(fd, "rb")
 
+    def _open_whole(self, name: _StrPath) -> BinaryIO:
+        """The file, to be read to its end. `SandboxError` if it is, by holes or names, more than scratch may hold."""
+        file = Files.open(self, name)
+        try:
+            self._ledger.admit(self._scratch(), _name(_file_parts(name)), os.fstat(file.fileno()))
+        except BaseException:
+            file.close()
+            raise
+        return file
+
     def __getitem__(self, name: _StrPath) -> bytes:
-        with Files.open(self, name) as file:
+        with self._open_whole(name) as file:
             return file.read()
 
     def __contains__(self, name: object) -> bool:
@@ -157,7 +229,7 @@ class Files(Mapping[str, bytes]):
         for name in self._matching(pattern):
             target = Path(folder, name.lstrip("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with Files.open(self, name) as source:
+            with self._open_whole(name) as source:
                 target.unlink(missing_ok=True)
                 with target.open("xb") as copy:
                     shutil.copyfileobj(source, copy, _CHUNK)
@@ -208,8 +280,8 @@ class SessionFiles(Files, MutableMapping[str, bytes]):
 
     __slots__ = ("_write",)
 
-    def __init__(self, scratch: Callable[[], int], write: Callable[[list[Entry]], object]) -> None:
-        super().__init__(scratch)
+    def __init__(self, scratch: Callable[[], int], ledger: Ledger, write: Callable[[list[Entry]], object]) -> None:
+        super().__init__(scratch, ledger)
         self._write = write
 
     def open(self, name: _StrPath, mode: str = "rb") -> BinaryIO:
@@ -281,9 +353,10 @@ def delete(scratch: int, name: _StrPath) -> None:
 class Watch:
     """Tells which files a run created or changed, by comparing what lies there after each."""
 
-    __slots__ = ("_handed", "_seen")
+    __slots__ = ("_handed", "_seen", "ledger")
 
-    def __init__(self, handed: Iterable[tuple[str, bytes]] = ()) -> None:
+    def __init__(self, ledger: Ledger, handed: Iterable[tuple[str, bytes]] = ()) -> None:
+        self.ledger = ledger
         self._seen: dict[str, tuple[int, int, int, int]] = {}
         self._handed: dict[str, bytes] = {}
         self.hand(handed)

@@ -14,7 +14,7 @@ from belljar._core import core
 from belljar.copying import copies
 from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
 from belljar.execution import Execution, Result
-from belljar.files import SessionFiles, Watch
+from belljar.files import Ledger, SessionFiles, Watch
 from belljar.host_functions import HostFunction, check_name
 from belljar.policy import Policy
 from belljar.session import Desk, Lending, Shown, command, encode
@@ -118,7 +118,7 @@ class Sandbox:
         self._files = files  # what goes in with the first run
         self._stdin = stdin
         self._desk = desk
-        self._watch = Watch(files)
+        self._watch = Watch(Ledger(self._template.policy.options["scratch"]), files)
         self._runs = 0
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
@@ -426,7 +426,7 @@ class Sandbox:
     @property
     def files(self) -> SessionFiles:
         """The session's files, to read, write and delete."""
-        return SessionFiles(self._scratch, lambda entries: self._command(command("write", entries)))
+        return SessionFiles(self._scratch, self._watch.ledger, lambda entries: self._command(command("write", entries)))
 
     def interrupt(self) -> None:
         """KeyboardInterrupt in the running code; the session stays. From any thread."""

@@ -16,7 +16,7 @@ from belljar._core import core
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 from belljar.execution import Execution, Result, stream_callback
-from belljar.files import Watch
+from belljar.files import Ledger, Watch
 from belljar.interpreter import default_interpreter
 from belljar.policy import Policy
 
@@ -188,7 +188,7 @@ class Template:
         self, guest: core.Guest, code: str | bytes, job: Job, on_result: Callable[[Result], object] | None
     ) -> Execution:
         try:
-            execution = Execution(guest.run(source(code), **job), guest, Watch(job.get("files", ())))
+            execution = Execution(guest.run(source(code), **job), guest, Watch(Ledger(self.policy.options["scratch"]), job.get("files", ())))
         except BaseException:
             guest.close()
             raise

@@ -543,8 +543,47 @@ FILES_TEST(bytes_are_counted)
     for (unsigned i = 0; i < 8; i++)
         CHECK(write(fixture.answer.install_fd, block, sizeof block) == sizeof block);
     CHECK(fsync(fixture.answer.install_fd) == 0);
-    fixture.files->scratch.next_count_ns = 0;
+    fixture.files->scratch.next_look_ns = 0;
     CHECK(files_is_over_quota(fixture.files));
+}
+
+/* What a file that was deleted, or renamed over, takes, while it is open and no longer. */
+FILES_TEST(deleted_files_count_while_they_are_open)
+{
+    static char block[800 << 10]; /* of 1 MiB */
+    struct scratch *scratch = &fixture.files->scratch;
+    int held[2];
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_EQUAL(open_as("/tmp/f", O_RDWR | O_CREAT, 0), 0);
+        held[i] = fd_take(&fixture.answer.install_fd);
+        CHECK(write(held[i], block, sizeof block) == sizeof block);
+        if (i == 0) {
+            CHECK_EQUAL(CALL(SYS_unlink, ADDRESS("/tmp/f")), 0);
+        } else {
+            CHECK_EQUAL(make_file(0), 0);
+            CHECK_EQUAL(CALL(SYS_rename, ADDRESS("/tmp/f0"), ADDRESS("/tmp/f")), 0);
+        }
+        scratch->next_look_ns = 0;
+        CHECK_EQUAL(files_is_over_quota(fixture.files), i == 1);
+    }
+    CHECK(close(held[0]) == 0);
+    scratch->next_look_ns = 0;
+    CHECK(!files_is_over_quota(fixture.files));
+    /* Closed first: it is opened by us to be held, whatever its mode, and gives its room back. */
+    CHECK(close(held[1]) == 0);
+    CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("/tmp/f"), (uint64_t)0), 0);
+    CHECK_EQUAL(CALL(SYS_unlink, ADDRESS("/tmp/f")), 0);
+    scratch_settle(scratch);
+    CHECK_EQUAL(scratch->held_count, 0);
+    CHECK_EQUAL(scratch->entries, 0);
+}
+
+/* A path through a link of the guest's must not lead the supervisor's own opening out. */
+FILES_TEST(holding_follows_no_link)
+{
+    CHECK_EQUAL(CALL(SYS_symlink, ADDRESS(at("data")), ADDRESS("/tmp/out")), 0);
+    CHECK(open_as("/tmp/out/plain", O_WRONLY, 0) != 0);
+    CHECK_EQUAL(fixture.files->scratch.held_count, 0);
 }
 
 FILES_TEST(tmpfs_of_the_guest_has_the_kernels_limits)

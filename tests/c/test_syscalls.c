@@ -123,6 +123,30 @@ TEST(fstat_is_native_and_newfstatat_with_an_empty_path_is_trapped)
     CHECK(!decide(0, SYS_newfstatat, 1, 0, 0, 0, 0));
 }
 
+/* With the value as F_GETFL gives it; nothing that signals or goes around the page cache. */
+TEST(flags_of_a_descriptor_that_may_be_set)
+{
+    static const struct {
+        int flags;
+        bool native;
+    } rows[] = {
+        { O_NONBLOCK, true },
+        { 0, true },
+        { O_RDWR | O_NONBLOCK | 0100000, true },
+        { O_WRONLY | O_APPEND, true },
+        { O_ASYNC, false },
+        { O_DIRECT, false },
+        { O_NOATIME, false },
+        { O_NONBLOCK | O_ASYNC, false },
+        { O_PATH, false },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        CHECK_EQUAL(
+            is_native(decide(GRANT_FILES, SYS_fcntl, 0, F_SETFL, (uint64_t)rows[i].flags, 0, 0)),
+            rows[i].native);
+    CHECK(!is_native(decide(0, SYS_fcntl, 0, F_SETFL, O_NONBLOCK, 0, 0)));
+}
+
 struct memory_case {
     uint64_t grants, prot, flags;
     int64_t action; /* -1: no row */

@@ -1,0 +1,25 @@
+/* What the supervisor asks a guest's SIGSYS handler to do in place of a call that it cannot do for
+ * it: the program's own descriptors are known to the program alone. A guest that does something
+ * else fools itself. */
+#ifndef BELLJAR_DEED_H
+#define BELLJAR_DEED_H
+
+/* The value of a queued SIGSYS, sent to a thread before its call is answered with ENXIO. */
+#define DEED(kind, detail, number)                                                                 \
+    ((int)((unsigned)(kind) << 24 | (unsigned)(detail) << 20 | (unsigned)(number)))
+#define DEED_KIND(value)   ((unsigned)(value) >> 24)
+#define DEED_DETAIL(value) ((unsigned)(value) >> 20 & 15)
+#define DEED_NUMBER(value) ((int)((unsigned)(value)&0xfffff))
+
+enum deed_kind {
+    DEED_OPEN = 1, /* the call's result: a copy of the descriptor; detail: close-on-exec */
+    DEED_STAT,     /* fstat to the address in argument `detail` of the call */
+    DEED_ACCESS,   /* is there such a descriptor */
+};
+
+/* fchmod as the handler makes it: the file's number on its file system as the third argument, this
+ * as the fourth. The supervisor knows under which path a descriptor number was opened, and with the
+ * file's number whether the guest has put another there. */
+#define FCHMOD_KNOWN 0x62656c6c6a617201
+
+#endif
