@@ -173,7 +173,7 @@ static void result_set_error(struct belljar_result *result, enum belljar_verdict
 static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict,
                              const char *name, const char *format, ...)
 {
-    char text[512];
+    char text[sizeof((struct belljar_error *)NULL)->message + 64];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -301,6 +301,18 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         result->exit_status = 0;
     if (guest->report.crash != NULL && guest->report.crash[0] != '\0')
         result->traceback = crash_traceback(guest->report.crash);
+}
+
+void result_from_failure(struct belljar_result *result, const struct belljar_error *error)
+{
+    free(result->error_name);
+    free(result->error_value);
+    free(result->traceback);
+    result->traceback = NULL;
+    result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError", "%s: %s", error->step,
+                     error->message);
+    result->exit_status = verdict_exit_status(result->verdict, 1);
+    result->is_complete = true; /* nobody is left who knows more */
 }
 
 int result_add_report(struct belljar_result *result, struct report *report)

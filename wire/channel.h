@@ -21,4 +21,11 @@ MUST_CHECK ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fd
                                    unsigned *ret_fd_count, unsigned max_fds, pid_t *ret_pid,
                                    int flags);
 
+/* The same for a receiver who goes on without the descriptors: *ret_lost says that some came which
+ * found no number free in this process (RLIMIT_NOFILE). All are closed then, the packet is whole.
+ */
+MUST_CHECK ssize_t channel_receive_lossy(int fd, void *bytes, size_t size, int *ret_fds,
+                                         unsigned *ret_fd_count, unsigned max_fds, bool *ret_lost,
+                                         int flags);
+
 #endif
