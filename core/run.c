@@ -163,8 +163,8 @@ static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job
     return 0;
 }
 
-int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
-                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
+static int guest_begin(struct belljar_guest *guest, const struct belljar_job *job,
+                       const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     if (guest->template->owner != getpid())
         return template_check(guest->template, reterr);
@@ -566,6 +566,15 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     return 1;
 }
 
+int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
+                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
+{
+    int error = guest_begin(guest, job, callbacks, reterr);
+    if (error == 0)
+        guest_arm_first(guest); /* an event loop may come back late: it is busy with others */
+    return error;
+}
+
 int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
                        struct belljar_error *reterr)
 {
@@ -619,7 +628,7 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
                       const struct belljar_callbacks *callbacks, struct belljar_result **ret_result,
                       struct belljar_error *reterr)
 {
-    int error = belljar_guest_start(guest, job, callbacks, reterr);
+    int error = guest_begin(guest, job, callbacks, reterr);
     while (error == 0) {
         struct pollfd fds[8];
         int timeout_ms;
