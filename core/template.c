@@ -355,10 +355,6 @@ static ssize_t template_read(struct belljar_template *template, uint8_t *bytes, 
 {
     ssize_t length = channel_receive_lossy(template->control, bytes, size, ret_fds, ret_fd_count, 4,
                                            ret_lost, MSG_DONTWAIT);
-    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of
-                                  ours unread */
-        length = channel_receive_lossy(template->control, bytes, size, ret_fds, ret_fd_count, 4,
-                                       ret_lost, MSG_DONTWAIT);
     for (unsigned i = 0; i < *ret_fd_count; i++)
         ret_fds[i] = fd_clear_of_streams(ret_fds[i]);
     for (unsigned i = 0; i < *ret_fd_count; i++)

@@ -49,9 +49,16 @@ static ssize_t receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned 
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes };
     ssize_t got;
-    do
+    bool was_reset = false;
+    for (;;) {
         got = recvmsg(fd, &packet, flags | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
+        /* A peer that ended with messages of ours unread: said once, before its own last words,
+         * which say why it ended. */
+        if (got < 0 && errno == ECONNRESET && !was_reset)
+            was_reset = true;
+        else if (got >= 0 || errno != EINTR)
+            break;
+    }
     if (got < 0)
         return -errno;
     int fds[CHANNEL_FDS_MAX];
