@@ -144,6 +144,7 @@ static void template_give_up(struct belljar_template *template)
              template->supervisor, template->silent_ms, what);
     template_fail(template, ETIMEDOUT, "supervisor", text);
     supervisor_kill(template);
+    shutdown(template->control, SHUT_RDWR); /* who polls the channel sees it too */
 }
 
 /* (locked) For who waits and has found nothing to read. Only time in which we looked counts: after
