@@ -141,6 +141,7 @@ struct belljar_guest {
     /* the run in progress */
     enum run_state state;
     bool is_session, is_armed;
+    bool has_files, setup_failed; /* files went in with the run; one could not be written */
     struct belljar_callbacks callbacks;
     uint64_t started_ns, ended_ns;
     uint64_t look_ns; /* when to see next whether the supervisor lives */

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #define ARM_AFTER_MS      2
+#define INTERPRETER_BYTES (10u << 20) /* what is not left for files of a memory limit */
 #define CANCEL_EVERY_MS   100
 #define OVERDUE_MS        250  /* after a limit the supervisor has so long to end the run, */
 #define OVERDUE_SILENT_MS 500  /* then so long to show that it lives, */
@@ -163,6 +164,23 @@ static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job
     return 0;
 }
 
+/* Files go in through the guest's memory, where each is twice for a moment. */
+static int check_files(const struct settings *settings, const struct belljar_job *job,
+                       struct belljar_error *reterr)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < job->file_count; i++)
+        bytes += job->files[i].length;
+    if (bytes == 0 || 2 * bytes + INTERPRETER_BYTES <= settings->memory_bytes)
+        return 0;
+    return error_set(
+        reterr, E2BIG, "files",
+        "the files handed in (%s%s: %llu bytes) pass through the guest's memory, twice, "
+        "and its limit is %llu bytes (--memory): raise it, or grant reading them",
+        job->files[0].path, job->file_count > 1 ? " and others" : "", (unsigned long long)bytes,
+        (unsigned long long)settings->memory_bytes);
+}
+
 static int guest_begin(struct belljar_guest *guest, const struct belljar_job *job,
                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
@@ -173,9 +191,12 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
                          guest->is_dead ? "this guest has ended: take another"
                                         : "a run is on already");
     const struct settings *settings = &guest->template->settings;
+    int error = check_files(settings, job, reterr);
+    if (error < 0)
+        return error;
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
-    int error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
+    error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
     packer_release(&frame);
     if (error == 0) {
         guest->callbacks = callbacks ? *callbacks : (struct belljar_callbacks){ 0 };
@@ -183,7 +204,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     }
     if (error < 0)
         return error_set(reterr, -error, "run",
-                         error == -E2BIG ? "code and files are larger than %u bytes"
+                         error == -E2BIG ? "code and files are larger than %u bytes: grant reading "
+                                           "them, or write them in a session, one by one"
                                          : "out of memory",
                          FRAME_PAYLOAD_MAX);
     capture_release(&guest->captures[0]);
@@ -191,7 +213,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     capture_init(&guest->captures[0], settings->output_bytes);
     capture_init(&guest->captures[1], settings->output_bytes);
     guest->is_session = job->session;
-    guest->is_armed = guest->is_overdue = false;
+    guest->is_armed = guest->is_overdue = guest->setup_failed = false;
+    guest->has_files = job->file_count > 0;
     guest->wall_ms = job->wall_ms == 0 ? (int64_t)settings->wall_ms : job->wall_ms;
     guest->cpu_ms = job->cpu_ms == 0 ? (int64_t)settings->cpu_ms : job->cpu_ms;
     belljar_result_free(guest->result);
@@ -284,9 +307,14 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
 {
     if (type == FRAME_RESULT) {
         guest->result = result_new();
-        return guest->result == NULL                               ? -ENOMEM
-               : result_unpack(guest->result, payload, length) < 0 ? -EBADMSG
-                                                                   : 1;
+        if (guest->result == NULL)
+            return -ENOMEM;
+        if (result_unpack(guest->result, payload, length) < 0)
+            return -EBADMSG;
+        uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
+        memcpy(fields, payload, sizeof fields);
+        guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
+        return 1;
     }
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
@@ -517,6 +545,26 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
     return 0;
 }
 
+/* What was handed in does not fit: the caller's error, not a verdict on a program that never ran.
+ */
+static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
+{
+    const struct settings *settings = &guest->template->settings;
+    int error = error_set(
+        reterr, EINVAL, "files",
+        "%.400s; files are handed in below /work, /tmp, /var/tmp, /dev/shm and the home directory, "
+        "or where the policy grants writing, and count for its scratch (%llu bytes) and "
+        "scratch_files (%u)",
+        guest->result->error_value != NULL ? guest->result->error_value : "a file does not fit",
+        (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+    guest->is_dead = true;
+    if (guest->is_session) /* half of its files are there */
+        (void)!guest_end(guest, END_HOST);
+    belljar_result_free(guest->result);
+    guest->result = NULL;
+    return error;
+}
+
 /* There is a result, or the guest is gone: makes the whole of it. */
 static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result,
                       struct belljar_error *reterr)
@@ -549,6 +597,8 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         if (error == 0 && !guest->result->is_complete)
             error = result_add_report(guest->result, &guest->report);
     }
+    if (error == 0 && guest->setup_failed)
+        return run_not_begun(guest, reterr);
     struct belljar_result *result = guest->result;
     if (error == 0)
         error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length,

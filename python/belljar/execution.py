@@ -365,7 +365,7 @@ class Execution:
         return _restored, (_Saved(self._result), contents, missing, list(self._shown), self.execution_count)
 
     def _names_of_files(self) -> Iterable[str]:
-        return self.files.list() if isinstance(self.files, _SavedFiles) else self._changed()
+        return self.files._all() if isinstance(self.files, _SavedFiles) else self._changed()
 
     def to_json(self) -> str:
         """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `logs`, `error`, `usage`,

@@ -6,6 +6,7 @@ import atexit
 import collections
 import copy
 import os
+import posixpath
 import select
 import threading
 import weakref
@@ -69,8 +70,37 @@ def contents(files: Mapping[str, Content] | None) -> list[tuple[str, bytes]]:
             if not isinstance(content, bytearray | memoryview):
                 raise TypeError(f"files[{name!r}]: bytes, str or a path is expected, not {type(content).__name__}")
             content = bytes(content)
-        read.append((os.fspath(name), content))
+        read.append((_handed_name(name), content))
+    _check_handed([name for name, _ in read])
     return read
+
+
+def _handed_name(name: str | os.PathLike[str]) -> str:
+    """A name in files=. `ValueError` if no file can have it; the guest says the rest."""
+    text = os.fspath(name)
+    if not isinstance(text, str):
+        raise TypeError(f"files: names are str, not {type(text).__name__}")
+    if not text or text.endswith(("/", "/.", "/..")) or text in (".", "..") or "\0" in text:
+        raise ValueError(f"files[{text!r}]: this is no name of a file; name one below /work, as in 'data/in.csv'")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"files[{text!r}]: the name is not UTF-8 ({error.reason}); rename it") from None
+    return text
+
+
+def _check_handed(names: list[str]) -> None:
+    """`ValueError` if they cannot all be there."""
+    paths = {posixpath.normpath(posixpath.join("/work", name)): name for name in names}
+    if len(paths) < len(names):
+        again = next(name for name in names if paths[posixpath.normpath(posixpath.join("/work", name))] != name)
+        raise ValueError(f"files[{again!r}]: another name in files= is the same file; keep one of them")
+    for path, name in paths.items():
+        folder = posixpath.dirname(path)
+        while folder != "/":
+            if folder in paths:
+                raise ValueError(f"files[{paths[folder]!r}]: it is the folder of {name!r} as well; rename one of them")
+            folder = posixpath.dirname(folder)
 
 
 def _add_stdin(job: Job, stdin: Stdin) -> None:
