@@ -488,14 +488,14 @@ static int template_send_fds(struct belljar_template *template, const struct pac
                              const int *fds, unsigned fd_count)
 {
     for (;;) {
+        if (template->has_failed)
+            return -EPIPE;
         int error = channel_send(template->control, message, fds, fd_count, MSG_DONTWAIT);
         if (error != -EAGAIN)
-            return error;
+            return error == -ECONNRESET ? -EPIPE : error;
         template_take_in(template);
         template_poll(template, POLLOUT);
         template_watch(template, SILENT_MS, SILENT_MS);
-        if (template->has_failed)
-            return -EPIPE;
     }
 }
 
