@@ -164,6 +164,19 @@ static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job
     return 0;
 }
 
+/* A run that begins after its supervisor has ended is none. */
+static int check_supervisor(struct belljar_template *template, struct belljar_error *reterr)
+{
+    struct pollfd control = { template->control, 0, 0 };
+    if (poll(&control, 1, 0) <= 0)
+        return 0;
+    template_drain(template); /* it may have said why */
+    pthread_mutex_lock(&template->lock);
+    int error = template_check(template, reterr);
+    pthread_mutex_unlock(&template->lock);
+    return error < 0 ? error : error_set(reterr, EPIPE, "supervisor", "the supervisor has ended");
+}
+
 /* Files go in through the guest's memory, where each is twice for a moment. */
 static int check_files(const struct settings *settings, const struct belljar_job *job,
                        struct belljar_error *reterr)
@@ -191,7 +204,9 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
                          guest->is_dead ? "this guest has ended: take another"
                                         : "a run is on already");
     const struct settings *settings = &guest->template->settings;
-    int error = check_files(settings, job, reterr);
+    int error = check_supervisor(guest->template, reterr);
+    if (error == 0)
+        error = check_files(settings, job, reterr);
     if (error < 0)
         return error;
     struct packer frame = PACKER_INIT;
