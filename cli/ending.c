@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define END_MS    3000 /* for a supervisor to end all that it has */
+#define END_MS    2000 /* for a supervisor to end all that it has */
 #define KILLED_MS 1000 /* and for a killed one to be gone */
 
 /* Reaps all children. False if some are left after that time. */
@@ -32,7 +32,7 @@ static bool reap(int milliseconds)
 }
 
 /* Those that are left: a supervisor that is stopped. */
-static void kill_children(void)
+static void signal_children(int number)
 {
     char text[1024];
     int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
@@ -44,7 +44,7 @@ static void kill_children(void)
             child = child * 10 + (text[i] - '0');
         } else {
             if (child > 1)
-                kill(child, SIGKILL);
+                kill(child, number);
             child = 0;
         }
     }
@@ -54,8 +54,13 @@ void end_by_signal(int number)
 {
     /* The supervisor takes the end of its channel as its own. */
     syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
-    if (!reap(END_MS)) {
-        kill_children();
+    bool is_over = reap(END_MS);
+    if (!is_over) {
+        signal_children(SIGCONT);
+        is_over = reap(END_MS);
+    }
+    if (!is_over) {
+        signal_children(SIGKILL);
         (void)!reap(KILLED_MS);
     }
     sigset_t set;

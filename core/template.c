@@ -723,8 +723,9 @@ static void supervisor_wait(const struct belljar_template *template)
     if (template->supervisor_pidfd < 0) {
         kill(template->supervisor, SIGKILL);
     } else if (poll(&ended, 1, STOPPED_MS) == 0) {
-        bool is_going = !supervisor_is_stopped(template);
-        if (!is_going || poll(&ended, 1, CLOSE_MS) == 0)
+        if (supervisor_is_stopped(template)) /* it cleans up better than its end does */
+            syscall(SYS_pidfd_send_signal, template->supervisor_pidfd, SIGCONT, NULL, 0);
+        if (poll(&ended, 1, CLOSE_MS) == 0)
             supervisor_kill(template);
         poll(&ended, 1, KILLED_MS);
     }

@@ -214,8 +214,8 @@ class Execution:
     a process pool, it takes along all that it knows and the contents of its files.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_shown",
-                 "_watch", "verdict")  # fmt: skip
+    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
+                 "_saved", "_shown", "_watch", "verdict")  # fmt: skip
 
     execution_count: int | None = None
     """Which of the session's runs of code it was, from 1; None outside of one."""
@@ -230,6 +230,7 @@ class Execution:
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
+        self._saved: _SavedFiles | None = None  # that came along from another process
         self._lock = threading.Lock()
         self.verdict = result.verdict
 
@@ -306,12 +307,13 @@ class Execution:
         self._complete()
         return self._result.refused
 
-    @functools.cached_property
+    @property
     def files(self) -> Files:
         """The files that the run created or changed; not those handed in that it left as they were.
 
         In a session their contents are those of now: a later run may have changed or deleted them."""
-        return Files(self._scratch, self._changed)
+        # Not kept here: it would keep the execution, and with it a guest, until the next collection of cycles.
+        return self._saved if self._saved is not None else Files(self._scratch, self._changed)
 
     def _changed(self) -> frozenset[str]:
         if self._names is None:
@@ -365,7 +367,7 @@ class Execution:
         return _restored, (_Saved(self._result), contents, missing, list(self._shown), self.execution_count)
 
     def _names_of_files(self) -> Iterable[str]:
-        return self.files._all() if isinstance(self.files, _SavedFiles) else self._changed()
+        return self._saved._all() if self._saved is not None else self._changed()
 
     def to_json(self) -> str:
         """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `logs`, `error`, `usage`,
@@ -403,7 +405,7 @@ def _restored(
     execution = Execution(result, None, Watch())
     execution._shown = shown
     execution.execution_count = count
-    execution.__dict__["files"] = _SavedFiles(contents, missing)
+    execution._saved = _SavedFiles(contents, missing)
     return execution
 
 
