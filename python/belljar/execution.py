@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -190,16 +190,16 @@ class _SavedFiles(Files):
         top = guest_path(folder, is_folder=True) + "/"
         return sorted(name for name in self._all() if guest_path(name).startswith(top))
 
-    def collect(self, pattern: str, folder: str | os.PathLike[str]) -> list[Path]:
-        made = []
+    def collect(self, pattern: str, folder: str | os.PathLike[str]) -> Collection[Path]:
+        made: dict[Path, None] = {}
         for name in self._matching(pattern):
             target = Path(folder, name.lstrip("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             with self.open(name) as source, target.open("xb") as copy:
                 shutil.copyfileobj(source, copy)
-            made.append(target)
-        return made
+            made[target] = None
+        return tuple(made)
 
 
 class Execution:

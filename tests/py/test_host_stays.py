@@ -430,7 +430,7 @@ def test_files_that_were_gone_when_an_execution_was_pickled_are_said_to_be(tmp_p
     template = belljar.Template()
     found = template.run("open('f', 'w').write('1')")
     kept = pickle.loads(pickle.dumps(found))
-    assert kept.files.collect("*", tmp_path) == [tmp_path / "f"] and (tmp_path / "f").read_text() == "1"
+    assert list(kept.files.collect("*", tmp_path)) == [tmp_path / "f"] and (tmp_path / "f").read_text() == "1"
     template.close()
     gone = pickle.loads(pickle.dumps(found))
     assert gone.value == 1
