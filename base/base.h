@@ -49,4 +49,16 @@ MUST_CHECK int fd_read_all(int fd, void *bytes, size_t length);
  * a negative errno. */
 MUST_CHECK int fd_move_up(int fd, int minimum);
 
+/* A program may be started with its standard streams closed: a descriptor of ours that came to
+ * stand there would be written to by every print. Takes a new descriptor (or a failure, -1 with
+ * errno); returns it or one above 2, close-on-exec, or -1 with errno. */
+static inline int fd_clear_of_streams(int fd)
+{
+    int moved = fd < 0 || fd > STDERR_FILENO ? fd : fd_move_up(fd, STDERR_FILENO + 1);
+    if (moved >= -1)
+        return moved;
+    errno = -moved;
+    return -1;
+}
+
 #endif

@@ -626,6 +626,10 @@ static PyObject *guest_scratch(PyObject *object, PyObject *Py_UNUSED(ignored))
     fd = belljar_guest_scratch(handle);
     Py_END_ALLOW_THREADS
     guest_leave(object, true);
+    if (fd < -1)
+        return raise_text(-fd, "files",
+                          "this process has no descriptor left for the folder of the files: close "
+                          "some, or raise its limit (ulimit -n)");
     return PyLong_FromLong(fd);
 }
 

@@ -95,6 +95,15 @@ int command_learn(const struct arguments *arguments);
  * neighbours. The caller frees it. */
 char *script_path0(const struct belljar_policy *policy, const char *script);
 
+/* cli/ending.c: signals that end the command end its supervisors first, in order, and wait for
+ * them; the command then dies by that signal. end_by_signals makes that the answer to SIGHUP,
+ * SIGINT, SIGQUIT and SIGTERM, where they are not ignored; end_by_signal is the handler. */
+void end_by_signals(void);
+void end_by_signal(int number);
+/* Standard streams that the caller has closed become /dev/null, before anything else is opened and
+ * takes their numbers. */
+void open_streams(void);
+
 /* cli/source.c: the program's text. */
 struct source {
     char *bytes; /* the caller frees it (source_release) */

@@ -121,6 +121,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    open_streams();
+    end_by_signals();
     /* Written to a closed pipe we want EPIPE: a guest has to be ended in order. */
     signal(SIGPIPE, SIG_IGN);
     int status = dispatch(argc, argv);

@@ -31,9 +31,9 @@ static volatile sig_atomic_t interrupts;
 
 static void on_sigint(int number)
 {
-    (void)number;
-    if (interrupts < 2)
-        interrupts = interrupts + 1;
+    if (interrupts == 2) /* told, killed, and still here: our own output may be what blocks */
+        end_by_signal(number);
+    interrupts = interrupts + 1;
 }
 
 struct run {
@@ -425,8 +425,6 @@ int command_run(const struct arguments *arguments)
         options.on_operation = on_operation;
     }
 
-    struct sigaction action = { .sa_handler = on_sigint };
-    sigaction(SIGINT, &action, NULL);
     signal(SIGTTIN, SIG_IGN); /* in the background, a terminal as stdin reads as its end instead of
                                  stopping us */
 
@@ -438,6 +436,10 @@ int command_run(const struct arguments *arguments)
     if (belljar_guest_take(template, &guest, &error) < 0)
         return report_failure(arguments, &error);
     run.guest = guest;
+    /* From here on there is somebody to tell of it; until then it ends us. */
+    struct sigaction before, action = { .sa_handler = on_sigint };
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
 
     struct belljar_callbacks callbacks = { .context = &run, .is_cancelled = is_cancelled };
     if (arguments->own[OWN_JSON] == NULL)

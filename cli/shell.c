@@ -414,12 +414,12 @@ int command_shell(const struct arguments *arguments)
     line_reader_init(&shell.reader);
     shell.reader.complete = complete_word;
     shell.reader.context = &shell;
-    struct sigaction action = { .sa_handler =
-                                    on_sigint }; /* no SA_RESTART: a wait for a line ends too */
-    sigaction(SIGINT, &action, NULL);
     struct belljar_error error = { 0 };
     if (belljar_template_open(arguments->policy, NULL, &shell.template, &error) < 0)
         return complain_error(&error, EXIT_BELLJAR);
+    struct sigaction action = { .sa_handler =
+                                    on_sigint }; /* no SA_RESTART: a wait for a line ends too */
+    sigaction(SIGINT, &action, NULL);
     int status = take_guest(&shell);
     if (status != 0)
         return status;

@@ -44,8 +44,10 @@ struct belljar_template {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something came on the control channel */
     bool is_reading;        /* one thread reads for all who wait */
+    bool is_telling;        /* one is in on_operation: nothing is read meanwhile */
     int control;
     pid_t supervisor;
+    int supervisor_pidfd;
     pid_t owner; /* the process that opened it: a forked child must not use it */
     struct settings settings;
     struct belljar_template_options options;
@@ -61,6 +63,9 @@ struct belljar_template {
     uint64_t spawn_failed_ns;         /* when what he asked for failed, 0: it did not */
     struct belljar_error spawn_error; /* the newest */
     bool is_started, has_failed;
+    bool is_pinged;     /* the supervisor was asked for a sign of life and has said nothing since */
+    unsigned silent_ms; /* for so long, while we looked */
+    uint64_t looked_ns; /* when we last looked */
     struct belljar_error failure;
     uint32_t hexversion;
     struct {
@@ -75,12 +80,19 @@ MUST_CHECK int template_check(struct belljar_template *template,
                               struct belljar_error *reterr); /* (locked) usable by this process? */
 MUST_CHECK int template_send(struct belljar_template *template,
                              const struct packer *message); /* (locked) */
-/* (locked) Reads control messages until done(context), or the template fails: 0, or a negative
- * errno with reterr. */
+/* (locked) Reads control messages until done(context), or the template fails, which a supervisor
+ * that does not answer makes it do: 0, or a negative errno with reterr. */
 MUST_CHECK int template_wait(struct belljar_template *template, bool (*done)(void *context),
                              void *context, struct belljar_error *reterr);
 void template_drain(
     struct belljar_template *template); /* takes in what is there, without waiting */
+/* Takes in what is there and sees to it that the supervisor lives: one that is asked and says
+ * nothing for patience_ms (of a stopped one: stopped_ms) is killed, and the template has failed.
+ * True if it owes an answer: look again soon. */
+MUST_CHECK bool template_look(struct belljar_template *template, unsigned patience_ms,
+                              unsigned stopped_ms);
+#define SLICE_MS  100   /* between two looks of one who waits for the supervisor */
+#define SILENT_MS 10000 /* a supervisor that says nothing for so long is stuck */
 unsigned template_missing(
     struct belljar_template
         *template); /* (locked) how many to fork to have `parked` again; counts them as asked */
@@ -120,7 +132,7 @@ struct belljar_guest {
     struct belljar_template *template;
     uint64_t id;
     int value, in, out, err; /* our ends, nonblocking; -1 once closed */
-    int scratch;             /* directory, or -1 */
+    int scratch;             /* directory, or -1, or -EMFILE: it found no number free here */
     bool is_dead;            /* the value channel is closed: no further run */
     bool was_asked;          /* MSG_WAIT was sent */
     bool has_ended;          /* MSG_ENDED came */
@@ -136,11 +148,14 @@ struct belljar_guest {
     /* the run in progress */
     enum run_state state;
     bool is_session, is_armed;
+    bool has_files, setup_failed; /* files went in with the run; one could not be written */
     struct belljar_callbacks callbacks;
     uint64_t started_ns, ended_ns;
     uint64_t told_ns; /* when the supervisor last heard of a run of it; 0: never */
     uint64_t run_count;
     bool has_ended_between; /* not in a run */
+    uint64_t look_ns;       /* when to see next whether the supervisor lives */
+    bool is_overdue;        /* the supervisor has been told to end it: its time is long over */
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
@@ -159,6 +174,8 @@ struct belljar_guest {
 struct belljar_result *result_new(void);
 /* Fills result from a FRAME_RESULT payload (hostile). 0, or -EBADMSG, -ENOMEM. */
 MUST_CHECK int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length);
+/* belljar's own failure during a run, with what the run had printed. */
+void result_from_failure(struct belljar_result *result, const struct belljar_error *error);
 /* Verdict, exit status and traceback of a guest that ended without a result. */
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
 /* Whether an exception came of a refusal. */

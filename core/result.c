@@ -179,7 +179,7 @@ static void result_set_error(struct belljar_result *result, enum belljar_verdict
 static void result_set_error(struct belljar_result *result, enum belljar_verdict verdict,
                              const char *name, const char *format, ...)
 {
-    char text[512];
+    char text[sizeof((struct belljar_error *)NULL)->message + 64];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -334,6 +334,18 @@ static void report_add_end(struct report *report, const struct belljar_result *r
                           : is_thread ? "allow more with --threads N or Policy(threads=N)"
                                       : "descriptors 3 and 4 are belljar's own: leave them alone");
     report->violation_count = report->refused = 1;
+}
+
+void result_from_failure(struct belljar_result *result, const struct belljar_error *error)
+{
+    free(result->error_name);
+    free(result->error_value);
+    free(result->traceback);
+    result->traceback = NULL;
+    result_set_error(result, BELLJAR_INFRA_ERROR, "SandboxError", "%s: %s", error->step,
+                     error->message);
+    result->exit_status = verdict_exit_status(result->verdict, 1);
+    result->is_complete = true; /* nobody is left who knows more */
 }
 
 int result_add_report(struct belljar_result *result, struct report *report)

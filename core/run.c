@@ -5,9 +5,11 @@
  *   is gone
  * - run_finish: verdict and output; usage and violations come with belljar_result_complete
  *
- * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS: it keeps the limits
- * from then on, counted from the true start. Everything read from the guest is hostile: sizes are
- * checked before room is made, and a guest that breaks the protocol is killed. */
+ * The supervisor is told of a run only when it takes longer than ARM_AFTER_MS, and before anything
+ * of the caller's is called, which may take its time: it keeps the limits from then on, counted
+ * from the true start. The host keeps a clock of its own beside it (guest_watch). Everything read
+ * from the guest is hostile: sizes are checked before room is made, and a guest that breaks the
+ * protocol is killed. */
 #define _GNU_SOURCE
 #include "core/internal.h"
 
@@ -20,7 +22,12 @@
 
 #define ARM_AFTER_MS      2
 #define TELL_MS           100
+#define INTERPRETER_BYTES (10u << 20) /* what is not left for files of a memory limit */
 #define CANCEL_EVERY_MS   100
+#define OVERDUE_MS        250  /* after a limit the supervisor has so long to end the run, */
+#define OVERDUE_SILENT_MS 500  /* then so long to show that it lives, */
+#define OVERDUE_KILL_MS   1000 /* and a living one is told to so long after the limit */
+#define LOOK_EVERY_MS     1000 /* to see whether the supervisor lives, before a limit */
 #define FEED_BYTES        (64 * 1024)
 #define OUTPUT_KILL_TIMES 64 /* a guest that writes so many times its output limit is ended, */
 #define OUTPUT_KILL_LEAST (16u << 20) /* but not below this */
@@ -218,8 +225,38 @@ int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reter
     return error;
 }
 
-int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
-                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
+/* A run that begins after its supervisor has ended is none. */
+static int check_supervisor(struct belljar_template *template, struct belljar_error *reterr)
+{
+    struct pollfd control = { template->control, 0, 0 };
+    if (poll(&control, 1, 0) <= 0)
+        return 0;
+    template_drain(template); /* it may have said why */
+    pthread_mutex_lock(&template->lock);
+    int error = template_check(template, reterr);
+    pthread_mutex_unlock(&template->lock);
+    return error < 0 ? error : error_set(reterr, EPIPE, "supervisor", "the supervisor has ended");
+}
+
+/* Files go in through the guest's memory, where each is twice for a moment. */
+static int check_files(const struct settings *settings, const struct belljar_job *job,
+                       struct belljar_error *reterr)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < job->file_count; i++)
+        bytes += job->files[i].length;
+    if (bytes == 0 || 2 * bytes + INTERPRETER_BYTES <= settings->memory_bytes)
+        return 0;
+    return error_set(
+        reterr, E2BIG, "files",
+        "the files handed in (%s%s: %llu bytes) pass through the guest's memory, twice, "
+        "and its limit is %llu bytes (--memory): raise it, or grant reading them",
+        job->files[0].path, job->file_count > 1 ? " and others" : "", (unsigned long long)bytes,
+        (unsigned long long)settings->memory_bytes);
+}
+
+static int guest_begin(struct belljar_guest *guest, const struct belljar_job *job,
+                       const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     if (guest->template->owner != getpid())
         return template_check(guest->template, reterr);
@@ -232,9 +269,14 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     if (guest_is_gone(guest))
         return guest_ended_between(guest, reterr);
     const struct settings *settings = &guest->template->settings;
+    int error = check_supervisor(guest->template, reterr);
+    if (error == 0)
+        error = check_files(settings, job, reterr);
+    if (error < 0)
+        return error;
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
-    int error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
+    error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
     packer_release(&frame);
     if (error == 0) {
         guest->callbacks = callbacks ? *callbacks : (struct belljar_callbacks){ 0 };
@@ -242,7 +284,8 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     }
     if (error < 0)
         return error_set(reterr, -error, "run",
-                         error == -E2BIG ? "code and files are larger than %u bytes"
+                         error == -E2BIG ? "code and files are larger than %u bytes: grant reading "
+                                           "them, or write them in a session, one by one"
                                          : "out of memory",
                          FRAME_PAYLOAD_MAX);
     capture_release(&guest->captures[0]);
@@ -250,7 +293,8 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     capture_init(&guest->captures[0], settings->output_bytes);
     capture_init(&guest->captures[1], settings->output_bytes);
     guest->is_session = job->session;
-    guest->is_armed = false;
+    guest->is_armed = guest->is_overdue = guest->setup_failed = false;
+    guest->has_files = job->file_count > 0;
     guest->wall_ms = job->wall_ms == 0 ? (int64_t)settings->wall_ms : job->wall_ms;
     guest->cpu_ms = job->cpu_ms == 0 ? (int64_t)settings->cpu_ms : job->cpu_ms;
     belljar_result_free(guest->result);
@@ -258,10 +302,66 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     guest->state = RUN_GOING;
     guest->started_ns = clock_now_ns();
     guest->run_count++;
+    guest->look_ns = guest->started_ns + LOOK_EVERY_MS * 1000000u;
     if (guest_tell_of_run(guest) < 0)
         return error_set(reterr, EPIPE, "run", "the supervisor is gone");
     guest_flush(guest);
     return 0;
+}
+
+/* ---- The limits ---- */
+
+/* Before something of the caller's is called: it may take its time, the limits hold meanwhile. A
+ * supervisor that is gone has taken the guest with it, which is noticed where it is read. */
+static void guest_arm_first(struct belljar_guest *guest)
+{
+    if (!guest->is_armed && guest->state == RUN_GOING)
+        (void)!guest_arm(guest);
+}
+
+static bool has_passed(const struct belljar_guest *guest, uint64_t now_ns, int64_t limit_ms,
+                       int64_t more_ms)
+{
+    return limit_ms > 0 && now_ns >= guest->started_ns + (uint64_t)(limit_ms + more_ms) * 1000000u;
+}
+
+/* The host's own clock: the supervisor is looked after now and then, and closely once a limit has
+ * passed. One that does not answer is ended, and the run with it (template_look). Without a wall
+ * limit, and for the CPU time, which only the supervisor can see, a stopped one is found out at
+ * once and one that hangs after SILENT_MS. */
+static void guest_watch(struct belljar_guest *guest)
+{
+    uint64_t now_ns = clock_now_ns();
+    bool is_late = has_passed(guest, now_ns, guest->wall_ms, OVERDUE_MS);
+    if (!is_late && now_ns < guest->look_ns)
+        return;
+    bool may_be_late = is_late || has_passed(guest, now_ns, guest->cpu_ms, OVERDUE_MS);
+    bool is_owed = template_look(guest->template, is_late ? OVERDUE_SILENT_MS : SILENT_MS,
+                                 may_be_late ? OVERDUE_SILENT_MS : SILENT_MS);
+    uint64_t next_ms = may_be_late || is_owed ? SLICE_MS : LOOK_EVERY_MS;
+    guest->look_ns = now_ns + next_ms * 1000000u;
+    if (!guest->is_overdue && has_passed(guest, now_ns, guest->wall_ms, OVERDUE_KILL_MS)) {
+        guest->is_overdue = true;
+        (void)!guest_end(guest, END_WALL);
+    }
+}
+
+/* How long a wait may last: until the run has to be reported, or the supervisor looked after. */
+static int guest_timeout_ms(const struct belljar_guest *guest)
+{
+    if (!guest->is_armed)
+        return ARM_AFTER_MS;
+    uint64_t now_ns = clock_now_ns(), due_ns = guest->look_ns;
+    if (guest->wall_ms > 0) {
+        uint64_t late_ns = guest->started_ns + (uint64_t)(guest->wall_ms + OVERDUE_MS) * 1000000u;
+        if (late_ns < due_ns && late_ns > now_ns)
+            due_ns = late_ns;
+        else if (late_ns <= now_ns)
+            due_ns = now_ns + SLICE_MS * 1000000u;
+    }
+    uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / 1000000u + 1 : 0;
+    bool asks = guest->callbacks.is_cancelled != NULL || guest->callbacks.on_input != NULL;
+    return asks && left_ms > CANCEL_EVERY_MS ? CANCEL_EVERY_MS : (int)left_ms;
 }
 
 /* ---- Receiving ---- */
@@ -273,15 +373,18 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
 {
     if (type == FRAME_RESULT) {
         guest->result = result_new();
-        return guest->result == NULL                               ? -ENOMEM
-               : result_unpack(guest->result, payload, length) < 0 ? -EBADMSG
-                                                                   : 1;
+        if (guest->result == NULL)
+            return -ENOMEM;
+        if (result_unpack(guest->result, payload, length) < 0)
+            return -EBADMSG;
+        uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
+        memcpy(fields, payload, sizeof fields);
+        guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
+        return 1;
     }
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
-    /* The callback may take its time: the limits hold meanwhile. */
-    if (!guest->is_armed && guest_arm(guest) < 0)
-        return -EPIPE;
+    guest_arm_first(guest);
     return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0
                ? -ECANCELED
                : 0;
@@ -358,8 +461,10 @@ static int guest_read_output(struct belljar_guest *guest, int stream)
         size_t shown = before >= capture->limit ? 0 : capture->limit - (size_t)before;
         if (shown > (size_t)got)
             shown = (size_t)got;
-        if (shown > 0 && guest->callbacks.on_output != NULL)
+        if (shown > 0 && guest->callbacks.on_output != NULL) {
+            guest_arm_first(guest);
             guest->callbacks.on_output(stream, bytes, shown, guest->callbacks.context);
+        }
         capture->emitted += shown;
         uint64_t most = capture->limit * (uint64_t)OUTPUT_KILL_TIMES;
         if (capture->total > (most > OUTPUT_KILL_LEAST ? most : OUTPUT_KILL_LEAST) &&
@@ -404,6 +509,7 @@ static void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
     }
     ptrdiff_t got = -1;
     if (guest->callbacks.on_input != NULL) {
+        guest_arm_first(guest);
         got = guest->callbacks.on_input(guest->feed, FEED_BYTES, guest->callbacks.context);
     } else if (source_is_ready) {
         got = read(guest->stdin_fd, guest->feed, FEED_BYTES);
@@ -460,9 +566,7 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
         wanted[count++] = (struct pollfd){ guest->template->control, POLLIN, 0 };
     for (unsigned i = 0; i < count && i < max; i++)
         fds[i] = wanted[i];
-    *ret_timeout_ms = !guest->is_armed                                             ? ARM_AFTER_MS
-                      : guest->callbacks.is_cancelled || guest->callbacks.on_input ? CANCEL_EVERY_MS
-                                                                                   : -1;
+    *ret_timeout_ms = guest_timeout_ms(guest);
     return count < max ? count : max;
 }
 
@@ -483,6 +587,48 @@ static int take_capture(struct belljar_guest *guest, int stream, char **ret_text
         guest->result->truncated = true;
     capture_release(capture);
     return *ret_text == NULL ? -ENOMEM : 0;
+}
+
+/* What the supervisor knows of the run. If it has failed, that is what the run came to. */
+static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar_error *reterr)
+{
+    struct belljar_error failure = { 0 };
+    int error = has_ended ? guest_await_end(guest, &failure) : guest_await_report(guest, &failure);
+    if (error == 0)
+        return 0;
+    if (error == -EOWNERDEAD) {
+        if (reterr != NULL)
+            *reterr = failure;
+        return error;
+    }
+    guest->is_dead = true;
+    struct belljar_error what = failure;
+    if (has_passed(guest, guest->ended_ns, guest->wall_ms, 0))
+        error_set(&what, failure.code, failure.step,
+                  "the run was not ended at its limit of %g s: %s", (double)guest->wall_ms / 1000,
+                  failure.message);
+    result_from_failure(guest->result, &what);
+    return 0;
+}
+
+/* What was handed in does not fit: the caller's error, not a verdict on a program that never ran.
+ */
+static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
+{
+    const struct settings *settings = &guest->template->settings;
+    int error = error_set(
+        reterr, EINVAL, "files",
+        "%.400s; files are handed in below /work, /tmp, /var/tmp, /dev/shm and the home directory, "
+        "or where the policy grants writing, and count for its scratch (%llu bytes) and "
+        "scratch_files (%u)",
+        guest->result->error_value != NULL ? guest->result->error_value : "a file does not fit",
+        (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+    guest->is_dead = true;
+    if (guest->is_session) /* half of its files are there */
+        (void)!guest_end(guest, END_HOST);
+    belljar_result_free(guest->result);
+    guest->result = NULL;
+    return error;
 }
 
 /* There is a result, or the guest is gone: makes the whole of it. */
@@ -507,8 +653,8 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     if (!has_result) {
         guest->result = result_new();
         if (error == 0)
-            error = guest->result == NULL ? -ENOMEM : guest_await_end(guest, reterr);
-        if (error == 0)
+            error = guest->result == NULL ? -ENOMEM : run_await(guest, true, reterr);
+        if (error == 0 && !guest->result->is_complete)
             result_from_end(guest->result, guest);
         /* It may have written until its last moment. */
         if (error == 0)
@@ -516,10 +662,12 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         if (error == 0)
             error = guest_read_output(guest, 2);
     } else if (guest->is_session && guest->is_armed) {
-        error = guest_await_report(guest, reterr);
-        if (error == 0)
+        error = error == 0 ? run_await(guest, false, reterr) : error;
+        if (error == 0 && !guest->result->is_complete)
             error = result_add_report(guest->result, &guest->report);
     }
+    if (error == 0 && guest->setup_failed)
+        return run_not_begun(guest, reterr);
     struct belljar_result *result = guest->result;
     /* That it was refused is the guest's word, from the errno that its program ended with. Whether
      * anything was, the supervisor knows: a permission that the program took from itself is its own
@@ -542,6 +690,15 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     guest->result = NULL;
     *ret_result = result;
     return 1;
+}
+
+int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
+                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
+{
+    int error = guest_begin(guest, job, callbacks, reterr);
+    if (error == 0)
+        guest_arm_first(guest); /* an event loop may come back late: it is busy with others */
+    return error;
 }
 
 int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
@@ -577,15 +734,19 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     }
     if (error < 0)
         return error_set(reterr, -error, "run", "%s", strerror(-error));
-    if (guest->template->settings.audit)
+    if (guest->template->settings.audit) {
+        guest_arm_first(guest); /* on_operation is the caller's as well */
         template_drain(guest->template);
-    if (guest->result != NULL || guest->is_dead)
-        return run_finish(guest, ret_result, reterr);
-    if (!guest->is_armed && clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u) {
-        error = guest_arm(guest);
-        if (error < 0)
-            return error_set(reterr, -error, "run", "the supervisor is gone");
     }
+    if (guest->result == NULL && !guest->is_dead) {
+        if (!guest->is_armed && clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
+            guest_arm_first(guest);
+        guest_watch(guest);
+    }
+    /* has_failed is only ever set; whoever misses it here sees it in the next step. */
+    if (guest->result != NULL || guest->is_dead ||
+        __atomic_load_n(&guest->template->has_failed, __ATOMIC_RELAXED))
+        return run_finish(guest, ret_result, reterr);
     return 0;
 }
 
@@ -593,13 +754,16 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
                       const struct belljar_callbacks *callbacks, struct belljar_result **ret_result,
                       struct belljar_error *reterr)
 {
-    int error = belljar_guest_start(guest, job, callbacks, reterr);
+    int error = guest_begin(guest, job, callbacks, reterr);
     while (error == 0) {
         struct pollfd fds[8];
         int timeout_ms;
         unsigned count = belljar_guest_pollfds(guest, fds, ARRAY_SIZE(fds), &timeout_ms);
         if (poll(fds, count, timeout_ms) < 0 && errno != EINTR)
             return error_set(reterr, errno, "run", "poll: %s", strerror(errno));
+        /* Reported before the caller is asked anything. */
+        if (clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
+            guest_arm_first(guest);
         if (guest->callbacks.is_cancelled != NULL && guest->killed_for == 0 &&
             guest->callbacks.is_cancelled(guest->callbacks.context))
             (void)!belljar_guest_kill(guest, BELLJAR_ERROR);

@@ -23,10 +23,15 @@
 #define BELLJAR_LIBEXEC "/usr/local/libexec/belljar"
 #endif
 
-#define RUSH_NS   3000000u
-#define CLOSE_MS  10000       /* for a supervisor to end all that it has */
-#define STALE_NS  1000000000u /* a failure is news for so long to somebody who asks now and then */
-#define FDS_LEAST 96
+#define RUSH_NS    3000000u
+#define CLOSE_MS   10000 /* for a supervisor to end all that it has */
+#define STOPPED_MS 300   /* and for one that is stopped to go on by itself */
+#define KILLED_MS  5000  /* for a killed process to be gone: the kernel may hold it */
+#define ANSWER_MS  60000 /* what a living supervisor may take for one thing */
+#define START_S    900   /* for an interpreter to start and to import what is preloaded */
+#define PING_GUEST 0     /* no guest has this number: MSG_LEND about it is answered, that is all */
+#define STALE_NS   1000000000u /* a failure is news for so long to somebody who asks now and then */
+#define FDS_LEAST  96          /* open files that this process must be allowed */
 
 void report_release(struct report *report)
 {
@@ -53,11 +58,6 @@ int template_check(struct belljar_template *template, struct belljar_error *rete
         return -template->failure.code;
     }
     return 0;
-}
-
-int template_send(struct belljar_template *template, const struct packer *message)
-{
-    return channel_send(template->control, message, NULL, 0, 0);
 }
 
 unsigned template_missing(struct belljar_template *template)
@@ -87,6 +87,94 @@ static void template_fail(struct belljar_template *template, int code, const cha
         return;
     template->has_failed = true;
     error_set(&template->failure, code ? code : EIO, step, "%s", message);
+}
+
+/* ---- Whether the supervisor lives ---- */
+
+/* The letter of /proc/<pid>/stat: 'T' stopped, 't' traced, 'D' waits inside the kernel, …; '?'. */
+static char supervisor_state(const struct belljar_template *template)
+{
+    char path[64], text[128];
+    snprintf(path, sizeof path, "/proc/%d/stat", template->supervisor);
+    CLEANUP(fd_close) int fd = fd_clear_of_streams(open(path, O_RDONLY | O_CLOEXEC));
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (got <= 0)
+        return '?';
+    text[got] = '\0';
+    const char *end = strrchr(text, ')');
+    return end != NULL && end[1] == ' ' ? end[2] : '?';
+}
+
+static bool supervisor_is_stopped(const struct belljar_template *template)
+{
+    char state = supervisor_state(template);
+    return state == 'T' || state == 't';
+}
+
+/* SIGKILL ends a stopped process too, and its end, by their parent-death signals, zygote and
+ * guests. One that the kernel holds (a file system that hangs) goes only when that lets go: its
+ * children are killed first, which nobody else can reap meanwhile, so that the numbers are theirs.
+ */
+static void supervisor_kill(const struct belljar_template *template)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", template->supervisor,
+             template->supervisor);
+    CLEANUP(fd_close) int fd = -1;
+    if (supervisor_state(template) == 'D')
+        fd = fd_clear_of_streams(open(path, O_RDONLY | O_CLOEXEC));
+    ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    text[got > 0 ? got : 0] = '\0';
+    char *next = text;
+    for (char *at = text; strtol(at, &next, 10) > 1; at = next)
+        kill((pid_t)strtol(at, NULL, 10), SIGKILL);
+    syscall(SYS_pidfd_send_signal, template->supervisor_pidfd, SIGKILL, NULL, 0);
+}
+
+/* (locked) It does not answer: it is ended, which also ends every run that it should have ended. */
+static void template_give_up(struct belljar_template *template)
+{
+    char state = supervisor_state(template), text[512];
+    const char *what = state == 'T'   ? "it was stopped by a signal (SIGSTOP)"
+                       : state == 't' ? "it was stopped by a debugger"
+                       : state == 'D' ? "it waits inside the kernel, for a disk or a file system"
+                                      : "it is busy or gets no CPU time";
+    snprintf(text, sizeof text,
+             "the supervisor (process %d) has not answered for %u ms: %s. It was killed, and its "
+             "sandboxes with it; later runs need a new template",
+             template->supervisor, template->silent_ms, what);
+    template_fail(template, ETIMEDOUT, "supervisor", text);
+    supervisor_kill(template);
+    shutdown(template->control, SHUT_RDWR); /* who polls the channel sees it too */
+}
+
+/* (locked) For who waits and has found nothing to read. Only time in which we looked counts: after
+ * a pause of this process, or of the machine, the supervisor has its time to answer as before. */
+static void template_watch(struct belljar_template *template, unsigned patience_ms,
+                           unsigned stopped_ms)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t since_ms = (now_ns - template->looked_ns) / 1000000u;
+    template->looked_ns = now_ns;
+    if (template->has_failed || template->is_telling)
+        return;
+    if (!template->is_pinged) {
+        template->is_pinged = true;
+        template->silent_ms = 0;
+        /* Before it is started it hears nothing. */
+        struct packer ping = PACKER_INIT;
+        pack_u32(&ping, MSG_LEND);
+        pack_u64(&ping, PING_GUEST);
+        pack_u64(&ping, 0);
+        if (template->is_started)
+            (void)!channel_send(template->control, &ping, NULL, 0, MSG_DONTWAIT);
+        packer_release(&ping);
+        return;
+    }
+    template->silent_ms += (unsigned)(since_ms < SLICE_MS ? since_ms : SLICE_MS);
+    if (template->silent_ms >= (template->is_started ? patience_ms : START_S * 1000u) ||
+        (template->silent_ms >= stopped_ms && supervisor_is_stopped(template)))
+        template_give_up(template);
 }
 
 /* ---- What the supervisor says ---- */
@@ -260,19 +348,24 @@ static void unpack_report(struct unpacker *message, struct report *report)
 }
 
 static void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message,
-                      int fds[], unsigned fd_count)
+                      int fds[], unsigned fd_count, bool is_lost)
 {
     struct belljar_guest *guest = find_taken(template, unpack_u64(message));
     if (guest == NULL)
         return; /* freed in the meantime */
     unpack_report(message, &guest->report);
     guest->has_ended = type == MSG_ENDED;
+    if (is_lost && guest->scratch < 0)
+        guest->scratch = -EMFILE;
     if (fd_count > 0) {
         fd_close(&guest->scratch);
         guest->scratch = fd_take(&fds[0]);
     }
 }
 
+/* The listener may take its time, and may need locks of its own (an interpreter's): it is called
+ * without ours, so that other threads can report their runs and end them. Nobody reads meanwhile:
+ * the order stays, and what is not read yet stays with the supervisor. */
 static void on_audit(struct belljar_template *template, struct unpacker *message)
 {
     char op[64], target[1024], outcome[64], rule[64];
@@ -283,61 +376,92 @@ static void on_audit(struct belljar_template *template, struct unpacker *message
     unpack_string(message, target, sizeof target);
     unpack_string(message, outcome, sizeof outcome);
     unpack_string(message, rule, sizeof rule);
-    if (!message->failed && template->options.on_operation != NULL)
-        template->options.on_operation(&operation, template->options.context);
+    if (message->failed || template->options.on_operation == NULL)
+        return;
+    template->is_telling = true;
+    pthread_mutex_unlock(&template->lock);
+    template->options.on_operation(&operation, template->options.context);
+    pthread_mutex_lock(&template->lock);
+    template->is_telling = false;
+    template->looked_ns = clock_now_ns();
+    pthread_cond_broadcast(&template->changed);
 }
 
-/* Takes in one message. False if none is there. (locked) */
+/* One packet. Its descriptors (ret_fds, at most 4) stand clear of the standard streams. */
+static ssize_t template_read(struct belljar_template *template, uint8_t *bytes, size_t size,
+                             int ret_fds[4], unsigned *ret_fd_count, bool *ret_lost)
+{
+    ssize_t length = channel_receive_lossy(template->control, bytes, size, ret_fds, ret_fd_count, 4,
+                                           ret_lost, MSG_DONTWAIT);
+    for (unsigned i = 0; i < *ret_fd_count; i++)
+        ret_fds[i] = fd_clear_of_streams(ret_fds[i]);
+    for (unsigned i = 0; i < *ret_fd_count; i++)
+        *ret_lost |= ret_fds[i] < 0;
+    for (unsigned i = 0; *ret_lost && i < *ret_fd_count; i++)
+        fd_close(&ret_fds[i]);
+    if (*ret_lost)
+        *ret_fd_count = 0;
+    return length;
+}
+
+static void template_hear(struct belljar_template *template, struct unpacker *message, int fds[],
+                          unsigned fd_count, bool is_lost)
+{
+    uint32_t type = unpack_u32(message);
+    switch (type) {
+    case MSG_STARTED:
+        on_started(template, message);
+        break;
+    case MSG_FAILED:
+        on_failed(template, message);
+        break;
+    case MSG_READY:
+        on_ready(template, message, fds, fd_count);
+        break;
+    case MSG_ENDED:
+    case MSG_REPORT:
+        on_report(template, type, message, fds, fd_count, is_lost);
+        break;
+    case MSG_REFUSED:
+        on_refused(template, message);
+        break;
+    case MSG_PERMITTED:
+        on_permitted(template, message);
+        break;
+    case MSG_SPAWN_FAILED:
+        on_spawn_failed(template, message);
+        break;
+    case MSG_LENT:
+        on_lent(template, message);
+        break;
+    case MSG_AUDIT:
+        on_audit(template, message);
+        break;
+    }
+}
+
+/* Takes in one message. False if none is there, or another thread tells what the last one said.
+ * (locked) */
 static bool template_receive(struct belljar_template *template)
 {
     static _Thread_local uint8_t bytes[MESSAGE_BYTES_MAX];
     int fds[4] = { -1, -1, -1, -1 };
     unsigned fd_count = 0;
-    ssize_t length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4,
-                                     NULL, MSG_DONTWAIT);
-    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of
-                                  ours unread */
-        length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL,
-                                 MSG_DONTWAIT);
+    bool is_lost = false;
+    if (template->is_telling)
+        return false;
+    ssize_t length = template_read(template, bytes, sizeof bytes, fds, &fd_count, &is_lost);
     if (length == -EAGAIN)
         return false;
     if (length <= 0) {
         template_fail(template, EPIPE, "supervisor", "the supervisor has ended");
         return false;
     }
+    template->is_pinged = false;
+    template->looked_ns = clock_now_ns();
     struct unpacker message;
     unpacker_init(&message, bytes, (size_t)length);
-    uint32_t type = unpack_u32(&message);
-    switch (type) {
-    case MSG_STARTED:
-        on_started(template, &message);
-        break;
-    case MSG_FAILED:
-        on_failed(template, &message);
-        break;
-    case MSG_READY:
-        on_ready(template, &message, fds, fd_count);
-        break;
-    case MSG_ENDED:
-    case MSG_REPORT:
-        on_report(template, type, &message, fds, fd_count);
-        break;
-    case MSG_REFUSED:
-        on_refused(template, &message);
-        break;
-    case MSG_PERMITTED:
-        on_permitted(template, &message);
-        break;
-    case MSG_SPAWN_FAILED:
-        on_spawn_failed(template, &message);
-        break;
-    case MSG_LENT:
-        on_lent(template, &message);
-        break;
-    case MSG_AUDIT:
-        on_audit(template, &message);
-        break;
-    }
+    template_hear(template, &message, fds, fd_count, is_lost);
     for (unsigned i = 0; i < fd_count; i++)
         fd_close(&fds[i]);
     if (message.failed)
@@ -345,37 +469,106 @@ static bool template_receive(struct belljar_template *template)
     return true;
 }
 
-void template_drain(struct belljar_template *template)
+/* (locked) All that is there. */
+static void template_take_in(struct belljar_template *template)
 {
-    pthread_mutex_lock(&template->lock);
     bool any = false;
     while (!template->has_failed && template_receive(template))
         any = true;
     if (any || template->has_failed)
         pthread_cond_broadcast(&template->changed);
+}
+
+/* (locked) Until something has come for somebody, at most a slice. */
+static void template_pause(struct belljar_template *template)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLICE_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_clockwait(&template->changed, &template->lock, CLOCK_MONOTONIC, &until);
+}
+
+void template_drain(struct belljar_template *template)
+{
+    pthread_mutex_lock(&template->lock);
+    template_take_in(template);
+    if (template->is_telling) /* who polls the channel would find it readable at once, again */
+        template_pause(template);
     pthread_mutex_unlock(&template->lock);
+}
+
+bool template_look(struct belljar_template *template, unsigned patience_ms, unsigned stopped_ms)
+{
+    pthread_mutex_lock(&template->lock);
+    template_take_in(template);
+    template_watch(template, patience_ms, stopped_ms);
+    bool is_owed = template->is_pinged || template->has_failed;
+    if (template->has_failed)
+        pthread_cond_broadcast(&template->changed);
+    pthread_mutex_unlock(&template->lock);
+    return is_owed;
+}
+
+/* (locked) Until the channel is ready for `events`, at most a slice. */
+static void template_poll(struct belljar_template *template, short events)
+{
+    struct pollfd ready = { template->control, events, 0 };
+    pthread_mutex_unlock(&template->lock);
+    poll(&ready, 1, SLICE_MS);
+    pthread_mutex_lock(&template->lock);
+}
+
+/* A supervisor that does not read is waited for as one that does not answer. What it cannot get rid
+ * of may be what keeps it from reading: that is taken in meanwhile. */
+static int template_send_fds(struct belljar_template *template, const struct packer *message,
+                             const int *fds, unsigned fd_count)
+{
+    for (;;) {
+        if (template->has_failed)
+            return -EPIPE;
+        int error = channel_send(template->control, message, fds, fd_count, MSG_DONTWAIT);
+        if (error != -EAGAIN)
+            return error == -ECONNRESET ? -EPIPE : error;
+        template_take_in(template);
+        template_poll(template, POLLOUT);
+        template_watch(template, SILENT_MS, SILENT_MS);
+    }
+}
+
+int template_send(struct belljar_template *template, const struct packer *message)
+{
+    return template_send_fds(template, message, NULL, 0);
 }
 
 int template_wait(struct belljar_template *template, bool (*done)(void *context), void *context,
                   struct belljar_error *reterr)
 {
+    uint64_t began_ns = clock_now_ns();
     while (!done(context)) {
         int error = template_check(template, reterr);
         if (error < 0)
             return error;
-        if (template->is_reading) {
-            pthread_cond_wait(&template->changed, &template->lock);
+        if (template->is_started && !template->is_telling &&
+            clock_now_ns() - began_ns > (uint64_t)ANSWER_MS * 1000000u)
+            return error_set(
+                reterr, ETIMEDOUT, "supervisor",
+                "the supervisor (process %d) lives, but has not done what it was asked "
+                "for within %d s",
+                template->supervisor, ANSWER_MS / 1000);
+        if (template->is_reading || template->is_telling) {
+            template_pause(template);
             continue;
         }
         template->is_reading = true;
         if (!template_receive(template) && !template->has_failed) {
-            struct pollfd readable = { template->control, POLLIN, 0 };
-            pthread_mutex_unlock(&template->lock);
-            poll(&readable, 1, -1);
-            pthread_mutex_lock(&template->lock);
-            while (template_receive(template))
-                continue;
+            template_poll(template, POLLIN);
+            if (!template_receive(template))
+                template_watch(template, SILENT_MS, SILENT_MS);
         }
+        while (!template->has_failed && template_receive(template))
+            continue;
         template->is_reading = false;
         pthread_cond_broadcast(&template->changed);
     }
@@ -443,6 +636,9 @@ static int spawn_supervisor(struct belljar_template *template, int control,
     posix_spawn_file_actions_adddup2(&actions, module, FD_GUEST_MODULE);
     posix_spawn_file_actions_adddup2(&actions, source, FD_GUEST_SOURCE);
     posix_spawn_file_actions_addclosefrom_np(&actions, FD_GUEST_SOURCE + 1);
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0) /* a number that is free is given to what is opened next */
+            posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);
     sigemptyset(&none);
     sigfillset(&defaults);
     posix_spawnattr_setsigmask(&attributes, &none);
@@ -456,23 +652,21 @@ static int spawn_supervisor(struct belljar_template *template, int control,
         posix_spawn(&template->supervisor, path, &actions, &attributes, arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    return error == 0 ? 0 : error_set(reterr, error, "install", "%s: %s", path, strerror(error));
+    if (error != 0) {
+        template->supervisor = 0;
+        return error_set(reterr, error, "install", "%s: %s", path, strerror(error));
+    }
+    template->supervisor_pidfd =
+        fd_clear_of_streams((int)syscall(SYS_pidfd_open, template->supervisor, 0));
+    return template->supervisor_pidfd >= 0
+               ? 0
+               : error_set(reterr, errno, "supervisor", "no descriptor of its process: %s",
+                           strerror(errno));
 }
 
 static bool is_started(void *context)
 {
     return ((struct belljar_template *)context)->is_started;
-}
-
-/* A thousand guests are four thousand descriptors; the soft limit is there for select(2), which
- * nobody here uses. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)!setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 static int template_start(struct belljar_template *template, struct belljar_error *reterr)
@@ -486,10 +680,13 @@ static int template_start(struct belljar_template *template, struct belljar_erro
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(reterr, errno, "supervisor", "no socket pair: %s", strerror(errno));
-    template->control = pair[0];
     CLEANUP(fd_close) int theirs = fd_move_up(pair[1], 64);
-    int error = theirs < 0 ? error_set(reterr, -theirs, "supervisor", "%s", strerror(-theirs))
-                           : spawn_supervisor(template, theirs, reterr);
+    template->control = fd_clear_of_streams(pair[0]);
+    if (theirs < 0 || template->control < 0)
+        return error_set(reterr, theirs < 0 ? -theirs : errno, "supervisor",
+                         "no descriptor for its channel: %s",
+                         strerror(theirs < 0 ? -theirs : errno));
+    int error = spawn_supervisor(template, theirs, reterr);
     if (error < 0)
         return error;
     fd_close(&theirs);
@@ -526,13 +723,12 @@ int belljar_template_open(const struct belljar_policy *policy,
         return error_set(reterr, ENOMEM, "template", "out of memory");
     pthread_mutex_init(&template->lock, NULL);
     pthread_cond_init(&template->changed, NULL);
-    template->control = -1;
+    template->control = template->supervisor_pidfd = -1;
     template->owner = getpid();
     if (options != NULL)
         template->options = *options;
     if (template->options.parked == 0)
         template->options.parked = 1;
-    raise_descriptor_limit();
     int error = policy_settings(policy, &template->settings, template->options.once, reterr);
     if (error == 0) {
         template->settings.audit = template->options.on_operation != NULL;
@@ -564,15 +760,21 @@ static void guests_forget(struct belljar_guest *guest)
 }
 
 /* It kills what is left and goes. One that does not is killed, and with it, by their parent-death
- * signals, all others. */
-static void supervisor_wait(pid_t supervisor)
+ * signals, all others. One that the kernel does not let go of is left behind. */
+static void supervisor_wait(const struct belljar_template *template)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, supervisor, 0);
-    struct pollfd ended = { pidfd, POLLIN, 0 };
-    if (pidfd >= 0 && poll(&ended, 1, CLOSE_MS) == 0)
-        kill(supervisor, SIGKILL);
-    fd_close(&pidfd);
-    while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR)
+    struct pollfd ended = { template->supervisor_pidfd, POLLIN, 0 };
+    if (template->supervisor_pidfd < 0) {
+        kill(template->supervisor, SIGKILL);
+    } else if (poll(&ended, 1, STOPPED_MS) == 0) {
+        if (supervisor_is_stopped(template)) /* it cleans up better than its end does */
+            syscall(SYS_pidfd_send_signal, template->supervisor_pidfd, SIGCONT, NULL, 0);
+        if (poll(&ended, 1, CLOSE_MS) == 0)
+            supervisor_kill(template);
+        poll(&ended, 1, KILLED_MS);
+    }
+    int flags = template->supervisor_pidfd < 0 ? 0 : WNOHANG;
+    while (waitpid(template->supervisor, NULL, flags) < 0 && errno == EINTR)
         continue;
 }
 
@@ -586,7 +788,8 @@ void belljar_template_close(struct belljar_template *template)
         shutdown(template->control, SHUT_RDWR);
     fd_close(&template->control);
     if (template->supervisor > 0 && template->owner == getpid())
-        supervisor_wait(template->supervisor);
+        supervisor_wait(template);
+    fd_close(&template->supervisor_pidfd);
     guests_forget(template->ready);
     settings_release(&template->settings);
     pthread_mutex_destroy(&template->lock);
@@ -684,8 +887,10 @@ static int guest_take(struct belljar_template *template, bool may_wait,
         }
         if (error == 0 && may_wait)
             error = template_wait(template, is_one_ready, template, reterr);
-        else if (error == 0)
+        else if (error == 0) {
+            template_watch(template, SILENT_MS, SILENT_MS);
             error = template->has_failed ? template_check(template, reterr) : -EAGAIN;
+        }
         if (error == 0 && template->ready == NULL)
             error = take_failure(template, may_wait, reterr);
         if (may_wait && --template->waiting < template->spawn_failures)
@@ -805,7 +1010,7 @@ int guest_lend(struct belljar_guest *guest, const int fds[], unsigned count)
     pack_u64(&message, guest->id);
     pack_u64(&message, guest->lend_number);
     if (error == 0)
-        error = channel_send(template->control, &message, fds, count, 0);
+        error = template_send_fds(template, &message, fds, count);
     packer_release(&message);
     if (error == 0) {
         guest->lending++;

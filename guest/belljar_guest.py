@@ -36,7 +36,7 @@ FRAME_RUN, FRAME_BRANCH = 1, 2
 RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND = 1, 2, 4, 8, 16
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 REHEARSE, STAY, LEAVE = -1, 0, 1  # module.c, guest_send_result
-RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN = 1, 2, 4, 8
+RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN, RESULT_SETUP = 1, 2, 4, 8, 16
 
 NAME_MAX = 256
 VALUE_MAX = 64 << 10
@@ -248,8 +248,8 @@ def run(frame, main):
         if files:
             write_files(files)
     except OSError as error:
-        text = to_bytes("belljar: the file handed in as %s cannot be written: %s" % (error.filename, error.strerror))
-        return RUN_EXCEPTION, 1, 0, (b"OSError", text, b"OSError: " + text + b"\n", b"", b"")
+        text = to_bytes("the file handed in as %s cannot be written: %s" % (error.filename, error.strerror))
+        return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
     sys.argv[:] = argv or [filename]
     sys.orig_argv[:] = [sys.executable, *sys.argv]
     sys.path[:] = [path0 or WORK, *original_path]
@@ -511,6 +511,8 @@ def write_files(files):
         except OSError as error:
             error.filename = path
             raise
+        except MemoryError:
+            raise OSError(12, "Cannot allocate memory", path) from None
 
 
 def run_module(name):

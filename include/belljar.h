@@ -306,7 +306,8 @@ BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct bell
 BELLJAR_API void belljar_result_free(struct belljar_result *result);
 
 /* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote
- * nothing. Known once the guest has ended (waits for that). Borrowed. Names in it are the guest's:
+ * nothing, or -EMFILE if no descriptor was left for it. Known once the guest has ended (waits for
+ * that). Borrowed. Names in it are the guest's:
  * open beneath it without following links. */
 BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest);
 

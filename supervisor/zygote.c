@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -28,12 +29,55 @@ static void child_init(void)
         pause();
 }
 
+/* Who we are outside of our user namespace, where we are 0. */
+static unsigned child_user(void)
+{
+    unsigned inside = 0, outside = 0, count = 0;
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    bool is_mapped =
+        map != NULL && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && count == 1;
+    if (map != NULL)
+        fclose(map);
+    return is_mapped ? outside : geteuid();
+}
+
+/* Why it could not be executed, in full: the same words for the same fault. */
+static void child_explain(const struct settings *settings, int error, char *text, size_t size)
+{
+    const char *python = settings->python;
+    unsigned user = child_user();
+    char closed[PATH_MAX];
+    struct stat found;
+    text[0] = '\0';
+    if (stat(python, &found) == 0) {
+        if (S_ISDIR(found.st_mode))
+            snprintf(text, size, "%s is a directory, not an interpreter", python);
+        else if (error == ENOENT)
+            snprintf(text, size, "%s: what its #! line (or its ELF header) names is not there",
+                     python);
+        else if (error == EACCES && (found.st_mode & 0111) == 0)
+            snprintf(text, size, "%s is not executable (mode %o)", python, found.st_mode & 07777);
+    } else if (errno == EACCES && realpath(python, closed) == NULL &&
+               strrchr(closed, '/') > closed) {
+        *strrchr(closed, '/') = '\0'; /* glibc gives the name where it came no further */
+        snprintf(text, size,
+                 "%s: Permission denied for user %u, who runs the sandbox: the directory %s is "
+                 "closed to that user",
+                 python, user, closed);
+    }
+    if (text[0] == '\0')
+        snprintf(text, size, "%s: %s%s", python, strerror(error),
+                 error == EACCES ? " for the user who runs the sandbox" : "");
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, ": choose another with --python");
+}
+
 static void child_zygote(const struct supervisor *supervisor, int channel, int output)
 {
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
     const char *step = "interpreter";
-    char text[PATH_MAX + 128] = "";
+    char text[2 * PATH_MAX + 256] = "";
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
     /* The channel may stand where another descriptor has to go: bring all out of the way first. */
@@ -54,9 +98,7 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
                (char *const *)guest_environment);
         error = -errno;
         step = "interpreter";
-        snprintf(text, sizeof text, "%s: %s%s: choose another with --python",
-                 supervisor->settings.python, strerror(-error),
-                 -error == EACCES ? " for the user who runs the sandbox" : "");
+        child_explain(&supervisor->settings, -error, text, sizeof text);
     }
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_ZYGOTE_FAILED);
@@ -71,13 +113,14 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
 }
 
 #define OUTPUT_SHOWN 300
+#define OUTPUT_MS    1000 /* an interpreter that has closed its channel and lives may still speak */
 
 /* What the dying interpreter said. */
 static void zygote_output(int fd, char *text, size_t size)
 {
     size_t used = 0;
     struct pollfd ready = { fd, POLLIN, 0 };
-    while (used + 1 < size && poll(&ready, 1, 200) > 0) {
+    while (used + 1 < size && poll(&ready, 1, OUTPUT_MS) > 0) {
         ssize_t got = read(fd, text + used, size - 1 - used);
         if (got <= 0)
             break;
@@ -164,6 +207,12 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     if (error < 0 && error != -EPIPE)
         return control_failed(-error, "zygote", "cannot send the settings");
 
+    /* Importing may take minutes: a host that is gone is not kept waiting for. */
+    struct pollfd heard[] = { { mine, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
+    while (poll(heard, ARRAY_SIZE(heard), -1) < 0 && errno == EINTR)
+        continue;
+    if (heard[0].revents == 0)
+        return -EPIPE;
     static uint8_t bytes[MESSAGE_BYTES_MAX];
     ssize_t length = channel_receive(mine, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
     struct unpacker message;

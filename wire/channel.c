@@ -35,8 +35,9 @@ int channel_send(int fd, const struct packer *message, const int *fds, unsigned 
     return sent < 0 ? -errno : 0;
 }
 
-ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned *ret_fd_count,
-                        unsigned max_fds, pid_t *ret_pid, int flags)
+/* ret_lost: descriptors came for which this process has no numbers left; none is given then. */
+static ssize_t receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned *ret_fd_count,
+                       unsigned max_fds, pid_t *ret_pid, int flags, bool *ret_lost)
 {
     struct iovec part = { bytes, size };
     union {
@@ -48,9 +49,16 @@ ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes };
     ssize_t got;
-    do
+    bool was_reset = false;
+    for (;;) {
         got = recvmsg(fd, &packet, flags | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
+        /* A peer that ended with messages of ours unread: said once, before its own last words,
+         * which say why it ended. */
+        if (got < 0 && errno == ECONNRESET && !was_reset)
+            was_reset = true;
+        else if (got >= 0 || errno != EINTR)
+            break;
+    }
     if (got < 0)
         return -errno;
     int fds[CHANNEL_FDS_MAX];
@@ -68,17 +76,32 @@ ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned
             *ret_pid = sender.pid;
         }
     }
-    bool is_wrong = count > max_fds || (packet.msg_flags & MSG_TRUNC) != 0;
-    if (is_wrong || (packet.msg_flags & MSG_CTRUNC) != 0) {
+    /* Some had no room in our table: then none is taken, and the words are. */
+    *ret_lost = (packet.msg_flags & MSG_CTRUNC) != 0;
+    bool is_refused = count > max_fds || (packet.msg_flags & MSG_TRUNC) != 0;
+    if (is_refused || *ret_lost) {
         for (unsigned i = 0; i < count; i++)
             close(fds[i]);
-        count = 0; /* some had no room in our table: then none is taken, and the words are */
-        if (is_wrong)
-            return -EBADMSG;
+        count = 0;
     }
+    if (is_refused)
+        return -EBADMSG;
     if (count > 0)
         memcpy(ret_fds, fds, count * sizeof(int));
     if (ret_fd_count != NULL)
         *ret_fd_count = count;
     return got;
+}
+
+ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned *ret_fd_count,
+                        unsigned max_fds, pid_t *ret_pid, int flags)
+{
+    bool lost = false;
+    return receive(fd, bytes, size, ret_fds, ret_fd_count, max_fds, ret_pid, flags, &lost);
+}
+
+ssize_t channel_receive_lossy(int fd, void *bytes, size_t size, int *ret_fds,
+                              unsigned *ret_fd_count, unsigned max_fds, bool *ret_lost, int flags)
+{
+    return receive(fd, bytes, size, ret_fds, ret_fd_count, max_fds, NULL, flags, ret_lost);
 }

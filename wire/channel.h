@@ -22,4 +22,10 @@ MUST_CHECK ssize_t channel_receive(int fd, void *bytes, size_t size, int *ret_fd
                                    unsigned *ret_fd_count, unsigned max_fds, pid_t *ret_pid,
                                    int flags);
 
+/* channel_receive that says whether descriptors came for which this process had no room:
+ * *ret_lost. */
+MUST_CHECK ssize_t channel_receive_lossy(int fd, void *bytes, size_t size, int *ret_fds,
+                                         unsigned *ret_fd_count, unsigned max_fds, bool *ret_lost,
+                                         int flags);
+
 #endif

@@ -67,6 +67,8 @@ enum result_flags {
     RESULT_SHOWN =
         1
         << 3, /* the program's own sys.excepthook has shown it: nobody else prints the traceback */
+    RESULT_SETUP = 1 << 4, /* a file handed in could not be written: no code has run. Believed only
+                              of a run that files went in with */
 };
 
 #define FRAME_HEADER_BYTES 8

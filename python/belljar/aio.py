@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import select
 import weakref
@@ -37,6 +38,16 @@ _TAKE_AGAIN_MS = 5
 """A guest may have been announced to another waiter of the template: look again after that time."""
 
 
+def _new_epoll() -> select.epoll:
+    """One whose number is clear of standard streams that are closed."""
+    epoll = select.epoll()
+    if epoll.fileno() > 2:
+        return epoll
+    moved = fcntl.fcntl(epoll.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+    epoll.close()
+    return select.epoll.fromfd(moved)
+
+
 class _Waiter:
     """Waits on a changing set of descriptors through one epoll descriptor, which any kind of loop can watch.
 
@@ -44,7 +55,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.epoll = select.epoll()
+        self.epoll = _new_epoll()
         self.watched: dict[int, int] = {}
         self.event = asyncio.Event()
         self.loop.add_reader(self.epoll.fileno(), self.event.set)

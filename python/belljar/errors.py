@@ -6,7 +6,7 @@ What a guest does is never raised: it is the `verdict` of an `Execution`.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from belljar.execution import Execution
@@ -69,6 +69,15 @@ class GuestError(SandboxError):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}" if self.value else self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made_here = _guest_types.get(self.name) is type(self)
+        return _restored, (None if made_here else type(self), self.name, self.value, self.traceback), self.__dict__
+
+
+def _restored(kind: type[GuestError] | None, name: str, value: str, traceback: str) -> GuestError:
+    """One that was pickled; kind is None if its type is one of those made below, which no module has by name."""
+    return (kind or _guest_types[name])(name, value, traceback)
 
 
 _GUEST_TYPES: tuple[type[Exception], ...] = (

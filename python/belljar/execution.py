@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
+import io
 import json
+import os
+import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.files import Files, Watch
+from belljar.files import Files, Watch, file_name, guest_path
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 
@@ -143,6 +147,61 @@ def make_result(forms: Iterable[tuple[str, bytes]]) -> Result:
     return result
 
 
+class _Saved:
+    """What core.Result knows, as plain data."""
+
+    NAMES = ("verdict", "exit", "signal", "stdout", "stderr", "totals", "truncated", "error", "text", "value", "displays",
+             "is_complete", "usage", "violations", "refused")  # fmt: skip
+
+    def __init__(self, result: Any) -> None:
+        for name in self.NAMES:
+            setattr(self, name, getattr(result, name))
+        self.is_complete = True  # nobody is left to ask for more
+
+
+class _SavedFiles(Files):
+    """Files that came along with an execution from another process."""
+
+    __slots__ = ("_contents", "_missing")
+
+    def __init__(self, contents: dict[str, bytes], missing: str) -> None:
+        super().__init__(lambda: -1)
+        self._contents = contents
+        self._missing = missing  # why they could not come along
+
+    def _all(self) -> dict[str, bytes]:
+        if self._missing:
+            raise SandboxError(self._missing, "files")
+        return self._contents
+
+    def open(self, name: str | os.PathLike[str]) -> BinaryIO:
+        return io.BytesIO(self[name])
+
+    def __getitem__(self, name: str | os.PathLike[str]) -> bytes:
+        return self._all()[file_name(name)]
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return file_name(name) in self._all()  # type: ignore[arg-type]
+        except (KeyError, TypeError):
+            return False
+
+    def list(self, folder: str | os.PathLike[str] = "/work") -> list[str]:
+        top = guest_path(folder, is_folder=True) + "/"
+        return sorted(name for name in self._all() if guest_path(name).startswith(top))
+
+    def collect(self, pattern: str, folder: str | os.PathLike[str]) -> Collection[Path]:
+        made: dict[Path, None] = {}
+        for name in self._matching(pattern):
+            target = Path(folder, name.lstrip("/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            with self.open(name) as source, target.open("xb") as copy:
+                shutil.copyfileobj(source, copy)
+            made[target] = None
+        return tuple(made)
+
+
 class Execution:
     """What a run came to. A guest's failure is data: look at `verdict` and `error`.
 
@@ -151,25 +210,27 @@ class Execution:
     ('hello\\n', '42', 42, 'ok')
 
     `usage` and `violations` are known when the guest has ended; reading them waits for that. Until then the
-    execution holds the guest; `files` holds its scratch. Both go when the execution goes.
+    execution holds the guest; `files` holds its scratch. Both go when the execution goes. Pickled, as for the way back from
+    a process pool, it takes along all that it knows and the contents of its files.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result", "_shown",
-                 "_watch", "verdict")  # fmt: skip
+    __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
+                 "_saved", "_shown", "_watch", "verdict")  # fmt: skip
 
     execution_count: int | None = None
     """Which of the session's runs of code it was, from 1; None outside of one."""
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
-    def __init__(self, result: core.Result, guest: core.Guest, watch: Watch, is_session: bool = False) -> None:
+    def __init__(self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False) -> None:
         self._result = result
-        self._guest: core.Guest | None = guest
+        self._guest = guest
         self._watch = watch
         self._shown: Sequence[Result] = ()  # results that came while it ran
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
+        self._saved: _SavedFiles | None = None  # that came along from another process
         self._lock = threading.Lock()
         self.verdict = result.verdict
 
@@ -246,12 +307,13 @@ class Execution:
         self._complete()
         return self._result.refused
 
-    @functools.cached_property
+    @property
     def files(self) -> Files:
         """The files that the run created or changed; not those handed in that it left as they were.
 
         In a session their contents are those of now: a later run may have changed or deleted them."""
-        return Files(self._scratch, self._watch.ledger, self._changed)
+        # Not kept here: it would keep the execution, and with it a guest, until the next collection of cycles.
+        return self._saved if self._saved is not None else Files(self._scratch, self._watch.ledger, self._changed)
 
     def _changed(self) -> frozenset[str]:
         if self._names is None:
@@ -295,6 +357,18 @@ class Execution:
                 self._guest.close()
                 self._guest = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        missing, contents = "", {}
+        try:
+            self._complete()
+            contents = {name: self.files[name] for name in self._names_of_files()}
+        except (SandboxError, KeyError, OSError, ValueError) as error:
+            missing = f"the files did not come along when the execution was pickled: {error}"
+        return _restored, (_Saved(self._result), contents, missing, list(self._shown), self.execution_count)
+
+    def _names_of_files(self) -> Iterable[str]:
+        return self._saved._all() if self._saved is not None else self._changed()
+
     def to_json(self) -> str:
         """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `logs`, `error`, `usage`,
         `violations`, `refused` and `truncated`. Waits until usage and violations are known."""
@@ -322,6 +396,17 @@ class Execution:
         if self.error is not None:
             parts.append(f"error={self.error.name}: {self.error.value!r:.200}")
         return f"<Execution {', '.join(parts)}>"
+
+
+def _restored(
+    result: Any, contents: dict[str, bytes], missing: str, shown: list[Result], count: int | None
+) -> Execution:
+    """An execution that was pickled."""
+    execution = Execution(result, None, Watch())
+    execution._shown = shown
+    execution.execution_count = count
+    execution._saved = _SavedFiles(contents, missing)
+    return execution
 
 
 def stream_callback(

@@ -7,6 +7,7 @@ writes: it belongs to the guest then, and counts for its quota.
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import io
 import os
@@ -59,7 +60,7 @@ def _name(parts: list[str]) -> str:
 
 def _open_beneath(scratch: int, parts: list[str], flags: int) -> int:
     """A new descriptor of what lies there; OSError if it does not, or if a link is on the way."""
-    at = os.dup(scratch)
+    at = fcntl.fcntl(scratch, fcntl.F_DUPFD_CLOEXEC, 3)  # clear of standard streams that are closed
     try:
         for part in parts[:-1]:
             below = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=at)
@@ -306,9 +307,14 @@ class SessionFiles(Files, MutableMapping[str, bytes]):
         delete(self._scratch(), name)
 
 
-def guest_path(name: _StrPath) -> str:
+def guest_path(name: _StrPath, is_folder: bool = False) -> str:
     """The absolute path in the guest of a file of its scratch. `KeyError` if it would lie elsewhere."""
-    return posixpath.join("/work", _name(_file_parts(name)))
+    return posixpath.normpath(posixpath.join("/work", _name(_parts(name) if is_folder else _file_parts(name))))
+
+
+def file_name(name: _StrPath) -> str:
+    """A file's name as `list` gives it. `KeyError` if it would lie elsewhere."""
+    return _name(_file_parts(name))
 
 
 def writing(name: _StrPath, content: bytes | str | os.PathLike[str], mode: int = 0o644) -> Iterator[list[Entry]]:

@@ -126,6 +126,15 @@ class Policy:
     def __repr__(self) -> str:
         return f"Policy({', '.join(f'{key}={value!r}' for key, value in self._given.items())})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self._given)
+
+    def __copy__(self) -> Policy:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Policy:
+        return self
+
     def _for_template(self, preload: Iterable[str], python: str | None) -> core.Policy:
         """A copy for the core with more modules to preload and another interpreter."""
         copy = core.Policy()
@@ -135,3 +144,8 @@ class Policy:
         if python is not None:
             copy.set("python", json.dumps(python))
         return copy
+
+
+def _restored(kind: type[Policy], given: dict[str, Any]) -> Policy:
+    """A policy that was pickled."""
+    return kind(**given)

@@ -372,6 +372,8 @@ class Sandbox:
         if isinstance(error, ProtocolError):
             self._end(str(error))
         elif isinstance(error, SandboxError):
+            if error.step == "files":
+                self._end("the files handed in could not be written")  # half of them are there
             self._check_cause(error)
         else:
             self._end("a callback of its last run failed, or it was interrupted")  # the core has ended the guest

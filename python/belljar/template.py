@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import collections
+import copy
 import os
+import posixpath
 import select
 import threading
 import weakref
@@ -68,8 +70,37 @@ def contents(files: Mapping[str, Content] | None) -> list[tuple[str, bytes]]:
             if not isinstance(content, bytearray | memoryview):
                 raise TypeError(f"files[{name!r}]: bytes, str or a path is expected, not {type(content).__name__}")
             content = bytes(content)
-        read.append((os.fspath(name), content))
+        read.append((_handed_name(name), content))
+    _check_handed([name for name, _ in read])
     return read
+
+
+def _handed_name(name: str | os.PathLike[str]) -> str:
+    """A name in files=. `ValueError` if no file can have it; the guest says the rest."""
+    text = os.fspath(name)
+    if not isinstance(text, str):
+        raise TypeError(f"files: names are str, not {type(text).__name__}")
+    if not text or text.endswith(("/", "/.", "/..")) or text in (".", "..") or "\0" in text:
+        raise ValueError(f"files[{text!r}]: this is no name of a file; name one below /work, as in 'data/in.csv'")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"files[{text!r}]: the name is not UTF-8 ({error.reason}); rename it") from None
+    return text
+
+
+def _check_handed(names: list[str]) -> None:
+    """`ValueError` if they cannot all be there."""
+    paths = {posixpath.normpath(posixpath.join("/work", name)): name for name in names}
+    if len(paths) < len(names):
+        again = next(name for name in names if paths[posixpath.normpath(posixpath.join("/work", name))] != name)
+        raise ValueError(f"files[{again!r}]: another name in files= is the same file; keep one of them")
+    for path, name in paths.items():
+        folder = posixpath.dirname(path)
+        while folder != "/":
+            if folder in paths:
+                raise ValueError(f"files[{paths[folder]!r}]: it is the folder of {name!r} as well; rename one of them")
+            folder = posixpath.dirname(folder)
 
 
 def _add_stdin(job: Job, stdin: Stdin) -> None:
@@ -162,6 +193,7 @@ class Template:
         self._core = core.Template(prepared, parked, on_operation)
         # Runs whose guest is still held. Few are kept: a caller who keeps thousands of executions keeps no processes.
         self._held: collections.deque[weakref.ref[Execution]] = collections.deque()
+        self._is_retired = False
 
     def run(
         self,
@@ -223,6 +255,12 @@ class Template:
         self._held.clear()
         self._core.close()
 
+    def _retire(self) -> None:
+        """No cache knows it any more. Its processes end when nobody has anything of it: a run or a session that is on, a
+        result whose files can be read."""
+        self._is_retired = True
+        self._let_go(0)
+
     def _has_died(self) -> bool:
         """Whether its supervisor is gone: killed from outside, or for want of memory."""
         poll = select.poll()
@@ -230,11 +268,14 @@ class Template:
         return bool(poll.poll(0))
 
     def _hold(self, execution: Execution) -> None:
-        held = self._held
-        held.append(weakref.ref(execution))
-        while len(held) > _HELD_MAX:
+        self._held.append(weakref.ref(execution))
+        self._let_go(0 if self._is_retired else _HELD_MAX)
+
+    def _let_go(self, most: int) -> None:
+        """Ends the oldest guests whose runs are over, but not their files."""
+        while len(self._held) > most:
             try:
-                oldest = held.popleft()()
+                oldest = self._held.popleft()()
             except IndexError:  # another thread was faster
                 break
             if oldest is not None:
@@ -276,12 +317,22 @@ def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.Path
     return policy, preload, os.fsdecode(python)
 
 
+class _Start:
+    """A template that one thread starts and others wait for."""
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+        self.template: Template | None = None
+        self.error: SandboxError | None = None
+
+
 class _Cache:
     """The templates of belljar.run and Sandbox: the last few stay ready. A forked child starts with none."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.templates: collections.OrderedDict[_Key, Template] = collections.OrderedDict()
+        self.starts: dict[_Key, _Start] = {}
 
     def find(self, key: _Key) -> Template | None:
         """The template that is ready for this key."""
@@ -297,27 +348,51 @@ class _Cache:
     def get(
         self, policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: str | os.PathLike[str] | None
     ) -> Template:
-        """The template for these, started if it has to be."""
+        """The template for these, started if it has to be. Threads that want the same one start it once."""
         key = template_key(as_policy(policy), modules(preload), python)
-        template = self.find(key)
-        if template is not None:
-            return template
-        made = Template(key[0], preload=key[1], python=key[2])  # slow: without the lock
-        with self.lock:
-            template = self.templates.setdefault(key, made)
-            surplus = [made] if template is not made else []
-            while len(self.templates) > _CACHE_MAX:
-                surplus.append(self.templates.popitem(last=False)[1])
+        while True:
+            template = self.find(key)
+            if template is not None:
+                return template
+            with self.lock:
+                if key in self.templates:
+                    continue  # another thread was faster
+                start = self.starts.get(key)
+                if start is None:
+                    mine = self.starts[key] = _Start()
+                    break
+            start.is_over.wait()
+            if start.template is not None:
+                return start.template
+            if start.error is not None:
+                raise copy.copy(start.error)
+        return self._start(key, mine)
+
+    def _start(self, key: _Key, start: _Start) -> Template:
+        surplus = []
+        try:
+            made = Template(key[0], preload=key[1], python=key[2])  # slow: without the lock
+            with self.lock:
+                start.template = self.templates[key] = made
+                while len(self.templates) > _CACHE_MAX:
+                    surplus.append(self.templates.popitem(last=False)[1])
+        except SandboxError as error:
+            start.error = error
+            raise
+        finally:
+            with self.lock:
+                del self.starts[key]
+            start.is_over.set()
         for other in surplus:
-            other.close()
-        return template
+            other._retire()
+        return made
 
     def drop(self, template: Template) -> None:
         """Forgets one that has died."""
         with self.lock:
             if self.templates.get(template._key) is template:
                 del self.templates[template._key]
-        template.close()
+        template._retire()
 
     def close(self) -> None:
         """Ends all of them."""
