@@ -239,16 +239,17 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
                              "module",   "script",   "last_value",  "session",   "wall_ms",
                              "cpu_ms",   "stdin_fd", "stdin_bytes", "on_output", "on_input",
-                             "on_frame", "command",  NULL };
+                             "on_frame", "command",  "bytes",       NULL };
     PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None,
                     *stdin_bytes = Py_None;
     PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
-    int module = 0, script = 0, last_value = 0, session = 0, command = 0, stdin_fd = -1;
+    int module = 0, script = 0, last_value = 0, session = 0, command = 0, is_bytes = 0,
+        stdin_fd = -1;
     long long wall_ms = 0, cpu_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOp:run", names, &code,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOpp:run", names, &code,
                                      &filename, &argv, &path0, &files, &module, &script,
                                      &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd,
-                                     &stdin_bytes, &output, &input, &frame, &command))
+                                     &stdin_bytes, &output, &input, &frame, &command, &is_bytes))
         return NULL;
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
@@ -258,6 +259,7 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
                                      .last_value = last_value,
                                      .session = session,
                                      .command = command,
+                                     .bytes = is_bytes,
                                      .wall_ms = wall_ms,
                                      .cpu_ms = cpu_ms,
                                      .stdin_fd = stdin_fd };
@@ -651,7 +653,7 @@ static PyMethodDef guest_methods[] = {
     { "run", (PyCFunction)(void (*)(void))guest_run, METH_VARARGS | METH_KEYWORDS,
       "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, "
       "cpu_ms, stdin_fd, "
-      "stdin_bytes, on_output, on_input, on_frame, command) -> Result" },
+      "stdin_bytes, on_output, on_input, on_frame, command, bytes) -> Result" },
     { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
       "The same in steps, for event loops." },
     { "step", guest_step, METH_NOARGS,

@@ -120,6 +120,7 @@ MUST_CHECK int source_read_input(struct source *ret_source);
 /* "belljar: …" on stderr, with bytes that a terminal would obey escaped: names in it may come from
  * a guest. */
 void complain(const char *format, ...) PRINTF(1, 2);
+const char *last_complaint(void);
 /* The same, from belljar's own failure: step and remedy. Answers `status`. */
 int complain_error(const struct belljar_error *error, int status);
 /* Where the first byte that is not UTF-8 stands; `length` if there is none. */

@@ -106,6 +106,7 @@ static void on_operation(const struct belljar_operation *operation, void *contex
 struct program {
     struct source source;
     char *path0;       /* NULL: /work */
+    char *filename;    /* where the guest finds the script; NULL: nowhere */
     const char **argv; /* borrows its strings */
 };
 
@@ -113,6 +114,7 @@ static void program_release(struct program *program)
 {
     source_release(&program->source);
     free(program->path0);
+    free(program->filename);
     free(program->argv);
 }
 
@@ -135,6 +137,25 @@ char *script_path0(const struct belljar_policy *policy, const char *script)
         return asprintf(&path0, "%s%s", mount.guest_path, real + length) < 0 ? NULL : path0;
     }
     return NULL;
+}
+
+/* The script's path for the guest, whose folder it has as path0. Its name is the one that was
+ * given, as long as that is one in this folder too: links lead elsewhere. */
+static char *script_filename(const char *path0, const char *script)
+{
+    CLEANUP(heap_free) char *real = realpath(script, NULL);
+    char *slash = real != NULL ? strrchr(real, '/') : NULL;
+    if (slash == NULL)
+        return NULL;
+    const char *given = strrchr(script, '/');
+    given = given != NULL ? given + 1 : script;
+    CLEANUP(heap_free) char *beside = NULL;
+    if (asprintf(&beside, "%.*s/%s", (int)(slash - real), real, given) < 0)
+        return NULL;
+    char *filename = NULL;
+    const char *name = access(beside, F_OK) == 0 ? given : slash + 1;
+    return asprintf(&filename, "%s/%s", strcmp(path0, "/") == 0 ? "" : path0, name) < 0 ? NULL
+                                                                                        : filename;
 }
 
 /* Fills the job from the command line. 0 or an exit status, after a message. */
@@ -186,6 +207,10 @@ static int prepare(const struct arguments *arguments, struct program *program,
         job->stdin_fd = -1; /* read to its end: it was the program */
     else
         job->path0 = program->path0 = script_path0(arguments->policy, script);
+    if (program->path0 != NULL)
+        program->filename = script_filename(program->path0, script);
+    if (program->filename != NULL)
+        job->filename = program->filename;
     return 0;
 }
 
@@ -208,10 +233,12 @@ static void running_frame(const char *traceback, char *frame, size_t size)
     frame[0] = '\0';
     if (traceback == NULL)
         return;
-    bool is_first = strstr(traceback, "most recent call first") != NULL;
-    for (const char *at = traceback; (at = strstr(at, "  File \"")) != NULL; at += 8) {
+    /* before it there may be the traceback of an exception whose program did not come to its end */
+    const char *first = strstr(traceback, "most recent call first");
+    for (const char *at = first != NULL ? first : traceback; (at = strstr(at, "  File \"")) != NULL;
+         at += 8) {
         snprintf(frame, size, "%.*s", (int)strcspn(at + 2, "\n"), at + 2);
-        if (is_first)
+        if (first != NULL)
             return;
     }
 }
@@ -353,6 +380,21 @@ static int report_failure(const struct arguments *arguments, const struct bellja
     return status != 0 ? status : EXIT_BELLJAR;
 }
 
+/* The program could not be had, of which people have been told. */
+static int report_bad_use(const struct arguments *arguments, int status)
+{
+    if (arguments->own[OWN_JSON] == NULL)
+        return status;
+    char name[] = "SandboxError", value[512];
+    snprintf(value, sizeof value, "%s", last_complaint());
+    struct belljar_result result = { .verdict = BELLJAR_INFRA_ERROR,
+                                     .exit_status = status,
+                                     .error_name = name,
+                                     .error_value = value };
+    int failed = print_result_json(&result);
+    return failed != 0 ? failed : status;
+}
+
 static int report(const struct arguments *arguments, const struct run *run,
                   const struct belljar_result *result)
 {
@@ -411,7 +453,7 @@ int command_run(const struct arguments *arguments)
     struct belljar_job job = BELLJAR_JOB_INIT;
     int status = prepare(arguments, &program, &job);
     if (status != 0)
-        return status;
+        return report_bad_use(arguments, status);
 
     CLEANUP(audit_release) struct run run = { .ends_with_line = { true, true, true } };
     struct belljar_template_options options = { .once = true, .context = &run };
@@ -420,7 +462,7 @@ int command_run(const struct arguments *arguments)
         if (run.audit == NULL) {
             complain("cannot open the audit file %s: %s", arguments->own[OWN_AUDIT],
                      strerror(errno));
-            return EXIT_USAGE;
+            return report_bad_use(arguments, EXIT_USAGE);
         }
         options.on_operation = on_operation;
     }

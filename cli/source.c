@@ -3,7 +3,6 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
-#include <regex.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -39,26 +38,6 @@ static int read_all(int fd, struct source *source)
     }
     source->bytes[source->length] = '\0';
     return 0;
-}
-
-/* PEP 263: a comment in one of the first two lines names the encoding. */
-static bool has_coding_cookie(const struct source *source)
-{
-    char head[1024];
-    size_t length = source->length < sizeof head - 1 ? source->length : sizeof head - 1;
-    memcpy(head, source->bytes, length);
-    head[length] = '\0';
-    char *end = strchr(head, '\n');
-    end = end != NULL ? strchr(end + 1, '\n') : NULL;
-    if (end != NULL)
-        *end = '\0';
-    regex_t cookie;
-    if (regcomp(&cookie, "^[ \t\f]*#.*coding[:=][ \t]*[-_.a-zA-Z0-9]+",
-                REG_EXTENDED | REG_NOSUB | REG_NEWLINE) != 0)
-        return false;
-    bool found = regexec(&cookie, head, 0, NULL, 0) == 0;
-    regfree(&cookie);
-    return found;
 }
 
 int source_read_input(struct source *ret_source)
@@ -101,17 +80,6 @@ int source_read(const char *path, struct source *ret_source)
     }
     if (error < 0) {
         complain("cannot read script %s: %s", path, strerror(-error));
-        return EXIT_USAGE;
-    }
-    size_t bad = utf8_error_offset(source.bytes, source.length);
-    if (bad < source.length && !has_coding_cookie(&source)) {
-        size_t line = 1;
-        for (size_t i = 0; i < bad; i++)
-            line += source.bytes[i] == '\n';
-        complain("script %s is not UTF-8: byte 0x%02x at offset %zu (line %zu); save it as UTF-8 "
-                 "or name its encoding in "
-                 "its first line: # -*- coding: latin-1 -*-",
-                 path, (unsigned char)source.bytes[bad], bad, line);
         return EXIT_USAGE;
     }
     *ret_source = source;

@@ -80,9 +80,15 @@ int json_print(json_t *value)
     return failed ? EXIT_BELLJAR : 0;
 }
 
+static char line[4096]; /* the last complaint */
+
+const char *last_complaint(void)
+{
+    return line;
+}
+
 void complain(const char *format, ...)
 {
-    char line[4096];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);

@@ -165,8 +165,9 @@ struct belljar_guest {
     int stdin_fd;
     bool stdin_is_regular;
     char *feed; /* stdin bytes read from the caller and not written yet */
-    size_t feed_used, feed_at;
+    size_t feed_size, feed_used, feed_at;
     bool feed_at_end;
+    bool stdin_ends;               /* the guest sees the end of it */
     struct belljar_result *result; /* made by FRAME_RESULT */
 };
 
@@ -176,6 +177,8 @@ struct belljar_result *result_new(void);
 MUST_CHECK int result_unpack(struct belljar_result *result, const uint8_t *payload, size_t length);
 /* belljar's own failure during a run, with what the run had printed. */
 void result_from_failure(struct belljar_result *result, const struct belljar_error *error);
+/* Whether a MemoryError that a guest tells of was the limit's. */
+void result_check_memory(struct belljar_result *result, const struct settings *settings);
 /* Verdict, exit status and traceback of a guest that ended without a result. */
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
 /* Whether an exception came of a refusal. */

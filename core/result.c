@@ -189,6 +189,22 @@ static void result_set_error(struct belljar_result *result, enum belljar_verdict
     result->error_value = strdup(text);
 }
 
+/* An allocation failed. Small as the guest is, that was one that is larger than what it may have;
+ * but memory that would be executable is refused whatever its size, and libffi, asked for a
+ * callback, has no other word for it. */
+void result_check_memory(struct belljar_result *result, const struct settings *settings)
+{
+    if (result->usage.peak_bytes >= settings->memory_bytes / 2)
+        return;
+    for (unsigned i = 0; i < result->violation_count; i++) {
+        if (strcmp(result->violations[i].rule, "jit") == 0) {
+            result->verdict = BELLJAR_VIOLATION;
+            result->exit_status = verdict_exit_status(BELLJAR_VIOLATION, 1);
+            return;
+        }
+    }
+}
+
 /* Died by a signal of its own doing, or left with os._exit(). */
 static void result_from_status(struct belljar_result *result, const struct belljar_guest *guest)
 {

@@ -121,7 +121,7 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
     const char *filename = job->filename ? job->filename : "<code>";
     uint32_t flags = (job->last_value ? RUN_LAST_VALUE : 0) | (job->module ? RUN_MODULE : 0) |
                      (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0) |
-                     (job->command ? RUN_COMMAND : 0);
+                     (job->command ? RUN_COMMAND : 0) | (job->bytes ? RUN_BYTES : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);
@@ -142,8 +142,11 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
  */
 static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job *job)
 {
+    bool is_given =
+        guest->callbacks.on_input != NULL || job->stdin_fd >= 0 || job->stdin_bytes != NULL;
+    /* The commands of a session come before, between and after what its stdin is for. */
+    guest->stdin_ends = is_given || !job->session || !job->command;
     guest->stdin_fd = job->stdin_fd;
-    guest->feed_at = guest->feed_used = 0;
     guest->feed_at_end = false;
     if (guest->callbacks.on_input != NULL)
         return 0;
@@ -153,15 +156,21 @@ static int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job
         return 0;
     }
     guest->feed_at_end = true;
+    if (job->stdin_length == 0)
+        return 0;
+    size_t kept = guest->feed_used - guest->feed_at; /* by an earlier run of the session */
+    if (job->stdin_length > SIZE_MAX - kept)
+        return -ENOMEM;
+    char *feed = malloc(kept + job->stdin_length);
+    if (feed == NULL)
+        return -ENOMEM;
+    if (kept > 0)
+        memcpy(feed, guest->feed + guest->feed_at, kept);
+    memcpy(feed + kept, job->stdin_bytes, job->stdin_length);
     free(guest->feed);
-    guest->feed = NULL;
-    if (job->stdin_length > 0) {
-        guest->feed = malloc(job->stdin_length);
-        if (guest->feed == NULL)
-            return -ENOMEM;
-        memcpy(guest->feed, job->stdin_bytes, job->stdin_length);
-        guest->feed_used = job->stdin_length;
-    }
+    guest->feed = feed;
+    guest->feed_at = 0;
+    guest->feed_size = guest->feed_used = kept + job->stdin_length;
     return 0;
 }
 
@@ -503,9 +512,15 @@ static void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
 {
     if (guest->feed_at < guest->feed_used || guest->feed_at_end)
         return;
-    if (guest->feed == NULL && (guest->feed = malloc(FEED_BYTES)) == NULL) {
-        guest->feed_at_end = true;
-        return;
+    if (guest->feed_size < FEED_BYTES) {
+        free(guest->feed);
+        guest->feed = malloc(FEED_BYTES);
+        guest->feed_size = guest->feed != NULL ? FEED_BYTES : 0;
+        guest->feed_at = guest->feed_used = 0;
+        if (guest->feed == NULL) {
+            guest->feed_at_end = true;
+            return;
+        }
     }
     ptrdiff_t got = -1;
     if (guest->callbacks.on_input != NULL) {
@@ -535,7 +550,7 @@ static void guest_feed(struct belljar_guest *guest)
         else
             guest->feed_at += (size_t)written;
     }
-    if (guest->feed_at_end && guest->feed_at == guest->feed_used && !guest->is_session)
+    if (guest->feed_at_end && guest->feed_at == guest->feed_used && guest->stdin_ends)
         fd_close(&guest->in);
 }
 
@@ -661,6 +676,12 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             error = guest_read_output(guest, 1);
         if (error == 0)
             error = guest_read_output(guest, 2);
+    } else if (guest->result->verdict == BELLJAR_MEMORY) {
+        /* The guest says so: what the supervisor knows decides. Nobody waits for this often. */
+        if (error == 0)
+            error = belljar_result_complete(guest, guest->result, reterr);
+        if (error == 0)
+            result_check_memory(guest->result, &guest->template->settings);
     } else if (guest->is_session && guest->is_armed) {
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)

@@ -7,9 +7,14 @@ there to be found by a program that expects a fresh interpreter.
 """
 
 import builtins
+import gc
 import io
 import os
 import sys
+
+import _thread
+
+from _io import _IOBase as IOBase
 
 
 def import_linecache():
@@ -33,7 +38,7 @@ linecache = import_linecache()
 
 # wire/frame.h
 FRAME_RUN, FRAME_BRANCH = 1, 2
-RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND = 1, 2, 4, 8, 16
+RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND, RUN_BYTES = 1, 2, 4, 8, 16, 32
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 REHEARSE, STAY, LEAVE = -1, 0, 1  # module.c, guest_send_result
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN, RESULT_SETUP = 1, 2, 4, 8, 16
@@ -55,6 +60,7 @@ session_text = None  # what comes after that, once it is known: belljar_session.
 language_texts = ()  # the last of it: belljar_strict.py and what it needs
 is_strict = False  # there is a language policy
 is_running = False  # the host runs code here and answers questions
+module_count = 0  # of sys.modules before the program: what comes after is its doing
 main = None  # the program's module __main__, once the guest is parked
 displays = []  # what the program displayed: lists of (mime type, bytes)
 
@@ -68,7 +74,6 @@ def prepare(preload, warm, language, threads, files):
     warm_text, thread_limit = warm, threads
     original_path[:] = sys.path
     import faulthandler
-    import gc
 
     reset_signals()
     open_streams()
@@ -83,7 +88,7 @@ def prepare(preload, warm, language, threads, files):
         if warm and not language:  # its guests are asked for results: once for all of them
             offer_results()
         rehearse()
-        find_generators(gc)
+        find_generators()
         gc.collect()
     if language:
         complete_session()
@@ -147,6 +152,8 @@ def open_streams():
         errors = "backslashreplace" if name == "stderr" else "surrogateescape"
         stream = io.TextIOWrapper(buffered, "utf-8", errors, "\n" if mode == "w" else None, line_buffering=mode == "w")
         stream.mode = mode
+        if mode == "w":
+            native.keep_up(number, stream, buffered)
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
     os.dup2(null, 0)
@@ -187,7 +194,7 @@ def module_directories():
 
 def serve():
     """A guest's life: made its own, warmed, parked, run. Called again if an interrupt came between two runs."""
-    global main
+    global main, module_count
     if is_strict:
         serve_strict()
     if main is None:
@@ -197,6 +204,7 @@ def serve():
             complete()
             warm_up()
         main = new_main()
+        module_count = len(sys.modules)
     while True:
         kind, frame = native.read_frame()
         if kind == FRAME_BRANCH:
@@ -217,10 +225,15 @@ def answer(frame, main, then):
             let_go(error, main.__dict__)
         result = outcome((error, None))
     if then == LEAVE:
-        finish()
+        del main
+        try:
+            result = finish(result)
+        except BaseException:
+            pass  # an interrupt in between: what the program came to is known all the same
     if session_text == "":
         end_calls()
-    flush_streams()
+    if then != LEAVE:
+        flush_streams()
     send(result, then)
 
 
@@ -255,11 +268,14 @@ def run(frame, main):
     sys.path[:] = [path0 or WORK, *original_path]
     names = main.__dict__
     if flags & RUN_SCRIPT:
-        names.update(__file__=filename, __cached__=None)
+        names.update(__file__=os.path.join(WORK, filename) if filename != "<stdin>" else filename, __cached__=None)
     done = perform(flags, code, filename, names)
-    if isinstance(done[0], MemoryError) and not flags & RUN_SESSION:
-        let_go(done[0], names)
-    return outcome(done, flags)
+    try:
+        if isinstance(done[0], MemoryError) and not flags & RUN_SESSION:
+            let_go(done[0], names)
+        return outcome(done, flags)
+    finally:
+        done = None  # the exception knows this frame: neither of them would come to its end
 
 
 def let_go(error, names):
@@ -280,11 +296,11 @@ def perform(flags, code, filename, names):
     try:
         if flags & RUN_MODULE:
             return None, run_module(code.decode())
-        source = code if flags & RUN_SCRIPT else code.decode("utf-8", "surrogateescape")
+        source = code if flags & (RUN_SCRIPT | RUN_BYTES) else code.decode("utf-8", "surrogatepass")
         remember_source(filename, source)
         last, body = None, source
         if flags & RUN_LAST_VALUE:
-            body, last = split_last_expression(source, filename)
+            body, last = split_last_expression(text_of_source(source, filename), filename)
         if body is not None:
             exec(compile(body, filename, "exec", 0, True), names)
         value = eval(last, names) if last is not None else None
@@ -297,16 +313,20 @@ def perform(flags, code, filename, names):
         return error, None
 
 
+def decoded(source):
+    """A file's bytes as the interpreter reads them: by their byte order mark or coding line."""
+    if b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf"):
+        from importlib._bootstrap_external import decode_source
+
+        return decode_source(source)
+    return source.decode()
+
+
 def remember_source(filename, source):
     """Has tracebacks, the program's own too, show the lines of a file that is not there."""
     if isinstance(source, bytes):
         try:
-            if b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf"):
-                from importlib._bootstrap_external import decode_source
-
-                source = decode_source(source)
-            else:
-                source = source.decode()
+            source = decoded(source)
         except (SyntaxError, UnicodeDecodeError):
             return  # compile() says it better
     if "\r" in source:
@@ -336,18 +356,109 @@ def outcome(done, flags=0):
     return RUN_EXCEPTION, 1, 0, (b"Exception", b"belljar: the result cannot be described", b"", b"", b"")
 
 
-def finish():
-    """What the interpreter does at its end: waits for threads, runs exit handlers."""
+def finish(result):
+    """What the interpreter does at its end, in its order; nothing that a program has written is lost. The result as it is
+    after that."""
+    modules = sys.modules
+    if result[0] == RUN_EXCEPTION and ("threading" in modules or "atexit" in modules):
+        try:  # where a traceback is looked for if this guest is ended before it can send its result
+            os.write(4, result[3][2][-4000:])
+        except BaseException:
+            pass
     try:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
+        if "threading" in modules:
+            modules["threading"]._shutdown()
     except BaseException:
         pass
     try:
-        if "atexit" in sys.modules:  # who has not imported it has registered nothing
-            sys.modules["atexit"]._run_exitfuncs()
+        if "atexit" in modules:  # who has not imported it has registered nothing
+            modules["atexit"]._run_exitfuncs()
     except BaseException:
         pass
+    is_flushed = flush_at_end()
+    try:
+        finalize(modules)
+    except BaseException:
+        pass  # memory, a signal, or what the program made of its modules
+    is_flushed &= flush_at_end()  # what __del__ has printed
+    if not is_flushed and result[0] != RUN_EXCEPTION:
+        return RUN_EXIT, 120, 0, (b"", b"", b"", b"", b"")
+    return result
+
+
+def flush_at_end():
+    """Whether the output went out, as the interpreter sees it at its end."""
+    is_flushed = True
+    for name in ("stdout", "stderr"):
+        try:
+            stream = getattr(sys, name, None)
+            try:
+                is_closed = stream is None or stream.closed
+            except Exception:
+                is_closed = False
+            is_flushed &= bool(is_closed) or native.flush(stream, name == "stdout")
+        except BaseException:
+            pass
+    return is_flushed
+
+
+def finalize(modules):
+    """Parts with the program's modules, so that what they hold comes to its end: __del__, files that were left open."""
+    global main
+    gone = [main]
+    count = len(modules) - module_count
+    later = [name for name, _ in zip(reversed(modules), range(count))] if count > 0 else []
+    libraries = tuple([path + "/" for path in original_path if path]) if later else ()
+    for name in reversed(later):
+        module = modules[name]
+        path = getattr(module, "__file__", None)
+        if type(module) is type(sys) and (
+            not path.startswith(libraries) if type(path) is str else module.__spec__ is None
+        ):
+            gone.append(modules.pop(name))
+    modules.pop("__main__", None)
+    if _thread._count():  # daemon threads go on: they keep their names, but for what has an end of its own
+        for module in gone:
+            for name, value in list(module.__dict__.items()):
+                if hasattr(type(value), "__del__"):
+                    module.__dict__[name] = None
+        value = None
+    spaces = {id(module.__dict__) for module in gone}
+    end_files(gc.get_objects(), False)  # before they are collected, a file perhaps before the buffer that writes to it
+    gc.collect()
+    main = module = gone = None
+    gc.collect()
+    things = gc.get_objects()
+    if not _thread._count():
+        for names in things:
+            if id(names) in spaces and type(names) is dict:  # something else knows of it
+                clear_names(names)
+    names = None
+    end_files(things, True)
+
+
+def clear_names(names):
+    """The names of a module, in the interpreter's order."""
+    for is_private in (True, False):
+        for name in list(names):
+            if type(name) is str and name != "__builtins__" and (name[:1] == "_" != name[1:2]) == is_private:
+                names[name] = None
+
+
+def end_files(things, is_end):
+    """Has files write what they hold back, at the end wherever they are held; those that a library made up are closed
+    there: a zip file's directory is written as it is closed."""
+    files = native.instances(things, IOBase)
+    if not files:
+        return
+    files.sort(key=lambda file: (type(file).__module__ == "_io") * (2 - isinstance(file, io.TextIOWrapper)))
+    for file in files:
+        try:
+            is_own = type(file).__module__ == "_io"
+            if not file.closed and (is_own or is_end):
+                file.flush() if is_own else file.close()
+        except BaseException:
+            pass
 
 
 def flush_streams():
@@ -447,7 +558,7 @@ def rehearse():
     displays.clear()
 
 
-def find_generators(gc):
+def find_generators():
     """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
     kinds = []
     if "random" in sys.modules:
@@ -486,12 +597,15 @@ def reseed():
 
 def warm_up():
     """Runs the warm text as a run would be, so that the pages a run writes to are private already."""
+    global main, module_count
     before = sys.stdout, sys.stderr, sys.argv[:], sys.path[:]
     sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace", line_buffering=True)
     try:
         main = new_main()
         answer((RUN_LAST_VALUE, warm_text.encode(), "<warm>", WORK, ["<warm>"], []), main, REHEARSE)
-        main.__dict__.clear()
+        module_count = len(sys.modules)
+        flush_at_end()
+        finalize(sys.modules)  # what a run ends with; not what others have registered for the end
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         flush_streams()
@@ -522,6 +636,16 @@ def run_module(name):
     runpy._run_module_as_main(name)
 
 
+def text_of_source(source, filename):
+    if isinstance(source, bytes):
+        try:
+            return decoded(source)
+        except (SyntaxError, UnicodeDecodeError):
+            compile(source, filename, "exec", 0, True)  # says it better
+            raise
+    return source
+
+
 def split_last_expression(source, filename):
     """(what comes before, fit for compile(), or None; the code of the last expression, or None)."""
     stripped = source.strip()
@@ -540,19 +664,20 @@ def split_last_expression(source, filename):
 
 
 def describe(error, flags):
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and not flags & RUN_COMMAND:
         return RUN_EXIT, exit_status(error), 0, (b"", b"", b"", b"", b"")
     result = 0
     status = 1
     if isinstance(error, MemoryError):
-        result |= RESULT_MEMORY
         native.make_room()
+        if not is_raised(error):
+            result |= RESULT_MEMORY
     if isinstance(error, KeyboardInterrupt):
         result |= RESULT_INTERRUPT
         status = 130
     if is_refusal(error):
         result |= RESULT_REFUSED
-    if sys.excepthook is not sys.__excepthook__ and not flags & (RUN_LAST_VALUE | RUN_SESSION):
+    if sys.excepthook is not sys.__excepthook__ and not flags & RUN_SESSION:
         try:
             sys.excepthook(type(error), error, error.__traceback__)
             result |= RESULT_SHOWN
@@ -562,6 +687,19 @@ def describe(error, flags):
     text = cut(to_bytes(text_of(error)), VALUE_MAX)
     lines = format_traceback(error, name + (b": " + text if text else b"") + b"\n")
     return RUN_EXCEPTION, status, result, (name, text, lines, b"", b"")
+
+
+def is_raised(error):
+    """Whether a raise statement made it: a MemoryError of the program's own, against one of an allocation that failed."""
+    try:
+        import opcode
+
+        entry = error.__traceback__
+        while entry.tb_next is not None:
+            entry = entry.tb_next
+        return entry.tb_frame.f_code.co_code[entry.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
+    except BaseException:
+        return False
 
 
 def is_refusal(error):
@@ -635,7 +773,8 @@ def exit_status(error):
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF
+        code = int.__index__(code)
+        return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
     try:
         print(code, file=sys.stderr)
     except BaseException:

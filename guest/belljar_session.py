@@ -200,6 +200,20 @@ def unwrap(wrapped):
 def begin_calls():
     global is_running
     is_running = True
+    if getattr(sys.__stdin__, "closed", False):
+        reopen_stdin()
+
+
+def reopen_stdin():
+    """exit() closes it, and the session goes on."""
+    try:
+        stream = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)), "utf-8", "surrogateescape")
+    except OSError:
+        return  # the profile has no calls for this
+    stream.mode = "r"
+    if sys.stdin is sys.__stdin__:
+        sys.stdin = stream
+    sys.__stdin__ = stream
 
 
 def end_calls():
@@ -521,7 +535,7 @@ def perform_command(code):
             raise ValueError("the value is too large, or nested too deeply, to be sent to the host")
         return RUN_OK, 0, 0, (b"", b"", b"", b"", data)
     except BaseException as error:
-        return outcome((error, None), RUN_SESSION)
+        return outcome((error, None), RUN_SESSION | RUN_COMMAND)
 
 
 def command_call(data, helper, arguments, keywords):
@@ -538,7 +552,8 @@ def command_call(data, helper, arguments, keywords):
     return pickle.loads(data)(*unwrap(arguments), **unwrap(keywords))
 
 
-def command_execute(code, names, local_names, filename):
+def command_execute(code, names, local_names, filename, is_text=False):
+    code = code.decode("utf-8", "surrogatepass") if is_text else code
     remember_source(filename, code)
     names = unwrap(names) if names is not None else None
     local_names = unwrap(local_names) if local_names is not None else None

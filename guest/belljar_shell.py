@@ -20,6 +20,13 @@ def shell_statement(source, is_all):
             sys.path.insert(0, WORK)
         sys.argv[:] = [""]
         builtins.input = shell_input
+        try:  # nothing else of the host's is read: sys.stdin is at its end
+            reader, writer = os.pipe()
+            os.dup2(reader, 0)
+            os.close(reader)
+            os.close(writer)
+        except OSError:
+            pass
     filename = "<stdin-%d>" % (shell_count + 1)
     source = source.decode()
     code = failure = None

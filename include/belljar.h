@@ -195,10 +195,13 @@ struct belljar_job {
     unsigned file_count;
     bool module;             /* python -m */
     bool script;             /* code is a file's bytes: coding cookie, __file__ */
+    bool bytes;              /* code is bytes as of a file: coding cookie, byte order mark */
     bool last_value;         /* keep the value of a last expression statement */
     bool session;            /* the guest stays for another run */
     bool command;            /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
+    /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
+     * stays there; what a run does not read is for the next. */
     int stdin_fd; /* the caller's descriptor to feed stdin from (borrowed; pumped, never handed
                      over); -1: empty */
     const void *stdin_bytes; /* or bytes, if stdin_fd is -1 */

@@ -52,6 +52,7 @@ enum run_flags {
     RUN_COMMAND =
         1
         << 4, /* code is no Python but a CBOR list [name, arguments...]: guest/belljar_session.py */
+    RUN_BYTES = 1 << 5, /* code is bytes as of a file: honour its coding cookie */
 };
 
 enum run_outcome {

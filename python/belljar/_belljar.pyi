@@ -97,6 +97,7 @@ class Guest:
         on_input: Callable[[], bytes | None] | None = None,
         on_frame: Callable[[int, bytes], object] | None = None,
         command: bool = False,
+        bytes: bool = False,
     ) -> Result: ...
     def start(
         self,
@@ -118,6 +119,7 @@ class Guest:
         on_input: Callable[[], bytes | None] | None = None,
         on_frame: Callable[[int, bytes], object] | None = None,
         command: bool = False,
+        bytes: bool = False,
     ) -> None: ...
     def step(self) -> Result | None: ...
     def pollfds(self) -> tuple[list[tuple[int, int]], int]: ...

@@ -176,8 +176,9 @@ async def arun(
     guest = await _take(template)
     with _Waiter() as waiter:
         try:
-            guest.start(source(code), **job)
-            execution = Execution(await _finish(guest, waiter), guest, Watch(Ledger(template.policy.options["scratch"]), job.get("files", ())))
+            guest.start(source(code, job), **job)
+            watch = Watch(Ledger(template.policy.options["scratch"]), job.get("files", ()))
+            execution = Execution(await _finish(guest, waiter), guest, watch)
         except BaseException:
             guest.close()
             raise
@@ -200,7 +201,7 @@ class AsyncFiles:
     async def _sync(self) -> SessionFiles:
         sandbox = await self._owner._ready()
         if sandbox._files:
-            await self._owner._go(b"", make_job(files=sandbox._files))
+            await self._owner._go(b"", make_job(stdin=sandbox._stdin, files=sandbox._files))
         scratch = sandbox._scratch()  # here, not in a thread: the guest is one thread's at a time
         return SessionFiles(lambda: scratch, sandbox._watch.ledger, lambda entries: None)
 
@@ -325,7 +326,7 @@ class AsyncSandbox:
             await self._show_at_once()
         job = make_job(stdin=sandbox._stdin, files=sandbox._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        execution = sandbox._ran(await self._go(source(code), job, on_result))
+        execution = sandbox._ran(await self._go(source(code, job), job, on_result))
         show_results(execution, on_result)
         return execution
 
@@ -337,7 +338,7 @@ class AsyncSandbox:
         sandbox = await self._ready()
         await self._show_at_once()
         job, events = streamed_job(sandbox, filename, timeout)
-        run = self._steps(source(code), job, events.append)
+        run = self._steps(source(code, job), job, events.append)
         is_done = False
         try:
             async for result in run:
@@ -358,14 +359,14 @@ class AsyncSandbox:
     async def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """`Sandbox.call`."""
         sandbox = await self._ready()
-        return sandbox._value(await self._command(sandbox._call_text(func, args, kw)), "call")[0]
+        return sandbox._value(await self._command(sandbox._call_text(func, args, kw), sandbox._code_job()), "call")[0]
 
     async def execute(
         self, code: str | bytes, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
     ) -> Execution:
         """`Sandbox.execute`."""
         sandbox = await self._ready()
-        execution = await self._command(sandbox._execute_text(code, globals, locals))
+        execution = await self._command(sandbox._execute_text(code, globals, locals), sandbox._code_job())
         sandbox._take_namespaces(execution, globals, locals)
         return execution
 
@@ -516,11 +517,11 @@ class AsyncSandbox:
         if result is not None:
             sandbox._ran(sandbox._done(result))
 
-    async def _command(self, text: bytes) -> Execution:
+    async def _command(self, text: bytes, job: Job | None = None) -> Execution:
         sandbox = await self._ready()
         if sandbox._files:
-            await self._go(b"", make_job(files=sandbox._files))
-        return sandbox._checked(await self._go(text, Job(command=True)))
+            await self._go(b"", make_job(stdin=sandbox._stdin, files=sandbox._files))
+        return sandbox._checked(await self._go(text, Job(command=True) if job is None else job))
 
     def _defer(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs a host function that is a coroutine; the guest's run goes on when it has answered."""

@@ -145,7 +145,7 @@ class Sandbox:
             self._show_at_once()
         job = make_job(stdin=self._stdin, files=self._files, filename=filename, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        execution = self._ran(self._go(source(code), job, on_result))
+        execution = self._ran(self._go(source(code, job), job, on_result))
         show_results(execution, on_result)
         return execution
 
@@ -162,7 +162,7 @@ class Sandbox:
         The function goes there by cloudpickle, with what it refers to; its arguments go by copy, or as views of
         `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
         `SandboxError` if it cannot be sent; `TypeError` if an argument cannot."""
-        return self._value(self._command(self._call_text(func, args, kw)), "call")[0]
+        return self._value(self._command(self._call_text(func, args, kw), self._code_job()), "call")[0]
 
     def _call_text(self, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]) -> bytes:
         data, helper = ship(func, self._template.python)
@@ -178,7 +178,7 @@ class Sandbox:
 
         The dictionaries go there by copy; afterwards they hold what the code made of them (what cannot cross is an
         `Opaque` there). Returns what it came to; raises `GuestError` for what the code raises."""
-        execution = self._command(self._execute_text(code, globals, locals))
+        execution = self._command(self._execute_text(code, globals, locals), self._code_job())
         self._take_namespaces(execution, globals, locals)
         return execution
 
@@ -187,7 +187,7 @@ class Sandbox:
     ) -> bytes:
         wrap = self._desk.handles.wrap
         return command("execute", source(code), wrap(globals) if globals is not None else None,
-                       wrap(locals) if locals is not None else None, "<code>")  # fmt: skip
+                       wrap(locals) if locals is not None else None, "<code>", isinstance(code, str))  # fmt: skip
 
     def _take_namespaces(
         self, execution: Execution, globals: dict[str, Any] | None, locals: dict[str, Any] | None
@@ -313,7 +313,7 @@ class Sandbox:
     def _branch(self) -> Sandbox:
         self._check()
         if self._counted is None or self._files:
-            self._go(b"", make_job(files=self._files))
+            self._go(b"", make_job(stdin=self._stdin, files=self._files))
         assert self._counted is not None
         self._counted._complete()
         try:
@@ -361,8 +361,8 @@ class Sandbox:
             self._counted._complete()
         if "files" in job:
             self._files = []
-        if not job.keys().isdisjoint(("stdin_fd", "stdin_bytes", "on_input")):
-            self._stdin = None
+        if "stdin_bytes" in job:
+            self._stdin = None  # it has them now, for as many runs as it takes to read them
         self._desk.shown = Shown(on_result)
         wall_ms = job.get("wall_ms") or self._wall_ms
         self._desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
@@ -388,12 +388,19 @@ class Sandbox:
             self._last = execution  # it may have been its last
         return execution
 
-    def _command(self, text: bytes) -> Execution:
+    def _command(self, text: bytes, job: Job | None = None) -> Execution:
         """Has the guest do a command. `GuestError` if it failed there."""
-        job = Job(command=True)
+        job = Job(command=True) if job is None else job
         if self._files:
-            self._go(b"", make_job(files=self._files))
+            self._go(b"", make_job(stdin=self._stdin, files=self._files))
         return self._checked(self._go(text, job))
+
+    def _code_job(self) -> Job:
+        """For a command that runs code, which may read standard input."""
+        job = make_job(stdin=b"" if self._stdin is None else self._stdin)
+        del job["last_value"]
+        job["command"] = True
+        return job
 
     @staticmethod
     def _checked(execution: Execution) -> Execution:
@@ -411,9 +418,20 @@ class Sandbox:
             value = execution.value
         except SandboxError as error:
             raise self._breach(str(error), execution) from None
+        if value is None and self._has_left():
+            self._end("what it called ended the interpreter (os._exit)")
+            raise guest_error("SystemExit", str(execution.exit), "", execution)  # os._exit(0), or a thread's exit
         if type(value) is not list or len(value) != length:
             raise self._breach(f"it answered what is no answer to {name!r}", execution)
         return value
+
+    def _has_left(self) -> bool:
+        """Whether the guest has ended by itself; asked where it did not answer."""
+        try:
+            self._guest.run(command("has", ""), command=True, session=True, wall_ms=1000)
+        except SandboxError:
+            return True
+        return False
 
     def _breach(self, text: str, execution: Execution) -> ProtocolError:
         """Ends a guest that does not answer as belljar does. Returns what to raise."""
@@ -447,7 +465,7 @@ class Sandbox:
         if self._guest.is_closed:
             raise SessionEnded("the sandbox was closed, and its files went with it", self._last)
         if self._files:
-            self._go(b"", make_job(files=self._files))
+            self._go(b"", make_job(stdin=self._stdin, files=self._files))
         return self._guest.scratch() if self._counted is not None else -1  # nothing has run: nothing is there
 
     def _check(self) -> None:

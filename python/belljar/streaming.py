@@ -63,7 +63,7 @@ def stream(sandbox: Sandbox, code: str | bytes, filename: str | None, timeout: f
     sandbox._begin(job, events.append)
     guest = sandbox._guest
     try:
-        guest.start(source(code), **job)
+        guest.start(source(code, job), **job)
         while (result := guest.step()) is None:
             yield from _drained(events)
             _wait(guest)

@@ -50,6 +50,7 @@ class Job(TypedDict, total=False):
     on_input: Callable[[], bytes | None]
     on_frame: Callable[[int, bytes], object] | None
     command: bool
+    bytes: bool
 
 
 def modules(preload: str | Iterable[str]) -> tuple[str, ...]:
@@ -154,9 +155,13 @@ def make_job(
     return job
 
 
-def source(code: str | bytes) -> bytes:
-    """Code for the guest, which is the one to say what is wrong with it."""
-    return code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code)
+def source(code: str | bytes, job: Job | None = None) -> bytes:
+    """Code for the guest, which is the one to say what is wrong with it. Bytes are read there as a file's are; `job` says so."""
+    if isinstance(code, str):
+        return code.encode("utf-8", "surrogatepass")
+    if job is not None:
+        job["bytes"] = True
+    return bytes(code)
 
 
 def show_results(execution: Execution, on_result: Callable[[Result], object] | None) -> None:
@@ -220,7 +225,8 @@ class Template:
         self, guest: core.Guest, code: str | bytes, job: Job, on_result: Callable[[Result], object] | None
     ) -> Execution:
         try:
-            execution = Execution(guest.run(source(code), **job), guest, Watch(Ledger(self.policy.options["scratch"]), job.get("files", ())))
+            watch = Watch(Ledger(self.policy.options["scratch"]), job.get("files", ()))
+            execution = Execution(guest.run(source(code, job), **job), guest, watch)
         except BaseException:
             guest.close()
             raise
