@@ -681,6 +681,8 @@ static bool check_labels(struct decoder *d, PyObject *array)
         return false;
     Py_ssize_t count = PyUnicode_CompareWithASCIIString(text, "|O") == 0 ? PyObject_Size(array) : 0;
     OWNED PyObject *tally = NULL;
+    if (count < 0 || !decode_charge(d, (size_t)count))
+        return false;
     for (Py_ssize_t i = 0; i < count; i++) {
         OWNED PyObject *item = PySequence_GetItem(array, i);
         if (item == NULL)
@@ -872,7 +874,7 @@ static PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t c
     PyObject *columns = PyTuple_GetItem(arguments, 0), *index = PyTuple_GetItem(arguments, 1);
     PyObject *type = value_find_optional(d->state, NAME_DATAFRAME);
     OWNED PyObject *arrays = PyDict_New();
-    if (type == NULL || arrays == NULL)
+    if (type == NULL || arrays == NULL || !decode_charge(d, CHARGE_COLUMN * (size_t)(count - 2)))
         return NULL;
     for (Py_ssize_t i = 2; i < count; i++) {
         OWNED PyObject *number = PyLong_FromSsize_t(i - 2);

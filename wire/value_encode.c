@@ -827,7 +827,7 @@ static int encode_index_here(struct encoder *e, PyObject *index)
     if (is_exact(e->state, index, NAME_RANGE_INDEX))
         return encode_attributes(e, index, KIND_RANGE);
     if (!is_exact(e->state, index, NAME_MULTI_INDEX))
-        return encode_column(e, index);
+        return encode_charge(e, size > 0 ? (size_t)size : 0) < 0 ? -1 : encode_column(e, index);
     OWNED PyObject *rows = PyObject_CallMethod(index, "tolist", NULL);
     OWNED PyObject *row_tuple = rows != NULL ? PySequence_Tuple(rows) : NULL;
     return row_tuple == NULL ? -1 : encode_labels(e, row_tuple);
@@ -864,7 +864,8 @@ static int encode_frame(struct encoder *e, PyObject *frame)
     OWNED PyObject *items = PyObject_CallMethod(frame, "items", NULL);
     Py_ssize_t count = columns != NULL ? PyObject_Size(columns) : -1, done = 0;
     if (count < 0 || index == NULL || items == NULL ||
-        encode_kind(e, KIND_DATAFRAME, (size_t)count + 2) < 0 || encode_index(e, columns) < 0 ||
+        encode_kind(e, KIND_DATAFRAME, (size_t)count + 2) < 0 ||
+        encode_charge(e, CHARGE_COLUMN * (size_t)count) < 0 || encode_index(e, columns) < 0 ||
         encode_index(e, index) < 0)
         return -1;
     for (;;) {

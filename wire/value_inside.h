@@ -63,6 +63,7 @@ enum { DAYS_TO_1970 = 719163 /* date(1970, 1, 1).toordinal() */ };
 #define CHARGE_UUID    6
 #define CHARGE_ARRAY   8
 #define CHARGE_LEVEL   64 /* of a MultiIndex */
+#define CHARGE_COLUMN  12
 /* What a receiver's memory holds beside the elements: text at the width of its widest character,
  * bytes, arrays with each copy that is made of them. One value has MEMORY_FACTOR times the limit
  * of its encoded bytes. Nothing but an array of strings, which takes the longest one's room for
