@@ -177,7 +177,9 @@ static bool key_add_size(struct decoder *d, PyObject *key, struct key_size *size
 {
     PyTypeObject *type = Py_TYPE(key);
     size->bytes += 64;
-    if (type == &PyUnicode_Type) {
+    if (type == &PyFloat_Type || type == &PyBool_Type) {
+        return true;
+    } else if (type == &PyUnicode_Type) {
         size->bytes += (size_t)PyUnicode_GetLength(key);
     } else if (type == &PyBytes_Type) {
         size->bytes += (size_t)PyBytes_Size(key);

@@ -74,9 +74,14 @@ enum { DAYS_TO_1970 = 719163 /* date(1970, 1, 1).toordinal() */ };
 /* Bytes of a text here, from its UTF-8. */
 static inline size_t text_memory(const char *utf8, size_t length)
 {
-    size_t characters = 0;
+    size_t characters, i = 0;
     uint8_t highest = 0;
-    for (size_t i = 0; i < length; i++) {
+    for (uint64_t word; length - i >= sizeof word; i += sizeof word) { /* ASCII, for a start */
+        memcpy(&word, utf8 + i, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    for (characters = i; i < length; i++) {
         uint8_t byte = (uint8_t)utf8[i];
         characters += (byte & 0xC0) != 0x80;
         highest = byte > highest ? byte : highest;
