@@ -37,7 +37,7 @@ extern const struct value_limits value_limits_default;
 struct value_options {
     const struct value_limits *limits; /* NULL: the default ones */
     bool strict;                       /* TypeError or ValueError instead of a stand-in */
-    bool only_public; /* dataclasses and named tuples without fields that begin with '_' */
+    bool only_public;  /* dataclasses and named tuples without fields that begin with '_' */
     PyObject *buffers; /* NULL, or a list: arrays of at least buffer_least bytes are appended to it,
                         * by reference, and only their index is encoded. The decoder then needs such
                         * a list. */

@@ -134,8 +134,8 @@ ROWS = {
     "tables without rows": lambda b, n: whole(
         b, n, kind("DataFrame", *[kind("Index", items([b"\xf6"]), kind("range", b"\x00", b"\x00", b"\x01"))] * 2), 410),
     "one table of many columns": lambda b, n: kind(
-        "DataFrame", kind("Index", items([b"\xf6"]), kind("range", b"\x00", head(0, n // 12), b"\x01")),
-        kind("Index", items([b"\xf6"]), kind("range", b"\x00", b"\x00", b"\x01")), *[typed(64, b"", 0)] * (n // 12)),
+        "DataFrame", kind("Index", items([b"\xf6"]), kind("range", b"\x00", head(0, n // 24), b"\x01")),
+        kind("Index", items([b"\xf6"]), kind("range", b"\x00", b"\x00", b"\x01")), *[typed(64, b"", 0)] * (n // 24)),
     "small series": lambda b, n: whole(
         b, n, kind("Series", b"\xf6", kind("Index", items([b"\xf6"]), kind("range", b"\x00", b"\x00", b"\x01")),
                    typed(64, b"", 0)), 215),
