@@ -76,11 +76,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     static struct value_state state;
     if (state.home == NULL)
         value_state_init(&state, "values");
-    PyObject *object = value_decode(&state, bytes, length, &limits, NULL);
+    size_t memory = 0;
+    PyObject *object = value_decode(&state, bytes, length, &limits, NULL, &memory);
     if (object == NULL) {
         check_error("decoding");
         return 0;
     }
+    if (memory > 64 * limits.elements + 4 * limits.bytes)
+        abort(); /* the budget was overdrawn */
     struct value_options options = { .limits = &limits };
     PyObject *again = value_encode(&state, object, &options);
     Py_DECREF(object);
@@ -90,7 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         check_error("encoding");
         return 0;
     }
-    object = value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL);
+    object =
+        value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL, NULL);
     if (object == NULL) {
         fprintf(stderr, "what was encoded is refused:\n");
         PyErr_Print();

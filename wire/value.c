@@ -177,15 +177,17 @@ static const char state_capsule[] = "belljar.value_state";
 
 static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static const char *const words[] = { "object",   "strict", "buffers",  "buffer_least", "bytes",
-                                         "elements", "depth",  "int_bits", "references",   NULL };
+    static const char *const words[] = { "object",       "strict",     "only_public", "buffers",
+                                         "buffer_least", "bytes",      "elements",    "depth",
+                                         "int_bits",     "references", NULL };
     LIMITS_FROM_DEFAULTS;
     PyObject *object, *buffers = Py_None;
-    int strict = 0;
+    int strict = 0, only_public = 0;
     Py_ssize_t buffer_least = OWNED_BUFFER_LEAST;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$pOnnnnnn:encode_value",
-                                     (char **)words, &object, &strict, &buffers, &buffer_least,
-                                     &bytes, &elements, &depth, &int_bits, &references))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppOnnnnnn:encode_value",
+                                     (char **)words, &object, &strict, &only_public, &buffers,
+                                     &buffer_least, &bytes, &elements, &depth, &int_bits,
+                                     &references))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
@@ -197,6 +199,7 @@ static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *ke
     struct value_options options = {
         .limits = &limits,
         .strict = strict,
+        .only_public = only_public,
         .buffers = buffers == Py_None ? NULL : buffers,
         .buffer_least = (size_t)buffer_least,
     };
@@ -206,14 +209,14 @@ static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *ke
 
 static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static const char *const words[] = { "data",  "buffers",  "bytes",      "elements",
-                                         "depth", "int_bits", "references", NULL };
+    static const char *const words[] = { "data",     "buffers",    "bytes", "elements", "depth",
+                                         "int_bits", "references", "costs", NULL };
     LIMITS_FROM_DEFAULTS;
     CLEANUP(view_release) Py_buffer data = { .obj = NULL };
-    PyObject *buffers = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$Onnnnn:decode_value", (char **)words,
-                                     &data, &buffers, &bytes, &elements, &depth, &int_bits,
-                                     &references))
+    PyObject *buffers = Py_None, *costs = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$OnnnnnO:decode_value",
+                                     (char **)words, &data, &buffers, &bytes, &elements, &depth,
+                                     &int_bits, &references, &costs))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
@@ -223,17 +226,38 @@ static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *ke
         return NULL;
     }
     struct value_state *state = PyCapsule_GetPointer(self, state_capsule);
-    return state == NULL ? NULL
-                         : value_decode(state, data.buf, (size_t)data.len, &limits,
-                                        buffers == Py_None ? NULL : buffers);
+    size_t memory = 0;
+    OWNED PyObject *object = state == NULL
+                                 ? NULL
+                                 : value_decode(state, data.buf, (size_t)data.len, &limits,
+                                                buffers == Py_None ? NULL : buffers, &memory);
+    if (object != NULL && costs != Py_None) {
+        OWNED PyObject *cost = PyLong_FromSize_t(memory);
+        if (cost == NULL || PyList_Append(costs, cost) < 0)
+            return NULL;
+    }
+    return object_take(&object);
+}
+
+static PyObject *python_check_keys(PyObject *self, PyObject *keys)
+{
+    struct value_state *state = PyCapsule_GetPointer(self, state_capsule);
+    if (!PyList_CheckExact(keys)) {
+        PyErr_SetString(PyExc_TypeError, "keys is a list");
+        return NULL;
+    }
+    return state == NULL || value_check_keys(state, keys) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static const PyMethodDef functions[] = {
     { "encode_value", (PyCFunction)(void (*)(void))python_encode, METH_VARARGS | METH_KEYWORDS,
-      "encode_value(object, *, strict=False, buffers=None, buffer_least=65536, <limits>) -> "
+      "encode_value(object, *, strict=False, only_public=False, buffers=None, buffer_least=65536, "
+      "<limits>) -> "
       "bytes" },
     { "decode_value", (PyCFunction)(void (*)(void))python_decode, METH_VARARGS | METH_KEYWORDS,
-      "decode_value(data, *, buffers=None, <limits>) -> object" },
+      "decode_value(data, *, buffers=None, costs=None, <limits>) -> object" },
+    { "check_keys", python_check_keys, METH_O,
+      "check_keys(keys) -> None: ValueError if a dict or set of them would take too long" },
 };
 
 static void state_capsule_free(PyObject *capsule)

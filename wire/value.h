@@ -20,9 +20,10 @@
 
 #include "base/base.h"
 
-/* What one value may cost its receiver. Both sides use the same limits: the encoder puts stand-ins
- * where the decoder would refuse. One element is about 64 bytes of Python objects (docs/values.md,
- * "Limits"). */
+/* What one value may cost its receiver, whatever it is. Both sides use the same limits: the encoder
+ * puts stand-ins where the decoder would refuse. One element is about 64 bytes of Python objects;
+ * text, bytes and arrays are counted beside them and have four times `bytes` in all. So the sum is
+ * 64 * elements + 4 * bytes (docs/values.md, "Limits"). */
 struct value_limits {
     size_t bytes;    /* encoded */
     size_t elements; /* items of containers, and what an object of its kind costs above one item */
@@ -36,6 +37,7 @@ extern const struct value_limits value_limits_default;
 struct value_options {
     const struct value_limits *limits; /* NULL: the default ones */
     bool strict;                       /* TypeError or ValueError instead of a stand-in */
+    bool only_public;  /* dataclasses and named tuples without fields that begin with '_' */
     PyObject *buffers; /* NULL, or a list: arrays of at least buffer_least bytes are appended to it,
                         * by reference, and only their index is encoded. The decoder then needs such
                         * a list. */
@@ -63,9 +65,13 @@ PyObject *value_encode(struct value_state *state, PyObject *object,
 
 /* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or
  * KeyboardInterrupt. `buffers` is NULL or the list that value_encode filled: never a list from a
- * guest. */
+ * guest. *ret_memory (unless NULL) is what the value was counted as, in bytes. */
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
-                       const struct value_limits *limits, PyObject *buffers);
+                       const struct value_limits *limits, PyObject *buffers, size_t *ret_memory);
+
+/* Whether a dict or set may be made of these keys, which came from a guest. 0, or -1 with
+ * ValueError (too many of them have equal hashes) or TypeError (one has none). */
+int value_check_keys(struct value_state *state, PyObject *list);
 
 /* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *,
  * buffers, <limits>) to a module. Returns the state they use, which lives as long as the functions

@@ -7,7 +7,7 @@
  *   - Hashing a tuple of shared tuples takes exponential time. So only mutable containers and
  * arrays are shared, and inside a key or a set's item no reference is accepted at all.
  *   - Keys may collide on purpose (hashes of numbers are not secret). So equal hashes of numeric
- * keys are counted.
+ * keys are counted, and pandas, which has tables of its own, is never let build one here.
  *   - A list under construction that a reference can reach must never have empty slots when other
  * code runs. So a shared list grows by appending, and arguments of constructors contain no
  * references. */
@@ -18,6 +18,7 @@ struct decoder {
     const struct value_limits *limits;
     const uint8_t *start, *at, *end;
     size_t elements;   /* left */
+    size_t memory;     /* left: see MEMORY_FACTOR */
     size_t references; /* left */
     size_t collisions; /* left */
     unsigned depth;
@@ -81,6 +82,22 @@ static bool decode_expect(struct decoder *d, enum major major, uint64_t *ret_num
     return true;
 }
 
+static bool decode_charge(struct decoder *d, size_t elements)
+{
+    if (elements > d->elements)
+        return refuse(d, "more elements than the limit"), false;
+    d->elements -= elements;
+    return true;
+}
+
+static bool decode_charge_memory(struct decoder *d, size_t bytes)
+{
+    if (bytes > d->memory)
+        return refuse(d, "more memory than the limit (strings and arrays, all together)"), false;
+    d->memory -= bytes;
+    return true;
+}
+
 /* A string's bytes, inside the input. */
 static bool decode_string(struct decoder *d, uint64_t length, const char **ret_bytes)
 {
@@ -98,14 +115,6 @@ static bool decode_expect_string(struct decoder *d, enum major major, const char
     if (!decode_expect(d, major, &length) || !decode_string(d, length, ret_bytes))
         return false;
     *ret_length = (size_t)length;
-    return true;
-}
-
-static bool decode_charge(struct decoder *d, size_t elements)
-{
-    if (elements > d->elements)
-        return refuse(d, "more elements than the limit"), false;
-    d->elements -= elements;
     return true;
 }
 
@@ -144,46 +153,119 @@ static bool decode_share(struct decoder *d, PyObject *object, bool share)
     return object != NULL && (!share || PyList_Append(d->shared, object) == 0);
 }
 
-/* Counts keys whose hashes are equal. Hashes of strings are secret; those of numbers, and of what
- * is made of them, can be chosen to collide, and a dict of n such keys takes n * n / 2 comparisons.
- * *tally: dict of hash -> count. */
-static bool decode_check_key(struct decoder *d, PyObject *key, size_t key_bytes, PyObject **tally)
+/* What comparing a key with another takes: its bytes, and those of its numbers. */
+struct key_size {
+    size_t bytes, digits;
+};
+
+static bool key_add_size(struct decoder *d, PyObject *key, struct key_size *size);
+
+static bool key_add_items(struct decoder *d, PyObject *items, struct key_size *size)
+{
+    OWNED PyObject *iterator = items != NULL ? PyObject_GetIter(items) : NULL;
+    while (iterator != NULL) {
+        OWNED PyObject *item = PyIter_Next(iterator);
+        if (item == NULL)
+            break;
+        if (!key_add_size(d, item, size))
+            return false;
+    }
+    return !PyErr_Occurred();
+}
+
+static bool key_add_size(struct decoder *d, PyObject *key, struct key_size *size)
+{
+    PyTypeObject *type = Py_TYPE(key);
+    size->bytes += 64;
+    if (type == &PyFloat_Type || type == &PyBool_Type) {
+        return true;
+    } else if (type == &PyUnicode_Type) {
+        size->bytes += (size_t)PyUnicode_GetLength(key);
+    } else if (type == &PyBytes_Type) {
+        size->bytes += (size_t)PyBytes_Size(key);
+    } else if (type == &PyLong_Type || is_exact(d->state, key, NAME_DECIMAL)) {
+        OWNED PyObject *number = PyObject_CallMethod(key, "__sizeof__", NULL);
+        size->digits += number != NULL ? PyLong_AsSize_t(number) : 0;
+    } else if (is_exact(d->state, key, NAME_FRACTION)) {
+        OWNED PyObject *top = PyObject_GetAttrString(key, "numerator");
+        OWNED PyObject *bottom = PyObject_GetAttrString(key, "denominator");
+        return top != NULL && bottom != NULL && key_add_size(d, top, size) &&
+               key_add_size(d, bottom, size);
+    } else if (type == &PyTuple_Type || type == &PyFrozenSet_Type) {
+        return key_add_items(d, key, size);
+    } else if (is_exact(d->state, key, NAME_RECORD)) {
+        OWNED PyObject *fields = PyObject_GetAttrString(key, "_fields");
+        OWNED PyObject *items = fields != NULL ? PyDict_Values(fields) : NULL;
+        size->bytes += 2048; /* it is compared by a function in Python */
+        return key_add_items(d, items, size);
+    }
+    return !PyErr_Occurred();
+}
+
+/* Keys that were seen with this one's hash, and what a comparison with the largest costs in steps.
+ * Hashes of strings are secret; small ints are their own: none is counted. *tally: dict of hash ->
+ * count | cost << 24, made when it is needed. -1: an exception was raised. */
+static int tally_look(PyObject *tally, PyObject *key, PyObject **ret_hash, size_t *ret_count,
+                      size_t *ret_cost)
 {
     PyTypeObject *type = Py_TYPE(key);
     if (type == &PyUnicode_Type || type == &PyBytes_Type)
-        return true;
+        return 0;
     if (type == &PyLong_Type) {
         int overflow;
         long long number = PyLong_AsLongLongAndOverflow(key, &overflow);
         if (overflow == 0 && number < (1LL << 60) && number > -(1LL << 60))
-            return true; /* the hash is the number */
+            return 0;
     }
     Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1)
-        return false;
-    if (*tally == NULL)
-        *tally = PyDict_New();
-    OWNED PyObject *hash_object = PyLong_FromSsize_t(hash);
-    if (*tally == NULL || hash_object == NULL)
-        return false;
-    PyObject *seen = PyDict_GetItemWithError(*tally, hash_object);
+    if (hash == -1 || (*ret_hash = PyLong_FromSsize_t(hash)) == NULL)
+        return -1;
+    PyObject *seen = tally != NULL ? PyDict_GetItemWithError(tally, *ret_hash) : NULL;
     if (seen == NULL && PyErr_Occurred())
-        return false;
-    size_t count = seen != NULL ? PyLong_AsSize_t(seen) : 0;
-    size_t cost = count * (1 + key_bytes / 64);
-    if (cost > d->collisions)
+        return -1;
+    unsigned long long packed = seen != NULL ? PyLong_AsUnsignedLongLong(seen) : 0;
+    *ret_count = packed & ((1u << 24) - 1);
+    *ret_cost = packed >> 24;
+    return 1;
+}
+
+static bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost)
+{
+    if (count > 0 && cost > d->collisions / count)
         return refuse(d, "too many keys with equal hashes"), false;
-    d->collisions -= cost;
-    OWNED PyObject *count_object = PyLong_FromSize_t(count + 1);
-    return count_object != NULL && PyDict_SetItem(*tally, hash_object, count_object) == 0;
+    d->collisions -= count * cost;
+    return true;
+}
+
+/* Counts keys whose hashes are equal: a dict of n such keys takes n * n / 2 comparisons. For every
+ * key that goes into a dict or set, here or later (check_keys), before it does. */
+static bool decode_check_key(struct decoder *d, PyObject *key, PyObject **tally)
+{
+    OWNED PyObject *hash = NULL;
+    size_t count = 0, cost = 0;
+    int looked = tally_look(*tally, key, &hash, &count, &cost);
+    if (looked <= 0)
+        return looked == 0;
+    struct key_size size = { 0 };
+    if ((*tally == NULL && (*tally = PyDict_New()) == NULL) || !key_add_size(d, key, &size))
+        return false;
+    /* A Decimal is compared with an int or a Fraction in quadratic time: whichever is larger. */
+    size_t digits = size.digits / 64 < 1 << 12 ? size.digits / 64 : 1 << 12;
+    size_t own = 1 + size.bytes / 256 + digits * digits;
+    if (own > cost)
+        cost = own;
+    if (!decode_charge_collisions(d, count, cost))
+        return false;
+    OWNED PyObject *packed =
+        PyLong_FromUnsignedLongLong((unsigned long long)cost << 24 | (count + 1));
+    return packed != NULL && PyDict_SetItem(*tally, hash, packed) == 0;
 }
 
 /* A key or an item of a set, checked. */
 static PyObject *decode_key(struct decoder *d, PyObject **tally)
 {
-    const uint8_t *before = d->at;
     OWNED PyObject *key = decode_closed(d);
-    if (key == NULL || !decode_check_key(d, key, (size_t)(d->at - before), tally))
+    if (key == NULL || !decode_check_key(d, key, tally))
         return NULL;
     return object_take(&key);
 }
@@ -257,6 +339,8 @@ static PyObject *decode_big(struct decoder *d, bool negative)
         return NULL;
     if (length > d->limits->int_bits / 8)
         return refuse(d, "int with more bits than the limit");
+    if (!decode_charge_memory(d, length))
+        return NULL;
     OWNED PyObject *raw = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)length);
     OWNED PyObject *number =
         raw != NULL ? PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "Os", raw, "big")
@@ -347,7 +431,8 @@ static PyObject *decode_wtf8(struct decoder *d)
 {
     const char *bytes;
     size_t length;
-    if (!decode_expect_string(d, MAJOR_BYTES, &bytes, &length))
+    if (!decode_expect_string(d, MAJOR_BYTES, &bytes, &length) ||
+        !decode_charge_memory(d, text_memory(bytes, length)))
         return NULL;
     return PyUnicode_Decode(bytes, (Py_ssize_t)length, "utf-8", "surrogatepass");
 }
@@ -390,7 +475,8 @@ static PyObject *decode_payload(struct decoder *d, uint64_t tag, const struct ty
         const char *bytes;
         if (head.major != MAJOR_BYTES)
             return refuse(d, "a typed array is not bytes");
-        if (!decode_string(d, head.number, &bytes))
+        if (!decode_string(d, head.number, &bytes) ||
+            !decode_charge_memory(d, 2 * (size_t)head.number)) /* what is made of it, too */
             return NULL;
         length = (size_t)head.number;
         owner = PyByteArray_FromStringAndSize(bytes, (Py_ssize_t)length);
@@ -433,6 +519,7 @@ static PyObject *make_record(struct decoder *d, const char *name, PyObject *fiel
 static PyObject *decode_array(struct decoder *d)
 {
     uint64_t count, tag, items = 1;
+    size_t rows = 1;
     if (!decode_charge(d, CHARGE_ARRAY) || !decode_expect_array(d, 2) ||
         !decode_expect(d, MAJOR_ARRAY, &count))
         return NULL;
@@ -445,6 +532,7 @@ static PyObject *decode_array(struct decoder *d)
             return NULL;
         if (extent > PY_SSIZE_T_MAX || __builtin_mul_overflow(items, extent, &items))
             return refuse(d, "dimensions too large");
+        rows = charge_rows(rows, extent);
         PyObject *number = PyLong_FromUnsignedLongLong(extent);
         if (number == NULL || PyTuple_SetItem(shape, i, number) < 0)
             return NULL;
@@ -464,6 +552,8 @@ static PyObject *decode_array(struct decoder *d)
     size_t size = is_complex ? 2u * row->size : row->size;
     if (length % size != 0 || length / size != items)
         return refuse(d, "dimensions do not fit the array");
+    if (items == 0 && !decode_charge(d, rows))
+        return NULL;
     const char *dtype = !is_complex ? row->dtype : row->size == 4 ? "<c8" : "<c16";
     PyObject *ndarray = value_find_optional(d->state, NAME_NDARRAY);
     if (ndarray == NULL)
@@ -516,6 +606,7 @@ static PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t
         PyList_Size(second) > DIMENSIONS_MAX)
         return refuse(d, "an array without dimensions or items");
     uint64_t size = 1;
+    size_t rows = 1;
     for (Py_ssize_t i = 0; i < PyList_Size(second); i++) {
         PyObject *extent = PyList_GetItem(second, i);
         int overflow = 1;
@@ -523,7 +614,10 @@ static PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t
             PyLong_CheckExact(extent) ? PyLong_AsLongLongAndOverflow(extent, &overflow) : 0;
         if (overflow != 0 || number < 0 || __builtin_mul_overflow(size, (uint64_t)number, &size))
             return refuse(d, "dimensions too large");
+        rows = charge_rows(rows, (uint64_t)number);
     }
+    if (size == 0 && !decode_charge(d, rows))
+        return NULL;
     Py_ssize_t length = PyList_Size(items);
     if (size != (uint64_t)length)
         return refuse(d, "dimensions do not fit the array");
@@ -540,8 +634,11 @@ static PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t
         if (width > widest)
             widest = width;
     }
-    if (size > 0 && (uint64_t)widest > d->limits->bytes / size)
-        return refuse(d, "an array of strings is too wide");
+    size_t each = (size_t)widest * (*code == 'U' ? 4 : 1);
+    if (size > 0 && each > d->memory / size)
+        return refuse(d, "more memory than the limit: an array of strings is too wide");
+    if (*code != 'O' && !decode_charge_memory(d, (size_t)size * each))
+        return NULL;
     if (ndarray == Py_None) {
         OWNED PyObject *fields =
             Py_BuildValue("{s:s,s:O,s:O}", "dtype", code, "shape", second, "data", items);
@@ -564,11 +661,138 @@ static PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t
     return PyObject_CallMethod(array, "reshape", "(O)", shape);
 }
 
-/* True for what may be a column or an index's values: an array, or the stand-in for one without
- * numpy. */
-static bool is_column(struct decoder *d, PyObject *object)
+/* True for what may be a column or an index's values: an array of one dimension, with so many items
+ * (any number if negative: pandas would repeat a single one for each row), or the stand-in for one
+ * without numpy. */
+static bool is_column(struct decoder *d, PyObject *object, Py_ssize_t length)
 {
-    return is_exact(d->state, object, NAME_NDARRAY) || is_exact(d->state, object, NAME_RECORD);
+    if (!is_exact(d->state, object, NAME_NDARRAY))
+        return is_exact(d->state, object, NAME_RECORD) && d->state->found[NAME_NDARRAY] == Py_None;
+    OWNED PyObject *dimensions = PyObject_GetAttrString(object, "ndim");
+    if (dimensions == NULL || PyLong_AsLong(dimensions) != 1)
+        return false;
+    return length < 0 || PyObject_Size(object) == length;
+}
+
+/* A table's index is a dict to whoever looks something up in it, and pandas builds that itself. */
+static bool check_labels(struct decoder *d, PyObject *array)
+{
+    OWNED PyObject *dtype = PyObject_GetAttrString(array, "dtype");
+    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
+    if (text == NULL)
+        return false;
+    Py_ssize_t count = PyUnicode_CompareWithASCIIString(text, "|O") == 0 ? PyObject_Size(array) : 0;
+    OWNED PyObject *tally = NULL;
+    if (count < 0 || !decode_charge(d, (size_t)count))
+        return false;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        OWNED PyObject *item = PySequence_GetItem(array, i);
+        if (item == NULL)
+            return false;
+        if (decode_check_key(d, item, &tally))
+            continue;
+        if (!PyErr_ExceptionMatches(PyExc_TypeError))
+            return false;
+        PyErr_Clear(); /* what has no hash is in no table */
+    }
+    return !PyErr_Occurred();
+}
+
+/* None and NaN: a missing label, which has no place in a level. */
+static bool is_missing(PyObject *label)
+{
+    double number = PyFloat_CheckExact(label) ? PyFloat_AsDouble(label) : 0;
+    return label == Py_None || number != number;
+}
+
+/* The different labels of a column of rows, as dict keys, whose values are not used yet. */
+static PyObject *level_labels(struct decoder *d, PyObject *rows, Py_ssize_t column)
+{
+    OWNED PyObject *labels = PyDict_New(), *tally = NULL;
+    for (Py_ssize_t i = 0; labels != NULL && i < PyList_Size(rows); i++) {
+        PyObject *label = PyTuple_GetItem(PyList_GetItem(rows, i), column);
+        if (is_missing(label))
+            continue;
+        OWNED PyObject *hash = NULL;
+        size_t count = 0, cost = 0;
+        /* Each row is looked up three times. A few equal hashes are chance: -1.0 and -2.0. */
+        if (tally_look(tally, label, &hash, &count, &cost) < 0 ||
+            (count > 4 && !decode_charge_collisions(d, count, 3 * cost)))
+            return NULL;
+        PyObject *known = PyDict_GetItemWithError(labels, label);
+        if (known == NULL && (PyErr_Occurred() || !decode_check_key(d, label, &tally) ||
+                              PyDict_SetItem(labels, label, Py_None) < 0))
+            return NULL;
+    }
+    return object_take(&labels);
+}
+
+/* Sorts what pandas would sort: labels of one type that has an order. */
+static bool level_sort(struct decoder *d, PyObject *level)
+{
+    PyTypeObject *type = PyList_Size(level) > 0 ? Py_TYPE(PyList_GetItem(level, 0)) : NULL;
+    bool ordered = type == &PyLong_Type || type == &PyFloat_Type || type == &PyUnicode_Type ||
+                   type == &PyBytes_Type || type == &PyBool_Type;
+    static const enum name names_of[] = { NAME_DATETIME, NAME_DATE, NAME_TIME, NAME_TIMEDELTA };
+    for (size_t i = 0; i < ARRAY_SIZE(names_of); i++)
+        ordered = ordered || (PyObject *)type == value_find(d->state, names_of[i], false);
+    for (Py_ssize_t i = 1; ordered && i < PyList_Size(level); i++)
+        ordered = Py_TYPE(PyList_GetItem(level, i)) == type;
+    if (!ordered || PyList_Sort(level) == 0)
+        return true;
+    if (!PyErr_ExceptionMatches(PyExc_TypeError))
+        return false;
+    PyErr_Clear(); /* moments with and without a zone */
+    return true;
+}
+
+/* One level of a MultiIndex: its labels, and for each row the place of its label among them. */
+static bool make_level(struct decoder *d, PyObject *rows, Py_ssize_t column, PyObject *levels,
+                       PyObject *codes)
+{
+    PyObject *type = value_find(d->state, NAME_INDEX, true);
+    OWNED PyObject *labels =
+        type != NULL && decode_charge(d, CHARGE_LEVEL) ? level_labels(d, rows, column) : NULL;
+    OWNED PyObject *level = labels != NULL ? PyDict_Keys(labels) : NULL;
+    OWNED PyObject *places = level != NULL ? PyList_New(0) : NULL;
+    if (places == NULL || !level_sort(d, level))
+        return false;
+    for (Py_ssize_t i = 0; i < PyList_Size(level); i++) {
+        OWNED PyObject *place = PyLong_FromSsize_t(i);
+        if (place == NULL || PyDict_SetItem(labels, PyList_GetItem(level, i), place) < 0)
+            return false;
+    }
+    OWNED PyObject *none = PyLong_FromLong(-1);
+    for (Py_ssize_t i = 0; none != NULL && i < PyList_Size(rows); i++) {
+        PyObject *label = PyTuple_GetItem(PyList_GetItem(rows, i), column);
+        PyObject *place = is_missing(label) ? none : PyDict_GetItemWithError(labels, label);
+        if (place == NULL || PyList_Append(places, place) < 0)
+            return PyErr_Occurred() ? false
+                                    : (refuse(d, "a label that differs from itself"), false);
+    }
+    OWNED PyObject *arguments = PyTuple_Pack(1, level);
+    OWNED PyObject *keywords = Py_BuildValue("{s:O}", "tupleize_cols", Py_False);
+    OWNED PyObject *index =
+        arguments != NULL && keywords != NULL ? PyObject_Call(type, arguments, keywords) : NULL;
+    return none != NULL && index != NULL && PyList_Append(levels, index) == 0 &&
+           PyList_Append(codes, places) == 0;
+}
+
+/* From rows. Not by pandas' from_tuples, whose hash tables know no limit of equal hashes and hold
+ * the interpreter's lock. */
+static PyObject *make_multi_index(struct decoder *d, PyObject *type, PyObject *names_list,
+                                  PyObject *rows)
+{
+    OWNED PyObject *levels = PyList_New(0), *codes = PyList_New(0);
+    for (Py_ssize_t i = 0; levels != NULL && codes != NULL && i < PyList_Size(names_list); i++)
+        if (!make_level(d, rows, i, levels, codes))
+            return NULL;
+    OWNED PyObject *arguments = PyTuple_New(0);
+    OWNED PyObject *keywords = levels == NULL || codes == NULL
+                                   ? NULL
+                                   : Py_BuildValue("{s:O,s:O,s:O}", "levels", levels, "codes",
+                                                   codes, "verify_integrity", Py_False);
+    return arguments == NULL || keywords == NULL ? NULL : PyObject_Call(type, arguments, keywords);
 }
 
 /* ["Index", [names…], values]. Without pandas a record. */
@@ -579,8 +803,11 @@ static PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t c
     if (values == NULL || !PyList_CheckExact(names_list) || PyList_Size(names_list) < 1)
         return refuse(d, "an index without names or values");
     bool is_range = Py_TYPE(values) == &PyRange_Type, is_multi = PyList_CheckExact(values);
-    if (!is_range && !is_multi && !is_column(d, values))
-        return refuse(d, "an index of something else");
+    if (!is_range && !is_multi && !is_column(d, values, -1))
+        return PyErr_Occurred() ? NULL : refuse(d, "an index of something else");
+    if (is_range && d->buffers == NULL &&
+        (PyObject_Size(values) < 0 || (size_t)PyObject_Size(values) > d->limits->bytes))
+        return PyErr_Occurred() ? NULL : refuse(d, "an index with more rows than there can be");
     for (Py_ssize_t i = 0; is_multi && i < PyList_Size(values); i++)
         if (!PyTuple_CheckExact(PyList_GetItem(values, i)) ||
             PyTuple_Size(PyList_GetItem(values, i)) != PyList_Size(names_list))
@@ -594,7 +821,9 @@ static PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t c
         OWNED PyObject *fields = Py_BuildValue("{s:O,s:O}", "names", names_list, "values", values);
         return make_record(d, "pandas.Index", fields);
     }
-    OWNED PyObject *index = is_multi ? PyObject_CallMethod(type, "from_tuples", "O", values)
+    if (!is_range && !is_multi && (type != Py_None && !check_labels(d, values)))
+        return NULL;
+    OWNED PyObject *index = is_multi ? make_multi_index(d, type, names_list, values)
                                      : PyObject_CallFunctionObjArgs(type, values, NULL);
     if (index == NULL || PyObject_SetAttrString(index, "names", names_list) < 0)
         return NULL;
@@ -610,11 +839,17 @@ static bool is_index(struct decoder *d, PyObject *object)
                            : PyType_IsSubtype(Py_TYPE(object), (PyTypeObject *)type);
 }
 
+/* Its rows; any number for the record that stands for it where there is no pandas. */
+static Py_ssize_t index_size(struct decoder *d, PyObject *index)
+{
+    return is_exact(d->state, index, NAME_RECORD) ? -1 : PyObject_Size(index);
+}
+
 /* ["Series", name, index, array] */
 static PyObject *make_series(struct decoder *d, PyObject *arguments, Py_ssize_t count)
 {
     if (count != 3 || !is_index(d, PyTuple_GetItem(arguments, 1)) ||
-        !is_column(d, PyTuple_GetItem(arguments, 2)))
+        !is_column(d, PyTuple_GetItem(arguments, 2), index_size(d, PyTuple_GetItem(arguments, 1))))
         return PyErr_Occurred() ? NULL : refuse(d, "a series without index or array");
     PyObject *name = PyTuple_GetItem(arguments, 0), *index = PyTuple_GetItem(arguments, 1);
     PyObject *values = PyTuple_GetItem(arguments, 2),
@@ -641,12 +876,12 @@ static PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t c
     PyObject *columns = PyTuple_GetItem(arguments, 0), *index = PyTuple_GetItem(arguments, 1);
     PyObject *type = value_find_optional(d->state, NAME_DATAFRAME);
     OWNED PyObject *arrays = PyDict_New();
-    if (type == NULL || arrays == NULL)
+    if (type == NULL || arrays == NULL || !decode_charge(d, CHARGE_COLUMN * (size_t)(count - 2)))
         return NULL;
     for (Py_ssize_t i = 2; i < count; i++) {
         OWNED PyObject *number = PyLong_FromSsize_t(i - 2);
-        if (!is_column(d, PyTuple_GetItem(arguments, i)))
-            return refuse(d, "a column is not an array");
+        if (!is_column(d, PyTuple_GetItem(arguments, i), index_size(d, index)))
+            return PyErr_Occurred() ? NULL : refuse(d, "a column is not an array, or too short");
         if (number == NULL || PyDict_SetItem(arrays, number, PyTuple_GetItem(arguments, i)) < 0)
             return NULL;
     }
@@ -832,6 +1067,8 @@ static PyObject *make_kind(struct decoder *d, enum kind kind, PyObject *argument
     case KIND_SLICE:
         return PyObject_Call((PyObject *)&PySlice_Type, arguments, NULL);
     case KIND_BYTEARRAY:
+        if (!decode_charge_memory(d, (size_t)PyBytes_Size(PyTuple_GetItem(arguments, 0))))
+            return NULL; /* a second copy */
         return PyByteArray_FromObject(PyTuple_GetItem(arguments, 0));
     case KIND_MEMORYVIEW:
         return PyMemoryView_FromObject(PyTuple_GetItem(arguments, 0));
@@ -841,6 +1078,15 @@ static PyObject *make_kind(struct decoder *d, enum kind kind, PyObject *argument
         return type == NULL ? NULL : make_moment(type, arguments);
     case KIND_ZONEINFO:
         return make_zone(d, arguments);
+    case KIND_PATH:
+    case KIND_PURE_PATH:
+    case KIND_PURE_WINDOWS_PATH: {
+        size_t parts;
+        if (!charge_path(PyTuple_GetItem(arguments, 0), &parts) || !decode_charge(d, parts))
+            return NULL;
+        type = value_find(d->state, value_kinds[kind].constructor, true);
+        return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
+    }
     case KIND_NDARRAY:
         return make_ndarray(d, arguments, count);
     case KIND_INDEX:
@@ -988,11 +1234,12 @@ static PyObject *decode(struct decoder *d)
         return number == NULL ? NULL : PyNumber_Invert(number);
     }
     case MAJOR_BYTES:
-        return decode_string(d, head.number, &bytes)
+        return decode_string(d, head.number, &bytes) && decode_charge_memory(d, (size_t)head.number)
                    ? PyBytes_FromStringAndSize(bytes, (Py_ssize_t)head.number)
                    : NULL;
     case MAJOR_TEXT:
-        return decode_string(d, head.number, &bytes)
+        return decode_string(d, head.number, &bytes) &&
+                       decode_charge_memory(d, text_memory(bytes, (size_t)head.number))
                    ? PyUnicode_FromStringAndSize(bytes, (Py_ssize_t)head.number)
                    : NULL;
     case MAJOR_ARRAY:
@@ -1014,7 +1261,7 @@ static PyObject *decode(struct decoder *d)
 }
 
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
-                       const struct value_limits *limits, PyObject *buffers)
+                       const struct value_limits *limits, PyObject *buffers, size_t *ret_memory)
 {
     if (limits == NULL)
         limits = &value_limits_default;
@@ -1025,6 +1272,7 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
         .at = bytes,
         .end = bytes + length,
         .elements = limits->elements,
+        .memory = MEMORY_FACTOR * limits->bytes,
         .references = limits->references,
         .collisions = COLLISIONS_MAX,
         .buffers = buffers,
@@ -1045,5 +1293,24 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
         PyErr_Clear();
         refuse(&d, "an object cannot be made of these parts");
     }
+    if (object != NULL && ret_memory != NULL)
+        *ret_memory = ELEMENT_BYTES * (limits->elements - d.elements) +
+                      MEMORY_FACTOR * limits->bytes - d.memory;
     return object_take(&object);
+}
+
+int value_check_keys(struct value_state *state, PyObject *list)
+{
+    struct decoder d = {
+        .state = state,
+        .limits = &value_limits_default,
+        .collisions = COLLISIONS_MAX,
+    };
+    OWNED PyObject *tally = NULL;
+    for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
+        OWNED PyObject *key = Py_XNewRef(PyList_GetItem(list, i));
+        if (key == NULL || !decode_check_key(&d, key, &tally))
+            return -1;
+    }
+    return 0;
 }

@@ -11,6 +11,7 @@ struct encoder {
     uint8_t *bytes;
     size_t used, size;
     size_t elements;  /* charged so far */
+    size_t memory;    /* charged so far, of MEMORY_FACTOR times the limit of bytes */
     size_t repr_left; /* of REPR_SUM_MAX */
     unsigned depth;
     unsigned hashed;  /* inside keys or items of sets: only what can be hashed over there */
@@ -60,6 +61,15 @@ static int encode_charge(struct encoder *e, size_t elements)
     return 0;
 }
 
+static int encode_charge_memory(struct encoder *e, size_t bytes)
+{
+    size_t most = MEMORY_FACTOR * e->limits->bytes;
+    if (bytes > most || e->memory > most - bytes)
+        return encode_too_large(e, "the limit of memory over there");
+    e->memory += bytes;
+    return 0;
+}
+
 static int encode_head(struct encoder *e, enum major major, uint64_t number)
 {
     if (encode_room(e, 9) < 0)
@@ -93,6 +103,9 @@ static int encode_raw(struct encoder *e, const void *bytes, size_t length)
 
 static int encode_string(struct encoder *e, enum major major, const void *bytes, size_t length)
 {
+    size_t memory = major == MAJOR_TEXT ? text_memory(bytes, length) : length;
+    if (encode_charge_memory(e, memory) < 0)
+        return -1;
     return encode_head(e, major, length) < 0 ? -1 : encode_raw(e, bytes, length);
 }
 
@@ -132,7 +145,8 @@ static int encode_text(struct encoder *e, PyObject *text)
     OWNED PyObject *bytes = PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass");
     char *raw;
     if (bytes == NULL || PyBytes_AsStringAndSize(bytes, &raw, &length) < 0 ||
-        encode_head(e, MAJOR_TAG, TAG_WTF8) < 0)
+        encode_head(e, MAJOR_TAG, TAG_WTF8) < 0 ||
+        encode_charge_memory(e, text_memory(raw, (size_t)length)) < 0)
         return -1;
     return encode_string(e, MAJOR_BYTES, raw, (size_t)length);
 }
@@ -577,7 +591,9 @@ static int encode_fraction(struct encoder *e, PyObject *fraction)
 static int encode_by_text(struct encoder *e, PyObject *object, enum kind kind)
 {
     OWNED PyObject *text = PyObject_Str(object);
-    if (text == NULL || encode_kind(e, kind, 1) < 0)
+    size_t parts = 0;
+    if (text == NULL || (kind != KIND_DECIMAL && !charge_path(text, &parts)) ||
+        encode_charge(e, parts) < 0 || encode_kind(e, kind, 1) < 0)
         return -1;
     return encode_text(e, text);
 }
@@ -585,7 +601,8 @@ static int encode_by_text(struct encoder *e, PyObject *object, enum kind kind)
 static int encode_by_bytes(struct encoder *e, PyObject *object, enum kind kind)
 {
     OWNED PyObject *bytes = PyBytes_FromObject(object);
-    if (bytes == NULL || encode_kind(e, kind, 1) < 0)
+    if (bytes == NULL || encode_kind(e, kind, 1) < 0 ||
+        encode_charge_memory(e, (size_t)PyBytes_Size(bytes)) < 0) /* it is copied over there */
         return -1;
     return encode_part(e, Py_NewRef(bytes));
 }
@@ -637,7 +654,8 @@ static int encode_payload(struct encoder *e, PyObject *owner, const Py_buffer *v
                    ? PyList_Append(buffers, bytes)
                    : -1;
     }
-    if (encode_head(e, MAJOR_BYTES, (uint64_t)view->len) < 0 ||
+    if (encode_charge_memory(e, 2 * (size_t)view->len) < 0 ||
+        encode_head(e, MAJOR_BYTES, (uint64_t)view->len) < 0 ||
         encode_room(e, (size_t)view->len) < 0)
         return -1;
     if (view->len > 0 && PyBuffer_ToContiguous(e->bytes + e->used, view, view->len, 'C') < 0)
@@ -671,12 +689,38 @@ static int encode_buffer(struct encoder *e, PyObject *object, bool flat)
     if (encode_head(e, MAJOR_TAG, TAG_ARRAY) < 0 || encode_head(e, MAJOR_ARRAY, 2) < 0 ||
         encode_head(e, MAJOR_ARRAY, (uint64_t)view.ndim) < 0)
         return -1;
-    for (int i = 0; i < view.ndim; i++)
+    size_t rows = 1;
+    for (int i = 0; i < view.ndim; i++) {
+        rows = charge_rows(rows, (uint64_t)view.shape[i]);
         if (encode_head(e, MAJOR_UINT, (uint64_t)view.shape[i]) < 0)
             return -1;
+    }
+    if (view.len == 0 && encode_charge(e, rows) < 0)
+        return -1;
     if (is_complex && encode_head(e, MAJOR_TAG, TAG_COMPLEX_ARRAY) < 0)
         return -1;
     return encode_payload(e, object, &view, row);
+}
+
+/* What an array of objects or strings takes over there beside its items. */
+static int encode_charge_strings(struct encoder *e, PyObject *dimensions, PyObject *items,
+                                 const char *letter)
+{
+    size_t rows = 1, widest = 1, count = (size_t)PyList_Size(items);
+    for (Py_ssize_t i = 0; i < PyList_Size(dimensions); i++)
+        rows = charge_rows(rows, PyLong_AsUnsignedLongLong(PyList_GetItem(dimensions, i)));
+    if (count == 0)
+        return encode_charge(e, rows);
+    if (*letter == 'O')
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        PyObject *item = PyList_GetItem(items, (Py_ssize_t)i);
+        Py_ssize_t width = *letter == 'U' ? PyUnicode_GetLength(item) : PyBytes_Size(item);
+        if (width < 0)
+            return -1;
+        widest = (size_t)width > widest ? (size_t)width : widest;
+    }
+    return encode_charge_memory(e, count * widest * (*letter == 'U' ? 4 : 1));
 }
 
 /* Arrays of objects or strings: ["ndarray", "O" | "U" | "S", [dimensions…], [items…]]. */
@@ -693,7 +737,8 @@ static int encode_object_array(struct encoder *e, PyObject *array, const char *l
         return encode_opaque(e, array, "too large to send");
     OWNED PyObject *flat = PyObject_CallMethod(array, "ravel", NULL);
     OWNED PyObject *items = flat != NULL ? PyObject_CallMethod(flat, "tolist", NULL) : NULL;
-    if (dimensions == NULL || items == NULL || !PyList_CheckExact(items))
+    if (dimensions == NULL || items == NULL || !PyList_CheckExact(items) ||
+        encode_charge_strings(e, dimensions, items, letter) < 0)
         return -1;
     if (encode_kind(e, KIND_NDARRAY, 3) < 0 || encode_string(e, MAJOR_TEXT, letter, 1) < 0)
         return -1;
@@ -770,10 +815,19 @@ static int encode_index_here(struct encoder *e, PyObject *index)
     OWNED PyObject *labels = names_list != NULL ? PySequence_Tuple(names_list) : NULL;
     if (labels == NULL || encode_kind(e, KIND_INDEX, 2) < 0 || encode_labels(e, labels) < 0)
         return -1;
+    Py_ssize_t size = PyObject_Size(index);
+    if (is_exact(e->state, index, NAME_RANGE_INDEX) && e->options->buffers == NULL &&
+        size > (Py_ssize_t)e->limits->bytes) {
+        PyErr_SetString(PyExc_ValueError, "an index with more rows than there can be");
+        return -1;
+    }
+    if (is_exact(e->state, index, NAME_MULTI_INDEX) &&
+        encode_charge(e, CHARGE_LEVEL * (size_t)PyTuple_Size(labels)) < 0)
+        return -1;
     if (is_exact(e->state, index, NAME_RANGE_INDEX))
         return encode_attributes(e, index, KIND_RANGE);
     if (!is_exact(e->state, index, NAME_MULTI_INDEX))
-        return encode_column(e, index);
+        return encode_charge(e, size > 0 ? (size_t)size : 0) < 0 ? -1 : encode_column(e, index);
     OWNED PyObject *rows = PyObject_CallMethod(index, "tolist", NULL);
     OWNED PyObject *row_tuple = rows != NULL ? PySequence_Tuple(rows) : NULL;
     return row_tuple == NULL ? -1 : encode_labels(e, row_tuple);
@@ -810,7 +864,8 @@ static int encode_frame(struct encoder *e, PyObject *frame)
     OWNED PyObject *items = PyObject_CallMethod(frame, "items", NULL);
     Py_ssize_t count = columns != NULL ? PyObject_Size(columns) : -1, done = 0;
     if (count < 0 || index == NULL || items == NULL ||
-        encode_kind(e, KIND_DATAFRAME, (size_t)count + 2) < 0 || encode_index(e, columns) < 0 ||
+        encode_kind(e, KIND_DATAFRAME, (size_t)count + 2) < 0 ||
+        encode_charge(e, CHARGE_COLUMN * (size_t)count) < 0 || encode_index(e, columns) < 0 ||
         encode_index(e, index) < 0)
         return -1;
     for (;;) {
@@ -870,14 +925,24 @@ static bool is_names(PyObject *names_tuple, Py_ssize_t count)
     return true;
 }
 
+/* Whether a field with this name crosses. */
+static bool is_shown(const struct encoder *e, PyObject *name)
+{
+    return !e->options->only_public || PyUnicode_GetLength(name) == 0 ||
+           PyUnicode_ReadChar(name, 0) != '_';
+}
+
 static int encode_named_tuple(struct encoder *e, PyObject *tuple, PyObject *field_names)
 {
     OWNED PyObject *name = type_name(Py_TYPE(tuple));
-    Py_ssize_t count = PyTuple_Size(tuple);
-    if (encode_record_head(e, name, (size_t)count) < 0)
+    Py_ssize_t count = PyTuple_Size(tuple), shown = 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        shown += is_shown(e, PyTuple_GetItem(field_names, i));
+    if (encode_record_head(e, name, (size_t)shown) < 0)
         return -1;
     for (Py_ssize_t i = 0; i < count; i++)
-        if (encode_field(e, PyTuple_GetItem(field_names, i),
+        if (is_shown(e, PyTuple_GetItem(field_names, i)) &&
+            encode_field(e, PyTuple_GetItem(field_names, i),
                          Py_XNewRef(PyTuple_GetItem(tuple, i))) < 0)
             return -1;
     return 0;
@@ -893,12 +958,14 @@ static PyObject *dataclass_names(struct encoder *e, PyObject *type)
     OWNED PyObject *fields =
         function != NULL ? PyObject_CallFunctionObjArgs(function, type, NULL) : NULL;
     Py_ssize_t count = fields != NULL && PyTuple_CheckExact(fields) ? PyTuple_Size(fields) : -1;
-    OWNED PyObject *result = count >= 0 ? PyTuple_New(count) : NULL;
-    for (Py_ssize_t i = 0; result != NULL && i < count; i++) {
-        PyObject *name = PyObject_GetAttrString(PyTuple_GetItem(fields, i), "name");
-        if (name == NULL || PyTuple_SetItem(result, i, name) < 0)
-            Py_CLEAR(result);
+    OWNED PyObject *list = count >= 0 ? PyList_New(0) : NULL;
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        OWNED PyObject *name = PyObject_GetAttrString(PyTuple_GetItem(fields, i), "name");
+        if (name == NULL || !PyUnicode_Check(name) ||
+            (is_shown(e, name) && PyList_Append(list, name) < 0))
+            Py_CLEAR(list);
     }
+    OWNED PyObject *result = list != NULL ? PyList_AsTuple(list) : NULL;
     PyErr_Clear();
     if (result == NULL || !is_names(result, -1))
         return NULL;
@@ -1233,7 +1300,7 @@ PyObject *value_encode(struct value_state *state, PyObject *object,
         !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         /* Too large as a whole, or its own methods failed. */
         PyErr_Clear();
-        e.used = e.elements = e.hashed = e.closed = 0;
+        e.used = e.elements = e.memory = e.hashed = e.closed = 0;
         e.repr_left = REPR_SUM_MAX;
         if (options->buffers != NULL &&
             PyList_SetSlice(options->buffers, 0, PyList_Size(options->buffers), NULL) < 0)

@@ -62,6 +62,43 @@ enum { DAYS_TO_1970 = 719163 /* date(1970, 1, 1).toordinal() */ };
 #define CHARGE_SHARED  1
 #define CHARGE_UUID    6
 #define CHARGE_ARRAY   8
+#define CHARGE_LEVEL   64 /* of a MultiIndex */
+#define CHARGE_COLUMN  12
+/* What a receiver's memory holds beside the elements: text at the width of its widest character,
+ * bytes, arrays with each copy that is made of them. One value has MEMORY_FACTOR times the limit
+ * of its encoded bytes. Nothing but an array of strings, which takes the longest one's room for
+ * each, can come to more. */
+#define MEMORY_FACTOR 4
+#define ELEMENT_BYTES 64
+
+/* Bytes of a text here, from its UTF-8. */
+static inline size_t text_memory(const char *utf8, size_t length)
+{
+    size_t characters, i = 0;
+    uint8_t highest = 0;
+    for (uint64_t word; length - i >= sizeof word; i += sizeof word) { /* ASCII, for a start */
+        memcpy(&word, utf8 + i, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    for (characters = i; i < length; i++) {
+        uint8_t byte = (uint8_t)utf8[i];
+        characters += (byte & 0xC0) != 0x80;
+        highest = byte > highest ? byte : highest;
+    }
+    return characters * (highest < 0xC4 ? 1 : highest < 0xF0 ? 2 : 4);
+}
+
+/* An array without items may have any number of rows, each of which is an object to whoever goes
+ * through them: they are charged as if they were items. */
+static inline size_t charge_rows(size_t rows, uint64_t extent)
+{
+    size_t product;
+    if (extent == 0)
+        return rows;
+    return __builtin_mul_overflow(rows, (size_t)extent, &product) ? SIZE_MAX : product;
+}
+
 /* Fraction reduces its parts, which is quadratic: one element is about 256 steps on 30-bit digits.
  */
 static inline size_t charge_rational(size_t bytes)
@@ -186,6 +223,19 @@ static inline PyObject *object_take(PyObject **object)
     PyObject *taken = *object;
     *object = NULL;
     return taken;
+}
+
+/* Parts of a path are objects of their own. False: an exception was raised. */
+static inline bool charge_path(PyObject *text, size_t *ret_elements)
+{
+    OWNED PyObject *slash = PyUnicode_FromString("/"), *backslash = PyUnicode_FromString("\\");
+    Py_ssize_t length = PyUnicode_GetLength(text);
+    Py_ssize_t count = slash != NULL ? PyUnicode_Count(text, slash, 0, length) : -1;
+    Py_ssize_t other = backslash != NULL ? PyUnicode_Count(text, backslash, 0, length) : -1;
+    if (count < 0 || other < 0)
+        return false;
+    *ret_elements = 3 * ((size_t)count + (size_t)other);
+    return true;
 }
 
 static inline void view_release(Py_buffer *view)

@@ -19,6 +19,7 @@ def encode_value(
     object: object,
     *,
     strict: bool = False,
+    only_public: bool = False,
     buffers: list[object] | None = None,
     buffer_least: int = 65536,
     bytes: int = ...,
@@ -31,12 +32,15 @@ def decode_value(
     data: bytes | memoryview,
     *,
     buffers: list[object] | None = None,
+    costs: list[int] | None = None,
     bytes: int = ...,
     elements: int = ...,
     depth: int = ...,
     int_bits: int = ...,
     references: int = ...,
 ) -> Any: ...
+
+def check_keys(keys: list[Any], /) -> None: ...
 
 @final
 class Memory:

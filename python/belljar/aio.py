@@ -38,6 +38,10 @@ _TAKE_AGAIN_MS = 5
 """A guest may have been announced to another waiter of the template: look again after that time."""
 
 
+_CANCEL_SECONDS = 0.5
+"""So long a run that is over waits for host functions that it has cancelled."""
+
+
 def _new_epoll() -> select.epoll:
     """One whose number is clear of standard streams that are closed."""
     epoll = select.epoll()
@@ -488,11 +492,22 @@ class AsyncSandbox:
                 sandbox._failed(error)
                 raise
             finally:
-                self._is_running = False
-                self._waiter = None
-                for task in self._tasks:
-                    task.cancel()
+                try:
+                    await self._cancel()
+                finally:
+                    self._is_running = False
+                    self._waiter = None
         yield result
+
+    async def _cancel(self) -> None:
+        """The host functions that are still at work when a run is over: nobody waits for them. They get a moment to clean up."""
+        if self._sandbox is not None:
+            self._sandbox._desk.end_run()
+        for task in self._tasks:
+            task.cancel()
+        tasks = self._tasks - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
     async def _go(
         self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None
@@ -523,11 +538,12 @@ class AsyncSandbox:
             await self._go(b"", make_job(stdin=sandbox._stdin, files=sandbox._files))
         return sandbox._checked(await self._go(text, Job(command=True) if job is None else job))
 
-    def _defer(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _defer(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs a host function that is a coroutine; the guest's run goes on when it has answered."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._answered)
+        return task
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -554,10 +570,9 @@ class AsyncSandbox:
     async def close(self) -> None:
         """Ends the session; its files go with it."""
         self._is_closed = True
-        for task in self._tasks:
-            task.cancel()
         if self._sandbox is not None:
             self._sandbox.close()
+        await self._cancel()
 
     def __await__(self) -> Generator[Any, None, AsyncSandbox]:
         yield from self._ready().__await__()

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from belljar._core import core
 from belljar.errors import SandboxError
@@ -74,6 +74,18 @@ _FIELDS = {
 _MAIN = "application/vnd.belljar.main"  # guest/belljar_results.py marks the last expression's value with it
 _DATA = "application/vnd.belljar.data+json"
 _BINARY = frozenset({"image/png", "image/jpeg", "application/pdf"})
+_JSON = frozenset({"application/json", _DATA})
+
+SHOWN_MAX: Final = 10_000
+SHOWN_BYTES_MAX: Final = 256 << 20
+JSON_BYTES_MAX: Final = 128 << 20
+"""What all that one run displays may be here: how many, their memory, and how much of that the objects of parsed JSON."""
+_RESULT_BYTES = 512  # an empty Result, and what goes with it
+_FORM_BYTES = 128
+_ITEM_BYTES = 80  # at most, of what one sign of JSON makes: [[],[],... has two for each list
+_DIGITS_MAX = 4300  # of one number: longer ones take quadratic time where the program has lifted Python's own limit
+_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_BELOW_ASTRAL = bytes(range(0xF0))
 
 
 @dataclass(slots=True, repr=False)
@@ -118,7 +130,50 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} characters)"
 
 
-def _show(result: Result, mime: str, data: bytes) -> None:
+def _text_bytes(data: bytes) -> int:
+    """What it takes as a str, at most: as wide as its widest character for each."""
+    if data.isascii():
+        return len(data)
+    return len(data) * (4 if data.translate(None, _BELOW_ASTRAL) else 2)
+
+
+def _json_bytes(data: bytes) -> int:
+    """What its objects take, at most."""
+    return _ITEM_BYTES * sum(map(data.count, (b",", b":", b"[", b"{")))
+
+
+class Shows:
+    """What is left of what one run may show. A guest chooses what it displays: it is counted before anything is made of it."""
+
+    __slots__ = ("bytes", "count", "json_bytes")
+
+    def __init__(self) -> None:
+        self.count = SHOWN_MAX
+        self.bytes = SHOWN_BYTES_MAX
+        self.json_bytes = JSON_BYTES_MAX
+
+    def admit(self, forms: Sequence[tuple[str, bytes]]) -> bool:
+        """Whether these are still taken, as one result."""
+        size = _RESULT_BYTES
+        for mime, data in forms:
+            size += _FORM_BYTES + 4 * len(mime) + (len(data) * 4 // 3 if mime in _BINARY else _text_bytes(data))
+        if not self.count or size > self.bytes:
+            return False
+        self.count -= 1
+        self.bytes -= size
+        return True
+
+    def admit_json(self, data: bytes) -> bool:
+        """Whether it is parsed; else it stays text."""
+        size = _json_bytes(data)
+        if size > min(self.json_bytes, self.bytes) or b"0" * (_DIGITS_MAX + 1) in data.translate(_DIGITS):
+            return False
+        self.json_bytes -= size
+        self.bytes -= size
+        return True
+
+
+def _show(result: Result, mime: str, data: bytes, shows: Shows) -> None:
     """Adds one form. What is not what it says stays text."""
     if mime in _BINARY:
         setattr(result, _FIELDS[mime], base64.b64encode(data).decode())
@@ -127,23 +182,27 @@ def _show(result: Result, mime: str, data: bytes) -> None:
         result.is_main_result = True
         return
     text = data.decode("utf-8", "replace")
-    if mime in ("application/json", _DATA):
+    if mime in _JSON and shows.admit_json(data):
         try:
             setattr(result, "json" if mime == "application/json" else "data", json.loads(text))
             return
         except (ValueError, RecursionError):
             pass
-    if mime in _FIELDS and mime != "application/json":
+    if mime in _FIELDS and mime not in _JSON:
         setattr(result, _FIELDS[mime], text)
     else:
-        result.extra = {**(result.extra or {}), mime: text}
+        if result.extra is None:
+            result.extra = {}
+        result.extra[mime] = text
 
 
-def make_result(forms: Iterable[tuple[str, bytes]]) -> Result:
-    """One thing displayed, from (mime type, bytes)."""
+def make_result(forms: Sequence[tuple[str, bytes]], shows: Shows) -> Result | None:
+    """One thing displayed, from (mime type, bytes). None if the run has shown too much already."""
+    if not shows.admit(forms):
+        return None
     result = Result()
     for mime, data in forms:
-        _show(result, mime, data)
+        _show(result, mime, data, shows)
     return result
 
 
@@ -215,7 +274,7 @@ class Execution:
     """
 
     __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
-                 "_saved", "_shown", "_watch", "verdict")  # fmt: skip
+                 "_saved", "_shown", "_shows", "_watch", "verdict")  # fmt: skip
 
     execution_count: int | None = None
     """Which of the session's runs of code it was, from 1; None outside of one."""
@@ -227,6 +286,7 @@ class Execution:
         self._guest = guest
         self._watch = watch
         self._shown: Sequence[Result] = ()  # results that came while it ran
+        self._shows = Shows()  # what they have left of what a run may show
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
@@ -283,11 +343,16 @@ class Execution:
 
     @functools.cached_property
     def results(self) -> list[Result]:
-        """What was displayed, and the last expression's value as the main result."""
+        """What was displayed, and the last expression's value as the main result.
+
+        All of them together take at most 256 MiB; what comes after that is left out. JSON whose objects would take more than
+        128 MiB stays text, in `extra`."""
         groups: dict[int, list[tuple[str, bytes]]] = {}
         for group, mime, data in self._result.displays:
             groups.setdefault(group, []).append((mime, data))
-        return [*self._shown, *(make_result(forms) for forms in groups.values())]
+        shows = self._shows
+        results = (make_result(forms, shows) for forms in groups.values())
+        return [*self._shown, *(result for result in results if result is not None)]
 
     @property
     def usage(self) -> Usage:

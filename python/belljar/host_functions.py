@@ -121,7 +121,15 @@ class HostFunction:
             return task.result()
         finally:
             self.spent += time.monotonic() - before
-            task.cancel()
+            await _cancel(task)
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    """Cancels it and waits until it has cleaned up, for a moment."""
+    if task.cancel():
+        await asyncio.wait({task}, timeout=_GRACE)
+        if task.done() and not task.cancelled():
+            task.exception()  # of its cleaning up: nobody else looks
 
 
 def _default_text(default: object) -> str:

@@ -38,6 +38,8 @@ ITEMS_MAX: Final = 4_000_000
 _CHUNK = 256
 _DEPTH_MAX = 32
 _UNWRAP_MAX = 8
+_PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
+_NUMBER_BYTES_MAX = 512  # a Decimal is compared with an int or a Fraction of a million bits for a second
 _NAME_MAX = 256
 
 OPERATIONS: Final = frozenset({"call", "compare", "contains", "item", "iter", "len", "with"})
@@ -217,6 +219,70 @@ class Refused(Exception):
         self.name = name
 
 
+class _Parts:
+    """Counts the parts of values of a guest's, before the host hashes or compares them."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _PARTS_MAX
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ProtocolError("it sent a value whose parts are reached too often")
+
+    def look(self, value: Any) -> None:
+        """`Refused` for numbers so long that comparing them takes long."""
+        waiting = [value]
+        while waiting:
+            item = waiting.pop()
+            kind = type(item)
+            more: Iterable[Any] = ()
+            if kind in (int, decimal.Decimal):
+                if item.__sizeof__() > _NUMBER_BYTES_MAX:
+                    raise Refused("ValueError", "a number is too long to be compared with the host's")
+            elif kind is fractions.Fraction:
+                more = (item.numerator, item.denominator)
+            elif kind in (list, tuple, set, frozenset):
+                more = item
+            elif kind is dict:
+                more = (*item.keys(), *item.values())
+            elif kind is Record:
+                more = item._fields.values()
+            elif kind not in _PLAIN and kind is not Opaque and not isinstance(item, Readonly) and _is_array(item):
+                if kind.__module__ != "numpy" or item.dtype.hasobject:
+                    raise Refused("TypeError", f"a {kind.__name__} is not compared with the host's")
+            self.take(1 + len(more))  # type: ignore[arg-type]
+            waiting.extend(more)
+
+
+def _check_operand(value: Any) -> None:
+    """What is compared with objects of the host's, one after the other perhaps, or looked up among them."""
+    _Parts().look(value)
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """Equal hashes are counted in one place (wire/value_decode.c)."""
+    try:
+        core.check_keys(keys)
+    except ValueError:
+        raise ProtocolError("it sent too many keys with equal hashes") from None
+
+
+def _argument(kind: str, argument: Any) -> Any:
+    """An argument of a method of a builtin container's."""
+    if isinstance(argument, Readonly):
+        return argument.original
+    _check_operand(argument)
+    if kind == "set" and hasattr(type(argument), "__iter__"):  # it goes through all, and makes a set of them
+        if type(argument) is range and len(argument[: _PARTS_MAX + 1]) > _PARTS_MAX:
+            raise Refused("ValueError", f"a range of more than {_PARTS_MAX} items")
+        argument = list(argument)
+        _check_keys(argument)
+    return argument
+
+
 def _is_public(name: object) -> bool:
     """True for names that can be meant at all: exact text, short, an identifier of plain letters."""
     return (
@@ -226,24 +292,24 @@ def _is_public(name: object) -> bool:
 
 
 _MISSING: Final = object()
+_SHORT: Final = frozenset({type(None), bool, int, float, str, bytes})
+"""Whose repr is not much longer than they are."""
 
 
 def _stored_names(value: object) -> dict[str, Any]:
-    """The public data that an object stores. Runs nothing of its class's but what reads __dict__."""
+    """The public data that an object itself stores: not what its class does. Runs nothing of its class's but what reads
+    __dict__."""
     found: dict[str, Any] = {}
     kind = type(value)
     for base in reversed(type.mro(kind) if kind is not type else ()):
         names = type.__getattribute__(base, "__dict__")
         is_own = "__slots__" in names
         for name, item in names.items():
-            if name.startswith("_"):
+            if not is_own or name.startswith("_") or type(item) is not types.MemberDescriptorType:
                 continue
-            if is_own and type(item) is types.MemberDescriptorType:
-                stored = item.__get__(value, kind) if _has_slot(item, value) else _MISSING
-                if stored is not _MISSING:
-                    found[name] = stored
-            elif type(item) in _PLAIN:
-                found[name] = item
+            stored = item.__get__(value, kind) if _has_slot(item, value) else _MISSING
+            if stored is not _MISSING:
+                found[name] = stored
     try:
         names = object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -392,8 +458,11 @@ class Handles:
             raise Refused("AttributeError", f"a {type(value).__name__} of the host's is not shown")
         return self.give(value, rules, weight=weight)
 
-    def unwrap(self, wrapped: Any, depth: int = 0) -> Any:
+    def unwrap(self, wrapped: Any) -> Any:
         """A value of the guest's: inert, with views where it passes host objects back."""
+        return self._unwrap(wrapped, 0, _Parts())
+
+    def _unwrap(self, wrapped: Any, depth: int, parts: _Parts) -> Any:
         if type(wrapped) is not list or len(wrapped) != 2 or type(wrapped[0]) is not int or depth > _UNWRAP_MAX:
             raise ProtocolError("it sent a value that is not wrapped as it should be")
         kind, value = wrapped
@@ -403,11 +472,16 @@ class Handles:
             return self.view(value)
         if type(value) is not list or kind not in (2, 3, 4):
             raise ProtocolError("it sent a value that is not wrapped as it should be")
+        parts.take(1 + len(value))
         if kind == 4:
             if not all(type(pair) is list and len(pair) == 2 for pair in value):
                 raise ProtocolError("it sent a dict that is not one")
-            return {self.unwrap(key, depth + 1): self.unwrap(item, depth + 1) for key, item in value}
-        items = [self.unwrap(item, depth + 1) for item in value]
+            keys = [self._unwrap(key, depth + 1, parts) for key, _ in value]
+            for key in keys:
+                parts.look(key)
+            _check_keys(keys)
+            return {key: self._unwrap(item, depth + 1, parts) for key, (_, item) in zip(keys, value, strict=True)}
+        items = [self._unwrap(item, depth + 1, parts) for item in value]
         return items if kind == 2 else tuple(items)
 
     # ---- Operations
@@ -468,10 +542,12 @@ class Handles:
             return self.show(original[key], entry.rules)
         if isinstance(key, Readonly):
             key = key.original
+        else:
+            _check_operand(key)
         if entry.kind == "mapping":
             value = _base_of(original).get(original, key, _MISSING)  # not []: __missing__ may add to it
             if value is _MISSING:
-                raise Refused("KeyError", repr(key)[:200] if _plain(key) else "host object")
+                raise Refused("KeyError", repr(key)[:200] if type(key) in _SHORT else "host object")
             return self.show(value, entry.rules)
         value = _base_of(original).__getitem__(original, key)
         return self.show(value, entry.rules, weight=len(value) if type(key) is slice else 0)
@@ -483,6 +559,8 @@ class Handles:
                 return [0, _base_of(original).__contains__(original, item.original)]
             if entry.kind == "sequence":
                 return [0, any(other is item.original for other in _base_of(original).__iter__(original))]
+        else:
+            _check_operand(item)
         return [0, bool(item in original if entry.kind == "object" else _base_of(original).__contains__(original, item))]
 
     def _iter(self, entry: _Entry, what: object) -> list[Any]:
@@ -539,6 +617,8 @@ class Handles:
             raise ProtocolError("it asked for a comparison that there is not")
         if isinstance(other, Readonly):
             other = other.original
+        else:
+            _check_operand(other)
         original = entry.original
         kind = type(original) if entry.kind == "object" else _base_of(original)
         answer = getattr(kind, f"__{operation}__")(original, other)
@@ -558,7 +638,8 @@ class Handles:
             return self.settle(getattr(original, name)(*arguments, **keywords), rules)
         if name not in _METHODS[entry.kind] or name in ("keys", "values", "items"):
             raise Refused("AttributeError", f"host {type(original).__name__} object has no method {name!r}")
-        arguments = tuple(item.original if isinstance(item, Readonly) else item for item in arguments)
+        arguments = tuple(_argument(entry.kind, item) for item in arguments)
+        _check_operand(list(keywords.values()))
         return self.show(getattr(_base_of(original), name)(original, *arguments, **keywords), rules)
 
     def _call(self, entry: _Entry, *arguments: Any, **keywords: Any) -> Any:

@@ -381,7 +381,7 @@ class Sandbox:
     def _done(self, result: core.Result) -> Execution:
         """What a run came to."""
         execution = self._counted = Execution(result, self._guest, self._watch, is_session=True)
-        execution._shown = self._desk.shown.results
+        execution._shown, execution._shows = self._desk.shown.results, self._desk.shown.shows
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
         if result.is_complete or result.verdict not in ("ok", "error"):

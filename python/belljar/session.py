@@ -6,6 +6,7 @@ belong there ends that sandbox with one `ProtocolError`.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import struct
 import time
@@ -16,7 +17,7 @@ from typing import Any, Final
 from belljar import host_functions
 from belljar._core import core
 from belljar.errors import ProtocolError
-from belljar.execution import Result, make_result
+from belljar.execution import Result, Shows, make_result
 from belljar.host_functions import HostFunction, check_arguments, describe_error
 from belljar.proxy import Handles, Refused
 
@@ -37,10 +38,15 @@ BYTES_MAX: Final = 32 << 20
 ELEMENTS_MAX: Final = 1 << 20
 """What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
-SHOWN_MAX: Final = 10_000
-SHOWN_BYTES_MAX: Final = 256 << 20
+MEMORY_MAX: Final = 64 * ELEMENTS_MAX + 4 * BYTES_MAX
+"""What it is as objects, at most (wire/value.h)."""
+
+OUTSTANDING_MAX: Final = 64
+OUTSTANDING_BYTES_MAX: Final = 2 * MEMORY_MAX
+"""Calls of one guest that coroutines are at work on, and what the guest sent with them. More are refused."""
+
 FORMS_MAX: Final = 64
-"""What of all that one run displays while it is on is taken, and in how many forms a thing may come."""
+"""In how many forms a thing may be displayed while a run is on."""
 
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
@@ -68,13 +74,15 @@ class Lending(bytes):
 def encode(value: object, copy: bool = False) -> bytes:
     """A value as bytes for the guest; `Lending` where it has large arrays. `TypeError` for what cannot cross.
 
-    `copy`: what is lent is copied there, for the guest to write to."""
+    Fields of dataclasses and named tuples whose names begin with an underscore stay here. `copy`: what is lent is copied
+    there, for the guest to write to."""
     buffers: list[object] = []
-    data = core.encode_value(value, strict=True, buffers=buffers, buffer_least=LEND_LEAST)
+    data = core.encode_value(value, strict=True, only_public=True, buffers=buffers, buffer_least=LEND_LEAST)
     least = LEND_LEAST
     while len(buffers) > LEND_MOST:
         buffers = []
-        data = core.encode_value(value, strict=True, buffers=buffers, buffer_least=(least := 4 * least))
+        least *= 4
+        data = core.encode_value(value, strict=True, only_public=True, buffers=buffers, buffer_least=least)
     if not buffers:
         return data
     lending = Lending(data)
@@ -93,34 +101,37 @@ class Shown:
 
     def __init__(self, on_result: Callable[[Result], object] | None) -> None:
         self.results: list[Result] = []
+        self.shows = Shows()
         self._on_result = on_result
-        self._bytes = 0
 
     def add(self, forms: list[tuple[str, bytes]]) -> None:
         """Takes one; hands it on."""
-        self._bytes += sum(len(data) for _, data in forms)
-        if len(self.results) >= SHOWN_MAX or self._bytes > SHOWN_BYTES_MAX:
+        result = make_result(forms, self.shows)
+        if result is None:
             return  # nobody looks at so many
-        self.results.append(make_result(forms))
+        self.results.append(result)
         if self._on_result is not None:
-            self._on_result(self.results[-1])
+            self._on_result(result)
 
 
 class Desk:
     """What one guest may ask for: its host functions and the host objects that it has been given.
 
     `defer` is None where the thread that runs the code waits for coroutines; else it is called with a coroutine that
-    answers by itself, and `belljar` goes on meanwhile."""
+    answers by itself, makes a task of it, and `belljar` goes on meanwhile."""
 
     def __init__(self) -> None:
         self.functions: dict[str, HostFunction] = {}
         self.handles = Handles()
         self.guest: core.Guest | None = None
-        self.defer: Callable[[Coroutine[Any, Any, None]], object] | None = None
+        self.defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None
         self.is_answering = False
         self.shown = Shown(None)  # what the run that is on has displayed
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
         self._last_call = 0
+        self._outstanding = 0  # calls that tasks are at work on
+        self._outstanding_bytes = 0
+        self._epoch = 0  # answers of an earlier one come too late
 
     def copy(self, guest: core.Guest) -> Desk:
         """For the guest that a session was forked into."""
@@ -146,8 +157,9 @@ class Desk:
         handler = _KINDS.get(call)
         if handler is None and call != CALL_DISPLAY:
             raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
+        costs: list[int] = []
         try:
-            message = core.decode_value(memoryview(payload)[_HEAD.size :], bytes=BYTES_MAX, elements=ELEMENTS_MAX)
+            message = core.decode_value(memoryview(payload)[_HEAD.size :], bytes=BYTES_MAX, elements=ELEMENTS_MAX, costs=costs)
         except ValueError as error:
             raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
         if type(message) is not list or not message:
@@ -163,10 +175,11 @@ class Desk:
         try:
             if depth >= DEPTH_MAX:
                 raise Refused("RecursionError", f"host functions and sandboxes call each other more than {DEPTH_MAX} deep")
+            self._check_outstanding(message[0], costs[0])
             value = handler(self, message)
             if isinstance(value, types.CoroutineType):
                 if self.defer is not None:
-                    self.defer(self._reply_later(number, value))
+                    self._defer(self.defer, self._reply_later(number, value, self._epoch), costs[0])
                     return
                 left = None if self.deadline is None else self.deadline - time.monotonic()
                 value = host_functions.run_coroutine(value, left)
@@ -179,12 +192,38 @@ class Desk:
             _depth.reset(token)
             self.is_answering = was_answering
 
+    def end_run(self) -> None:
+        """What has not been answered by now is not answered any more."""
+        self._epoch += 1
+
     def close(self) -> None:
         """The guest has gone."""
+        self.end_run()
         self.handles.close()
         self.guest = None
 
     # ---- Calls
+
+    def _check_outstanding(self, released: object, cost: int) -> None:
+        """A guest need not wait for one answer before it asks again; but what it asks is work that waits here."""
+        if not self._outstanding:
+            return
+        if self._outstanding >= OUTSTANDING_MAX or self._outstanding_bytes + cost > OUTSTANDING_BYTES_MAX:
+            self._release(released)
+            raise Refused("RuntimeError", f"{self._outstanding} calls of the host have not been answered yet: at most "
+                          f"{OUTSTANDING_MAX} at a time, with {OUTSTANDING_BYTES_MAX >> 20} MiB of arguments; wait for some")  # fmt: skip
+
+    def _defer(
+        self, defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]], reply: Coroutine[Any, Any, None], cost: int
+    ) -> None:
+        def settle(task: asyncio.Task[None]) -> None:
+            self._outstanding -= 1
+            self._outstanding_bytes -= cost
+
+        task = defer(reply)
+        self._outstanding += 1
+        self._outstanding_bytes += cost
+        task.add_done_callback(settle)
 
     def _display(self, message: list[Any]) -> None:
         forms = message[1] if len(message) == 2 else None
@@ -251,11 +290,14 @@ class Desk:
     def _reply_error(self, number: int, error: Exception) -> None:
         self._send(number, REPLY_EXCEPTION, core.encode_value(list(describe_error(error)), strict=True))
 
-    async def _reply_later(self, number: int, coroutine: types.CoroutineType[Any, Any, Any]) -> None:
+    async def _reply_later(self, number: int, coroutine: types.CoroutineType[Any, Any, Any], epoch: int) -> None:
         try:
-            self._reply(number, await coroutine)
+            value = await coroutine
+            if epoch == self._epoch:
+                self._reply(number, value)
         except Exception as error:
-            self._reply_error(number, error)
+            if epoch == self._epoch:
+                self._reply_error(number, error)
 
 
 _KINDS: Final[dict[int, Callable[[Desk, list[Any]], Any]]] = {
