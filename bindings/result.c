@@ -29,8 +29,7 @@ static const struct belljar_result *result_of(PyObject *self)
     return ((struct result_object *)self)->result;
 }
 
-/* Text of the guest: what is not UTF-8 is replaced. None for NULL. */
-static PyObject *text_or_none(const char *text)
+PyObject *text_or_none(const char *text)
 {
     if (text == NULL)
         Py_RETURN_NONE;
