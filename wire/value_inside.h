@@ -3,6 +3,7 @@
 #ifndef BELLJAR_VALUE_INSIDE_H
 #define BELLJAR_VALUE_INSIDE_H
 
+#include "wire/cbor.h"
 #include "wire/value.h"
 
 #include <string.h>
@@ -20,17 +21,6 @@ enum {
     KIND_NAME_MAX = 16,
     ZONES_MAX = 1000, /* different ones in one value: there are about 600 */
     OWNED_BUFFER_LEAST = 64 << 10,
-};
-
-enum major {
-    MAJOR_UINT,
-    MAJOR_NINT,
-    MAJOR_BYTES,
-    MAJOR_TEXT,
-    MAJOR_ARRAY,
-    MAJOR_MAP,
-    MAJOR_TAG,
-    MAJOR_SIMPLE
 };
 
 /* Tags of the IANA registry. */
