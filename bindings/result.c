@@ -76,16 +76,11 @@ static PyObject *get_truncated(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_error(PyObject *self, void *Py_UNUSED(closure))
 {
-    const struct belljar_result *result = result_of(self);
-    const char *name = result->error_name;
-    if (name == NULL || (name[0] == '\0' && result->exit_status == 0))
+    struct belljar_exception exception;
+    if (!belljar_result_exception(result_of(self), &exception))
         Py_RETURN_NONE;
-    if (name[0] == '\0') /* sys.exit() that says that something failed */
-        return Py_BuildValue("(sNs)", "SystemExit", PyUnicode_FromFormat("%d", result->exit_status),
-                             "");
-    return Py_BuildValue("(NNN)", text_or_none(name),
-                         text_or_none(result->error_value != NULL ? result->error_value : ""),
-                         text_or_none(result->traceback != NULL ? result->traceback : ""));
+    return Py_BuildValue("(NNN)", text_or_none(exception.name), text_or_none(exception.value),
+                         text_or_none(exception.traceback));
 }
 
 static PyObject *get_text(PyObject *self, void *Py_UNUSED(closure))

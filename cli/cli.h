@@ -75,8 +75,6 @@ extern const struct own_row run_options[], doctor_options[], explain_options[], 
  * after it has said what is wrong. */
 MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
                                struct arguments *ret_arguments);
-/* The word of `words` (NULL-terminated) that is nearest to `word`, or NULL if none is near. */
-const char *nearest_word(const char *word, const char *const *words);
 
 /* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines "@OPTIONS
  * command@" and

@@ -254,8 +254,8 @@ enum line_answer line_editor_read(struct line_editor *editor, const char *prompt
     editor->prompt = prompt;
     editor->is_interrupted = false;
     el_resize(editor->edit);
-    /* Before the prompt invites keys: libedit does it afterwards, and what is typed in between would
-     * be echoed twice. */
+    /* Before the prompt invites keys: libedit does it afterwards, and what is typed in between
+     * would be echoed twice. */
     el_set(editor->edit, EL_PREP_TERM, 1);
     errno = 0;
     const char *line = el_gets(editor->edit, &count);

@@ -22,6 +22,10 @@ MUST_CHECK int list_add(char ***list, uint32_t *count, const char *text);
 int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...)
     PRINTF(4, 5);
 
+struct option_row;
+/* True if the option's value is a list, to which each mention adds. */
+bool option_is_list(const struct option_row *row);
+
 /* Deep copy with the runtime's mounts, an absolute interpreter path and, unless it is for one run
  * only, a warm-up: what the supervisor gets. */
 MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,

@@ -36,6 +36,22 @@ struct belljar_result *result_new(void)
     return calloc(1, sizeof(struct belljar_result));
 }
 
+bool belljar_result_exception(const struct belljar_result *result,
+                              struct belljar_exception *ret_exception)
+{
+    const char *name = result->error_name;
+    bool is_exit = name != NULL && name[0] == '\0';
+    if (name == NULL || (is_exit && result->exit_status == 0))
+        return false;
+    snprintf(ret_exception->status, sizeof ret_exception->status, "%d", result->exit_status);
+    ret_exception->name = is_exit ? "SystemExit" : name;
+    ret_exception->value = is_exit                       ? ret_exception->status
+                           : result->error_value != NULL ? result->error_value
+                                                         : "";
+    ret_exception->traceback = !is_exit && result->traceback != NULL ? result->traceback : "";
+    return true;
+}
+
 void belljar_result_free(struct belljar_result *result)
 {
     if (result == NULL)
@@ -68,7 +84,8 @@ static void *copy_bytes(struct bytes field)
     return copy;
 }
 
-/* The status that a shell sees, by verdict (DESIGN section 7). */
+/* The status that a shell sees, by verdict: those of timeout(1) and of shells, where they have one.
+ */
 static int verdict_exit_status(enum belljar_verdict verdict, int own)
 {
     switch (verdict) {

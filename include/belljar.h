@@ -86,8 +86,8 @@ struct belljar_option {
 };
 BELLJAR_API const struct belljar_option *belljar_option_at(unsigned index);
 
-/* The effective system call table for a policy, row by row: belljar explain. NULL past the end.
- * Strings are static. */
+/* The effective system call table for a policy, row by row: belljar explain. False past
+ * the end. Strings are static. */
 struct belljar_rule {
     const char *name, *detail, *action, *grant, *reason;
 };
@@ -258,7 +258,7 @@ struct belljar_result {
     struct belljar_usage usage;           /* wall_ms is known at once */
     struct belljar_violation *violations; /* at most 100 */
     unsigned violation_count;
-    unsigned refused; /* how many there were in truth */
+    unsigned refused; /* total number, those not kept included */
 };
 
 /* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only
@@ -299,6 +299,16 @@ BELLJAR_API int belljar_guest_lend(struct belljar_guest *guest, const struct bel
 BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
                                         struct belljar_error *reterr);
 BELLJAR_API void belljar_result_free(struct belljar_result *result);
+
+/* The exception that came out, in the words in which people are told of it. */
+struct belljar_exception {
+    const char *name, *value, *traceback; /* borrowed from the result, or from here */
+    char status[12];
+};
+/* False if none came out. A sys.exit() is one only if it says that something failed: it is a
+ * SystemExit then, and its value the status. */
+BELLJAR_API bool belljar_result_exception(const struct belljar_result *result,
+                                          struct belljar_exception *ret_exception);
 
 /* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote
  * nothing. Known once the guest has ended (waits for that). Borrowed. Names in it are the guest's:
