@@ -1,6 +1,7 @@
 /* The word that was meant, for messages that say "did you mean". Host programs; no rights. */
 #include "base/word.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ static unsigned distance(const char *a, const char *b)
     enum { LONGEST = 48 };
     size_t m = strlen(a), n = strlen(b);
     if (m > LONGEST || n > LONGEST)
-        return LONGEST;
+        return UINT_MAX; /* near nothing */
     unsigned rows[LONGEST + 1][LONGEST + 1];
     for (size_t i = 0; i <= m; i++) {
         for (size_t j = 0; j <= n; j++) {
