@@ -1,4 +1,4 @@
-# make run    installs what lacks (Debian's packages), builds, runs the jobs of examples/ in the sandbox
+# make run    installs missing packages (Debian's), builds, runs the jobs of examples/ in the sandbox
 # make test   the same, then every test
 # The other targets: see README.md. /usr/bin/python3 throughout, whatever comes first in PATH.
 

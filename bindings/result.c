@@ -148,7 +148,7 @@ static PyGetSetDef result_attributes[] = {
     { "signal", get_signal, NULL, "The signal that it died by, or 0.", NULL },
     { "stdout", get_stdout, NULL, "bytes", NULL },
     { "stderr", get_stderr, NULL, "bytes", NULL },
-    { "totals", get_totals, NULL, "(stdout, stderr): bytes written in truth.", NULL },
+    { "totals", get_totals, NULL, "(stdout, stderr): bytes written in total.", NULL },
     { "truncated", get_truncated, NULL, "Whether output was cut.", NULL },
     { "error", get_error, NULL, "(name, value, traceback) or None.", NULL },
     { "text", get_text, NULL, "repr of the last expression's value, or None.", NULL },

@@ -153,7 +153,7 @@ static int parse_option(struct parse *parse, int argc, char **argv, int *index, 
                              : take_policy(parse, &found.policy, value);
 }
 
-/* As python: after -c CODE all belongs to the program. Only what is surely a slip is caught. */
+/* After -c CODE all belongs to the program, as with python. Only what is surely a slip is caught. */
 static int check_ending(const struct parse *parse, int argc, char **argv, int *index)
 {
     if (*index == argc)

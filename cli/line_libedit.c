@@ -24,7 +24,7 @@ struct line_editor {
     bool is_interrupted;
 };
 
-/* What libedit does not bind by itself, or to something else than other shells do. */
+/* Keys that libedit does not bind by itself, or to something else than other shells do. */
 static const struct {
     const char *key, *command;
 } bindings[] = {
@@ -136,7 +136,7 @@ static bool is_word(char byte)
            ((byte | 32) >= 'a' && (byte | 32) <= 'z');
 }
 
-/* How many bytes all words, one on a line, begin with alike: whole characters. */
+/* The number of bytes that all words, one on a line, begin with alike: whole characters. */
 static size_t common_bytes(const char *words)
 {
     size_t common = strcspn(words, "\n");

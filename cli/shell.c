@@ -276,7 +276,7 @@ static void print_list(const char *label, const json_t *list)
 {
     size_t index;
     json_t *item;
-    json_array_foreach(list, index, item)
+    json_array_foreach (list, index, item)
         fprintf(stderr, "%s%s", index == 0 ? label : ", ", json_string_value(item));
     if (json_array_size(list) > 0)
         fputc('\n', stderr);

@@ -31,7 +31,7 @@ bool option_is_list(const struct option_row *row);
 MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,
                                bool once, struct belljar_error *reterr);
 
-/* How a guest ended, or how it does: MSG_ENDED and MSG_REPORT. */
+/* A guest's final report (MSG_ENDED) or one on the way (MSG_REPORT). */
 struct report {
     bool is_there;
     uint32_t reason; /* enum end_reason */

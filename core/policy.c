@@ -329,7 +329,7 @@ static json_t *language_short(const struct settings *settings)
     return NULL;
 }
 
-/* The same if the options for features and modules say all that is in it. */
+/* The short form, if the options for features and modules say all that is in it; else NULL. */
 static json_t *language_of_options(const struct settings *settings)
 {
     json_t *object = language_short(settings);
@@ -600,8 +600,7 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path,
     if (!json_is_object(object))
         error = error_set(reterr, EINVAL, "policy",
                           "policy file %s: an object is expected, as in {\"timeout\": 5}", path);
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         error = set_value(&policy->settings, key, value, reterr);
         if (error < 0) {
             if (reterr != NULL) {

@@ -298,7 +298,7 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                              (unsigned long long)settings->output_bytes);
         else if (killed_for == BELLJAR_VIOLATION)
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
-                             "sent what is no message on its value channel");
+                             "sent a malformed message on its value channel");
         else if (killed_for == BELLJAR_TIMEOUT)
             result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError",
                              "ended by the host: time is up");
@@ -308,7 +308,7 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
     default:
         if (killed_for == BELLJAR_VIOLATION) /* it had gone already when we made sure */
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
-                             "sent what is no message on its value channel");
+                             "sent a malformed message on its value channel");
         else
             result_from_status(result, guest);
     }

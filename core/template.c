@@ -68,8 +68,8 @@ unsigned template_missing(struct belljar_template *template)
     return missing;
 }
 
-/* (locked) True if runs follow each other faster than guests are made: then who is forked now is
- * wanted at once, and warming up would only make the caller wait (and costs more than it saves). */
+/* (locked) True if runs follow each other faster than guests are made: then new guests
+ * are needed at once, so warming up is skipped: the caller would wait for it. */
 static bool is_rushed(struct belljar_template *template)
 {
     uint64_t now_ns = clock_now_ns();
@@ -241,8 +241,8 @@ static bool template_receive(struct belljar_template *template)
     unsigned fd_count = 0;
     ssize_t length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4,
                                      NULL, MSG_DONTWAIT);
-    if (length == -ECONNRESET) /* said once, before what it wrote last: it ended with messages of
-                                  ours unread */
+    if (length == -ECONNRESET) /* the kernel reports it once, before the peer's last messages, if
+                                  it ended without reading all of ours: read again */
         length = channel_receive(template->control, bytes, sizeof bytes, fds, &fd_count, 4, NULL,
                                  MSG_DONTWAIT);
     if (length == -EAGAIN)
@@ -586,7 +586,7 @@ static int guest_take(struct belljar_template *template, bool may_wait,
            template_receive(template))
         continue;
     if (template->ready == NULL) {
-        /* Each waiting caller is owed one of its own, beside what the pool is owed. */
+        /* One guest is asked for on behalf of each waiting caller, beside those of the pool. */
         unsigned waiting = may_wait ? ++template->waiting : 1;
         unsigned lacking = template->asked < waiting ? waiting - template->asked : 0;
         if (lacking > 0 || clock_now_ns() < template->later_ns) {
@@ -816,7 +816,7 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
         error =
             guest->branch_error == EOPNOTSUPP
                 ? error_set(reterr, EOPNOTSUPP, "fork",
-                            "a session can be forked only where user namespaces are to be had")
+                            "a session can be forked only where user namespaces are available")
                 : error_set(reterr, guest->branch_error, "fork",
                             "the session could not be forked: %s", strerror(guest->branch_error));
     if (error == 0)

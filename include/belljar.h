@@ -154,7 +154,7 @@ BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
 BELLJAR_API int belljar_guest_take(struct belljar_template *template_,
                                    struct belljar_guest **ret_guest, struct belljar_error *reterr);
-/* The same without waiting: -EAGAIN if none is ready (one was asked for). */
+/* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for). */
 BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_,
                                        struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
@@ -267,7 +267,7 @@ struct belljar_result {
 BELLJAR_API int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
                                   const struct belljar_callbacks *callbacks,
                                   struct belljar_result **ret_result, struct belljar_error *reterr);
-/* The same in steps, for event loops: start, then whenever one of the descriptors is ready or
+/* Runs one job in steps, for event loops: start, then whenever one of the descriptors is ready or
  * timeout_ms has passed: step. 1: done, *ret_result is set; 0: go on. */
 BELLJAR_API int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
                                     const struct belljar_callbacks *callbacks,

@@ -1,12 +1,14 @@
 /* A session's fork: a guest clones itself, with all its state, when the host asks for it.
  * Supervisor.
  *
- *   host: MSG_BRANCH, then FRAME_BRANCH on the value channel
- *   guest: clone(CLONE_PARENT) - continued, since branch_prepare has been called - and in the child
- * any brokered call supervisor: that call comes from a thread of nobody in the family, so it is the
- * branch: it gets channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted
- * and may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries. Until then it can do
- * nothing: each of its calls waits here.
+ *   host:        MSG_BRANCH, then FRAME_BRANCH on the value channel
+ *   guest:       clone(CLONE_PARENT), which is continued since branch_prepare has been called; then,
+ *                in the child, any brokered call
+ *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it gets
+ *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and
+ *                may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
+ *
+ * Until then the branch can do nothing: each of its calls waits here.
  *
  * A filter's listener is shared by all that inherit the filter. So a notification's sender is found
  * by asking the kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the

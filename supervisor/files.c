@@ -26,7 +26,7 @@ struct files {
     struct scratch scratch;
     mode_t umask;
     uint32_t number_count;
-    bool opened_directory; /* what files_installed is about: a directory, at: */
+    bool opened_directory; /* set by serve_open for files_installed: `opened` is a directory */
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
     char *numbers[];          /* by the guest's descriptor number: the directory's path, or NULL */

@@ -40,8 +40,7 @@ struct guest {
     uint64_t wall_deadline_ns; /* 0: none */
     uint64_t cpu_limit_ns,
         cpu_base_ns;     /* limit of this run (0: none) and what had been used before it */
-    uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
-                            is going by itself; 0: not */
+    uint64_t kill_at_ns; /* when to send SIGKILL, for late_reason; 0: not scheduled */
     uint32_t late_reason;
     unsigned full_ticks;         /* in a row without room for memory */
     uint32_t end_reason;         /* enum end_reason */
@@ -132,7 +131,7 @@ int control_audit(const struct guest *guest, const char *op, const struct answer
 
 /* guests.c: from fork to report. */
 MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold);
-/* The same in REFILL_MS: a host that has just got a result, perhaps on this CPU, goes on first. */
+/* Spawns in REFILL_MS: a host that has just got a result, perhaps on this CPU, goes on first. */
 void guests_spawn_later(struct supervisor *supervisor, uint32_t count);
 /* Forks those whose time has come, and lowers *timeout_ms (-1: none) to when that is. */
 MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
@@ -154,7 +153,7 @@ MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *g
 /* Looks at the limits of every armed guest; returns the milliseconds until it wants to be called
  * again, -1: never. */
 int guests_tick(struct supervisor *supervisor);
-/* Ends it if its scratch holds too much. For scratch on disk, which is counted, no oftener than
+/* Ends it if its scratch holds too much. For scratch on disk, which is counted, no more often than
  * counting is worth. */
 void guests_check_scratch(struct guest *guest);
 void guests_end_all(struct supervisor *supervisor);

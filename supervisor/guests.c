@@ -17,11 +17,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TICK_MS       25
-#define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
-#define GOING_MS      100        /* and one that has closed its channel so long to be gone */
-#define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
-#define NO_ROOM_TICKS 80         /* and so many ticks (2 s) of it are enough */
+#define TICK_MS      25
+#define TRACEBACK_MS 60  /* for a guest at its time limit, to say where it is */
+#define GOING_MS     100 /* for a guest that has closed its value channel, to end */
+/* A guest that stays within so many bytes of its memory limit for so many ticks (2 s) is killed. */
+#define NO_ROOM_BYTES (1u << 20)
+#define NO_ROOM_TICKS 80
 #define SLOT_BITS     20
 #define RESIDENT_SLACK                                                                             \
     (64u << 20) /* text and page cache of mapped libraries count as resident, too */
@@ -414,7 +415,7 @@ static uint64_t guest_private_bytes(const struct guest *guest)
 }
 
 /* MemoryError comes first (RLIMIT_DATA). A guest that has no room left and does not give any back
- * has had it, and may be unable even to say so (CPython retries what fails for want of memory). */
+ * is killed: it may be unable even to say so (CPython retries what fails for want of memory). */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest)
 {
     if (guest_statm(guest, 5) + NO_ROOM_BYTES < settings->memory_bytes)

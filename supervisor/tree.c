@@ -103,7 +103,8 @@ static struct node *tree_above(const struct tree *tree, const struct node *node)
     return tree_find(tree, path);
 }
 
-/* Ancestors are what the mount around them makes of them: rows may come in any order. */
+/* An implied ancestor is passed through inside of a host mount, and a directory elsewhere. Rows may
+ * come in any order. */
 static void tree_settle(struct tree *tree)
 {
     for (size_t i = 0; i < tree->count; i++) {
@@ -479,7 +480,7 @@ int tree_build_skeleton(struct tree *tree, int parent_fd)
         CLEANUP(fd_close)
         int fd =
             tree_open_beneath(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);
-        /* os.fwalk and kin compare stat's answer with that of the descriptor. */
+        /* os.fwalk and others compare stat's answer with that of the descriptor. */
         if (fd < 0 || tree_fstat(fd, &node->stat) < 0)
             error = -errno;
     }
@@ -700,7 +701,7 @@ static int walk_host(struct walk *walk, size_t parent, const char *rest, bool fo
         *ret_followed = true;
         place->length = parent;
         place->path[parent] = '\0';
-        /* The hash stands still below a row: only a row's own length has to be noticed. */
+        /* Below a row the place keeps that row's hash, so only its own path gets it back. */
         place->is_node = parent == place->node->length;
         place->hash = place->is_node ? place->node->hash : place->hash;
         return walk_follow(walk, target, (size_t)length, rest);

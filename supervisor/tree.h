@@ -73,7 +73,7 @@ struct place {
  * the guest's scratch or -1 while it has none. 0 or a positive errno for the guest. */
 MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start,
                             const char *path, bool follow, struct place *ret_place);
-/* The same component by component, with every symbolic link followed inside the tree. */
+/* Resolves component by component, with every symbolic link followed inside the tree. */
 MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start,
                          const char *path, bool follow, struct place *ret_place);
 
@@ -87,7 +87,7 @@ struct node *tree_find(const struct tree *tree, const char *path);
 MUST_CHECK int tree_add_node(struct tree *tree, const char *path, enum node_kind kind,
                              struct node **ret_node);
 /* Adds what host_path is: HOST, FILE or DEVICE. Negative errnos of opening it, -EINVAL for other
- * types of file, -EPERM for procfs and kin. */
+ * types of file, -EPERM for procfs and similar file systems. */
 MUST_CHECK int tree_add_host(struct tree *tree, const char *path, const char *host_path,
                              bool writable, struct node **ret_node);
 /* Closes and frees what the row holds. */
@@ -101,8 +101,8 @@ int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
  * descriptor or -1 with errno. */
 int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
 
-/* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where
- * a file lies on another file system than its mount. */
+/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check any
+ * file whose file system is not that of its mount. */
 bool tree_is_kernel_file(int fd);
 
 /* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of

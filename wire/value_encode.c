@@ -349,7 +349,7 @@ static int encode_cells(struct encoder *e, PyObject *object)
     return result;
 }
 
-/* The same for an argument of a kind. A stand-in would not do there: it is an error, and the whole
+/* Encodes an argument of a kind. A stand-in would not do there: it is an error, and the whole
  * object becomes the stand-in. */
 static int encode_part(struct encoder *e, PyObject *object)
 {

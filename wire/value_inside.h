@@ -93,10 +93,17 @@ enum name {
 };
 _Static_assert((int)NAME_COUNT <= (int)VALUE_NAMES, "the state has room for every name");
 
-/* Kinds of tag 27: name and arguments. Letters of `arguments`, one each; those after '|' may be
- * missing: i int   s str   b bytes   a an atom (None, bool, int, float, complex, str, bytes)   d
- * timedelta o timedelta or None   z timezone, ZoneInfo or None   '*' any number of anything
- * `attributes` is what the encoder reads, in order; NULL: it has its own code. */
+/* Kinds of tag 27: name and arguments. `arguments` has a letter for each; those after '|' may be
+ * missing:
+ *   i  int
+ *   s  str
+ *   b  bytes
+ *   a  an atom: None, bool, int, float, complex, str, bytes
+ *   d  timedelta
+ *   o  timedelta or None
+ *   z  timezone, ZoneInfo or None
+ *   *  any number of anything
+ * `attributes` is what the encoder reads, in order; NULL: the kind has its own code. */
 enum kind {
     KIND_TUPLE,
     KIND_FROZENSET,
@@ -155,7 +162,7 @@ bool value_is_zone_key(const char *key, size_t length);
  * module is not loaded and so no object of it can be here. */
 PyObject *value_find(struct value_state *state, enum name name, bool import);
 
-/* The same for a library that a machine may lack: Py_None (borrowed, remembered) if it cannot be
+/* Finds a name of a library that a machine may lack: Py_None (borrowed, remembered) if it cannot be
  * imported. */
 PyObject *value_find_optional(struct value_state *state, enum name name);
 

@@ -59,7 +59,7 @@ MODULE_FEATURES = {
     "__future__": "future",
     **{name: name for name in ("codecs", "datetime", "hashlib", "itertools", "math", "random", "time", "traceback", "unicodedata")},
 }
-# What a script is told that lacks a feature.
+# Errors that a script without a feature is told of.
 TOLD_FEATURES = (
     ("sys.stdout", "stdout"),
     ("sys.stderr", "stderr"),
@@ -104,7 +104,7 @@ print(json.dumps({module: sorted(symbols) for module, symbols in found.items()})
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """How one run ended."""
+    """The end of one run."""
 
     verdict: str = "ok"
     exit: int = 0

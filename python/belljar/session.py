@@ -38,9 +38,13 @@ ELEMENTS_MAX: Final = 1 << 20
 """What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
 SHOWN_MAX: Final = 10_000
+"""Results that are kept of one run."""
+
 SHOWN_BYTES_MAX: Final = 256 << 20
+"""Their bytes."""
+
 FORMS_MAX: Final = 64
-"""What of all that one run displays while it is on is taken, and in how many forms a thing may come."""
+"""Forms of one result."""
 
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
@@ -51,7 +55,7 @@ LEND_LEAST: Final = 256 << 10
 
 
 LEND_MOST: Final = 1000
-"""So many arrays of one value go that way, the largest: each is a descriptor on its way."""
+"""At most this many arrays of one value go by shared memory, the largest: each is a descriptor on its way."""
 
 
 class Lending(bytes):
