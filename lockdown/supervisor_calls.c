@@ -1,5 +1,5 @@
 /* What the supervisor may do once it serves guests: everything else kills it, and with it its
- * guests. Invariant 3: who takes it over gains what the policy already granted. There is no exec,
+ * guests. Who takes it over gains what the policy already granted. There is no exec,
  * no socket to an address, no new executable memory, no tracing, no namespaces here; paths are
  * Landlock's job. */
 #include "lockdown/steps.h"
