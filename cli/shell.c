@@ -63,7 +63,8 @@ static void shell_release(struct shell *shell)
 static void put_head(FILE *out, enum major major, uint64_t number)
 {
     uint8_t bytes[HEAD_BYTES_MAX];
-    fwrite(bytes, 1, head_put(bytes, major, number), out);
+    size_t length = head_put(bytes, major, number);
+    fwrite(bytes, 1, length, out);
 }
 
 static void put_bytes(FILE *out, enum major major, const char *bytes, size_t length)
