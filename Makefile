@@ -1,4 +1,4 @@
-# make run    installs what lacks (Debian's packages), builds, runs the jobs of examples/ in the sandbox
+# make run    installs missing packages (Debian's), builds, runs the jobs of examples/ in the sandbox
 # make test   the same, then every test
 # The other targets: see README.md. /usr/bin/python3 throughout, whatever comes first in PATH.
 
@@ -6,7 +6,7 @@ PYTHON = /usr/bin/python3
 BUILD = build
 export PYTHONDONTWRITEBYTECODE = 1
 
-BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev python3 python3-dev
+BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev libedit-dev python3 python3-dev
 RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib python3-cloudpickle
 TEST_PACKAGES = python3-pytest python3-pytest-xdist python3-pytest-timeout python3-hypothesis mypy \
     crun golang-github-containers-common

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Ctrl-C is looked for this often and no oftener: taking the GIL may cost milliseconds in a busy
+/* Ctrl-C is looked for this often and no more: taking the GIL may cost milliseconds in a busy
  * host. */
 #define SIGNAL_CHECK_NS 50000000u
 

@@ -76,7 +76,9 @@ extern PyType_Spec policy_spec, template_spec, guest_spec, result_spec, memory_s
 
 /* Raises what belljar.errors.failure(code, step, message) makes of it. Answers NULL. */
 PyObject *raise_error(const struct belljar_error *error);
-/* The same with a text of ours. */
+/* Raises it from a text of ours. Answers NULL. */
 PyObject *raise_text(int code, const char *step, const char *message);
+/* Text of the guest: what is not UTF-8 is replaced. None for NULL. */
+PyObject *text_or_none(const char *text);
 
 #endif

@@ -29,8 +29,7 @@ static const struct belljar_result *result_of(PyObject *self)
     return ((struct result_object *)self)->result;
 }
 
-/* Text of the guest: what is not UTF-8 is replaced. None for NULL. */
-static PyObject *text_or_none(const char *text)
+PyObject *text_or_none(const char *text)
 {
     if (text == NULL)
         Py_RETURN_NONE;
@@ -77,16 +76,11 @@ static PyObject *get_truncated(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *get_error(PyObject *self, void *Py_UNUSED(closure))
 {
-    const struct belljar_result *result = result_of(self);
-    const char *name = result->error_name;
-    if (name == NULL || (name[0] == '\0' && result->exit_status == 0))
+    struct belljar_exception exception;
+    if (!belljar_result_exception(result_of(self), &exception))
         Py_RETURN_NONE;
-    if (name[0] == '\0') /* sys.exit() that says that something failed */
-        return Py_BuildValue("(sNs)", "SystemExit", PyUnicode_FromFormat("%d", result->exit_status),
-                             "");
-    return Py_BuildValue("(NNN)", text_or_none(name),
-                         text_or_none(result->error_value != NULL ? result->error_value : ""),
-                         text_or_none(result->traceback != NULL ? result->traceback : ""));
+    return Py_BuildValue("(NNN)", text_or_none(exception.name), text_or_none(exception.value),
+                         text_or_none(exception.traceback));
 }
 
 static PyObject *get_text(PyObject *self, void *Py_UNUSED(closure))
@@ -154,7 +148,7 @@ static PyGetSetDef result_attributes[] = {
     { "signal", get_signal, NULL, "The signal that it died by, or 0.", NULL },
     { "stdout", get_stdout, NULL, "bytes", NULL },
     { "stderr", get_stderr, NULL, "bytes", NULL },
-    { "totals", get_totals, NULL, "(stdout, stderr): bytes written in truth.", NULL },
+    { "totals", get_totals, NULL, "(stdout, stderr): bytes written in total.", NULL },
     { "truncated", get_truncated, NULL, "Whether output was cut.", NULL },
     { "error", get_error, NULL, "(name, value, traceback) or None.", NULL },
     { "text", get_text, NULL, "repr of the last expression's value, or None.", NULL },

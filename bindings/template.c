@@ -46,8 +46,8 @@ static void on_operation(const struct belljar_operation *operation, void *contex
     struct template_object *self = context;
     if (self->on_operation != NULL) {
         OWNED PyObject *answer = PyObject_CallFunction(
-            self->on_operation, "Kzzzz", (unsigned long long)operation->guest, operation->op,
-            operation->target, operation->outcome, operation->rule);
+            self->on_operation, "KzNzz", (unsigned long long)operation->guest, operation->op,
+            text_or_none(operation->target), operation->outcome, operation->rule);
         if (answer == NULL)
             PyErr_WriteUnraisable(self->on_operation);
     }

@@ -1,5 +1,6 @@
 /* Parses the arguments of a command by two lists: its own options and, where it takes a policy,
  * libbelljar's. Says what is wrong with the nearest thing that would be right. */
+#include "base/word.h"
 #include "cli/cli.h"
 
 #include <ctype.h>
@@ -33,49 +34,6 @@ void arguments_release(struct arguments *arguments)
 {
     belljar_policy_free(arguments->policy);
     *arguments = (struct arguments){ 0 };
-}
-
-/* Optimal string alignment: how many letters apart, two swapped neighbours being one. */
-static unsigned distance(const char *a, const char *b)
-{
-    enum { LONGEST = 48 };
-    size_t m = strlen(a), n = strlen(b);
-    if (m > LONGEST || n > LONGEST)
-        return LONGEST;
-    unsigned rows[LONGEST + 1][LONGEST + 1];
-    for (size_t i = 0; i <= m; i++) {
-        for (size_t j = 0; j <= n; j++) {
-            unsigned best = i == 0 ? (unsigned)j : j == 0 ? (unsigned)i : rows[i - 1][j] + 1;
-            if (i > 0 && j > 0) {
-                if (rows[i][j - 1] + 1 < best)
-                    best = rows[i][j - 1] + 1;
-                if (rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]) < best)
-                    best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                    rows[i - 2][j - 2] + 1 < best)
-                    best = rows[i - 2][j - 2] + 1;
-            }
-            rows[i][j] = best;
-        }
-    }
-    return rows[m][n];
-}
-
-const char *nearest_word(const char *word, const char *const *words)
-{
-    const char *nearest = NULL;
-    unsigned least = (unsigned)strlen(word) / 3 + 1; /* farther than that it is no slip */
-    for (; *words != NULL; words++) {
-        unsigned apart = distance(word, *words);
-        /* "--mem" is "--memory" begun */
-        if (strlen(word) >= 4 && strncmp(word, *words, strlen(word)) == 0)
-            apart = 1;
-        if (apart <= least && (nearest == NULL || apart < least)) {
-            least = apart;
-            nearest = *words;
-        }
-    }
-    return nearest;
 }
 
 /* Finds the option that is called `name` (length bytes of it). */
@@ -114,7 +72,7 @@ static int unknown_option(const struct command *command, const char *name, size_
             words[count++] = option->flag;
     char wrong[64];
     snprintf(wrong, sizeof wrong, "%.*s", (int)length, name);
-    const char *near = nearest_word(wrong, words);
+    const char *near = word_nearest(wrong, words);
     if (near != NULL)
         complain("unknown option %s; did you mean %s?", wrong, near);
     else
@@ -195,7 +153,7 @@ static int parse_option(struct parse *parse, int argc, char **argv, int *index, 
                              : take_policy(parse, &found.policy, value);
 }
 
-/* As python: after -c CODE all belongs to the program. Only what is surely a slip is caught. */
+/* After -c CODE all belongs to the program, as with python. Only what is surely a slip is caught. */
 static int check_ending(const struct parse *parse, int argc, char **argv, int *index)
 {
     if (*index == argc)

@@ -75,12 +75,9 @@ extern const struct own_row run_options[], doctor_options[], explain_options[], 
  * after it has said what is wrong. */
 MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
                                struct arguments *ret_arguments);
-/* The word of `words` (NULL-terminated) that is nearest to `word`, or NULL if none is near. */
-const char *nearest_word(const char *word, const char *const *words);
 
-/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines "@OPTIONS
- * command@" and
- * "@COMMANDS@" of a template filled in. */
+/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines
+ * "@OPTIONS command@" and "@COMMANDS@" of a template filled in. */
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
@@ -121,7 +118,7 @@ MUST_CHECK int source_read_input(struct source *ret_source);
  * a guest. */
 void complain(const char *format, ...) PRINTF(1, 2);
 const char *last_complaint(void);
-/* The same, from belljar's own failure: step and remedy. Answers `status`. */
+/* Complains of belljar's own failure: step and remedy. Answers `status`. */
 int complain_error(const struct belljar_error *error, int status);
 /* Where the first byte that is not UTF-8 stands; `length` if there is none. */
 size_t utf8_error_offset(const char *bytes, size_t length);

@@ -14,7 +14,7 @@ const struct own_row explain_options[] = {
     { OWN_NONE, false, NULL, NULL, NULL },
 };
 
-/* uprobe and uretprobe: the kernel runs them before any filter on x86-64 (DESIGN section 8). */
+/* uprobe and uretprobe: the kernel runs them before any filter on x86-64. */
 #define UNFILTERABLE "uretprobe, uprobe"
 enum { UNFILTERABLE_COUNT = 2 };
 

@@ -1,8 +1,8 @@
 /* Text of a guest, made harmless for a terminal: control characters, bytes that are not UTF-8 and
  * characters that turn the direction of writing come out as \x1b, \u202e, …; newline and tab stay.
  */
-#ifndef BELLJAR_FILTER_H
-#define BELLJAR_FILTER_H
+#ifndef BELLJAR_CLI_FILTER_H
+#define BELLJAR_CLI_FILTER_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* The `belljar` command: finds the subcommand and calls it. Runs as the user who called it, with
  * that user's rights; trusts its arguments and nothing that comes out of a guest. */
+#include "base/word.h"
 #include "cli/cli.h"
 
 #include <signal.h>
@@ -64,7 +65,7 @@ static int unknown_command(const char *name)
     }
     for (size_t i = 0; i < command_count; i++)
         words[i] = commands[i].name;
-    const char *near = nearest_word(name, words);
+    const char *near = word_nearest(name, words);
     if (name[0] == '-')
         complain("unknown option %s; options of a command follow its name: belljar run %s …", name,
                  name);

@@ -166,7 +166,8 @@ int manual_page(const char *template_path, FILE *out)
         }
     }
     if (status != 0)
-        complain("%s: a line that begins with @ is none of mine: %s", template_path, line);
+        complain("%s: unknown directive (known: @OPTIONS command@, @COMMANDS@): %s", template_path,
+                 line);
     fclose(template);
     return status;
 }

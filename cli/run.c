@@ -18,8 +18,8 @@ const struct own_row run_options[] = {
       "Append one line of JSON to FILE for every operation that the supervisor performed or "
       "refused." },
     { OWN_JSON, false, "--json", NULL,
-      "Print nothing but one JSON object: verdict, stdout, stderr, error, usage, violations, "
-      "truncated, exit." },
+      "Print nothing but one JSON object, with the keys of Execution.to_json in Python: verdict, "
+      "exit, stdout, stderr, logs, error, usage, violations, refused, truncated, text, results." },
     { OWN_QUIET, false, "--quiet", NULL,
       "Leave out belljar's own remarks about limits and refusals." },
     { OWN_HELP, false, "--help", NULL, "Show this." },
@@ -331,37 +331,64 @@ static json_t *violations_json(const struct belljar_result *result)
     return list;
 }
 
-/* The exception, or null. A sys.exit() is one only if it says that something failed. */
 static json_t *error_json(const struct belljar_result *result)
 {
-    const char *name = result->error_name;
-    char status[16];
-    snprintf(status, sizeof status, "%d", result->exit_status);
-    bool is_exit = name != NULL && name[0] == '\0';
-    if (name == NULL || (is_exit && result->exit_status == 0))
+    struct belljar_exception exception;
+    if (!belljar_result_exception(result, &exception))
         return json_null();
-    return json_pack("{s:o, s:o, s:o}", "name", json_text0(is_exit ? "SystemExit" : name), "value",
-                     json_text0(is_exit                       ? status
-                                : result->error_value != NULL ? result->error_value
-                                                              : ""),
-                     "traceback", json_text0(result->traceback != NULL ? result->traceback : ""));
+    return json_pack("{s:o, s:o, s:o}", "name", json_text0(exception.name), "value",
+                     json_text0(exception.value), "traceback", json_text0(exception.traceback));
 }
 
-/* The same shape whether there was a result or only an error of ours. */
+/* How many bytes the end of a line at `at` has, by the rule of Python's str.splitlines(); 0: none.
+ */
+static size_t line_end(const char *at)
+{
+    static const char *const ends[] = { "\r\n",     "\n",           "\r",          "\v",
+                                        "\f",       "\x1c",         "\x1d",        "\x1e",
+                                        "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+        if (strncmp(at, ends[i], strlen(ends[i])) == 0)
+            return strlen(ends[i]);
+    return 0;
+}
+
+/* The lines of a JSON string, their ends included. */
+static json_t *lines_json(const json_t *text)
+{
+    const char *line = json_string_value(text), *at = line;
+    const char *end = line != NULL ? line + json_string_length(text) : NULL;
+    json_t *list = json_array();
+    while (at < end) {
+        size_t step = line_end(at);
+        at += step > 0 ? step : 1;
+        if (step > 0 || at == end) {
+            json_array_append_new(list, json_stringn(line, (size_t)(at - line)));
+            line = at;
+        }
+    }
+    return list;
+}
+
+/* The shape of Execution.to_json() in Python, whether there was a result or only an error of ours.
+ * A program has neither a value (`text`) nor displays (`results`). */
 static int print_result_json(const struct belljar_result *result)
 {
+    json_t *out = json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "",
+                            result->stdout_length),
+           *err = json_text(result->stderr_bytes != NULL ? result->stderr_bytes : "",
+                            result->stderr_length);
+    json_t *logs = json_pack("{s:o, s:o}", "stdout", lines_json(out), "stderr", lines_json(err));
     json_t *usage =
         json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms",
                   result->usage.cpu_ms, "peak_bytes", (json_int_t)result->usage.peak_bytes,
                   "served", (json_int_t)result->usage.served);
-    return json_print(json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "verdict",
-        belljar_verdict_name(result->verdict), "stdout",
-        json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "", result->stdout_length),
-        "stderr",
-        json_text(result->stderr_bytes != NULL ? result->stderr_bytes : "", result->stderr_length),
-        "error", error_json(result), "usage", usage, "violations", violations_json(result),
-        "truncated", result->truncated, "exit", result->exit_status));
+    return json_print(json_pack("{s:s, s:i, s:n, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b}",
+                                "verdict", belljar_verdict_name(result->verdict), "exit",
+                                result->exit_status, "text", "results", "stdout", out, "stderr",
+                                err, "logs", logs, "error", error_json(result), "usage", usage,
+                                "violations", violations_json(result), "refused",
+                                (json_int_t)result->refused, "truncated", result->truncated));
 }
 
 /* belljar's own failure, in the form that was asked for. */

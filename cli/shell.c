@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/filter.h"
 #include "cli/line.h"
+#include "wire/cbor.h"
 #include "wire/frame.h"
 
 #include <signal.h>
@@ -57,53 +58,28 @@ static void shell_release(struct shell *shell)
     line_reader_release(&shell->reader);
 }
 
-/* ---- Values, as far as commands need them (CBOR, RFC 8949) ---- */
+/* ---- Values, as far as commands need them ---- */
 
-static void put_head(FILE *out, unsigned major, size_t number)
+static void put_head(FILE *out, enum major major, uint64_t number)
 {
-    fputc((int)(major << 5 | 26), out);
-    for (int shift = 24; shift >= 0; shift -= 8)
-        fputc((int)(number >> shift & 0xff), out);
+    uint8_t bytes[HEAD_BYTES_MAX];
+    size_t length = head_put(bytes, major, number);
+    fwrite(bytes, 1, length, out);
 }
 
-static void put_bytes(FILE *out, unsigned major, const char *bytes, size_t length)
+static void put_bytes(FILE *out, enum major major, const char *bytes, size_t length)
 {
     put_head(out, major, length);
     fwrite(bytes, 1, length, out);
 }
 
-enum {
-    CBOR_UINT = 0,
-    CBOR_BYTES = 2,
-    CBOR_TEXT = 3,
-    CBOR_LIST = 4,
-    CBOR_FALSE = 0xf4,
-    CBOR_TRUE = 0xf5
-};
-
-/* Reads the head of a value. How many bytes it has; 0 if it is none of this kind. */
-static size_t get_head(const uint8_t *bytes, size_t length, unsigned major, uint64_t *ret_number)
-{
-    if (length == 0 || bytes[0] >> 5 != major || (bytes[0] & 31) > 27)
-        return 0;
-    unsigned small = bytes[0] & 31;
-    size_t more = small < 24 ? 0 : (size_t)1 << (small - 24);
-    uint64_t number = small;
-    if (length < 1 + more)
-        return 0;
-    for (size_t i = 0; i < more; i++)
-        number = (i == 0 ? 0 : number << 8) | bytes[1 + i];
-    *ret_number = number;
-    return 1 + more;
-}
-
-/* A text, made harmless. NULL if the value is none; the caller frees it. */
+/* A text, made harmless. NULL if the value is not text; the caller frees it. */
 static char *get_text(const uint8_t *bytes, size_t length)
 {
-    uint64_t size = 0;
-    size_t head = get_head(bytes, length, CBOR_TEXT, &size);
-    return head != 0 && size == length - head
-               ? filter_text((const char *)bytes + head, (size_t)size)
+    struct head head;
+    size_t used = head_get(bytes, length, &head);
+    return used != 0 && head.major == MAJOR_TEXT && head.number == length - used
+               ? filter_text((const char *)bytes + used, length - used)
                : NULL;
 }
 
@@ -145,7 +121,7 @@ static int reply(struct shell *shell, uint32_t number, enum reply_status status,
     FILE *out = open_memstream(&bytes, &length);
     if (out == NULL)
         return -ENOMEM;
-    put_bytes(out, CBOR_TEXT, text, strlen(text));
+    put_bytes(out, MAJOR_TEXT, text, strlen(text));
     if (fclose(out) != 0)
         return -ENOMEM;
     struct packer message = PACKER_INIT;
@@ -205,11 +181,11 @@ static int perform(struct shell *shell, const char *name, const char *text, size
     size_t code_length = 0;
     FILE *out = open_memstream(&code, &code_length);
     if (out != NULL) {
-        put_head(out, CBOR_LIST, flag != NULL ? 3 : 2);
-        put_bytes(out, CBOR_TEXT, name, strlen(name));
-        put_bytes(out, CBOR_BYTES, text, length);
+        put_head(out, MAJOR_ARRAY, flag != NULL ? 3 : 2);
+        put_bytes(out, MAJOR_TEXT, name, strlen(name));
+        put_bytes(out, MAJOR_BYTES, text, length);
         if (flag != NULL)
-            fputc(*flag ? CBOR_TRUE : CBOR_FALSE, out);
+            put_head(out, MAJOR_SIMPLE, *flag ? SIMPLE_TRUE : SIMPLE_FALSE);
     }
     if (out == NULL || fclose(out) != 0) {
         complain("out of memory");
@@ -301,7 +277,7 @@ static void print_list(const char *label, const json_t *list)
 {
     size_t index;
     json_t *item;
-    json_array_foreach(list, index, item)
+    json_array_foreach (list, index, item)
         fprintf(stderr, "%s%s", index == 0 ? label : ", ", json_string_value(item));
     if (json_array_size(list) > 0)
         fputc('\n', stderr);
@@ -383,9 +359,11 @@ static int converse(struct shell *shell)
         int status = perform(shell, "shell", source, strlen(source), &is_end, 0, &result);
         if (status != 0)
             return status;
+        struct head head;
         uint64_t done = SHELL_DONE;
-        if (result->value != NULL)
-            (void)get_head(result->value, result->value_length, CBOR_UINT, &done);
+        if (result->value != NULL && head_get(result->value, result->value_length, &head) != 0 &&
+            head.major == MAJOR_UINT)
+            done = head.number;
         bool lives = is_alive(result);
         report_trouble(result);
         status = result->exit_status;

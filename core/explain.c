@@ -14,13 +14,10 @@ const struct belljar_option *belljar_option_at(unsigned index)
     if (index >= option_row_count)
         return NULL;
     const struct option_row *row = &option_rows[index];
-    bool is_list = row->kind == OPTION_READ || row->kind == OPTION_WRITE ||
-                   row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
-                   row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
     option = (struct belljar_option){ row->key,
                                       row->flag,
                                       row->argument,
-                                      is_list,
+                                      option_is_list(row),
                                       row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
                                           row->kind == OPTION_FEATURES,
                                       row->fallback,

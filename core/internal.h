@@ -22,12 +22,16 @@ MUST_CHECK int list_add(char ***list, uint32_t *count, const char *text);
 int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...)
     PRINTF(4, 5);
 
+struct option_row;
+/* True if the option's value is a list, to which each mention adds. */
+bool option_is_list(const struct option_row *row);
+
 /* Deep copy with the runtime's mounts, an absolute interpreter path and, unless it is for one run
  * only, a warm-up: what the supervisor gets. */
 MUST_CHECK int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings,
                                bool once, struct belljar_error *reterr);
 
-/* How a guest ended, or how it does: MSG_ENDED and MSG_REPORT. */
+/* A guest's final report (MSG_ENDED) or one on the way (MSG_REPORT). */
 struct report {
     bool is_there;
     uint32_t reason; /* enum end_reason */

@@ -1,6 +1,7 @@
 /* Policies: options to settings. Host process, the caller's rights; policy files are the caller's
  * own. */
 #define _GNU_SOURCE
+#include "base/word.h"
 #include "core/internal.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+
+enum { OPTIONS_MAX = 64 }; /* keys among which the nearest is looked for */
 
 int error_set(struct belljar_error *reterr, int code, const char *step, const char *format, ...)
 {
@@ -38,31 +41,6 @@ int list_add(char ***list, uint32_t *count, const char *text)
     return 0;
 }
 
-/* Number of single-letter edits between two words, for "did you mean". */
-static unsigned word_distance(const char *a, const char *b)
-{
-    size_t length = strlen(b);
-    unsigned row[64];
-    if (length >= ARRAY_SIZE(row))
-        return 99;
-    for (unsigned j = 0; j <= length; j++)
-        row[j] = j;
-    for (unsigned i = 1; a[i - 1] != '\0'; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= length; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[length];
-}
-
 static const struct option_row *option_find(const char *key)
 {
     for (size_t i = 0; i < option_row_count; i++) {
@@ -72,14 +50,27 @@ static const struct option_row *option_find(const char *key)
     return NULL;
 }
 
-static const char *option_nearest(const char *key)
+static int unknown_option(const char *key, struct belljar_error *reterr)
 {
-    const char *nearest = option_rows[0].key;
-    for (size_t i = 1; i < option_row_count; i++) {
-        if (word_distance(key, option_rows[i].key) < word_distance(key, nearest))
-            nearest = option_rows[i].key;
-    }
-    return nearest;
+    const char *keys[OPTIONS_MAX + 1] = { NULL };
+    for (size_t i = 0; i < option_row_count && i < OPTIONS_MAX; i++)
+        keys[i] = option_rows[i].key;
+    const char *near = word_nearest(key, keys);
+    return near != NULL
+               ? error_set(reterr, EINVAL, "policy",
+                           "%s is not an option of a policy; did you mean %s?", key, near)
+               : error_set(reterr, EINVAL, "policy",
+                           "%s is not an option of a policy; belljar explain lists them", key);
+}
+
+static void *field_of(struct settings *settings, const struct option_row *row)
+{
+    return (char *)settings + row->offset;
+}
+
+static const void *const_field_of(const struct settings *settings, const struct option_row *row)
+{
+    return (const char *)settings + row->offset;
 }
 
 static int bad_value(const struct option_row *row, const char *expected,
@@ -88,7 +79,7 @@ static int bad_value(const struct option_row *row, const char *expected,
     return error_set(reterr, EINVAL, "policy", "%s: %s is expected", row->key, expected);
 }
 
-static int set_seconds(const struct option_row *row, const json_t *value, void *field,
+static int set_seconds(struct settings *settings, const struct option_row *row, const json_t *value,
                        struct belljar_error *reterr)
 {
     double seconds = json_is_null(value) ? 0 : json_number_value(value);
@@ -97,8 +88,13 @@ static int set_seconds(const struct option_row *row, const json_t *value, void *
         return bad_value(row, "a number of seconds between 0.001 and 86400, or 0 for no limit",
                          reterr);
     uint64_t milliseconds = (uint64_t)(seconds * 1000 + 0.5);
-    *(uint64_t *)field = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
+    *(uint64_t *)field_of(settings, row) = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
     return 0;
+}
+
+static json_t *print_seconds(const struct settings *settings, const struct option_row *row)
+{
+    return json_real((double)*(const uint64_t *)const_field_of(settings, row) / 1000);
 }
 
 /* "512M" to bytes. False if it is no size. */
@@ -123,7 +119,7 @@ static bool parse_size(const char *text, uint64_t *ret_bytes)
     return true;
 }
 
-static int set_size(const struct option_row *row, const json_t *value, void *field,
+static int set_size(struct settings *settings, const struct option_row *row, const json_t *value,
                     struct belljar_error *reterr)
 {
     uint64_t bytes = 0;
@@ -137,11 +133,16 @@ static int set_size(const struct option_row *row, const json_t *value, void *fie
         return bad_value(row, expected, reterr);
     if (bytes < row->least || bytes > row->most)
         return bad_value(row, expected, reterr);
-    *(uint64_t *)field = bytes;
+    *(uint64_t *)field_of(settings, row) = bytes;
     return 0;
 }
 
-static int set_count(const struct option_row *row, const json_t *value, uint32_t *ret_count,
+static json_t *print_size(const struct settings *settings, const struct option_row *row)
+{
+    return json_integer((json_int_t) * (const uint64_t *)const_field_of(settings, row));
+}
+
+static int set_count(struct settings *settings, const struct option_row *row, const json_t *value,
                      struct belljar_error *reterr)
 {
     char expected[96];
@@ -150,8 +151,21 @@ static int set_count(const struct option_row *row, const json_t *value, uint32_t
     if (!json_is_integer(value) || json_integer_value(value) < (json_int_t)row->least ||
         json_integer_value(value) > (json_int_t)row->most)
         return bad_value(row, expected, reterr);
-    *ret_count = (uint32_t)json_integer_value(value);
+    *(uint32_t *)field_of(settings, row) = (uint32_t)json_integer_value(value);
     return 0;
+}
+
+static json_t *print_count(const struct settings *settings, const struct option_row *row)
+{
+    return json_integer(*(const uint32_t *)const_field_of(settings, row));
+}
+
+static int set_user(struct settings *settings, const struct option_row *row, const json_t *value,
+                    struct belljar_error *reterr)
+{
+    int error = set_count(settings, row, value, reterr);
+    settings->gid = settings->uid;
+    return error;
 }
 
 /* An absolute, normal path: no //, no . or .., no trailing slash. Links are kept: the guest sees
@@ -213,10 +227,13 @@ static int add_mount(struct settings *settings, const char *path, bool writable,
 
 /* A grant. That it exists is checked here for a message with the option's name, and again by the
  * supervisor. */
-static int add_grant(struct settings *settings, const struct option_row *row, const char *path,
+static int add_grant(struct settings *settings, const struct option_row *row, const json_t *value,
                      struct belljar_error *reterr)
 {
     struct stat found;
+    const char *path = json_string_value(value);
+    if (path == NULL)
+        return bad_value(row, "a path or a list of paths", reterr);
     if (path[0] == '\0')
         return bad_value(row, "a path that is not empty", reterr);
     if (stat(path, &found) < 0)
@@ -233,15 +250,52 @@ static int add_grant(struct settings *settings, const struct option_row *row, co
     return error;
 }
 
-static int set_layer(const struct option_row *row, const char *name, struct settings *settings,
+static json_t *print_grants(const struct settings *settings, const struct option_row *row)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < settings->mount_count; i++) {
+        if (settings->mounts[i].writable == (row->kind == OPTION_WRITE))
+            json_array_append_new(list, json_string(settings->mounts[i].host_path));
+    }
+    return list;
+}
+
+static int add_module(struct settings *settings, const struct option_row *row, const json_t *value,
+                      struct belljar_error *reterr)
+{
+    const char *name = json_string_value(value);
+    if (name == NULL || name[0] == '\0')
+        return bad_value(row, "a module's name or a list of them", reterr);
+    if (list_add(&settings->preload, &settings->preload_count, name) < 0)
+        return error_set(reterr, ENOMEM, "policy", "out of memory");
+    return 0;
+}
+
+static json_t *print_modules(const struct settings *settings, const struct option_row *row)
+{
+    (void)row;
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < settings->preload_count; i++)
+        json_array_append_new(list, json_string(settings->preload[i]));
+    return list;
+}
+
+/* Layers that a caller may do without: seccomp is always needed. */
+static const struct {
+    const char *name;
+    uint32_t bit;
+} layers[] = {
+    { "landlock", LAYER_LANDLOCK },
+    { "namespaces", LAYER_NAMESPACES },
+    { "cgroup", LAYER_CGROUP },
+};
+
+static int add_layer(struct settings *settings, const struct option_row *row, const json_t *value,
                      struct belljar_error *reterr)
 {
-    static const struct {
-        const char *name;
-        uint32_t bit;
-    } layers[] = { { "landlock", LAYER_LANDLOCK },
-                   { "namespaces", LAYER_NAMESPACES },
-                   { "cgroup", LAYER_CGROUP } };
+    const char *name = json_string_value(value);
+    if (name == NULL)
+        return bad_value(row, "a layer's name or a list of them", reterr);
     for (unsigned i = 0; i < ARRAY_SIZE(layers); i++) {
         if (strcmp(layers[i].name, name) == 0) {
             settings->allow_missing |= layers[i].bit;
@@ -252,6 +306,16 @@ static int set_layer(const struct option_row *row, const char *name, struct sett
                      "%s: %s is not a layer that may be missing; known: landlock, namespaces, "
                      "cgroup (seccomp is always needed)",
                      row->key, name);
+}
+
+static json_t *print_layers(const struct settings *settings, const struct option_row *row)
+{
+    (void)row;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < ARRAY_SIZE(layers); i++)
+        if (settings->allow_missing & layers[i].bit)
+            json_array_append_new(list, json_string(layers[i].name));
+    return list;
 }
 
 /* The short form of a language policy, which the zygote expands: { "enable": [FEATURE, …], "allow":
@@ -265,7 +329,7 @@ static json_t *language_short(const struct settings *settings)
     return NULL;
 }
 
-/* The same if the options for features and modules say all that is in it. */
+/* The short form, if the options for features and modules say all that is in it; else NULL. */
 static json_t *language_of_options(const struct settings *settings)
 {
     json_t *object = language_short(settings);
@@ -277,37 +341,49 @@ static json_t *language_of_options(const struct settings *settings)
     return NULL;
 }
 
-static int set_text(const struct option_row *row, const json_t *value, struct settings *settings,
+static int set_text(struct settings *settings, const struct option_row *row, const json_t *value,
                     struct belljar_error *reterr)
 {
-    char **field = (char **)((char *)settings + row->offset);
-    char *text = NULL;
-    if (row->kind == OPTION_LANGUAGE && json_is_null(value))
-        return 0; /* it takes no policy away that another option has made */
-    json_t *other = row->kind == OPTION_LANGUAGE ? language_of_options(settings) : NULL;
-    if (other != NULL) {
-        json_decref(other);
-        return error_set(reterr, EINVAL, "policy",
-                         "language: features are given as well: one of them");
-    }
-    if (row->kind == OPTION_LANGUAGE && json_is_object(value))
-        text = json_dumps(value, JSON_COMPACT);
-    else if (row->kind == OPTION_TEXT && json_is_string(value))
-        text = strdup(json_string_value(value));
-    else if (!json_is_null(value))
-        return bad_value(row, row->kind == OPTION_TEXT ? "text" : "an object", reterr);
+    char **field = field_of(settings, row);
+    char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
+    if (text == NULL && !json_is_null(value))
+        return bad_value(row, "text", reterr);
     free(*field);
     *field = text;
     return 0;
 }
 
+static json_t *print_text(const struct settings *settings, const struct option_row *row)
+{
+    const char *text = *(char *const *)const_field_of(settings, row);
+    return text != NULL ? json_string(text) : json_null();
+}
+
+static int set_language(struct settings *settings, const struct option_row *row,
+                        const json_t *value, struct belljar_error *reterr)
+{
+    if (json_is_null(value))
+        return 0; /* it takes no policy away that another option has made */
+    json_t *other = language_of_options(settings);
+    json_decref(other);
+    if (other != NULL)
+        return error_set(reterr, EINVAL, "policy",
+                         "language and feature (or allow_module) exclude each other: give one");
+    char *text = json_is_object(value) ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (text == NULL)
+        return bad_value(row, "an object", reterr);
+    free(settings->language);
+    settings->language = text;
+    return 0;
+}
+
 /* Adds a name to the short form; a list without names, NULL here, makes it. */
-static int add_language(const struct option_row *row, const char *name, struct settings *settings,
+static int add_language(struct settings *settings, const struct option_row *row, const char *name,
                         struct belljar_error *reterr)
 {
     json_t *object = language_of_options(settings);
     if (object == NULL && settings->language != NULL)
-        return error_set(reterr, EINVAL, "policy", "%s: language is given as well: one of them",
+        return error_set(reterr, EINVAL, "policy", "%s and language exclude each other: give one",
                          row->key);
     if (object == NULL)
         object = json_pack("{s:[],s:[]}", "enable", "allow");
@@ -322,6 +398,32 @@ static int add_language(const struct option_row *row, const char *name, struct s
     free(settings->language);
     settings->language = text;
     return 0;
+}
+
+static int add_name(struct settings *settings, const struct option_row *row, const json_t *value,
+                    struct belljar_error *reterr)
+{
+    if (json_is_null(value))
+        return 0;
+    if (json_is_array(value)) /* an empty list: a language without this */
+        return add_language(settings, row, NULL, reterr);
+    return json_is_string(value) ? add_language(settings, row, json_string_value(value), reterr)
+                                 : bad_value(row, "a name or a list of them", reterr);
+}
+
+static json_t *print_language(const struct settings *settings, const struct option_row *row)
+{
+    if (settings->language == NULL)
+        return json_null();
+    json_t *object = language_of_options(settings);
+    if (object == NULL)
+        return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
+    json_t *list = row->kind == OPTION_LANGUAGE
+                       ? NULL
+                       : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
+    json_t *value = list != NULL ? json_incref(list) : json_null();
+    json_decref(object);
+    return value;
 }
 
 /* What the policy lets a guest read is what open() reads under the short form. */
@@ -343,16 +445,21 @@ static int add_language_paths(struct settings *settings)
     return 0;
 }
 
-static int set_path(const struct option_row *row, const json_t *value, char *field,
+static int set_path(struct settings *settings, const struct option_row *row, const json_t *value,
                     struct belljar_error *reterr)
 {
     if (!json_is_string(value) || strlen(json_string_value(value)) >= PATH_MAX)
         return bad_value(row, "a path", reterr);
-    strcpy(field, json_string_value(value));
+    strcpy(field_of(settings, row), json_string_value(value));
     return 0;
 }
 
-static int set_profile(const struct option_row *row, const json_t *value, struct settings *settings,
+static json_t *print_path(const struct settings *settings, const struct option_row *row)
+{
+    return json_string(const_field_of(settings, row));
+}
+
+static int set_profile(struct settings *settings, const struct option_row *row, const json_t *value,
                        struct belljar_error *reterr)
 {
     const char *name = json_is_string(value) ? json_string_value(value) : "";
@@ -366,58 +473,58 @@ static int set_profile(const struct option_row *row, const json_t *value, struct
     return 0;
 }
 
-/* One list element, or one scalar. */
-static int set_one(struct settings *settings, const struct option_row *row, const json_t *value,
+static json_t *print_profile(const struct settings *settings, const struct option_row *row)
+{
+    (void)row;
+    return json_string((settings->grants & GRANTS_FULL) == GRANTS_FULL ? "full" : "compute");
+}
+
+static int set_jit(struct settings *settings, const struct option_row *row, const json_t *value,
                    struct belljar_error *reterr)
 {
-    void *field = (char *)settings + row->offset;
-    const char *text = json_is_string(value) ? json_string_value(value) : NULL;
-    switch (row->kind) {
-    case OPTION_SECONDS:
-        return set_seconds(row, value, field, reterr);
-    case OPTION_SIZE:
-        return set_size(row, value, field, reterr);
-    case OPTION_COUNT:
-        return set_count(row, value, field, reterr);
-    case OPTION_PROFILE:
-        return set_profile(row, value, settings, reterr);
-    case OPTION_JIT:
-        if (!json_is_boolean(value))
-            return bad_value(row, "true or false", reterr);
-        settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT
-                                               : settings->grants & ~(uint32_t)GRANT_JIT;
-        return 0;
-    case OPTION_PATH:
-        return set_path(row, value, field, reterr);
-    case OPTION_TEXT:
-    case OPTION_LANGUAGE:
-        return set_text(row, value, settings, reterr);
-    case OPTION_FEATURES:
-    case OPTION_ALLOW:
-        if (json_is_null(value))
-            return 0;
-        return text ? add_language(row, text, settings, reterr)
-                    : bad_value(row, "a name or a list of them", reterr);
-    case OPTION_USER:
-        if (set_count(row, value, &settings->uid, reterr) < 0)
-            return -EINVAL;
-        settings->gid = settings->uid;
-        return 0;
-    case OPTION_READ:
-    case OPTION_WRITE:
-        return text ? add_grant(settings, row, text, reterr)
-                    : bad_value(row, "a path or a list of paths", reterr);
-    case OPTION_MODULES:
-        if (text == NULL || text[0] == '\0')
-            return bad_value(row, "a module's name or a list of them", reterr);
-        if (list_add(&settings->preload, &settings->preload_count, text) < 0)
-            return error_set(reterr, ENOMEM, "policy", "out of memory");
-        return 0;
-    case OPTION_LAYERS:
-        return text ? set_layer(row, text, settings, reterr)
-                    : bad_value(row, "a layer's name or a list of them", reterr);
-    }
-    return -EINVAL;
+    if (!json_is_boolean(value))
+        return bad_value(row, "true or false", reterr);
+    settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT
+                                           : settings->grants & ~(uint32_t)GRANT_JIT;
+    return 0;
+}
+
+static json_t *print_jit(const struct settings *settings, const struct option_row *row)
+{
+    (void)row;
+    return json_boolean(settings->grants & GRANT_JIT);
+}
+
+/* What is done with a value of each kind: taken from JSON (of a list: with each of its items), and
+ * given as JSON. */
+static const struct {
+    int (*parse)(struct settings *settings, const struct option_row *row, const json_t *value,
+                 struct belljar_error *reterr);
+    json_t *(*print)(const struct settings *settings, const struct option_row *row);
+    bool is_list;
+    bool is_list_without_items; /* an empty list is not the same as none */
+} kinds[] = {
+    [OPTION_SECONDS] = { set_seconds, print_seconds, false, false },
+    [OPTION_SIZE] = { set_size, print_size, false, false },
+    [OPTION_COUNT] = { set_count, print_count, false, false },
+    [OPTION_READ] = { add_grant, print_grants, true, false },
+    [OPTION_WRITE] = { add_grant, print_grants, true, false },
+    [OPTION_PROFILE] = { set_profile, print_profile, false, false },
+    [OPTION_JIT] = { set_jit, print_jit, false, false },
+    [OPTION_PATH] = { set_path, print_path, false, false },
+    [OPTION_MODULES] = { add_module, print_modules, true, false },
+    [OPTION_LAYERS] = { add_layer, print_layers, true, false },
+    [OPTION_TEXT] = { set_text, print_text, false, false },
+    [OPTION_LANGUAGE] = { set_language, print_language, false, false },
+    [OPTION_FEATURES] = { add_name, print_language, true, true },
+    [OPTION_ALLOW] = { add_name, print_language, true, true },
+    [OPTION_USER] = { set_user, print_count, false, false },
+};
+static_assert(ARRAY_SIZE(kinds) == OPTION_KINDS, "every kind has a row");
+
+bool option_is_list(const struct option_row *row)
+{
+    return kinds[row->kind].is_list;
 }
 
 static int set_value(struct settings *settings, const char *key, const json_t *value,
@@ -425,19 +532,16 @@ static int set_value(struct settings *settings, const char *key, const json_t *v
 {
     const struct option_row *row = option_find(key);
     if (row == NULL)
-        return error_set(reterr, EINVAL, "policy",
-                         "%s is not an option of a policy; did you mean %s?", key,
-                         option_nearest(key));
-    if (!json_is_array(value))
-        return set_one(settings, row, value, reterr);
-    bool is_language = row->kind == OPTION_FEATURES || row->kind == OPTION_ALLOW;
-    if (is_language && json_array_size(value) == 0)
-        return add_language(row, NULL, settings, reterr);
-    if (!is_language && row->kind != OPTION_READ && row->kind != OPTION_WRITE &&
-        row->kind != OPTION_MODULES && row->kind != OPTION_LAYERS)
+        return unknown_option(key, reterr);
+    if (!json_is_array(value) ||
+        (json_array_size(value) == 0 && kinds[row->kind].is_list_without_items))
+        return kinds[row->kind].parse(settings, row, value, reterr);
+    if (!kinds[row->kind].is_list)
         return error_set(reterr, EINVAL, "policy", "%s takes one value, not a list", key);
     for (size_t i = 0; i < json_array_size(value); i++) {
-        int error = set_one(settings, row, json_array_get(value, i), reterr);
+        json_t *item = json_array_get(value, i);
+        int error = json_is_array(item) ? bad_value(row, "text, not a list in a list", reterr)
+                                        : kinds[row->kind].parse(settings, row, item, reterr);
         if (error < 0)
             return error;
     }
@@ -496,8 +600,7 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path,
     if (!json_is_object(object))
         error = error_set(reterr, EINVAL, "policy",
                           "policy file %s: an object is expected, as in {\"timeout\": 5}", path);
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         error = set_value(&policy->settings, key, value, reterr);
         if (error < 0) {
             if (reterr != NULL) {
@@ -513,78 +616,12 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path,
     return error;
 }
 
-static json_t *language_json(const struct settings *settings, const struct option_row *row)
-{
-    if (settings->language == NULL)
-        return json_null();
-    json_t *object = language_of_options(settings);
-    if (object == NULL)
-        return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
-    json_t *list = row->kind == OPTION_LANGUAGE
-                       ? NULL
-                       : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
-    json_t *value = list != NULL ? json_incref(list) : json_null();
-    json_decref(object);
-    return value;
-}
-
-static json_t *option_json(const struct settings *settings, const struct option_row *row)
-{
-    const void *field = (const char *)settings + row->offset;
-    json_t *list;
-    switch (row->kind) {
-    case OPTION_SECONDS:
-        return json_real((double)*(const uint64_t *)field / 1000);
-    case OPTION_SIZE:
-        return json_integer((json_int_t) * (const uint64_t *)field);
-    case OPTION_COUNT:
-        return json_integer(*(const uint32_t *)field);
-    case OPTION_PROFILE:
-        return json_string((settings->grants & GRANTS_FULL) == GRANTS_FULL ? "full" : "compute");
-    case OPTION_JIT:
-        return json_boolean(settings->grants & GRANT_JIT);
-    case OPTION_PATH:
-        return json_string(field);
-    case OPTION_TEXT:
-        return *(char *const *)field ? json_string(*(char *const *)field) : json_null();
-    case OPTION_LANGUAGE:
-    case OPTION_FEATURES:
-    case OPTION_ALLOW:
-        return language_json(settings, row);
-    case OPTION_USER:
-        return json_integer(settings->uid);
-    case OPTION_READ:
-    case OPTION_WRITE:
-        list = json_array();
-        for (uint32_t i = 0; i < settings->mount_count; i++) {
-            if (settings->mounts[i].writable == (row->kind == OPTION_WRITE))
-                json_array_append_new(list, json_string(settings->mounts[i].host_path));
-        }
-        return list;
-    case OPTION_MODULES:
-        list = json_array();
-        for (uint32_t i = 0; i < settings->preload_count; i++)
-            json_array_append_new(list, json_string(settings->preload[i]));
-        return list;
-    case OPTION_LAYERS:
-        list = json_array();
-        if (settings->allow_missing & LAYER_LANDLOCK)
-            json_array_append_new(list, json_string("landlock"));
-        if (settings->allow_missing & LAYER_NAMESPACES)
-            json_array_append_new(list, json_string("namespaces"));
-        if (settings->allow_missing & LAYER_CGROUP)
-            json_array_append_new(list, json_string("cgroup"));
-        return list;
-    }
-    return json_null();
-}
-
 char *belljar_policy_json(const struct belljar_policy *policy)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < option_row_count; i++)
         json_object_set_new(object, option_rows[i].key,
-                            option_json(&policy->settings, &option_rows[i]));
+                            kinds[option_rows[i].kind].print(&policy->settings, &option_rows[i]));
     char *text = json_dumps(object, JSON_INDENT(2));
     json_decref(object);
     return text;

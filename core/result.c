@@ -36,6 +36,22 @@ struct belljar_result *result_new(void)
     return calloc(1, sizeof(struct belljar_result));
 }
 
+bool belljar_result_exception(const struct belljar_result *result,
+                              struct belljar_exception *ret_exception)
+{
+    const char *name = result->error_name;
+    bool is_exit = name != NULL && name[0] == '\0';
+    if (name == NULL || (is_exit && result->exit_status == 0))
+        return false;
+    snprintf(ret_exception->status, sizeof ret_exception->status, "%d", result->exit_status);
+    ret_exception->name = is_exit ? "SystemExit" : name;
+    ret_exception->value = is_exit                       ? ret_exception->status
+                           : result->error_value != NULL ? result->error_value
+                                                         : "";
+    ret_exception->traceback = !is_exit && result->traceback != NULL ? result->traceback : "";
+    return true;
+}
+
 void belljar_result_free(struct belljar_result *result)
 {
     if (result == NULL)
@@ -68,7 +84,8 @@ static void *copy_bytes(struct bytes field)
     return copy;
 }
 
-/* The status that a shell sees, by verdict (DESIGN section 7). */
+/* The status that a shell sees, by verdict: those of timeout(1) and of shells, where they have one.
+ */
 static int verdict_exit_status(enum belljar_verdict verdict, int own)
 {
     switch (verdict) {
@@ -313,7 +330,7 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                              (unsigned long long)settings->output_bytes);
         else if (killed_for == BELLJAR_VIOLATION)
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
-                             "sent what is no message on its value channel");
+                             "sent a malformed message on its value channel");
         else if (killed_for == BELLJAR_TIMEOUT)
             result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError",
                              "ended by the host: time is up");
@@ -323,7 +340,7 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
     default:
         if (killed_for == BELLJAR_VIOLATION) /* it had gone already when we made sure */
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
-                             "sent what is no message on its value channel");
+                             "sent a malformed message on its value channel");
         else
             result_from_status(result, guest);
     }

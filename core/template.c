@@ -69,8 +69,8 @@ unsigned template_missing(struct belljar_template *template)
     return missing;
 }
 
-/* (locked) True if runs follow each other faster than guests are made: then who is forked now is
- * wanted at once, and warming up would only make the caller wait (and costs more than it saves). */
+/* (locked) True if runs follow each other faster than guests are made: then new guests
+ * are needed at once, so warming up is skipped: the caller would wait for it. */
 static bool is_rushed(struct belljar_template *template)
 {
     uint64_t now_ns = clock_now_ns();
@@ -877,7 +877,7 @@ static int guest_take(struct belljar_template *template, bool may_wait,
     if (template->ready == NULL && !may_wait && has_failed_lately(template)) {
         error = take_failure(template, may_wait, reterr);
     } else if (template->ready == NULL) {
-        /* Each waiting caller is owed one of its own, beside what the pool is owed. */
+        /* One guest is asked for on behalf of each waiting caller, beside those of the pool. */
         unsigned waiting = may_wait ? ++template->waiting : 1;
         unsigned lacking = template->asked < waiting ? waiting - template->asked : 0;
         if (lacking > 0 || clock_now_ns() < template->later_ns) {

@@ -17,7 +17,7 @@ def attempt(title, do, note=""):
     """One row: what was tried and what came of it."""
     try:
         got = f"GOT {do()!r} {note}"
-    except BaseException as problem:  # MemoryError, KeyboardInterrupt and kin as well
+    except BaseException as problem:  # MemoryError, KeyboardInterrupt and the like as well
         message = str(problem).partition("; remedy: ")
         got = f"{type(problem).__name__}{': ' if message[0] else ''}{message[0]}{')' if message[1] else ''}"
     print(f"{title:34} {got.strip().splitlines()[0]}", flush=True)

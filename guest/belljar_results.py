@@ -2,7 +2,7 @@
 
 # ---- Rich results: what a value can be shown as --------------------------------------------------------------------
 #
-# The forms and their names follow IPython's display protocol (_repr_html_ and kin, _repr_mimebundle_), which is what
+# The forms and their names follow IPython's display protocol (_repr_html_ and the like, _repr_mimebundle_), which is what
 # libraries offer; the host makes E2B's Result of them. All of this runs in the guest: what it says is data there.
 
 RICH_METHODS = (

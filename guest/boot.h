@@ -17,35 +17,31 @@
 #define BOOT_VALUE(x) BOOT_TEXT(x)
 
 /* The 8 is ENOEXEC. */
-/* clang-format off: it would break the lines of another language */
+/* It would break the lines of another language. */
+/* clang-format off */
 static const char guest_boot[] =
     "import sys, os\n"
     "def failed(text):\n"
     "    pack = lambda part: len(part).to_bytes(4, 'little') + part\n"
-    "    os.write(" BOOT_VALUE(BOOT_CHANNEL) ", (" BOOT_VALUE(
-        BOOT_FAILED_TYPE) ").to_bytes(4, 'little')\n"
-                          "             + (8).to_bytes(4, 'little') + pack(b'interpreter')\n"
-                          "             + pack(text.encode('utf-8', 'replace')[:4000]))\n"
-                          "    os._exit(1)\n"
-                          "version = '%d.%d.%d' % sys.version_info[:3]\n"
-                          "need = 'belljar needs CPython 3.11 or later: choose one with --python'\n"
-                          "if sys.implementation.name != 'cpython':\n"
-                          "    failed('%s is %s %s; %s' % (sys.executable, "
-                          "sys.implementation.name, version, need))\n"
-                          "if sys.version_info < (3, 11):\n"
-                          "    failed('%s is Python %s; %s' % (sys.executable, version, need))\n"
-                          "try:\n"
-                          "    import _imp\n"
-                          "    from _frozen_importlib import ModuleSpec\n"
-                          "    spec = ModuleSpec('_belljar_guest', None, "
-                          "origin='/proc/self/fd/" BOOT_VALUE(
-                              BOOT_MODULE) "')\n"
-                                           "    module = _imp.create_dynamic(spec)\n"
-                                           "    _imp.exec_dynamic(module)\n"
-                                           "except BaseException as error:\n"
-                                           "    failed('%s (Python %s) cannot load the guest "
-                                           "module: %s' % (sys.executable, version, error))\n"
-                                           "module.main()\n";
+    "    os.write(" BOOT_VALUE(BOOT_CHANNEL) ", (" BOOT_VALUE(BOOT_FAILED_TYPE) ").to_bytes(4, 'little')\n"
+    "             + (8).to_bytes(4, 'little') + pack(b'interpreter')\n"
+    "             + pack(text.encode('utf-8', 'replace')[:4000]))\n"
+    "    os._exit(1)\n"
+    "version = '%d.%d.%d' % sys.version_info[:3]\n"
+    "need = 'belljar needs CPython 3.11 or later: choose one with --python'\n"
+    "if sys.implementation.name != 'cpython':\n"
+    "    failed('%s is %s %s; %s' % (sys.executable, sys.implementation.name, version, need))\n"
+    "if sys.version_info < (3, 11):\n"
+    "    failed('%s is Python %s; %s' % (sys.executable, version, need))\n"
+    "try:\n"
+    "    import _imp\n"
+    "    from _frozen_importlib import ModuleSpec\n"
+    "    spec = ModuleSpec('_belljar_guest', None, origin='/proc/self/fd/" BOOT_VALUE(BOOT_MODULE) "')\n"
+    "    module = _imp.create_dynamic(spec)\n"
+    "    _imp.exec_dynamic(module)\n"
+    "except BaseException as error:\n"
+    "    failed('%s (Python %s) cannot load the guest module: %s' % (sys.executable, version, error))\n"
+    "module.main()\n";
 /* clang-format on */
 
 #endif

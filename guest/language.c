@@ -725,12 +725,13 @@ static PyObject *make_method(PyObject *module, PyObject *args)
 
 /* ---- hidden attributes that the interpreter and the library look up by name ----
  * Most hidden attributes are simply deleted from the type's dictionary. These cannot be:
- *   __dict__  of type: a class has a descriptor of that name for its instances, which the lookup
- * would find next mro       a class with a metaclass asks for it while it is being made the rest of
- * type and object: abc, enum and their kin ask for them A data descriptor in their place refuses;
- * mro answers for a class that has no order of resolution yet. AttributeError.obj is the third: the
- * interpreter sets it by name, and without a descriptor the object would land in the exception's
- * own dictionary. */
+ *   __dict__ of type         a class has a descriptor of that name for its instances, which the
+ *                            lookup would find next
+ *   mro                      a class with a metaclass asks for it while it is being made
+ *   others of type, object   abc, enum and other modules of the library ask for them
+ * A data descriptor in their place refuses; mro answers for a class that has no order of resolution
+ * yet. AttributeError.obj is the third: the interpreter sets it by name, and without a descriptor
+ * the object would land in the exception's own dictionary. */
 
 /* The code that asks is a function of such a module itself: they are in Python, and isinstance()
  * with an abstract class asks for its subclasses there. Code of the guest has other globals,
@@ -824,7 +825,7 @@ static PyType_Slot hidden_slots[] = {
 static PyType_Spec hidden_spec = { "belljar.hidden_attribute", sizeof(struct proxy), 0,
                                    FINAL_TYPE | Py_TPFLAGS_METHOD_DESCRIPTOR, hidden_slots };
 
-/* The same without the setter: hidden methods of object, which classes of the guest may define for
+/* Slots without the setter, for hidden methods of object: classes of the guest may define those for
  * themselves. */
 static PyType_Slot hidden_method_slots[] = {
     { Py_tp_dealloc, proxy_dealloc },
@@ -925,8 +926,7 @@ static PyObject *target_item(PyObject *self, PyObject *key)
 }
 
 /* A list with every element proxied, or a dict: what comparing and copying work on, so that a
- * guest's
- * __eq__ never meets the object behind a proxy (X35). */
+ * guest's __eq__ never meets the object behind a proxy: it would keep it. */
 static PyObject *proxy_copy(struct proxy *self)
 {
     if (Py_TYPE((PyObject *)self) == self->state->list_type) {

@@ -277,7 +277,7 @@ static bool on_signal(void)
     return false;
 }
 
-/* The same while the program waits for its host: what a handler raises is for it. */
+/* A signal while the program waits for its host: what a handler raises is for the program. */
 static bool on_signal_in_call(void)
 {
     PyGILState_STATE lock = PyGILState_Ensure();

@@ -86,8 +86,8 @@ struct belljar_option {
 };
 BELLJAR_API const struct belljar_option *belljar_option_at(unsigned index);
 
-/* The effective system call table for a policy, row by row: belljar explain. NULL past the end.
- * Strings are static. */
+/* The effective system call table for a policy, row by row: belljar explain. False past
+ * the end. Strings are static. */
 struct belljar_rule {
     const char *name, *detail, *action, *grant, *reason;
 };
@@ -159,7 +159,7 @@ BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
 BELLJAR_API int belljar_guest_take(struct belljar_template *template_,
                                    struct belljar_guest **ret_guest, struct belljar_error *reterr);
-/* The same without waiting: -EAGAIN if none is ready (one was asked for). */
+/* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for). */
 BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_,
                                        struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
@@ -266,7 +266,7 @@ struct belljar_result {
     struct belljar_usage usage;           /* wall_ms is known at once */
     struct belljar_violation *violations; /* at most 100 */
     unsigned violation_count;
-    unsigned refused; /* how many there were in truth */
+    unsigned refused; /* total number, those not kept included */
 };
 
 /* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only
@@ -275,7 +275,7 @@ struct belljar_result {
 BELLJAR_API int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
                                   const struct belljar_callbacks *callbacks,
                                   struct belljar_result **ret_result, struct belljar_error *reterr);
-/* The same in steps, for event loops: start, then whenever one of the descriptors is ready or
+/* Runs one job in steps, for event loops: start, then whenever one of the descriptors is ready or
  * timeout_ms has passed: step. 1: done, *ret_result is set; 0: go on. */
 BELLJAR_API int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
                                     const struct belljar_callbacks *callbacks,
@@ -307,6 +307,16 @@ BELLJAR_API int belljar_guest_lend(struct belljar_guest *guest, const struct bel
 BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
                                         struct belljar_error *reterr);
 BELLJAR_API void belljar_result_free(struct belljar_result *result);
+
+/* The exception that came out, in the words in which people are told of it. */
+struct belljar_exception {
+    const char *name, *value, *traceback; /* borrowed from the result, or from here */
+    char status[12];
+};
+/* False if none came out. A sys.exit() is one only if it says that something failed: it is a
+ * SystemExit then, and its value the status. */
+BELLJAR_API bool belljar_result_exception(const struct belljar_result *result,
+                                          struct belljar_exception *ret_exception);
 
 /* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote
  * nothing, or -EMFILE if no descriptor was left for it. Known once the guest has ended (waits for

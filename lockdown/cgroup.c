@@ -1,9 +1,10 @@
 /* cgroup v2 (cgroup.h). Supervisor; begins as whoever started it, goes on as the policy's user
  * behind Landlock, so everything is done by way of the template's directory descriptor.
  *
- *   <parent>/belljar-<pid>/          ours: memory and pids enabled for what is below
- *                          trusted/  supervisor, zygote (a cgroup with controllers below holds no
- * process itself) g<id>/    one guest
+ *   <parent>/belljar-<pid>/            ours: memory and pids enabled for what is below
+ *   <parent>/belljar-<pid>/trusted/    supervisor, zygote: a cgroup with controllers below holds no
+ *                                      process itself
+ *   <parent>/belljar-<pid>/g<id>/      one guest
  */
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"

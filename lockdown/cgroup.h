@@ -21,7 +21,7 @@ void cgroup_template_end(void);
 int cgroup_directory(void);
 
 /* A new cgroup with the policy's limits: its directory (the caller closes it; the guest writes
- * itself to "cgroup.procs" there), or -1 if there is none to be had. */
+ * itself to "cgroup.procs" there), or -1 if none is available. */
 int cgroup_guest_begin(uint64_t guest);
 /* True if the kernel killed it for want of memory. */
 bool cgroup_guest_was_oom(uint64_t guest);

@@ -343,7 +343,7 @@ int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
                         false, ret_filter);
 }
 
-/* Architectures and numbers are the first filter's affair; of two answers the kernel takes the
+/* Architectures and numbers are the first filter's job; of two answers the kernel takes the
  * stricter. */
 int filter_build_seal(struct filter *ret_filter)
 {

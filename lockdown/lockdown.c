@@ -46,7 +46,7 @@ static int apply_step(const struct lockdown_step *step, struct lockdown *lockdow
     if (step->layer) {
         report = report_of(lockdown, step->layer, &optional);
         if (report->state != LAYER_ON)
-            return 0; /* an earlier step found that it is not to be had */
+            return 0; /* an earlier step found that it is not available */
     }
     int error = step->apply(lockdown);
     if (error != LOCKDOWN_UNAVAILABLE)

@@ -11,7 +11,7 @@
 
 #define LOCKDOWN_UNAVAILABLE 1
 
-enum layer_state { LAYER_ON = 0, LAYER_OFF = 1 /* optional and not to be had */, LAYER_WAIVED = 2 };
+enum layer_state { LAYER_ON = 0, LAYER_OFF = 1 /* optional and not available */, LAYER_WAIVED = 2 };
 
 struct layer_report {
     const char *name; /* "landlock" */
@@ -32,7 +32,7 @@ struct lockdown {
                     closes it */
     int root;    /* supervisor: the empty root; its guests' scratch is mounted below it */
     struct filter filter, seal; /* compiled once by the zygote */
-    bool namespaces;            /* the zygote lives in its own: set by lockdown_namespaces */
+    bool namespaces;            /* the zygote lives in its own: set by namespaces_enter */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;
     int unavailable; /* of a step that answers LOCKDOWN_UNAVAILABLE: the errno, and what was tried
@@ -62,7 +62,7 @@ extern const struct lockdown_step lockdown_supervisor_early[];
 extern const size_t lockdown_supervisor_early_count;
 
 /* In the supervisor, after the zygote is up and before the first guest: capabilities gone,
- * no_new_privs, undumpable, no core, Landlock (rules are added by supervisor_landlock_*, below),
+ * no_new_privs, undumpable, no core, Landlock (its rules are those of lockdown/landlock.c),
  * its own seccomp list. */
 extern const struct lockdown_step lockdown_supervisor[];
 extern const size_t lockdown_supervisor_count;

@@ -35,7 +35,7 @@ void privileges_drop_bounding(void)
 }
 
 /* An ordinary user stays who he is. Root without any capability, as in a stock container, cannot
- * become another and has nothing but its files; those are Landlock's affair. */
+ * become another and has nothing but its files; those are Landlock's job. */
 int privileges_become_user(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;

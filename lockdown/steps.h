@@ -17,8 +17,8 @@ int privileges_die_with_parent(struct lockdown *lockdown);
 int privileges_own_session(struct lockdown *lockdown);
 int privileges_own_group(struct lockdown *lockdown);
 int privileges_speculation(struct lockdown *lockdown);
-/* After a new user namespace: of its full set only CAP_SYS_ADMIN survives exec, and nothing can
- * come back. */
+/* After a new user namespace: of its full set only CAP_SYS_ADMIN and CAP_SYS_PTRACE survive exec,
+ * and nothing can come back. */
 MUST_CHECK int privileges_keep_sys_admin(void);
 void privileges_drop_bounding(void);
 

@@ -1,7 +1,7 @@
 /* What the supervisor may do once it serves guests: everything else kills it, and with it its
- * guests. Invariant 3: who takes it over gains what the policy already granted. There is no exec,
- * no socket to an address, no new executable memory, no tracing, no namespaces here, and no process
- * but a copy of its own in the same jail; paths are Landlock's affair. */
+ * guests. Who takes it over gains what the policy already granted. There is no exec, no socket to
+ * an address, no new executable memory, no tracing, no namespaces here, and no process but a copy
+ * of its own in the same jail; paths are Landlock's job. */
 #define _GNU_SOURCE
 #include "lockdown/steps.h"
 

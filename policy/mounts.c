@@ -15,8 +15,8 @@ const struct runtime_mount runtime_mounts[] = {
      */
     { "/lib", "merged /usr: the loader's cache names libraries below /lib" },
     { "/lib64", "the program loader's name is fixed" },
-    { "/usr/lib/x86_64-linux-gnu", "shared libraries (Debian and kin)" },
-    { "/usr/lib64", "shared libraries (Fedora and kin)" },
+    { "/usr/lib/x86_64-linux-gnu", "shared libraries (Debian and its derivatives)" },
+    { "/usr/lib64", "shared libraries (Fedora and its derivatives)" },
     { "/usr/local/lib/x86_64-linux-gnu", "shared libraries of the machine's own" },
     { "/etc/alternatives", "links only: Debian's libblas.so.3 passes through it" },
     { "/etc/ld.so.cache", "where the loader looks libraries up" },

@@ -39,9 +39,9 @@ const struct option_row option_rows[] = {
     { "allow_missing", "--allow-missing", "LAYER", OPTION_LAYERS, AT(allow_missing), 0, 0, "[]",
       "Run although this machine lacks the layer (landlock): weaker, and said so." },
     { "scratch_dir", "--scratch-dir", "PATH", OPTION_PATH, AT(scratch_parent), 0, 0, "\"\"",
-      "Where scratch lies if a private tmpfs is not to be had; by default /dev/shm, /tmp or "
+      "Where scratch lies if no private tmpfs is available; by default /dev/shm, /tmp or "
       "/var/tmp." },
-    { "user", "--user", "UID", OPTION_USER, 0, 1, 65534, "65534",
+    { "user", "--user", "UID", OPTION_USER, AT(uid), 1, 65534, "65534",
       "The user and group to become when started as root." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages "

@@ -24,6 +24,7 @@ enum option_kind {
     OPTION_ALLOW, /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object
                    */
     OPTION_USER,  /* number of the user (and group) to become when started as root */
+    OPTION_KINDS,
 };
 
 struct option_row {

@@ -22,7 +22,7 @@ enum grant {
 };
 #define GRANTS_FULL (GRANT_FILES | GRANT_THREADS | GRANT_EVENTS | GRANT_MODULES)
 
-/* Layers that a machine may lack (DESIGN section 4). The bit in allow_missing waives it. */
+/* Layers that a machine may lack. The bit in allow_missing waives it. */
 enum layer {
     LAYER_SECCOMP = 1 << 0,    /* cannot be waived */
     LAYER_LANDLOCK = 1 << 1,   /* required unless waived */
@@ -53,14 +53,14 @@ struct settings {
     uint32_t uid, gid;             /* who to become when started as root */
     uint32_t audit;                /* report every brokered operation, not only refusals */
     char python[PATH_MAX];         /* the interpreter */
-    char scratch_parent[PATH_MAX]; /* where scratch directories are made if tmpfs is not to be had;
+    char scratch_parent[PATH_MAX]; /* where scratch directories are made if tmpfs is not available;
                                       "" = look */
     struct mount_setting *mounts;
     uint32_t mount_count;
     char **preload; /* modules that the zygote imports */
     uint32_t preload_count;
     char *warm;     /* Python text that a guest runs before it is parked; "" for none */
-    char *language; /* JSON of the language policy (DESIGN section 6); "" is open */
+    char *language; /* JSON of the language policy; "" is open */
 };
 
 void settings_release(struct settings *settings);

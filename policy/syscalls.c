@@ -108,7 +108,7 @@
 #define WHY_OBSOLETE  "obsolete: no library of today calls it"
 #define WHY_XATTR     "scratch has no extended attributes; copying tools go on"
 #define WHY_OWNER     "as for any user who is not root"
-#define WHY_NUMA      "placement is the kernel's affair; numerical libraries try and go on"
+#define WHY_NUMA      "placement is left to the kernel; numerical libraries try and go on"
 #define WHY_WAIT      "there never is a child to wait for"
 #define WHY_SCHEDULE  "would take CPU from others or from the limits"
 #define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
@@ -325,7 +325,7 @@ const struct syscall_row syscall_rows[] = {
     QUIET(prctl, EINVAL, "PR_GET_NAME, PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 16)),
     QUIET(prctl, EINVAL, "PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 0x53564d41)),
     REFUSE(prctl, "", "would undo parts of the lockdown", SYSTEM),
-    QUIET(arch_prctl, EINVAL, "ARCH_GET_XCOMP_… and kin", WHY_LIBC, LOW_MASKED(0, ~7u, 0x1020)),
+    QUIET(arch_prctl, EINVAL, "ARCH_GET_XCOMP_… and the like", WHY_LIBC, LOW_MASKED(0, ~7u, 0x1020)),
     REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),
     QUIET(setrlimit, EPERM, "", "lowered the descriptors before the seal; libc uses prlimit64"),
     NO(setpriority, WHY_SCHEDULE, LIMITS),

@@ -1,12 +1,13 @@
 /* A session's fork: a guest clones itself, with all its state, when the host asks for it.
  * Supervisor.
  *
- *   host: MSG_BRANCH; once it is permitted, FRAME_BRANCH on the value channel
- *   guest: clone(CLONE_PARENT), continued once, and in the child setpgid(0, 0)
- *   supervisor: that call comes from a thread of nobody in the family, so it is the branch: it gets
- *   channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and may
- *   (CAP_SYS_PTRACE in the user namespace), opens its /proc entries. Until then it can do nothing:
- *   each of its calls waits here.
+ *   host:        MSG_BRANCH; once it is permitted, FRAME_BRANCH on the value channel
+ *   guest:       clone(CLONE_PARENT), continued once, and in the child setpgid(0, 0)
+ *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it gets
+ *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and
+ *                may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
+ *
+ * Until then the branch can do nothing: each of its calls waits here.
  *
  * The guest is hostile, and its child is there before we know it. So a permit is one clone. A child
  * that does not show itself, since it makes no call at all, is still in its parent's process group,

@@ -27,9 +27,8 @@ struct files {
     struct scratch scratch;
     mode_t umask;
     uint32_t number_count;
-    bool opened_known; /* what files_installed is about: a directory, or a file that may be changed,
-                          at: */
-    bool opened_directory;
+    bool opened_known;     /* set by serve_open for files_installed: `opened` is what the */
+    bool opened_directory; /* descriptor is, a directory or a file that may be changed */
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
     struct {
@@ -926,9 +925,9 @@ static int change_mode(const struct request *request, const struct place *place,
     const char *rest;
     int base = tree_base(place, scratch_number(request->files), &rest);
     CLEANUP(fd_close)
-    int fd = base < 0 ? -1
-                      : tree_open_in(request->files->tree, place->node->mount, base, rest,
-                                     O_RDONLY, 0);
+    int fd = base < 0
+                 ? -1
+                 : tree_open_in(request->files->tree, place->node->mount, base, rest, O_RDONLY, 0);
     if (base < 0)
         return EPERM;
     return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
@@ -955,10 +954,10 @@ static int serve_fchmod(struct request *request)
     int number = request->directory;
     const char *path =
         number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
-    int found = path == NULL ? EBADF
-                             : tree_resolve(files->tree, scratch_number(files), "",
-                                            path[0] != '\0' ? path : "/", false, &request->steps,
-                                            &place);
+    int found = path == NULL
+                    ? EBADF
+                    : tree_resolve(files->tree, scratch_number(files), "",
+                                   path[0] != '\0' ? path : "/", false, &request->steps, &place);
     if (found == 0)
         answer_target(request->answer, &place);
     if (found != 0 || look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||

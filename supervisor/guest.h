@@ -189,7 +189,7 @@ int control_audit(const struct guest *guest, const char *op, const struct answer
 
 /* guests.c: from fork to report. */
 MUST_CHECK int guests_spawn(struct supervisor *supervisor, uint32_t count, bool is_cold);
-/* The same in REFILL_MS: a host that has just got a result, perhaps on this CPU, goes on first. */
+/* Spawns in REFILL_MS: a host that has just got a result, perhaps on this CPU, goes on first. */
 void guests_spawn_later(struct supervisor *supervisor, uint32_t count);
 /* Forks those whose time has come, and lowers *timeout_ms (-1: none) to when that is. */
 MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
@@ -214,7 +214,7 @@ MUST_CHECK int guests_handle_exit(struct supervisor *supervisor, struct guest *g
 int guests_tick(struct supervisor *supervisor);
 /* The guest does something: its limits are looked at within a tick. */
 void guests_stir(struct supervisor *supervisor, struct guest *guest);
-/* Ends it if its scratch holds too much. For scratch on disk, which is counted, no oftener than
+/* Ends it if its scratch holds too much. For scratch on disk, which is counted, no more often than
  * counting is worth. */
 void guests_check_scratch(struct guest *guest);
 void guests_end_all(struct supervisor *supervisor);

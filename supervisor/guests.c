@@ -17,14 +17,15 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TICK_MS       25
-#define QUIET_MS      100 /* after QUIET_LOOKS at a guest that has used no CPU, */
-#define IDLE_MS       250 /* and after as many again */
-#define QUIET_LOOKS   4
-#define TRACEBACK_MS  60         /* a guest at its time limit has so long to say where it is */
-#define GOING_MS      100        /* and one that has closed its channel so long to be gone */
-#define NO_ROOM_BYTES (1u << 20) /* less than this below the limit is no room, */
-#define NO_ROOM_TICKS 80         /* and so many ticks (2 s) of it are enough */
+#define TICK_MS      25
+#define QUIET_MS     100 /* after QUIET_LOOKS at a guest that has used no CPU, */
+#define IDLE_MS      250 /* and after as many again */
+#define QUIET_LOOKS  4
+#define TRACEBACK_MS 60  /* for a guest at its time limit, to say where it is */
+#define GOING_MS     100 /* for a guest that has closed its value channel, to end */
+/* A guest that stays within so many bytes of its memory limit for so many ticks (2 s) is killed. */
+#define NO_ROOM_BYTES (1u << 20)
+#define NO_ROOM_TICKS 80
 #define SLOT_BITS     20
 #define MEMORY_SLACK  (16u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */

@@ -2,10 +2,9 @@
  * down to what its policy grants, then serves the guests' system calls, keeps their limits, reaps
  * and reports them. It knows no Python.
  *
- * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's
- * module and source as 4 and
- * 5. Runs as the caller, or, started as root, as the policy's unprivileged user. Trusts the host;
- * no guest. */
+ * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's module
+ * as 4 and its source as 5. Runs as the caller, or, started as root, as the policy's unprivileged
+ * user. Trusts the host, and no guest. */
 #define _GNU_SOURCE
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"

@@ -1,4 +1,4 @@
-/* A guest's memory, through the descriptor it opened before its lockdown (ATTACKS 0.10): works on
+/* A guest's memory, through the descriptor it opened before its lockdown (no ptrace): works on
  * an undumpable guest without privileges, is tied to the address space (no reused pids), reads
  * nothing after death. Supervisor. Everything copied is hostile and may change right afterwards:
  * copy once, decide on the copy. */

@@ -1,7 +1,7 @@
 /* Puts a guest on the supervisor's CPU while it makes many brokered calls in a row (an import, a
  * walk over files).
  *
- * A round trip costs 9 us on one CPU and 45 us across two (FLOORS 1c), and on an idle machine the
+ * A round trip costs 9 us on one CPU and 45 us across two, and on an idle machine the
  * scheduler chooses two. Sync wake-ups do not help where a descriptor is handed over. So:
  * BURST_CALLS within BURST_NS pins the calling thread and the supervisor to one CPU; the first
  * quiet moment sets both free. Only guests that wait for the supervisor anyway lose parallelism by

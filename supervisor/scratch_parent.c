@@ -1,4 +1,4 @@
-/* The template's own directory on disk: for scratch where no tmpfs is to be had, for the listings
+/* The template's own directory on disk: for scratch where no tmpfs is available, for the listings
  * of synthetic directories, for the scratch of a session's branch. Supervisor, before its lockdown,
  * as the policy's user.
  *

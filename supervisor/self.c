@@ -242,7 +242,7 @@ static void self_socket_option(const struct guest *guest, const struct call *cal
     case SO_ERROR:
         value = 0;
         break;
-    default: /* SO_PEERCRED and kin tell about the supervisor */
+    default: /* SO_PEERCRED and the like tell about the supervisor */
         answer->error = ENOPROTOOPT;
         return;
     }

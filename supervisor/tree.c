@@ -154,7 +154,8 @@ static struct node *tree_above(const struct tree *tree, const struct node *node)
     return tree_find(tree, path);
 }
 
-/* Ancestors are what the mount around them makes of them: rows may come in any order. */
+/* An implied ancestor is passed through inside of a host mount, and a directory elsewhere. Rows may
+ * come in any order. */
 static void tree_settle(struct tree *tree)
 {
     for (size_t i = 0; i < tree->count; i++) {
@@ -537,7 +538,7 @@ int tree_build_skeleton(struct tree *tree, int parent_fd)
         CLEANUP(fd_close)
         int fd =
             tree_open_beneath(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);
-        /* os.fwalk and kin compare stat's answer with that of the descriptor. */
+        /* os.fwalk and others compare stat's answer with that of the descriptor. */
         if (fd < 0 || tree_fstat(fd, &node->stat) < 0)
             error = -errno;
     }

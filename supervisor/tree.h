@@ -82,7 +82,7 @@ struct place {
 MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start,
                             const char *path, bool follow, unsigned *steps,
                             struct place *ret_place);
-/* The same component by component, with every symbolic link followed inside the tree. */
+/* Resolves component by component, with every symbolic link followed inside the tree. */
 MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start,
                          const char *path, bool follow, unsigned *steps, struct place *ret_place);
 
@@ -96,7 +96,7 @@ struct node *tree_find(const struct tree *tree, const char *path);
 MUST_CHECK int tree_add_node(struct tree *tree, const char *path, enum node_kind kind,
                              struct node **ret_node);
 /* Adds what host_path is: HOST, FILE or DEVICE. Negative errnos of opening it, -EINVAL for other
- * types of file, -EPERM for procfs and kin. */
+ * types of file, -EPERM for procfs and similar file systems. */
 MUST_CHECK int tree_add_host(struct tree *tree, const char *path, const char *host_path,
                              bool writable, struct node **ret_node);
 /* Closes and frees what the row holds. */
@@ -110,13 +110,14 @@ int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
  * descriptor or -1 with errno. */
 int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
 
-/* The same for a mount's files. EXDEV where that could have to wait for a file system that is not
- * the machine's own: for a grant that lies on one, or if a mount inside a grant is on the way. */
+/* tree_open_beneath for a mount's files. EXDEV where that could have to wait for a file system that
+ * is not the machine's own: for a grant that lies on one, or if a mount inside a grant is on the
+ * way. */
 int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
                  int flags, mode_t mode);
 
-/* True for what belongs to procfs and kin, where "self" would be the supervisor: to be asked where
- * a file lies on another file system than its mount. */
+/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check any
+ * file whose file system is not that of its mount. */
 bool tree_is_kernel_file(int fd);
 
 /* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of

@@ -1,6 +1,6 @@
 /* Frames on the value channel: u32 payload length, u32 type, payload (fields by wire/pack.h).
- * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length against
- * the table frame_specs, and only then makes room. */
+ * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length, and only
+ * then makes room (core/run.c). */
 #ifndef BELLJAR_FRAME_H
 #define BELLJAR_FRAME_H
 

@@ -28,12 +28,6 @@ struct decoder {
     PyObject *buffers; /* NULL: none were handed over */
 };
 
-struct head {
-    enum major major;
-    uint8_t info; /* of MAJOR_SIMPLE: which one, or 27 for a double */
-    uint64_t number;
-};
-
 static PyObject *decode(struct decoder *d);
 
 /* Raises and returns NULL. */
@@ -52,22 +46,12 @@ static size_t decode_left(const struct decoder *d)
 /* Definite lengths only: what the encoder writes. */
 static bool decode_head(struct decoder *d, struct head *ret_head)
 {
-    if (d->at == d->end)
-        return refuse(d, "it ends too early"), false;
-    uint8_t first = *d->at++;
-    uint8_t info = first & 31;
-    struct head head = { .major = first >> 5, .info = info, .number = info };
-    if (info >= 24) {
-        if (info > 27)
-            return refuse(d, "indefinite or reserved length"), false;
-        unsigned size = 1u << (info - 24);
-        if (decode_left(d) < size)
-            return refuse(d, "it ends too early"), false;
-        head.number = 0;
-        for (unsigned i = 0; i < size; i++)
-            head.number = head.number << 8 | *d->at++;
-    }
-    *ret_head = head;
+    size_t size = head_get(d->at, decode_left(d), ret_head);
+    if (size == 0)
+        return refuse(d, head_is_reserved(d->at, decode_left(d)) ? "indefinite or reserved length"
+                                                                 : "it ends too early"),
+               false;
+    d->at += size;
     return true;
 }
 

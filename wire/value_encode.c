@@ -72,22 +72,9 @@ static int encode_charge_memory(struct encoder *e, size_t bytes)
 
 static int encode_head(struct encoder *e, enum major major, uint64_t number)
 {
-    if (encode_room(e, 9) < 0)
+    if (encode_room(e, HEAD_BYTES_MAX) < 0)
         return -1;
-    uint8_t *at = e->bytes + e->used;
-    unsigned size = number < 24            ? 0
-                    : number <= UINT8_MAX  ? 1
-                    : number <= UINT16_MAX ? 2
-                    : number <= UINT32_MAX ? 4
-                                           : 8;
-    at[0] = (uint8_t)(major << 5);
-    if (size == 0)
-        at[0] |= (uint8_t)number;
-    else
-        at[0] |= size == 1 ? 24 : size == 2 ? 25 : size == 4 ? 26 : 27;
-    for (unsigned i = 0; i < size; i++)
-        at[1 + i] = (uint8_t)(number >> (8 * (size - 1 - i)));
-    e->used += 1 + size;
+    e->used += head_put(e->bytes + e->used, major, number);
     return 0;
 }
 
@@ -123,7 +110,7 @@ static int encode_float(struct encoder *e, double number)
 {
     uint64_t bits;
     memcpy(&bits, &number, sizeof bits);
-    if (encode_room(e, 9) < 0)
+    if (encode_room(e, HEAD_BYTES_MAX) < 0)
         return -1;
     uint8_t *at = e->bytes + e->used;
     at[0] = MAJOR_SIMPLE << 5 | 27;
@@ -376,7 +363,7 @@ static int encode_cells(struct encoder *e, PyObject *object)
     return result;
 }
 
-/* The same for an argument of a kind. A stand-in would not do there: it is an error, and the whole
+/* Encodes an argument of a kind. A stand-in would not do there: it is an error, and the whole
  * object becomes the stand-in. */
 static int encode_part(struct encoder *e, PyObject *object)
 {

@@ -3,6 +3,7 @@
 #ifndef BELLJAR_VALUE_INSIDE_H
 #define BELLJAR_VALUE_INSIDE_H
 
+#include "wire/cbor.h"
 #include "wire/value.h"
 
 #include <string.h>
@@ -20,17 +21,6 @@ enum {
     KIND_NAME_MAX = 16,
     ZONES_MAX = 1000, /* different ones in one value: there are about 600 */
     OWNED_BUFFER_LEAST = 64 << 10,
-};
-
-enum major {
-    MAJOR_UINT,
-    MAJOR_NINT,
-    MAJOR_BYTES,
-    MAJOR_TEXT,
-    MAJOR_ARRAY,
-    MAJOR_MAP,
-    MAJOR_TAG,
-    MAJOR_SIMPLE
 };
 
 /* Tags of the IANA registry. */
@@ -140,10 +130,17 @@ enum name {
 };
 _Static_assert((int)NAME_COUNT <= (int)VALUE_NAMES, "the state has room for every name");
 
-/* Kinds of tag 27: name and arguments. Letters of `arguments`, one each; those after '|' may be
- * missing: i int   s str   b bytes   a an atom (None, bool, int, float, complex, str, bytes)   d
- * timedelta o timedelta or None   z timezone, ZoneInfo or None   '*' any number of anything
- * `attributes` is what the encoder reads, in order; NULL: it has its own code. */
+/* Kinds of tag 27: name and arguments. `arguments` has a letter for each; those after '|' may be
+ * missing:
+ *   i  int
+ *   s  str
+ *   b  bytes
+ *   a  an atom: None, bool, int, float, complex, str, bytes
+ *   d  timedelta
+ *   o  timedelta or None
+ *   z  timezone, ZoneInfo or None
+ *   *  any number of anything
+ * `attributes` is what the encoder reads, in order; NULL: the kind has its own code. */
 enum kind {
     KIND_TUPLE,
     KIND_FROZENSET,
@@ -202,7 +199,7 @@ bool value_is_zone_key(const char *key, size_t length);
  * module is not loaded and so no object of it can be here. */
 PyObject *value_find(struct value_state *state, enum name name, bool import);
 
-/* The same for a library that a machine may lack: Py_None (borrowed, remembered) if it cannot be
+/* Finds a name of a library that a machine may lack: Py_None (borrowed, remembered) if it cannot be
  * imported. */
 PyObject *value_find_optional(struct value_state *state, enum name name);
 

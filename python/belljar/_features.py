@@ -52,7 +52,7 @@ BUILTINS = (
         "ModuleNotFoundError RecursionError ResourceWarning EncodingWarning StopAsyncIteration ExceptionGroup "
         "PythonFinalizationError",
         True,
-        "new in Python 3, kin of the above",
+        "new in Python 3, similar to the above",
     ),
     Builtin(
         "BlockingIOError BrokenPipeError ChildProcessError ConnectionAbortedError ConnectionError "
@@ -219,7 +219,7 @@ FEATURES = (
                 "",
                 "accumulate batched chain combinations combinations_with_replacement compress count cycle dropwhile "
                 "filterfalse groupby islice pairwise permutations product repeat starmap takewhile tee zip_longest",
-                "imap, izip and kin became builtins in Python 3; the rest are types in C",
+                "imap, izip and others became builtins in Python 3; the rest are types in C",
             ),
         ),
     ),

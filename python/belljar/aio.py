@@ -1,4 +1,4 @@
-"""The same for event loops: nothing here blocks one for longer than a fork takes."""
+"""Runs and sandboxes for asyncio: nothing here blocks the event loop for longer than a fork takes."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class SandboxConfig:
         self.allow_module_source_code(name)
 
     def allow_safe_module(self, name: str, *symbols: str) -> None:
-        """The same, but the symbols are given as they are. Choose them with care: a function that takes names or
+        """Allows a module as `allow_module` does, but gives its symbols as they are. Choose them with care: a function that takes names or
         text and looks things up by them undoes the policy (docs/pysandbox.md has the list)."""
         self._check(name, symbols)
         self._by_caller.add(name)

@@ -435,8 +435,9 @@ class Execution:
         return self._saved._all() if self._saved is not None else self._changed()
 
     def to_json(self) -> str:
-        """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `logs`, `error`, `usage`,
-        `violations`, `refused` and `truncated`. Waits until usage and violations are known."""
+        """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `stdout`, `stderr`, `logs`
+        (both as lists of lines), `error`, `usage`, `violations`, `refused` and `truncated`; `belljar run --json` prints the
+        same keys. Waits until usage and violations are known."""
         error = self.error
         return json.dumps({
             "verdict": self.verdict,
@@ -444,6 +445,8 @@ class Execution:
             "text": self.text,
             "results": [{name: form for name, form in dataclasses.asdict(result).items() if form is not None}
                         for result in self.results],
+            "stdout": self.stdout,
+            "stderr": self.stderr,
             "logs": dataclasses.asdict(self.logs),
             "error": dataclasses.asdict(error) if error is not None else None,
             "usage": dataclasses.asdict(self.usage),

@@ -44,7 +44,7 @@ def _parts(name: _StrPath) -> list[str]:
 
 
 def _file_parts(name: _StrPath) -> list[str]:
-    """The same for what can be a file. `KeyError` for the folders themselves."""
+    """The parts of the name of what can be a file. `KeyError` for the folders themselves."""
     parts = _parts(name)
     if parts in _ROOTS.values():
         raise KeyError(f"{name} is a folder")

@@ -182,7 +182,7 @@ class _Loop:
             raise
 
     def run_once(self, coroutine: Coroutine[Any, Any, Any], left: float | None) -> Any:
-        """The same in a loop that is used once."""
+        """Runs a coroutine in a loop that is used once."""
         try:
             return self.run(coroutine, left)
         finally:

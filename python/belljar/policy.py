@@ -101,7 +101,7 @@ class Policy:
         return self
 
     def replace(self, **options: Unpack[Options]) -> Policy:
-        """The same policy with these options set instead. Lists are not added to."""
+        """A copy of the policy with these options set instead. Lists are not added to."""
         merged: Any = {**self._given, **options}
         return Policy(**merged)
 

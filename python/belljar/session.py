@@ -42,11 +42,13 @@ MEMORY_MAX: Final = 64 * ELEMENTS_MAX + 4 * BYTES_MAX
 """What it is as objects, at most (wire/value.h)."""
 
 OUTSTANDING_MAX: Final = 64
+"""Calls of one guest that coroutines are at work on. More are refused."""
+
 OUTSTANDING_BYTES_MAX: Final = 2 * MEMORY_MAX
-"""Calls of one guest that coroutines are at work on, and what the guest sent with them. More are refused."""
+"""What the guest sent with those calls, as objects."""
 
 FORMS_MAX: Final = 64
-"""In how many forms a thing may be displayed while a run is on."""
+"""Forms of one result that is displayed while a run is on."""
 
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
@@ -57,7 +59,7 @@ LEND_LEAST: Final = 256 << 10
 
 
 LEND_MOST: Final = 1000
-"""So many arrays of one value go that way, the largest: each is a descriptor on its way."""
+"""At most this many arrays of one value go by shared memory, the largest: each is a descriptor on its way."""
 
 
 class Lending(bytes):

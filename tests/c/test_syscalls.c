@@ -101,7 +101,7 @@ TEST(a_grant_never_takes_a_native_call_away)
             }
 }
 
-/* Invariant 1: no path, no address, no other process's number. */
+/* No path, no address, no other process's number is in a native call. */
 TEST(nothing_that_takes_a_path_is_native)
 {
     static const int paths[] = { SYS_open,       SYS_openat, SYS_openat2, SYS_stat,   SYS_lstat,

@@ -857,6 +857,7 @@ def test_an_execution_is_one_json_object():
     given = json.loads(execution.to_json())
     assert given["verdict"] == "violation" and given["exit"] == 126 and given["text"] is None
     assert given["logs"] == {"stdout": ["out\n"], "stderr": ["err\n"]}
+    assert (given["stdout"], given["stderr"]) == ("out\n", "err\n")
     assert given["error"]["name"] == "PermissionError" and given["violations"][0]["rule"] == "read"
     assert given["usage"].keys() == {"wall_ms", "cpu_ms", "peak_bytes", "served"} and given["refused"] == 1
     shown = json.loads(belljar.run("display('a'); 6 * 7").to_json())

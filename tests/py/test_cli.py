@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import pytest
+from belljar import run
 
 BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 COMMAND = str(BUILD / "belljar")
@@ -288,11 +289,25 @@ def test_a_second_ctrl_c_kills_what_does_not_listen():
 @core
 def test_the_json_object_has_exactly_the_promised_parts():
     answer = run_json("-c", "import sys; print('out'); print('err', file=sys.stderr)")
-    assert set(answer) == {"verdict", "stdout", "stderr", "error", "usage", "violations", "truncated", "exit"}
+    assert set(answer) == {"verdict", "exit", "text", "results", "stdout", "stderr", "logs", "error", "usage", "violations",
+                           "refused", "truncated"}  # fmt: skip
+    assert (answer["text"], answer["results"], answer["refused"]) == (None, [], 0)
     assert set(answer["usage"]) == {"wall_ms", "cpu_ms", "peak_bytes", "served"}
     assert (answer["stdout"], answer["stderr"], answer["error"], answer["violations"]) == ("out\n", "err\n", None, [])
     assert answer["usage"]["wall_ms"] > 0
     assert answer["usage"]["peak_bytes"] > 1_000_000
+
+
+@pytest.mark.parametrize("code", ["print('a'); 1/0", "raise SystemExit(3)", "raise SystemExit", r"print('\ra\r\n\vb\x85\u2028c\x1c\0d')",
+                                  "try: open('/etc/shadow')\nexcept OSError: pass"])  # fmt: skip
+def test_the_json_object_is_the_one_of_python(code):
+    ours, theirs = run_json("-c", code), json.loads(run(code).to_json())
+    assert set(ours) == set(theirs) and set(ours["usage"]) == set(theirs["usage"])
+    for answer in (ours, theirs):
+        del answer["usage"], answer["text"], answer["results"]
+        if answer["error"] is not None:
+            del answer["error"]["traceback"]
+    assert ours == theirs
 
 
 def test_the_json_error_has_name_value_and_traceback():

@@ -1,5 +1,5 @@
 """Guests that speak for themselves on the value channel: one clear error for that sandbox, nothing kept, others served
-(ATTACKS, k16)."""
+(the attack of tests/escapes/kernel/k16_channel.py)."""
 
 from __future__ import annotations
 

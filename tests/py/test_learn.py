@@ -112,7 +112,7 @@ def test_what_the_user_granted_stays(folder):
 @pytest.mark.skipif(not os.path.isdir("/srv"), reason="there is no /srv here")
 def test_a_whole_part_of_the_machine_is_not_granted(folder):
     done = learn(folder, "import os\nos.listdir('/srv')\n")
-    assert done.returncode == 1 and "being too much" in done.stderr
+    assert done.returncode == 1 and "too broad" in done.stderr
 
 
 def test_a_script_that_fails_by_itself_teaches_nothing(folder):
@@ -189,3 +189,58 @@ def test_a_script_that_no_language_policy_lets_pass_is_said_to_be_so(folder):
 
 def test_a_language_policy_is_found_or_given(folder):
     assert learn(folder, "1\n", "--config", "--feature", "math").returncode == 2
+
+
+# ---- How the command gets to the search ---------------------------------------------------------------------------
+
+
+def test_every_argument_after_the_script_is_the_scripts_own(folder):
+    done = learn(folder, "import sys\nassert sys.argv[1:] == ['--', '-x', '--config', '--'], sys.argv\n", arguments=["--", "-x", "--config", "--"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_script_that_cannot_be_read_is_a_usage_error(folder):
+    (folder / "latin.py").write_bytes(b"x = '\xe9'\n")
+    for path, said in ((folder / "latin.py", "cannot be decoded"), (folder / "gone.py", "cannot read"), (folder, "cannot read")):
+        done = subprocess.run([COMMAND, "learn", path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "") and said in done.stderr and str(path) in done.stderr
+
+
+def test_the_interpreter_that_the_user_names_is_used_or_refused(folder):
+    asked = folder / "asked"
+    script = folder / "job.py"
+    script.write_text("1\n")
+    wrapper = folder / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\necho x >> {asked}\nexec /usr/bin/python3 "$@"\n')
+    wrapper.chmod(0o755)
+    done = subprocess.run([COMMAND, "learn", script], env={**os.environ, "BELLJAR_PYTHON": str(wrapper)},
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60)  # fmt: skip
+    assert done.returncode == 0 and asked.read_text() == "x\nx\n"
+    for wrong in ("/nowhere/python3", "/bin/false"):
+        done = subprocess.run([COMMAND, "learn", script], env={**os.environ, "BELLJAR_PYTHON": wrong},
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)  # fmt: skip
+        assert done.returncode == 125 and wrong in done.stderr and "BELLJAR_PYTHON" in done.stderr
+
+
+def test_the_interpreter_beside_the_command_comes_first(folder):
+    (folder / "bin").mkdir()
+    (folder / "bin" / "belljar").symlink_to(COMMAND)
+    wrapper = folder / "bin" / "python3"
+    wrapper.write_text(f'#!/bin/sh\necho x >> {folder}/asked\nexec /usr/bin/python3 "$@"\n')
+    wrapper.chmod(0o755)
+    (folder / "job.py").write_text("1\n")
+    done = subprocess.run([folder / "bin" / "belljar", "learn", folder / "job.py"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert done.returncode == 0 and (folder / "asked").exists()
+
+
+def test_modules_in_the_current_directory_are_not_part_of_belljar(folder):
+    for name in ("json.py", "belljar.py"):
+        (folder / name).write_text("raise SystemExit('hijacked')")
+    (folder / "job.py").write_text("1\n")
+    done = subprocess.run([COMMAND, "learn", "job.py"], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_paths_that_are_not_utf8_do_no_harm(folder):
+    done = learn(folder, "try: open(b'/etc/\\xff\\x1b[2J')\nexcept OSError: pass\nopen('/nowhere')\n")
+    assert done.returncode == 1 and "\x1b" not in done.stderr and "Unicode" not in done.stderr

@@ -1,5 +1,5 @@
 """The lockdown of live processes, seen from outside and proved by doing: the supervisor is made to try what it was not
-granted (invariant 3), and a guest's filters are read back from the kernel and counted (DESIGN section 8)."""
+granted, and a guest's filters are read back from the kernel and counted."""
 
 from __future__ import annotations
 

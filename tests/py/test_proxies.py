@@ -1,4 +1,4 @@
-"""Read-only views: what they show, and that nothing else can be had of them (ATTACKS, X01 to X38), also by a guest that
+"""Read-only views: what they show, and that nothing else can be got out of them, also by a guest that
 speaks for itself on the channel."""
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import pytest
 BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 COMMAND = str(BUILD / "belljar")
 
-PROMPT = b"\n\r>>> \x1b[K\r\x1b[4C"  # awaits a key, in a line of its own
+PROMPT = b"\n>>> "  # in a line of its own: a line that is drawn again begins with a carriage return
 
 core = pytest.mark.core
 
@@ -30,8 +30,8 @@ def shell(text, *options):
 class Terminal:
     """The shell on a terminal of ours."""
 
-    def __init__(self, *options, state):
-        environment = {**os.environ, "TERM": "xterm", "XDG_STATE_HOME": str(state), "LC_ALL": "C.UTF-8"}
+    def __init__(self, *options, state, kind="xterm", locale="C.UTF-8"):
+        environment = {**os.environ, "TERM": kind, "XDG_STATE_HOME": str(state), "LC_ALL": locale}
         self.child, self.fd = os.forkpty()
         if self.child == 0:
             try:
@@ -65,7 +65,7 @@ class Terminal:
         """Types a line. What is answered to it, without the echo."""
         self.type(line + "\r")
         answer = self.prompt()
-        return answer.removesuffix(b"\r>>> \x1b[K\r\x1b[4C").partition(b"\n")[2]
+        return answer.removesuffix(PROMPT[1:]).partition(b"\n")[2]
 
     def close(self):
         os.close(self.fd)
@@ -92,8 +92,8 @@ class Terminal:
 def terminal(tmp_path):
     opened = []
 
-    def start(*options):
-        opened.append(Terminal(*options, state=tmp_path))
+    def start(*options, **environment):
+        opened.append(Terminal(*options, state=tmp_path, **environment))
         opened[-1].until(PROMPT[1:])
         return opened[-1]
 
@@ -281,7 +281,7 @@ def test_a_terminal_gets_prompts_values_and_several_lines(terminal):
     one = terminal("--quiet")
     assert one.say("6 * 7") == b"42\r\n"
     one.type("for i in range(2):\r")
-    one.until(b"\n\r... \x1b[K")
+    one.until(b"\n... ")
     one.type("  print('i', i)\r\r")
     assert b"i 0\r\ni 1\r\n" in one.prompt()
     one.type("\x04")
@@ -341,7 +341,7 @@ def test_a_statement_that_ignores_ctrl_c_is_ended_by_the_third(terminal):
     one = terminal("--quiet")
     one.say("kept = 1")
     one.type("while 1:\r")
-    one.until(b"\n\r... \x1b[K")
+    one.until(b"\n... ")
     one.type("  try:\r    print('ro' + 'und'); import time; time.sleep(60)\r  except BaseException: pass\r\r")
     for _ in range(3):
         one.until(b"round\r\n")
@@ -360,12 +360,12 @@ def test_a_new_session_follows_one_that_died(terminal):
 def test_input_is_a_line_of_the_terminal(terminal):
     one = terminal("--quiet")
     one.type("x = input('who? ')\r")
-    one.until(b"\n\rwho? \x1b[K")
+    one.until(b"\nwho? ")
     one.type("Bxob\x1b[D\x1b[D\x7f\r")
     one.prompt()
     assert one.say("x") == b"'Bob'\r\n"
     one.type("input('again? ')\r")
-    one.until(b"\n\ragain? \x1b[K")
+    one.until(b"\nagain? ")
     one.type("\x03")
     assert b"KeyboardInterrupt" in one.prompt()
     assert one.say("x") == b"'Bob'\r\n"
@@ -387,11 +387,11 @@ def test_hostile_completions_do_no_harm(terminal):
     one.say("class A: __dir__ = lambda self: ['\\x1b[2J', '\\x1b]0;x\\x07']\r")
     one.say("a = A(); globals()['zz\\x1b[31m'] = globals()['zz\\x9b2'] = globals()['zzb'] = 1")
     one.type("a.\t")
-    seen = one.until(rb"a.\x1b")  # what both begin with, after the filter
+    seen = one.until(rb"\x1b")  # what both begin with, after the filter
     one.type("\x15zz\t")
     seen += one.until(rb"zz\x9b2") + one.say("\x15'o' + 'k'")
     assert b"ok" in seen and rb"zz\x1b[31m" in seen
-    ours = re.sub(rb"\x1b\[(K|\d+C)", b"", seen)
+    ours = re.sub(rb"\x1b\[(K|\d+[CG])", b"", seen)
     assert b"\x1b" not in ours and b"\x9b" not in ours and b"\x07" not in ours
 
 
@@ -421,3 +421,41 @@ def test_the_terminal_is_as_before_when_it_leaves(terminal):
     one.until(b"begun")
     cooked = termios.tcgetattr(one.fd)[3]
     assert not raw & termios.ICANON and cooked & termios.ICANON and cooked & termios.ECHO and cooked & termios.ISIG
+
+
+def test_pasted_lines_run_one_after_the_other(terminal):
+    one = terminal("--quiet")
+    one.type("".join(f"print('{i}' + 'é')\r" for i in range(50)) + "for i in range(2):\r  print('lo' + 'op')\r\r")
+    seen = one.until("loop\r\nloop\r\n".encode())
+    assert [seen.count(f"\n{i}é\r\n".encode()) for i in range(50)] == [1] * 50
+
+
+def test_the_history_is_searched(terminal):
+    one = terminal("--quiet")
+    one.say("'needle' + '!'")
+    one.say("'other'")
+    assert b"'needle!'" in one.say("\x12need\r")
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", ""])
+def test_letters_beyond_ascii_are_edited_in_any_locale(terminal, locale):
+    one = terminal("--quiet", locale=locale)
+    assert one.say("'é語x\x7f'") == "'é語'\r\n".encode()
+
+
+def test_a_terminal_that_cannot_be_edited_on_still_has_prompts(terminal):
+    """As on a machine without libedit."""
+    one = terminal("--quiet", "--timeout", "1", kind="dumb")
+    assert one.say("6 * 7") == b"42\r\n"
+    one.type("if 1:\r")
+    one.until(b"\n... ")
+    assert b"ran\r\n" in one.say("  print('ran')\r")
+    one.type("x = input('who? ')\r")
+    one.until(b"\nwho? ")
+    assert one.say("Bob") == b"" and one.say("x") == b"'Bob'\r\n"
+    one.type("def f(\x03")
+    assert b"KeyboardInterrupt" in one.prompt()
+    assert b"a new one" in one.say("while 1: pass\r")
+    assert one.say("print('\\x1b[2J')") == rb"\x1b[2J" + b"\r\n"
+    one.type("\x04")
+    assert one.wait() == 0

@@ -81,9 +81,9 @@ def test_the_same_in_python_and_in_policy_files(tmp_path):
 def test_two_forms_of_one_policy_contradict_each_other():
     from belljar.config import SandboxConfig
 
-    with pytest.raises(PolicyError, match="language is given as well"):
+    with pytest.raises(PolicyError, match="language exclude each other"):
         Policy(language=SandboxConfig().to_dict(), feature="stdout")
-    with pytest.raises(PolicyError, match="features are given as well"):
+    with pytest.raises(PolicyError, match="exclude each other"):
         Policy(feature="stdout", language=SandboxConfig().to_dict())
     assert package.run("import os", Policy(feature="stdout", language=None)).error.name == "ImportError"
 

@@ -370,7 +370,7 @@ def test_subclasses_arrive_as_the_builtin_they_store(value, plain):
 
 
 def test_records_can_be_keys_if_they_are_equal_by_value():
-    assert back({Point(1, 2): "a"}) == {Record("test_values.Point", {"x": 1, "y": 2}): "a"} or True
+    assert back({Point(1, 2): "a"}) == {Record("test_values.Point", {"x": 1, "y": 2}): "a"}
     result = back({Point(1, 2): "a", Pair(1, 2): "b"})
     assert sorted(result.values()) == ["a", "b"]
     # Equal by identity: two of them must not become one.

@@ -1,4 +1,4 @@
-"""k12: undoing parts of the lockdown. Expected: EPERM for all but PR_SET_NAME and kin, which the filter answers itself."""
+"""k12: undoing parts of the lockdown. Expected: EPERM for all but PR_SET_NAME and the like, which the filter answers itself."""
 
 word = ctypes.create_string_buffer(256)
 table([

@@ -1,4 +1,4 @@
-"""L060 importlib and its kin
+"""L060 importlib and its relatives
 
 kind: namespace
 expect: ImportError

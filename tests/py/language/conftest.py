@@ -138,7 +138,7 @@ def run_plain(
 
 
 def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, stdin: str = "", given: Any = None) -> Outcome:
-    """The same in a real sandbox. `given` is evaluated on this side, which is the host's."""
+    """The outcome in a real sandbox. `given` is evaluated on this side, which is the host's."""
     belljar = pytest.importorskip("belljar")
     policy = belljar.Policy(**config.to_policy()).replace(timeout=min(seconds, 10.0), output=1 << 20)
     if stdin:  # that of a session does not end
