@@ -97,6 +97,15 @@ def state_of(pid: int) -> tuple[str, float]:
     return rest[0], (int(rest[11]) + int(rest[12])) / TICKS
 
 
+def is_alive(pid: int) -> bool:
+    """Not if it has ended. One whose first thread alone has is a zombie by its own letter, and lives."""
+    state = state_of(pid)[0]
+    try:
+        return state not in ("", "X") and (state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1)
+    except OSError:
+        return False
+
+
 class Peaks:
     """What was seen since the mark."""
 
@@ -107,6 +116,7 @@ class Peaks:
         self.machine = fields("/proc/meminfo")
         self.supervisors = supervisors(host)
         self.guest_cpu: dict[int, float] = {}
+        self.supervisor_cpu: dict[int, float] = {}
         self.before = {pid: state_of(pid)[1] for supervisor in self.supervisors for pid in (supervisor, *guests(supervisor))}
         self.host_kib = self.resident(host)
         self.rounds = 0
@@ -127,12 +137,13 @@ class Peaks:
             self.supervisors = supervisors(self.host) or self.supervisors
         total, most, threads, living = 0, 0, 0, 0
         for supervisor in self.supervisors:
+            self.supervisor_cpu[supervisor] = max(self.supervisor_cpu.get(supervisor, 0.0), state_of(supervisor)[1])
             self.peak("supervisor_mib", self.resident(supervisor) / 1024)
             for pid in guests(supervisor):
                 state, cpu = state_of(pid)
                 self.guest_cpu[pid] = max(self.guest_cpu.get(pid, 0.0), cpu)
                 found = memory_of(pid)
-                if found is None or state in ("", "Z", "X"):
+                if found is None or state in ("", "X") or state == "Z" and not is_alive(pid):
                     continue
                 living += 1
                 total, most, threads = total + found[0], max(most, found[0]), max(threads, found[1])
@@ -148,9 +159,9 @@ class Peaks:
                 self.peak("machine_" + name, (-grown if name == "MemAvailable" else grown) / 1024)
 
     def result(self) -> dict[str, float]:
-        supervisor_cpu = sum(max(0.0, state_of(pid)[1] - self.before.get(pid, 0.0)) for pid in self.supervisors)
-        guest_cpu = sum(max(0.0, cpu - self.before.get(pid, 0.0)) for pid, cpu in self.guest_cpu.items())
-        return {**self.top, "supervisor_cpu": supervisor_cpu, "guest_cpu": guest_cpu,
+        cpu = [sum(max(0.0, cpu - self.before.get(pid, 0.0)) for pid, cpu in found.items())
+               for found in (self.supervisor_cpu, self.guest_cpu)]  # fmt: skip
+        return {**self.top, "supervisor_cpu": cpu[0], "guest_cpu": cpu[1],
                 "samples": self.rounds, "every_ms": 1000 * (time.monotonic() - self.start) / max(1, self.rounds)}  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""A thread that a run leaves behind spins for as long as the session is idle."""
+"""Threads that a run leaves behind compute for as long as the session is idle, without the interpreter's lock."""
+import hashlib
 def spin():
-    while True: pass
-native_thread(spin); native_thread(spin)
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9)
+for _ in range(4): native_thread(spin)
 # ==== idle 4
 # ==== next run
 1

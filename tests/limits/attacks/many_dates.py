@@ -1,4 +1,4 @@
-"""Dates of a zone each: every name is looked up among the host's files."""
+"""Zones by their names, each looked for among the host's files."""
 exec(open("/work/say.py").read())
-answer(head(4, 50000) + b"".join(b"\xc0" + text(b"2024-01-01T00:00:00.%06dZ" % (n % 1000000)) for n in range(50000)))
+answer(head(4, 900) + b"".join(thing(b"ZoneInfo", text(b"No/Such%d" % n), b"\xf6") for n in range(900)))
 time.sleep(3)

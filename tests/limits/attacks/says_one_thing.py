@@ -1,4 +1,3 @@
-"""One piece of output at once, and then CPU: the host hands the piece on before it does anything else."""
-os.write(1, b"x")
+import os; os.write(1, b"x")  # output at once, before the run is known to anybody, and then CPU
 while True:
     pass
