@@ -10,6 +10,7 @@ import threading
 
 HEAD = struct.Struct("<IIQQIIII")
 LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT, BATCH_FORGET = 1, 2, 3, 14, 15, 18, 25, 26, 27, 36, 42
+STATFS = 17
 DIRECTORY, FILE = 0o40755, 0o100644
 EIO, ENOSYS = 5, 38
 libc = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +60,8 @@ class Hanging:
                 self.answer(unique, struct.pack("<4Q2I", 2, 1, 3600, 3600, 0, 0) + self.about(2))
             elif kind in (OPEN, OPENDIR):
                 self.answer(unique, struct.pack("<QII", 1, 0, 0))
+            elif kind == STATFS:
+                self.answer(unique, struct.pack("<5Q10I", 100, 50, 50, 10, 10, 4096, 255, 4096, *[0] * 7))
             elif kind in (LOOKUP, READ):
                 self.held.append(unique)
             elif kind in (FLUSH, RELEASE):

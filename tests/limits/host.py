@@ -291,9 +291,9 @@ class Case:
                     for thread in threads:
                         thread.start()
                     time.sleep(0.05)
-                    sample(times, 0.4, (turn + 1) * 400)
                     if self.row.get("hangs") and times is loud:
-                        self.release()
+                        threading.Timer(5, self.release).start()  # who waits until then has waited for 5 s
+                    sample(times, 0.4, (turn + 1) * 400)
                     for thread in threads:
                         thread.join()
                     if len(loud) and max(loud) > 5:
@@ -469,6 +469,10 @@ class Case:
         way = self.row["way"]
         if way == "descriptors":
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.row["number"], self.row["number"]))
+        if way == "processes":  # for whoever the guests run as: what runs already, the template, and some
+            user = UID if os.geteuid() == 0 else os.geteuid()
+            used = sum(len(tasks(pid)) for pid in sampler_pids() if uid_of(pid) == user)
+            resource.setrlimit(resource.RLIMIT_NPROC, (used + 60, used + 60))
         policy = self.policy()
         refusals: list[str] = []
         with belljar.Template(policy) as template:
@@ -486,10 +490,10 @@ class Case:
                         refusals.append(str(error)[:150])
                         break
             elif way == "processes":
-                used = sum(1 for pid in sampler_pids() if uid_of(pid) == UID for _ in os.listdir(f"/proc/{pid}/task"))
-                for supervisor in sampler.supervisors(os.getpid()):
-                    for pid in [supervisor, *sampler.children(supervisor)]:
-                        resource.prlimit(pid, resource.RLIMIT_NPROC, (used + 2, used + 2))
+                extra.append(template.sandbox())
+                self.note(extra[0].run_code("import threading, time\nthreading.stack_size(1 << 17)\ntry:\n  for _ in range(300): "
+                                            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+                                            "except RuntimeError as error: print(error)"))  # fmt: skip
                 for _ in range(12):
                     try:
                         box = template.sandbox()
@@ -538,11 +542,6 @@ class Case:
                     self.out["error"] = str(error)[:200]
             self.out["lost"] = lost
             self.out["refused"] = refusals[:1]
-            if way == "processes":
-                for supervisor in sampler.supervisors(os.getpid()):
-                    for pid in [supervisor, *sampler.children(supervisor)]:
-                        with contextlib.suppress(OSError):
-                            resource.prlimit(pid, resource.RLIMIT_NPROC, (-1, -1))
             time.sleep(0.2)
             try:
                 again = template.sandbox()
@@ -576,6 +575,13 @@ def slow_of(calls: dict[str, int]) -> Any:
 
 def sampler_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def tasks(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
 
 
 def uid_of(pid: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 MEMORY = 128  # MiB: what rows about memory permit
 SCRATCH = 8  # MiB: what rows about scratch permit
 EVERYWHERE = ("root", "root, no namespaces", "user", "user, no namespaces", "container")
+ROOT = ("root", "root, no namespaces")
 NAMESPACES = ("root", "user")
 NONE = ("root, no namespaces", "user, no namespaces", "container")
 
@@ -122,8 +123,8 @@ ROWS = (
     victim("questions about the library", "modules_searched"),
     victim("FIFOs and dangling links of a grant", "grant_listed", "granted"),
     victim("a FIFO that is waited for", "fifo_opened", "granted"),
-    victim("a grant that hangs", "hanging_grant", "hanging", settings=("root", "root, no namespaces"), more={"hangs": True, "turns": 1}),
-    victim("a path in memory that hangs", "hanging_memory", "hanging", settings=("root", "root, no namespaces"), more={"hangs": True, "turns": 1}),
+    victim("a grant that hangs", "hanging_grant", "hanging", settings=ROOT, more={"hangs": True, "turns": 1}),
+    victim("a path in memory that hangs", "hanging_memory", "hanging", settings=ROOT, more={"hangs": True, "turns": 1}),
     # ---- what the host pays
     host("an array as wide as its widest", "wide_array", "host_mib", "MiB", HOST_MIB),
     host("an index of equal hashes", "colliding_index", "host_stall", "s", HOST_SECONDS),
@@ -147,8 +148,8 @@ ROWS = (
     host("an error of 30 MiB", "long_error", "host_mib", "MiB", HOST_MIB),
     # ---- one that cannot be made
     Row("descriptors of the host run out", "busy", "lost", "lost", 0, "make", {"timeout": 5}, more={"way": "descriptors", "number": 512}, slow=True),
-    Row("processes run out", "busy", "lost", "lost", 0, "make", {"timeout": 5}, ("root", "root, no namespaces"), {"way": "processes"}),
-    Row("newborns are killed", "busy", "lost", "lost", 0, "make", {"timeout": 5}, ("root", "root, no namespaces"), {"way": "killed"}),
+    Row("processes run out", "busy", "lost", "lost", 0, "make", {"timeout": 5, "threads": 400}, more={"way": "processes"}, slow=True),
+    Row("newborns are killed", "busy", "lost", "lost", 0, "make", {"timeout": 5}, ROOT, {"way": "killed"}),
     # ---- rights
     Row("an answer over code", "text_written", "reached", "reached", 0, "run", {"timeout": 5}),
     Row("answers into read-only memory", "read_only_written", "reached", "reached", 0, "run", {"timeout": 5}),
