@@ -25,7 +25,8 @@ class Row:
     policy: dict[str, Any] = field(default_factory=dict)
     settings: tuple[str, ...] = EVERYWHERE
     more: dict[str, Any] = field(default_factory=dict)  # for host.py
-    kilos: bool = False  # whether other processes of the machine are in the figure: then it is measured again before it is believed
+    is_machines: bool = False  # other processes of the machine are in the figure: it is measured again before it is believed
+    alike: bool = False  # does not depend on the setting
     slow: bool = False  # left out where a row more costs too much (containers)
 
 
@@ -37,20 +38,21 @@ def memory(name: str, attack: str, how: str = "run", **more: Any) -> Row:
 
 def scratch(name: str, attack: str, how: str = "run", **more: Any) -> Row:
     policy = {"memory": "512M", "timeout": 5, "scratch": f"{SCRATCH}M", **more.pop("policy", {})}
-    return Row(name, attack, "machine_Shmem", "MiB", SCRATCH + 8, how, policy, kilos=True, **more)
+    return Row(name, attack, "machine_Shmem", "MiB", SCRATCH + 8, how, policy, is_machines=True, **more)
 
 
 def late(name: str, attack: str, how: str, limit: float = 1, **more: Any) -> Row:
-    return Row(name, attack, "over", "s over", 1.0, how, {"timeout": limit, **more.pop("policy", {})}, **more)
+    return Row(name, attack, "over", "s over", 1.0, how, {"timeout": limit, **more.pop("policy", {})}, alike=True, **more)
 
 
 def victim(name: str, attack: str, how: str = "victim", **more: Any) -> Row:
     policy = {"timeout": 20, "scratch_files": 1000, "scratch": "8M", "memory": "512M"}
+    more.setdefault("alike", attack not in ("deep_links", "full_scratch", "space_locked"))
     return Row(name, attack, "times", "x", 10, how, policy, **more)
 
 
 def host(name: str, attack: str, measure: str, unit: str, bound: float, **more: Any) -> Row:
-    return Row(name, attack, measure, unit, bound, "value", {"timeout": 8, "memory": "512M"}, more=more)
+    return Row(name, attack, measure, unit, bound, "value", {"timeout": 8, "memory": "512M"}, more=more, alike=True)
 
 
 HOST_MIB, HOST_SECONDS = 384, 2.0
@@ -95,7 +97,7 @@ ROWS = (
     scratch("files between two runs", "idle_scratch", "session"),
     scratch("deleted files of a branch", "branch_scratch", "session", settings=NAMESPACES),
     Row("links of the longest text", "long_links", "machine_SUnreclaim", "MiB", SCRATCH + 8, "run",
-        {"timeout": 8, "scratch": f"{SCRATCH}M", "scratch_files": 1000}, kilos=True),
+        {"timeout": 8, "scratch": f"{SCRATCH}M", "scratch_files": 1000}, is_machines=True),
     Row("holes that are collected", "holes_to_collect", "host_mib", "MiB", SCRATCH + 24, "collect",
         {"timeout": 5, "scratch": f"{SCRATCH}M"}),
     # ---- time
@@ -107,10 +109,10 @@ ROWS = (
     late("a session, its supervisor stopped", "busy", "stopped", more={"session": True}),
     Row("deep links, and memory meanwhile", "deep_links_once", "wall", "s", 2.0, "run", {"timeout": 1, "memory": "128M", "threads": 400}),
     memory("memory behind a long call", "deep_links_once", policy={"timeout": 3, "threads": 8}),
-    Row("calls queued at the end", "mailbox_full", "wall", "s", 2.0, "run", {"timeout": 1}),
-    Row("signals and a fast timer", "signals_queued", "wall", "s", 2.0, "run", {"timeout": 1}),
-    Row("a guest that stops itself", "stops_itself", "wall", "s", 2.0, "run", {"timeout": 1}),
-    Row("event queues in each other", "epoll_nest", "wall", "s", 4.0, "run", {"timeout": 3}),
+    Row("calls queued at the end", "mailbox_full", "wall", "s", 2.0, "run", {"timeout": 1}, alike=True),
+    Row("signals and a fast timer", "signals_queued", "wall", "s", 2.0, "run", {"timeout": 1}, alike=True),
+    Row("a guest that stops itself", "stops_itself", "wall", "s", 2.0, "run", {"timeout": 1}, alike=True),
+    Row("event queues in each other", "epoll_nest", "wall", "s", 4.0, "run", {"timeout": 3}, alike=True),
     # ---- neighbours
     victim("links that lead up and down", "deep_links"),
     victim("'..' and back", "dot_chains"),

@@ -8,10 +8,8 @@ import sys
 
 import pytest
 
-core = pytest.mark.core
 
-
-@core
+@pytest.mark.xdist_group("machine")  # its files are in the figures of others
 def test_honest_guests_do_not_feel_hostile_ones_and_nothing_is_left(report):
     soak = pathlib.Path(__file__).with_name("soak.py")
     done = subprocess.run([sys.executable, str(soak), "--minutes", "0.3"], capture_output=True, text=True, timeout=200)

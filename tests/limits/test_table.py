@@ -1,6 +1,7 @@
 """Attacks on limits, measured from outside: what each reached before, what it reaches now, and the bound. The rows are in
 table.py, the programs in attacks/, the host of each in host.py.
 
+    BELLJAR_LIMITS_ALL=1          every row in every setting, those as well that are alike in all
     BELLJAR_LIMITS_RECORD=FILE    appends what was measured to FILE, a line of JSON each: how before.json was made"""
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -45,8 +45,6 @@ def measured(row: table.Row, setting: str) -> dict:
     request = {"how": row.how, "attack": row.attack + ".py", "policy": row.policy, **row.more,
                "namespaces": "refused" if "no namespaces" in setting else ""}  # fmt: skip
     command = [sys.executable, str(HERE / "host.py"), json.dumps(request)]
-    if os.geteuid() == 0 and setting != "container" and row.measure == "machine_Shmem" and shutil.which("unshare"):
-        pass  # the figure is the machine's all the same
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr[-1500:]
     out = json.loads(done.stdout.splitlines()[-1])
@@ -63,6 +61,8 @@ def measured(row: table.Row, setting: str) -> dict:
 def why_not(row: table.Row, setting: str) -> str:
     if setting not in row.settings:
         return "not in this setting: see table.py"
+    if row.alike and setting not in ("root", "user") and "BELLJAR_LIMITS_ALL" not in os.environ:
+        return "alike in every setting: run there with BELLJAR_LIMITS_ALL=1"
     if row.how == "hanging":
         return hanging_fuse.why_not()
     if setting == "container" and row.slow:
@@ -70,13 +70,19 @@ def why_not(row: table.Row, setting: str) -> str:
     return ""
 
 
+def rows() -> list:
+    """Those that measure the whole machine come one after the other, also where several processes run the tests."""
+    return [pytest.param(row, id=row.name.replace(" ", "-"), marks=[pytest.mark.xdist_group("machine")] if row.is_machines else [])
+            for row in table.ROWS]  # fmt: skip
+
+
 @core
 @pytest.mark.parametrize("setting", settings())
-@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: row.name.replace(" ", "-"))
+@pytest.mark.parametrize("row", rows())
 def test_the_bound_holds(row, setting, report):
     if reason := why_not(row, setting):
         pytest.skip(reason)
-    for _ in range(3 if row.kilos else 1):  # where the figure is the whole machine's, somebody else may be in it
+    for _ in range(3 if row.is_machines else 1):  # where the figure is the whole machine's, somebody else may be in it
         out = measured(row, setting)
         if out.get("skip"):
             pytest.skip(out["skip"])
