@@ -1,0 +1,3 @@
+"""Nothing but CPU."""
+while True:
+    pass
