@@ -859,8 +859,8 @@ static int serve_chmod(struct request *request)
     const char *rest;
     int base = tree_base(&place, scratch_number(request->files), &rest);
     CLEANUP(fd_close)
-    int fd =
-        base < 0 ? -1
+    int fd = base < 0
+                 ? -1
                  : tree_open_in(request->files->tree, place.node->mount, base, rest, O_RDONLY, 0);
     if (base < 0)
         return EPERM;
@@ -1016,6 +1016,8 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
     };
     answer->value = 0;
     answer->error = row->serve(&request);
+    if (answer->may_wait)
+        (void)!scratch_need(&files->scratch); /* the worker's would not be ours */
     return true;
 }
 
@@ -1034,6 +1036,7 @@ void files_get_change(const struct files *files, int number, struct files_change
     const char *opened =
         number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number] : NULL;
     ret_change->number = number;
+    ret_change->scratch_entries = files->scratch.entries; /* a link may have led into it */
     snprintf(ret_change->directory, PATH_MAX, "%s", files->directory);
     snprintf(ret_change->opened, PATH_MAX, "%s", opened != NULL ? opened : "");
 }
@@ -1043,6 +1046,7 @@ void files_apply_change(struct files *files, const struct files_change *change)
     memcpy(files->directory, change->directory, sizeof files->directory);
     memcpy(files->opened, change->opened, sizeof files->opened);
     files->opened_directory = change->opened[0] != '\0';
+    files->scratch.entries = change->scratch_entries;
     files_installed(files, change->number);
 }
 

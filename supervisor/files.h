@@ -70,6 +70,7 @@ MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
  * opened, as far as the call opens something. */
 struct files_change {
     char directory[PATH_MAX];
+    uint64_t scratch_entries;
     int number;            /* -1: none */
     char opened[PATH_MAX]; /* the directory that it is, or "" */
 };
