@@ -146,8 +146,10 @@ static uint64_t scales_read(struct guest *guest, const struct scales *scales)
 /* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
 static void broker_hold(struct supervisor *supervisor, struct guest *watcher, uint64_t hold_ns)
 {
-    if (watcher->held_until_ns == 0 && event_remove(supervisor, watcher->listener) == 0)
+    if (watcher->held_until_ns == 0) {
         supervisor->held_count++;
+        (void)!event_remove(supervisor, watcher->listener);
+    }
     watcher->held_until_ns = clock_now_ns() + hold_ns;
     if (watcher->held_until_ns < supervisor->resume_due_ns)
         supervisor->resume_due_ns = watcher->held_until_ns;
