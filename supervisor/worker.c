@@ -45,7 +45,7 @@ child_work(struct supervisor *supervisor, struct guest *caller, const struct cal
     if (!is_served || (is_answered && broker_answer(caller, call, &report.answer) < 0))
         _exit(1);
     files_get_change(caller->files, (int)report.answer.value, &report.change);
-    _exit(fd_write_all(pipe, &report, sizeof report) < 0);
+    _exit(fd_write_all(pipe, &report, sizeof report) < 0 ? 1 : 0);
 }
 
 /* Forgets those that have ended. Returns a free place, or NULL. */
