@@ -162,8 +162,10 @@ static uint64_t scales_read(struct guest *guest, const struct scales *scales)
 /* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
 static void broker_hold(struct supervisor *supervisor, struct guest *watcher, uint64_t hold_ns)
 {
-    if (watcher->held_until_ns == 0 && event_remove(supervisor, watcher->listener) == 0)
+    if (watcher->held_until_ns == 0) {
         supervisor->held_count++;
+        (void)!event_remove(supervisor, watcher->listener);
+    }
     watcher->held_until_ns = clock_now_ns() + hold_ns;
     if (watcher->held_until_ns < supervisor->resume_due_ns)
         supervisor->resume_due_ns = watcher->held_until_ns;
@@ -217,7 +219,8 @@ int broker_worker(struct supervisor *supervisor, struct guest *guest)
     if (guest->worker == NULL)
         return 0;
     int error = worker_handle(supervisor, guest, false);
-    guest->held_until_ns = supervisor->resume_due_ns = 1; /* it is due: broker_resume */
+    guest->held_until_ns = clock_now_ns() + guest->owed_ns;
+    supervisor->resume_due_ns = 0;
     return error;
 }
 
@@ -265,8 +268,11 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
             return 0;
         }
     }
-    if (answer.error == EOWNERDEAD)
-        return -EOWNERDEAD; /* memory_write */
+    if (answer.error == EOWNERDEAD) { /* memory_write */
+        guest_record(guest, "write", "memory of its own", "jit",
+                     "a mapping was replaced while a call's answer was written to it");
+        return -EOWNERDEAD;
+    }
     if (broker_record(supervisor, guest, call.number, &answer) < 0)
         answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
@@ -291,9 +297,10 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         supervisor->served_id = caller->id;
         supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;
     }
-    uint64_t hold_ns = (cost_ns - DEAR_NS) * HOLD_FACTOR;
-    if (error == 0 && cost_ns > DEAR_NS && guest->worker == NULL &&
-        scales.start_ns < supervisor->contended_until_ns)
-        broker_hold(supervisor, guest, hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS);
+    bool is_dear = cost_ns > DEAR_NS && scales.start_ns < supervisor->contended_until_ns;
+    uint64_t hold_ns = is_dear ? (cost_ns - DEAR_NS) * HOLD_FACTOR : 0;
+    guest->owed_ns = hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS;
+    if (error == 0 && is_dear && guest->worker == NULL)
+        broker_hold(supervisor, guest, guest->owed_ns);
     return error;
 }

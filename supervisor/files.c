@@ -191,6 +191,14 @@ static bool is_scratch(const struct place *place)
     return place->node->mount->kind == NODE_SCRATCH;
 }
 
+/* A worker keeps no account of scratch, so nothing there is changed by a way that leads through a
+ * file system that needs one. */
+static int scratch_may_change(struct files *files)
+{
+    int error = scratch_need(&files->scratch);
+    return error == 0 && files->tree->may_wait && !files->scratch.is_tmpfs ? EXDEV : error;
+}
+
 /* 0 if the policy lets the guest change what is at the place. */
 static int request_may_write(struct request *request, const struct place *place)
 {
@@ -199,7 +207,7 @@ static int request_may_write(struct request *request, const struct place *place)
                       scratch_is_own_path(place->path) ? HINT_OWN : HINT_WRITE);
     if (!place->node->mount->writable)
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
-    return is_scratch(place) ? scratch_need(&request->files->scratch) : 0;
+    return is_scratch(place) ? scratch_may_change(request->files) : 0;
 }
 
 /* ---- Looking ---- */
@@ -576,8 +584,9 @@ static int open_once(struct request *request, struct place *place, struct openin
         return open_row(request, place->node, opening);
     if (opening->is_writing && !mount->writable)
         return refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
-    if (is_scratch(place) && (creates || place->is_node)) {
-        int error = scratch_need(&files->scratch);
+    bool changes = creates || opening->is_writing;
+    if (is_scratch(place) && (changes || place->is_node)) {
+        int error = changes ? scratch_may_change(files) : scratch_need(&files->scratch);
         if (error != 0)
             return error;
     }
@@ -1131,6 +1140,8 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
     answer->error = row->serve(&request);
     if (request.stream >= 0 && answer->error == ENXIO)
         answer->deed = request_deed(&request, row, call);
+    if (answer->may_wait)
+        (void)!scratch_need(&files->scratch); /* the worker's would not be ours */
     return true;
 }
 
@@ -1150,6 +1161,7 @@ void files_get_change(const struct files *files, int number, struct files_change
         number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
     ret_change->number = number;
     ret_change->is_directory = opened != NULL && files->numbers[number].is_directory;
+    ret_change->scratch_entries = files->scratch.entries; /* a link may have led into it */
     snprintf(ret_change->directory, PATH_MAX, "%s", files->directory);
     snprintf(ret_change->opened, PATH_MAX, "%s", opened != NULL ? opened : "");
 }
@@ -1160,6 +1172,7 @@ void files_apply_change(struct files *files, const struct files_change *change)
     memcpy(files->opened, change->opened, sizeof files->opened);
     files->opened_known = change->opened[0] != '\0';
     files->opened_directory = change->is_directory;
+    files->scratch.entries = change->scratch_entries;
     files_installed(files, change->number);
 }
 

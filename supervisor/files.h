@@ -72,6 +72,7 @@ MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
  * opened, as far as the call opens something. */
 struct files_change {
     char directory[PATH_MAX];
+    uint64_t scratch_entries;
     int number;            /* -1: none */
     bool is_directory;
     char opened[PATH_MAX]; /* the path by which it was opened, or "" */

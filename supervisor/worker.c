@@ -41,10 +41,11 @@ child_work(struct supervisor *supervisor, struct guest *caller, const struct cal
         _exit(1);
     supervisor->tree->may_wait = true;
     bool is_served = files_serve(caller->files, caller->memory, caller->maps, call, &report.answer);
-    if (!is_served || broker_answer(caller, call, &report.answer) < 0)
+    bool is_answered = report.answer.error != EOWNERDEAD; /* memory_write: the guest ends */
+    if (!is_served || (is_answered && broker_answer(caller, call, &report.answer) < 0))
         _exit(1);
     files_get_change(caller->files, (int)report.answer.value, &report.change);
-    _exit(fd_write_all(pipe, &report, sizeof report) < 0);
+    _exit(fd_write_all(pipe, &report, sizeof report) < 0 ? 1 : 0);
 }
 
 /* Forgets those that have ended. Returns a free place, or NULL. */
@@ -127,6 +128,8 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
         files_apply_change(caller->files, &report.change);
     }
     worker_end(watcher, has_told ? 0 : report.answer.error);
+    if (report.answer.error == EOWNERDEAD)
+        return -EOWNERDEAD;
     workers_reap(supervisor);
     return caller != NULL ? broker_record(supervisor, caller, call.number, &report.answer) : 0;
 }

@@ -218,6 +218,12 @@ TEST(the_supervisors_list_kills_what_is_not_on_it)
                     SECCOMP_RET_KILL_PROCESS);
     CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_openat2, arguments),
                 SECCOMP_RET_ALLOW);
+    arguments[0] = CLONE_PIDFD | SIGCHLD; /* a worker */
+    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_clone, arguments),
+                SECCOMP_RET_ALLOW);
+    arguments[0] |= CLONE_VM;
+    CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_clone, arguments),
+                SECCOMP_RET_KILL_PROCESS);
     arguments[1] = SECCOMP_IOCTL_NOTIF_RECV;
     CHECK_EQUAL(filter_evaluate(&filter, AUDIT_ARCH_X86_64, SYS_ioctl, arguments),
                 SECCOMP_RET_ALLOW);
