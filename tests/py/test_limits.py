@@ -242,14 +242,14 @@ def test_the_end_of_the_main_thread_alone_ends_a_guest_and_its_ordinary_end_does
 @pytest.mark.parametrize("flags", [0x22, 0x4022], ids=["plain", "MAP_NORESERVE"])
 def test_reserved_memory_is_not_used_memory(flags):
     code = f"place = libc.mmap(None, 8 << 30, 0, {flags}, -1, 0)\nassert place not in NOWHERE\nassert libc.mprotect(place, 1 << 20, 3) == 0\nlibc.memset(place, 1, 1 << 20)\nt = time.process_time() + 2.5\nwhile time.process_time() < t: pass\nprint('fine')"
-    assert run(NATIVE + code, memory="128M").stdout == "fine\n"
+    assert run(NATIVE + code, memory="128M", timeout=60).stdout == "fine\n"
 
 
 @core
 def test_a_program_that_reserves_all_and_uses_little_runs_to_its_end():
     # What is allocated and not touched is all that RLIMIT_DATA allows, and nothing of the machine.
     code = "x = []\nwhile (p := block(1 << 20)) not in NOWHERE: x.append(p)\nt = time.process_time() + 3\nwhile time.process_time() < t: pass\nprint(len(x) > 64)"
-    execution = run(NATIVE + code, memory="128M", timeout=20)
+    execution = run(NATIVE + code, memory="128M", timeout=60)
     assert (execution.verdict, execution.stdout) == ("ok", "True\n")
 
 
