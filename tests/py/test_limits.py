@@ -523,16 +523,51 @@ with belljar.Template(belljar.Policy(timeout=20)) as template:
     count = len(sessions)
     seen = survivors(sessions)
     imported = sessions[0].run_code("import json, decimal, email; 5").value  # the supervisor can still open files
+    try:
+        sessions[1].fork(100)
+        forked = "forked"
+    except belljar.SandboxError as error:
+        forked = str(error)
+    seen += survivors(sessions)
     for session in sessions[count // 2:]:
         session.close()
     time.sleep(0.3)
     again, _ = fill(template, count // 4)
-    print(json.dumps([count, said, seen == list(range(count)), imported, len(again) == count // 4]))
+    print(json.dumps([count, said, seen == 2 * list(range(count)), imported, forked, len(again) == count // 4]))
 """, tmp_path)  # fmt: skip
-    count, said, lived, imported, again = found
+    count, said, lived, imported, forked, again = found
+    assert "ulimit -n" in forked or "user namespaces" in forked
     assert 64 <= count < 120
     assert "512" in said and "ulimit -n" in said
     assert (lived, imported, again) == (True, 5, True)
+
+
+def test_an_event_loop_that_asks_for_one_guest_too_many_hears_of_it(tmp_path):
+    found = in_a_process("""
+import asyncio
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+async def main():
+    with belljar.Template(belljar.Policy(timeout=20)) as template:
+        sessions, said = [], ""
+        try:
+            while len(sessions) < 200:
+                session = belljar.AsyncSandbox(template=template)
+                await session.run_code(f"x = {len(sessions)}")
+                sessions.append(session)
+        except belljar.SandboxError as error:
+            said = str(error)
+        seen = [(await session.run_code("x")).value for session in sessions]
+        for session in sessions[3:]:
+            await session.close()
+        await asyncio.sleep(0.3)
+        session = belljar.AsyncSandbox(template=template)
+        return [said, seen == list(range(len(sessions))), (await session.run_code("5")).value]
+
+print(json.dumps(asyncio.run(asyncio.wait_for(main(), 100))))
+""", tmp_path)  # fmt: skip
+    assert "ulimit -n" in found[0]
+    assert found[1:] == [True, 5]
 
 
 @core
