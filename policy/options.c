@@ -14,9 +14,13 @@ const struct option_row option_rows[] = {
     { "timeout", "--timeout", "SECONDS", OPTION_SECONDS, AT(wall_ms), 1, 86400000, "30",
       "Wall time of a run; 0 for no limit." },
     { "cpu", "--cpu", "SECONDS", OPTION_SECONDS, AT(cpu_ms), 1, 86400000, "0",
-      "CPU time of a run, all threads together; 0 for no limit beside the wall time." },
+      "CPU time of a run, all threads together, and of what it leaves behind until the next; 0 for "
+      "no "
+      "limit beside the wall time." },
     { "memory", "--memory", "SIZE", OPTION_SIZE, AT(memory_bytes), 32u << 20, 1ull << 44,
-      "\"512M\"", "Memory, the interpreter's own included: MemoryError first, then the end." },
+      "\"512M\"",
+      "Memory, the interpreter's own included: MemoryError first, then the end. Mapped files and "
+      "reserved memory do not count, up to 16G of addresses." },
     { "output", "--output", "SIZE", OPTION_SIZE, AT(output_bytes), 64, 1u << 30, "\"1M\"",
       "How much of stdout and of stderr is kept, each; more is cut in the middle and counted." },
     { "scratch", "--scratch", "SIZE", OPTION_SIZE, AT(scratch_bytes), 4096, 1ull << 40, "\"64M\"",

@@ -49,6 +49,7 @@ struct guest {
                             is going by itself; 0: not */
     uint32_t late_reason;
     uint64_t look_due_ns;        /* when its limits are looked at next */
+    uint64_t resident_bytes;     /* as it was then */
     unsigned quiet_looks;        /* in a row that found that it had not moved */
     unsigned full_ticks;         /* in a row without room for memory */
     uint64_t threads;            /* at the last look, and those that were begun since */

@@ -27,6 +27,7 @@
 #define NO_ROOM_BYTES (1u << 20)
 #define NO_ROOM_TICKS 80
 #define SLOT_BITS     20
+#define REPORT_NS     2000000u
 #define MEMORY_SLACK  (16u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
 #define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
@@ -540,6 +541,7 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
         return TICK_MS;
     }
     guest->threads = use.threads;
+    guest->resident_bytes = use.resident;
     if (use.threads > settings->threads + 1u)
         guests_kill(guest, END_THREADS);
     if (use.own > settings->memory_bytes + MEMORY_SLACK ||
@@ -673,17 +675,19 @@ int guests_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
     bool has_ended = guest->state == GUEST_ENDED;
-    struct guest_use use = { 0 };
-    if (!has_ended && !guest_measure(guest, &use))
+    uint64_t cpu_ns = guest_cpu_ns(guest);
+    struct guest_use use = { .resident = guest->resident_bytes };
+    /* Looking costs as much as a short run, and one that short has not grown by much. */
+    bool is_new = guest->resident_bytes == 0 || cpu_ns - guest->seen_cpu_ns > REPORT_NS;
+    if (!has_ended && is_new && !guest_measure(guest, &use))
         guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
     pack_u32(&message, guest->end_reason);
     pack_u32(&message, (uint32_t)guest->status);
-    pack_u64(&message, has_ended
-                           ? guest->cpu_us
-                           : (guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns) / 1000);
+    pack_u64(&message,
+             has_ended ? guest->cpu_us : (cpu_ns + guest->charged_ns - guest->cpu_base_ns) / 1000);
     pack_u64(&message, has_ended ? guest->peak_bytes : use.resident);
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);

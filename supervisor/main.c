@@ -50,7 +50,7 @@ static int receive_settings(struct settings *ret_settings)
     return settings_unpack(&message, ret_settings);
 }
 
-/* Every guest costs seven descriptors here: take as many as the caller may have. */
+/* Every guest costs six descriptors here: take as many as the caller may have. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
