@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define COUNT_SHARE 20         /* counting by walking may take one part in so many of the time */
-#define SLACK_BYTES (4u << 20) /* a look is due before so much more than granted can be written,   \
+#define COUNT_SHARE 20 /* counting by walking may take one part in so many of the time */
+#define SLACK_BYTES                                                                                \
+    (4u << 20)                 /* a look is due before so much more than granted can be written,   \
                                 */
 #define WRITE_RATE  (4u << 20) /* at so many bytes a millisecond, */
 #define LOOK_MS_MAX 25         /* and at least so often */

@@ -4,6 +4,7 @@ granted, and a guest's filters are read back from the kernel and counted."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -340,9 +341,20 @@ def filters(inject):
 
 
 def explained():
-    """profile: (native, brokered), as `belljar explain` says."""
+    """profile: [native, continued, served, refused], as `belljar explain` says."""
     text = subprocess.run([BUILD / "belljar", "explain"], capture_output=True, text=True, check=True).stdout
-    return {name: (int(native), int(brokered)) for name, native, brokered in re.findall(r"^(this policy|compute|full|full with jit) +(\d+) +(\d+)$", text, re.M)}
+    rows = re.findall(r"^(this policy|compute|full|full with jit) +(\d+) +(\d+) +(\d+) +(\d+)$", text, re.M)
+    return {name: [int(count) for count in counts] for name, *counts in rows}
+
+
+def test_explain_counts_every_number_once_and_the_continued_by_themselves():
+    assert {sum(counts) for counts in explained().values()} == {472}
+    text = subprocess.run([BUILD / "belljar", "explain", "--json"], capture_output=True, text=True, check=True).stdout
+    found = json.loads(text)
+    continued = {row["name"] for row in found["syscalls"] if row["action"] == "continued"}
+    assert continued == {"gettid", "alarm", "dup", "dup3", "shutdown", "kill", "tkill", "tgkill", "clone"}
+    native = {row["name"] for row in found["syscalls"] if row["action"] == "native"}
+    assert found["profiles"]["this policy"]["continued"] == len(continued - native)
 
 
 @pytest.mark.parametrize(("profile", "most"), [("compute", 20), ("full", 40)])
