@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,19 @@ def report(request: pytest.FixtureRequest):
         tables.setdefault(title, []).extend(lines)
 
     return add
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands its tables to the process that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["belljar_tables"] = session.config.stash.get(TABLES, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    tables = node.config.stash.setdefault(TABLES, {})
+    for title, lines in getattr(node, "workeroutput", {}).get("belljar_tables", {}).items():
+        tables.setdefault(title, []).extend(lines)
 
 
 CATALOGUE = re.compile(r"test_the_policy_answers_as_the_catalogue_says\[(python[\d.]+)-(plain|jar)-(L\d+)")

@@ -18,6 +18,7 @@ import looking
 import pytest
 
 core = pytest.mark.core
+pytestmark = pytest.mark.alone
 SECONDS = 2.0
 
 

@@ -15,6 +15,7 @@ import looking
 import pytest
 
 core = pytest.mark.core
+pytestmark = pytest.mark.alone
 
 MIX = [
     "6*7",

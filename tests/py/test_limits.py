@@ -9,6 +9,7 @@ import looking
 import pytest
 
 core = pytest.mark.core
+pytestmark = pytest.mark.alone
 
 
 def run(code, **options):
