@@ -17,7 +17,7 @@ import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 EVERY = 0.002
-MEMORY = {"RssAnon": "anonymous", "RssShmem": "shared", "VmPTE": "tables", "VmSwap": "swapped"}
+MEMORY = ("RssAnon", "VmPTE", "VmSwap")  # not RssShmem: one page of a file, mapped often, is in it as often
 MACHINE = ("Shmem", "PageTables", "SUnreclaim", "KernelStack", "MemAvailable")
 
 
