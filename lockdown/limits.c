@@ -25,14 +25,14 @@ int limits_no_core(struct lockdown *lockdown)
     return limit_to(RLIMIT_CORE, 0);
 }
 
-/* Address space beside `memory`: what numerical and pool libraries reserve and never touch. */
+/* Address space beside `memory`: what pool libraries reserve and never touch. */
 #define RESERVED_BYTES ((uint64_t)16 << 30)
 #define STACK_BYTES    (8u << 20) /* of the main thread: grows by itself, and is no RLIMIT_DATA */
 
 /* What the kernel itself keeps a guest to, whatever it does between two looks of the supervisor
- * (guest_measure in supervisor/guests.c, which ends it at `memory` and 16 MiB):
+ * (guest_measure in supervisor/guests.c, which ends it at `memory` and 44 MiB):
  *
- *   private memory that can be written to   RLIMIT_DATA         memory
+ *   private memory that can be written to   RLIMIT_DATA         memory and MEMORY_UNUSED
  *   the same, made read-only                self_protect        4 MiB, then it is looked at oftener
  *   the main thread's stack                 RLIMIT_STACK        8 MiB
  *   page tables                             RLIMIT_AS / 512     32 MiB and memory / 512
@@ -40,6 +40,10 @@ int limits_no_core(struct lockdown *lockdown)
  *   threads, in the kernel                  threads             about 30 KiB each
  *   pipes and socket pairs                  PAIRS_MAX           16 of at most 0.5 MiB: 8 MiB
  *   signals that wait                       RLIMIT_SIGPENDING   64
+ *
+ * MEMORY_UNUSED (32 MiB) is for buffers that a library asks for and does not fill: the kernel counts
+ * what may be written to, touched or not, and OpenBLAS takes 128 MiB at its first product of
+ * matrices, of which it uses some pages.
  *
  * Each by itself stays below `memory` and 64 MiB. Files are page cache, or scratch, which has a
  * quota of its own.
@@ -53,8 +57,8 @@ int limits_guest(struct lockdown *lockdown)
         int resource;
         uint64_t value;
     } limits[] = {
-        { RLIMIT_DATA,
-          settings->memory_bytes }, /* MemoryError first; the supervisor watches what there is */
+        /* MemoryError first; the supervisor watches what there is */
+        { RLIMIT_DATA, settings->memory_bytes + MEMORY_UNUSED },
         { RLIMIT_AS, settings->memory_bytes + RESERVED_BYTES }, /* page tables are memory, too */
         { RLIMIT_STACK, STACK_BYTES },
         { RLIMIT_FSIZE,

@@ -40,9 +40,12 @@ struct mount_setting {
                       optional */
 };
 
+/* Private memory that a guest may ask for beyond its limit, for buffers that libraries do not fill. */
+#define MEMORY_UNUSED (32u << 20)
+
 struct settings {
     uint64_t wall_ms, cpu_ms;
-    uint64_t memory_bytes; /* RLIMIT_DATA and resident memory */
+    uint64_t memory_bytes; /* of a guest; RLIMIT_DATA is MEMORY_UNUSED more */
     uint64_t output_bytes; /* kept of stdout and of stderr, each */
     uint64_t scratch_bytes;
     uint32_t scratch_files;

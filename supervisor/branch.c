@@ -225,6 +225,7 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
         return EPERM; /* it stays where the zygote finds it */
     branch->pid = call->tid;
     branch->family = parent->family;
+    branch->is_foreign = parent->is_foreign;
     branch->cpu_limit_ns = parent->cpu_limit_ns;
     branch->protected_bytes = parent->protected_bytes;
     branch->pairs = parent->pairs;

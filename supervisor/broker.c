@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
+#include "supervisor/tree.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -86,13 +87,26 @@ int broker_answer(struct guest *guest, const struct call *call, struct answer *a
     return 0;
 }
 
-/* Serves the call if a row of the policy brokers it, else refuses it in the words of its row. */
-static void broker_decide(struct supervisor *supervisor, struct guest *guest,
-                          const struct call *call, struct answer *answer)
+/* Whether even looking at the call's arguments may take time: the guest's memory may be a mapped
+ * file of a file system that does not answer. Then the worker looks. Not where scratch is on disk:
+ * only the supervisor keeps the account of that. */
+static bool broker_may_wait(const struct supervisor *supervisor, const struct guest *guest,
+                            const struct syscall_row *row)
+{
+    return guest->is_foreign && files_scratch_is_exact(guest->files) &&
+           !supervisor->tree->may_wait && row != NULL && row->action == CALL_BROKER &&
+           row->number != SYS_recvmsg;
+}
+
+void broker_decide(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                   struct answer *answer)
 {
     const struct syscall_row *row = syscall_decide(
         syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
     bool may_continue = row != NULL && row->action == CALL_CONTINUE;
+    answer->may_wait = broker_may_wait(supervisor, guest, row);
+    if (answer->may_wait)
+        return;
     if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
         (files_serve(guest->files, guest->memory, guest->maps, call, answer) ||
          self_serve(supervisor, guest, call, answer)) &&

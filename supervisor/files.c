@@ -1212,6 +1212,11 @@ void files_set_scratch(struct files *files, int fd)
     files->scratch.is_tmpfs = true;
 }
 
+bool files_scratch_is_exact(const struct files *files)
+{
+    return files->scratch.is_tmpfs;
+}
+
 int files_scratch_fd(const struct files *files)
 {
     return scratch_number(files);

@@ -56,6 +56,8 @@ int files_scratch_fd(const struct files *files);
 /* True if the scratch holds more bytes or files than granted (writes run without the broker:
  * polled). */
 bool files_is_over_quota(struct files *files);
+/* Whether the kernel itself keeps its scratch to its limits. */
+bool files_scratch_is_exact(const struct files *files);
 /* When that wants to be asked again at the latest; UINT64_MAX: nothing can grow. */
 uint64_t files_scratch_due_ns(const struct files *files);
 
@@ -73,7 +75,7 @@ MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
 struct files_change {
     char directory[PATH_MAX];
     uint64_t scratch_entries;
-    int number;            /* -1: none */
+    int number; /* -1: none */
     bool is_directory;
     char opened[PATH_MAX]; /* the path by which it was opened, or "" */
 };

@@ -84,8 +84,9 @@ struct guest {
     uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
     struct worker *worker;   /* that does a call of its family, or NULL: it is held so long */
     uint64_t weigh_until_ns; /* what its calls cost is weighed exactly until then (broker.c) */
-    uint64_t owed_ns;        /* it is held for so long once the worker is done */
-    uint64_t held_until_ns;  /* its listener is not looked at before then; 0: it is (broker.c) */
+    bool is_foreign;  /* it may have mapped a file of a file system that is waited for (worker.c) */
+    uint64_t owed_ns; /* it is held for so long once the worker is done */
+    uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */
 
     uint64_t served; /* calls answered */
     uint32_t refused;
@@ -142,6 +143,9 @@ MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
 void broker_resume(struct supervisor *supervisor, int *timeout_ms);
 /* Answers the call, whose files are those of guest. 0, or a negative errno as of broker_serve. */
 MUST_CHECK int broker_answer(struct guest *guest, const struct call *call, struct answer *answer);
+/* Serves the call if a row of the policy brokers it, else refuses it in the words of its row. */
+void broker_decide(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                   struct answer *answer);
 /* Counts the call, and records it where it is to be. */
 MUST_CHECK int broker_record(struct supervisor *supervisor, struct guest *guest, int number,
                              const struct answer *answer);

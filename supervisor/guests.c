@@ -28,7 +28,7 @@
 #define NO_ROOM_TICKS 80
 #define SLOT_BITS     20
 #define REPORT_NS     2000000u
-#define MEMORY_SLACK  (16u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
+#define MEMORY_SLACK  (12u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
 #define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
 #define FULL_BYTES    (4u << 20)
@@ -521,7 +521,7 @@ void guest_kill_unseen(struct guest *guest)
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
                                    const struct guest_use *use)
 {
-    if (use->data + NO_ROOM_BYTES < settings->memory_bytes ||
+    if (use->data + NO_ROOM_BYTES < settings->memory_bytes + MEMORY_UNUSED ||
         use->own + FULL_BYTES < settings->memory_bytes)
         guest->full_ticks = 0;
     else
@@ -544,7 +544,7 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
     guest->resident_bytes = use.resident;
     if (use.threads > settings->threads + 1u)
         guests_kill(guest, END_THREADS);
-    if (use.own > settings->memory_bytes + MEMORY_SLACK ||
+    if (use.own > settings->memory_bytes + MEMORY_UNUSED + MEMORY_SLACK ||
         guest_is_out_of_memory(settings, guest, &use))
         guests_kill(guest, END_MEMORY);
     if (guest->protected_bytes <= PROTECTED_FREE)

@@ -4,7 +4,8 @@
  * Nobody can say how long such a file system takes, so a forked copy of the supervisor, in the same
  * jail, does the whole call and answers it, while the supervisor serves the others and keeps their
  * limits. The guest's other calls wait. What the call changed in the guest's view of its files
- * comes back over a pipe. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
+ * comes back over a pipe. A guest that has come that far may map what it has opened there, so from
+ * then on all its calls that have something in its memory go this way. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
  */
 #define _GNU_SOURCE
 #include "supervisor/guest.h"
@@ -29,6 +30,7 @@ struct worker {
 /* What the worker has to tell. */
 struct report {
     struct answer answer;
+    unsigned pairs;
     struct files_change change;
 };
 
@@ -40,10 +42,11 @@ child_work(struct supervisor *supervisor, struct guest *caller, const struct cal
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         _exit(1);
     supervisor->tree->may_wait = true;
-    bool is_served = files_serve(caller->files, caller->memory, caller->maps, call, &report.answer);
+    broker_decide(supervisor, caller, call, &report.answer);
     bool is_answered = report.answer.error != EOWNERDEAD; /* memory_write: the guest ends */
-    if (!is_served || (is_answered && broker_answer(caller, call, &report.answer) < 0))
+    if (is_answered && broker_answer(caller, call, &report.answer) < 0)
         _exit(1);
+    report.pairs = caller->pairs;
     files_get_change(caller->files, (int)report.answer.value, &report.change);
     _exit(fd_write_all(pipe, &report, sizeof report) < 0 ? 1 : 0);
 }
@@ -85,6 +88,7 @@ int worker_start(struct supervisor *supervisor, struct guest *watcher, struct gu
         (struct worker){ .place = place, .pipe = ends[0], .caller = caller->id, .call = *call };
     memcpy(worker->target, answer->target, sizeof worker->target);
     watcher->worker = worker;
+    caller->is_foreign = true;
     if (pid > 0)
         *place = pidfd;
     if (pid < 0 || event_add(supervisor, ends[0], EVENT_WORKER, watcher->id) < 0) {
@@ -126,6 +130,7 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
         memcpy(report.answer.target, worker->target, sizeof worker->target);
     } else if (caller != NULL) {
         files_apply_change(caller->files, &report.change);
+        caller->pairs = report.pairs;
     }
     worker_end(watcher, has_told ? 0 : report.answer.error);
     if (report.answer.error == EOWNERDEAD)
