@@ -356,16 +356,28 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
  * report's array has room for one. */
 static void report_add_end(struct report *report, const struct belljar_result *result)
 {
-    bool is_call = result->signal == SIGSYS, is_thread = report->reason == END_THREADS;
+    static const struct belljar_violation records[] = {
+        [END_ITSELF] = { "result", "channel", "protocol",
+                         "descriptors 3 and 4 are belljar's own: leave them alone" },
+        [END_THREADS] = { "clone", "thread", "threads",
+                          "allow more with --threads N or Policy(threads=N)" },
+        [END_UNSEEN] = { "exit", "the main thread", "threads",
+                         "end the process (sys.exit, os._exit), not its main thread alone" },
+        [END_STRAY] = { "clone", "process", "processes",
+                        "a session is forked by its host: Sandbox.fork()" },
+    };
+    static const struct belljar_violation call = { "system call", "one that ends the process",
+                                                   "system calls", "not part of any policy" };
+    const struct belljar_violation *found = &records[END_ITSELF];
+    if (result->signal == SIGSYS)
+        found = &call;
+    else if (report->reason < ARRAY_SIZE(records) && records[report->reason].op != NULL)
+        found = &records[report->reason];
     struct belljar_violation *record = &report->violations[0];
-    record->op = strdup(is_call ? "system call" : is_thread ? "clone" : "result");
-    record->target = strdup(is_call     ? "one that ends the process"
-                            : is_thread ? "thread"
-                                        : "channel");
-    record->rule = strdup(is_call ? "system calls" : is_thread ? "threads" : "protocol");
-    record->hint = strdup(is_call     ? "not part of any policy"
-                          : is_thread ? "allow more with --threads N or Policy(threads=N)"
-                                      : "descriptors 3 and 4 are belljar's own: leave them alone");
+    record->op = strdup(found->op);
+    record->target = strdup(found->target);
+    record->rule = strdup(found->rule);
+    record->hint = strdup(found->hint);
     report->violation_count = report->refused = 1;
 }
 
