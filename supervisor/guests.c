@@ -28,7 +28,7 @@
 #define NO_ROOM_TICKS 80
 #define SLOT_BITS     20
 #define REPORT_NS     2000000u
-#define MEMORY_SLACK  (12u << 20) /* stack, page tables, relocated data: beside RLIMIT_DATA */
+#define MEMORY_SLACK  (8u << 20)  /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
 #define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
 #define FULL_BYTES    (4u << 20)

@@ -3,6 +3,7 @@ from outside, and the bound that must hold. before.json has what each reached be
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +78,8 @@ ROWS = (
     # ---- limits that end with the run, or begin after it
     memory("memory between two runs", "idle_memory", "session"),
     memory("page tables between two runs", "idle_tables", "session"),
-    memory("memory in a branch", "branch_memory", "session", settings=NAMESPACES),
+    # Original and branch have a limit each.
+    dataclasses.replace(memory("memory in a branch", "branch_memory", "session", settings=NAMESPACES), measure="guest_mib"),
     Row("CPU between two runs", "idle_spins", "guest_cpu", "CPU s", 1.25, "session", {"cpu": 0.25, "timeout": 5, "threads": 8}),
     Row("threads between two runs", "idle_threads", "threads", "threads", 4 + 1 + 128, "session",
         {"threads": 4, "timeout": 5, "memory": "256M"}),
@@ -156,7 +158,8 @@ ROWS = (
     Row("an answer over code", "text_written", "reached", "reached", 0, "run", {"timeout": 5}),
     Row("answers into read-only memory", "read_only_written", "reached", "reached", 0, "run", {"timeout": 5}),
     Row("out-of-band data", "out_of_band", "reached", "reached", 0, "run", {"timeout": 5}),
-    Row("a scratch file executed", "scratch_executed", "reached", "reached", 0, "run", {"timeout": 5}),
+    # Without namespaces scratch lies where files may be mapped executable: SECURITY.md says so.
+    Row("a scratch file executed", "scratch_executed", "reached", "reached", 0, "run", {"timeout": 5}, NAMESPACES),
     Row("a FIFO of a read grant", "fifo_read", "reached", "reached", 0, "fifo", {"timeout": 5}),
     Row("scratch inside a grant", "others_scratch", "reached", "reached", 0, "scratch_granted", {}),
 )  # fmt: skip
