@@ -122,7 +122,7 @@ CLOSED = """
                 check("session")
             (supervisor,) = looking.supervisors()
             try:
-                assert {os.path.exists(f"/proc/{supervisor}/fd/{n}") for n in (0, 1, 2)} == {True}
+                assert set(os.listdir(f"/proc/{supervisor}/fd")) >= {"0", "1", "2"}
             except PermissionError: pass
         assert belljar.run("print(1)").stdout == "1\\n"
         async def loop():
