@@ -54,6 +54,7 @@ struct guest {
     unsigned full_ticks;         /* in a row without room for memory */
     uint64_t threads;            /* at the last look, and those that were begun since */
     uint64_t protected_bytes;    /* of memory that it was let make read-only (self_protect) */
+    unsigned unseen_looks;       /* in a row that showed nothing */
     bool is_unseen;              /* killed since its limits could not be looked at */
     uint32_t end_reason;         /* enum end_reason */
     bool is_released;            /* the host has done with it */
@@ -125,6 +126,7 @@ struct guest_use {
     uint64_t data;     /* what RLIMIT_DATA counts, touched or not */
     uint64_t resident; /* with the files that it maps */
     uint64_t threads;  /* the main one, too */
+    bool is_headless;  /* nothing else can be told: its main thread has ended, others go on */
 };
 /* False if it cannot be told: then nothing else can be either, and the guest has to be ended. */
 MUST_CHECK bool guest_measure(const struct guest *guest, struct guest_use *ret_use);

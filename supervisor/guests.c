@@ -30,7 +30,9 @@
 #define REPORT_NS     2000000u
 #define MEMORY_SLACK  (8u << 20)  /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
-#define FAULTS_PER_MS (10u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define FAULTS_PER_MS (40u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define UNSEEN_MS     5           /* between looks at a guest that show nothing; */
+#define UNSEEN_LOOKS  20          /* so many in a row, and it is ended for that */
 #define FULL_BYTES    (4u << 20)
 #define SPARE_FDS     24 /* of our own are left for serving the guests that there are */
 
@@ -485,15 +487,20 @@ static bool status_number(const char *status, const char *key, uint64_t unit, ui
 /* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
  * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
  * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
- * main thread is gone has no such lines, whatever its other threads hold. */
+ * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
+ * just ending has none either. */
 bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
 {
     char status[4096];
     uint64_t anonymous, swapped, tables;
     ssize_t got = pread(guest->status_file, status, sizeof status - 1, 0);
+    ret_use->is_headless = false;
     if (got <= 0)
         return false;
     status[got] = '\0';
+    ret_use->is_headless = strstr(status, "\nState:\tZ") != NULL &&
+                           status_number(status, "\nThreads:", 1, &ret_use->threads) &&
+                           ret_use->threads > 1;
     if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
         !status_number(status, "\nVmSwap:", 1024, &swapped) ||
         !status_number(status, "\nVmPTE:", 1024, &tables) ||
@@ -505,8 +512,8 @@ bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
     return true;
 }
 
-/* One that is just ending by itself has no memory left to be seen, either; killing that changes
- * nothing, neither its status nor, so, what is said of it (guests_handle_exit). */
+/* Killing one that is just ending by itself changes nothing, neither its status nor, so, what is
+ * said of it (guests_handle_exit). */
 void guest_kill_unseen(struct guest *guest)
 {
     if (guest->state != GUEST_LIVE)
@@ -537,9 +544,11 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
     const struct settings *settings = &supervisor->settings;
     struct guest_use use;
     if (!guest_measure(guest, &use)) {
-        guest_kill_unseen(guest);
-        return TICK_MS;
+        if (use.is_headless || ++guest->unseen_looks >= UNSEEN_LOOKS)
+            guest_kill_unseen(guest);
+        return UNSEEN_MS;
     }
+    guest->unseen_looks = 0;
     guest->threads = use.threads;
     guest->resident_bytes = use.resident;
     if (use.threads > settings->threads + 1u)
@@ -551,7 +560,7 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
         return TICK_MS;
     uint64_t most = settings->memory_bytes + MEMORY_MOST;
     uint64_t again_ms = use.own < most ? (most - use.own) / FAULTS_PER_MS / 2 : 0;
-    return again_ms < 2 ? 2 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
+    return again_ms < 1 ? 1 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
 }
 
 void guests_check_scratch(struct guest *guest)
@@ -679,7 +688,7 @@ int guests_report(struct guest *guest, uint32_t type)
     struct guest_use use = { .resident = guest->resident_bytes };
     /* Looking costs as much as a short run, and one that short has not grown by much. */
     bool is_new = guest->resident_bytes == 0 || cpu_ns - guest->seen_cpu_ns > REPORT_NS;
-    if (!has_ended && is_new && !guest_measure(guest, &use))
+    if (!has_ended && is_new && !guest_measure(guest, &use) && use.is_headless)
         guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
