@@ -186,7 +186,7 @@ def test_the_command_ended_by_a_signal_leaves_nothing(number, when, tmp_path):
 def slow_interpreter(folder: pathlib.Path) -> pathlib.Path:
     """One that takes its time to start. Where the sandbox's user can reach it."""
     script = folder / "slow"
-    script.write_text("#!/bin/sh\nsleep 30\n")
+    script.write_text("#!/bin/sh\nexec sleep 30\n")
     for path in (script, *script.parents):
         if path.stat().st_uid == os.getuid() and str(path).startswith("/tmp/"):
             path.chmod(0o755)
