@@ -8,7 +8,7 @@
 #define _GNU_SOURCE
 #include "policy/syscalls.h"
 #include "supervisor/guest.h"
-#include "supervisor/tree.h"
+#include "files/tree.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>

@@ -4,9 +4,9 @@
 #define BELLJAR_GUEST_H
 
 #include "policy/settings.h"
-#include "supervisor/call.h"
-#include "supervisor/files.h"
-#include "supervisor/scratch.h"
+#include "files/call.h"
+#include "files/files.h"
+#include "files/scratch.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
 

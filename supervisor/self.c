@@ -5,6 +5,7 @@
  * memory, user 1000. Continued are only calls whose arguments are all numbers, after those were
  * compared. */
 #define _GNU_SOURCE
+#include "files/memory.h"
 #include "supervisor/guest.h"
 
 #include <fcntl.h>

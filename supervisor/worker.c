@@ -9,7 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "supervisor/guest.h"
-#include "supervisor/tree.h"
+#include "files/tree.h"
 
 #include <fcntl.h>
 #include <sched.h>

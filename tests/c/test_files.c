@@ -1,4 +1,4 @@
-/* supervisor/files.c, scratch.c: what a guest gets for a path, and what it never gets. The guest
+/* files/: what a guest gets for a path, and what it never gets. The guest
  * here is the test itself: calls are served straight from its own memory. */
 #define _GNU_SOURCE
 #include "tests/c/files_fixture.h"

@@ -6,8 +6,8 @@
 #ifndef BELLJAR_FILES_H
 #define BELLJAR_FILES_H
 
+#include "files/call.h"
 #include "policy/settings.h"
-#include "supervisor/call.h"
 
 #include <limits.h>
 
