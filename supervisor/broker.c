@@ -276,7 +276,7 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     guests_stir(supervisor, guest);
     broker_decide(supervisor, guest, &call, &answer);
     if (answer.may_wait) {
-        answer.error = worker_start(supervisor, watcher, guest, &call, &answer);
+        answer.error = worker_start(supervisor, watcher, guest, &call);
         if (answer.error == 0) {
             broker_hold(supervisor, watcher, WORKER_MS * (uint64_t)1000000);
             return 0;

@@ -154,8 +154,7 @@ MUST_CHECK int broker_record(struct supervisor *supervisor, struct guest *guest,
  * one of its family that watches the listener) gets EVENT_WORKER. 0 or a positive errno to answer.
  */
 MUST_CHECK int worker_start(struct supervisor *supervisor, struct guest *watcher,
-                            struct guest *caller, const struct call *call,
-                            const struct answer *answer);
+                            struct guest *caller, const struct call *call);
 /* It has told what it did, or is gone, or is late. */
 MUST_CHECK int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_late);
 /* Kills it if there is one; error: how the call is answered unless it has been, 0: not at all. */

@@ -4,7 +4,7 @@
  * Nobody can say how long such a file system takes, so a forked copy of the supervisor, in the same
  * jail, does the whole call and answers it, while the supervisor serves the others and keeps their
  * limits. The guest's other calls wait. What the call changed in the guest's view of its files
- * comes back over a pipe. A guest that has come that far may map what it has opened there, so from
+ * comes back in memory that both share. A guest that has come that far may map what it has opened there, so from
  * then on all its calls that have something in its memory go this way. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
  */
 #define _GNU_SOURCE
@@ -15,17 +15,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-struct worker {
-    int *place; /* among the supervisor's workers: its pidfd */
-    int pipe;
-    uint64_t caller; /* of the watcher's family */
-    struct call call;
-    char target[512];
-};
 
 /* What the worker has to tell. */
 struct report {
@@ -34,21 +27,29 @@ struct report {
     struct files_change change;
 };
 
-__attribute__((noreturn)) static void
-child_work(struct supervisor *supervisor, struct guest *caller, const struct call *call, int pipe)
+struct worker {
+    struct report *report; /* the worker writes it, and a byte to the pipe when it is done */
+    int *place;            /* among the supervisor's workers: its pidfd */
+    int pipe;
+    uint64_t caller; /* of the watcher's family */
+    struct call call;
+};
+
+__attribute__((noreturn)) static void child_work(struct supervisor *supervisor,
+                                                 struct guest *caller, const struct call *call,
+                                                 int pipe, struct report *report)
 {
-    static struct report report;
-    report.answer = (struct answer)ANSWER_INIT;
+    report->answer = (struct answer)ANSWER_INIT;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         _exit(1);
     supervisor->tree->may_wait = true;
-    broker_decide(supervisor, caller, call, &report.answer);
-    bool is_answered = report.answer.error != EOWNERDEAD; /* memory_write: the guest ends */
-    if (is_answered && broker_answer(caller, call, &report.answer) < 0)
+    broker_decide(supervisor, caller, call, &report->answer);
+    bool is_answered = report->answer.error != EOWNERDEAD; /* memory_write: the guest ends */
+    if (is_answered && broker_answer(caller, call, &report->answer) < 0)
         _exit(1);
-    report.pairs = caller->pairs;
-    files_get_change(caller->files, (int)report.answer.value, &report.change);
-    _exit(fd_write_all(pipe, &report, sizeof report) < 0 ? 1 : 0);
+    report->pairs = caller->pairs;
+    files_get_change(caller->files, (int)report->answer.value, &report->change);
+    _exit(fd_write_all(pipe, "", 1) < 0 ? 1 : 0);
 }
 
 /* Forgets those that have ended. Returns a free place, or NULL. */
@@ -71,22 +72,26 @@ static int *workers_reap(struct supervisor *supervisor)
 }
 
 int worker_start(struct supervisor *supervisor, struct guest *watcher, struct guest *caller,
-                 const struct call *call, const struct answer *answer)
+                 const struct call *call)
 {
     int *place = workers_reap(supervisor);
     struct worker *worker = place != NULL ? calloc(1, sizeof *worker) : NULL;
+    struct report *report =
+        mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int ends[2], pidfd = -1;
-    if (worker == NULL || pipe2(ends, O_CLOEXEC) < 0) {
+    if (report == MAP_FAILED || worker == NULL || pipe2(ends, O_CLOEXEC) < 0) {
+        if (report != MAP_FAILED)
+            munmap(report, sizeof *report);
         free(worker);
         return EAGAIN;
     }
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
     if (pid == 0)
-        child_work(supervisor, caller, call, ends[1]);
+        child_work(supervisor, caller, call, ends[1], report);
     close(ends[1]);
-    *worker =
-        (struct worker){ .place = place, .pipe = ends[0], .caller = caller->id, .call = *call };
-    memcpy(worker->target, answer->target, sizeof worker->target);
+    *worker = (struct worker){
+        .place = place, .pipe = ends[0], .caller = caller->id, .call = *call, .report = report
+    };
     watcher->worker = worker;
     caller->is_foreign = true;
     if (pid > 0)
@@ -111,6 +116,7 @@ void worker_end(struct guest *watcher, int error)
         struct answer answer = { .error = error, .install_fd = -1 };
         (void)!broker_answer(watcher, &worker->call, &answer);
     }
+    munmap(worker->report, sizeof *worker->report);
     free(worker);
 }
 
@@ -120,14 +126,16 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
     struct worker *worker = watcher->worker;
     struct guest *caller = guests_find(supervisor, worker->caller);
     struct call call = worker->call;
-    bool has_told = !is_late && read(worker->pipe, &report, sizeof report) == sizeof report;
-    if (!has_told) {
-        report.answer = (struct answer){ .error = is_late ? ETIMEDOUT : EIO,
-                                         .refused = true,
-                                         .install_fd = -1 };
+    char byte;
+    bool has_told = !is_late && read(worker->pipe, &byte, 1) == 1;
+    report = *worker->report;
+    if (!has_told) { /* what it is about may be known all the same */
+        report.answer.error = is_late ? ETIMEDOUT : EIO;
+        report.answer.refused = true;
+        report.answer.install_fd = -1;
         report.answer.rule = "read";
         report.answer.hint = "the file system of a granted directory does not answer";
-        memcpy(report.answer.target, worker->target, sizeof worker->target);
+        report.answer.target[sizeof report.answer.target - 1] = '\0';
     } else if (caller != NULL) {
         files_apply_change(caller->files, &report.change);
         caller->pairs = report.pairs;

@@ -239,7 +239,7 @@ static void has_limits(struct lockdown *lockdown, int to_supervisor)
         int resource;
         uint64_t value;
     } should[] = {
-        { RLIMIT_DATA, lockdown->settings->memory_bytes },
+        { RLIMIT_DATA, lockdown->settings->memory_bytes + MEMORY_UNUSED },
         { RLIMIT_FSIZE, lockdown->settings->scratch_bytes },
         { RLIMIT_CORE, 0 },
         { RLIMIT_MEMLOCK, 0 },

@@ -397,8 +397,9 @@ threading.Thread(target=f, daemon=True).start()
 """
     with Sandbox(Policy(timeout=10, memory="128M"), python=PYTHON) as sandbox:
         sandbox.run_code(code)
-        most, end = 0, time.monotonic() + 2
-        while time.monotonic() < end:
+        most, end = 0, time.monotonic() + 20
+        ended = time.monotonic() + 2
+        while time.monotonic() < (ended if most > 64 else end):
             for pid in [child for supervisor in looking.supervisors() for child in looking.children(supervisor)]:
                 try:
                     most = max(most, int(looking.status(pid)["RssAnon"].split()[0]) >> 10)

@@ -18,11 +18,12 @@ paths([
     ("open /proc/<supervisor>/fd", f"/proc/{supervisor}/fd", DIRECTORY),
     ("open /proc/<supervisor>/cmdline", f"/proc/{supervisor}/cmdline"),
     ("open /proc/<zygote>/maps", f"/proc/{zygote}/maps"),
-    ("open /proc/self/fd/1 again for writing", "/proc/self/fd/1", W),
+    ("open /proc/self/fd/99, which is none", "/proc/self/fd/99", W),
+    ("open /proc/self/../self/fd/1", "/proc/self/../self/fd/1", W),
+    ("open /proc/1/fd/1", "/proc/1/fd/1", W),
     ("open /proc/self/fd/0", "/proc/self/fd/0", O_PATH),
     ("open /proc/self/fd", "/proc/self/fd", DIRECTORY),
-    ("open /dev/fd/1", "/dev/fd/1", W),
-    ("open /dev/stdout", "/dev/stdout", W),
+    ("open /dev/fd/-1", "/dev/fd/-1", W),
     ("open /dev/tty", "/dev/tty", RW),
     ("open /dev/kmsg", "/dev/kmsg", O_PATH),
     ("open /dev/mem", "/dev/mem", O_PATH),
@@ -70,6 +71,20 @@ paths([
     ("open /etc/shadow as a path", "/etc/shadow", O_PATH),
     ("open /root", "/root", O_PATH),
 ])
+
+
+for name, own in (("/dev/stdout", 1), ("/dev/fd/1", 1), ("/proc/self/fd/1", 1), ("/dev/stdin", 0)):
+    @probe(f"open {name}: it must be that descriptor again, not the pipe opened anew")
+    def opened_anew(name=name, own=own):
+        fd, error = open_path(name, W)
+        if fd < 0:
+            return no_path(fd, error)
+        before = fcntl.fcntl(own, fcntl.F_GETFL)
+        os.set_blocking(fd, not os.get_blocking(fd))  # of the description: both see it, if it is one
+        shared = fcntl.fcntl(own, fcntl.F_GETFL) != before
+        os.set_blocking(fd, not os.get_blocking(fd))
+        os.close(fd)
+        return (HELD, "duplicated") if shared else (ESCAPE, "opened anew")
 
 
 def says(number, *arguments):

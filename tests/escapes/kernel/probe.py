@@ -10,6 +10,7 @@ many MiB to try for)."""
 
 import ctypes
 import errno
+import fcntl
 import os
 import sys
 from errno import EACCES, EAFNOSUPPORT, EBADF, ECHILD, EFAULT, EINVAL, ELOOP, ENODEV, ENOENT, ENOSYS, ENOTDIR, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, EROFS, ESRCH
