@@ -1,9 +1,10 @@
 /* Makes the guests' tree of the settings' mounts and the synthetic files, and the empty image that is
  * listed in the place of its synthetic directories. Supervisor, before its lockdown. */
 #define _GNU_SOURCE
-#include "files/files.h"
+#include "files/assemble.h"
 
 #include "files/beneath.h"
+#include "files/call.h"
 #include "files/scratch.h"
 #include "files/synthetic.h"
 #include "files/tree.h"

@@ -18,7 +18,14 @@
  * by asking the kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the
  * listener in the epoll set. */
 #define _GNU_SOURCE
-#include "supervisor/guest.h"
+#include "supervisor/branch.h"
+
+#include "supervisor/guests.h"
+#include "supervisor/host.h"
+#include "supervisor/limits.h"
+#include "supervisor/loop.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -34,7 +41,7 @@ static int branch_refuse(uint64_t parent, int error)
     pack_u32(&message, MSG_REFUSED);
     pack_u64(&message, parent);
     pack_u32(&message, (uint32_t)error);
-    int sent = control_send(&message, NULL, 0);
+    int sent = host_send(&message, NULL, 0);
     packer_release(&message);
     return sent;
 }
@@ -42,9 +49,9 @@ static int branch_refuse(uint64_t parent, int error)
 /* The parent's permit is used up or taken back. */
 static void branch_settle(struct supervisor *supervisor, struct guest *parent, bool is_there)
 {
-    struct guest *unborn = is_there ? NULL : guests_find(supervisor, parent->branch);
+    struct guest *unborn = is_there ? NULL : guest_find(supervisor, parent->branch);
     if (unborn != NULL)
-        guests_drop(supervisor, unborn);
+        guest_drop(supervisor, unborn);
     parent->branch = 0;
     parent->fork = FORK_NONE;
     parent->fork_tid = 0;
@@ -60,7 +67,7 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
         return branch_refuse(parent->id, ECHILD);
     if (parent->branch != 0)
         return branch_refuse(parent->id, EBUSY);
-    int error = guests_new(supervisor, &branch);
+    int error = guest_new(supervisor, &branch);
     if (error < 0)
         return branch_refuse(parent->id, -error);
     if (parent->family == 0)
@@ -69,11 +76,11 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
     branch->parent = parent->id;
     parent->fork = FORK_PERMITTED;
     parent->fork_deadline_ns = clock_now_ns() + BRANCH_MS * 1000000ull;
-    guests_stir(supervisor, parent);
+    limits_stir(supervisor, parent);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_PERMITTED);
     pack_u64(&message, parent->id);
-    error = control_send(&message, NULL, 0);
+    error = host_send(&message, NULL, 0);
     packer_release(&message);
     return error;
 }
@@ -104,12 +111,6 @@ void branch_end_strays(struct supervisor *supervisor, struct guest *guest)
     guest->fork = FORK_NONE;
 }
 
-void branch_check(struct guest *guest, uint64_t now_ns)
-{
-    if (guest->fork != FORK_NONE && now_ns >= guest->fork_deadline_ns)
-        guests_kill(guest, END_STRAY); /* and, before it is reaped, its strays */
-}
-
 void branch_clone(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                   struct answer *answer)
 {
@@ -129,7 +130,7 @@ void branch_clone(struct supervisor *supervisor, struct guest *guest, const stru
     if (guest->fork != FORK_USED || guest->fork_tid != call->tid)
         return;
     if (has_strays(supervisor, guest)) {
-        guests_kill(guest, END_STRAY);
+        guest_kill(guest, END_STRAY);
         return;
     }
     answer->refused = false;
@@ -192,10 +193,10 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
             fd_close(&fds[i]);
         return error > 0 ? -error : -EBADMSG;
     }
-    branch->memory = fds[0];
-    branch->maps = fds[1];
-    branch->status_file = fds[2];
-    branch->pidfd = fds[3];
+    branch->fds[GUEST_MEMORY] = fds[0];
+    branch->fds[GUEST_MAPS] = fds[1];
+    branch->fds[GUEST_STATUS] = fds[2];
+    branch->fds[GUEST_PIDFD] = fds[3];
     return 0;
 }
 
@@ -209,7 +210,7 @@ static int branch_give_channels(struct guest *parent, struct guest *branch, cons
                                                .flags = SECCOMP_ADDFD_FLAG_SETFD,
                                                .srcfd = (__u32)branch->to_guest[i],
                                                .newfd = (__u32)numbers[i] };
-        if (ioctl(parent->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
+        if (ioctl(parent->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
             return -errno;
         fd_close(&branch->to_guest[i]);
     }
@@ -219,7 +220,7 @@ static int branch_give_channels(struct guest *parent, struct guest *branch, cons
 int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struct call *call)
 {
     struct guest *parent = branch_parent(supervisor, guest);
-    struct guest *branch = parent ? guests_find(supervisor, parent->branch) : NULL;
+    struct guest *branch = parent ? guest_find(supervisor, parent->branch) : NULL;
     if (branch == NULL || parent->fork != FORK_USED || call->number != SYS_setpgid ||
         call->args[0] != 0 || call->args[1] != 0)
         return EPERM; /* it stays where the zygote finds it */
@@ -234,8 +235,8 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     if (error == 0)
         error = branch_give_channels(parent, branch, call);
     if (error == 0) {
-        branch->listener = fcntl(parent->listener, F_DUPFD_CLOEXEC, 0);
-        error = branch->listener < 0 ? -errno : 0;
+        branch->fds[GUEST_LISTENER] = fcntl(parent->fds[GUEST_LISTENER], F_DUPFD_CLOEXEC, 0);
+        error = branch->fds[GUEST_LISTENER] < 0 ? -errno : 0;
     }
     if (error == 0)
         error = guests_start(supervisor, branch);
@@ -257,13 +258,13 @@ void branch_leave(struct supervisor *supervisor, struct guest *guest)
         (void)!branch_refuse(guest->id, ECHILD);
     }
     if (guest->is_watching)
-        (void)!event_remove(supervisor, guest->listener);
+        (void)!loop_remove(supervisor, guest->fds[GUEST_LISTENER]);
     for (uint32_t i = 0; guest->family != 0 && guest->is_watching && i < supervisor->slot_count;
          i++) {
         struct guest *other = supervisor->slots[i];
         if (other != NULL && other != guest && other->family == guest->family &&
             other->state == GUEST_LIVE &&
-            event_add(supervisor, other->listener, EVENT_LISTENER, other->id) == 0) {
+            loop_add(supervisor, other->fds[GUEST_LISTENER], EVENT_LISTENER, other->id) == 0) {
             other->is_watching = true;
             break;
         }

@@ -5,8 +5,14 @@
  * memory, user 1000. Continued are only calls whose arguments are all numbers, after those were
  * compared. */
 #define _GNU_SOURCE
+#include "supervisor/self.h"
+
+#include "files/files.h"
 #include "files/memory.h"
-#include "supervisor/guest.h"
+#include "supervisor/branch.h"
+#include "supervisor/lending.h"
+#include "supervisor/limits.h"
+#include "wire/messages.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -37,7 +43,8 @@ static void answer_value(struct answer *answer, int64_t value)
 static void answer_bytes(const struct guest *guest, uint64_t address, const void *bytes,
                          size_t length, int64_t value, struct answer *answer)
 {
-    answer->error = memory_write(guest->memory, guest->maps, address, bytes, length);
+    answer->error =
+        memory_write(guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], address, bytes, length);
     answer->value = value;
 }
 
@@ -60,7 +67,7 @@ static void self_signal(const struct guest *guest, const struct call *call, stru
 static void self_get_lock(const struct guest *guest, const struct call *call, struct answer *answer)
 {
     struct flock lock;
-    answer->error = memory_read(guest->memory, call->args[2], &lock, sizeof lock);
+    answer->error = memory_read(guest->fds[GUEST_MEMORY], call->args[2], &lock, sizeof lock);
     lock.l_type = F_UNLCK;
     if (answer->error == 0)
         answer_bytes(guest, call->args[2], &lock, sizeof lock, 0, answer);
@@ -111,8 +118,8 @@ static void self_rusage(const struct guest *guest, const struct call *call, stru
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
-        struct guest_use use;
-        if (guest_measure(guest, &use))
+        struct limits_use use;
+        if (limits_measure(guest, &use))
             usage.ru_maxrss = (long)(use.resident / 1024);
     }
     answer_bytes(guest, call->args[1], &usage, sizeof usage, 0, answer);
@@ -156,15 +163,15 @@ static void self_protect(const struct supervisor *supervisor, struct guest *gues
                          const struct call *call, struct answer *answer)
 {
     uint64_t length = call->args[1];
-    struct guest_use use;
+    struct limits_use use;
     uint64_t sum = guest->protected_bytes + length;
     guest->protected_bytes = sum < length ? UINT64_MAX : sum;
     answer->continues = true;
     if (guest->protected_bytes <= PROTECTED_FREE)
         return;
-    if (!guest_measure(guest, &use)) {
+    if (!limits_measure(guest, &use)) {
         answer->error = EPERM;
-        guest_kill_unseen(guest);
+        limits_kill_unseen(guest);
     } else if (use.own > supervisor->settings.memory_bytes) {
         answer->error = ENOMEM;
     }
@@ -177,15 +184,15 @@ static void self_protect(const struct supervisor *supervisor, struct guest *gues
 static void self_thread(const struct supervisor *supervisor, struct guest *guest,
                         struct answer *answer)
 {
-    struct guest_use use;
+    struct limits_use use;
     const uint64_t most = 2 * supervisor->settings.threads + 8u;
     answer->continues = true;
     if (++guest->threads <= most) /* at the most: some have ended since the last look */
         return;
-    if (!guest_measure(guest, &use))
-        guest_kill_unseen(guest);
+    if (!limits_measure(guest, &use))
+        limits_kill_unseen(guest);
     else if ((guest->threads = use.threads) > most)
-        guests_kill(guest, END_THREADS);
+        guest_kill(guest, END_THREADS);
     else
         return;
     answer->error = EAGAIN;
@@ -219,10 +226,10 @@ static void self_socket_name(const struct guest *guest, const struct call *call,
     sa_family_t family = AF_UNIX;
     uint32_t size = sizeof family;
     uint32_t room;
-    answer->error = memory_read(guest->memory, call->args[2], &room, sizeof room);
+    answer->error = memory_read(guest->fds[GUEST_MEMORY], call->args[2], &room, sizeof room);
     if (answer->error == 0 && room >= sizeof family)
-        answer->error =
-            memory_write(guest->memory, guest->maps, call->args[1], &family, sizeof family);
+        answer->error = memory_write(guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS],
+                                     call->args[1], &family, sizeof family);
     if (answer->error == 0)
         answer_bytes(guest, call->args[2], &size, sizeof size, 0, answer);
 }
@@ -247,7 +254,8 @@ static void self_socket_option(const struct guest *guest, const struct call *cal
         answer->error = ENOPROTOOPT;
         return;
     }
-    answer->error = memory_write(guest->memory, guest->maps, call->args[3], &value, sizeof value);
+    answer->error = memory_write(guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], call->args[3],
+                                 &value, sizeof value);
     if (answer->error == 0)
         answer_bytes(guest, call->args[4], &size, sizeof size, 0, answer);
 }
@@ -261,7 +269,7 @@ static void self_install_pair(struct guest *guest, const struct call *call, int 
         struct seccomp_notif_addfd install = { .id = call->id,
                                                .srcfd = (__u32)pair[i],
                                                .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-        numbers[i] = ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
+        numbers[i] = ioctl(guest->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_ADDFD, &install);
         if (numbers[i] < 0) {
             answer->error =
                 errno; /* EMFILE; the first of the two stays: its own table, its own loss */
@@ -319,45 +327,6 @@ static void self_event(struct guest *guest, const struct call *call, struct answ
     guest->pairs++;
 }
 
-void self_unlend(struct guest *guest)
-{
-    for (unsigned i = 0; i < guest->lent_count; i++)
-        fd_close(&guest->lent[i]);
-    free(guest->lent);
-    guest->lent = NULL;
-    guest->lent_count = 0;
-}
-
-int self_lend(struct guest *guest, uint64_t number, int fds[], unsigned count)
-{
-    if (number != guest->lent_number)
-        self_unlend(guest); /* so what a guest does not take stays no longer than this */
-    int *grown = realloc(guest->lent, (guest->lent_count + count + 1) * sizeof *grown);
-    if (grown == NULL)
-        return -ENOMEM;
-    guest->lent = grown;
-    guest->lent_number = number;
-    for (unsigned i = 0; i < count; i++)
-        grown[guest->lent_count++] = fd_take(&fds[i]);
-    return 0;
-}
-
-/* The next of what the host lends. False, so refused, where there is nothing. */
-static bool self_take_lent(struct guest *guest, uint64_t number, struct answer *answer)
-{
-    if (number != 0 && number < guest->lent_number) { /* of an answer that came too late */
-        answer->error = ESTALE;
-        return true;
-    }
-    if (number != guest->lent_number || guest->lent_count == 0)
-        return false;
-    answer->install_fd = guest->lent[0];
-    answer->install_cloexec = true;
-    guest->lent_count--;
-    memmove(guest->lent, guest->lent + 1, guest->lent_count * sizeof *guest->lent);
-    return true;
-}
-
 bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                 struct answer *answer)
 {
@@ -403,7 +372,8 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
     case SYS_getresgid: {
         uint32_t id = GUEST_UID;
         for (unsigned i = 0; i < 3 && answer->error == 0; i++)
-            answer->error = memory_write(guest->memory, guest->maps, args[i], &id, sizeof id);
+            answer->error = memory_write(guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], args[i],
+                                         &id, sizeof id);
         return true;
     }
     case SYS_getgroups:
@@ -459,7 +429,7 @@ bool self_serve(struct supervisor *supervisor, struct guest *guest, const struct
         self_pair(guest, call, answer);
         return true;
     case SYS_recvmsg:
-        return self_take_lent(guest, args[1], answer);
+        return lending_take(guest, args[1], answer);
     case SYS_eventfd2:
         self_event(guest, call, answer);
         return true;

@@ -1,7 +1,7 @@
 /* supervisor/self.c: what a guest gets for a call about itself. */
 #define _GNU_SOURCE
 #include "policy/syscalls.h"
-#include "supervisor/guest.h"
+#include "supervisor/self.h"
 #include "tests/c/test.h"
 
 #include <sched.h>
@@ -9,25 +9,13 @@
 
 #define GUEST_PID 5
 
-/* The event loop is main.c's. */
-int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id)
-{
-    (void)supervisor, (void)fd, (void)kind, (void)guest_id;
-    return 0;
-}
-
-int event_remove(struct supervisor *supervisor, int fd)
-{
-    (void)supervisor, (void)fd;
-    return 0;
-}
-
 /* Asks as a guest that waits for its branch, of itself where a process is named. */
 static struct answer ask(int number)
 {
     static struct supervisor supervisor;
-    struct guest guest = { .inner_pid = GUEST_PID, .fork = FORK_PERMITTED, .memory = -1 };
-    guest.listener = guest.maps = guest.status_file = guest.pidfd = -1;
+    struct guest guest = { .inner_pid = GUEST_PID,
+                           .fork = FORK_PERMITTED,
+                           .fds = { -1, -1, -1, -1, -1, -1, -1 } };
     struct call call = { .number = number, .args = { GUEST_PID } };
     struct answer answer = ANSWER_INIT;
     if (number == SYS_clone)

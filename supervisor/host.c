@@ -1,0 +1,58 @@
+/* What the host is told. Supervisor. */
+#define _GNU_SOURCE
+#include "supervisor/host.h"
+
+#include "wire/channel.h"
+#include "wire/messages.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int host_send(const struct packer *message, const int *fds, unsigned fd_count)
+{
+    /* Everything is an answer to something that the host asked for, so it reads sooner or later, or
+     * is gone. */
+    return channel_send(FD_CONTROL, message, fds, fd_count, 0);
+}
+
+int host_failed(int error, const char *step, const char *format, ...)
+{
+    char text[6144];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_FAILED);
+    pack_u32(&message, (uint32_t)error);
+    pack_string(&message, step);
+    pack_string(&message, text);
+    int sent = host_send(&message, NULL, 0);
+    packer_release(&message);
+    return sent < 0 ? sent : -error;
+}
+
+/* A quarter of the socket's buffer may be audit records: poll(2) says that a socket of this kind
+ * can be written to while no more is taken, and a record is far smaller than the rest. So answers
+ * to what the host asked for have room however many records it leaves unread. */
+bool host_has_room(void)
+{
+    struct pollfd control = { .fd = FD_CONTROL, .events = POLLOUT };
+    return poll(&control, 1, 0) == 1;
+}
+
+int host_audit(uint64_t guest_id, const char *op, const struct answer *answer)
+{
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_AUDIT);
+    pack_u64(&message, guest_id);
+    pack_string(&message, op);
+    pack_string(&message, answer->target);
+    pack_string(&message, answer->error == 0 ? "ok" : strerrorname_np(answer->error));
+    pack_string(&message, answer->refused && answer->rule ? answer->rule : "");
+    int error = host_send(&message, NULL, 0);
+    packer_release(&message);
+    return error;
+}
