@@ -30,7 +30,7 @@ int limits_no_core(struct lockdown *lockdown)
 #define STACK_BYTES    (8u << 20) /* of the main thread: grows by itself, and is no RLIMIT_DATA */
 
 /* What the kernel itself keeps a guest to, whatever it does between two looks of the supervisor
- * (guest_measure in supervisor/guests.c, which ends it at `memory` and 44 MiB):
+ * (limits_measure in supervisor/limits.c, which ends it at `memory` and 44 MiB):
  *
  *   private memory that can be written to   RLIMIT_DATA         memory and MEMORY_UNUSED
  *   the same, made read-only                self_protect        4 MiB, then it is looked at oftener

@@ -37,13 +37,7 @@
 
 static int branch_refuse(uint64_t parent, int error)
 {
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_REFUSED);
-    pack_u64(&message, parent);
-    pack_u32(&message, (uint32_t)error);
-    int sent = host_send(&message, NULL, 0);
-    packer_release(&message);
-    return sent;
+    return host_tell(MSG_REFUSED, U64(parent), U32(error));
 }
 
 /* The parent's permit is used up or taken back. */
@@ -77,23 +71,14 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
     parent->fork = FORK_PERMITTED;
     parent->fork_deadline_ns = clock_now_ns() + BRANCH_MS * 1000000ull;
     limits_stir(supervisor, parent);
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_PERMITTED);
-    pack_u64(&message, parent->id);
-    error = host_send(&message, NULL, 0);
-    packer_release(&message);
-    return error;
+    return host_tell(MSG_PERMITTED, U64(parent->id));
 }
 
 /* Kills what is in the guest's process group and is not itself. True if there was something, or if
  * that cannot be found out. */
 static bool has_strays(struct supervisor *supervisor, const struct guest *guest)
 {
-    struct packer request = PACKER_INIT;
-    pack_u32(&request, MSG_STRAYS);
-    pack_u64(&request, (uint64_t)guest->pid);
-    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
-    packer_release(&request);
+    int error = message_send(supervisor->zygote, NULL, 0, MSG_STRAYS, U64(guest->pid));
     uint8_t bytes[64];
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL,
@@ -169,11 +154,7 @@ static struct guest *branch_parent(struct supervisor *supervisor, const struct g
 /* What the zygote can see of it. */
 static int branch_look(struct supervisor *supervisor, struct guest *branch)
 {
-    struct packer request = PACKER_INIT;
-    pack_u32(&request, MSG_LOOK);
-    pack_u64(&request, (uint64_t)branch->pid);
-    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
-    packer_release(&request);
+    int error = message_send(supervisor->zygote, NULL, 0, MSG_LOOK, U64(branch->pid));
     uint8_t bytes[64];
     int fds[4];
     unsigned count = 0;

@@ -41,13 +41,8 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
                    guest->to_guest[3],
                    guest->to_guest[4],
                    cgroup };
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_FORK);
-    pack_u64(&message, guest->id);
-    pack_u32(&message, cgroup >= 0);
-    pack_u32(&message, is_cold);
-    error = channel_send(supervisor->zygote, &message, fds, cgroup >= 0 ? 7 : 6, 0);
-    packer_release(&message);
+    error = message_send(supervisor->zygote, fds, cgroup >= 0 ? 7 : 6, MSG_FORK, U64(guest->id),
+                         U32(cgroup >= 0), U32(is_cold));
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
         fd_close(&guest->to_guest[i]);
     return error;
@@ -80,16 +75,9 @@ static int spawn_failed(int error, const char *step)
                  step, strerror(error));
     else
         snprintf(why, sizeof why, "step \"%s\": %s", step, strerror(error));
-    struct packer message = PACKER_INIT;
     char text[512];
     snprintf(text, sizeof text, "no guest could be made: %s", why);
-    pack_u32(&message, MSG_SPAWN_FAILED);
-    pack_u32(&message, (uint32_t)error);
-    pack_string(&message, step);
-    pack_string(&message, text);
-    int sent = host_send(&message, NULL, 0);
-    packer_release(&message);
-    return sent;
+    return host_tell(MSG_SPAWN_FAILED, U32(error), TEXT(step), TEXT(text));
 }
 
 static int guest_spawn(struct supervisor *supervisor, bool is_cold)
@@ -144,12 +132,8 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     guest->seen_cpu_ns = UINT64_MAX;
     supervisor->is_ticking = true; /* its first look is due */
     supervisor->tick_due_ns = 0;
-    struct packer ready = PACKER_INIT;
-    pack_u32(&ready, MSG_READY);
-    pack_u64(&ready, guest->id);
-    pack_u64(&ready, guest->parent);
-    error = host_send(&ready, guest->to_host, ARRAY_SIZE(guest->to_host));
-    packer_release(&ready);
+    error = message_send(FD_CONTROL, guest->to_host, ARRAY_SIZE(guest->to_host), MSG_READY,
+                         U64(guest->id), U64(guest->parent));
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
     return error;

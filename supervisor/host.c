@@ -2,9 +2,6 @@
 #define _GNU_SOURCE
 #include "supervisor/host.h"
 
-#include "wire/channel.h"
-#include "wire/messages.h"
-
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,8 +9,6 @@
 
 int host_send(const struct packer *message, const int *fds, unsigned fd_count)
 {
-    /* Everything is an answer to something that the host asked for, so it reads sooner or later, or
-     * is gone. */
     return channel_send(FD_CONTROL, message, fds, fd_count, 0);
 }
 
@@ -24,13 +19,7 @@ int host_failed(int error, const char *step, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_FAILED);
-    pack_u32(&message, (uint32_t)error);
-    pack_string(&message, step);
-    pack_string(&message, text);
-    int sent = host_send(&message, NULL, 0);
-    packer_release(&message);
+    int sent = host_tell(MSG_FAILED, U32(error), TEXT(step), TEXT(text));
     return sent < 0 ? sent : -error;
 }
 
@@ -45,14 +34,7 @@ bool host_has_room(void)
 
 int host_audit(uint64_t guest_id, const char *op, const struct answer *answer)
 {
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_AUDIT);
-    pack_u64(&message, guest_id);
-    pack_string(&message, op);
-    pack_string(&message, answer->target);
-    pack_string(&message, answer->error == 0 ? "ok" : strerrorname_np(answer->error));
-    pack_string(&message, answer->refused && answer->rule ? answer->rule : "");
-    int error = host_send(&message, NULL, 0);
-    packer_release(&message);
-    return error;
+    return host_tell(MSG_AUDIT, U64(guest_id), TEXT(op), TEXT(answer->target),
+                     TEXT(answer->error == 0 ? "ok" : strerrorname_np(answer->error)),
+                     TEXT(answer->refused ? answer->rule : NULL));
 }

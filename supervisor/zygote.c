@@ -104,16 +104,14 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
         step = "interpreter";
         child_explain(&supervisor->settings, -error, text, sizeof text);
     }
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_ZYGOTE_FAILED);
-    pack_u32(&message, (uint32_t)-error);
-    pack_string(&message, step);
-    pack_string(&message, text[0] != '\0' ? text : strerror(-error));
     /* Where the channel is depends on how far it came. */
-    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 &&
-                  channel_send(channel, &message, NULL, 0, 0) < 0
-              ? 126
-              : 125);
+    const char *why = text[0] != '\0' ? text : strerror(-error);
+    const int channels[] = { FD_ZYGOTE, channel };
+    for (unsigned i = 0; i < ARRAY_SIZE(channels); i++)
+        if (message_send(channels[i], NULL, 0, MSG_ZYGOTE_FAILED, U32(-error), TEXT(step),
+                         TEXT(why)) == 0)
+            _exit(125);
+    _exit(126);
 }
 
 #define OUTPUT_SHOWN 300
