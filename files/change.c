@@ -250,6 +250,8 @@ static int request_look_to_change(struct request *request, struct place *place, 
     if (error != 0 && !(error == ENOENT && place->is_outside))
         return error;
     error = request_may_write(request, place);
+    if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */
+        error = request_look_once(request, true, place, sight);
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
@@ -344,7 +346,7 @@ static int request_set_times(struct request *request, int number)
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return EINVAL;
     if (request->path == 0)
-        return EPERM; /* of an open descriptor: the supervisor has no copy of it */
+        return request_refuse(request->answer, EPERM, "descriptors", HINT_TIMES);
     int error = request->args[0] != 0 ? times_read(request, number, times) : 0;
     if (error == 0)
         error = request_look_to_change(request, &place, &sight);

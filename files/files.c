@@ -13,10 +13,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452 /* 6.6 */
-#endif
-
 /* ---- The calls ---- */
 
 /* Which argument of a call is what: directory, path, and what follows. */
@@ -66,7 +62,6 @@ static const struct file_call file_calls[] = {
     [SYS_chmod] = { serve_chmod, form_path, 0, 0 },
     [SYS_fchmod] = { serve_fchmod, form_number, 0, 0 },
     [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
-    [SYS_fchmodat2] = { serve_chmod, form_at, 0, 3 },
     [SYS_utime] = { serve_utime, form_path, 0, 0 },
     [SYS_utimes] = { serve_utimes, form_path, 0, 0 },
     [SYS_futimesat] = { serve_utimes, form_at, 0, 0 },

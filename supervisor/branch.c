@@ -119,6 +119,7 @@ void branch_clone(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     }
     answer->refused = false;
+    answer->error = EAGAIN;
     branch_settle(supervisor, guest, false);
     (void)!branch_refuse(guest->id, EAGAIN);
 }

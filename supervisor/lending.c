@@ -38,6 +38,7 @@ bool lending_take(struct guest *guest, uint64_t number, struct answer *answer)
     }
     if (number != guest->lent_number || guest->lent_count == 0)
         return false;
+    answer->error = 0;
     answer->install_fd = guest->lent[0];
     answer->install_cloexec = true;
     guest->lent_count--;

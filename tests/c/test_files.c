@@ -758,3 +758,22 @@ FILES_TEST(no_descriptor_is_left_behind)
         close(after);
     }
 }
+
+/* Both in a scratch that nothing has been written to, so that its folders are not made yet. */
+FILES_TEST(a_scratch_folder_that_is_not_there_yet_can_be_changed)
+{
+    CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("/tmp"), (uint64_t)0700), 0);
+    CHECK_EQUAL(stat_as("/tmp", 0), 0);
+    CHECK_EQUAL(stat_result.st_mode & 0777, 0700);
+    CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("/etc"), (uint64_t)0700), EROFS);
+    CHECK_REFUSED("write");
+}
+
+FILES_TEST(the_times_of_a_descriptor_are_refused_and_recorded_those_of_a_path_are_set)
+{
+    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0), EPERM);
+    CHECK_REFUSED("descriptors");
+    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)AT_FDCWD, ADDRESS("/work"), (uint64_t)0, (uint64_t)0),
+                0);
+    CHECK_NOT_RECORDED();
+}
