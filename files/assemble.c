@@ -1,5 +1,5 @@
-/* Makes the guests' tree of the settings' mounts and the synthetic files, and the empty image that is
- * listed in the place of its synthetic directories. Supervisor, before its lockdown. */
+/* Makes the guests' tree of the settings' mounts and the synthetic files, and the empty image that
+ * is listed in the place of its synthetic directories. Supervisor, before its lockdown. */
 #define _GNU_SOURCE
 #include "files/assemble.h"
 

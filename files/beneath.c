@@ -1,5 +1,5 @@
-/* Opens what lies beneath a directory, and never anything else. Supervisor. The paths are hostile, and
- * the directories change under us: what holds is openat2. */
+/* Opens what lies beneath a directory, and never anything else. Supervisor. The paths are hostile,
+ * and the directories change under us: what holds is openat2. */
 #define _GNU_SOURCE
 #include "files/beneath.h"
 

@@ -13,11 +13,12 @@ int beneath_open(int directory, const char *rest, int flags, mode_t mode);
 /* The same with more RESOLVE_ flags. */
 int beneath_open_with(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve);
 
-/* True unless the file lies on a file system that answers from this machine's own memory and disks. */
+/* True unless the file lies on a file system that answers from this machine's own memory and disks.
+ * */
 bool beneath_may_wait(int fd);
 
-/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check any
- * file whose file system is not that of its mount. */
+/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check
+ * any file whose file system is not that of its mount. */
 bool beneath_is_kernel_file(int fd);
 
 /* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of

@@ -1,4 +1,5 @@
-/* Calls that change entries, modes and times. Each serves one request: 0 or a positive errno for the guest. */
+/* Calls that change entries, modes and times. Each serves one request: 0 or a positive errno for
+ * the guest. */
 #ifndef BELLJAR_FILES_CHANGE_H
 #define BELLJAR_FILES_CHANGE_H
 

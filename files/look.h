@@ -1,4 +1,5 @@
-/* Calls that look, and where the guest is. Each serves one request: 0 or a positive errno for the guest. */
+/* Calls that look, and where the guest is. Each serves one request: 0 or a positive errno for the
+ * guest. */
 #ifndef BELLJAR_FILES_LOOK_H
 #define BELLJAR_FILES_LOOK_H
 

@@ -1,7 +1,7 @@
-/* What the calls on paths have in common (request.h). Supervisor. The guest is hostile and its threads
- * run on while we work: every argument is copied once, the decision and the act use that copy, the
- * act goes through a descriptor that openat2 gave without following a link, and the guest's
- * descriptor numbers mean nothing here but keys of a table. */
+/* What the calls on paths have in common (request.h). Supervisor. The guest is hostile and its
+ * threads run on while we work: every argument is copied once, the decision and the act use that
+ * copy, the act goes through a descriptor that openat2 gave without following a link, and the
+ * guest's descriptor numbers mean nothing here but keys of a table. */
 #define _GNU_SOURCE
 #include "files/request.h"
 

@@ -1,5 +1,5 @@
-/* One call on a path, and what those calls have in common: a guest's view of its files, from an argument
- * to a place and what is there, and refusals. For the files of this folder alone. */
+/* One call on a path, and what those calls have in common: a guest's view of its files, from an
+ * argument to a place and what is there, and refusals. For the files of this folder alone. */
 #ifndef BELLJAR_FILES_REQUEST_H
 #define BELLJAR_FILES_REQUEST_H
 
@@ -82,7 +82,8 @@ struct sight {
 void sight_release(struct sight *sight);
 #define SIGHT CLEANUP(sight_release) struct sight sight = { .fd = -1, .owned = -1 }
 
-/* Looks at what is at a place; request_look resolves the request's path before, and follows links. */
+/* Looks at what is at a place; request_look resolves the request's path before, and follows links.
+ * */
 MUST_CHECK int request_look_once(struct request *request, bool follow, const struct place *place,
                                  struct sight *sight);
 MUST_CHECK int request_look(struct request *request, bool follow, struct place *place,

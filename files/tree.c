@@ -1,6 +1,6 @@
-/* The rows of the guests' file tree. Supervisor. Made from the policy before the lockdown, read-only
- * afterwards. The host's directories may change under us, scratch and writable grants by the guest
- * itself: so what a row says is only a name, and beneath_open is what holds. */
+/* The rows of the guests' file tree. Supervisor. Made from the policy before the lockdown,
+ * read-only afterwards. The host's directories may change under us, scratch and writable grants by
+ * the guest itself: so what a row says is only a name, and beneath_open is what holds. */
 #define _GNU_SOURCE
 #include "files/tree.h"
 

@@ -26,7 +26,8 @@
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
-/* What no test run comes to, and some machine or some mishap does (tests/py/test_supervisor_calls.py). */
+/* What no test run comes to, and some machine or some mishap does
+ * (tests/py/test_supervisor_calls.py). */
 #define RARE(call, why)                                                                            \
     {                                                                                              \
         .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .detail = "rare",             \

@@ -1,5 +1,6 @@
-/* Gives a guest the answer to its call, through its filter's listener. Supervisor. The answer's ioctl is
- * the last check that the call is still there: ENOENT means that the guest died, and is no error. */
+/* Gives a guest the answer to its call, through its filter's listener. Supervisor. The answer's
+ * ioctl is the last check that the call is still there: ENOENT means that the guest died, and is no
+ * error. */
 #define _GNU_SOURCE
 #include "supervisor/answer.h"
 
@@ -15,6 +16,15 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
+
+int answer_ioctl(const struct guest *guest, unsigned long request, void *argument)
+{
+    int result;
+    do /* the listener's lock, waited for when a signal (SIGCONT) came */
+        result = ioctl(guest->fds[GUEST_LISTENER], request, argument);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
 
 int answer_listen(struct guest *guest)
 {
@@ -36,7 +46,7 @@ static int answer_install(struct guest *guest, const struct call *call, struct a
         .srcfd = (__u32)answer->install_fd,
         .newfd_flags = answer->install_cloexec ? O_CLOEXEC : 0,
     };
-    int number = ioctl(guest->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_ADDFD, &install);
+    int number = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
     int error = errno;
     fd_close(&answer->install_fd);
     if (number < 0)
@@ -73,8 +83,7 @@ int answer_send(struct guest *guest, const struct call *call, struct answer *ans
         response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     else
         response.val = answer->value;
-    if (ioctl(guest->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 &&
-        errno != ENOENT)
+    if (answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 && errno != ENOENT)
         return -errno;
     return 0;
 }

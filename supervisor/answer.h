@@ -5,6 +5,8 @@
 #include "files/call.h"
 #include "supervisor/guest.h"
 
+/* ioctl on the guest's listener, again after EINTR. */
+int answer_ioctl(const struct guest *guest, unsigned long request, void *argument);
 /* Prepares the listener: the answer to a call wakes the guest on the CPU of the supervisor, where
  * the kernel can (6.6). */
 MUST_CHECK int answer_listen(struct guest *guest);

@@ -3,9 +3,10 @@
  *
  *   host:        MSG_BRANCH; once it is permitted, FRAME_BRANCH on the value channel
  *   guest:       clone(CLONE_PARENT), continued once, and in the child setpgid(0, 0)
- *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it gets
- *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and
- *                may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
+ *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it
+ *   gets
+ *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted
+ *                and may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
  *
  * Until then the branch can do nothing: each of its calls waits here.
  *
@@ -20,6 +21,7 @@
 #define _GNU_SOURCE
 #include "supervisor/branch.h"
 
+#include "supervisor/answer.h"
 #include "supervisor/guests.h"
 #include "supervisor/host.h"
 #include "supervisor/limits.h"
@@ -110,7 +112,7 @@ void branch_clone(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     }
     answer->refused = true;
-    /* The same thread again: its clone has returned, so what it made can be found. It says that it
+    /* That thread again: its clone has returned, so what it made can be found. It says that it
      * made nothing (the machine gave no process). */
     if (guest->fork != FORK_USED || guest->fork_tid != call->tid)
         return;
@@ -192,7 +194,7 @@ static int branch_give_channels(struct guest *parent, struct guest *branch, cons
                                                .flags = SECCOMP_ADDFD_FLAG_SETFD,
                                                .srcfd = (__u32)branch->to_guest[i],
                                                .newfd = (__u32)numbers[i] };
-        if (ioctl(parent->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
+        if (answer_ioctl(parent, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
             return -errno;
         fd_close(&branch->to_guest[i]);
     }

@@ -1,5 +1,5 @@
-/* Answers the system calls that a guest cannot make itself, one notification at a time, and keeps who
- * asks for much from being served more than others. Supervisor. */
+/* Answers the system calls that a guest cannot make itself, one notification at a time, and keeps
+ * who asks for much from being served more than others. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/broker.h"
 

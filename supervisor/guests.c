@@ -1,5 +1,5 @@
-/* A guest's birth: asked of the zygote, heard from, handed to the host. Supervisor. The guest is hostile
- * from the moment its setup message has come; nothing here waits for it. */
+/* A guest's birth: asked of the zygote, heard from, handed to the host. Supervisor. The guest is
+ * hostile from the moment its setup message has come; nothing here waits for it. */
 #define _GNU_SOURCE
 #include "supervisor/guests.h"
 

@@ -1,5 +1,5 @@
-/* Memory that the host lends to a guest: descriptors that wait until the guest asks for them, by a call
- * that is never native. Supervisor. */
+/* Memory that the host lends to a guest: descriptors that wait until the guest asks for them, by a
+ * call that is never native. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/lending.h"
 

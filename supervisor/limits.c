@@ -1,4 +1,5 @@
-/* A guest's limits: what it has of the machine, what it may have, and when to look again. Supervisor.
+/* A guest's limits: what it has of the machine, what it may have, and when to look again.
+ * Supervisor.
  * Measured from outside; what cannot be measured counts as exceeded. */
 #define _GNU_SOURCE
 #include "supervisor/limits.h"

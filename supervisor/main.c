@@ -1,10 +1,50 @@
-/* belljar-supervisor: the trusted process of one template. It starts the zygote, then locks itself
- * down to what its policy grants, then serves the guests' system calls, keeps their limits, reaps
- * and reports them. It knows no Python.
+/* belljar-supervisor: the trusted process of one template. It knows no Python, trusts the host, and
+ * no guest. Started by the host (core/template.c) with the control channel as descriptor 3, the
+ * guest's module as 4 and its source as 5; as the caller, or, started as root, as the policy's
+ * unprivileged user.
  *
- * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's module
- * as 4 and its source as 5. Runs as the caller, or, started as root, as the policy's unprivileged
- * user. Trusts the host, and no guest. */
+ * Theory of operation
+ *
+ * Four phases, each with fewer rights than the one before:
+ *
+ *   1. settings   as the caller. The policy comes as the first message; the mounts are opened
+ *                 (O_PATH) and become the guests' tree (files/). What cannot be opened ends the
+ *                 template here.
+ *   2. zygote     as the policy's user, in new namespaces where there are some. The interpreter is
+ *                 started, imports what the host names, locks itself down and waits (zygote.c).
+ *   3. lockdown   Landlock leaves the mounts and the scratch, a filter the calls of
+ *                 lockdown/supervisor_calls.c. The host is told which layers are on (MSG_STARTED).
+ *   4. serving    the loop below. From here on bytes are hostile.
+ *
+ * One thread serves all guests, and waits for nobody: it sleeps in epoll_wait, and each event names
+ * a guest and a kind (loop.h).
+ *
+ *   EVENT_CONTROL   the host asks for something: a table of messages (requests.c)
+ *   EVENT_SETUP     a forked guest is locked down, and hands over the listener of its filter, its
+ *                   memory and its pidfd (guests.c): it is live, and its code may be hostile
+ *   EVENT_LISTENER  a guest makes a call that its filter does not let through (broker.c):
+ *
+ *       take the notification -> whose thread is it (branch.c) -> the policy's row (decide.c)
+ *         -> a handler: files/ for paths, self.c for the rest; EPERM until it sets something else
+ *         -> the record of a refusal, the audit -> a value, an errno or a descriptor (answer.c)
+ *
+ *     A handler copies each argument once, decides on the copy and acts on the copy. A call with a
+ *     pointer is never continued. A call that may wait for a file system is done by a forked copy
+ *     (worker.c).
+ *   EVENT_WORKER    that copy is done
+ *   EVENT_EXIT      a guest has ended: reaped, reported, and with its strays gone (ending.c)
+ *   EVENT_ZYGOTE    the zygote speaks only to say that it failed: the end of the template
+ *
+ * Before each sleep: limits of all guests that are due (limits.c), those that were held because
+ * their calls were dear (broker.c), guests that are to be forked later (guests.c).
+ *
+ * What a guest does wrong ends that guest, or is an errno for it. An error that a handler of an
+ * event returns (a negative errno) is the end of this process, and the kernel kills its guests with
+ * it: the parent-death signal, the namespace. There is no state between.
+ *
+ * Files call downwards only (tests/py/test_layers.py): main, requests, ending, broker, worker,
+ * decide, self, branch, guests, limits; then guest (the record), answer, lending, placement; host
+ * and loop; files/. */
 #define _GNU_SOURCE
 #include "files/assemble.h"
 #include "lockdown/cgroup.h"

@@ -1,5 +1,5 @@
-/* What the host asks for. Supervisor. The host is trusted; the bytes are checked all the same, because a
- * mistake there must not become one here. */
+/* What the host asks for. Supervisor. The host is trusted; the bytes are checked all the same,
+ * because a mistake there must not become one here. */
 #define _GNU_SOURCE
 #include "supervisor/requests.h"
 
@@ -15,7 +15,8 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-/* ---- Handlers: 0 or a negative errno, which is the end of this process. guest: NULL if it is gone ---- */
+/* ---- Handlers: 0 or a negative errno, which is the end of this process. guest: NULL if it is gone
+ * ---- */
 
 static int request_spawn(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
 {
@@ -84,7 +85,8 @@ static int request_release(struct supervisor *supervisor, struct guest *guest,
 
 /* ---- The messages ---- */
 
-/* Of whom a message may be. One that is not there (any more) is no error: requests and ends cross. */
+/* Of whom a message may be. One that is not there (any more) is no error: requests and ends cross.
+ * */
 enum subject {
     OF_NOBODY, /* it names no guest */
     OF_ANY,    /* handled if the guest is gone, too */
@@ -92,7 +94,8 @@ enum subject {
     OF_LIVE,   /* one that lives */
 };
 
-/* What the host may say once this process serves: MSG_SETTINGS came before. All else is -EBADMSG. */
+/* What the host may say once this process serves: MSG_SETTINGS came before. All else is -EBADMSG.
+ * */
 static const struct {
     uint32_t type;
     enum subject subject;

@@ -9,6 +9,7 @@
 
 #include "files/files.h"
 #include "files/memory.h"
+#include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/limits.h"
@@ -235,7 +236,7 @@ static void self_install_pair(struct guest *guest, const struct call *call, int 
         struct seccomp_notif_addfd install = { .id = call->id,
                                                .srcfd = (__u32)pair[i],
                                                .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-        numbers[i] = ioctl(guest->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_ADDFD, &install);
+        numbers[i] = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
         if (numbers[i] < 0) {
             answer->error =
                 errno; /* EMFILE; the first of the two stays: its own table, its own loss */
@@ -337,7 +338,8 @@ HANDLER(self_take_lent)
 
 /* ---- The calls ---- */
 
-/* struct new_utsname of the kernel: six fields of 65 bytes. The release is no secret of the host's. */
+/* struct new_utsname of the kernel: six fields of 65 bytes. The release is no secret of the host's.
+ * */
 static const struct utsname machine = { .sysname = "Linux",
                                         .nodename = "belljar",
                                         .release = "6.1.0-belljar",

@@ -4,8 +4,9 @@
  * Nobody can say how long such a file system takes, so a forked copy of the supervisor, in the same
  * jail, does the whole call and answers it, while the supervisor serves the others and keeps their
  * limits. The guest's other calls wait. What the call changed in the guest's view of its files
- * comes back in memory that both share. A guest that has come that far may map what it has opened there, so from
- * then on all its calls that have something in its memory go this way. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
+ * comes back in memory that both share. A guest that has come that far may map what it has opened
+ * there, so from then on all its calls that have something in its memory go this way. After
+ * WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
  */
 #define _GNU_SOURCE
 #include "supervisor/worker.h"

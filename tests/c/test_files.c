@@ -662,7 +662,8 @@ static void race(void *(*flip)(void *), const char *path, const char *victim)
     CHECK(stat(at("secret"), &secret) == 0);
     CHECK(pthread_create(&thread, NULL, flip, &top) == 0);
     uint64_t end = clock_now_ns() + RACE_NS;
-    /* Long enough to meet both sides of the race, on a busy machine too; at the most half a minute. */
+    /* Long enough to meet both sides of the race, on a busy machine too; at the most half a minute.
+     * */
     while (clock_now_ns() < end ||
            ((opened <= 100 || refused <= 100) && clock_now_ns() < end + RACE_MAX_NS)) {
         if (open_read(path) == 0) {

@@ -1,5 +1,5 @@
-/* supervisor/self.c and files/files.c, the tables of handlers: what a guest gets for a call about itself,
- * and that every call which the policy brings here has somebody who serves it. */
+/* supervisor/self.c and files/files.c, the tables of handlers: what a guest gets for a call about
+ * itself, and that every call which the policy brings here has somebody who serves it. */
 #define _GNU_SOURCE
 /* The tests see inside. */
 #include "files/files.c"
@@ -107,8 +107,8 @@ TEST(another_process_is_not_signalled)
     CHECK(self_serve(&supervisor, &guest, &call, &answer) && answer.continues && answer.error == 0);
 }
 
-/* Every number there is, with arguments of all kinds: what is answered with EPERM is on record, with a
- * rule and a remedy, and nothing but what the table says is continued. */
+/* Every number there is, with arguments of all kinds: what is answered with EPERM is on record,
+ * with a rule and a remedy, and nothing but what the table says is continued. */
 TEST(whatever_is_refused_is_on_record)
 {
     static const uint64_t values[] = {

@@ -1,4 +1,5 @@
-/* files/tree.c, assemble.c, walk.c, synthetic.c, policy/mounts.c: the rows of the tree and how paths find them. */
+/* files/tree.c, assemble.c, walk.c, synthetic.c, policy/mounts.c: the rows of the tree and how
+ * paths find them. */
 #define _GNU_SOURCE
 #include "tests/c/files_fixture.h"
 

@@ -1,7 +1,7 @@
 /* Counts the system calls of a locked-down supervisor, by the rows of its list. Put in the place of
- * belljar-supervisor (tests/py/test_supervisor_calls.py): it starts `belljar-supervisor.real` beside itself
- * in this process, with a tracer that nobody waits for, and writes `calls/<pid>` there: a line a row,
- * "row name count [rare]", and "killed number" for what no row permits. */
+ * belljar-supervisor (tests/py/test_supervisor_calls.py): it starts `belljar-supervisor.real`
+ * beside itself in this process, with a tracer that nobody waits for, and writes `calls/<pid>`
+ * there: a line a row, "row name count [rare]", and "killed number" for what no row permits. */
 #define _GNU_SOURCE
 #include "lockdown/steps.h"
 
@@ -45,8 +45,8 @@ static void count(const struct ptrace_syscall_info *info)
         killed[info->entry.nr]++;
 }
 
-/* From the main process's filter on: it, and the workers that it forks. What it forked before (init, the
- * zygote) is not followed. */
+/* From the main process's filter on: it, and the workers that it forks. What it forked before
+ * (init, the zygote) is not followed. */
 static void trace(pid_t supervisor, int directory)
 {
     bool is_locked = false, is_locking = false;
