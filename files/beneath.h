@@ -10,7 +10,7 @@
  * descriptor or -1 with errno. */
 int beneath_open(int directory, const char *rest, int flags, mode_t mode);
 
-/* The same with more RESOLVE_ flags. */
+/* beneath_open with more RESOLVE_ flags. */
 int beneath_open_with(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve);
 
 /* True unless the file lies on a file system that answers from this machine's own memory and disks.

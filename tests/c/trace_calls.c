@@ -73,6 +73,10 @@ static void trace(pid_t supervisor, int directory)
             else if (info.op == PTRACE_SYSCALL_INFO_EXIT && is_locking && !info.exit.is_error) {
                 is_locked = true;
                 is_locking = false;
+                /* A tracee is told of its children's ends; it never was, and calls of its would be
+                 * cut off. */
+                uint64_t mask = 1u << (SIGCHLD - 1);
+                ptrace(PTRACE_SETSIGMASK, pid, sizeof mask, &mask);
                 ptrace(PTRACE_SETOPTIONS, pid, 0,
                        PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE);
             }
