@@ -36,11 +36,10 @@ int answer_listen(struct guest *guest)
     return 0;
 }
 
-/* Hands over the answer's descriptor as the call's result. EINPROGRESS, and with it the guest's
- * end:
- * a SIGSTOP or the freezer cut the ioctl off between its two halves, and the kernel has answered
- * with 0. 0, -ENOENT if the guest is gone, or a positive errno to answer instead (its table is
- * full). */
+/* Hands over the answer's descriptor as the call's result. 0, -ENOENT if the guest is gone, or a
+ * positive errno to answer instead (its table is full). After EINPROGRESS that cannot be answered
+ * either, and the guest ends: a SIGSTOP or the freezer cut the ioctl off between its two halves,
+ * and the kernel has answered with 0. */
 static int answer_install(struct guest *guest, const struct call *call, struct answer *answer)
 {
     struct seccomp_notif_addfd install = {
