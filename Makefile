@@ -68,8 +68,8 @@ format:
 	@scripts/install-packages clang-format
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
-tcb:
-	@$(PYTHON) scripts/count-lines supervisor lockdown policy
+tcb: all
+	@$(PYTHON) scripts/count-lines $(BUILD)
 
 fuzz:
 	@scripts/install-packages $(BUILD_PACKAGES) $(FUZZ_PACKAGES)

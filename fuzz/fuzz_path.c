@@ -3,11 +3,18 @@
  * normal and inside, the lexical way and the walk agree, and whatever is opened is one of the files
  * that the guest may have. */
 #define _GNU_SOURCE
-#include "supervisor/files.c"
-#include "supervisor/memory.c"
-#include "supervisor/scratch.c"
-#include "supervisor/synthetic.c"
-#include "supervisor/tree.c"
+#include "files/assemble.c"
+#include "files/beneath.c"
+#include "files/change.c"
+#include "files/files.c"
+#include "files/look.c"
+#include "files/memory.c"
+#include "files/open.c"
+#include "files/request.c"
+#include "files/scratch.c"
+#include "files/synthetic.c"
+#include "files/tree.c"
+#include "files/walk.c"
 
 #include <sys/mman.h>
 
@@ -110,11 +117,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         next_path(&bytes, end, first);
         next_path(&bytes, end, second);
         struct place lexical, walked;
-        int error = tree_resolve(tree, scratch_number(files), files->directory, first, true, STEPS,
+        int error = walk_resolve(tree, request_scratch_fd(files), files->directory, first, true, STEPS,
                                  &lexical);
         if (error == 0)
             check_place(&lexical);
-        if (tree_walk(tree, scratch_number(files), files->directory, first, extra & 1, STEPS,
+        if (walk_links(tree, request_scratch_fd(files), files->directory, first, extra & 1, STEPS,
                       &walked) == 0)
             check_place(&walked);
         uint64_t one = (uint64_t)(uintptr_t)first, two = (uint64_t)(uintptr_t)second;

@@ -30,10 +30,10 @@ int limits_no_core(struct lockdown *lockdown)
 #define STACK_BYTES    (8u << 20) /* of the main thread: grows by itself, and is no RLIMIT_DATA */
 
 /* What the kernel itself keeps a guest to, whatever it does between two looks of the supervisor
- * (guest_measure in supervisor/guests.c, which ends it at `memory` and 40 MiB):
+ * (limits_measure in supervisor/limits.c, which ends it at `memory` and 40 MiB):
  *
  *   private memory that can be written to   RLIMIT_DATA         memory and MEMORY_UNUSED
- *   the same, made read-only                self_protect        4 MiB, then it is looked at oftener
+ *   the same, made read-only                self_protect        4 MiB, then it is looked at sooner
  *   the main thread's stack                 RLIMIT_STACK        8 MiB
  *   page tables                             RLIMIT_AS / 512     32 MiB and memory / 512
  *   descriptions of mappings                vm.max_map_count    65530 of about 400 bytes: 24 MiB

@@ -3,9 +3,10 @@
  *
  *   host:        MSG_BRANCH; once it is permitted, FRAME_BRANCH on the value channel
  *   guest:       clone(CLONE_PARENT), continued once, and in the child setpgid(0, 0)
- *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it gets
- *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted and
- *                may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
+ *   supervisor:  that call comes from a thread of nobody in the family, so it is the branch: it
+ *   gets
+ *                channels of its own (ADDFD puts them at 0 to 4), and the zygote, which is trusted
+ *                and may (CAP_SYS_PTRACE in the user namespace), opens its /proc entries
  *
  * Until then the branch can do nothing: each of its calls waits here.
  *
@@ -18,7 +19,15 @@
  * by asking the kernel whose thread it is: tgkill(2) with signal 0. Only one of a family has the
  * listener in the epoll set. */
 #define _GNU_SOURCE
-#include "supervisor/guest.h"
+#include "supervisor/branch.h"
+
+#include "supervisor/answer.h"
+#include "supervisor/guests.h"
+#include "supervisor/host.h"
+#include "supervisor/limits.h"
+#include "supervisor/loop.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -30,21 +39,15 @@
 
 static int branch_refuse(uint64_t parent, int error)
 {
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_REFUSED);
-    pack_u64(&message, parent);
-    pack_u32(&message, (uint32_t)error);
-    int sent = control_send(&message, NULL, 0);
-    packer_release(&message);
-    return sent;
+    return host_tell(MSG_REFUSED, U64(parent), U32(error));
 }
 
 /* The parent's permit is used up or taken back. */
 static void branch_settle(struct supervisor *supervisor, struct guest *parent, bool is_there)
 {
-    struct guest *unborn = is_there ? NULL : guests_find(supervisor, parent->branch);
+    struct guest *unborn = is_there ? NULL : guest_find(supervisor, parent->branch);
     if (unborn != NULL)
-        guests_drop(supervisor, unborn);
+        guest_drop(supervisor, unborn);
     parent->branch = 0;
     parent->fork = FORK_NONE;
     parent->fork_tid = 0;
@@ -60,7 +63,7 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
         return branch_refuse(parent->id, ECHILD);
     if (parent->branch != 0)
         return branch_refuse(parent->id, EBUSY);
-    int error = guests_new(supervisor, &branch);
+    int error = guest_new(supervisor, &branch);
     if (error < 0)
         return branch_refuse(parent->id, -error);
     if (parent->family == 0)
@@ -69,24 +72,15 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
     branch->parent = parent->id;
     parent->fork = FORK_PERMITTED;
     parent->fork_deadline_ns = clock_now_ns() + BRANCH_MS * 1000000ull;
-    guests_stir(supervisor, parent);
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_PERMITTED);
-    pack_u64(&message, parent->id);
-    error = control_send(&message, NULL, 0);
-    packer_release(&message);
-    return error;
+    limits_stir(supervisor, parent);
+    return host_tell(MSG_PERMITTED, U64(parent->id));
 }
 
 /* Kills what is in the guest's process group and is not itself. True if there was something, or if
  * that cannot be found out. */
 static bool has_strays(struct supervisor *supervisor, const struct guest *guest)
 {
-    struct packer request = PACKER_INIT;
-    pack_u32(&request, MSG_STRAYS);
-    pack_u64(&request, (uint64_t)guest->pid);
-    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
-    packer_release(&request);
+    int error = message_send(supervisor->zygote, NULL, 0, MSG_STRAYS, U64(guest->pid));
     uint8_t bytes[64];
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL,
@@ -104,12 +98,6 @@ void branch_end_strays(struct supervisor *supervisor, struct guest *guest)
     guest->fork = FORK_NONE;
 }
 
-void branch_check(struct guest *guest, uint64_t now_ns)
-{
-    if (guest->fork != FORK_NONE && now_ns >= guest->fork_deadline_ns)
-        guests_kill(guest, END_STRAY); /* and, before it is reaped, its strays */
-}
-
 void branch_clone(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                   struct answer *answer)
 {
@@ -124,15 +112,16 @@ void branch_clone(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     }
     answer->refused = true;
-    /* The same thread again: its clone has returned, so what it made can be found. It says that it
+    /* That thread again: its clone has returned, so what it made can be found. It says that it
      * made nothing (the machine gave no process). */
     if (guest->fork != FORK_USED || guest->fork_tid != call->tid)
         return;
     if (has_strays(supervisor, guest)) {
-        guests_kill(guest, END_STRAY);
+        guest_kill(guest, END_STRAY);
         return;
     }
     answer->refused = false;
+    answer->error = EAGAIN;
     branch_settle(supervisor, guest, false);
     (void)!branch_refuse(guest->id, EAGAIN);
 }
@@ -168,11 +157,7 @@ static struct guest *branch_parent(struct supervisor *supervisor, const struct g
 /* What the zygote can see of it. */
 static int branch_look(struct supervisor *supervisor, struct guest *branch)
 {
-    struct packer request = PACKER_INIT;
-    pack_u32(&request, MSG_LOOK);
-    pack_u64(&request, (uint64_t)branch->pid);
-    int error = channel_send(supervisor->zygote, &request, NULL, 0, 0);
-    packer_release(&request);
+    int error = message_send(supervisor->zygote, NULL, 0, MSG_LOOK, U64(branch->pid));
     uint8_t bytes[64];
     int fds[4];
     unsigned count = 0;
@@ -192,10 +177,10 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
             fd_close(&fds[i]);
         return error > 0 ? -error : -EBADMSG;
     }
-    branch->memory = fds[0];
-    branch->maps = fds[1];
-    branch->status_file = fds[2];
-    branch->pidfd = fds[3];
+    branch->fds[GUEST_MEMORY] = fds[0];
+    branch->fds[GUEST_MAPS] = fds[1];
+    branch->fds[GUEST_STATUS] = fds[2];
+    branch->fds[GUEST_PIDFD] = fds[3];
     return 0;
 }
 
@@ -209,7 +194,7 @@ static int branch_give_channels(struct guest *parent, struct guest *branch, cons
                                                .flags = SECCOMP_ADDFD_FLAG_SETFD,
                                                .srcfd = (__u32)branch->to_guest[i],
                                                .newfd = (__u32)numbers[i] };
-        if (ioctl(parent->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
+        if (answer_ioctl(parent, SECCOMP_IOCTL_NOTIF_ADDFD, &install) < 0)
             return -errno;
         fd_close(&branch->to_guest[i]);
     }
@@ -219,7 +204,7 @@ static int branch_give_channels(struct guest *parent, struct guest *branch, cons
 int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struct call *call)
 {
     struct guest *parent = branch_parent(supervisor, guest);
-    struct guest *branch = parent ? guests_find(supervisor, parent->branch) : NULL;
+    struct guest *branch = parent ? guest_find(supervisor, parent->branch) : NULL;
     if (branch == NULL || parent->fork != FORK_USED || call->number != SYS_setpgid ||
         call->args[0] != 0 || call->args[1] != 0)
         return EPERM; /* it stays where the zygote finds it */
@@ -234,8 +219,8 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     if (error == 0)
         error = branch_give_channels(parent, branch, call);
     if (error == 0) {
-        branch->listener = fcntl(parent->listener, F_DUPFD_CLOEXEC, 0);
-        error = branch->listener < 0 ? -errno : 0;
+        branch->fds[GUEST_LISTENER] = fcntl(parent->fds[GUEST_LISTENER], F_DUPFD_CLOEXEC, 0);
+        error = branch->fds[GUEST_LISTENER] < 0 ? -errno : 0;
     }
     if (error == 0)
         error = guests_start(supervisor, branch);
@@ -257,13 +242,13 @@ void branch_leave(struct supervisor *supervisor, struct guest *guest)
         (void)!branch_refuse(guest->id, ECHILD);
     }
     if (guest->is_watching)
-        (void)!event_remove(supervisor, guest->listener);
+        (void)!loop_remove(supervisor, guest->fds[GUEST_LISTENER]);
     for (uint32_t i = 0; guest->family != 0 && guest->is_watching && i < supervisor->slot_count;
          i++) {
         struct guest *other = supervisor->slots[i];
         if (other != NULL && other != guest && other->family == guest->family &&
             other->state == GUEST_LIVE &&
-            event_add(supervisor, other->listener, EVENT_LISTENER, other->id) == 0) {
+            loop_add(supervisor, other->fds[GUEST_LISTENER], EVENT_LISTENER, other->id) == 0) {
             other->is_watching = true;
             break;
         }

@@ -1,124 +1,21 @@
-/* Answers the system calls that a guest cannot make itself. Supervisor.
- *
- * One notification at a time: take it, decide by the policy's row, let the handler work on copies,
- * answer with a value, an errno or a descriptor. Nothing of the guest is read twice; a call with a
- * pointer argument is never continued (seccomp_unotify(2), "Caveats regarding the use of
- * SECCOMP_USER_NOTIF_FLAG_CONTINUE"). The answer's ioctl is the last check that the call is still
- * there: ENOENT means that the guest died, and is no error. */
+/* Answers the system calls that a guest cannot make itself, one notification at a time, and keeps
+ * who asks for much from being served more than others. Supervisor. */
 #define _GNU_SOURCE
-#include "policy/syscalls.h"
-#include "supervisor/guest.h"
-#include "supervisor/tree.h"
+#include "supervisor/broker.h"
 
-#include <fcntl.h>
+#include "supervisor/answer.h"
+#include "supervisor/branch.h"
+#include "supervisor/decide.h"
+#include "supervisor/host.h"
+#include "supervisor/limits.h"
+#include "supervisor/loop.h"
+#include "supervisor/placement.h"
+#include "supervisor/worker.h"
+#include "wire/messages.h"
+
 #include <linux/seccomp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-
-/* Of kernel 6.6; the headers of Debian 12 are older. */
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
-#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
-#endif
-
-int broker_listen(struct guest *guest)
-{
-    /* EINVAL on a kernel before 6.6: slower, not weaker. */
-    if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) <
-            0 &&
-        errno != EINVAL)
-        return -errno;
-    return 0;
-}
-
-/* Hands over the answer's descriptor as the call's result. 0, -ENOENT if the guest is gone, or a
- * positive errno to answer instead (its table is full). */
-static int broker_install(struct guest *guest, const struct call *call, struct answer *answer)
-{
-    struct seccomp_notif_addfd install = {
-        .id = call->id,
-        .flags = SECCOMP_ADDFD_FLAG_SEND,
-        .srcfd = (__u32)answer->install_fd,
-        .newfd_flags = answer->install_cloexec ? O_CLOEXEC : 0,
-    };
-    int number = ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
-    int error = errno;
-    fd_close(&answer->install_fd);
-    if (number < 0)
-        return error == ENOENT || error == ESRCH ? -ENOENT : error;
-    answer->value = number;
-    files_installed(guest->files, number);
-    return 0;
-}
-
-/* Before the answer, so that the handler runs before the program sees it. A signal to the process
- * goes to its main thread, if that can take it: other threads are not asked. */
-static void broker_ask(const struct guest *guest, int deed)
-{
-    siginfo_t info = { .si_signo = SIGSYS, .si_code = SI_QUEUE };
-    info.si_value.sival_int = deed;
-    syscall(SYS_pidfd_send_signal, guest->pidfd, SIGSYS, &info, 0);
-}
-
-int broker_answer(struct guest *guest, const struct call *call, struct answer *answer)
-{
-    if (answer->error == 0 && answer->install_fd >= 0) {
-        int error = broker_install(guest, call, answer);
-        if (error <= 0)
-            return error == -ENOENT ? 0 : error;
-        answer->error = error;
-    }
-    fd_close(&answer->install_fd);
-    if (answer->deed != 0 && call->tid == guest->pid)
-        broker_ask(guest, answer->deed);
-    struct seccomp_notif_resp response = { .id = call->id };
-    if (answer->error != 0)
-        response.error = -answer->error;
-    else if (answer->continues)
-        response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    else
-        response.val = answer->value;
-    if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 && errno != ENOENT)
-        return -errno;
-    return 0;
-}
-
-/* Whether even looking at the call's arguments may take time: the guest's memory may be a mapped
- * file of a file system that does not answer. Then the worker looks. Not where scratch is on disk:
- * only the supervisor keeps the account of that. */
-static bool broker_may_wait(const struct supervisor *supervisor, const struct guest *guest,
-                            const struct syscall_row *row)
-{
-    return guest->is_foreign && files_scratch_is_exact(guest->files) &&
-           !supervisor->tree->may_wait && row != NULL && row->action == CALL_BROKER &&
-           row->number != SYS_recvmsg;
-}
-
-void broker_decide(struct supervisor *supervisor, struct guest *guest, const struct call *call,
-                   struct answer *answer)
-{
-    const struct syscall_row *row = syscall_decide(
-        syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
-    bool may_continue = row != NULL && row->action == CALL_CONTINUE;
-    answer->may_wait = broker_may_wait(supervisor, guest, row);
-    if (answer->may_wait)
-        return;
-    if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
-        (files_serve(guest->files, guest->memory, guest->maps, call, answer) ||
-         self_serve(supervisor, guest, call, answer)) &&
-        (!answer->continues || may_continue))
-        return;
-    answer->continues = false;
-    const struct syscall_row *words = row ? row : syscall_find(call->number);
-    answer->error = EPERM;
-    answer->refused = true;
-    answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
-    answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
-}
 
 /* ---- What calls cost, and who waits for it ----
  *
@@ -178,7 +75,7 @@ static void broker_hold(struct supervisor *supervisor, struct guest *watcher, ui
 {
     if (watcher->held_until_ns == 0) {
         supervisor->held_count++;
-        (void)!event_remove(supervisor, watcher->listener);
+        (void)!loop_remove(supervisor, watcher->fds[GUEST_LISTENER]);
     }
     watcher->held_until_ns = clock_now_ns() + hold_ns;
     if (watcher->held_until_ns < supervisor->resume_due_ns)
@@ -200,9 +97,9 @@ static void broker_resume_guest(struct supervisor *supervisor, struct guest *gue
     if (guest->state != GUEST_LIVE || !guest->is_watching)
         return;
     if (error == 0)
-        error = event_add(supervisor, guest->listener, EVENT_LISTENER, guest->id);
+        error = loop_add(supervisor, guest->fds[GUEST_LISTENER], EVENT_LISTENER, guest->id);
     if (error < 0)
-        guests_kill(guest, END_PROTOCOL);
+        guest_kill(guest, END_PROTOCOL);
 }
 
 void broker_resume(struct supervisor *supervisor, int *timeout_ms)
@@ -238,23 +135,11 @@ int broker_worker(struct supervisor *supervisor, struct guest *guest)
     return error;
 }
 
-int broker_record(struct supervisor *supervisor, struct guest *guest, int number,
-                  const struct answer *answer)
-{
-    char buffer[32];
-    guest->served++;
-    if (answer->refused)
-        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
-                     answer->hint);
-    return supervisor->settings.audit ? control_audit(guest, syscall_name(number, buffer), answer)
-                                      : 0;
-}
-
 static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
                              struct guest **ret_caller)
 {
     struct seccomp_notif notification = { 0 };
-    if (ioctl(guest->listener, SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
+    if (ioctl(guest->fds[GUEST_LISTENER], SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
         return errno == ENOENT || errno == EINTR ? 0
                                                  : -errno; /* it died in between, or comes again */
     struct call call = {
@@ -269,12 +154,12 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     if (caller == NULL) { /* a branch's first call: what it asks for is to be taken in */
         answer.error = branch_adopt(supervisor, guest, &call);
         answer.continues = answer.error == 0;
-        return broker_answer(guest, &call, &answer);
+        return answer_send(guest, &call, &answer);
     }
     struct guest *watcher = guest;
     *ret_caller = guest = caller;
-    guests_stir(supervisor, guest);
-    broker_decide(supervisor, guest, &call, &answer);
+    limits_stir(supervisor, guest);
+    decide_call(supervisor, guest, &call, &answer);
     if (answer.may_wait) {
         answer.error = worker_start(supervisor, watcher, guest, &call);
         if (answer.error == 0) {
@@ -287,10 +172,10 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
                      "a mapping was replaced while a call's answer was written to it");
         return -EOWNERDEAD;
     }
-    if (broker_record(supervisor, guest, call.number, &answer) < 0)
+    if (decide_record(supervisor, guest, call.number, &answer) < 0)
         answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
-    return broker_answer(guest, &call, &answer);
+    return answer_send(guest, &call, &answer);
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
@@ -299,7 +184,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     struct guest *caller = guest;
     /* What cannot be recorded is not done: a call is not even taken before there is room for its
      * record. */
-    if (supervisor->settings.audit && !control_has_room()) {
+    if (supervisor->settings.audit && !host_has_room()) {
         broker_hold(supervisor, guest, ROOM_NS);
         return 0;
     }

@@ -1,14 +1,66 @@
-/* belljar-supervisor: the trusted process of one template. It starts the zygote, then locks itself
- * down to what its policy grants, then serves the guests' system calls, keeps their limits, reaps
- * and reports them. It knows no Python.
+/* belljar-supervisor: the trusted process of one template. It knows no Python, trusts the host, and
+ * no guest. Started by the host (core/template.c) with the control channel as descriptor 3, the
+ * guest's module as 4 and its source as 5; as the caller, or, started as root, as the policy's
+ * unprivileged user.
  *
- * Started by the host (core/template.c) with the control channel as descriptor 3, the guest's module
- * as 4 and its source as 5. Runs as the caller, or, started as root, as the policy's unprivileged
- * user. Trusts the host, and no guest. */
+ * Theory of operation
+ *
+ * Four phases, each with fewer rights than the one before:
+ *
+ *   1. settings   as the caller. The policy comes as the first message; the mounts are opened
+ *                 (O_PATH) and become the guests' tree (files/). What cannot be opened ends the
+ *                 template here.
+ *   2. zygote     as the policy's user, in new namespaces where there are some. The interpreter is
+ *                 started, imports what the host names, locks itself down and waits (zygote.c).
+ *   3. lockdown   Landlock leaves the mounts and the scratch, a filter the calls of
+ *                 lockdown/supervisor_calls.c. The host is told which layers are on (MSG_STARTED).
+ *   4. serving    the loop below. From here on bytes are hostile.
+ *
+ * One thread serves all guests, and waits for nobody: it sleeps in epoll_wait, and each event names
+ * a guest and a kind (loop.h).
+ *
+ *   EVENT_CONTROL   the host asks for something: a table of messages (requests.c)
+ *   EVENT_SETUP     a forked guest is locked down, and hands over the listener of its filter, its
+ *                   memory and its pidfd (guests.c): it is live, and its code may be hostile
+ *   EVENT_LISTENER  a guest makes a call that its filter does not let through (broker.c):
+ *
+ *       take the notification -> whose thread is it (branch.c) -> the policy's row (decide.c)
+ *         -> a handler: files/ for paths, self.c for the rest; EPERM until it sets something else
+ *         -> the record of a refusal, the audit -> a value, an errno or a descriptor (answer.c)
+ *
+ *     A handler copies each argument once, decides on the copy and acts on the copy. A call with a
+ *     pointer is never continued. A call that may wait for a file system is done by a forked copy
+ *     (worker.c).
+ *   EVENT_WORKER    that copy is done
+ *   EVENT_EXIT      a guest has ended: reaped, reported, and with its strays gone (ending.c)
+ *   EVENT_ZYGOTE    the zygote speaks only to say that it failed: the end of the template
+ *
+ * Before each sleep: limits of all guests that are due (limits.c), those that were held because
+ * their calls were dear (broker.c), guests that are to be forked later (guests.c).
+ *
+ * What a guest does wrong ends that guest, or is an errno for it. An error that a handler of an
+ * event returns (a negative errno) is the end of this process, and the kernel kills its guests with
+ * it: the parent-death signal, the namespace. There is no state between.
+ *
+ * Files call downwards only (tests/py/test_layers.py): main, requests, ending, broker, worker,
+ * decide, self, branch, guests, limits; then guest (the record), answer, lending, placement; host
+ * and loop; files/. */
 #define _GNU_SOURCE
+#include "files/assemble.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"
-#include "supervisor/guest.h"
+#include "supervisor/branch.h"
+#include "supervisor/broker.h"
+#include "supervisor/ending.h"
+#include "supervisor/guests.h"
+#include "supervisor/host.h"
+#include "supervisor/limits.h"
+#include "supervisor/loop.h"
+#include "supervisor/placement.h"
+#include "supervisor/requests.h"
+#include "supervisor/zygote.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -20,22 +72,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-/* An event's data: the kind in the top byte, the guest's id below (ids stay under 2^56). */
-#define EVENT_KIND_SHIFT 56
-
-int event_add(struct supervisor *supervisor, int fd, enum event_kind kind, uint64_t guest_id)
-{
-    struct epoll_event event = { .events = EPOLLIN,
-                                 .data.u64 = (uint64_t)kind << EVENT_KIND_SHIFT | guest_id };
-    return epoll_ctl(supervisor->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-int event_remove(struct supervisor *supervisor, int fd)
-{
-    return epoll_ctl(supervisor->epoll, EPOLL_CTL_DEL, fd, NULL) < 0 && errno != ENOENT ? -errno
-                                                                                        : 0;
-}
 
 static int receive_settings(struct settings *ret_settings)
 {
@@ -92,7 +128,7 @@ static int send_started(const struct lockdown *lockdown, uint32_t hexversion)
         pack_u32(&message, lockdown->reports[i].state);
         pack_string(&message, lockdown->reports[i].reason);
     }
-    int error = control_send(&message, NULL, 0);
+    int error = host_send(&message, NULL, 0);
     packer_release(&message);
     return error;
 }
@@ -108,37 +144,37 @@ static int start(struct supervisor *supervisor)
 
     int error = receive_settings(&supervisor->settings);
     if (error < 0)
-        return control_failed(-error, "settings", "the settings cannot be read");
+        return host_failed(-error, "settings", "the settings cannot be read");
     raise_descriptor_limit();
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
-        return control_failed(errno, "cpus", "%s", strerror(errno));
+        return host_failed(errno, "cpus", "%s", strerror(errno));
     /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.
      */
     error = tree_new(&supervisor->settings, &supervisor->tree, path);
     if (error < 0)
-        return control_failed(-error, "grants", "%s: %s", path, strerror(-error));
+        return host_failed(-error, "grants", "%s: %s", path, strerror(-error));
     error = cgroup_template_begin();
     if (error < 0)
-        return control_failed(-error, "cgroup", "%s", strerror(-error));
+        return host_failed(-error, "cgroup", "%s", strerror(-error));
     /* Who it is going to be, as seen from outside: in its user namespace it is called 0. */
     bool is_root = geteuid() == 0;
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
                            &step);
     if (error < 0)
-        return control_failed(-error, step, "the supervisor cannot be locked down: %s",
-                              strerror(-error));
+        return host_failed(-error, step, "the supervisor cannot be locked down: %s",
+                           strerror(-error));
     error = tree_check_access(supervisor->tree, path);
     if (error < 0)
-        return control_failed(-error, "grants",
-                              "%s: %s for user %u, who runs the sandbox%s: give that user access "
-                              "(chown, chmod) or run it as another%s",
-                              path, strerror(-error), user, is_root ? " when root starts it" : "",
-                              is_root ? " (--user)" : "");
+        return host_failed(-error, "grants",
+                           "%s: %s for user %u, who runs the sandbox%s: give that user access "
+                           "(chown, chmod) or run it as another%s",
+                           path, strerror(-error), user, is_root ? " when root starts it" : "",
+                           is_root ? " (--user)" : "");
     const char *chosen = supervisor->settings.scratch_parent;
     error = scratch_parent_make(chosen, &supervisor->scratch_parent);
     if (error < 0 && (chosen[0] != '\0' || !lockdown.namespaces))
-        return control_failed(
+        return host_failed(
             -error, "scratch",
             "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
             chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to",
@@ -154,16 +190,16 @@ static int start(struct supervisor *supervisor)
             supervisor->tree, supervisor->scratch_parent.fd); /* without it "/" cannot be listed */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
-        return control_failed(-error, "landlock", "no ruleset for the supervisor: %s",
-                              strerror(-error));
+        return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
+                           strerror(-error));
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (supervisor->epoll < 0 || event_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
-        event_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
-        return control_failed(errno, "epoll", "%s", strerror(errno));
+    if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
+        loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
+        return host_failed(errno, "epoll", "%s", strerror(errno));
     error = lockdown_apply(lockdown_supervisor, lockdown_supervisor_count, &lockdown, &step);
     if (error < 0)
-        return control_failed(-error, step, "the supervisor cannot be locked down: %s",
-                              strerror(-error));
+        return host_failed(-error, step, "the supervisor cannot be locked down: %s",
+                           strerror(-error));
     return send_started(&lockdown, hexversion);
 }
 
@@ -184,24 +220,24 @@ static int handle_zygote(struct supervisor *supervisor)
         unpack_string(&message, step, sizeof step);
         unpack_string(&message, text, sizeof text);
     }
-    return control_failed(error, step, "%s", text);
+    return host_failed(error, step, "%s", text);
 }
 
 static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t events)
 {
     enum event_kind kind = (enum event_kind)(data >> EVENT_KIND_SHIFT);
     if (kind == EVENT_CONTROL)
-        return control_handle(supervisor);
+        return requests_handle(supervisor);
     if (kind == EVENT_ZYGOTE)
         return handle_zygote(supervisor);
-    struct guest *guest = guests_find(supervisor, data & (((uint64_t)1 << EVENT_KIND_SHIFT) - 1));
+    struct guest *guest = guest_find(supervisor, data & (((uint64_t)1 << EVENT_KIND_SHIFT) - 1));
     if (guest == NULL)
         return 0; /* dropped by an earlier event of the same batch */
     switch (kind) {
     case EVENT_SETUP:
         return guests_handle_setup(supervisor, guest);
     case EVENT_EXIT:
-        return guest->state == GUEST_LIVE ? guests_handle_exit(supervisor, guest) : 0;
+        return guest->state == GUEST_LIVE ? ending_handle_exit(supervisor, guest) : 0;
     case EVENT_LISTENER:
         if (guest->state != GUEST_LIVE)
             return 0;
@@ -212,8 +248,8 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
         }
         /* A listener that cannot be served is the end of that guest, not of us. */
         if (broker_serve(supervisor, guest) < 0)
-            guests_kill(guest, END_PROTOCOL);
-        guests_check_scratch(guest); /* a tick may come after its end */
+            guest_kill(guest, END_PROTOCOL);
+        limits_check_scratch(guest); /* a tick may come after its end */
         return 0;
     case EVENT_WORKER:
         return broker_worker(supervisor, guest);
@@ -225,7 +261,7 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
 static int serve(struct supervisor *supervisor)
 {
     while (!supervisor->is_stopping) {
-        int timeout_ms = guests_tick(supervisor);
+        int timeout_ms = limits_tick(supervisor);
         broker_resume(supervisor, &timeout_ms);
         int error = guests_refill(supervisor, &timeout_ms);
         if (error < 0)
@@ -244,7 +280,7 @@ static int serve(struct supervisor *supervisor)
             if (error < 0)
                 return error;
             if (i + 1 < count)
-                (void)guests_tick(supervisor); /* limits do not wait for the rest of the batch */
+                (void)limits_tick(supervisor); /* limits do not wait for the rest of the batch */
         }
     }
     return 0;
@@ -261,7 +297,7 @@ static void end_child(int pidfd)
  * die. A guest whose setup message never came goes because its channels are closed. */
 static void stop(struct supervisor *supervisor)
 {
-    guests_end_all(supervisor);
+    ending_all(supervisor);
     fd_close(&supervisor->zygote);
     end_child(supervisor->zygote_pidfd);
     end_child(supervisor->init_pidfd);

@@ -7,7 +7,7 @@
  * quiet moment sets both free. Only guests that wait for the supervisor anyway lose parallelism by
  * it. Supervisor. */
 #define _GNU_SOURCE
-#include "supervisor/guest.h"
+#include "supervisor/placement.h"
 
 #include <sched.h>
 

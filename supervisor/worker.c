@@ -4,12 +4,18 @@
  * Nobody can say how long such a file system takes, so a forked copy of the supervisor, in the same
  * jail, does the whole call and answers it, while the supervisor serves the others and keeps their
  * limits. The guest's other calls wait. What the call changed in the guest's view of its files
- * comes back in memory that both share. A guest that has come that far may map what it has opened there, so from
- * then on all its calls that have something in its memory go this way. After WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
+ * comes back in memory that both share. A guest that has come that far may map what it has opened
+ * there, so from then on all its calls that have something in its memory go this way. After
+ * WORKER_MS the copy is killed, and the call answered with ETIMEDOUT.
  */
 #define _GNU_SOURCE
-#include "supervisor/guest.h"
-#include "supervisor/tree.h"
+#include "supervisor/worker.h"
+
+#include "files/files.h"
+#include "files/tree.h"
+#include "supervisor/answer.h"
+#include "supervisor/decide.h"
+#include "supervisor/loop.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -43,9 +49,9 @@ __attribute__((noreturn)) static void child_work(struct supervisor *supervisor,
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         _exit(1);
     supervisor->tree->may_wait = true;
-    broker_decide(supervisor, caller, call, &report->answer);
+    decide_call(supervisor, caller, call, &report->answer);
     bool is_answered = report->answer.error != EOWNERDEAD; /* memory_write: the guest ends */
-    if (is_answered && broker_answer(caller, call, &report->answer) < 0)
+    if (is_answered && answer_send(caller, call, &report->answer) < 0)
         _exit(1);
     report->pairs = caller->pairs;
     files_get_change(caller->files, (int)report->answer.value, &report->change);
@@ -96,7 +102,7 @@ int worker_start(struct supervisor *supervisor, struct guest *watcher, struct gu
     caller->is_foreign = true;
     if (pid > 0)
         *place = pidfd;
-    if (pid < 0 || event_add(supervisor, ends[0], EVENT_WORKER, watcher->id) < 0) {
+    if (pid < 0 || loop_add(supervisor, ends[0], EVENT_WORKER, watcher->id) < 0) {
         worker_end(watcher, EAGAIN);
         return EAGAIN;
     }
@@ -114,7 +120,7 @@ void worker_end(struct guest *watcher, int error)
         syscall(SYS_pidfd_send_signal, *worker->place, SIGKILL, NULL, 0);
     if (error != 0) {
         struct answer answer = { .error = error, .install_fd = -1 };
-        (void)!broker_answer(watcher, &worker->call, &answer);
+        (void)!answer_send(watcher, &worker->call, &answer);
     }
     munmap(worker->report, sizeof *worker->report);
     free(worker);
@@ -124,7 +130,7 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
 {
     static struct report report;
     struct worker *worker = watcher->worker;
-    struct guest *caller = guests_find(supervisor, worker->caller);
+    struct guest *caller = guest_find(supervisor, worker->caller);
     struct call call = worker->call;
     char byte;
     bool has_told = !is_late && read(worker->pipe, &byte, 1) == 1;
@@ -144,5 +150,5 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
     if (report.answer.error == EOWNERDEAD)
         return -EOWNERDEAD;
     workers_reap(supervisor);
-    return caller != NULL ? broker_record(supervisor, caller, call.number, &report.answer) : 0;
+    return caller != NULL ? decide_record(supervisor, caller, call.number, &report.answer) : 0;
 }

@@ -2,10 +2,14 @@
  * until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
  * but modules that the host named. */
 #define _GNU_SOURCE
+#include "supervisor/zygote.h"
+#include "files/assemble.h"
 #include "guest/boot.h"
 #include "guest/environment.h"
 #include "lockdown/lockdown.h"
-#include "supervisor/guest.h"
+#include "supervisor/host.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -100,16 +104,14 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
         step = "interpreter";
         child_explain(&supervisor->settings, -error, text, sizeof text);
     }
-    struct packer message = PACKER_INIT;
-    pack_u32(&message, MSG_ZYGOTE_FAILED);
-    pack_u32(&message, (uint32_t)-error);
-    pack_string(&message, step);
-    pack_string(&message, text[0] != '\0' ? text : strerror(-error));
     /* Where the channel is depends on how far it came. */
-    _exit(channel_send(FD_ZYGOTE, &message, NULL, 0, 0) < 0 &&
-                  channel_send(channel, &message, NULL, 0, 0) < 0
-              ? 126
-              : 125);
+    const char *why = text[0] != '\0' ? text : strerror(-error);
+    const int channels[] = { FD_ZYGOTE, channel };
+    for (unsigned i = 0; i < ARRAY_SIZE(channels); i++)
+        if (message_send(channels[i], NULL, 0, MSG_ZYGOTE_FAILED, U32(-error), TEXT(step),
+                         TEXT(why)) == 0)
+            _exit(125);
+    _exit(126);
 }
 
 #define OUTPUT_SHOWN 300
@@ -149,10 +151,10 @@ static int zygote_is_ready(struct supervisor *supervisor, struct unpacker *messa
             break;
         int error = tree_add_runtime(supervisor->tree, path);
         if (error < 0)
-            return control_failed(-error, "interpreter", "cannot offer %s to the guests", path);
+            return host_failed(-error, "interpreter", "cannot offer %s to the guests", path);
     }
     if (!unpacker_is_done(message))
-        return control_failed(EBADMSG, "interpreter", "the zygote's message cannot be read");
+        return host_failed(EBADMSG, "interpreter", "the zygote's message cannot be read");
     return 0;
 }
 
@@ -164,8 +166,8 @@ static int zygote_has_failed(struct unpacker *message, const char *output)
     unpack_string(message, step, sizeof step);
     unpack_string(message, text, sizeof text);
     if (message->failed)
-        return control_failed(EBADMSG, "interpreter", "the zygote failed: %s", output);
-    return control_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
+        return host_failed(EBADMSG, "interpreter", "the zygote failed: %s", output);
+    return host_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
 }
 
 int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion)
@@ -176,10 +178,10 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     CLEANUP(fd_close) int output_write = -1;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return control_failed(errno, "zygote", "no socket pair");
+        return host_failed(errno, "zygote", "no socket pair");
     mine = pair[0], theirs = pair[1];
     if (pipe2(pair, O_CLOEXEC) < 0)
-        return control_failed(errno, "zygote", "no pipe");
+        return host_failed(errno, "zygote", "no pipe");
     output_read = pair[0], output_write = pair[1];
 
     if (with_init) {
@@ -188,14 +190,14 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
             child_init();
         supervisor->init_pidfd = init < 0 ? -1 : (int)syscall(SYS_pidfd_open, init, 0);
         if (supervisor->init_pidfd < 0)
-            return control_failed(errno, "zygote", "cannot fork the namespace's init");
+            return host_failed(errno, "zygote", "cannot fork the namespace's init");
     }
     pid_t zygote = fork();
     if (zygote == 0)
         child_zygote(supervisor, theirs, output_write);
     supervisor->zygote_pidfd = zygote < 0 ? -1 : (int)syscall(SYS_pidfd_open, zygote, 0);
     if (supervisor->zygote_pidfd < 0)
-        return control_failed(errno, "zygote", "cannot fork");
+        return host_failed(errno, "zygote", "cannot fork");
     fd_close(&theirs);
     fd_close(&output_write);
 
@@ -205,7 +207,7 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     int error = channel_send(mine, &settings, NULL, 0, 0);
     packer_release(&settings);
     if (error < 0 && error != -EPIPE)
-        return control_failed(-error, "zygote", "cannot send the settings");
+        return host_failed(-error, "zygote", "cannot send the settings");
 
     /* Importing may take minutes: a host that is gone is not kept waiting for. */
     struct pollfd heard[] = { { mine, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
@@ -226,7 +228,7 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     zygote_output(output_read, output, sizeof output);
     if (length > 0 && type == MSG_ZYGOTE_FAILED)
         return zygote_has_failed(&message, output);
-    return control_failed(
+    return host_failed(
         ECHILD, "interpreter",
         "%s did not start as a CPython 3.11 or later%s%s: choose another with --python",
         supervisor->settings.python, output[0] ? ": " : "", output);

@@ -35,6 +35,22 @@ int channel_send(int fd, const struct packer *message, const int *fds, unsigned 
     return sent < 0 ? -errno : 0;
 }
 
+int message_send_fields(int channel, const int *fds, unsigned fd_count, uint32_t type,
+                        const struct field *fields, size_t count)
+{
+    CLEANUP(packer_release) struct packer message = PACKER_INIT;
+    pack_u32(&message, type);
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].kind == FIELD_U32)
+            pack_u32(&message, (uint32_t)fields[i].number);
+        else if (fields[i].kind == FIELD_U64)
+            pack_u64(&message, fields[i].number);
+        else
+            pack_string(&message, fields[i].text);
+    }
+    return channel_send(channel, &message, fds, fd_count, 0);
+}
+
 /* ret_lost: descriptors came for which this process has no numbers left; none is given then. */
 static ssize_t receive(int fd, void *bytes, size_t size, int *ret_fds, unsigned *ret_fd_count,
                        unsigned max_fds, pid_t *ret_pid, int flags, bool *ret_lost)

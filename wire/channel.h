@@ -13,6 +13,33 @@
 MUST_CHECK int channel_send(int fd, const struct packer *message, const int *fds, unsigned fd_count,
                             int flags);
 
+/* One field of a message. */
+struct field {
+    enum { FIELD_U32, FIELD_U64, FIELD_TEXT } kind;
+    uint64_t number;
+    const char *text; /* NULL is sent as empty */
+};
+#define U32(value)                                                                                 \
+    {                                                                                              \
+        .kind = FIELD_U32, .number = (uint32_t)(value)                                             \
+    }
+#define U64(value)                                                                                 \
+    {                                                                                              \
+        .kind = FIELD_U64, .number = (uint64_t)(value)                                             \
+    }
+#define TEXT(value)                                                                                \
+    {                                                                                              \
+        .kind = FIELD_TEXT, .text = (value)                                                        \
+    }
+
+/* Packs and sends a message of these fields: message_send(channel, fds, 2, MSG_X, U64(id), U32(1)).
+ * Unlike a format, they cannot disagree with what follows. As channel_send without flags. */
+#define message_send(channel, fds, fd_count, type, ...)                                            \
+    message_send_fields(channel, fds, fd_count, type, (const struct field[]){ __VA_ARGS__ },       \
+                        ARRAY_SIZE(((const struct field[]){ __VA_ARGS__ })))
+MUST_CHECK int message_send_fields(int channel, const int *fds, unsigned fd_count, uint32_t type,
+                                   const struct field *fields, size_t count);
+
 /* Receives one packet. The caller owns ret_fds[0..*ret_fd_count). More descriptors than max_fds or
  * a cut packet: all are closed, -EBADMSG. If this process has no room for all of them (EMFILE),
  * all are closed and *ret_fd_count is 0: who needs them sees that they are missing. *ret_pid (may

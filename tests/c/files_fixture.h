@@ -10,11 +10,18 @@
 #include "tests/c/test.h"
 
 /* The tests see inside: a program of the supervisor's would be no place for them. */
-#include "supervisor/files.c"
-#include "supervisor/memory.c"
-#include "supervisor/scratch.c"
-#include "supervisor/synthetic.c"
-#include "supervisor/tree.c"
+#include "files/assemble.c"
+#include "files/beneath.c"
+#include "files/change.c"
+#include "files/files.c"
+#include "files/look.c"
+#include "files/memory.c"
+#include "files/open.c"
+#include "files/request.c"
+#include "files/scratch.c"
+#include "files/synthetic.c"
+#include "files/tree.c"
+#include "files/walk.c"
 
 #include <stdarg.h>
 

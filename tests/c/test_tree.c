@@ -1,4 +1,5 @@
-/* supervisor/tree.c, synthetic.c, policy/mounts.c: the rows of the tree and how paths find them. */
+/* files/tree.c, assemble.c, walk.c, synthetic.c, policy/mounts.c: the rows of the tree and how
+ * paths find them. */
 #define _GNU_SOURCE
 #include "tests/c/files_fixture.h"
 
@@ -107,10 +108,10 @@ TEST(order_of_mounts_does_not_matter)
         grant(at(order == 0 ? "data" : "data/dir"), order == 1, false);
         grant(at(order == 0 ? "data/dir" : "data"), order == 0, false);
         CHECK_EQUAL(make(path), 0);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, STEPS, &place),
+        CHECK_EQUAL(walk_resolve(fixture.tree, -1, "", at("data/dir/inner"), true, STEPS, &place),
                     0);
         CHECK(place.node->mount->writable);
-        CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
+        CHECK_EQUAL(walk_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
         CHECK(!place.node->mount->writable && place.node->mount->kind == NODE_HOST);
         fixture_remove();
     }
@@ -125,7 +126,7 @@ TEST(ancestor_of_a_mount_inside_a_mount_is_the_mounts_own)
     grant(at("data/dir/deep"), true, false);
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/dir"), true, STEPS, &place), 0);
+    CHECK_EQUAL(walk_resolve(fixture.tree, -1, "", at("data/dir"), true, STEPS, &place), 0);
     CHECK(place.is_node && place.node->kind == NODE_PASS && place.node->mount->kind == NODE_HOST);
     fixture_remove();
 }
@@ -158,10 +159,10 @@ TEST(grant_in_a_place_of_the_scratch_is_seen_under_its_own_path)
     fixture_host(); /* in /var/tmp */
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
-    CHECK_EQUAL(tree_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
+    CHECK_EQUAL(walk_resolve(fixture.tree, -1, "", at("data/plain"), true, STEPS, &place), 0);
     CHECK(place.node->kind == NODE_HOST && strcmp(place.path, at("data/plain")) == 0);
     CHECK_EQUAL(
-        tree_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, STEPS, &place),
+        walk_resolve(fixture.tree, -1, "", at("data/plain") + strlen("/var"), true, STEPS, &place),
         0);
     CHECK(place.node->kind == NODE_SCRATCH);
     fixture_remove();
@@ -207,7 +208,7 @@ TEST(paths_are_normalised)
     CHECK_EQUAL(make(path), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         int error =
-            tree_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &place);
+            walk_resolve(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &place);
         if (error != rows[i].error)
             dprintf(2, "    %s from %s\n", rows[i].path, rows[i].start);
         CHECK_EQUAL(error, rows[i].error);
@@ -217,7 +218,7 @@ TEST(paths_are_normalised)
         CHECK_EQUAL(place.is_outside, rows[i].is_outside);
         /* The slow way finds the same. */
         struct place walked;
-        CHECK_EQUAL(tree_walk(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &walked),
+        CHECK_EQUAL(walk_links(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &walked),
                     0);
         CHECK_TEXT(walked.path, place.path);
         CHECK(walked.node == place.node && walked.is_node == place.is_node &&
@@ -264,7 +265,7 @@ TEST(walk_that_goes_down_and_up_without_end_runs_out_of_steps)
         CHECK(symlink(target, "l") == 0);
         memcpy(path + length, "/l", 3);
         unsigned steps = TREE_STEPS_MAX;
-        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), ELOOP);
+        CHECK_EQUAL(walk_links(fixture.tree, -1, "", path, true, &steps, &place), ELOOP);
         CHECK_EQUAL(steps, 0);
         CHECK(unlink("l") == 0);
     }
@@ -287,7 +288,7 @@ TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
         memcpy(end, "/..", 4);
     memcpy(end, "/plain", 7);
     unsigned steps = TREE_STEPS_MAX;
-    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_EQUAL(walk_links(fixture.tree, -1, "", path, true, &steps, &place), 0);
     CHECK_TEXT(place.path, at("data/plain"));
     CHECK(TREE_STEPS_MAX - steps < 300 + 300 + 600); /* names and ".." and their opening */
     /* Up by one and down again, eighty times: the way from the top is walked once. */
@@ -295,12 +296,12 @@ TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
     for (unsigned i = 0; i < 80; i++, end += 5)
         memcpy(end, "/../b", 6);
     steps = TREE_STEPS_MAX;
-    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, &steps, &place), 0);
+    CHECK_EQUAL(walk_links(fixture.tree, -1, "", path, true, &steps, &place), 0);
     CHECK_EQUAL(place.length, length);
     /* What is not there, or no directory, is no way back. */
     memcpy(path + length, "/none/..", 9);
-    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", path, true, STEPS, &place), ENOENT);
-    CHECK_EQUAL(tree_walk(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place), ENOTDIR);
+    CHECK_EQUAL(walk_links(fixture.tree, -1, "", path, true, STEPS, &place), ENOENT);
+    CHECK_EQUAL(walk_links(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place), ENOTDIR);
     remove_deep(300);
     fixture_remove();
 }
@@ -324,7 +325,7 @@ TEST(link_anywhere_in_a_run_of_components_is_found)
             size +=
                 (size_t)snprintf(through + size, sizeof through - size, i == depth ? "/l" : "/b");
         snprintf(through + size, sizeof through - size, "/../b");
-        CHECK_EQUAL(tree_walk(fixture.tree, -1, "", through, true, STEPS, &place), 0);
+        CHECK_EQUAL(walk_links(fixture.tree, -1, "", through, true, STEPS, &place), 0);
         CHECK_TEXT(place.path, path);
         CHECK(unlink("l") == 0 && chdir("b") == 0);
     }

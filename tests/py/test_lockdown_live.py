@@ -205,11 +205,12 @@ OUTSIDE = [
     ("mprotect, executable", 10, (0, 4096, 4)), ("open_by_handle_at", 304, (-1, 0, 0)), ("mknodat", 259, (-100, 0, 0, 0)),
     ("ioctl, TIOCSTI", 16, (0, 0x5412, 0)), ("ioctl, FIONBIO", 16, (0, 0x5421, 0)), ("shmget", 29, (0, 4096, 0o600)),
     ("personality", 135, (0,)), ("x32 getpid", X32_BIT | 39, ()), ("a number of the future", 1000, ()),
+    ("getpid", 39, ()), ("dup", 32, (0,)), ("mprotect, readable", 10, (0, 4096, 1)), ("epoll_create1", 291, (0,)), ("timerfd_create", 283, (1, 0)),
 ]  # fmt: skip
 
 
 def test_inside_its_list_the_supervisor_lives_on(trusted):
-    assert trusted.call(39) == trusted.pid
+    assert trusted.call(107) >= 0  # geteuid
     assert trusted.call(9, 0, 4096, 3, 0x22, -1, 0) > 0
     assert trusted.template.run("6*7").text == "42"
 

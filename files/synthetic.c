@@ -1,7 +1,7 @@
 /* Makes the rows of policy/mounts.c into nodes of the tree, and their text into files. Supervisor.
  * What is made here holds nothing of the host but the numbers that the settings name. */
 #define _GNU_SOURCE
-#include "supervisor/synthetic.h"
+#include "files/synthetic.h"
 
 #include "policy/mounts.h"
 

@@ -2,7 +2,7 @@
 #ifndef BELLJAR_SYNTHETIC_H
 #define BELLJAR_SYNTHETIC_H
 
-#include "supervisor/tree.h"
+#include "files/tree.h"
 
 /* Adds every row of mount_rows to the tree. 0 or a negative errno. */
 MUST_CHECK int synthetic_add(struct tree *tree);

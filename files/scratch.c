@@ -3,13 +3,14 @@
  * one thread: nothing moves while we look. Only the bytes of files that it has open grow by
  * themselves, and those are held. */
 #define _GNU_SOURCE
-#include "supervisor/scratch.h"
+#include "files/scratch.h"
 
+#include "files/beneath.h"
 #include "policy/mounts.h"
-#include "supervisor/tree.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@
                                 */
 #define WRITE_RATE  (4u << 20) /* at so many bytes a millisecond, */
 #define LOOK_MS_MAX 25         /* and at least so often */
-#define SETTLE_NS   25000000u  /* who still has what open is asked no oftener than this */
+#define SETTLE_NS   25000000u  /* who still has what open is asked no more often than this */
 
 struct entry { /* what getdents64 writes */
     uint64_t inode;
@@ -58,7 +59,7 @@ static int scratch_each(int directory,
 
 static int scratch_open_directory(int directory, const char *name)
 {
-    return tree_open_beneath(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    return beneath_open(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
 /* ---- Making ---- */
@@ -101,7 +102,7 @@ int scratch_need(struct scratch *scratch)
         if (mkdirat(scratch->fd, places[i], 0755) < 0 && errno != EEXIST)
             return errno;
     struct stat stat;
-    if (!scratch->is_tmpfs && tree_fstat(scratch->fd, &stat) == 0)
+    if (!scratch->is_tmpfs && beneath_stat(scratch->fd, &stat) == 0)
         scratch->directory_bytes = (uint32_t)stat_bytes(&stat);
     scratch->is_ready = true;
     return 0;
@@ -131,7 +132,7 @@ void scratch_settle(struct scratch *scratch)
     for (uint32_t i = 0; i < scratch->held_count; i++) {
         struct held *held = &scratch->held[i];
         struct stat stat;
-        if (is_alone(held->fd) && tree_fstat(held->fd, &stat) == 0) {
+        if (is_alone(held->fd) && beneath_stat(held->fd, &stat) == 0) {
             if (stat.st_nlink > 0)
                 scratch->closed += stat_bytes(&stat);
             fd_close(&held->fd);
@@ -147,10 +148,10 @@ void scratch_settle(struct scratch *scratch)
  */
 static int open_to_hold(int directory, const char *name, const struct stat *stat)
 {
-    int fd = tree_open_beneath(directory, name, O_RDONLY, 0);
+    int fd = beneath_open(directory, name, O_RDONLY, 0);
     if (fd >= 0 || errno != EACCES || fchmodat(directory, name, 0600, 0) < 0)
         return fd;
-    fd = tree_open_beneath(directory, name, O_RDONLY, 0);
+    fd = beneath_open(directory, name, O_RDONLY, 0);
     int error = errno;
     (void)!fchmodat(directory, name, stat->st_mode & 0777, 0);
     errno = error;
@@ -179,8 +180,8 @@ int scratch_hold(struct scratch *scratch, int directory, const char *name)
     struct stat stat;
     if (scratch->is_tmpfs)
         return 0;
-    CLEANUP(fd_close) int look = tree_open_beneath(directory, name, O_PATH | O_NOFOLLOW, 0);
-    if (look < 0 || tree_fstat(look, &stat) < 0)
+    CLEANUP(fd_close) int look = beneath_open(directory, name, O_PATH | O_NOFOLLOW, 0);
+    if (look < 0 || beneath_stat(look, &stat) < 0)
         return errno == ENOENT ? 0 : errno;
     if (!S_ISREG(stat.st_mode) || scratch_held(scratch, &stat) != NULL)
         return 0;
@@ -203,8 +204,8 @@ static uint64_t scratch_sum(const struct scratch *scratch)
     uint64_t bytes = scratch->closed + (uint64_t)scratch->directories * scratch->directory_bytes;
     struct stat stat;
     for (uint32_t i = 0; i < scratch->held_count; i++)
-        bytes += tree_fstat(scratch->held[i].fd, &stat) == 0 ? stat_bytes(&stat)
-                                                             : scratch->bytes_max + 1;
+        bytes += beneath_stat(scratch->held[i].fd, &stat) == 0 ? stat_bytes(&stat)
+                                                               : scratch->bytes_max + 1;
     return bytes;
 }
 

@@ -6,8 +6,6 @@
 
 #include <sys/types.h>
 
-struct guest;
-
 #define GUEST_UID                                                                                  \
     1000 /* who a guest is in its own eyes, whatever the host calls it: user and group, as in its  \
             /etc/passwd */
@@ -40,17 +38,5 @@ struct answer {
     {                                                                                              \
         .error = EPERM, .install_fd = -1                                                           \
     }
-
-/* Reading and writing a guest's memory through its /proc/<pid>/mem descriptor
- * (supervisor/memory.c). Addresses are the guest's. All copy page by page, so that a string that
- * ends at the end of a mapping can be read. 0, or a positive errno for the guest: EFAULT,
- * ENAMETOOLONG. */
-MUST_CHECK int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length);
-/* Writes only where the guest may write itself, by maps_fd, its /proc/<pid>/maps: EFAULT elsewhere.
- * EOWNERDEAD if the rights changed meanwhile: the guest is to be ended. */
-MUST_CHECK int memory_write(int memory_fd, int maps_fd, uint64_t address, const void *bytes,
-                            size_t length);
-/* A C string with its NUL in at most `size` bytes. ENAMETOOLONG if there is none. */
-MUST_CHECK int memory_read_string(int memory_fd, uint64_t address, char *string, size_t size);
 
 #endif

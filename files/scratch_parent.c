@@ -5,7 +5,7 @@
  * It is locked (flock) for as long as its supervisor lives. One that is not locked was left behind
  * by a supervisor that was killed: whoever starts next removes it. */
 #define _GNU_SOURCE
-#include "supervisor/scratch.h"
+#include "files/scratch.h"
 
 #include <dirent.h>
 #include <fcntl.h>

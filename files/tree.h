@@ -1,19 +1,14 @@
-/* The tree that the guests of a template see: its rows, and the way from a guest's path to one of
- * them. Made before the lockdown (files.h: tree_new and so on), read-only afterwards. */
+/* The tree that the guests of a template see: its rows. Made before the lockdown (assemble.c),
+ * read-only afterwards. */
 #ifndef BELLJAR_TREE_H
 #define BELLJAR_TREE_H
 
-#include "supervisor/files.h"
+#include "base/base.h"
 
-#include <linux/openat2.h>
+#include <limits.h>
 #include <sys/stat.h>
 
 #define TREE_LINKS_MAX 40 /* symbolic links in one resolution, as the kernel has it */
-/* What the resolutions of one call may cost together: a component is a step, opening a directory
- * to go on from 32. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves all guests,
- * is busy for a fraction of a millisecond whatever is asked. */
-#define TREE_STEPS_MAX 4096
-
 enum node_kind {
     NODE_DIRECTORY, /* has no host directory: an ancestor of other rows, or a cover */
     NODE_PASS,      /* an ancestor of another row inside a host mount: the mount's own directory */
@@ -61,36 +56,30 @@ struct tree {
     bool may_wait;      /* in a worker: file systems may be waited for */
 };
 
-/* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went
- * through tree_walk no component but the last is a symbolic link (and the last only if it was not
- * to be followed): what has become one since makes openat2 fail, never leave the tree. */
-struct place {
-    const struct node *node; /* the deepest row that the path leads through */
-    bool is_node;            /* the path is that row */
-    bool is_outside;         /* in no mount: nothing is looked up */
-    bool is_directory;       /* ended in a slash or a dot: must be a directory */
-    bool ends_in_dot;        /* the last component was "." or "..", or there was none */
-    uint64_t hash;
-    size_t length;
-    char path[PATH_MAX];
-};
-
-/* From a guest's path to a place. Relative paths start at `start` (a place's path). Purely lexical
- * where it can be; where there are ".." or links of the tree itself it is tree_walk. scratch_fd:
- * the guest's scratch or -1 while it has none. *steps: what is left of TREE_STEPS_MAX. 0 or a
- * positive errno for the guest. */
-MUST_CHECK int tree_resolve(const struct tree *tree, int scratch_fd, const char *start,
-                            const char *path, bool follow, unsigned *steps,
-                            struct place *ret_place);
-/* Resolves component by component, with every symbolic link followed inside the tree. */
-MUST_CHECK int tree_walk(const struct tree *tree, int scratch_fd, const char *start,
-                         const char *path, bool follow, unsigned *steps, struct place *ret_place);
+/* The row of the first `length` bytes of the path, whose hash this is, or NULL. */
+struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *path, size_t length);
 
 /* The deepest row that serves `path` (a place's path). For building only: while serving, places
  * know. */
 struct node *tree_find(const struct tree *tree, const char *path);
 
-/* Building, for tree.c and synthetic.c. Adds a row, or makes the row of that path another (what it
+#define HASH_START                                                                                 \
+    14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
+#define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
+
+/* Building, for assemble.c and synthetic.c. */
+
+/* One row more, an implied one. Its path is not there yet. 0 or -ENOMEM. */
+MUST_CHECK int tree_insert(struct tree *tree, const char *path, size_t length,
+                           struct node **ret_node);
+/* After the last row: makes of implied rows what they are, and links each to the row above. */
+void tree_settle(struct tree *tree);
+/* What stat says about a row that has no file behind it. */
+void tree_describe(const struct tree *tree, struct node *node);
+/* The path (a normal one) without links of the tree, its last component aside; as a place's path.
+ * 0, -ENOTDIR, -ELOOP. */
+MUST_CHECK int tree_real_path(const struct tree *tree, const char *path, char real[PATH_MAX]);
+/* Adds a row, or makes the row of that path another (what it
  * held is dropped). Paths below a symbolic link of the tree are added where the link leads. 0 or a
  * negative errno: -EINVAL for a path that is not normal, -ENOTDIR below a file. */
 MUST_CHECK int tree_add_node(struct tree *tree, const char *path, enum node_kind kind,
@@ -102,26 +91,10 @@ MUST_CHECK int tree_add_host(struct tree *tree, const char *path, const char *ho
 /* Closes and frees what the row holds. */
 void tree_drop(struct node *node);
 
-/* The directory descriptor that serves a place and the place's path relative to it. -1: none does.
- * Borrowed. */
-int tree_base(const struct place *place, int scratch_fd, const char **ret_rest);
-
-/* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a
- * descriptor or -1 with errno. */
-int tree_open_beneath(int directory, const char *rest, int flags, mode_t mode);
-
-/* tree_open_beneath for a mount's files. EXDEV where that could have to wait for a file system that
+/* beneath_open for a mount's files. EXDEV where that could have to wait for a file system that
  * is not the machine's own: for a grant that lies on one, or if a mount inside a grant is on the
  * way. */
 int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
                  int flags, mode_t mode);
-
-/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check any
- * file whose file system is not that of its mount. */
-bool tree_is_kernel_file(int fd);
-
-/* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of
- * calls is short. */
-int tree_fstat(int fd, struct stat *ret_stat);
 
 #endif

@@ -2,8 +2,9 @@
  * an undumpable guest without privileges, is tied to the address space (no reused pids), reads
  * nothing after death. Supervisor. Everything copied is hostile and may change right afterwards:
  * copy once, decide on the copy. */
-#include "supervisor/call.h"
+#include "files/memory.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 

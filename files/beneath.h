@@ -1,0 +1,28 @@
+/* What lies beneath a directory: opening it, and what file system it is on. */
+#ifndef BELLJAR_FILES_BENEATH_H
+#define BELLJAR_FILES_BENEATH_H
+
+#include "base/base.h"
+
+#include <sys/stat.h>
+
+/* openat2 that cannot leave `directory`, follows no link at all, and does not wait. Returns a
+ * descriptor or -1 with errno. */
+int beneath_open(int directory, const char *rest, int flags, mode_t mode);
+
+/* beneath_open with more RESOLVE_ flags. */
+int beneath_open_with(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve);
+
+/* True unless the file lies on a file system that answers from this machine's own memory and disks.
+ * */
+bool beneath_may_wait(int fd);
+
+/* True for files of procfs and similar file systems, where "self" would be the supervisor. Check
+ * any file whose file system is not that of its mount. */
+bool beneath_is_kernel_file(int fd);
+
+/* fstat(2) itself: glibc's fstat is newfstatat(2) in some versions, and the supervisor's list of
+ * calls is short. */
+int beneath_stat(int fd, struct stat *ret_stat);
+
+#endif

@@ -1,0 +1,374 @@
+/* Calls that change entries of directories, modes and times. Supervisor. */
+#define _GNU_SOURCE
+#include "files/change.h"
+
+#include "files/beneath.h"
+#include "files/memory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <utime.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* 6.6 */
+#endif
+
+/* ---- Changing entries ---- */
+
+/* A name in a directory that is open. */
+struct entry_place {
+    struct place place;
+    int directory; /* O_PATH */
+    const char *name;
+};
+
+static void entry_release(struct entry_place *entry)
+{
+    fd_close(&entry->directory);
+}
+
+#define ENTRY(variable) CLEANUP(entry_release) struct entry_place variable = { .directory = -1 }
+
+static int entry_open(const struct files *files, struct entry_place *entry)
+{
+    const char *rest;
+    int base = place_base(&entry->place, request_scratch_fd(files), &rest);
+    if (base < 0)
+        return ENOENT;
+    char *slash = strrchr(entry->place.path, '/');
+    *slash = '\0';
+    entry->directory = tree_open_in(files->tree, entry->place.node->mount, base,
+                                    slash > rest ? rest : ".", O_PATH | O_DIRECTORY, 0);
+    int error = entry->directory < 0 ? errno : 0;
+    *slash = '/';
+    entry->name = slash + 1;
+    return error;
+}
+
+/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would
+ * be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
+struct entry_rules {
+    bool must_exist, must_not_exist;
+    int on_row; /* the entry is a row of the tree */
+    int on_dot; /* the path ends in a dot */
+};
+static const struct entry_rules make_rules = { false, true, EEXIST, EEXIST };
+static const struct entry_rules remove_rules = { true, false, EBUSY, EINVAL };
+static const struct entry_rules replace_rules = { false, false, EBUSY, EBUSY };
+
+static int entry_once(struct request *request, const struct entry_rules *rules,
+                      struct entry_place *entry)
+{
+    struct place *place = &entry->place;
+    int error = 0;
+    if (place->is_node && place->node->kind == NODE_ABSENT)
+        return place->node->error;
+    if (place->ends_in_dot && !place->is_outside)
+        return rules->on_dot;
+    if (!place->is_outside && !place->node->mount->writable &&
+        (rules->must_exist || rules->must_not_exist)) {
+        SIGHT;
+        error = request_look_once(request, false, place, &sight);
+        if (rules->must_exist && error != 0)
+            return error;
+        if (rules->must_not_exist && error != ENOENT)
+            return error != 0 ? error : EEXIST;
+    }
+    error = request_may_write(request, place);
+    if (error == 0 && place->is_node)
+        error = rules->on_row;
+    return error != 0 ? error : entry_open(request->files, entry);
+}
+
+static int request_entry(struct request *request, int directory, uint64_t address, bool follow,
+                         const struct entry_rules *rules, struct entry_place *entry)
+{
+    int error = request_place_at(request, directory, address, follow, &entry->place);
+    if (error != 0)
+        return error;
+    error = entry_once(request, rules, entry);
+    if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
+        error = entry_once(request, rules, entry);
+    return request_waits(request, error);
+}
+
+int serve_mkdir(struct request *request)
+{
+    ENTRY(entry);
+    int error =
+        request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    bool is_counted = error == 0 && place_is_scratch(&entry.place);
+    if (is_counted)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
+    if (is_counted)
+        mode |= 0700; /* we have to be able to count and delete what is in it */
+    if (mkdirat(entry.directory, entry.name, mode) < 0)
+        return errno;
+    if (is_counted)
+        scratch_added(&request->files->scratch, 1, true);
+    return 0;
+}
+
+int serve_symlink(struct request *request)
+{
+    ENTRY(entry);
+    char target[PATH_MAX];
+    int error = memory_read_string(request->memory_fd, request->args[0], target, sizeof target);
+    if (error == 0)
+        error =
+            request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    if (error == 0 && entry.place.is_directory)
+        error = ENOENT;
+    /* In scratch any text will do: we never follow it. In a directory of the host somebody else
+     * may. */
+    if (error == 0 && !place_is_scratch(&entry.place))
+        error = request_refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
+    if (error == 0)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    if (symlinkat(target, entry.directory, entry.name) < 0)
+        return errno;
+    scratch_added(&request->files->scratch, 1, false);
+    return 0;
+}
+
+int serve_unlink(struct request *request)
+{
+    ENTRY(entry);
+    if ((request->flags & ~AT_REMOVEDIR) != 0)
+        return EINVAL;
+    int error =
+        request_entry(request, request->directory, request->path, false, &remove_rules, &entry);
+    if (error != 0)
+        return error;
+    if (entry.place.is_directory && request->flags == 0)
+        return ENOTDIR;
+    if (place_is_scratch(&entry.place))
+        error = scratch_hold(&request->files->scratch, entry.directory, entry.name);
+    if (error != 0)
+        return error;
+    if (unlinkat(entry.directory, entry.name, request->flags) < 0)
+        return errno;
+    if (place_is_scratch(&entry.place))
+        scratch_added(&request->files->scratch, -1, request->flags == AT_REMOVEDIR);
+    return 0;
+}
+
+/* Another file, or an empty directory, loses its name. */
+static bool rename_replaces(const struct entry_place *from, const struct entry_place *to,
+                            unsigned flags, bool *ret_is_directory)
+{
+    struct stat old, new;
+    bool replaces = (flags & RENAME_EXCHANGE) == 0 &&
+                    fstatat(to->directory, to->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    fstatat(from->directory, from->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    (old.st_ino != new.st_ino || old.st_dev != new.st_dev);
+    *ret_is_directory = replaces && S_ISDIR(old.st_mode);
+    return replaces;
+}
+
+/* args: directory, path of the new name, flags. */
+int serve_rename(struct request *request)
+{
+    ENTRY(from);
+    ENTRY(to);
+    unsigned flags = (unsigned)request->args[2];
+    if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
+        return EINVAL;
+    int error =
+        request_entry(request, request->directory, request->path, false, &remove_rules, &from);
+    if (error == 0)
+        error = request_entry(request, (int)request->args[0], request->args[1], false,
+                              &replace_rules, &to);
+    if (error != 0)
+        return error;
+    if (from.place.node->mount != to.place.node->mount &&
+        !(place_is_scratch(&from.place) && place_is_scratch(&to.place)))
+        return EXDEV;
+    if (from.place.is_directory || to.place.is_directory) {
+        struct stat stat;
+        if (fstatat(from.directory, from.name, &stat, LOOK_FLAGS) < 0)
+            return errno;
+        if (!S_ISDIR(stat.st_mode))
+            return ENOTDIR;
+    }
+    bool is_directory = false;
+    bool replaces =
+        place_is_scratch(&to.place) && rename_replaces(&from, &to, flags, &is_directory);
+    if (replaces)
+        error = scratch_hold(&request->files->scratch, to.directory, to.name);
+    if (error != 0)
+        return error;
+    if (syscall(SYS_renameat2, from.directory, from.name, to.directory, to.name, flags) < 0)
+        return errno;
+    if (replaces)
+        scratch_added(&request->files->scratch, -1, is_directory);
+    return 0;
+}
+
+/* args as of rename. */
+int serve_link(struct request *request)
+{
+    ENTRY(from);
+    ENTRY(to);
+    int flags = (int)request->args[2];
+    if ((flags & ~AT_SYMLINK_FOLLOW) != 0)
+        return EINVAL;
+    int error =
+        request_entry(request, (int)request->args[0], request->args[1], false, &make_rules, &to);
+    if (error == 0)
+        error = request_entry(request, request->directory, request->path,
+                              (flags & AT_SYMLINK_FOLLOW) != 0, &replace_rules, &from);
+    if (error == 0 && place_is_scratch(&from.place) != place_is_scratch(&to.place))
+        error = EXDEV;
+    if (error == 0 &&
+        !place_is_scratch(&from.place)) /* a second name for a file could outlive the grant */
+        error = request_refuse(request->answer, EPERM, RULE_WRITE, HINT_LINK);
+    if (error == 0)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    if (linkat(from.directory, from.name, to.directory, to.name, 0) < 0)
+        return errno;
+    scratch_added(&request->files->scratch, 1, false);
+    return 0;
+}
+
+/* ---- Changing modes and times ---- */
+
+/* Looks at what is to be changed. Rows without a file are read-only, whatever they are. */
+static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
+{
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
+    if (error != 0 && !(error == ENOENT && place->is_outside))
+        return error;
+    error = request_may_write(request, place);
+    if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */
+        error = request_look_once(request, true, place, sight);
+    return error == 0 && sight->fd < 0 ? EPERM : error;
+}
+
+static int change_mode(const struct request *request, const struct place *place,
+                       const struct sight *sight)
+{
+    if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
+        return EOPNOTSUPP;
+    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (place_is_scratch(place) && S_ISDIR(sight->stat.st_mode))
+        mode |= 0700;
+    if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOSYS)
+        return errno;
+    const char *rest;
+    int base = place_base(place, request_scratch_fd(request->files), &rest);
+    CLEANUP(fd_close)
+    int fd = base < 0
+                 ? -1
+                 : tree_open_in(request->files->tree, place->node->mount, base, rest, O_RDONLY, 0);
+    if (base < 0)
+        return EPERM;
+    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+}
+
+int serve_chmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
+    int error = request_look_to_change(request, &place, &sight);
+    if (error != 0)
+        return error;
+    return change_mode(request, &place, &sight);
+}
+
+/* args: mode, and from the guest's handler the file's number. */
+int serve_fchmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    const struct files *files = request->files;
+    int number = request->directory;
+    const char *path =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
+    int found = path == NULL
+                    ? EBADF
+                    : walk_resolve(files->tree, request_scratch_fd(files), "",
+                                   path[0] != '\0' ? path : "/", false, &request->steps, &place);
+    if (found == 0)
+        request_target(request->answer, &place);
+    if (found != 0 || request_look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
+        sight.stat.st_ino != request->args[1])
+        return request_refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
+    int error = request_may_write(request, &place);
+    return error != 0 ? error : change_mode(request, &place, &sight);
+}
+
+/* One of the three forms of times becomes two timespecs. */
+static int times_read(const struct request *request, int number, struct timespec times[2])
+{
+    struct timeval microseconds[2];
+    struct utimbuf seconds;
+    int error;
+    switch (number) {
+    case SYS_utime:
+        error = memory_read(request->memory_fd, request->args[0], &seconds, sizeof seconds);
+        times[0] = (struct timespec){ seconds.actime, 0 };
+        times[1] = (struct timespec){ seconds.modtime, 0 };
+        return error;
+    case SYS_utimensat:
+        return memory_read(request->memory_fd, request->args[0], times, 2 * sizeof *times);
+    default:
+        error =
+            memory_read(request->memory_fd, request->args[0], microseconds, sizeof microseconds);
+        for (unsigned i = 0; error == 0 && i < 2; i++) {
+            if (microseconds[i].tv_usec < 0 || microseconds[i].tv_usec >= 1000000)
+                return EINVAL;
+            times[i] = (struct timespec){ microseconds[i].tv_sec, microseconds[i].tv_usec * 1000 };
+        }
+        return error;
+    }
+}
+
+static int request_set_times(struct request *request, int number)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    struct timespec times[2];
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
+    if (request->path == 0)
+        return request_refuse(request->answer, EPERM, "descriptors", HINT_TIMES);
+    int error = request->args[0] != 0 ? times_read(request, number, times) : 0;
+    if (error == 0)
+        error = request_look_to_change(request, &place, &sight);
+    if (error != 0)
+        return error;
+    return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL,
+                   AT_EMPTY_PATH) < 0
+               ? errno
+               : 0;
+}
+
+int serve_utimensat(struct request *request)
+{
+    return request_set_times(request, SYS_utimensat);
+}
+
+int serve_utimes(struct request *request)
+{
+    return request_set_times(request, SYS_utimes);
+}
+
+int serve_utime(struct request *request)
+{
+    return request_set_times(request, SYS_utime);
+}

@@ -1,0 +1,149 @@
+/* Calls that look: stat, access, readlink, statfs; and where the guest is. Supervisor. */
+#define _GNU_SOURCE
+#include "files/look.h"
+
+#include "files/memory.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+int serve_stat(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
+        return EINVAL;
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
+    if (error != 0)
+        return error;
+    /* Its own files are its user's, all others root's: the host's numbers are the host's. */
+    bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
+    sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
+                        sizeof sight.stat);
+}
+
+int serve_access(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int mode = (int)request->args[0];
+    if ((mode & ~(R_OK | W_OK | X_OK)) != 0 ||
+        (request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS)) != 0)
+        return EINVAL;
+    int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
+    if (error != 0)
+        return error;
+    if ((mode & W_OK) != 0 && !place.node->mount->writable)
+        return EROFS;
+    if (sight.fd < 0)
+        return (mode & X_OK) != 0 && !S_ISDIR(sight.stat.st_mode) ? EACCES : 0;
+    return syscall(SYS_faccessat2, sight.fd, "", mode, AT_EMPTY_PATH) < 0 ? errno : 0;
+}
+
+int serve_readlink(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    char target[PATH_MAX];
+    if ((int)request->args[1] <= 0)
+        return EINVAL;
+    size_t size = (uint32_t)request->args[1];
+    int error = request_look(request, false, &place, &sight);
+    if (error != 0)
+        return error;
+    if (!S_ISLNK(sight.stat.st_mode))
+        return EINVAL;
+    ssize_t length;
+    if (sight.fd < 0) {
+        length = (ssize_t)strnlen(place.node->text, sizeof target);
+        memcpy(target, place.node->text, (size_t)length);
+    } else if ((length = readlinkat(sight.fd, "", target, sizeof target)) < 0) {
+        return errno;
+    }
+    if ((size_t)length > size)
+        length = (ssize_t)size;
+    request->answer->value = length;
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], target,
+                        (size_t)length);
+}
+
+/* The file system is the guest's quota, wherever it looks. */
+static int files_statfs(struct request *request, uint64_t address)
+{
+    const struct scratch *scratch = &request->files->scratch;
+    uint64_t used = scratch->bytes < scratch->bytes_max ? scratch->bytes : scratch->bytes_max;
+    struct statfs statfs = {
+        .f_type = 0x01021994, /* tmpfs */
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_blocks = scratch->bytes_max / 4096,
+        .f_bfree = (scratch->bytes_max - used) / 4096,
+        .f_bavail = (scratch->bytes_max - used) / 4096,
+        .f_files = scratch->entries_max,
+        .f_ffree =
+            scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
+        .f_namelen = NAME_MAX,
+    };
+    return memory_write(request->memory_fd, request->maps_fd, address, &statfs, sizeof statfs);
+}
+
+int serve_statfs(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int error = request_look(request, true, &place, &sight);
+    return error != 0 ? error : files_statfs(request, request->args[0]);
+}
+
+int serve_fstatfs(struct request *request)
+{
+    return files_statfs(request, request->args[0]);
+}
+
+/* ---- Where the guest is ---- */
+
+int serve_chdir(struct request *request)
+{
+    SIGHT;
+    struct place place;
+    int error = request_look(request, true, &place, &sight);
+    if (error != 0)
+        return error;
+    if (!S_ISDIR(sight.stat.st_mode))
+        return ENOTDIR;
+    if (sight.fd >= 0 && syscall(SYS_faccessat2, sight.fd, "", X_OK, AT_EMPTY_PATH) < 0)
+        return errno;
+    memcpy(request->files->directory, place.path, place.length + 1);
+    return 0;
+}
+
+int serve_fchdir(struct request *request)
+{
+    const char *path;
+    int error = request->directory == AT_FDCWD
+                    ? EBADF
+                    : request_start(request->files, request->directory, &path);
+    if (error == 0)
+        memcpy(request->files->directory, path, strlen(path) + 1);
+    return error;
+}
+
+int serve_getcwd(struct request *request)
+{
+    const char *path = request->files->directory[0] != '\0' ? request->files->directory : "/";
+    size_t size = strlen(path) + 1;
+    if (request->args[0] < size)
+        return ERANGE;
+    request->answer->value = (int64_t)size;
+    return memory_write(request->memory_fd, request->maps_fd, request->path, path, size);
+}
+
+int serve_umask(struct request *request)
+{
+    request->answer->value = request->files->umask;
+    request->files->umask = (mode_t)request->path & 0777;
+    return 0;
+}

@@ -1,0 +1,199 @@
+/* What the calls on paths have in common (request.h). Supervisor. The guest is hostile and its
+ * threads run on while we work: every argument is copied once, the decision and the act use that
+ * copy, the act goes through a descriptor that openat2 gave without following a link, and the
+ * guest's descriptor numbers mean nothing here but keys of a table. */
+#define _GNU_SOURCE
+#include "files/request.h"
+
+#include "files/beneath.h"
+#include "files/memory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The place's path as printable text. */
+void request_target(struct answer *answer, const struct place *place)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char *path = place->length > 0 ? place->path : "/";
+    char *at = answer->target, *end = answer->target + sizeof answer->target - 5;
+    for (; *path != '\0' && at < end; path++) {
+        uint8_t byte = (uint8_t)*path;
+        if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
+            *at++ = *path;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = hex[byte >> 4];
+        *at++ = hex[byte & 15];
+    }
+    *at = '\0';
+}
+
+int request_refuse(struct answer *answer, int error, const char *rule, const char *hint)
+{
+    answer->refused = true;
+    answer->rule = rule;
+    answer->hint = hint;
+    return error;
+}
+
+int request_scratch_fd(const struct files *files)
+{
+    return files->scratch.is_ready ? files->scratch.fd : -1;
+}
+
+/* Where a descriptor number of the guest's leads. */
+int request_start(const struct files *files, int number, const char **ret_path)
+{
+    const char *path = number == AT_FDCWD ? files->directory
+                       : number >= 0 && (uint32_t)number < files->number_count &&
+                               files->numbers[number].is_directory
+                           ? files->numbers[number].path
+                           : NULL;
+    *ret_path = path;
+    return path != NULL ? 0 : EBADF;
+}
+
+/* Notes whether the error means that a worker has to do the call (tree_open_in). */
+int request_waits(struct request *request, int error)
+{
+    request->answer->may_wait |= error == EXDEV && !request->files->tree->may_wait;
+    return error;
+}
+
+/* The descriptor that one of these names stands for, or -1. As the program writes it: there is no
+ * such directory to get there by another way. */
+static int stream_number(const char *path)
+{
+    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
+        if (strcmp(path, streams[i]) == 0)
+            return i;
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        const char *digits = path + strlen(folders[i]);
+        if (strncmp(path, folders[i], strlen(folders[i])) != 0)
+            continue;
+        size_t length = strspn(digits, "0123456789");
+        if (length > 0 && length <= 5 && digits[length] == '\0')
+            return (int)strtol(digits, NULL, 10);
+    }
+    return -1;
+}
+
+/* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
+ */
+int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
+                     struct place *place)
+{
+    char path[PATH_MAX];
+    const char *start = "";
+    int error = memory_read_string(request->memory_fd, address, path, sizeof path);
+    if (error != 0)
+        return error;
+    if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
+        return ENOENT; /* nothing is looked up: there is no place, and none to record */
+    if ((request->stream = stream_number(path)) >= 0) {
+        snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
+        return ENXIO;
+    }
+    bool is_self = path[0] == '\0';
+    if (path[0] != '/' && (error = request_start(request->files, directory, &start)) != 0)
+        return error;
+    error = walk_resolve(request->files->tree, request_scratch_fd(request->files), start,
+                         is_self ? "." : path, follow, &request->steps, place);
+    request_target(request->answer, place);
+    if (error == 0 && !place->is_outside && place->node->mount->may_wait &&
+        !request->files->tree->may_wait)
+        error = EXDEV;
+    return request_waits(request, error);
+}
+
+int request_place(struct request *request, bool follow, struct place *place)
+{
+    return request_place_at(request, request->directory, request->path, follow, place);
+}
+
+/* The place again with every link on its way followed: something refused to be walked through. */
+int request_follow_links(struct request *request, bool follow, struct place *place)
+{
+    bool is_directory = place->is_directory, ends_in_dot = place->ends_in_dot;
+    int error = walk_links(request->files->tree, request_scratch_fd(request->files), "",
+                           place->path, follow || is_directory, &request->steps, place);
+    place->is_directory |= is_directory;
+    place->ends_in_dot |= ends_in_dot;
+    request_target(request->answer, place);
+    return request_waits(request, error);
+}
+
+/* A worker keeps no account of scratch, so nothing there is changed by a way that leads through a
+ * file system that needs one. */
+int request_scratch_may_change(struct files *files)
+{
+    int error = scratch_need(&files->scratch);
+    return error == 0 && files->tree->may_wait && !files->scratch.is_tmpfs ? EXDEV : error;
+}
+
+/* 0 if the policy lets the guest change what is at the place. */
+int request_may_write(struct request *request, const struct place *place)
+{
+    if (place->is_outside)
+        return request_refuse(request->answer, EACCES, RULE_WRITE,
+                              scratch_is_own_path(place->path) ? HINT_OWN : HINT_WRITE);
+    if (!place->node->mount->writable)
+        return request_refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+    return place_is_scratch(place) ? request_scratch_may_change(request->files) : 0;
+}
+
+void sight_release(struct sight *sight)
+{
+    fd_close(&sight->owned);
+}
+
+int request_look_once(struct request *request, bool follow, const struct place *place,
+                      struct sight *sight)
+{
+    const struct node *node = place->node;
+    const char *rest;
+    if (place->is_outside)
+        return ENOENT; /* as if nothing were there: the host is not even asked */
+    if (place->is_node && node->kind == NODE_ABSENT)
+        return node->error;
+    if (place->is_node &&
+        (node->kind == NODE_TEXT || node->kind == NODE_LINK || node->kind == NODE_DIRECTORY ||
+         (node->kind == NODE_SCRATCH && !request->files->scratch.is_ready))) {
+        sight->stat = node->stat;
+        return 0;
+    }
+    int base = place_base(place, request_scratch_fd(request->files), &rest);
+    if (place->is_node && node->fd >= 0) {
+        sight->fd = node->fd;
+    } else {
+        if (base < 0)
+            return ENOENT;
+        sight->fd = sight->owned = tree_open_in(request->files->tree, node->mount, base, rest,
+                                                O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
+    }
+    if (sight->fd < 0 || beneath_stat(sight->fd, &sight->stat) < 0)
+        return errno;
+    if (!place_is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev &&
+        beneath_is_kernel_file(sight->fd))
+        return EACCES;
+    return 0;
+}
+
+int request_look(struct request *request, bool follow, struct place *place, struct sight *sight)
+{
+    int error = request_place(request, follow, place);
+    if (error != 0)
+        return error;
+    error = request_look_once(request, follow || place->is_directory, place, sight);
+    if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
+        error = request_look_once(request, follow || place->is_directory, place, sight);
+    if (error == 0 && place->is_directory && !S_ISDIR(sight->stat.st_mode))
+        error = ENOTDIR;
+    return request_waits(request, error);
+}

@@ -1,0 +1,92 @@
+/* One call on a path, and what those calls have in common: a guest's view of its files, from an
+ * argument to a place and what is there, and refusals. For the files of this folder alone. */
+#ifndef BELLJAR_FILES_REQUEST_H
+#define BELLJAR_FILES_REQUEST_H
+
+#include "files/files.h"
+#include "files/scratch.h"
+#include "files/walk.h"
+
+struct files {
+    const struct tree *tree;
+    struct scratch scratch;
+    mode_t umask;
+    uint32_t number_count;
+    bool opened_known;     /* set by serve_open for files_installed: `opened` is what the */
+    bool opened_directory; /* descriptor is, a directory or a file that may be changed */
+    char opened[PATH_MAX];
+    char directory[PATH_MAX]; /* the guest's working directory */
+    struct {
+        char *path; /* under which it was opened, or NULL */
+        bool is_directory;
+    } numbers[]; /* by the guest's descriptor number */
+};
+
+/* One call with its arguments in the order of the ...at form. */
+struct request {
+    struct files *files;
+    int memory_fd, maps_fd;
+    int directory; /* AT_FDCWD or a guest's descriptor number */
+    uint64_t path;
+    uint64_t args[4]; /* after the path */
+    int flags;        /* AT_… */
+    unsigned steps;   /* left of what its paths may cost */
+    int stream;       /* the path names this descriptor of the guest's own; -1: it does not */
+    struct answer *answer;
+};
+
+#define RULE_READ  "read"
+#define RULE_WRITE "write"
+#define HINT_READ  "--read PATH or Policy(read=[PATH])"
+#define HINT_WRITE "--write PATH or Policy(write=[PATH])"
+#define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
+#define HINT_FCHMOD                                                                                \
+    "os.chmod(path) does it; by descriptor only where files may be written, under the name with "  \
+    "which it was opened"
+#define HINT_TIMES   "os.utime(path) does it: the supervisor has no copy of a descriptor"
+#define HINT_KIND    "only regular files and directories are handed out"
+#define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
+#define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
+
+/* A name that another file system is mounted on is not asked about there. */
+#define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
+
+/* Puts the place's path, as printable text, where the record of a refusal has it. */
+void request_target(struct answer *answer, const struct place *place);
+/* Marks the answer as a refusal under this rule. Returns the error. */
+int request_refuse(struct answer *answer, int error, const char *rule, const char *hint);
+/* The scratch's top directory, or -1 while there is nothing in it. */
+int request_scratch_fd(const struct files *files);
+/* Where a descriptor number of the guest's leads. 0 or EBADF. */
+MUST_CHECK int request_start(const struct files *files, int number, const char **ret_path);
+/* Notes whether the error means that a worker has to do the call (tree_open_in). Returns it. */
+int request_waits(struct request *request, int error);
+/* Copies the request's path and resolves it. 0 or a positive errno, as all below. */
+MUST_CHECK int request_place(struct request *request, bool follow, struct place *place);
+MUST_CHECK int request_place_at(struct request *request, int directory, uint64_t address,
+                                bool follow, struct place *place);
+/* The place again with every link on its way followed: something refused to be walked through. */
+MUST_CHECK int request_follow_links(struct request *request, bool follow, struct place *place);
+/* Whether the policy lets the guest change what is at the place. */
+MUST_CHECK int request_may_write(struct request *request, const struct place *place);
+/* Scratch is there, and this process may change it. */
+MUST_CHECK int request_scratch_may_change(struct files *files);
+
+/* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed.
+ */
+struct sight {
+    struct stat stat;
+    int fd, owned;
+};
+
+void sight_release(struct sight *sight);
+#define SIGHT CLEANUP(sight_release) struct sight sight = { .fd = -1, .owned = -1 }
+
+/* Looks at what is at a place; request_look resolves the request's path before, and follows links.
+ * */
+MUST_CHECK int request_look_once(struct request *request, bool follow, const struct place *place,
+                                 struct sight *sight);
+MUST_CHECK int request_look(struct request *request, bool follow, struct place *place,
+                            struct sight *sight);
+
+#endif

@@ -1,0 +1,18 @@
+/* Serves the calls of guests. */
+#ifndef BELLJAR_SUPERVISOR_BROKER_H
+#define BELLJAR_SUPERVISOR_BROKER_H
+
+#include "supervisor/guest.h"
+#include "supervisor/supervisor.h"
+
+/* Takes one notification from the guest's listener and answers it. 0, or a negative errno
+ * if the listener is of no more use (the guest is dead or dying). */
+MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
+/* Looks at the listeners again whose time has come, and lowers *timeout_ms (-1: none) to when that
+ * of the next does. */
+void broker_resume(struct supervisor *supervisor, int *timeout_ms);
+/* EVENT_WORKER. */
+MUST_CHECK int broker_worker(struct supervisor *supervisor, struct guest *guest);
+void broker_forget_hold(struct supervisor *supervisor, struct guest *guest);
+
+#endif

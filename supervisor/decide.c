@@ -1,0 +1,60 @@
+/* What becomes of a call: the policy's row decides, the handler does, and a refusal is recorded.
+ * Supervisor. Nothing of the guest is read twice; a call with a pointer argument is never continued
+ * (seccomp_unotify(2), "Caveats regarding the use of SECCOMP_USER_NOTIF_FLAG_CONTINUE"). */
+#define _GNU_SOURCE
+#include "supervisor/decide.h"
+
+#include "files/files.h"
+#include "files/tree.h"
+#include "policy/syscalls.h"
+#include "supervisor/host.h"
+#include "supervisor/self.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+/* Whether even looking at the call's arguments may take time: the guest's memory may be a mapped
+ * file of a file system that does not answer. Then the worker looks. Not where scratch is on disk:
+ * only the supervisor keeps the account of that. */
+static bool decide_may_wait(const struct supervisor *supervisor, const struct guest *guest,
+                            const struct syscall_row *row)
+{
+    return guest->is_foreign && files_scratch_is_exact(guest->files) &&
+           !supervisor->tree->may_wait && row != NULL && row->action == CALL_BROKER &&
+           row->number != SYS_recvmsg;
+}
+
+void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                 struct answer *answer)
+{
+    const struct syscall_row *row = syscall_decide(
+        syscall_rows, syscall_row_count, supervisor->settings.grants, call->number, call->args);
+    bool may_continue = row != NULL && row->action == CALL_CONTINUE;
+    answer->may_wait = decide_may_wait(supervisor, guest, row);
+    if (answer->may_wait)
+        return;
+    if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
+        (files_serve(guest->files, guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], call,
+                     answer) ||
+         self_serve(supervisor, guest, call, answer)) &&
+        (!answer->continues || may_continue))
+        return;
+    answer->continues = false;
+    const struct syscall_row *words = row ? row : syscall_find(call->number);
+    answer->error = EPERM;
+    answer->refused = true;
+    answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
+    answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
+}
+
+int decide_record(struct supervisor *supervisor, struct guest *guest, int number,
+                  const struct answer *answer)
+{
+    char buffer[32];
+    guest->served++;
+    if (answer->refused)
+        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
+                     answer->hint);
+    return supervisor->settings.audit ? host_audit(guest->id, syscall_name(number, buffer), answer)
+                                      : 0;
+}

@@ -1,0 +1,175 @@
+/* A guest's record: made with its channels, found by its number, freed. Supervisor. */
+#define _GNU_SOURCE
+#include "supervisor/guest.h"
+
+#include "files/files.h"
+#include "lockdown/cgroup.h"
+#include "supervisor/lending.h"
+#include "supervisor/supervisor.h"
+#include "wire/messages.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define SLOT_BITS 20
+#define SPARE_FDS 24 /* of our own are left for serving the guests that there are */
+
+uint64_t guest_cpu_ns(const struct guest *guest)
+{
+    /* The process CPU clock of another process: see clock_getcpuclockid(3); not reaped yet, so the
+     * number is its own. */
+    clockid_t clock = (clockid_t)((~(unsigned)guest->pid << 3) | 2);
+    struct timespec used;
+    if (guest->pid <= 0 || clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+void guest_signal(const struct guest *guest, int signal)
+{
+    if (guest->fds[GUEST_PIDFD] >= 0)
+        syscall(SYS_pidfd_send_signal, guest->fds[GUEST_PIDFD], signal, NULL, 0);
+}
+
+void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
+                  const char *hint)
+{
+    guest->refused++;
+    if (guest->violation_count == VIOLATIONS_MAX)
+        return;
+    if (guest->violations == NULL)
+        guest->violations = calloc(VIOLATIONS_MAX, sizeof *guest->violations);
+    if (guest->violations == NULL)
+        return; /* the count still says that there was one */
+    struct violation *violation = &guest->violations[guest->violation_count++];
+    strncpy(violation->op, op, sizeof violation->op - 1);
+    strncpy(violation->target, target, sizeof violation->target - 1);
+    violation->rule = rule;
+    violation->hint = hint;
+}
+
+void guest_kill(struct guest *guest, uint32_t reason)
+{
+    if (guest->state != GUEST_LIVE)
+        return;
+    if (guest->end_reason == END_ITSELF)
+        guest->end_reason = reason;
+    guest_signal(guest, SIGKILL);
+}
+
+struct guest *guest_find(struct supervisor *supervisor, uint64_t id)
+{
+    uint32_t slot = id & ((1u << SLOT_BITS) - 1);
+    struct guest *guest = slot < supervisor->slot_count ? supervisor->slots[slot] : NULL;
+    return guest != NULL && guest->id == id ? guest : NULL;
+}
+
+static void guest_free(struct guest *guest)
+{
+    if (guest == NULL)
+        return;
+    for (unsigned i = 0; i < GUEST_FDS; i++)
+        fd_close(&guest->fds[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
+        fd_close(&guest->to_host[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
+        fd_close(&guest->to_guest[i]);
+    lending_release(guest);
+    files_free(guest->files);
+    free(guest->violations);
+    free(guest);
+}
+
+static void guest_free_pointer(struct guest **guest)
+{
+    guest_free(*guest);
+}
+
+/* A free slot's number, growing the table; a negative errno if there is none. */
+static int guest_slot(struct supervisor *supervisor)
+{
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        if (supervisor->slots[i] == NULL)
+            return (int)i;
+    }
+    uint32_t count = supervisor->slot_count ? supervisor->slot_count * 2 : 16;
+    if (count > 1u << SLOT_BITS)
+        return -EMFILE;
+    struct guest **slots = realloc(supervisor->slots, count * sizeof(struct guest *));
+    if (slots == NULL)
+        return -ENOMEM;
+    memset(slots + supervisor->slot_count, 0,
+           (count - supervisor->slot_count) * sizeof(struct guest *));
+    supervisor->slots = slots;
+    int slot = (int)supervisor->slot_count;
+    supervisor->slot_count = count;
+    return slot;
+}
+
+void guest_drop(struct supervisor *supervisor, struct guest *guest)
+{
+    supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
+    cgroup_guest_end(guest->id);
+    guest_free(guest);
+}
+
+static int guest_make_channels(struct guest *guest)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    guest->to_host[0] = pair[0], guest->to_guest[0] = pair[1];
+    for (int stream = 0; stream < 4; stream++) {
+        if (pipe2(pair, O_CLOEXEC) < 0)
+            return -errno;
+        int guests_end = stream == 0 ? 0 : 1; /* it reads stdin, writes the others */
+        guest->to_guest[1 + stream] = pair[guests_end];
+        *(stream < 3 ? &guest->to_host[1 + stream] : &guest->fds[GUEST_CRASH]) =
+            pair[1 - guests_end];
+    }
+    /* The lowest free number is what we get: so near the end there is no room for one more. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t spare = limit.rlim_cur / 8 < SPARE_FDS ? limit.rlim_cur / 8 : SPARE_FDS;
+    if ((rlim_t)pair[0] + spare >= limit.rlim_cur || (rlim_t)pair[1] + spare >= limit.rlim_cur)
+        return -EMFILE;
+    /* What is read here or by the host never waits. */
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
+        if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
+            return -errno;
+    }
+    return fcntl(guest->fds[GUEST_CRASH], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+int guest_new(struct supervisor *supervisor, struct guest **ret_guest)
+{
+    CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
+    if (guest == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < GUEST_FDS; i++)
+        guest->fds[i] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
+        guest->to_host[i] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
+        guest->to_guest[i] = -1;
+    int slot = guest_slot(supervisor);
+    if (slot < 0)
+        return slot;
+    guest->id = ++supervisor->next_serial << SLOT_BITS | (uint64_t)slot;
+    int error = files_new(supervisor->tree, &supervisor->settings, guest->id,
+                          supervisor->scratch_parent.fd, &guest->files);
+    if (error == 0)
+        error = guest_make_channels(guest);
+    if (error < 0)
+        return error;
+    supervisor->slots[slot] = guest;
+    *ret_guest = guest;
+    guest = NULL;
+    return 0;
+}

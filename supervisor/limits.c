@@ -1,0 +1,294 @@
+/* A guest's limits: what it has of the machine, what it may have, and when to look again.
+ * Supervisor.
+ * Measured from outside; what cannot be measured counts as exceeded. */
+#define _GNU_SOURCE
+#include "supervisor/limits.h"
+
+#include "files/files.h"
+#include "guest/environment.h"
+#include "wire/messages.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define TICK_MS      25
+#define QUIET_MS     100 /* after QUIET_LOOKS at a guest that has used no CPU, */
+#define IDLE_MS      250 /* and after as many again */
+#define QUIET_LOOKS  4
+#define TRACEBACK_MS 60  /* for a guest at its time limit, to say where it is */
+#define GOING_MS     100 /* for a guest that has closed its value channel, to end */
+/* A guest that stays within so many bytes of its memory limit for so many ticks (2 s) is killed. */
+#define NO_ROOM_BYTES (1u << 20)
+#define NO_ROOM_TICKS 80
+#define MEMORY_SLACK  (8u << 20)  /* stack, page tables, relocated data: beside RLIMIT_DATA */
+#define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
+#define FAULTS_PER_MS (40u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define UNSEEN_MS     5           /* between looks at a guest that show nothing; */
+#define UNSEEN_LOOKS  20          /* so many in a row, and it is ended for that */
+#define FULL_BYTES    (4u << 20)
+
+/* It is looked at then, or sooner. */
+static void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
+{
+    supervisor->is_ticking = true;
+    if (due_ns < guest->look_due_ns)
+        guest->look_due_ns = due_ns;
+    if (due_ns < supervisor->tick_due_ns)
+        supervisor->tick_due_ns = due_ns;
+}
+
+void limits_stir(struct supervisor *supervisor, struct guest *guest)
+{
+    if (guest->quiet_looks == 0)
+        return; /* it is looked at at every tick */
+    guest->quiet_looks = 0;
+    guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
+}
+
+void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
+                uint64_t wall_ms, uint64_t cpu_ms)
+{
+    if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0) /* what is over is over */
+        return;
+    guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
+    guest->cpu_limit_ns = cpu_ms * 1000000u;
+    guest->cpu_base_ns = guest_cpu_ns(guest) + guest->charged_ns;
+    guest->quiet_looks = 1;
+    limits_stir(supervisor, guest);
+    if (guest->wall_deadline_ns != 0)
+        guest_look_by(supervisor, guest, guest->wall_deadline_ns);
+}
+
+void limits_disarm(struct guest *guest)
+{
+    guest->wall_deadline_ns = 0;
+    if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
+        guest->kill_at_ns = 0;
+        guest->end_reason = END_ITSELF;
+    }
+}
+
+/* A limit was met: asks where the program is, and kills it soon after. */
+static void guest_expire(struct guest *guest, uint32_t reason, uint64_t now_ns)
+{
+    if (guest->kill_at_ns != 0)
+        return;
+    if (guest->end_reason == END_ITSELF)
+        guest->end_reason = reason;
+    guest->late_reason = reason;
+    guest->kill_at_ns = now_ns + TRACEBACK_MS * 1000000u;
+    guest_signal(guest, GUEST_TRACEBACK_SIGNAL);
+}
+
+void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason)
+{
+    if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0)
+        return;
+    guest->late_reason = reason;
+    guest->kill_at_ns = clock_now_ns() + GOING_MS * 1000000u;
+    guest_look_by(supervisor, guest, guest->kill_at_ns);
+}
+
+/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
+static bool status_number(const char *status, const char *key, uint64_t unit, uint64_t *ret_number)
+{
+    const char *line = strstr(status, key);
+    if (line == NULL)
+        return false;
+    *ret_number = strtoull(line + strlen(key), NULL, 10) * unit;
+    return true;
+}
+
+/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+ * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
+ * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
+ * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
+ * just ending has none either. */
+bool limits_measure(const struct guest *guest, struct limits_use *ret_use)
+{
+    char status[4096];
+    uint64_t anonymous, swapped, tables;
+    ssize_t got = pread(guest->fds[GUEST_STATUS], status, sizeof status - 1, 0);
+    ret_use->is_headless = false;
+    if (got <= 0)
+        return false;
+    status[got] = '\0';
+    ret_use->is_headless = strstr(status, "\nState:\tZ") != NULL &&
+                           status_number(status, "\nThreads:", 1, &ret_use->threads) &&
+                           ret_use->threads > 1;
+    if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
+        !status_number(status, "\nVmSwap:", 1024, &swapped) ||
+        !status_number(status, "\nVmPTE:", 1024, &tables) ||
+        !status_number(status, "\nVmData:", 1024, &ret_use->data) ||
+        !status_number(status, "\nVmRSS:", 1024, &ret_use->resident) ||
+        !status_number(status, "\nThreads:", 1, &ret_use->threads) || anonymous == 0)
+        return false;
+    ret_use->own = anonymous + swapped + tables;
+    return true;
+}
+
+/* Killing one that is just ending by itself changes nothing, neither its status nor, so, what is
+ * said of it (guests_handle_exit). */
+void limits_kill_unseen(struct guest *guest)
+{
+    if (guest->state != GUEST_LIVE)
+        return;
+    guest->is_unseen = true;
+    guest_signal(guest, SIGKILL);
+}
+
+/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left, has used what it has, and
+ * does not give any back has had it, and may be unable even to say so (CPython retries what fails
+ * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
+static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
+                                   const struct limits_use *use)
+{
+    if (use->data + NO_ROOM_BYTES < settings->memory_bytes + MEMORY_UNUSED ||
+        use->own + FULL_BYTES < settings->memory_bytes)
+        guest->full_ticks = 0;
+    else
+        guest->full_ticks++;
+    return guest->full_ticks >= NO_ROOM_TICKS;
+}
+
+/* Threads and memory, and when to look again: RLIMIT_DATA bounds a guest exactly, unless it has
+ * made memory read-only, which takes it out of that count. Then sooner, the nearer it is to the
+ * most that a guest may ever have. */
+static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
+{
+    const struct settings *settings = &supervisor->settings;
+    struct limits_use use;
+    if (!limits_measure(guest, &use)) {
+        if (use.is_headless || ++guest->unseen_looks >= UNSEEN_LOOKS)
+            limits_kill_unseen(guest);
+        return UNSEEN_MS;
+    }
+    guest->unseen_looks = 0;
+    guest->threads = use.threads;
+    guest->resident_bytes = use.resident;
+    if (use.threads > settings->threads + 1u)
+        guest_kill(guest, END_THREADS);
+    if (use.own > settings->memory_bytes + MEMORY_UNUSED + MEMORY_SLACK ||
+        guest_is_out_of_memory(settings, guest, &use))
+        guest_kill(guest, END_MEMORY);
+    if (guest->protected_bytes <= PROTECTED_FREE)
+        return TICK_MS;
+    uint64_t most = settings->memory_bytes + MEMORY_MOST;
+    uint64_t again_ms = use.own < most ? (most - use.own) / FAULTS_PER_MS / 2 : 0;
+    return again_ms < 1 ? 1 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
+}
+
+void limits_check_scratch(struct guest *guest)
+{
+    if (guest->end_reason != END_SCRATCH && files_is_over_quota(guest->files)) {
+        guest_record(guest, "write", "scratch", "scratch",
+                     "allow more with --scratch SIZE or Policy(scratch=…)");
+        guest_kill(guest, END_SCRATCH);
+    }
+}
+
+/* Who has used no CPU since it was last looked at has not taken anything either. */
+static bool guest_has_moved(struct guest *guest)
+{
+    uint64_t cpu_ns = guest_cpu_ns(guest);
+    bool has_moved = cpu_ns != guest->seen_cpu_ns;
+    guest->seen_cpu_ns = cpu_ns;
+    return has_moved;
+}
+
+static void check_fork(struct guest *guest, uint64_t now_ns)
+{
+    if (guest->fork != FORK_NONE && now_ns >= guest->fork_deadline_ns)
+        guest_kill(guest, END_STRAY); /* and, before it is reaped, its strays */
+}
+
+/* Looks at its limits, those on time included; returns after how many milliseconds again. */
+static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+{
+    if (guest->kill_at_ns != 0) {
+        if (now_ns >= guest->kill_at_ns)
+            guest_kill(guest, guest->late_reason);
+        return TICK_MS;
+    }
+    check_fork(guest, now_ns);
+    if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
+        guest_expire(guest, END_WALL, now_ns);
+    if (!guest_has_moved(guest)) { /* most guests sleep: they are looked at ever less often */
+        guest->quiet_looks++;
+        return guest->quiet_looks < QUIET_LOOKS       ? TICK_MS
+               : guest->quiet_looks < 2 * QUIET_LOOKS ? QUIET_MS
+                                                      : IDLE_MS;
+    }
+    guest->quiet_looks = 0;
+    if (guest->cpu_limit_ns != 0 &&
+        guest->seen_cpu_ns + guest->charged_ns - guest->cpu_base_ns >= guest->cpu_limit_ns)
+        guest_expire(guest, END_CPU, now_ns);
+    unsigned again_ms = guest_check_use(supervisor, guest);
+    limits_check_scratch(guest);
+    return again_ms;
+}
+
+/* Children that died before anybody knew them: at birth, or cloned and not shown. */
+static void reap_unknown(const struct supervisor *supervisor)
+{
+    for (;;) {
+        siginfo_t info = { 0 };
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return;
+        for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+            if (supervisor->slots[i] != NULL && supervisor->slots[i]->pid == info.si_pid)
+                return; /* its own event is on its way, and what is behind it waits till then */
+        }
+        if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) < 0)
+            return;
+    }
+}
+
+static void guest_look(struct supervisor *supervisor, struct guest *guest, uint64_t now_ns)
+{
+    unsigned again_ms = guest_check(supervisor, guest, now_ns);
+    const uint64_t deadlines[] = { guest->kill_at_ns, guest->wall_deadline_ns,
+                                   guest->fork == FORK_NONE ? 0 : guest->fork_deadline_ns };
+    guest->look_due_ns = now_ns + (uint64_t)again_ms * 1000000u;
+    for (unsigned i = 0; i < ARRAY_SIZE(deadlines); i++) {
+        if (deadlines[i] > now_ns && deadlines[i] < guest->look_due_ns)
+            guest->look_due_ns = deadlines[i];
+    }
+    uint64_t scratch_ns = files_scratch_due_ns(guest->files);
+    if (scratch_ns < guest->look_due_ns) /* it could be full before the next look */
+        guest->look_due_ns = scratch_ns > now_ns ? scratch_ns : now_ns + 1000000u;
+}
+
+static void guests_look(struct supervisor *supervisor, uint64_t now_ns)
+{
+    supervisor->is_ticking = false;
+    supervisor->tick_due_ns = now_ns + IDLE_MS * 1000000u;
+    for (uint32_t i = 0; i < supervisor->slot_count; i++) {
+        struct guest *guest = supervisor->slots[i];
+        if (guest == NULL || guest->state == GUEST_ENDED)
+            continue;
+        supervisor->is_ticking = true;
+        if (guest->state != GUEST_LIVE)
+            continue;
+        if (now_ns >= guest->look_due_ns)
+            guest_look(supervisor, guest, now_ns);
+        if (guest->look_due_ns < supervisor->tick_due_ns)
+            supervisor->tick_due_ns = guest->look_due_ns;
+    }
+    reap_unknown(supervisor);
+}
+
+int limits_tick(struct supervisor *supervisor)
+{
+    if (!supervisor->is_ticking)
+        return -1;
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns >= supervisor->tick_due_ns) /* not at every call that is served */
+        guests_look(supervisor, now_ns);
+    if (!supervisor->is_ticking)
+        return -1;
+    uint64_t left_ns = supervisor->tick_due_ns > now_ns ? supervisor->tick_due_ns - now_ns : 0;
+    return (int)((left_ns + 999999) / 1000000);
+}

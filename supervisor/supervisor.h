@@ -1,0 +1,37 @@
+/* Everything that the supervisor knows: one per process, passed along. */
+#ifndef BELLJAR_SUPERVISOR_SUPERVISOR_H
+#define BELLJAR_SUPERVISOR_SUPERVISOR_H
+
+#include "files/scratch.h"
+#include "policy/settings.h"
+
+#include <sched.h>
+
+#define WORKERS_MAX 16
+
+struct guest;
+struct tree;
+
+struct supervisor {
+    struct settings settings;
+    struct tree *tree;
+    int epoll;
+    int zygote;                           /* channel */
+    int zygote_pidfd, init_pidfd;         /* init: only where there is a pid namespace, else -1 */
+    cpu_set_t cpus;                       /* that it was started with */
+    struct scratch_parent scratch_parent; /* directory on disk, or none */
+    struct guest **slots;
+    uint32_t slot_count;
+    uint64_t next_serial;
+    unsigned pinned_count, held_count;
+    uint64_t resume_due_ns;   /* one of the held may be looked at then */
+    int workers[WORKERS_MAX]; /* pidfds of those that are not reaped, 0: none (worker.c) */
+    uint64_t served_id, contended_until_ns; /* whose call was the last; guests compete until then */
+    uint64_t tick_due_ns;                   /* when the guests' limits are looked at next */
+    bool is_ticking;        /* there are guests, or ends of them that nobody knows yet */
+    uint32_t wanted;        /* guests to be forked later */
+    uint64_t wanted_due_ns; /* which is then */
+    bool is_stopping;
+};
+
+#endif

@@ -1,0 +1,204 @@
+/* supervisor/broker.c, decide.c, answer.c over a real listener: a child with the guest's filter
+ * makes calls, and the broker answers them from here, with a record of a guest that nobody forked.
+ * */
+#define _GNU_SOURCE
+#include "files/assemble.h"
+#include "files/files.h"
+#include "lockdown/steps.h"
+#include "supervisor/answer.h"
+#include "supervisor/broker.h"
+#include "supervisor/loop.h"
+#include "tests/c/test.h"
+#include "wire/channel.h"
+#include "wire/messages.h"
+
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+static struct supervisor supervisor;
+static struct guest guest;
+static pid_t child = -1;
+
+/* The results come back over a pipe: write(2) is native. */
+static void child_run(int channel, void (*program)(void))
+{
+    struct filter filter = FILTER_INIT;
+    int fds[3] = { -1, open("/proc/self/mem", O_RDWR), open("/proc/self/maps", O_RDONLY) };
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK_EQUAL(filter_build(syscall_rows, syscall_row_count, supervisor.settings.grants, &filter),
+                0);
+    struct sock_fprog loaded = { .len = (unsigned short)filter.count,
+                                 .filter = filter.instructions };
+    fds[0] = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                          &loaded);
+    if (fds[0] < 0)
+        _exit(errno == EBUSY ? TEST_EXIT_SKIPPED : 1);
+    CHECK_EQUAL(message_send(channel, fds, 3, MSG_GUEST_READY, U64(1)), 0);
+    program();
+    _exit(0);
+}
+
+static void start(void (*program)(void), bool audit)
+{
+    static char path[PATH_MAX];
+    int pair[2];
+    uint8_t bytes[64];
+    int fds[3];
+    unsigned count = 0;
+    supervisor =
+        (struct supervisor){ .resume_due_ns = UINT64_MAX, .scratch_parent = SCRATCH_PARENT_NONE };
+    supervisor.settings = (struct settings){ .grants = GRANT_FILES | GRANT_THREADS,
+                                             .memory_bytes = 1 << 29,
+                                             .descriptors = 64,
+                                             .scratch_bytes = 1 << 20,
+                                             .scratch_files = 10,
+                                             .python = "/usr/bin/python3",
+                                             .audit = audit };
+    CHECK_EQUAL(tree_new(&supervisor.settings, &supervisor.tree, path), 0);
+    supervisor.epoll = epoll_create1(EPOLL_CLOEXEC);
+    supervisor.init_pidfd = supervisor.zygote = -1;
+    guest = (struct guest){ .id = 1, .state = GUEST_LIVE, .is_watching = true };
+    for (unsigned i = 0; i < GUEST_FDS; i++)
+        guest.fds[i] = -1;
+    CHECK_EQUAL(files_new(supervisor.tree, &supervisor.settings, 1, -1, &guest.files), 0);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    child = fork();
+    if (child == 0)
+        child_run(pair[1], program);
+    close(pair[1]);
+    ssize_t length = channel_receive(pair[0], bytes, sizeof bytes, fds, &count, 3, NULL, 0);
+    if (length <= 0)
+        SKIP("no listener: another supervisor of seccomp notifications is above this process");
+    CHECK_EQUAL(count, 3);
+    guest.fds[GUEST_LISTENER] = fds[0], guest.fds[GUEST_MEMORY] = fds[1],
+    guest.fds[GUEST_MAPS] = fds[2];
+    guest.pid = child;
+    guest.inner_pid = child;
+    CHECK_EQUAL(answer_listen(&guest), 0);
+    CHECK_EQUAL(loop_add(&supervisor, guest.fds[GUEST_LISTENER], EVENT_LISTENER, guest.id), 0);
+}
+
+/* Serves until the child is gone. Its exit status. */
+static int serve(void)
+{
+    int status = -1;
+    struct epoll_event event;
+    while (epoll_wait(supervisor.epoll, &event, 1, 20000) == 1 && (event.events & EPOLLIN) != 0)
+        CHECK_EQUAL(broker_serve(&supervisor, &guest), 0);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* ---- Programs, under the filter: an exit status that is not 0 says which claim was wrong ---- */
+
+#define CLAIM(claim)                                                                               \
+    do {                                                                                           \
+        if (!(claim))                                                                              \
+            syscall(SYS_exit_group, __LINE__ - program_line);                                      \
+    } while (0)
+
+enum { program_line = __LINE__ };
+static void opens_and_is_refused(void)
+{
+    char text[16] = "";
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/etc/hostname", O_RDONLY);
+    CLAIM(fd >= 0 && read(fd, text, sizeof text) == 8 && memcmp(text, "belljar\n", 8) == 0);
+    CLAIM(syscall(SYS_openat, AT_FDCWD, "/etc/shadow", O_RDONLY) == -1 && errno == EACCES);
+    CLAIM(syscall(SYS_openat, AT_FDCWD, (void *)8, O_RDONLY) == -1 && errno == EFAULT);
+    CLAIM(syscall(SYS_socket, AF_INET, SOCK_STREAM, 0) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_getuid) == 1000);
+    CLAIM(syscall(SYS_getppid) == 0);
+    CLAIM(syscall(SYS_kill, 1, 0) == -1 && errno == EPERM);
+    CLAIM(syscall(SYS_uname, 8) == -1 && errno == EFAULT);
+    syscall(SYS_exit_group, 0);
+}
+
+TEST(calls_are_served_and_refusals_are_on_record)
+{
+    SKIP_UNDER_ASAN();
+    start(opens_and_is_refused, false);
+    CHECK_EQUAL(serve(), 0);
+    CHECK_EQUAL(guest.refused, 3);
+    CHECK_EQUAL(guest.violation_count, 3);
+    CHECK_TEXT(guest.violations[0].op, "openat");
+    CHECK_TEXT(guest.violations[0].target, "/etc/shadow");
+    CHECK_TEXT(guest.violations[1].op, "socket");
+    CHECK_TEXT(guest.violations[2].op, "kill");
+    CHECK_TEXT(guest.violations[2].target, "process 1");
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(guest.violations[i].rule != NULL && guest.violations[i].hint != NULL);
+    CHECK_EQUAL(guest.served, 8);
+    CHECK(guest.charged_ns > 0);
+}
+
+static void refused_often(void)
+{
+    for (int i = 0; i < VIOLATIONS_MAX + 50; i++)
+        syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+    syscall(SYS_exit_group, 0);
+}
+
+TEST(records_are_bounded_and_the_count_goes_on)
+{
+    SKIP_UNDER_ASAN();
+    start(refused_often, false);
+    CHECK_EQUAL(serve(), 0);
+    CHECK_EQUAL(guest.violation_count, VIOLATIONS_MAX);
+    CHECK_EQUAL(guest.refused, VIOLATIONS_MAX + 50);
+}
+
+/* The host reads nothing: calls wait, untaken, as long as there is no room for their records. */
+TEST(what_cannot_be_recorded_is_not_done)
+{
+    SKIP_UNDER_ASAN();
+    int control[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0);
+    int room = 4096;
+    CHECK(dup2(control[1], 200) == 200 && dup2(control[0], FD_CONTROL) == FD_CONTROL);
+    CHECK(setsockopt(FD_CONTROL, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
+    start(refused_often, true);
+    unsigned rounds = 0;
+    struct epoll_event event;
+    while (guest.held_until_ns == 0 && rounds++ < VIOLATIONS_MAX + 50 &&
+           epoll_wait(supervisor.epoll, &event, 1, 20000) == 1)
+        CHECK_EQUAL(broker_serve(&supervisor, &guest), 0);
+    CHECK(guest.held_until_ns != 0 && supervisor.held_count == 1);
+    uint64_t served = guest.served;
+    CHECK(served > 0 && served < VIOLATIONS_MAX);
+    CHECK_EQUAL(epoll_wait(supervisor.epoll, &event, 1, 50), 0); /* it is not looked at */
+    uint8_t bytes[1024];
+    unsigned read_count = 0;
+    while (recv(200, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        read_count++;
+    CHECK_EQUAL(read_count, served);
+    broker_forget_hold(&supervisor, &guest);
+    CHECK_EQUAL(loop_add(&supervisor, guest.fds[GUEST_LISTENER], EVENT_LISTENER, guest.id), 0);
+    CHECK(epoll_wait(supervisor.epoll, &event, 1, 20000) == 1);
+    CHECK_EQUAL(broker_serve(&supervisor, &guest), 0);
+    CHECK_EQUAL(guest.served, served + 1);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* The call is gone when it is answered: its process was killed. */
+TEST(an_answer_to_nobody_is_no_error)
+{
+    SKIP_UNDER_ASAN();
+    start(refused_often, false);
+    struct pollfd ready = { guest.fds[GUEST_LISTENER], POLLIN, 0 };
+    CHECK(poll(&ready, 1, 20000) == 1);
+    struct call call = { .id = 12345 };
+    struct answer answer = { .error = EPERM, .install_fd = -1 };
+    CHECK_EQUAL(answer_send(&guest, &call, &answer), 0);
+    answer = (struct answer){ .install_fd = open("/dev/null", O_RDONLY) };
+    CHECK_EQUAL(answer_send(&guest, &call, &answer), 0);
+    CHECK_EQUAL(answer.install_fd, -1); /* and nothing is left open */
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
