@@ -1,6 +1,8 @@
 /* The tables, for `belljar explain` and `belljar doctor`. Host process; reads const data, and
  * probes in child processes. */
-#include "core/internal.h"
+#include "core/options.h"
+#include "core/policy.h"
+#include "core/probe.h"
 #include "lockdown/lockdown.h"
 #include "policy/mounts.h"
 #include "policy/options.h"

@@ -1,7 +1,12 @@
 /* Results: what a guest said of its run, what the supervisor knows of its end. Host process; the
  * payload is hostile. */
 #define _GNU_SOURCE
-#include "core/internal.h"
+#include "core/result.h"
+
+#include "core/guest.h"
+#include "core/template.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
 
 #include <signal.h>
 #include <stdarg.h>
