@@ -301,7 +301,7 @@ static void guest_settle(struct guest_object *self)
     belljar_guest_free(handle);
     Py_END_ALLOW_THREADS
     run_release(&self->run);
-    template_unpin(self->template_);
+    template_unpin(self->tmpl);
 }
 
 /* The handle for one call; NULL with an exception. An exclusive call is refused while another is
@@ -358,7 +358,7 @@ static void guest_dealloc(PyObject *object)
     self->is_closing = true; /* nobody uses it: a user holds a reference */
     guest_settle(self);
     run_release(&self->run);
-    Py_XDECREF((PyObject *)self->template_);
+    Py_XDECREF((PyObject *)self->tmpl);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -593,8 +593,8 @@ static PyObject *guest_branch(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     struct guest_object *made = (struct guest_object *)object_of_branch;
     made->handle = branch;
-    made->template_ = (struct template_object *)Py_NewRef((PyObject *)self->template_);
-    template_pin(made->template_);
+    made->tmpl = (struct template_object *)Py_NewRef((PyObject *)self->tmpl);
+    template_pin(made->tmpl);
     return object_of_branch;
 }
 

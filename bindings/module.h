@@ -36,7 +36,7 @@ struct run; /* bindings/guest.c: what a run borrows */
 
 struct guest_object {
     PyObject_HEAD struct belljar_guest *handle; /* NULL: freed */
-    struct template_object *template_;
+    struct template_object *tmpl;
     struct run *run; /* a run in steps is on */
     unsigned
         users; /* calls that use the handle, without the GIL; it is freed when the last is gone */

@@ -21,25 +21,24 @@ int error_set(struct belljar_error *reterr, int code, const char *step, const ch
     return -code;
 }
 
-int template_check(struct belljar_template *template, struct belljar_error *reterr)
+int template_check(struct belljar_template *tmpl, struct belljar_error *reterr)
 {
-    if (template->owner != getpid())
+    if (tmpl->owner != getpid())
         return error_set(reterr, EOWNERDEAD, "fork",
                          "this template belongs to process %d: open a new one after os.fork()",
-                         template->owner);
-    if (template->has_failed) {
+                         tmpl->owner);
+    if (tmpl->has_failed) {
         if (reterr != NULL)
-            *reterr = template->failure;
-        return -template->failure.code;
+            *reterr = tmpl->failure;
+        return -tmpl->failure.code;
     }
     return 0;
 }
 
-void template_fail(struct belljar_template *template, int code, const char *step,
-                   const char *message)
+void template_fail(struct belljar_template *tmpl, int code, const char *step, const char *message)
 {
-    if (template->has_failed)
+    if (tmpl->has_failed)
         return;
-    template->has_failed = true;
-    error_set(&template->failure, code ? code : EIO, step, "%s", message);
+    tmpl->has_failed = true;
+    error_set(&tmpl->failure, code > 0 ? code : EIO, step, "%s", message);
 }

@@ -11,9 +11,8 @@ int error_set(struct belljar_error *reterr, int code, const char *step, const ch
 
 /* Those two expect the caller to hold the template's lock. Whether this process may use it: 0, or a
  * negative errno with reterr. */
-MUST_CHECK int template_check(struct belljar_template *template, struct belljar_error *reterr);
+MUST_CHECK int template_check(struct belljar_template *tmpl, struct belljar_error *reterr);
 /* From now on it is of no use. The first failure is the one that is told. */
-void template_fail(struct belljar_template *template, int code, const char *step,
-                   const char *message);
+void template_fail(struct belljar_template *tmpl, int code, const char *step, const char *message);
 
 #endif

@@ -15,41 +15,44 @@
 
 /* ---- What the supervisor says ---- */
 
-void on_refused(struct belljar_template *template, struct unpacker *message)
+void guest_hear_refused(struct belljar_template *tmpl, struct heard *heard)
 {
-    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    struct unpacker *message = &heard->fields;
+    struct belljar_guest *guest = pool_find(tmpl, unpack_u64(message));
     int error = (int)unpack_u32(message);
     if (guest != NULL)
-        guest->branch_error = error ? error : EIO;
+        guest->branch_error = error > 0 ? error : EIO;
 }
 
-void on_permitted(struct belljar_template *template, struct unpacker *message)
+void guest_hear_permitted(struct belljar_template *tmpl, struct heard *heard)
 {
-    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    struct unpacker *message = &heard->fields;
+    struct belljar_guest *guest = pool_find(tmpl, unpack_u64(message));
     if (guest != NULL)
         guest->may_branch = true;
 }
 
-void on_lent(struct belljar_template *template, struct unpacker *message)
+void guest_hear_lent(struct belljar_template *tmpl, struct heard *heard)
 {
-    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    struct unpacker *message = &heard->fields;
+    struct belljar_guest *guest = pool_find(tmpl, unpack_u64(message));
     if (guest != NULL && guest->lending > 0)
         guest->lending--;
 }
 
-void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message,
-               int fds[], unsigned fd_count, bool is_lost)
+void guest_hear_report(struct belljar_template *tmpl, struct heard *heard)
 {
-    struct belljar_guest *guest = find_taken(template, unpack_u64(message));
+    struct unpacker *message = &heard->fields;
+    struct belljar_guest *guest = pool_find(tmpl, unpack_u64(message));
     if (guest == NULL)
         return; /* freed in the meantime */
-    unpack_report(message, &guest->report);
-    guest->has_ended = type == MSG_ENDED;
-    if (is_lost && guest->scratch < 0)
+    report_unpack(message, &guest->report);
+    guest->has_ended = heard->type == MSG_ENDED;
+    if (heard->is_lost && guest->scratch < 0)
         guest->scratch = -EMFILE;
-    if (fd_count > 0) {
+    if (heard->fd_count > 0) {
         fd_close(&guest->scratch);
-        guest->scratch = fd_take(&fds[0]);
+        guest->scratch = fd_take(&heard->fds[0]);
     }
 }
 
@@ -61,14 +64,14 @@ static int guest_message(struct belljar_guest *guest, uint32_t type, struct bell
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
-    int error = template_send(guest->template, &message);
+    int error = link_send(guest->tmpl, &message);
     packer_release(&message);
     return error == 0 ? 0
                       : error_set(reterr, -error, "supervisor", "%s",
                                   error == -EPIPE ? "the supervisor has ended" : strerror(-error));
 }
 
-void guests_forget(struct belljar_guest *guest)
+void guest_forget(struct belljar_guest *guest)
 {
     while (guest != NULL) {
         struct belljar_guest *next = guest->next;
@@ -87,19 +90,19 @@ void belljar_guest_free(struct belljar_guest *guest)
 {
     if (guest == NULL)
         return;
-    struct belljar_template *template = guest->template;
-    if (template->owner == getpid()) {
-        pthread_mutex_lock(&template->lock);
-        struct belljar_guest **at = &template->taken;
+    struct belljar_template *tmpl = guest->tmpl;
+    if (tmpl->owner == getpid()) {
+        pthread_mutex_lock(&tmpl->lock);
+        struct belljar_guest **at = &tmpl->taken;
         while (*at != NULL && *at != guest)
             at = &(*at)->next;
         if (*at == guest)
             *at = guest->next;
         (void)!guest_message(guest, MSG_RELEASE, NULL);
-        unsigned missing = template_missing(template);
+        unsigned missing = pool_missing(tmpl);
         if (missing > 0)
-            (void)!template_spawn(template, missing, template->is_rush, NULL);
-        pthread_mutex_unlock(&template->lock);
+            (void)!pool_spawn(tmpl, missing, tmpl->is_rush, NULL);
+        pthread_mutex_unlock(&tmpl->lock);
     }
     guest->next = NULL;
     free(guest->outgoing);
@@ -108,7 +111,7 @@ void belljar_guest_free(struct belljar_guest *guest)
     capture_release(&guest->captures[0]);
     capture_release(&guest->captures[1]);
     belljar_result_free(guest->result);
-    guests_forget(guest);
+    guest_forget(guest);
 }
 
 uint64_t belljar_guest_id(const struct belljar_guest *guest)
@@ -118,21 +121,21 @@ uint64_t belljar_guest_id(const struct belljar_guest *guest)
 
 int guest_end(struct belljar_guest *guest, uint32_t reason)
 {
-    struct belljar_template *template = guest->template;
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, NULL);
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, NULL);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_KILL);
     pack_u64(&message, guest->id);
     pack_u32(&message, reason);
-    pack_u32(&message, error == 0 ? template_missing(template) : 0);
-    pack_u32(&message, is_rushed(template));
+    pack_u32(&message, error == 0 ? pool_missing(tmpl) : 0);
+    pack_u32(&message, pool_is_rushed(tmpl));
     if (error == 0)
-        error = template_send(template, &message);
+        error = link_send(tmpl, &message);
     packer_release(&message);
-    if (!template->is_rush)
-        template->later_ns = template->refilled_ns + REFILL_MS * 1000000u;
-    pthread_mutex_unlock(&template->lock);
+    if (!tmpl->is_rush)
+        tmpl->later_ns = tmpl->refilled_ns + REFILL_MS * 1000000u;
+    pthread_mutex_unlock(&tmpl->lock);
     return error;
 }
 
@@ -146,12 +149,12 @@ int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
 
 int belljar_guest_interrupt(struct belljar_guest *guest)
 {
-    struct belljar_template *template = guest->template;
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, NULL);
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, NULL);
     if (error == 0)
         error = guest_message(guest, MSG_INTERRUPT, NULL);
-    pthread_mutex_unlock(&template->lock);
+    pthread_mutex_unlock(&tmpl->lock);
     return error;
 }
 
@@ -168,33 +171,33 @@ static bool has_report(void *context)
 
 int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    struct belljar_template *template = guest->template;
-    pthread_mutex_lock(&template->lock);
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
     int error = 0;
     if (!guest->has_ended && !guest->was_asked) {
-        error = template_check(template, reterr);
+        error = template_check(tmpl, reterr);
         if (error == 0)
             error = guest_message(guest, MSG_WAIT, reterr);
         guest->was_asked = true;
     }
     if (error == 0)
-        error = template_wait(template, has_ended, guest, reterr);
-    pthread_mutex_unlock(&template->lock);
+        error = link_wait(tmpl, has_ended, guest, reterr);
+    pthread_mutex_unlock(&tmpl->lock);
     return error;
 }
 
 int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    struct belljar_template *template = guest->template;
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, reterr);
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, reterr);
     if (error == 0 && !guest->has_ended) {
         report_release(&guest->report);
         error = guest_message(guest, MSG_DISARM, reterr);
     }
     if (error == 0)
-        error = template_wait(template, has_report, guest, reterr);
-    pthread_mutex_unlock(&template->lock);
+        error = link_wait(tmpl, has_report, guest, reterr);
+    pthread_mutex_unlock(&tmpl->lock);
     return error;
 }
 
@@ -226,21 +229,21 @@ static bool is_lent(void *context)
 /* Hands descriptors (borrowed, at most LEND_MAX) to the supervisor, for the guest to take. */
 static int guest_lend(struct belljar_guest *guest, const int fds[], unsigned count)
 {
-    struct belljar_template *template = guest->template;
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, NULL);
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, NULL);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_LEND);
     pack_u64(&message, guest->id);
     pack_u64(&message, guest->lend_number);
     if (error == 0)
-        error = template_send_fds(template, &message, fds, count);
+        error = link_send_fds(tmpl, &message, fds, count);
     packer_release(&message);
     if (error == 0) {
         guest->lending++;
-        error = template_wait(template, is_lent, guest, NULL);
+        error = link_wait(tmpl, is_lent, guest, NULL);
     }
-    pthread_mutex_unlock(&template->lock);
+    pthread_mutex_unlock(&tmpl->lock);
     return error;
 }
 
@@ -259,7 +262,7 @@ static int guest_lend_some(struct belljar_guest *guest, const struct belljar_mem
         pack_u32(&payload, memory[i].copy);
     }
     int error = payload.failed ? -ENOMEM : guest_lend(guest, fds, count);
-    return error < 0 ? error : guest_queue(guest, FRAME_LEND, payload.bytes, payload.used);
+    return error < 0 ? error : send_queue(guest, FRAME_LEND, payload.bytes, payload.used);
 }
 
 int belljar_guest_lend(struct belljar_guest *guest, const struct belljar_memory *memory,
@@ -317,7 +320,7 @@ static int branch_failed(const struct belljar_guest *guest, struct belljar_error
 int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret_branch,
                          struct belljar_error *reterr)
 {
-    struct belljar_template *template = guest->template;
+    struct belljar_template *tmpl = guest->tmpl;
     if (guest->has_ended_between)
         return guest_ended_between(guest, reterr);
     if (guest->is_dead)
@@ -325,8 +328,8 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     if (!guest->is_session || guest->state == RUN_GOING)
         return error_set(reterr, EBUSY, "fork",
                          "only a living session between two runs can be forked");
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, reterr);
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, reterr);
     guest->branch = NULL;
     guest->branch_error = 0;
     guest->may_branch = false;
@@ -335,17 +338,17 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     /* Not before it is permitted: a guest that is told to and then refused has been told for
      * nothing. */
     if (error == 0)
-        error = template_wait(template, may_branch, guest, reterr);
+        error = link_wait(tmpl, may_branch, guest, reterr);
     if (error == 0 && guest->branch_error == 0 &&
         belljar_guest_send(guest, FRAME_BRANCH, NULL, 0) < 0)
         error = error_set(reterr, EPIPE, "fork", "the session has ended");
     if (error == 0)
-        error = template_wait(template, has_branched, guest, reterr);
+        error = link_wait(tmpl, has_branched, guest, reterr);
     if (error == 0 && guest->branch == NULL)
         error = branch_failed(guest, reterr);
     if (error == 0)
         *ret_branch = guest->branch;
-    pthread_mutex_unlock(&template->lock);
+    pthread_mutex_unlock(&tmpl->lock);
     return error < 0 && guest->branch_error == ECHILD ? guest_ended_between(guest, reterr) : error;
 }
 

@@ -3,6 +3,7 @@
 #define BELLJAR_CORE_GUEST_H
 
 #include "core/capture.h"
+#include "core/link.h"
 #include "core/report.h"
 #include "include/belljar.h"
 
@@ -10,7 +11,7 @@ enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
 
 struct belljar_guest {
     struct belljar_guest *next;
-    struct belljar_template *template;
+    struct belljar_template *tmpl;
     uint64_t id;
     int value, in, out, err; /* our ends, nonblocking; -1 once closed */
     int scratch;             /* directory, or -1, or -EMFILE: it found no number free here */
@@ -62,13 +63,12 @@ MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_er
 MUST_CHECK int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr);
 
 /* Frees these and those that follow them. */
-void guests_forget(struct belljar_guest *guest);
+void guest_forget(struct belljar_guest *guest);
 
 /* Hearing MSG_REFUSED, MSG_PERMITTED, MSG_LENT, and MSG_REPORT or MSG_ENDED. */
-void on_refused(struct belljar_template *template, struct unpacker *message);
-void on_permitted(struct belljar_template *template, struct unpacker *message);
-void on_lent(struct belljar_template *template, struct unpacker *message);
-void on_report(struct belljar_template *template, uint32_t type, struct unpacker *message,
-               int fds[], unsigned fd_count, bool is_lost);
+void guest_hear_refused(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_permitted(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_lent(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_report(struct belljar_template *tmpl, struct heard *heard);
 
 #endif

@@ -157,7 +157,7 @@ static int set_user(struct settings *settings, const struct option_row *row, con
 
 /* An absolute, normal path: no //, no . or .., no trailing slash. Links are kept: the guest sees
  * the path as given. */
-int normal_path(const char *path, char *normal, size_t size)
+int path_normal(const char *path, char *normal, size_t size)
 {
     char whole[2 * PATH_MAX] = "";
     if (path[0] != '/') {
@@ -192,8 +192,8 @@ int normal_path(const char *path, char *normal, size_t size)
     return 0;
 }
 
-int add_mount(struct settings *settings, const char *path, bool writable, bool optional,
-              struct belljar_error *reterr)
+int option_add_mount(struct settings *settings, const char *path, bool writable, bool optional,
+                     struct belljar_error *reterr)
 {
     struct mount_setting *grown =
         realloc(settings->mounts, (settings->mount_count + 1) * sizeof *settings->mounts);
@@ -202,7 +202,7 @@ int add_mount(struct settings *settings, const char *path, bool writable, bool o
     settings->mounts = grown;
     struct mount_setting *mount = &grown[settings->mount_count];
     memset(mount, 0, sizeof *mount);
-    int error = normal_path(path, mount->host_path, sizeof mount->host_path);
+    int error = path_normal(path, mount->host_path, sizeof mount->host_path);
     if (error < 0)
         return error_set(reterr, -error, "policy", "%s: %s", path, strerror(-error));
     memcpy(mount->guest_path, mount->host_path, sizeof mount->guest_path);
@@ -228,7 +228,7 @@ static int add_grant(struct settings *settings, const struct option_row *row, co
     if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
         return error_set(reterr, EINVAL, "policy",
                          "%s: %s is neither a regular file nor a directory", row->key, path);
-    int error = add_mount(settings, path, row->kind == OPTION_WRITE, false, reterr);
+    int error = option_add_mount(settings, path, row->kind == OPTION_WRITE, false, reterr);
     if (error == 0 && strcmp(settings->mounts[settings->mount_count - 1].host_path, "/") == 0) {
         settings->mount_count--;
         return error_set(reterr, EINVAL, "policy",
@@ -414,7 +414,7 @@ static json_t *print_language(const struct settings *settings, const struct opti
 }
 
 /* What the policy lets a guest read is what open() reads under the short form. */
-int add_language_paths(struct settings *settings)
+int option_add_language_paths(struct settings *settings)
 {
     json_t *object = language_short(settings);
     if (object == NULL)
@@ -509,7 +509,7 @@ static const struct {
 };
 static_assert(ARRAY_SIZE(kinds) == OPTION_KINDS, "every kind has a row");
 
-json_t *print_value(const struct settings *settings, const struct option_row *row)
+json_t *option_print(const struct settings *settings, const struct option_row *row)
 {
     return kinds[row->kind].print(settings, row);
 }
@@ -519,8 +519,8 @@ bool option_is_list(const struct option_row *row)
     return kinds[row->kind].is_list;
 }
 
-int set_value(struct settings *settings, const char *key, const json_t *value,
-              struct belljar_error *reterr)
+int option_set(struct settings *settings, const char *key, const json_t *value,
+               struct belljar_error *reterr)
 {
     const struct option_row *row = option_find(key);
     if (row == NULL)

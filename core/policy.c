@@ -41,7 +41,7 @@ int belljar_policy_set(struct belljar_policy *policy, const char *key, const cha
     json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
     if (value == NULL)
         return error_set(reterr, EINVAL, "policy", "%s: not JSON: %s", key, at.text);
-    int error = set_value(&policy->settings, key, value, reterr);
+    int error = option_set(&policy->settings, key, value, reterr);
     json_decref(value);
     return error;
 }
@@ -65,7 +65,7 @@ int belljar_policy_load(struct belljar_policy *policy, const char *path,
         error = error_set(reterr, EINVAL, "policy",
                           "policy file %s: an object is expected, as in {\"timeout\": 5}", path);
     json_object_foreach (object, key, value) {
-        error = set_value(&policy->settings, key, value, reterr);
+        error = option_set(&policy->settings, key, value, reterr);
         if (error < 0) {
             if (reterr != NULL) {
                 char message[sizeof reterr->message];
@@ -85,7 +85,7 @@ char *belljar_policy_json(const struct belljar_policy *policy)
     json_t *object = json_object();
     for (size_t i = 0; i < option_row_count; i++)
         json_object_set_new(object, option_rows[i].key,
-                            print_value(&policy->settings, &option_rows[i]));
+                            option_print(&policy->settings, &option_rows[i]));
     char *text = json_dumps(object, JSON_INDENT(2));
     json_decref(object);
     return text;
@@ -153,14 +153,14 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     packer_release(&packer);
     if (error < 0)
         return error_set(reterr, -error, "policy", "out of memory");
-    error = add_language_paths(&settings);
+    error = option_add_language_paths(&settings);
     for (size_t i = 0; error == 0 && i < runtime_mount_count; i++)
-        error = add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
+        error = option_add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
     if (error == 0 && policy->settings.warm == NULL && !once)
         error = set_warm(&settings);
     char python[PATH_MAX];
     if (error == 0 && strchr(settings.python, '/') != NULL) {
-        error = normal_path(settings.python, python, sizeof python);
+        error = path_normal(settings.python, python, sizeof python);
         if (error == 0)
             memcpy(settings.python, python, sizeof python);
     }

@@ -4,21 +4,20 @@
 #define BELLJAR_CORE_POOL_H
 
 #include "base/base.h"
+#include "core/link.h"
 #include "core/template.h"
-#include "wire/pack.h"
 
 /* How many to fork to have `parked` again; counts them as asked. */
-unsigned template_missing(struct belljar_template *template);
+unsigned pool_missing(struct belljar_template *tmpl);
 /* Asks for `count` more, and for those that were left for later, now. */
-MUST_CHECK int template_spawn(struct belljar_template *template, unsigned count, bool is_cold,
-                              struct belljar_error *reterr);
-bool is_rushed(struct belljar_template *template);
+MUST_CHECK int pool_spawn(struct belljar_template *tmpl, unsigned count, bool is_cold,
+                          struct belljar_error *reterr);
+bool pool_is_rushed(struct belljar_template *tmpl);
 /* The guest of that number that the host has taken, or NULL. */
-struct belljar_guest *find_taken(struct belljar_template *template, uint64_t id);
+struct belljar_guest *pool_find(struct belljar_template *tmpl, uint64_t id);
 
 /* Hearing MSG_READY and MSG_SPAWN_FAILED. */
-void on_ready(struct belljar_template *template, struct unpacker *message, int fds[],
-              unsigned fd_count);
-void on_spawn_failed(struct belljar_template *template, struct unpacker *message);
+void pool_hear_ready(struct belljar_template *tmpl, struct heard *heard);
+void pool_hear_failed(struct belljar_template *tmpl, struct heard *heard);
 
 #endif

@@ -29,7 +29,7 @@ static char *unpack_text(struct unpacker *message)
     return text;
 }
 
-void unpack_report(struct unpacker *message, struct report *report)
+void report_unpack(struct unpacker *message, struct report *report)
 {
     report_release(report);
     report->reason = unpack_u32(message);

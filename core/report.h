@@ -20,6 +20,6 @@ struct report {
 void report_release(struct report *report);
 /* Fills the report from a message that has been read up to it. Where that cannot be read, or memory
  * is short, the message has failed. */
-void unpack_report(struct unpacker *message, struct report *report);
+void report_unpack(struct unpacker *message, struct report *report);
 
 #endif

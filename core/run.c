@@ -55,15 +55,15 @@ static bool guest_is_gone(const struct belljar_guest *guest)
 }
 
 /* A run that begins after its supervisor has ended is none. */
-static int check_supervisor(struct belljar_template *template, struct belljar_error *reterr)
+static int check_supervisor(struct belljar_template *tmpl, struct belljar_error *reterr)
 {
-    struct pollfd control = { template->control, 0, 0 };
+    struct pollfd control = { tmpl->control, 0, 0 };
     if (poll(&control, 1, 0) <= 0)
         return 0;
-    template_drain(template); /* it may have said why */
-    pthread_mutex_lock(&template->lock);
-    int error = template_check(template, reterr);
-    pthread_mutex_unlock(&template->lock);
+    link_drain(tmpl); /* it may have said why */
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, reterr);
+    pthread_mutex_unlock(&tmpl->lock);
     return error < 0 ? error : error_set(reterr, EPIPE, "supervisor", "the supervisor has ended");
 }
 
@@ -87,8 +87,8 @@ static int check_files(const struct settings *settings, const struct belljar_job
 static int guest_begin(struct belljar_guest *guest, const struct belljar_job *job,
                        const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
-    if (guest->template->owner != getpid())
-        return template_check(guest->template, reterr);
+    if (guest->tmpl->owner != getpid())
+        return template_check(guest->tmpl, reterr);
     if (guest->has_ended_between)
         return guest_ended_between(guest, reterr);
     if (guest->is_dead || guest->state == RUN_GOING)
@@ -97,19 +97,19 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
                                         : "a run is on already");
     if (guest_is_gone(guest))
         return guest_ended_between(guest, reterr);
-    const struct settings *settings = &guest->template->settings;
-    int error = check_supervisor(guest->template, reterr);
+    const struct settings *settings = &guest->tmpl->settings;
+    int error = check_supervisor(guest->tmpl, reterr);
     if (error == 0)
         error = check_files(settings, job, reterr);
     if (error < 0)
         return error;
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
-    error = frame.failed ? -ENOMEM : guest_queue(guest, FRAME_RUN, frame.bytes, frame.used);
+    error = frame.failed ? -ENOMEM : send_queue(guest, FRAME_RUN, frame.bytes, frame.used);
     packer_release(&frame);
     if (error == 0) {
         guest->callbacks = callbacks ? *callbacks : (struct belljar_callbacks){ 0 };
-        error = guest_set_stdin(guest, job);
+        error = stream_set_input(guest, job);
     }
     if (error < 0)
         return error_set(reterr, -error, "run",
@@ -132,9 +132,9 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     guest->started_ns = clock_now_ns();
     guest->run_count++;
     guest->look_ns = guest->started_ns + LOOK_EVERY_MS * 1000000u;
-    if (guest_tell_of_run(guest) < 0)
+    if (limits_tell_of_run(guest) < 0)
         return error_set(reterr, EPIPE, "run", "the supervisor is gone");
-    guest_flush(guest);
+    send_flush(guest);
     return 0;
 }
 
@@ -158,7 +158,7 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
     }
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
-    guest_arm_first(guest);
+    limits_arm_first(guest);
     return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0
                ? -ECANCELED
                : 0;
@@ -229,14 +229,13 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
         wanted[count++] = (struct pollfd){ guest->err, POLLIN, 0 };
     if (guest->in >= 0 && guest->feed_at < guest->feed_used)
         wanted[count++] = (struct pollfd){ guest->in, POLLOUT, 0 };
-    else if (guest_source_wanted(guest) && guest->stdin_fd >= 0 &&
-             guest->callbacks.on_input == NULL)
+    else if (stream_wants_input(guest) && guest->stdin_fd >= 0 && guest->callbacks.on_input == NULL)
         wanted[count++] = (struct pollfd){ guest->stdin_fd, POLLIN, 0 };
-    if (guest->template->settings.audit)
-        wanted[count++] = (struct pollfd){ guest->template->control, POLLIN, 0 };
+    if (guest->tmpl->settings.audit)
+        wanted[count++] = (struct pollfd){ guest->tmpl->control, POLLIN, 0 };
     for (unsigned i = 0; i < count && i < max; i++)
         fds[i] = wanted[i];
-    *ret_timeout_ms = guest_timeout_ms(guest);
+    *ret_timeout_ms = limits_timeout_ms(guest);
     return count < max ? count : max;
 }
 
@@ -256,7 +255,7 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
     }
     guest->is_dead = true;
     struct belljar_error what = failure;
-    if (has_passed(guest, guest->ended_ns, guest->wall_ms, 0))
+    if (limits_have_passed(guest, guest->ended_ns, guest->wall_ms, 0))
         error_set(&what, failure.code, failure.step,
                   "the run was not ended at its limit of %g s: %s", (double)guest->wall_ms / 1000,
                   failure.message);
@@ -268,7 +267,7 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
  */
 static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    const struct settings *settings = &guest->template->settings;
+    const struct settings *settings = &guest->tmpl->settings;
     int error = error_set(
         reterr, EINVAL, "files",
         "%.400s; files are handed in below /work, /tmp, /var/tmp, /dev/shm and the home directory, "
@@ -290,9 +289,9 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
 {
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
-    int error = guest_read_output(guest, 1);
+    int error = stream_read_output(guest, 1);
     if (error == 0)
-        error = guest_read_output(guest, 2);
+        error = stream_read_output(guest, 2);
     bool has_result = guest->result != NULL;
     bool says_refused = has_result && guest->result->verdict == BELLJAR_VIOLATION;
     if (says_refused)
@@ -311,15 +310,15 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             result_from_end(guest->result, guest);
         /* It may have written until its last moment. */
         if (error == 0)
-            error = guest_read_output(guest, 1);
+            error = stream_read_output(guest, 1);
         if (error == 0)
-            error = guest_read_output(guest, 2);
+            error = stream_read_output(guest, 2);
     } else if (guest->result->verdict == BELLJAR_MEMORY) {
         /* The guest says so: what the supervisor knows decides. Nobody waits for this often. */
         if (error == 0)
             error = belljar_result_complete(guest, guest->result, reterr);
         if (error == 0)
-            result_check_memory(guest->result, &guest->template->settings);
+            result_check_memory(guest->result, &guest->tmpl->settings);
     } else if (guest->is_session && guest->is_armed) {
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)
@@ -336,11 +335,11 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         result_set_refused(result, result->refused > 0);
     }
     if (error == 0)
-        error = take_capture(guest, 1, &result->stdout_bytes, &result->stdout_length,
-                             &result->stdout_total);
+        error = stream_take_output(guest, 1, &result->stdout_bytes, &result->stdout_length,
+                                   &result->stdout_total);
     if (error == 0)
-        error = take_capture(guest, 2, &result->stderr_bytes, &result->stderr_length,
-                             &result->stderr_total);
+        error = stream_take_output(guest, 2, &result->stderr_bytes, &result->stderr_length,
+                                   &result->stderr_total);
     if (error < 0)
         return reterr != NULL && reterr->code != 0
                    ? error
@@ -358,7 +357,7 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
 {
     int error = guest_begin(guest, job, callbacks, reterr);
     if (error == 0)
-        guest_arm_first(guest); /* an event loop may come back late: it is busy with others */
+        limits_arm_first(guest); /* an event loop may come back late: it is busy with others */
     return error;
 }
 
@@ -370,19 +369,19 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     if (reterr != NULL)
         reterr->code = 0;
     if (guest->outgoing != NULL)
-        guest_flush(guest);
+        send_flush(guest);
     if (guest->in >= 0) {
-        if (guest_source_wanted(guest)) {
+        if (stream_wants_input(guest)) {
             struct pollfd source = { guest->stdin_fd, POLLIN, 0 };
             bool is_ready =
                 guest->stdin_fd >= 0 && (guest->stdin_is_regular || poll(&source, 1, 0) > 0);
-            guest_fetch_stdin(guest, is_ready);
+            stream_fetch_input(guest, is_ready);
         }
-        guest_feed(guest);
+        stream_feed(guest);
     }
-    int error = guest_read_output(guest, 1);
+    int error = stream_read_output(guest, 1);
     if (error == 0)
-        error = guest_read_output(guest, 2);
+        error = stream_read_output(guest, 2);
     if (error == 0)
         error = guest_read_value(guest);
     if (error == -EBADMSG || error == -ECANCELED) {
@@ -395,18 +394,18 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     }
     if (error < 0)
         return error_set(reterr, -error, "run", "%s", strerror(-error));
-    if (guest->template->settings.audit) {
-        guest_arm_first(guest); /* on_operation is the caller's as well */
-        template_drain(guest->template);
+    if (guest->tmpl->settings.audit) {
+        limits_arm_first(guest); /* on_operation is the caller's as well */
+        link_drain(guest->tmpl);
     }
     if (guest->result == NULL && !guest->is_dead) {
         if (!guest->is_armed && clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
-            guest_arm_first(guest);
-        guest_watch(guest);
+            limits_arm_first(guest);
+        limits_watch(guest);
     }
     /* has_failed is only ever set; whoever misses it here sees it in the next step. */
     if (guest->result != NULL || guest->is_dead ||
-        __atomic_load_n(&guest->template->has_failed, __ATOMIC_RELAXED))
+        __atomic_load_n(&guest->tmpl->has_failed, __ATOMIC_RELAXED))
         return run_finish(guest, ret_result, reterr);
     return 0;
 }
@@ -424,7 +423,7 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
             return error_set(reterr, errno, "run", "poll: %s", strerror(errno));
         /* Reported before the caller is asked anything. */
         if (clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
-            guest_arm_first(guest);
+            limits_arm_first(guest);
         if (guest->callbacks.is_cancelled != NULL && guest->killed_for == 0 &&
             guest->callbacks.is_cancelled(guest->callbacks.context))
             (void)!belljar_guest_kill(guest, BELLJAR_ERROR);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
+int send_queue(struct belljar_guest *guest, uint32_t type, const void *payload, size_t length)
 {
     uint32_t header[2] = { (uint32_t)length, type };
     if (length > FRAME_PAYLOAD_MAX)
@@ -30,7 +30,7 @@ int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload,
 }
 
 /* Writes what the channel takes. A guest that is gone is noticed when reading. */
-void guest_flush(struct belljar_guest *guest)
+void send_flush(struct belljar_guest *guest)
 {
     while (guest->outgoing_at < guest->outgoing_used) {
         ssize_t sent = send(guest->value, guest->outgoing + guest->outgoing_at,
@@ -51,8 +51,8 @@ void guest_flush(struct belljar_guest *guest)
 int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
                        size_t length)
 {
-    int error = guest->is_dead ? -EPIPE : guest_queue(guest, type, payload, length);
+    int error = guest->is_dead ? -EPIPE : send_queue(guest, type, payload, length);
     if (error == 0)
-        guest_flush(guest);
+        send_flush(guest);
     return error;
 }

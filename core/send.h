@@ -7,9 +7,9 @@
 #include "wire/frame.h"
 
 /* Puts a frame behind those that are not written yet. */
-MUST_CHECK int guest_queue(struct belljar_guest *guest, uint32_t type, const void *payload,
-                           size_t length);
+MUST_CHECK int send_queue(struct belljar_guest *guest, uint32_t type, const void *payload,
+                          size_t length);
 /* Writes what the channel takes. A guest that is gone is noticed when reading. */
-void guest_flush(struct belljar_guest *guest);
+void send_flush(struct belljar_guest *guest);
 
 #endif

@@ -19,7 +19,7 @@
 
 /* Where stdin comes from: a descriptor of the caller's that is read here, bytes, or the callback.
  */
-int guest_set_stdin(struct belljar_guest *guest, const struct belljar_job *job)
+int stream_set_input(struct belljar_guest *guest, const struct belljar_job *job)
 {
     bool is_given =
         guest->callbacks.on_input != NULL || job->stdin_fd >= 0 || job->stdin_bytes != NULL;
@@ -74,7 +74,7 @@ static ssize_t write_quietly(int fd, const char *bytes, size_t length)
 }
 
 /* Gets more stdin from its source, if there is none left. */
-void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
+void stream_fetch_input(struct belljar_guest *guest, bool source_is_ready)
 {
     if (guest->feed_at < guest->feed_used || guest->feed_at_end)
         return;
@@ -90,7 +90,7 @@ void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
     }
     ptrdiff_t got = -1;
     if (guest->callbacks.on_input != NULL) {
-        guest_arm_first(guest);
+        limits_arm_first(guest);
         got = guest->callbacks.on_input(guest->feed, FEED_BYTES, guest->callbacks.context);
     } else if (source_is_ready) {
         got = read(guest->stdin_fd, guest->feed, FEED_BYTES);
@@ -102,7 +102,7 @@ void guest_fetch_stdin(struct belljar_guest *guest, bool source_is_ready)
     guest->feed_at_end = got == 0;
 }
 
-void guest_feed(struct belljar_guest *guest)
+void stream_feed(struct belljar_guest *guest)
 {
     while (guest->in >= 0 && guest->feed_at < guest->feed_used) {
         ssize_t written = write_quietly(guest->in, guest->feed + guest->feed_at,
@@ -120,14 +120,14 @@ void guest_feed(struct belljar_guest *guest)
         fd_close(&guest->in);
 }
 
-bool guest_source_wanted(const struct belljar_guest *guest)
+bool stream_wants_input(const struct belljar_guest *guest)
 {
     return guest->in >= 0 && !guest->feed_at_end && guest->feed_at == guest->feed_used;
 }
 
 /* ---- stdout and stderr ---- */
 
-int guest_read_output(struct belljar_guest *guest, int stream)
+int stream_read_output(struct belljar_guest *guest, int stream)
 {
     int *fd = stream == 1 ? &guest->out : &guest->err;
     struct capture *capture = &guest->captures[stream - 1];
@@ -149,7 +149,7 @@ int guest_read_output(struct belljar_guest *guest, int stream)
         if (shown > (size_t)got)
             shown = (size_t)got;
         if (shown > 0 && guest->callbacks.on_output != NULL) {
-            guest_arm_first(guest);
+            limits_arm_first(guest);
             guest->callbacks.on_output(stream, bytes, shown, guest->callbacks.context);
         }
         capture->emitted += shown;
@@ -163,8 +163,8 @@ int guest_read_output(struct belljar_guest *guest, int stream)
     return 0;
 }
 
-int take_capture(struct belljar_guest *guest, int stream, char **ret_text, size_t *ret_length,
-                 uint64_t *ret_total)
+int stream_take_output(struct belljar_guest *guest, int stream, char **ret_text, size_t *ret_length,
+                       uint64_t *ret_total)
 {
     struct capture *capture = &guest->captures[stream - 1];
     size_t rest_length = 0;

@@ -26,10 +26,10 @@
 #define KILLED_MS  5000  /* for a killed process to be gone: the kernel may hold it */
 
 /* The letter of /proc/<pid>/stat: 'T' stopped, 't' traced, 'D' waits inside the kernel, …; '?'. */
-char supervisor_state(const struct belljar_template *template)
+char supervisor_state(const struct belljar_template *tmpl)
 {
     char path[64], text[128];
-    snprintf(path, sizeof path, "/proc/%d/stat", template->supervisor);
+    snprintf(path, sizeof path, "/proc/%d/stat", tmpl->supervisor);
     CLEANUP(fd_close) int fd = fd_clear_of_streams(open(path, O_RDONLY | O_CLOEXEC));
     ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (got <= 0)
@@ -39,9 +39,9 @@ char supervisor_state(const struct belljar_template *template)
     return end != NULL && end[1] == ' ' ? end[2] : '?';
 }
 
-bool supervisor_is_stopped(const struct belljar_template *template)
+bool supervisor_is_stopped(const struct belljar_template *tmpl)
 {
-    char state = supervisor_state(template);
+    char state = supervisor_state(tmpl);
     return state == 'T' || state == 't';
 }
 
@@ -49,20 +49,19 @@ bool supervisor_is_stopped(const struct belljar_template *template)
  * guests. One that the kernel holds (a file system that hangs) goes only when that lets go: its
  * children are killed first, which nobody else can reap meanwhile, so that the numbers are theirs.
  */
-void supervisor_kill(const struct belljar_template *template)
+void supervisor_kill(const struct belljar_template *tmpl)
 {
     char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", template->supervisor,
-             template->supervisor);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", tmpl->supervisor, tmpl->supervisor);
     CLEANUP(fd_close) int fd = -1;
-    if (supervisor_state(template) == 'D')
+    if (supervisor_state(tmpl) == 'D')
         fd = fd_clear_of_streams(open(path, O_RDONLY | O_CLOEXEC));
     ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     text[got > 0 ? got : 0] = '\0';
     char *next = text;
     for (char *at = text; strtol(at, &next, 10) > 1; at = next)
         kill((pid_t)strtol(at, NULL, 10), SIGKILL);
-    syscall(SYS_pidfd_send_signal, template->supervisor_pidfd, SIGKILL, NULL, 0);
+    syscall(SYS_pidfd_send_signal, tmpl->supervisor_pidfd, SIGKILL, NULL, 0);
 }
 
 /* ---- Start and end ---- */
@@ -107,7 +106,7 @@ static int open_high(const char *folder, const char *name, struct belljar_error 
     return fd >= 0 ? fd : error_set(reterr, -fd, "install", "%s: %s", path, strerror(-fd));
 }
 
-int spawn_supervisor(struct belljar_template *template, int control, struct belljar_error *reterr)
+int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_error *reterr)
 {
     char folder[PATH_MAX], path[PATH_MAX + 32];
     libexec_folder(folder, sizeof folder);
@@ -137,17 +136,15 @@ int spawn_supervisor(struct belljar_template *template, int control, struct bell
                              POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     char *const arguments[] = { "belljar-supervisor", NULL };
     char *const environment[] = { NULL };
-    int error =
-        posix_spawn(&template->supervisor, path, &actions, &attributes, arguments, environment);
+    int error = posix_spawn(&tmpl->supervisor, path, &actions, &attributes, arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error != 0) {
-        template->supervisor = 0;
+        tmpl->supervisor = 0;
         return error_set(reterr, error, "install", "%s: %s", path, strerror(error));
     }
-    template->supervisor_pidfd =
-        fd_clear_of_streams((int)syscall(SYS_pidfd_open, template->supervisor, 0));
-    return template->supervisor_pidfd >= 0
+    tmpl->supervisor_pidfd = fd_clear_of_streams((int)syscall(SYS_pidfd_open, tmpl->supervisor, 0));
+    return tmpl->supervisor_pidfd >= 0
                ? 0
                : error_set(reterr, errno, "supervisor", "no descriptor of its process: %s",
                            strerror(errno));
@@ -155,19 +152,19 @@ int spawn_supervisor(struct belljar_template *template, int control, struct bell
 
 /* It kills what is left and goes. One that does not is killed, and with it, by their parent-death
  * signals, all others. One that the kernel does not let go of is left behind. */
-void supervisor_wait(const struct belljar_template *template)
+void supervisor_wait(const struct belljar_template *tmpl)
 {
-    struct pollfd ended = { template->supervisor_pidfd, POLLIN, 0 };
-    if (template->supervisor_pidfd < 0) {
-        kill(template->supervisor, SIGKILL);
+    struct pollfd ended = { tmpl->supervisor_pidfd, POLLIN, 0 };
+    if (tmpl->supervisor_pidfd < 0) {
+        kill(tmpl->supervisor, SIGKILL);
     } else if (poll(&ended, 1, STOPPED_MS) == 0) {
-        if (supervisor_is_stopped(template)) /* it cleans up better than its end does */
-            syscall(SYS_pidfd_send_signal, template->supervisor_pidfd, SIGCONT, NULL, 0);
+        if (supervisor_is_stopped(tmpl)) /* it cleans up better than its end does */
+            syscall(SYS_pidfd_send_signal, tmpl->supervisor_pidfd, SIGCONT, NULL, 0);
         if (poll(&ended, 1, CLOSE_MS) == 0)
-            supervisor_kill(template);
+            supervisor_kill(tmpl);
         poll(&ended, 1, KILLED_MS);
     }
-    int flags = template->supervisor_pidfd < 0 ? 0 : WNOHANG;
-    while (waitpid(template->supervisor, NULL, flags) < 0 && errno == EINTR)
+    int flags = tmpl->supervisor_pidfd < 0 ? 0 : WNOHANG;
+    while (waitpid(tmpl->supervisor, NULL, flags) < 0 && errno == EINTR)
         continue;
 }

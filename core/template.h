@@ -7,12 +7,16 @@
 
 #include <pthread.h>
 
+struct link_row;
+
 struct belljar_template {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something came on the control channel */
     bool is_reading;        /* one thread reads for all who wait */
     bool is_telling;        /* one is in on_operation: nothing is read meanwhile */
     int control;
+    const struct link_row *heard_rows; /* what the supervisor may say, and who hears it */
+    size_t heard_row_count;
     pid_t supervisor;
     int supervisor_pidfd;
     pid_t owner; /* the process that opened it: a forked child must not use it */
@@ -42,8 +46,7 @@ struct belljar_template {
     uint32_t layer_count;
 };
 
-/* (locked) Has one message heard by whom it is for. Takes of fds what it needs. */
-void template_hear(struct belljar_template *template, struct unpacker *message, int fds[],
-                   unsigned fd_count, bool is_lost);
+/* One without a supervisor; belljar_template_close frees it. NULL if memory is short. */
+struct belljar_template *template_new(const struct belljar_template_options *options);
 
 #endif

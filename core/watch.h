@@ -10,6 +10,6 @@
 /* (locked) For who waits and has found nothing to read: asks for a sign of life, and kills a
  * supervisor that has given none for patience_ms (one that is stopped: stopped_ms). The template has
  * failed then. */
-void template_watch(struct belljar_template *template, unsigned patience_ms, unsigned stopped_ms);
+void watch_supervisor(struct belljar_template *tmpl, unsigned patience_ms, unsigned stopped_ms);
 
 #endif

@@ -142,25 +142,25 @@ BELLJAR_API int belljar_template_open(const struct belljar_policy *policy,
                                       struct belljar_template **ret_template,
                                       struct belljar_error *reterr);
 /* Kills what is left and waits for it. Guests must have been freed. */
-BELLJAR_API void belljar_template_close(struct belljar_template *template_);
+BELLJAR_API void belljar_template_close(struct belljar_template *tmpl);
 /* The layers in force: name, state ("on", "off", "waived"), reason. False past the end. */
 struct belljar_layer {
     const char *name, *state, *reason;
 };
-BELLJAR_API bool belljar_template_layer_at(struct belljar_template *template_, unsigned index,
+BELLJAR_API bool belljar_template_layer_at(struct belljar_template *tmpl, unsigned index,
                                            struct belljar_layer *ret_layer);
 /* PY_VERSION_HEX of the interpreter. */
-BELLJAR_API uint32_t belljar_template_python(struct belljar_template *template_);
+BELLJAR_API uint32_t belljar_template_python(struct belljar_template *tmpl);
 /* Readable when belljar_guest_try_take may have something. Borrowed. */
-BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
+BELLJAR_API int belljar_template_fd(struct belljar_template *tmpl);
 
 /* ---- Guest ---- */
 
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
-BELLJAR_API int belljar_guest_take(struct belljar_template *template_,
-                                   struct belljar_guest **ret_guest, struct belljar_error *reterr);
+BELLJAR_API int belljar_guest_take(struct belljar_template *tmpl, struct belljar_guest **ret_guest,
+                                   struct belljar_error *reterr);
 /* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for). */
-BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_,
+BELLJAR_API int belljar_guest_try_take(struct belljar_template *tmpl,
                                        struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
 /* Kills the guest if it lives, gives its scratch back, has another forked. NULL is fine. */
