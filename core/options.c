@@ -5,6 +5,7 @@
 
 #include "base/word.h"
 #include "core/failure.h"
+#include "policy/layers.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
 
@@ -267,15 +268,16 @@ static json_t *print_modules(const struct settings *settings, const struct optio
     return list;
 }
 
+#define LAYER_ROW(name, bit, optional)                                                             \
+    {                                                                                              \
+        name, bit                                                                                  \
+    }
+
 /* Layers that a caller may do without: seccomp is always needed. */
 static const struct {
     const char *name;
     uint32_t bit;
-} layers[] = {
-    { "landlock", LAYER_LANDLOCK },
-    { "namespaces", LAYER_NAMESPACES },
-    { "cgroup", LAYER_CGROUP },
-};
+} layers[] = { LAYERS_THAT_MAY_BE_MISSING(LAYER_ROW, LAYERS_COMMA) };
 
 static int add_layer(struct settings *settings, const struct option_row *row, const json_t *value,
                      struct belljar_error *reterr)
@@ -290,8 +292,8 @@ static int add_layer(struct settings *settings, const struct option_row *row, co
         }
     }
     return error_set(reterr, EINVAL, "policy",
-                     "%s: %s is not a layer that may be missing; known: landlock, namespaces, "
-                     "cgroup (seccomp is always needed)",
+                     "%s: %s is not a layer that may be missing; known: " LAYER_NAMES
+                     " (seccomp is always needed)",
                      row->key, name);
 }
 

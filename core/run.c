@@ -16,6 +16,7 @@
 #include "core/send.h"
 #include "core/stream.h"
 #include "core/template.h"
+#include "policy/mounts.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -268,13 +269,14 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
 static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
 {
     const struct settings *settings = &guest->tmpl->settings;
-    int error = error_set(
-        reterr, EINVAL, "files",
-        "%.400s; files are handed in below /work, /tmp, /var/tmp, /dev/shm and the home directory, "
-        "or where the policy grants writing, and count for its scratch (%llu bytes) and "
-        "scratch_files (%u)",
-        guest->result->error_value != NULL ? guest->result->error_value : "a file does not fit",
-        (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+    int error = error_set(reterr, EINVAL, "files",
+                          "%.400s; files are handed in below one of" MOUNT_SCRATCH_WORDS
+                          ", or where the policy grants "
+                          "writing, and count for its scratch (%llu bytes) and "
+                          "scratch_files (%u)",
+                          guest->result->error_value != NULL ? guest->result->error_value
+                                                             : "a file does not fit",
+                          (unsigned long long)settings->scratch_bytes, settings->scratch_files);
     guest->is_dead = true;
     if (guest->is_session) /* half of its files are there */
         (void)!guest_end(guest, END_HOST);

@@ -221,6 +221,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
     if (state->lent_type == NULL || value_add_functions(module, "belljar") == NULL ||
+        hook_add_constants(module) < 0 ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
