@@ -149,12 +149,12 @@ PyType_Spec policy_spec = { "_belljar.Policy", sizeof(struct policy_object), 0, 
 static PyObject *module_options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     OWNED PyObject *list = PyList_New(0);
-    const struct belljar_option *option;
-    for (unsigned i = 0; list != NULL && (option = belljar_option_at(i)) != NULL; i++)
+    struct belljar_option option;
+    for (unsigned i = 0; list != NULL && belljar_option_at(i, &option); i++)
         if (!append(list,
-                    Py_BuildValue("(zzzNNzz)", option->key, option->flag, option->argument,
-                                  PyBool_FromLong(option->repeats), PyBool_FromLong(option->commas),
-                                  option->fallback, option->help)))
+                    Py_BuildValue("(zzzNNzz)", option.key, option.flag, option.argument,
+                                  PyBool_FromLong(option.repeats), PyBool_FromLong(option.commas),
+                                  option.fallback, option.help)))
             return NULL;
     return owned_take(&list);
 }

@@ -352,11 +352,17 @@ int belljar_guest_branch(struct belljar_guest *guest, struct belljar_guest **ret
     return error < 0 && guest->branch_error == ECHILD ? guest_ended_between(guest, reterr) : error;
 }
 
-int belljar_guest_scratch(struct belljar_guest *guest)
+int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd, struct belljar_error *reterr)
 {
-    if (guest->has_ended || guest->scratch >= 0)
-        return guest->scratch;
-    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, NULL)
-                                                     : guest_await_end(guest, NULL);
-    return error < 0 ? -1 : guest->scratch;
+    int error = 0;
+    if (!guest->has_ended && guest->scratch < 0)
+        error = guest->is_session && !guest->is_dead ? guest_await_report(guest, reterr)
+                                                     : guest_await_end(guest, reterr);
+    if (error == 0 && guest->scratch == -EMFILE)
+        error = error_set(reterr, EMFILE, "files",
+                          "this process has no descriptor left for the folder of the files: close "
+                          "some, or raise its limit (ulimit -n)");
+    if (error == 0)
+        *ret_fd = guest->scratch;
+    return error;
 }

@@ -29,9 +29,13 @@
 static void pack_job(struct packer *frame, const struct belljar_job *job)
 {
     const char *filename = job->filename ? job->filename : "<code>";
-    uint32_t flags = (job->last_value ? RUN_LAST_VALUE : 0) | (job->module ? RUN_MODULE : 0) |
-                     (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0) |
-                     (job->command ? RUN_COMMAND : 0) | (job->bytes ? RUN_BYTES : 0);
+    static const uint32_t kinds[] = { [BELLJAR_SOURCE] = 0,
+                                      [BELLJAR_BYTES] = RUN_BYTES,
+                                      [BELLJAR_SCRIPT] = RUN_SCRIPT,
+                                      [BELLJAR_MODULE] = RUN_MODULE,
+                                      [BELLJAR_COMMAND] = RUN_COMMAND };
+    uint32_t flags = kinds[job->kind] | (job->last_value ? RUN_LAST_VALUE : 0) |
+                     (job->session ? RUN_SESSION : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);
@@ -90,6 +94,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
 {
     if (guest->tmpl->owner != getpid())
         return template_check(guest->tmpl, reterr);
+    if ((unsigned)job->kind > BELLJAR_COMMAND)
+        return error_set(reterr, EINVAL, "run", "%u is not a kind of code", (unsigned)job->kind);
     if (guest->has_ended_between)
         return guest_ended_between(guest, reterr);
     if (guest->is_dead || guest->state == RUN_GOING)
@@ -318,7 +324,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     } else if (guest->result->verdict == BELLJAR_MEMORY) {
         /* The guest says so: what the supervisor knows decides. Nobody waits for this often. */
         if (error == 0)
-            error = belljar_result_complete(guest, guest->result, reterr);
+            error = belljar_result_complete(guest->result, guest, reterr);
         if (error == 0)
             result_check_memory(guest->result, &guest->tmpl->settings);
     } else if (guest->is_session && guest->is_armed) {
@@ -333,7 +339,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
      * anything was, the supervisor knows: a permission that the program took from itself is its own
      * error. */
     if (error == 0 && says_refused) {
-        error = belljar_result_complete(guest, result, reterr);
+        error = belljar_result_complete(result, guest, reterr);
         result_set_refused(result, result->refused > 0);
     }
     if (error == 0)
@@ -434,7 +440,7 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
     return error < 0 ? error : 0;
 }
 
-int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
+int belljar_result_complete(struct belljar_result *result, struct belljar_guest *guest,
                             struct belljar_error *reterr)
 {
     if (result->is_complete)

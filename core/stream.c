@@ -24,7 +24,7 @@ int stream_set_input(struct belljar_guest *guest, const struct belljar_job *job)
     bool is_given =
         guest->callbacks.on_input != NULL || job->stdin_fd >= 0 || job->stdin_bytes != NULL;
     /* The commands of a session come before, between and after what its stdin is for. */
-    guest->stdin_ends = is_given || !job->session || !job->command;
+    guest->stdin_ends = is_given || !job->session || job->kind != BELLJAR_COMMAND;
     guest->stdin_fd = job->stdin_fd;
     guest->feed_at_end = false;
     if (guest->callbacks.on_input != NULL)
