@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev libedit-dev python3 python3-dev
 RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib python3-cloudpickle
-TEST_PACKAGES = python3-pytest python3-pytest-xdist python3-pytest-timeout python3-hypothesis mypy \
+TEST_PACKAGES = python3-pytest python3-pytest-xdist python3-pytest-timeout python3-hypothesis mypy g++ \
     crun golang-github-containers-common
 WHEEL_PACKAGES = python3-mesonpy patchelf
 LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy

@@ -234,6 +234,21 @@ static int take_files(struct run *run, PyObject *files)
     return 0;
 }
 
+/* False with a ValueError if more than one is given. */
+static bool kind_of(int module, int script, int command, int is_bytes, enum belljar_kind *ret_kind)
+{
+    if (!!module + !!script + !!command + !!is_bytes > 1) {
+        PyErr_SetString(PyExc_ValueError, "module, script, command and bytes exclude each other");
+        return false;
+    }
+    *ret_kind = module     ? BELLJAR_MODULE
+                : script   ? BELLJAR_SCRIPT
+                : command  ? BELLJAR_COMMAND
+                : is_bytes ? BELLJAR_BYTES
+                           : BELLJAR_SOURCE;
+    return true;
+}
+
 static struct run *run_new(PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
@@ -254,15 +269,14 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
         return PyErr_NoMemory(), NULL;
-    run->job = (struct belljar_job){ .module = module,
-                                     .script = script,
-                                     .last_value = last_value,
-                                     .session = session,
-                                     .command = command,
-                                     .bytes = is_bytes,
-                                     .wall_ms = wall_ms,
-                                     .cpu_ms = cpu_ms,
-                                     .stdin_fd = stdin_fd };
+    run->job = (struct belljar_job)BELLJAR_JOB_INIT;
+    if (!kind_of(module, script, command, is_bytes, &run->job.kind))
+        return NULL;
+    run->job.last_value = last_value;
+    run->job.session = session;
+    run->job.wall_ms = wall_ms;
+    run->job.cpu_ms = cpu_ms;
+    run->job.stdin_fd = stdin_fd;
     const char *bytes;
     if (keep_bytes(run, code, &run->job.code, &run->job.code_length) < 0)
         return NULL;
@@ -301,7 +315,7 @@ static void guest_settle(struct guest_object *self)
     belljar_guest_free(handle);
     Py_END_ALLOW_THREADS
     run_release(&self->run);
-    template_unpin(self->template_);
+    template_unpin(self->tmpl);
 }
 
 /* The handle for one call; NULL with an exception. An exclusive call is refused while another is
@@ -358,7 +372,7 @@ static void guest_dealloc(PyObject *object)
     self->is_closing = true; /* nobody uses it: a user holds a reference */
     guest_settle(self);
     run_release(&self->run);
-    Py_XDECREF((PyObject *)self->template_);
+    Py_XDECREF((PyObject *)self->tmpl);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -593,8 +607,8 @@ static PyObject *guest_branch(PyObject *object, PyObject *Py_UNUSED(ignored))
     }
     struct guest_object *made = (struct guest_object *)object_of_branch;
     made->handle = branch;
-    made->template_ = (struct template_object *)Py_NewRef((PyObject *)self->template_);
-    template_pin(made->template_);
+    made->tmpl = (struct template_object *)Py_NewRef((PyObject *)self->tmpl);
+    template_pin(made->tmpl);
     return object_of_branch;
 }
 
@@ -610,7 +624,7 @@ static PyObject *guest_complete(PyObject *object, PyObject *args)
     struct belljar_error error = { 0 };
     int failed;
     Py_BEGIN_ALLOW_THREADS
-    failed = belljar_result_complete(handle, ((struct result_object *)result)->result, &error);
+    failed = belljar_result_complete(((struct result_object *)result)->result, handle, &error);
     Py_END_ALLOW_THREADS
     guest_leave(object, true);
     if (failed < 0)
@@ -623,15 +637,14 @@ static PyObject *guest_scratch(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct belljar_guest *handle = guest_enter(object, true);
     if (handle == NULL)
         return NULL;
-    int fd;
+    struct belljar_error error = { 0 };
+    int fd = -1, failed;
     Py_BEGIN_ALLOW_THREADS
-    fd = belljar_guest_scratch(handle);
+    failed = belljar_guest_scratch(handle, &fd, &error);
     Py_END_ALLOW_THREADS
     guest_leave(object, true);
-    if (fd < -1)
-        return raise_text(-fd, "files",
-                          "this process has no descriptor left for the folder of the files: close "
-                          "some, or raise its limit (ulimit -n)");
+    if (failed == -EMFILE)
+        return raise_error(&error);
     return PyLong_FromLong(fd);
 }
 

@@ -2,6 +2,7 @@
  * becomes an exception. Runs in the host program; trusts it. Stable ABI: one build for CPython 3.11
  * and later. */
 #include "bindings/module.h"
+#include "policy/mounts.h"
 #include "wire/value.h"
 
 #include <errno.h>
@@ -148,12 +149,12 @@ PyType_Spec policy_spec = { "_belljar.Policy", sizeof(struct policy_object), 0, 
 static PyObject *module_options(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     OWNED PyObject *list = PyList_New(0);
-    const struct belljar_option *option;
-    for (unsigned i = 0; list != NULL && (option = belljar_option_at(i)) != NULL; i++)
+    struct belljar_option option;
+    for (unsigned i = 0; list != NULL && belljar_option_at(i, &option); i++)
         if (!append(list,
-                    Py_BuildValue("(zzzNNzz)", option->key, option->flag, option->argument,
-                                  PyBool_FromLong(option->repeats), PyBool_FromLong(option->commas),
-                                  option->fallback, option->help)))
+                    Py_BuildValue("(zzzNNzz)", option.key, option.flag, option.argument,
+                                  PyBool_FromLong(option.repeats), PyBool_FromLong(option.commas),
+                                  option.fallback, option.help)))
             return NULL;
     return owned_take(&list);
 }
@@ -201,6 +202,20 @@ static int add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTyp
     return PyModule_AddObjectRef(module, name, type);
 }
 
+/* SCRATCH_PLACES: where a guest may write without any grant. */
+static int add_scratch_places(PyObject *module)
+{
+#define PLACE(path, reason) path,
+    static const char *const places[] = { MOUNT_SCRATCH_ROWS(PLACE, MOUNT_SCRATCH_NONE) };
+    OWNED PyObject *tuple = PyTuple_New(ARRAY_SIZE(places));
+    for (size_t i = 0; tuple != NULL && i < ARRAY_SIZE(places); i++) {
+        PyObject *text = PyUnicode_FromString(places[i]);
+        if (text == NULL || PyTuple_SetItem(tuple, (Py_ssize_t)i, text) < 0)
+            return -1;
+    }
+    return tuple != NULL ? PyModule_AddObjectRef(module, "SCRATCH_PLACES", tuple) : -1;
+}
+
 static int module_exec(PyObject *module)
 {
     struct module_state *state = PyModule_GetState(module);
@@ -210,7 +225,7 @@ static int module_exec(PyObject *module)
         add_type(module, &result_spec, "Result", &state->result_type) < 0 ||
         add_type(module, &memory_spec, "Memory", &state->memory_type) < 0)
         return -1;
-    if (value_add_functions(module, "belljar.values") == NULL)
+    if (value_add_functions(module, "belljar.values") == NULL || add_scratch_places(module) < 0)
         return -1;
     for (int verdict = BELLJAR_OK; verdict <= BELLJAR_INFRA_ERROR; verdict++) {
         char name[32] = "VERDICT_";

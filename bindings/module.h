@@ -8,20 +8,8 @@
 #include <Python.h>
 
 #include "base/base.h"
+#include "base/owned.h"
 #include "include/belljar.h"
-
-/* A reference that is dropped at the end of the scope; owned_take gives it away. */
-#define OWNED CLEANUP(owned_release)
-static inline void owned_release(PyObject **object)
-{
-    Py_XDECREF(*object);
-}
-static inline PyObject *owned_take(PyObject **object)
-{
-    PyObject *taken = *object;
-    *object = NULL;
-    return taken;
-}
 
 struct module_state {
     PyTypeObject *policy_type, *template_type, *guest_type, *result_type, *memory_type;
@@ -48,7 +36,7 @@ struct run; /* bindings/guest.c: what a run borrows */
 
 struct guest_object {
     PyObject_HEAD struct belljar_guest *handle; /* NULL: freed */
-    struct template_object *template_;
+    struct template_object *tmpl;
     struct run *run; /* a run in steps is on */
     unsigned
         users; /* calls that use the handle, without the GIL; it is freed when the last is gone */

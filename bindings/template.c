@@ -146,7 +146,7 @@ static PyObject *take(PyObject *object, bool waits)
         return NULL;
     }
     ((struct guest_object *)taken)->handle = guest;
-    ((struct guest_object *)taken)->template_ =
+    ((struct guest_object *)taken)->tmpl =
         (struct template_object *)Py_NewRef(object); /* the pin goes along */
     return taken;
 }

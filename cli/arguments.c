@@ -11,8 +11,7 @@
 /* One option, whichever list it came from. */
 struct found {
     const struct own_row *own;
-    struct belljar_option
-        policy; /* if own is NULL; a copy: belljar_option_at may use its place again */
+    struct belljar_option policy; /* if own is NULL */
     const char *flag, *argument;
 };
 
@@ -46,13 +45,13 @@ static bool find_option(const struct command *command, const char *name, size_t 
             return true;
         }
     }
-    const struct belljar_option *option;
-    for (unsigned i = 0; command->has_policy && (option = belljar_option_at(i)) != NULL; i++) {
-        if (option->flag != NULL && strlen(option->flag) == length &&
-            memcmp(option->flag, name, length) == 0) {
-            *ret_found = (struct found){ .policy = *option,
-                                         .flag = option->flag,
-                                         .argument = option->argument };
+    struct belljar_option option;
+    for (unsigned i = 0; command->has_policy && belljar_option_at(i, &option); i++) {
+        if (option.flag != NULL && strlen(option.flag) == length &&
+            memcmp(option.flag, name, length) == 0) {
+            *ret_found = (struct found){ .policy = option,
+                                         .flag = option.flag,
+                                         .argument = option.argument };
             return true;
         }
     }
@@ -65,11 +64,11 @@ static int unknown_option(const struct command *command, const char *name, size_
     size_t count = 0;
     for (const struct own_row *row = command->own; row->id != OWN_NONE && count < WORDS_MAX; row++)
         words[count++] = row->flag;
-    const struct belljar_option *option;
-    for (unsigned i = 0;
-         command->has_policy && count < WORDS_MAX && (option = belljar_option_at(i)) != NULL; i++)
-        if (option->flag != NULL)
-            words[count++] = option->flag;
+    struct belljar_option option;
+    for (unsigned i = 0; command->has_policy && count < WORDS_MAX && belljar_option_at(i, &option);
+         i++)
+        if (option.flag != NULL)
+            words[count++] = option.flag;
     char wrong[64];
     snprintf(wrong, sizeof wrong, "%.*s", (int)length, name);
     const char *near = word_nearest(wrong, words);

@@ -85,14 +85,14 @@ static void print_options(const struct belljar_policy *policy)
 {
     CLEANUP(cells_release) struct cells cells = { 0 };
     json_t *values = policy_json(policy);
-    const struct belljar_option *option;
-    for (unsigned i = 0; (option = belljar_option_at(i)) != NULL; i++) {
+    struct belljar_option option;
+    for (unsigned i = 0; belljar_option_at(i, &option); i++) {
         CLEANUP(heap_free)
-        char *value = json_dumps(json_object_get(values, option->key),
+        char *value = json_dumps(json_object_get(values, option.key),
                                  JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
-        cells_add(&cells, option->key);
+        cells_add(&cells, option.key);
         cells_add(&cells, value);
-        cells_add(&cells, option->help);
+        cells_add(&cells, option.help);
     }
     json_decref(values);
     static const char *const headings[] = { "OPTION", "VALUE", "MEANING" };

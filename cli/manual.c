@@ -18,11 +18,11 @@ static void each_option(const struct command *command, void (*show)(const struct
     for (const struct own_row *row = command->own; row->id != OWN_NONE; row++)
         show(&(struct entry){ .flag = row->flag, .argument = row->argument, .help = row->help },
              out);
-    const struct belljar_option *option;
-    for (unsigned i = 0; command->has_policy && (option = belljar_option_at(i)) != NULL; i++)
-        if (option->flag != NULL)
-            show(&(struct entry){ option->flag, option->argument, option->help, option->fallback,
-                                  option->commas },
+    struct belljar_option option;
+    for (unsigned i = 0; command->has_policy && belljar_option_at(i, &option); i++)
+        if (option.flag != NULL)
+            show(&(struct entry){ option.flag, option.argument, option.help, option.fallback,
+                                  option.commas },
                  out);
 }
 

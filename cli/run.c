@@ -185,7 +185,7 @@ static int prepare(const struct arguments *arguments, struct program *program,
     if (script == NULL) {
         job->code = code != NULL ? code : module;
         job->code_length = strlen(job->code);
-        job->module = module != NULL;
+        job->kind = module != NULL ? BELLJAR_MODULE : BELLJAR_SOURCE;
         job->filename = code != NULL ? "<string>" : NULL;
         size_t bad = utf8_error_offset(job->code, job->code_length);
         if (bad < job->code_length) {
@@ -201,7 +201,7 @@ static int prepare(const struct arguments *arguments, struct program *program,
     bool is_stdin = strcmp(script, "-") == 0;
     job->code = program->source.bytes;
     job->code_length = program->source.length;
-    job->script = true;
+    job->kind = BELLJAR_SCRIPT;
     job->filename = is_stdin ? "<stdin>" : script;
     if (is_stdin)
         job->stdin_fd = -1; /* read to its end: it was the program */
@@ -516,7 +516,7 @@ int command_run(const struct arguments *arguments)
     CLEANUP(result_release) struct belljar_result *result = NULL;
     if (belljar_guest_run(guest, &job, &callbacks, &result, &error) < 0 && result == NULL)
         return report_failure(arguments, &error);
-    if (belljar_result_complete(guest, result, &error) < 0)
+    if (belljar_result_complete(result, guest, &error) < 0)
         return report_failure(arguments, &error);
     return report(arguments, &run, result);
 }

@@ -6,6 +6,7 @@
 #include "cli/line.h"
 #include "wire/cbor.h"
 #include "wire/frame.h"
+#include "wire/pack.h"
 
 #include <signal.h>
 #include <string.h>
@@ -194,7 +195,8 @@ static int perform(struct shell *shell, const char *name, const char *text, size
     struct belljar_job job = BELLJAR_JOB_INIT;
     job.code = code;
     job.code_length = code_length;
-    job.command = job.session = true;
+    job.kind = BELLJAR_COMMAND;
+    job.session = true;
     job.wall_ms = wall_ms;
     struct belljar_callbacks callbacks = {
         .context = shell, .on_output = on_output, .on_frame = on_frame, .is_cancelled = is_cancelled

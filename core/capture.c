@@ -1,6 +1,6 @@
 /* Output of a guest, kept within a limit whatever it writes: the first half, the last half, the
  * true count. Host. */
-#include "core/internal.h"
+#include "core/capture.h"
 
 #include <stdio.h>
 #include <string.h>

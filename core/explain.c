@@ -1,6 +1,8 @@
 /* The tables, for `belljar explain` and `belljar doctor`. Host process; reads const data, and
  * probes in child processes. */
-#include "core/internal.h"
+#include "core/options.h"
+#include "core/policy.h"
+#include "core/probe.h"
 #include "lockdown/lockdown.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
@@ -8,21 +10,22 @@
 
 #include <string.h>
 
-const struct belljar_option *belljar_option_at(unsigned index)
+bool belljar_option_at(unsigned index, struct belljar_option *ret_option)
 {
-    static _Thread_local struct belljar_option option;
     if (index >= option_row_count)
-        return NULL;
+        return false;
     const struct option_row *row = &option_rows[index];
-    option = (struct belljar_option){ row->key,
-                                      row->flag,
-                                      row->argument,
-                                      option_is_list(row),
-                                      row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
-                                          row->kind == OPTION_FEATURES,
-                                      row->fallback,
-                                      row->help };
-    return &option;
+    *ret_option = (struct belljar_option){
+        .key = row->key,
+        .flag = row->flag,
+        .argument = row->argument,
+        .repeats = option_is_list(row),
+        .commas = row->kind == OPTION_MODULES || row->kind == OPTION_LAYERS ||
+                  row->kind == OPTION_FEATURES,
+        .fallback = row->fallback,
+        .help = row->help,
+    };
+    return true;
 }
 
 static const char *action_name(const struct syscall_row *row)

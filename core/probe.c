@@ -1,7 +1,7 @@
 /* What this machine can enforce, found out by doing it, each in a child process that it does not
  * outlive: a version number says nothing about a container's seccomp profile. For `belljar doctor`;
  * runs with the caller's rights. */
-#include "core/internal.h"
+#include "core/probe.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 

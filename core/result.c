@@ -1,7 +1,12 @@
 /* Results: what a guest said of its run, what the supervisor knows of its end. Host process; the
  * payload is hostile. */
 #define _GNU_SOURCE
-#include "core/internal.h"
+#include "core/result.h"
+
+#include "core/guest.h"
+#include "core/template.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -226,7 +231,7 @@ void result_check_memory(struct belljar_result *result, const struct settings *s
 static void result_from_status(struct belljar_result *result, const struct belljar_guest *guest)
 {
     int status = guest->report.status;
-    const struct settings *settings = &guest->template->settings;
+    const struct settings *settings = &guest->tmpl->settings;
     if (WIFEXITED(status)) {
         result->exit_status = WEXITSTATUS(status);
         if (result->exit_status == EXIT_NO_ROOM &&
@@ -277,7 +282,7 @@ static char *crash_traceback(const char *crash)
 
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest)
 {
-    const struct settings *settings = &guest->template->settings;
+    const struct settings *settings = &guest->tmpl->settings;
     int killed_for = guest->killed_for - 1;
     switch (guest->report.reason) {
     case END_WALL:

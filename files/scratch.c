@@ -84,9 +84,8 @@ void scratch_init(struct scratch *scratch, int parent, uint64_t guest_id, uint64
 
 int scratch_need(struct scratch *scratch)
 {
-    static const char *const places[] = { "work", "tmp",     "home", "home/user",
-                                          "var",  "var/tmp", "dev",  "dev/shm" };
-    static_assert(ARRAY_SIZE(places) == MOUNT_SCRATCH_DIRECTORIES, "the quota leaves them out");
+#define PLACE(path, reason) path,
+    static const char *const places[] = { MOUNT_SCRATCH_ROWS(PLACE, PLACE) };
     if (scratch->is_ready)
         return 0;
     if (scratch->fd < 0 && !scratch->is_tmpfs) {
@@ -99,7 +98,7 @@ int scratch_need(struct scratch *scratch)
     if (scratch->fd < 0)
         return EIO;
     for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-        if (mkdirat(scratch->fd, places[i], 0755) < 0 && errno != EEXIST)
+        if (mkdirat(scratch->fd, places[i] + 1, 0755) < 0 && errno != EEXIST)
             return errno;
     struct stat stat;
     if (!scratch->is_tmpfs && beneath_stat(scratch->fd, &stat) == 0)

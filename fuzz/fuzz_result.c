@@ -1,6 +1,6 @@
 /* Fuzzes what a guest says of its run: the payload of FRAME_RESULT, as the host decodes it
  * (core/result.c). */
-#include "core/internal.h"
+#include "core/result.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

@@ -2,6 +2,8 @@
  * the host, which is the other end, and is itself trusted by nobody. */
 #include "guest/frame.h"
 
+#include "wire/pack.h"
+
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -2,6 +2,7 @@
 #ifndef BELLJAR_GUEST_FRAME_H
 #define BELLJAR_GUEST_FRAME_H
 
+#include "base/base.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

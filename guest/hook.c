@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "guest/hook.h"
 
+#include "policy/mounts.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -76,8 +78,20 @@ static const char *const process_modules[] = {
  * matplotlib's fonts): not installed, rather than a violation of nobody's. */
 static const char *const absent_programs[] = { "uname", "fc-list" };
 
-/* Where every guest may write. */
-static const char *const scratch_roots[] = { "/work", "/tmp", "/home", "/var/tmp", "/dev" };
+static const int refusals[] = { EPERM, EACCES, EROFS };
+
+int hook_add_constants(PyObject *module)
+{
+    PyObject *tuple = PyTuple_New(ARRAY_SIZE(refusals));
+    for (unsigned i = 0; tuple != NULL && i < ARRAY_SIZE(refusals); i++) {
+        PyObject *number = PyLong_FromLong(refusals[i]);
+        if (number == NULL || PyTuple_SetItem(tuple, i, number) < 0)
+            Py_CLEAR(tuple);
+    }
+    int added = tuple != NULL ? PyModule_AddObjectRef(module, "REFUSALS", tuple) : -1;
+    Py_XDECREF(tuple);
+    return added;
+}
 
 static bool path_is_below(const char *path, const char *directory)
 {
@@ -92,8 +106,10 @@ static bool path_is_expected(const struct zygote *zygote, const char *path, bool
         return strstr(path, "..") == NULL; /* below the working directory, which was granted */
     if (strstr(path, "/..") != NULL)
         return false;
-    for (unsigned i = 0; i < ARRAY_SIZE(scratch_roots); i++) {
-        if (path_is_below(path, scratch_roots[i]))
+    for (size_t i = 0; i < mount_row_count; i++) {
+        enum mount_kind kind = mount_rows[i].kind;
+        if ((kind == MOUNT_SCRATCH || kind == MOUNT_DEVICE || kind == MOUNT_STREAM) &&
+            path_is_below(path, mount_rows[i].path))
             return true;
     }
     for (uint32_t i = 0; i < zygote->settings.mount_count; i++) {
@@ -110,7 +126,10 @@ static bool path_is_expected(const struct zygote *zygote, const char *path, bool
 
 static bool errno_is_refusal(long result)
 {
-    return result < 0 && (errno == EPERM || errno == EACCES || errno == EROFS);
+    for (unsigned i = 0; result < 0 && i < ARRAY_SIZE(refusals); i++)
+        if (errno == refusals[i])
+            return true;
+    return false;
 }
 
 /* The argument as bytes of a path (a new reference), or NULL if it is none (no exception). */

@@ -9,11 +9,12 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "base/owned.h"
 #include "guest/boot.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
-#include "guest/language.h"
 #include "guest/zygote.h"
+#include "language/language.h"
 #include "wire/pack.h"
 #include "wire/value.h"
 
@@ -29,13 +30,6 @@
 static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE &&
                   BOOT_MODULE == FD_GUEST_MODULE,
               "the numbers in the start text are those of the messages");
-
-/* A new reference that a local variable drops by itself. */
-#define OWNED __attribute__((cleanup(object_drop)))
-static inline void object_drop(PyObject **object)
-{
-    Py_XDECREF(*object);
-}
 
 /* Address space that is given back when memory is used up, so that there is some to say so. Never
  * touched. */
@@ -227,6 +221,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
     if (state->lent_type == NULL || value_add_functions(module, "belljar") == NULL ||
+        hook_add_constants(module) < 0 ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */

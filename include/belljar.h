@@ -5,17 +5,25 @@
  *   struct belljar_error error;
  *   struct belljar_policy *policy = belljar_policy_new();
  *   belljar_policy_set(policy, "timeout", "10", &error);
- *   struct belljar_template *template;
- *   if (belljar_template_open(policy, NULL, &template, &error) < 0) ... error.step, error.message
+ *   struct belljar_template *tmpl;
+ *   if (belljar_template_open(policy, NULL, &tmpl, &error) < 0) ... error.step, error.message
  *   struct belljar_guest *guest;
- *   belljar_guest_take(template, &guest, &error);
- *   struct belljar_job job = { .code = "print(6 * 7)", .code_length = 12 };
+ *   belljar_guest_take(tmpl, &guest, &error);
+ *   struct belljar_job job = BELLJAR_JOB_INIT;
+ *   job.code = "print(6 * 7)";
+ *   job.code_length = strlen(job.code);
  *   struct belljar_result *result;
  *   belljar_guest_run(guest, &job, NULL, &result, &error);
  *   ... result->verdict, result->stdout_bytes ...
+ *   belljar_result_free(result);
+ *   belljar_guest_free(guest);
+ *   belljar_template_close(tmpl);
+ *   belljar_policy_free(policy);
  *
  * Every function that can fail answers 0 or a negative errno and fills *reterr (which may be NULL):
- * what a guest does is never such a failure but a verdict in the result. Strings are UTF-8; times
+ * what a guest does is never such a failure but a verdict in the result. Tables are walked with
+ * functions that fill a struct for an index and are false past the end; what it points to is static,
+ * or borrowed from the handle. Strings are UTF-8; times
  * are milliseconds unless the name says otherwise; sizes are bytes. A template may be used by
  * several threads, a guest by one thread at a time (belljar_guest_kill and belljar_guest_interrupt
  * may come from any). After fork() the child must not use handles of its parent: they answer
@@ -65,7 +73,7 @@ BELLJAR_API struct belljar_policy *belljar_policy_new(void);
 BELLJAR_API void belljar_policy_free(struct belljar_policy *policy);
 /* Sets one option from JSON text: ("timeout", "2.5"), ("memory", "\"512M\""), ("read",
  * "[\"/data\"]"). Lists are added to. -EINVAL with a message that names the nearest known key or
- * the accepted form. Keys: belljar_option_at. */
+ * the accepted form. The keys are those of belljar_option_at. */
 BELLJAR_API int belljar_policy_set(struct belljar_policy *policy, const char *key, const char *json,
                                    struct belljar_error *reterr);
 /* Applies every key of a JSON object in a file. */
@@ -74,7 +82,7 @@ BELLJAR_API int belljar_policy_load(struct belljar_policy *policy, const char *p
 /* The effective policy as a JSON object; the caller frees it. NULL if memory is short. */
 BELLJAR_API char *belljar_policy_json(const struct belljar_policy *policy);
 
-/* The options, for parsers, --help and manual pages: one list for all faces. NULL past the end. */
+/* The options, for parsers, --help and manual pages: one list for all faces. */
 struct belljar_option {
     const char *key;      /* in JSON and Python: "allow_missing" */
     const char *flag;     /* on the command line: "--allow-missing", or NULL: not there */
@@ -84,12 +92,15 @@ struct belljar_option {
     const char *fallback; /* the default as JSON text */
     const char *help;     /* one sentence */
 };
-BELLJAR_API const struct belljar_option *belljar_option_at(unsigned index);
+BELLJAR_API bool belljar_option_at(unsigned index, struct belljar_option *ret_option);
 
-/* The effective system call table for a policy, row by row: belljar explain. False past
- * the end. Strings are static. */
+/* The effective system call table for a policy, row by row: belljar explain. */
 struct belljar_rule {
-    const char *name, *detail, *action, *grant, *reason;
+    const char *name;
+    const char *detail; /* for which arguments the row holds; "": for all */
+    const char *action; /* "native", "supervisor", "continued", "refused", … */
+    const char *grant;  /* the group of calls that opens it, or "" */
+    const char *reason;
 };
 BELLJAR_API bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
                                  struct belljar_rule *ret_rule);
@@ -102,16 +113,19 @@ struct belljar_rule_counts {
 };
 BELLJAR_API void belljar_rule_counts(const struct belljar_policy *policy,
                                      struct belljar_rule_counts *ret_counts);
-/* What the guest would see of the file system: mounts. NULL-terminated by returning false. */
+/* The guest's file tree under a policy, row by row. */
 struct belljar_mount {
-    const char *guest_path, *host_path, *mode,
-        *reason; /* mode: "read", "write", "scratch", "synthetic" */
+    const char *guest_path;
+    const char *host_path; /* "": the supervisor makes it */
+    const char *mode;      /* "read" and "write", of the host's; "scratch", "synthetic", "link",
+                              "device", "directory", "descriptor", "absent" */
+    const char *reason;
 };
 BELLJAR_API bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
                                   struct belljar_mount *ret_mount);
 
-/* What this machine can enforce, probed by doing: belljar doctor. False past the end (index 0 runs
- * the probes). */
+/* The layers that this machine can enforce, probed by doing: belljar doctor. Index 0 runs the
+ * probes, for the calling thread. */
 struct belljar_probe {
     const char *layer, *mechanism, *detail;
     bool required, works;
@@ -142,25 +156,27 @@ BELLJAR_API int belljar_template_open(const struct belljar_policy *policy,
                                       struct belljar_template **ret_template,
                                       struct belljar_error *reterr);
 /* Kills what is left and waits for it. Guests must have been freed. */
-BELLJAR_API void belljar_template_close(struct belljar_template *template_);
-/* The layers in force: name, state ("on", "off", "waived"), reason. False past the end. */
+BELLJAR_API void belljar_template_close(struct belljar_template *tmpl);
+/* The layers of a template. */
 struct belljar_layer {
-    const char *name, *state, *reason;
+    const char *name;
+    const char *state;  /* "on"; "off": this machine has none; "waived" by allow_missing */
+    const char *reason; /* "" if it is on */
 };
-BELLJAR_API bool belljar_template_layer_at(struct belljar_template *template_, unsigned index,
+BELLJAR_API bool belljar_template_layer_at(struct belljar_template *tmpl, unsigned index,
                                            struct belljar_layer *ret_layer);
 /* PY_VERSION_HEX of the interpreter. */
-BELLJAR_API uint32_t belljar_template_python(struct belljar_template *template_);
+BELLJAR_API uint32_t belljar_template_python(struct belljar_template *tmpl);
 /* Readable when belljar_guest_try_take may have something. Borrowed. */
-BELLJAR_API int belljar_template_fd(struct belljar_template *template_);
+BELLJAR_API int belljar_template_fd(struct belljar_template *tmpl);
 
 /* ---- Guest ---- */
 
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
-BELLJAR_API int belljar_guest_take(struct belljar_template *template_,
-                                   struct belljar_guest **ret_guest, struct belljar_error *reterr);
+BELLJAR_API int belljar_guest_take(struct belljar_template *tmpl, struct belljar_guest **ret_guest,
+                                   struct belljar_error *reterr);
 /* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for). */
-BELLJAR_API int belljar_guest_try_take(struct belljar_template *template_,
+BELLJAR_API int belljar_guest_try_take(struct belljar_template *tmpl,
                                        struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
 /* Kills the guest if it lives, gives its scratch back, has another forked. NULL is fine. */
@@ -184,8 +200,18 @@ struct belljar_file {
     size_t length;
 };
 
+/* What the code of a job is. */
+enum belljar_kind {
+    BELLJAR_SOURCE,  /* Python source, UTF-8 */
+    BELLJAR_BYTES,   /* Python source as of a file: coding cookie, byte order mark */
+    BELLJAR_SCRIPT,  /* a file's bytes: as above, and __file__ is `filename` */
+    BELLJAR_MODULE,  /* a module's name: python -m */
+    BELLJAR_COMMAND, /* no Python but a command to a session: CBOR (RUN_COMMAND, belljar_frames.h) */
+};
+
 struct belljar_job {
-    const char *code; /* Python source; with `module` a module's name */
+    enum belljar_kind kind;
+    const char *code;
     size_t code_length;
     const char *filename;    /* in tracebacks; NULL: "<code>" */
     const char *const *argv; /* sys.argv; NULL: [filename] */
@@ -193,12 +219,8 @@ struct belljar_job {
     const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
-    bool module;             /* python -m */
-    bool script;             /* code is a file's bytes: coding cookie, __file__ */
-    bool bytes;              /* code is bytes as of a file: coding cookie, byte order mark */
     bool last_value;         /* keep the value of a last expression statement */
     bool session;            /* the guest stays for another run */
-    bool command;            /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
     /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
      * stays there; what a run does not read is for the next. */
@@ -207,10 +229,21 @@ struct belljar_job {
     const void *stdin_bytes; /* or bytes, if stdin_fd is -1 */
     size_t stdin_length;
 };
+/* An empty job, with an empty stdin: every job begins as one. */
+#ifdef __cplusplus
+static inline struct belljar_job belljar_job_init(void)
+{
+    struct belljar_job job = belljar_job();
+    job.stdin_fd = -1;
+    return job;
+}
+#define BELLJAR_JOB_INIT belljar_job_init()
+#else
 #define BELLJAR_JOB_INIT                                                                           \
     {                                                                                              \
         .stdin_fd = -1                                                                             \
     }
+#endif
 
 struct belljar_callbacks {
     void *context;
@@ -219,8 +252,8 @@ struct belljar_callbacks {
     /* More stdin wanted: writes at most `size` bytes, returns how many; 0 is end of file, -1
      * nothing yet (ask again). NULL: stdin_fd or bytes. */
     ptrdiff_t (*on_input)(char *bytes, size_t size, void *context);
-    /* A frame of a type that the core does not know (values, callbacks). Return 0 to go on,
-     * negative to end the run. */
+    /* A frame that the core leaves to the caller: FRAME_CALL of belljar_frames.h, which is answered
+     * with belljar_guest_send. Returns 0 to go on, negative to end the run. NULL: the run ends. */
     int (*on_frame)(uint32_t type, const uint8_t *payload, size_t length, void *context);
     /* Asked between waits, at least every 100 ms: true ends the wait and kills the run (a pending
      * signal, a cancelled task). */
@@ -284,8 +317,9 @@ BELLJAR_API unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct p
                                            unsigned max, int *ret_timeout_ms);
 BELLJAR_API int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
                                    struct belljar_error *reterr);
-/* Sends one frame on the value channel while a run is on (or between two of a session). Waits if
- * the guest does not read. */
+/* Sends one frame on the value channel while a run is on (or between two of a session): FRAME_REPLY
+ * of belljar_frames.h. What the guest does not read at once is kept, and written by the next steps;
+ * nothing is waited for. */
 BELLJAR_API int belljar_guest_send(struct belljar_guest *guest, uint32_t type, const void *payload,
                                    size_t length);
 
@@ -303,8 +337,9 @@ struct belljar_memory {
 BELLJAR_API int belljar_guest_lend(struct belljar_guest *guest, const struct belljar_memory *memory,
                                    unsigned count);
 
-/* Ends a one-run guest (or a session) and waits until usage, violations and refused are known. */
-BELLJAR_API int belljar_result_complete(struct belljar_guest *guest, struct belljar_result *result,
+/* Waits until usage, violations and refused of a result of this guest's are known: until the guest
+ * has ended, or, of a session that lives, until the supervisor has told how it is. */
+BELLJAR_API int belljar_result_complete(struct belljar_result *result, struct belljar_guest *guest,
                                         struct belljar_error *reterr);
 BELLJAR_API void belljar_result_free(struct belljar_result *result);
 
@@ -318,11 +353,12 @@ struct belljar_exception {
 BELLJAR_API bool belljar_result_exception(const struct belljar_result *result,
                                           struct belljar_exception *ret_exception);
 
-/* What it wrote: a directory descriptor of its scratch (tmp, work, home), or -1 if it wrote
- * nothing, or -EMFILE if no descriptor was left for it. Known once the guest has ended (waits for
- * that). Borrowed. Names in it are the guest's:
- * open beneath it without following links. */
-BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest);
+/* The directory of its scratch (work, tmp, home and others below it), once the guest has ended or, of
+ * a session that lives, as it is now. *ret_fd is a borrowed descriptor, or -1: it has none, as it has
+ * written nothing. -EMFILE if this process had no descriptor left for it. Names in it are the
+ * guest's: open beneath it without following links. */
+BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd,
+                                      struct belljar_error *reterr);
 
 #ifdef __cplusplus
 }

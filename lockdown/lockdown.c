@@ -1,8 +1,15 @@
 /* The order of the lockdown: which steps for which process, and what a missing mechanism means. */
 #include "lockdown/steps.h"
 
+#include "policy/layers.h"
+
 #include <stdio.h>
 #include <string.h>
+
+#define LAYER_ROW(name, bit, optional)                                                             \
+    {                                                                                              \
+        name, bit, optional                                                                        \
+    }
 
 static const struct {
     const char *name;
@@ -10,9 +17,7 @@ static const struct {
     bool optional; /* used where the machine has it; else only the policy can do without */
 } layers[] = {
     { "seccomp", LAYER_SECCOMP, false },
-    { "landlock", LAYER_LANDLOCK, false },
-    { "namespaces", LAYER_NAMESPACES, true },
-    { "cgroup", LAYER_CGROUP, true },
+    LAYERS_THAT_MAY_BE_MISSING(LAYER_ROW, LAYERS_COMMA),
 };
 
 int step_unavailable(struct lockdown *lockdown, const char *what)

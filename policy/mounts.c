@@ -42,13 +42,9 @@ const struct runtime_mount runtime_mounts[] = {
 const size_t runtime_mount_count = ARRAY_SIZE(runtime_mounts);
 
 const struct mount_row mount_rows[] = {
-    /* The guest's own, under one quota. None is a link to another: a grant below a link is where
-       the link leads, and might meet there a grant of another directory. */
-    { "/work", MOUNT_SCRATCH, .reason = "where the guest starts and where files are handed in" },
-    { "/tmp", MOUNT_SCRATCH, .reason = "temporary files" },
-    { "/home/user", MOUNT_SCRATCH, .reason = "$HOME: caches and settings of libraries" },
-    { "/var/tmp", MOUNT_SCRATCH, .reason = "temporary files" },
-    { "/dev/shm", MOUNT_SCRATCH, .reason = "programs put large temporary files there" },
+/* The guest's own, under one quota. */
+#define SCRATCH_ROW(path, why) { path, MOUNT_SCRATCH, .reason = why },
+    MOUNT_SCRATCH_ROWS(SCRATCH_ROW, MOUNT_SCRATCH_NONE)
 
     /* Asked for by libraries, and not there. */
     { "/usr/lib/ssl/cert.pem", MOUNT_ABSENT, .number = ENOENT,

@@ -33,9 +33,33 @@ struct mount_row {
     const char *reason;
 };
 
-/* Directories that a scratch starts with: the rows of MOUNT_SCRATCH and what is above them, the
- * scratch itself aside. They do not count for the guest's quota. */
-#define MOUNT_SCRATCH_DIRECTORIES 8
+/* clang-format off */
+/* Where a guest may write without any grant, for the tree and for all that lists it in words. None is
+ * a link to another: a grant below a link is where the link leads, and might meet there a grant of
+ * another directory. `place` and `above` are macros: of a path and a reason, and of a directory that
+ * is there for the places below it. */
+#define MOUNT_SCRATCH_ROWS(place, above)                                                           \
+    place("/work", "where the guest starts and where files are handed in")                         \
+    place("/tmp", "temporary files")                                                               \
+    above("/home", "")                                                                             \
+    place("/home/user", "$HOME: caches and settings of libraries")                                 \
+    above("/var", "")                                                                              \
+    place("/var/tmp", "temporary files")                                                           \
+    above("/dev", "")                                                                              \
+    place("/dev/shm", "programs put large temporary files there")
+/* clang-format on */
+
+/* For readers of one kind of row only. */
+#define MOUNT_SCRATCH_NONE(path, reason)
+
+/* The places as one text, a blank before each: " /work /tmp …". */
+#define MOUNT_SCRATCH_WORD(path, reason) " " path
+#define MOUNT_SCRATCH_WORDS              MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_WORD, MOUNT_SCRATCH_NONE)
+
+/* Directories that a scratch starts with: all of these rows. They do not count for the guest's
+ * quota. */
+#define MOUNT_SCRATCH_ONE(path, reason) +1
+#define MOUNT_SCRATCH_DIRECTORIES       (MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE))
 
 extern const struct mount_row mount_rows[];
 extern const size_t mount_row_count;

@@ -2,6 +2,8 @@
 #include "policy/options.h"
 
 #include "base/base.h"
+#include "policy/layers.h"
+#include "policy/mounts.h"
 #include "policy/settings.h"
 
 #define AT(field) offsetof(struct settings, field)
@@ -24,7 +26,7 @@ const struct option_row option_rows[] = {
     { "output", "--output", "SIZE", OPTION_SIZE, AT(output_bytes), 64, 1u << 30, "\"1M\"",
       "How much of stdout and of stderr is kept, each; more is cut in the middle and counted." },
     { "scratch", "--scratch", "SIZE", OPTION_SIZE, AT(scratch_bytes), 4096, 1ull << 40, "\"64M\"",
-      "Bytes that it may keep in its private /tmp, /work and home." },
+      "Bytes that it may keep in its own directories:" MOUNT_SCRATCH_WORDS "." },
     { "scratch_files", "--scratch-files", "N", OPTION_COUNT, AT(scratch_files), 1, 1000000, "1000",
       "Files and directories that it may keep there." },
     { "descriptors", "--descriptors", "N", OPTION_COUNT, AT(descriptors), 32, 65536, "256",
@@ -41,7 +43,7 @@ const struct option_row option_rows[] = {
     { "python", "--python", "EXE", OPTION_PATH, AT(python), 0, 0, "\"/usr/bin/python3\"",
       "The interpreter: CPython 3.11 or later; that of a virtual environment brings its modules." },
     { "allow_missing", "--allow-missing", "LAYER", OPTION_LAYERS, AT(allow_missing), 0, 0, "[]",
-      "Run although this machine lacks the layer (landlock): weaker, and said so." },
+      "Run although this machine lacks the layer (" LAYER_NAMES "): weaker, and said so." },
     { "scratch_dir", "--scratch-dir", "PATH", OPTION_PATH, AT(scratch_parent), 0, 0, "\"\"",
       "Where scratch lies if no private tmpfs is available; by default /dev/shm, /tmp or "
       "/var/tmp." },

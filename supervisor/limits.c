@@ -130,7 +130,7 @@ bool limits_measure(const struct guest *guest, struct limits_use *ret_use)
 }
 
 /* Killing one that is just ending by itself changes nothing, neither its status nor, so, what is
- * said of it (guests_handle_exit). */
+ * said of it (ending_handle_exit). */
 void limits_kill_unseen(struct guest *guest)
 {
     if (guest->state != GUEST_LIVE)

@@ -1,10 +1,11 @@
-/* Frames on the value channel: u32 payload length, u32 type, payload (fields by wire/pack.h).
+/* Frames on the value channel: u32 payload length, u32 type, payload. Numbers are in the machine's
+ * order; bytes and strings are a u32 length and that many bytes (wire/pack.h). Installed as
+ * belljar_frames.h, for the job kind BELLJAR_COMMAND, for on_frame and for belljar_guest_send.
+ *
  * What a guest sends is hostile. The host reads the 8 header bytes, checks type and length, and only
  * then makes room (core/run.c). */
 #ifndef BELLJAR_FRAME_H
 #define BELLJAR_FRAME_H
-
-#include "wire/pack.h"
 
 enum frame_type {
     /* host -> guest */

@@ -12,6 +12,7 @@ VERDICT_OUTPUT: Final[int]
 VERDICT_VIOLATION: Final[int]
 VERDICT_CRASHED: Final[int]
 VERDICT_INFRA_ERROR: Final[int]
+SCRATCH_PLACES: Final[tuple[str, ...]]
 
 def options() -> list[tuple[str, str | None, str | None, bool, bool, str | None, str]]: ...
 def probes() -> list[tuple[str, str, bool, bool, str]]: ...

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, M
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from belljar._core import core
 from belljar.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["Files", "SessionFiles", "Watch"]
 
 _StrPath = str | os.PathLike[str]
 
-_ROOTS = {root: root[1:].split("/") for root in ("/work", "/tmp", "/home/user", "/var/tmp", "/dev/shm")}
+_ROOTS = {root: root[1:].split("/") for root in core.SCRATCH_PLACES}
 _DEPTH_MAX = 64
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

@@ -1,5 +1,8 @@
 /* core/capture.c: output within a limit; core/result.c: what a guest says of its run. */
-#include "core/internal.h"
+#include "core/capture.h"
+#include "core/result.h"
+#include "wire/frame.h"
+#include "wire/pack.h"
 #include "tests/c/test.h"
 
 /* Adds `total` bytes 'a'..'z' in pieces of `piece`. */

@@ -5,7 +5,7 @@
  * that one's the guest. */
 #include "tests/c/test.h"
 
-#include "core/internal.h"
+#include "core/probe.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"
 #include "policy/mounts.h"

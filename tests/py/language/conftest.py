@@ -61,9 +61,9 @@ def pythons() -> list[str]:
 
 @pytest.fixture(scope="session")
 def extension(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    source = TREE / "guest" / "language.c"
+    sources = sorted((TREE / "language").glob("*.c"))
     compiler = shutil.which("cc")
-    if not source.exists():
+    if not sources:
         pytest.skip("the sources of the guest are not here")
     if not compiler:
         pytest.skip("no C compiler")
@@ -71,7 +71,7 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     include = sysconfig.get_path("include")
     subprocess.run(
         [compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{TREE}", f"-I{include}",
-         "-o", directory / "_belljar_language.abi3.so", source, HERE / "module.c"],  # fmt: skip
+         "-o", directory / "_belljar_language.abi3.so", *sources, HERE / "module.c"],  # fmt: skip
         check=True,
     )
     return directory

@@ -1,5 +1,5 @@
 /* The language policy's C half as an extension module of its own, for tests without a jar. */
-#include "guest/language.h"
+#include "language/language.h"
 
 static PyModuleDef_Slot slots[] = {
     { Py_mod_exec, language_add_functions },

@@ -1,0 +1,74 @@
+/* One guest, as the host knows it, and what is asked of the supervisor about it. */
+#ifndef BELLJAR_CORE_GUEST_H
+#define BELLJAR_CORE_GUEST_H
+
+#include "core/capture.h"
+#include "core/link.h"
+#include "core/report.h"
+#include "include/belljar.h"
+
+enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
+
+struct belljar_guest {
+    struct belljar_guest *next;
+    struct belljar_template *tmpl;
+    uint64_t id;
+    int value, in, out, err; /* our ends, nonblocking; -1 once closed */
+    int scratch;             /* directory, or -1, or -EMFILE: it found no number free here */
+    bool is_dead;            /* the value channel is closed: no further run */
+    bool was_asked;          /* MSG_WAIT was sent */
+    bool has_ended;          /* MSG_ENDED came */
+    struct report report;    /* the newest MSG_REPORT or MSG_ENDED */
+    int killed_for; /* enum belljar_verdict + 1 of belljar_guest_kill; 0: not killed. Any thread */
+
+    uint64_t lend_number;         /* of the last value that came with memory */
+    unsigned lending;             /* MSG_LEND that no MSG_LENT has answered yet */
+    struct belljar_guest *branch; /* the newest that branched from it */
+    int branch_error;
+    bool may_branch; /* the supervisor expects it to */
+
+    /* the run in progress */
+    enum run_state state;
+    bool is_session, is_armed;
+    bool has_files, setup_failed; /* files went in with the run; one could not be written */
+    struct belljar_callbacks callbacks;
+    uint64_t started_ns, ended_ns;
+    uint64_t told_ns; /* when the supervisor last heard of a run of it; 0: never */
+    uint64_t run_count;
+    bool has_ended_between; /* not in a run */
+    uint64_t look_ns;       /* when to see next whether the supervisor lives */
+    bool is_overdue;        /* the supervisor has been told to end it: its time is long over */
+    int64_t wall_ms, cpu_ms;
+    uint8_t *outgoing; /* frame bytes not written yet */
+    size_t outgoing_used, outgoing_at;
+    uint8_t *incoming; /* the frame being read: header, then payload */
+    size_t incoming_used, incoming_size;
+    struct capture captures[2];
+    int stdin_fd;
+    bool stdin_is_regular;
+    char *feed; /* stdin bytes read from the caller and not written yet */
+    size_t feed_size, feed_used, feed_at;
+    bool feed_at_end;
+    bool stdin_ends;               /* the guest sees the end of it */
+    struct belljar_result *result; /* made by FRAME_RESULT */
+};
+
+/* Has the supervisor end it, for an enum end_reason. */
+MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
+/* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
+MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
+MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
+
+/* A session's guest that has ended between two runs: fills *reterr with why, returns -EPIPE. */
+MUST_CHECK int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr);
+
+/* Frees these and those that follow them. */
+void guest_forget(struct belljar_guest *guest);
+
+/* Hearing MSG_REFUSED, MSG_PERMITTED, MSG_LENT, and MSG_REPORT or MSG_ENDED. */
+void guest_hear_refused(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_permitted(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_lent(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_report(struct belljar_template *tmpl, struct heard *heard);
+
+#endif

@@ -1,0 +1,105 @@
+/* What the files of language/ share: the state of the policy, and the types that a program under it
+ * gets in place of the real things.
+ *
+ * What deny-by-default code sees instead of the real thing: read-only builtins, safe modules,
+ * read-only proxies, checked exec and format; and the two operations that hiding needs (reaching a
+ * type's own dictionary, taking a type's constructor away).
+ *
+ * Runs in the guest with the guest's rights, before and beside untrusted code. It is least
+ * authority and good manners: whoever holds native code in this process ignores all of it, and
+ * finds the kernel's wall outside.
+ *
+ * Everything that untrusted code can touch is a C type: final, immutable, without a constructor and
+ * without __dict__, its target in a C field. A Python object would have to hide its target in a
+ * slot or a closure, and object.__getattribute__ finds those (L064, L068, L093). */
+#ifndef BELLJAR_LANGUAGE_INSIDE_H
+#define BELLJAR_LANGUAGE_INSIDE_H
+
+#include "language/language.h"
+
+#include "base/base.h"
+#include "base/owned.h"
+
+#define STATE_NAME   "_language_state"
+#define CAPSULE_NAME "belljar.language"
+#define FINAL_TYPE                                                                                 \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#define READ_ONLY "Read only object"
+
+/* One per interpreter, made by language_add_functions() and never freed: objects that untrusted
+ * code holds point to it, and a guest ends by _exit. */
+struct state {
+    PyObject *error;         /* SandboxError */
+    PyObject *builtins;      /* the read-only builtins; NULL until make_builtins() */
+    PyObject *modules;       /* name -> SafeModule, parents included */
+    PyObject *importable;    /* set of names that `import NAME` may say */
+    PyObject *file_names;    /* attributes of a file that may be read */
+    PyObject *file_base;     /* io.IOBase */
+    PyObject *unproxiable;   /* tuple of types that are never proxied */
+    PyObject *no_subclasses; /* function that answers [] */
+    PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
+    PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
+    PyObject *real_exec, *real_eval, *real_vars, *real_compile;
+    newfunc type_new;               /* real constructor of classes, under the restricted preset */
+    newfunc function_new, cell_new; /* constructors kept for make_function() */
+    PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
+    PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
+        *hidden_type, *hidden_method_type, *method_type, *builtins_type;
+};
+
+/* A C field layout shared by all proxies. */
+struct proxy {
+    PyObject_HEAD struct state *state;
+    PyObject *target; /* what is behind it */
+    PyObject *name;   /* of a stream, a hidden attribute */
+    PyObject *extra;  /* object: set of names that may be read, or NULL for all public ones;
+                       * checked method: the object it is bound to, or NULL */
+    int kind;         /* function: the result is proxied; checked method: enum method_kind;
+                       * hidden attribute: setting it is ignored */
+};
+
+/* state.c. The second one for slots that have no object to find the state by. */
+struct state *state_of(PyObject *module);
+struct state *state_of_interpreter(void);
+PyObject *set_up(PyObject *module, PyObject *args);
+/* False with a TypeError if it is not exactly a str. */
+bool name_is_plain(PyObject *name);
+bool name_is(PyObject *name, const char *text);
+
+/* proxies.c */
+extern PyType_Spec list_spec, dict_spec, function_spec, object_spec;
+struct proxy *proxy_new(struct state *state, PyTypeObject *type, PyObject *target);
+void proxy_dealloc(PyObject *object);
+PyObject *proxy_value(struct state *state, PyObject *value);
+int read_only_setattr(PyObject *self, PyObject *name, PyObject *value);
+PyObject *make_proxy(PyObject *module, PyObject *value);
+PyObject *make_safe_function(PyObject *module, PyObject *args);
+
+/* hide.c */
+extern PyType_Spec method_spec, hidden_spec, hidden_method_spec, stream_spec;
+PyObject *make_method(PyObject *module, PyObject *args);
+PyObject *make_hidden(PyObject *module, PyObject *args);
+PyObject *make_stream(PyObject *module, PyObject *name);
+
+/* modules.c */
+extern PyType_Spec safe_module_spec;
+PyObject *make_module(PyObject *module, PyObject *args);
+PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw);
+
+/* builtins.c */
+extern PyType_Spec builtins_spec;
+PyObject *make_builtins(PyObject *module, PyObject *args);
+int namespace_guard(struct state *state, PyObject *globals);
+PyObject *guest_exec(PyObject *module, PyObject *args, PyObject *kw);
+PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw);
+PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw);
+PyObject *guest_vars(PyObject *module, PyObject *args);
+PyObject *guest_exit(PyObject *module, PyObject *args, PyObject *kw);
+
+/* types.c */
+PyObject *take_constructor(PyObject *module, PyObject *type);
+PyObject *close_classes(PyObject *module, PyObject *none);
+PyObject *type_modified(PyObject *module, PyObject *type);
+PyObject *build_function(PyObject *module, PyObject *args);
+
+#endif

@@ -1,0 +1,66 @@
+/* What the language policy works on, one set for each interpreter, and how names are compared. Runs
+ * in the guest, with the guest's rights. */
+#include "language/inside.h"
+
+struct state *state_of(PyObject *module)
+{
+    PyObject *capsule = PyDict_GetItemString(PyModule_GetDict(module), STATE_NAME);
+    return PyCapsule_GetPointer(capsule, CAPSULE_NAME);
+}
+
+/* The slots that the restricted preset puts into `type` have no object to find the state by. */
+struct state *state_of_interpreter(void)
+{
+    PyObject *capsule =
+        PyDict_GetItemString(PyInterpreterState_GetDict(PyInterpreterState_Get()), STATE_NAME);
+    return PyCapsule_GetPointer(capsule, CAPSULE_NAME);
+}
+
+/* Names are compared only when they are exactly str: a subclass may answer one thing to the check
+ * and another to the lookup (L069). */
+bool name_is_plain(PyObject *name)
+{
+    if (PyUnicode_CheckExact(name))
+        return true;
+    OWNED PyObject *type_name = PyType_GetName(Py_TYPE(name));
+    if (type_name)
+        PyErr_Format(PyExc_TypeError, "expect string, not %U", type_name);
+    return false;
+}
+
+bool name_is(PyObject *name, const char *text)
+{
+    return PyUnicode_CompareWithASCIIString(name, text) == 0;
+}
+
+/* set_up(importable, file names, file base, unproxiable, type's __dict__ getter, type's __mro__
+ * getter, code type or None, library namespaces): what the policy works on. */
+PyObject *set_up(PyObject *module, PyObject *args)
+{
+    struct state *state = state_of(module);
+    PyObject *importable, *file_names, *file_base, *unproxiable, *get_dict, *get_mro, *code_type,
+        *library;
+    if (!PyArg_ParseTuple(args, "OOOO!OOOO!", &importable, &file_names, &file_base, &PyTuple_Type,
+                          &unproxiable, &get_dict, &get_mro, &code_type, &PyList_Type, &library))
+        return NULL;
+    OWNED PyObject *builtins = PyImport_ImportModule("builtins");
+    if (!builtins)
+        return NULL;
+    state->real_exec = PyObject_GetAttrString(builtins, "exec");
+    state->real_eval = PyObject_GetAttrString(builtins, "eval");
+    state->real_vars = PyObject_GetAttrString(builtins, "vars");
+    state->real_compile = PyObject_GetAttrString(builtins, "compile");
+    state->modules = PyDict_New();
+    if (!state->real_exec || !state->real_eval || !state->real_vars || !state->real_compile ||
+        !state->modules)
+        return NULL;
+    state->library = Py_NewRef(library);
+    state->importable = Py_NewRef(importable);
+    state->file_names = Py_NewRef(file_names);
+    state->file_base = Py_NewRef(file_base);
+    state->unproxiable = Py_NewRef(unproxiable);
+    state->get_dict = Py_NewRef(get_dict);
+    state->get_mro = Py_NewRef(get_mro);
+    state->code_type = code_type == Py_None ? NULL : Py_NewRef(code_type);
+    Py_RETURN_NONE;
+}
