@@ -2,7 +2,7 @@
  * becomes an exception. Runs in the host program; trusts it. Stable ABI: one build for CPython 3.11
  * and later. */
 #include "bindings/module.h"
-#include "wire/value.h"
+#include "values/value.h"
 
 #include <errno.h>
 #include <string.h>

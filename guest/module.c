@@ -14,8 +14,8 @@
 #include "guest/hook.h"
 #include "guest/language.h"
 #include "guest/zygote.h"
+#include "values/value.h"
 #include "wire/pack.h"
-#include "wire/value.h"
 
 #include <fcntl.h>
 #include <sched.h>

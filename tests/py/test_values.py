@@ -44,7 +44,7 @@ def _load(name, path):
 def _build(directory):
     """The codec as a module of its own, whose Record and Opaque are those of python/belljar/values.py."""
     library = pathlib.Path(directory) / "_value_test.abi3.so"
-    sources = [*sorted(ROOT.glob("wire/value*.c")), ROOT / "tests/py/_value_test.c"]
+    sources = [*sorted(ROOT.glob("values/*.c")), ROOT / "tests/py/_value_test.c"]
     subprocess.run(
         ["cc", "-std=gnu11", "-O1", "-fPIC", "-shared", f"-I{ROOT}", f"-I{sysconfig.get_path('include')}",
          '-DVALUE_TEST_HOME="belljar_test_values"', *map(str, sources), "-o", str(library)],
@@ -53,7 +53,7 @@ def _build(directory):
     return library
 
 
-if not (ROOT / "wire/value.c").exists():
+if not (ROOT / "values/value.c").exists():
     pytest.skip("builds the codec from its sources, which are not here", allow_module_level=True)
 _directory = __import__("tempfile").TemporaryDirectory()
 LIBRARY = _build(_directory.name)

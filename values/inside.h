@@ -1,10 +1,11 @@
-/* What the two halves of the value codec share: tags, kinds, charges, and the types that are looked
- * up. Not for users of value.h. */
-#ifndef BELLJAR_VALUE_INSIDE_H
-#define BELLJAR_VALUE_INSIDE_H
+/* What the files of the value codec share: tags, kinds, charges, the types that are looked up, and
+ * the two directions' states and functions. Not for users of value.h. */
+#ifndef BELLJAR_VALUES_INSIDE_H
+#define BELLJAR_VALUES_INSIDE_H
 
+#include "values/owned.h"
+#include "values/value.h"
 #include "wire/cbor.h"
-#include "wire/value.h"
 
 #include <string.h>
 
@@ -208,20 +209,6 @@ static inline bool is_exact(struct value_state *state, PyObject *object, enum na
     return (PyObject *)Py_TYPE(object) == value_find(state, name, false);
 }
 
-/* A reference that releases itself, and the way to take it out. */
-static inline void object_release(PyObject **object)
-{
-    Py_CLEAR(*object);
-}
-#define OWNED CLEANUP(object_release)
-
-static inline PyObject *object_take(PyObject **object)
-{
-    PyObject *taken = *object;
-    *object = NULL;
-    return taken;
-}
-
 /* Parts of a path are objects of their own. False: an exception was raised. */
 static inline bool charge_path(PyObject *text, size_t *ret_elements)
 {
@@ -240,5 +227,146 @@ static inline void view_release(Py_buffer *view)
     if (view->obj != NULL)
         PyBuffer_Release(view);
 }
+
+struct encoder {
+    struct value_state *state;
+    const struct value_limits *limits;
+    const struct value_options *options;
+    uint8_t *bytes;
+    size_t used, size;
+    size_t elements;  /* charged so far */
+    size_t memory;    /* charged so far, of MEMORY_FACTOR times the limit of bytes */
+    size_t repr_left; /* of REPR_SUM_MAX */
+    unsigned depth;
+    unsigned hashed;  /* inside keys or items of sets: only what can be hashed over there */
+    unsigned closed;  /* inside arguments: no sharing */
+    bool too_large;   /* the exception is about the value as a whole */
+    size_t stand_ins; /* written so far */
+    uint64_t absent;  /* bits: names known not to be loaded */
+    PyObject *memo;   /* dict: address -> number of the shared object */
+    PyObject *kept; /* list of the shared objects: an address in the memo must not be used again */
+    PyObject *fields_type, *fields_names; /* the last dataclass and its fields */
+};
+
+struct decoder {
+    struct value_state *state;
+    const struct value_limits *limits;
+    const uint8_t *start, *at, *end;
+    size_t elements;   /* left */
+    size_t memory;     /* left: see MEMORY_FACTOR */
+    size_t references; /* left */
+    size_t collisions; /* left */
+    unsigned depth;
+    unsigned closed; /* inside keys, items of sets and arguments: no shared values, no references */
+    PyObject *shared;  /* list, by number */
+    PyObject *zones;   /* dict: key -> ZoneInfo, or None: there is none here */
+    PyObject *buffers; /* NULL: none were handed over */
+};
+
+/* value.c */
+int encode_room(struct encoder *e, size_t length);
+int encode_charge(struct encoder *e, size_t elements);
+int encode_charge_memory(struct encoder *e, size_t bytes);
+int encode_head(struct encoder *e, enum major major, uint64_t number);
+int encode_string(struct encoder *e, enum major major, const void *bytes, size_t length);
+bool is_atom(PyObject *object);
+int encode_inside(struct encoder *e, PyObject *object);
+int encode_steal(struct encoder *e, PyObject *object);
+int encode_cells(struct encoder *e, PyObject *object);
+int encode_part(struct encoder *e, PyObject *object);
+int encode_object(struct encoder *e, PyObject *object);
+void *refuse(const struct decoder *d, const char *what);
+bool decode_head(struct decoder *d, struct head *ret_head);
+bool decode_expect(struct decoder *d, enum major major, uint64_t *ret_number);
+bool decode_charge(struct decoder *d, size_t elements);
+bool decode_charge_memory(struct decoder *d, size_t bytes);
+bool decode_string(struct decoder *d, uint64_t length, const char **ret_bytes);
+bool decode_expect_string(struct decoder *d, enum major major, const char **ret_bytes,
+                          size_t *ret_length);
+bool decode_count(struct decoder *d, uint64_t count, size_t least);
+PyObject *decode_inside(struct decoder *d);
+PyObject *decode_closed(struct decoder *d);
+bool decode_share(struct decoder *d, PyObject *object, bool share);
+bool decode_expect_array(struct decoder *d, uint64_t count);
+PyObject *decode_object(struct decoder *d);
+
+/* kind.c */
+int encode_kind(struct encoder *e, enum kind kind, size_t count);
+int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
+PyObject *decode_kind(struct decoder *d, bool share);
+
+/* scalar.c */
+int encode_float(struct encoder *e, double number);
+int encode_text(struct encoder *e, PyObject *text);
+int encode_int(struct encoder *e, PyObject *number);
+int encode_fraction(struct encoder *e, PyObject *fraction);
+int encode_by_text(struct encoder *e, PyObject *object, enum kind kind);
+int encode_by_bytes(struct encoder *e, PyObject *object, enum kind kind);
+int encode_complex(struct encoder *e, PyObject *number);
+int encode_slice(struct encoder *e, PyObject *slice);
+PyObject *decode_big(struct decoder *d, bool negative);
+double double_of_bits(uint64_t bits);
+PyObject *decode_complex(struct decoder *d);
+PyObject *decode_rational(struct decoder *d);
+PyObject *decode_uuid(struct decoder *d);
+PyObject *decode_wtf8(struct decoder *d);
+
+/* container.c */
+int encode_shared(struct encoder *e, PyObject *object);
+int encode_changed(void);
+int encode_list(struct encoder *e, PyObject *list);
+int encode_tuple(struct encoder *e, PyObject *tuple);
+int encode_map(struct encoder *e, PyObject *dict);
+int encode_dict(struct encoder *e, PyObject *dict);
+int encode_set(struct encoder *e, PyObject *set, bool frozen);
+PyObject *decode_list(struct decoder *d, uint64_t count, bool share);
+bool decode_pairs(struct decoder *d, uint64_t count, PyObject *dict, bool only_text);
+PyObject *decode_dict(struct decoder *d, uint64_t count, bool share);
+PyObject *decode_set(struct decoder *d, uint64_t count, bool frozen, bool share);
+PyObject *decode_tuple(struct decoder *d, uint64_t count);
+PyObject *decode_shared(struct decoder *d);
+PyObject *decode_reference(struct decoder *d);
+
+/* key.c */
+int tally_look(PyObject *tally, PyObject *key, PyObject **ret_hash, size_t *ret_count,
+               size_t *ret_cost);
+bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost);
+bool decode_check_key(struct decoder *d, PyObject *key, PyObject **tally);
+PyObject *decode_key(struct decoder *d, PyObject **tally);
+
+/* moment.c */
+int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone);
+int encode_moment(struct encoder *e, PyObject *moment, bool with_date);
+int encode_date(struct encoder *e, PyObject *date);
+PyObject *decode_date(struct decoder *d);
+PyObject *make_zone(struct decoder *d, PyObject *arguments);
+PyObject *make_moment(PyObject *type, PyObject *arguments);
+
+/* array.c */
+int encode_buffer(struct encoder *e, PyObject *object, bool flat);
+int encode_ndarray(struct encoder *e, PyObject *array);
+PyObject *decode_flat_array(struct decoder *d, uint64_t tag);
+PyObject *decode_array(struct decoder *d);
+PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t count);
+
+/* table.c */
+int encode_index(struct encoder *e, PyObject *index);
+int encode_series(struct encoder *e, PyObject *series);
+int encode_frame(struct encoder *e, PyObject *frame);
+PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t count);
+PyObject *make_series(struct decoder *d, PyObject *arguments, Py_ssize_t count);
+PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t count);
+
+/* record.c */
+int encode_cut_text(struct encoder *e, PyObject *text, size_t most);
+int encode_opaque(struct encoder *e, PyObject *object, const char *why);
+int encode_record(struct encoder *e, PyObject *record);
+bool is_names(PyObject *names_tuple, Py_ssize_t count);
+int encode_named_tuple(struct encoder *e, PyObject *tuple, PyObject *field_names);
+int encode_dataclass(struct encoder *e, PyObject *object);
+int encode_member(struct encoder *e, PyObject *member);
+PyObject *make_record(struct decoder *d, const char *name, PyObject *fields);
+PyObject *decode_record(struct decoder *d, uint64_t count, bool share);
+PyObject *make_opaque(struct decoder *d, PyObject *arguments);
 
 #endif
