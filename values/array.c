@@ -167,6 +167,13 @@ int encode_buffer(struct encoder *e, PyObject *object, bool flat)
 }
 
 /* array.array */
+int encode_flat_array(struct encoder *e, PyObject *array, enum kind kind)
+{
+    (void)kind;
+    return encode_buffer(e, array, true);
+}
+
+/* array.array */
 PyObject *decode_flat_array(struct decoder *d, uint64_t tag)
 {
     const struct typed *row;
@@ -274,7 +281,7 @@ static int encode_object_array(struct encoder *e, PyObject *array, const char *l
     if (dimensions == NULL || items == NULL || !PyList_CheckExact(items) ||
         encode_charge_strings(e, dimensions, items, letter) < 0)
         return -1;
-    if (encode_kind(e, KIND_NDARRAY, 3) < 0 || encode_string(e, MAJOR_TEXT, letter, 1) < 0)
+    if (encode_kind(e, KIND_NDARRAY, 3) < 0 || encode_utf8(e, letter, 1) < 0)
         return -1;
     e->closed++;
     int result = encode_cells(e, Py_NewRef(dimensions));
@@ -284,7 +291,7 @@ static int encode_object_array(struct encoder *e, PyObject *array, const char *l
     return result;
 }
 
-int encode_ndarray(struct encoder *e, PyObject *array)
+static int encode_ndarray(struct encoder *e, PyObject *array)
 {
     OWNED PyObject *dtype = PyObject_GetAttrString(array, "dtype");
     OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
@@ -304,7 +311,7 @@ int encode_ndarray(struct encoder *e, PyObject *array)
         return encode_buffer(e, array, false);
     OWNED PyObject *view = PyObject_CallMethod(array, "view", "s", is_time ? "<i8" : "|u1");
     if (view == NULL || encode_kind(e, KIND_NDARRAY, 2) < 0 ||
-        encode_string(e, MAJOR_TEXT, code, strlen(code)) < 0)
+        encode_utf8(e, code, strlen(code)) < 0)
         return -1;
     e->closed++;
     int result = encode_buffer(e, view, false);
@@ -312,97 +319,158 @@ int encode_ndarray(struct encoder *e, PyObject *array)
     return result;
 }
 
-/* ["ndarray", "O" | "U" | "S", dimensions, items], or ["ndarray", dtype, array of the bits] */
-PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t count)
+/* An array, or an object of a class derived from it: as the array that it is. */
+int encode_any_ndarray(struct encoder *e, PyObject *object, enum kind kind)
 {
+    (void)kind;
+    if (encode_is(e, object, NAME_NDARRAY))
+        return encode_ndarray(e, object);
+    OWNED PyObject *mask = PyObject_GetAttrString(object, "mask");
+    PyErr_Clear();
+    if (mask != NULL) /* a masked array: its items alone would say something else */
+        return encode_opaque(e, object, NULL);
+    OWNED PyObject *plain = PyObject_CallMethod(object, "view", "O", e->state->found[NAME_NDARRAY]);
+    return plain == NULL ? -1 : encode_ndarray(e, plain);
+}
+
+/* numpy's numbers: as Python's. Those without a twin there stay as they are (longdouble), or would
+ * lose their unit (datetime64[ns] becomes an int). */
+int encode_numpy_scalar(struct encoder *e, PyObject *object, enum kind kind)
+{
+    (void)kind;
+    OWNED PyObject *item = PyObject_CallMethod(object, "item", NULL);
+    OWNED PyObject *dtype = item != NULL ? PyObject_GetAttrString(object, "dtype") : NULL;
+    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
+    const char *code = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    if (code == NULL)
+        return -1;
+    if (value_is_time_dtype(code) && e->hashed == 0) {
+        OWNED PyObject *array =
+            PyObject_CallFunction(value_find(e->state, NAME_NDARRAY, true), "()s", code);
+        OWNED PyObject *place = PyTuple_New(0);
+        if (array == NULL || place == NULL || PyObject_SetItem(array, place, object) < 0)
+            return -1;
+        return encode_ndarray(e, array);
+    }
+    if (Py_TYPE(item) == Py_TYPE(object) || value_is_time_dtype(code))
+        return encode_opaque(e, object, NULL);
+    return encode_object(e, item);
+}
+
+/* Bools and moments, from the array of their bits. */
+static PyObject *make_array_of_bits(struct decoder *d, PyObject *ndarray, const char *code,
+                                    PyObject *bits)
+{
+    bool is_bool = strcmp(code, "|b1") == 0;
+    if (!is_bool && !value_is_time_dtype(code))
+        return refuse(d, "unknown dtype");
+    if (ndarray == Py_None) {
+        OWNED PyObject *fields = Py_BuildValue("{s:s,s:O}", "dtype", code, "data", bits);
+        return make_record(d, "numpy.ndarray", fields);
+    }
+    if ((PyObject *)Py_TYPE(bits) != ndarray)
+        return refuse(d, "not an array");
+    OWNED PyObject *dtype = PyObject_GetAttrString(bits, "dtype");
+    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
+    if (text == NULL)
+        return NULL;
+    if (PyUnicode_CompareWithASCIIString(text, is_bool ? "|u1" : "<i8") != 0)
+        return refuse(d, "unknown dtype");
+    /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers they
+     * are the host's own.) */
+    const char *method = is_bool && d->buffers == NULL ? "astype" : "view";
+    return PyObject_CallMethod(bits, method, "s", code);
+}
+
+/* True if the dimensions are those of so many items; an array without any charges its rows. */
+static bool check_dimensions(struct decoder *d, PyObject *dimensions, Py_ssize_t length)
+{
+    uint64_t size = 1;
+    size_t rows = 1;
+    for (Py_ssize_t i = 0; i < PyList_Size(dimensions); i++) {
+        PyObject *extent = PyList_GetItem(dimensions, i);
+        int overflow = 1;
+        long long number =
+            PyLong_CheckExact(extent) ? PyLong_AsLongLongAndOverflow(extent, &overflow) : 0;
+        if (overflow != 0 || number < 0 || __builtin_mul_overflow(size, (uint64_t)number, &size))
+            return refuse(d, "dimensions too large"), false;
+        rows = charge_rows(rows, (uint64_t)number);
+    }
+    if (size == 0 && !decode_charge(d, rows))
+        return false;
+    return size == (uint64_t)length || (refuse(d, "dimensions do not fit the array"), false);
+}
+
+/* The width of the longest text or bytes, at least 1, after the charge: an array takes the longest
+ * one's room for each. -1: something else is among them, or they are too many. */
+static Py_ssize_t charge_widest(struct decoder *d, char letter, PyObject *items)
+{
+    Py_ssize_t widest = 1, length = PyList_Size(items);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *item = PyList_GetItem(items, i);
+        bool fits = letter == 'U' ? PyUnicode_CheckExact(item) : PyBytes_CheckExact(item);
+        if (!fits)
+            return refuse(d, "an array of strings with something else"), -1;
+        Py_ssize_t width = letter == 'U' ? PyUnicode_GetLength(item) : PyBytes_Size(item);
+        widest = width > widest ? width : widest;
+    }
+    size_t each = (size_t)widest * (letter == 'U' ? 4 : 1);
+    if (length > 0 && each > d->memory / (size_t)length)
+        return refuse(d, "more memory than the limit: an array of strings is too wide"), -1;
+    return decode_charge_memory(d, (size_t)length * each) ? widest : -1;
+}
+
+/* Objects or strings, from a list. */
+static PyObject *make_array_of_items(struct decoder *d, PyObject *ndarray, const char *code,
+                                     PyObject *dimensions, PyObject *items)
+{
+    if (!PyList_CheckExact(dimensions) || !PyList_CheckExact(items) ||
+        PyList_Size(dimensions) > DIMENSIONS_MAX)
+        return refuse(d, "an array without dimensions or items");
+    Py_ssize_t length = PyList_Size(items), widest = 1;
+    if (!check_dimensions(d, dimensions, length))
+        return NULL;
+    if (*code != 'O' && (widest = charge_widest(d, *code, items)) < 0)
+        return NULL;
+    if (ndarray == Py_None) {
+        OWNED PyObject *fields =
+            Py_BuildValue("{s:s,s:O,s:O}", "dtype", code, "shape", dimensions, "data", items);
+        return make_record(d, "numpy.ndarray", fields);
+    }
+    OWNED PyObject *dtype =
+        *code == 'O' ? PyUnicode_FromString("O") : PyUnicode_FromFormat("%s%zd", code, widest);
+    OWNED PyObject *shape = PyList_AsTuple(dimensions);
+    OWNED PyObject *array = dtype != NULL && shape != NULL
+                                ? PyObject_CallFunction(ndarray, "(n)O", length, dtype)
+                                : NULL;
+    if (array == NULL)
+        return NULL;
+    /* One by one: numpy would look into items that are sequences. */
+    for (Py_ssize_t i = 0; i < length; i++) {
+        OWNED PyObject *index = PyLong_FromSsize_t(i);
+        if (index == NULL || PyObject_SetItem(array, index, PyList_GetItem(items, i)) < 0)
+            return NULL;
+    }
+    return PyObject_CallMethod(array, "reshape", "(O)", shape);
+}
+
+/* ["ndarray", "O" | "U" | "S", dimensions, items], or ["ndarray", dtype, array of the bits] */
+PyObject *make_ndarray(struct decoder *d, enum kind kind, PyObject *arguments)
+{
+    (void)kind;
+    Py_ssize_t count = PyTuple_Size(arguments);
     const char *code = NULL;
     if (count >= 2 && PyUnicode_CheckExact(PyTuple_GetItem(arguments, 0)))
         code = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(arguments, 0), NULL);
     if (code == NULL)
         return PyErr_Occurred() ? NULL : refuse(d, "an array without dtype");
     PyObject *ndarray = value_find_optional(d->state, NAME_NDARRAY);
-    PyObject *second = PyTuple_GetItem(arguments, 1);
     if (ndarray == NULL)
         return NULL;
-    if (count == 2) {
-        bool is_bool = strcmp(code, "|b1") == 0;
-        if (!is_bool && !value_is_time_dtype(code))
-            return refuse(d, "unknown dtype");
-        if (ndarray == Py_None) {
-            OWNED PyObject *fields = Py_BuildValue("{s:s,s:O}", "dtype", code, "data", second);
-            return make_record(d, "numpy.ndarray", fields);
-        }
-        if ((PyObject *)Py_TYPE(second) != ndarray)
-            return refuse(d, "not an array");
-        OWNED PyObject *dtype = PyObject_GetAttrString(second, "dtype");
-        OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-        if (text == NULL)
-            return NULL;
-        if (PyUnicode_CompareWithASCIIString(text, is_bool ? "|u1" : "<i8") != 0)
-            return refuse(d, "unknown dtype");
-        /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers
-         * they are the host's own.) */
-        return PyObject_CallMethod(second, is_bool && d->buffers == NULL ? "astype" : "view", "s",
-                                   code);
-    }
+    if (count == 2)
+        return make_array_of_bits(d, ndarray, code, PyTuple_GetItem(arguments, 1));
     if (count != 3 || (strcmp(code, "O") != 0 && strcmp(code, "U") != 0 && strcmp(code, "S") != 0))
         return refuse(d, "unknown dtype");
-    PyObject *items = PyTuple_GetItem(arguments, 2);
-    if (!PyList_CheckExact(second) || !PyList_CheckExact(items) ||
-        PyList_Size(second) > DIMENSIONS_MAX)
-        return refuse(d, "an array without dimensions or items");
-    uint64_t size = 1;
-    size_t rows = 1;
-    for (Py_ssize_t i = 0; i < PyList_Size(second); i++) {
-        PyObject *extent = PyList_GetItem(second, i);
-        int overflow = 1;
-        long long number =
-            PyLong_CheckExact(extent) ? PyLong_AsLongLongAndOverflow(extent, &overflow) : 0;
-        if (overflow != 0 || number < 0 || __builtin_mul_overflow(size, (uint64_t)number, &size))
-            return refuse(d, "dimensions too large");
-        rows = charge_rows(rows, (uint64_t)number);
-    }
-    if (size == 0 && !decode_charge(d, rows))
-        return NULL;
-    Py_ssize_t length = PyList_Size(items);
-    if (size != (uint64_t)length)
-        return refuse(d, "dimensions do not fit the array");
-    /* A fixed-width array takes the longest item's room for each. */
-    Py_ssize_t widest = 1;
-    for (Py_ssize_t i = 0; *code != 'O' && i < length; i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        bool fits = *code == 'U' ? PyUnicode_CheckExact(item) : PyBytes_CheckExact(item);
-        Py_ssize_t width = !fits          ? 0
-                           : *code == 'U' ? PyUnicode_GetLength(item)
-                                          : PyBytes_Size(item);
-        if (!fits)
-            return refuse(d, "an array of strings with something else");
-        if (width > widest)
-            widest = width;
-    }
-    size_t each = (size_t)widest * (*code == 'U' ? 4 : 1);
-    if (size > 0 && each > d->memory / size)
-        return refuse(d, "more memory than the limit: an array of strings is too wide");
-    if (*code != 'O' && !decode_charge_memory(d, (size_t)size * each))
-        return NULL;
-    if (ndarray == Py_None) {
-        OWNED PyObject *fields =
-            Py_BuildValue("{s:s,s:O,s:O}", "dtype", code, "shape", second, "data", items);
-        return make_record(d, "numpy.ndarray", fields);
-    }
-    OWNED PyObject *dtype =
-        *code == 'O' ? PyUnicode_FromString("O") : PyUnicode_FromFormat("%s%zd", code, widest);
-    OWNED PyObject *shape = PyList_AsTuple(second);
-    OWNED PyObject *array = dtype != NULL && shape != NULL
-                                ? PyObject_CallFunction(ndarray, "(n)O", length, dtype)
-                                : NULL;
-    if (array == NULL)
-        return NULL;
-    for (Py_ssize_t i = 0; i < length;
-         i++) { /* one by one: numpy would look into items that are sequences */
-        OWNED PyObject *index = PyLong_FromSsize_t(i);
-        if (index == NULL || PyObject_SetItem(array, index, PyList_GetItem(items, i)) < 0)
-            return NULL;
-    }
-    return PyObject_CallMethod(array, "reshape", "(O)", shape);
+    return make_array_of_items(d, ndarray, code, PyTuple_GetItem(arguments, 1),
+                               PyTuple_GetItem(arguments, 2));
 }

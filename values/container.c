@@ -127,8 +127,9 @@ int encode_tuple(struct encoder *e, PyObject *tuple)
     return 0;
 }
 
-PyObject *decode_tuple(struct decoder *d, uint64_t count)
+PyObject *decode_tuple(struct decoder *d, uint64_t count, bool share)
 {
+    (void)share;
     OWNED PyObject *tuple = PyTuple_New((Py_ssize_t)count);
     for (Py_ssize_t i = 0; tuple != NULL && i < (Py_ssize_t)count; i++) {
         PyObject *item = decode_inside(d);
@@ -167,7 +168,7 @@ int encode_dict(struct encoder *e, PyObject *dict)
 /* Fills a dict. */
 bool decode_pairs(struct decoder *d, uint64_t count, PyObject *dict, bool only_text)
 {
-    OWNED PyObject *tally = NULL;
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     for (size_t i = 0; i < count; i++) {
         OWNED PyObject *key = decode_key(d, &tally);
         if (key == NULL || (only_text && !PyUnicode_CheckExact(key)))
@@ -223,7 +224,7 @@ PyObject *decode_set(struct decoder *d, uint64_t count, bool frozen, bool share)
 {
     if (!decode_count(d, count, 1) || !decode_charge(d, CHARGE_SET(count)))
         return NULL;
-    OWNED PyObject *tally = NULL;
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     OWNED PyObject *set = frozen ? PyFrozenSet_New(NULL) : PySet_New(NULL);
     if (!decode_share(d, set, share))
         return NULL;
@@ -235,4 +236,9 @@ PyObject *decode_set(struct decoder *d, uint64_t count, bool frozen, bool share)
     if (PySet_Size(set) != (Py_ssize_t)count)
         return refuse(d, "the same item twice");
     return object_take(&set);
+}
+
+PyObject *decode_frozenset(struct decoder *d, uint64_t count, bool share)
+{
+    return decode_set(d, count, true, share);
 }

@@ -62,24 +62,6 @@ enum { DAYS_TO_1970 = 719163 /* date(1970, 1, 1).toordinal() */ };
 #define MEMORY_FACTOR 4
 #define ELEMENT_BYTES 64
 
-/* Bytes of a text here, from its UTF-8. */
-static inline size_t text_memory(const char *utf8, size_t length)
-{
-    size_t characters, i = 0;
-    uint8_t highest = 0;
-    for (uint64_t word; length - i >= sizeof word; i += sizeof word) { /* ASCII, for a start */
-        memcpy(&word, utf8 + i, sizeof word);
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-    }
-    for (characters = i; i < length; i++) {
-        uint8_t byte = (uint8_t)utf8[i];
-        characters += (byte & 0xC0) != 0x80;
-        highest = byte > highest ? byte : highest;
-    }
-    return characters * (highest < 0xC4 ? 1 : highest < 0xF0 ? 2 : 4);
-}
-
 /* An array without items may have any number of rows, each of which is an object to whoever goes
  * through them: they are charged as if they were items. */
 static inline size_t charge_rows(size_t rows, uint64_t extent)
@@ -88,14 +70,6 @@ static inline size_t charge_rows(size_t rows, uint64_t extent)
     if (extent == 0)
         return rows;
     return __builtin_mul_overflow(rows, (size_t)extent, &product) ? SIZE_MAX : product;
-}
-
-/* Fraction reduces its parts, which is quadratic: one element is about 256 steps on 30-bit digits.
- */
-static inline size_t charge_rational(size_t bytes)
-{
-    size_t digits = bytes * 8 / 30;
-    return 6 + (digits / 16) * (digits / 16);
 }
 
 /* Types and modules that are looked up; value.c says where. */
@@ -131,17 +105,8 @@ enum name {
 };
 _Static_assert((int)NAME_COUNT <= (int)VALUE_NAMES, "the state has room for every name");
 
-/* Kinds of tag 27: name and arguments. `arguments` has a letter for each; those after '|' may be
- * missing:
- *   i  int
- *   s  str
- *   b  bytes
- *   a  an atom: None, bool, int, float, complex, str, bytes
- *   d  timedelta
- *   o  timedelta or None
- *   z  timezone, ZoneInfo or None
- *   *  any number of anything
- * `attributes` is what the encoder reads, in order; NULL: the kind has its own code. */
+/* Kinds of objects: first those of tag 27, then those that have tags of their own or become
+ * something else. */
 enum kind {
     KIND_TUPLE,
     KIND_FROZENSET,
@@ -166,16 +131,51 @@ enum kind {
     KIND_SERIES,
     KIND_DATAFRAME,
     KIND_BUFFER,
+    KIND_NAMED_COUNT,
+    KIND_DATE = KIND_NAMED_COUNT,
+    KIND_FRACTION,
+    KIND_UUID,
+    KIND_FLAT_ARRAY,
+    KIND_NUMPY_SCALAR,
+    KIND_NA,
+    KIND_NAT,
     KIND_COUNT
 };
 
+enum match {
+    MATCH_NONE,    /* found by another way: a builtin type, or no object of a program */
+    MATCH_TYPE,    /* an object of exactly the row's type */
+    MATCH_SUBTYPE, /* or of one derived from it */
+    MATCH_SELF     /* the one object of that name */
+};
+
+struct encoder;
+struct decoder;
+
 struct kind_row {
-    const char *name;
+    const char *name; /* in tag 27 */
+    /* A letter for each argument; those after '|' may be missing:
+     *   i  int
+     *   s  str
+     *   b  bytes
+     *   a  an atom: None, bool, int, float, complex, str, bytes
+     *   d  timedelta
+     *   o  timedelta or None
+     *   z  timezone, ZoneInfo or None
+     *   *  any number of anything */
     const char *arguments;
-    const char *attributes;
-    int constructor; /* enum name, called with the arguments; -1: own code */
     unsigned
-        elements; /* charged: its memory in units of 64 bytes, or its time in units of 0.3 us */
+        elements;     /* charged: its memory in units of 64 bytes, or its time in units of 0.3 us */
+    enum match match; /* which objects are sent as this kind: see `type` */
+    enum name type;
+    int (*encode)(struct encoder *e, PyObject *object, enum kind kind);
+    /* Of arguments that fit their letters. NULL, and no `decode`: the kind cannot stand by itself. */
+    PyObject *(*make)(struct decoder *d, enum kind kind, PyObject *arguments);
+    enum name constructor;  /* for `make` */
+    const char *attributes; /* for encode_attributes: what it reads, in order */
+    bool no_key;            /* has no hash over there */
+    /* In place of `make`: reads the arguments itself. */
+    PyObject *(*decode)(struct decoder *d, uint64_t count, bool share);
 };
 extern const struct kind_row value_kinds[KIND_COUNT];
 
@@ -207,19 +207,6 @@ PyObject *value_find_optional(struct value_state *state, enum name name);
 static inline bool is_exact(struct value_state *state, PyObject *object, enum name name)
 {
     return (PyObject *)Py_TYPE(object) == value_find(state, name, false);
-}
-
-/* Parts of a path are objects of their own. False: an exception was raised. */
-static inline bool charge_path(PyObject *text, size_t *ret_elements)
-{
-    OWNED PyObject *slash = PyUnicode_FromString("/"), *backslash = PyUnicode_FromString("\\");
-    Py_ssize_t length = PyUnicode_GetLength(text);
-    Py_ssize_t count = slash != NULL ? PyUnicode_Count(text, slash, 0, length) : -1;
-    Py_ssize_t other = backslash != NULL ? PyUnicode_Count(text, backslash, 0, length) : -1;
-    if (count < 0 || other < 0)
-        return false;
-    *ret_elements = 3 * ((size_t)count + (size_t)other);
-    return true;
 }
 
 static inline void view_release(Py_buffer *view)
@@ -263,44 +250,190 @@ struct decoder {
     PyObject *buffers; /* NULL: none were handed over */
 };
 
-/* value.c */
-int encode_room(struct encoder *e, size_t length);
-int encode_charge(struct encoder *e, size_t elements);
-int encode_charge_memory(struct encoder *e, size_t bytes);
-int encode_head(struct encoder *e, enum major major, uint64_t number);
-int encode_string(struct encoder *e, enum major major, const void *bytes, size_t length);
-bool is_atom(PyObject *object);
-int encode_inside(struct encoder *e, PyObject *object);
-int encode_steal(struct encoder *e, PyObject *object);
-int encode_cells(struct encoder *e, PyObject *object);
-int encode_part(struct encoder *e, PyObject *object);
+/* ---- value.c: room, charges and heads; the hot ones are here ---- */
+
+/* Raises ValueError and returns -1: the whole value becomes a stand-in. */
+int encode_too_large(struct encoder *e, const char *what);
+
+/* Makes room for `length` bytes more, of which there are too few. */
+int encode_grow(struct encoder *e, size_t length);
+
+static inline int encode_room(struct encoder *e, size_t length)
+{
+    return length <= e->size - e->used ? 0 : encode_grow(e, length);
+}
+
+static inline int encode_charge(struct encoder *e, size_t elements)
+{
+    if (elements > e->limits->elements || e->elements > e->limits->elements - elements)
+        return encode_too_large(e, "the limit of elements");
+    e->elements += elements;
+    return 0;
+}
+
+static inline int encode_charge_memory(struct encoder *e, size_t bytes)
+{
+    size_t most = MEMORY_FACTOR * e->limits->bytes;
+    if (bytes > most || e->memory > most - bytes)
+        return encode_too_large(e, "the limit of memory over there");
+    e->memory += bytes;
+    return 0;
+}
+
+static inline int encode_head(struct encoder *e, enum major major, uint64_t number)
+{
+    if (encode_room(e, HEAD_BYTES_MAX) < 0)
+        return -1;
+    e->used += head_put(e->bytes + e->used, major, number);
+    return 0;
+}
+
+/* ---- value.c: one object inside of another ---- */
+
+/* An object; the caller holds a reference for as long as this takes. */
 int encode_object(struct encoder *e, PyObject *object);
+
+/* The rest of encode_inside, for what is no atom. */
+int encode_deeper(struct encoder *e, PyObject *object);
+
+/* scalar.c: what holds no other object. 1: it is something else. */
+int encode_atom(struct encoder *e, PyObject *object);
+bool is_atom(PyObject *object);
+
+/* Encodes something the caller holds a reference to, one container deeper. If its own methods fail,
+ * a stand-in takes its place and the rest is not lost. (Those of atoms do not.) */
+static inline int encode_inside(struct encoder *e, PyObject *object)
+{
+    int result = encode_atom(e, object);
+    return result != 1 ? result : encode_deeper(e, object);
+}
+
+/* Encodes and releases `object`; NULL is an error already raised. */
+static inline int encode_steal(struct encoder *e, PyObject *object)
+{
+    OWNED PyObject *held = object;
+    return held == NULL ? -1 : encode_inside(e, held);
+}
+
+/* Encodes and releases the columns and the like of an object. They are deeper than the count says,
+ * by the few levels that the decoder allows. */
+int encode_cells(struct encoder *e, PyObject *object);
+
+/* Encodes and releases an argument of a kind. A stand-in would not do there: it is an error, and
+ * the whole object becomes the stand-in. */
+int encode_part(struct encoder *e, PyObject *object);
+
+/* Like value_find, but remembers for this value what is not loaded: most objects are of no such
+ * type. */
+static inline PyObject *encode_find(struct encoder *e, enum name name)
+{
+    if (e->absent & UINT64_C(1) << name)
+        return NULL;
+    PyObject *found = value_find(e->state, name, false);
+    if (found == NULL)
+        e->absent |= UINT64_C(1) << name;
+    return found;
+}
+
+static inline bool encode_is(struct encoder *e, PyObject *object, enum name name)
+{
+    return encode_find(e, name) == (PyObject *)Py_TYPE(object);
+}
+
+static inline bool encode_is_instance(struct encoder *e, PyObject *object, enum name name)
+{
+    PyObject *type = encode_find(e, name);
+    return type != NULL && PyType_Check(type) &&
+           PyType_IsSubtype(Py_TYPE(object), (PyTypeObject *)type);
+}
+
+/* ---- value.c: decoding ---- */
+
+/* Raises ValueError and returns NULL. */
 void *refuse(const struct decoder *d, const char *what);
-bool decode_head(struct decoder *d, struct head *ret_head);
+
+static inline size_t decode_left(const struct decoder *d)
+{
+    return (size_t)(d->end - d->at);
+}
+
+/* Definite lengths only: what the encoder writes. */
+static inline bool decode_head(struct decoder *d, struct head *ret_head)
+{
+    size_t size = head_get(d->at, decode_left(d), ret_head);
+    if (size == 0)
+        return refuse(d, head_is_reserved(d->at, decode_left(d)) ? "indefinite or reserved length"
+                                                                 : "it ends too early"),
+               false;
+    d->at += size;
+    return true;
+}
+
+static inline bool decode_charge(struct decoder *d, size_t elements)
+{
+    if (elements > d->elements)
+        return refuse(d, "more elements than the limit"), false;
+    d->elements -= elements;
+    return true;
+}
+
+static inline bool decode_charge_memory(struct decoder *d, size_t bytes)
+{
+    if (bytes > d->memory)
+        return refuse(d, "more memory than the limit (strings and arrays, all together)"), false;
+    d->memory -= bytes;
+    return true;
+}
+
+/* A string's bytes, inside the input. */
+static inline bool decode_string(struct decoder *d, uint64_t length, const char **ret_bytes)
+{
+    if (length > decode_left(d))
+        return refuse(d, "string longer than the input"), false;
+    *ret_bytes = (const char *)d->at;
+    d->at += length;
+    return true;
+}
+
+/* The next object. */
+PyObject *decode_object(struct decoder *d);
+
+/* The next object, one container deeper. */
+static inline PyObject *decode_inside(struct decoder *d)
+{
+    /* A few more than the encoder counts: the parts of the innermost object. */
+    if (d->depth >= d->limits->depth + 8)
+        return refuse(d, "nested too deeply");
+    d->depth++;
+    PyObject *object = decode_object(d);
+    d->depth--;
+    return object;
+}
+
 bool decode_expect(struct decoder *d, enum major major, uint64_t *ret_number);
-bool decode_charge(struct decoder *d, size_t elements);
-bool decode_charge_memory(struct decoder *d, size_t bytes);
-bool decode_string(struct decoder *d, uint64_t length, const char **ret_bytes);
 bool decode_expect_string(struct decoder *d, enum major major, const char **ret_bytes,
                           size_t *ret_length);
 bool decode_count(struct decoder *d, uint64_t count, size_t least);
-PyObject *decode_inside(struct decoder *d);
 PyObject *decode_closed(struct decoder *d);
 bool decode_share(struct decoder *d, PyObject *object, bool share);
 bool decode_expect_array(struct decoder *d, uint64_t count);
-PyObject *decode_object(struct decoder *d);
 
 /* kind.c */
 int encode_kind(struct encoder *e, enum kind kind, size_t count);
-int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
 PyObject *decode_kind(struct decoder *d, bool share);
+PyObject *make_by_constructor(struct decoder *d, enum kind kind, PyObject *arguments);
+
+/* Objects that a row of value_kinds matches. 1: there is none. */
+int encode_library(struct encoder *e, PyObject *object);
 
 /* scalar.c */
 int encode_float(struct encoder *e, double number);
+int encode_bytes(struct encoder *e, const void *bytes, size_t length);
+int encode_utf8(struct encoder *e, const char *utf8, size_t length);
 int encode_text(struct encoder *e, PyObject *text);
+PyObject *decode_text(struct decoder *d, uint64_t length);
+PyObject *decode_bytes(struct decoder *d, uint64_t length);
 int encode_int(struct encoder *e, PyObject *number);
-int encode_fraction(struct encoder *e, PyObject *fraction);
-int encode_by_text(struct encoder *e, PyObject *object, enum kind kind);
 int encode_by_bytes(struct encoder *e, PyObject *object, enum kind kind);
 int encode_complex(struct encoder *e, PyObject *number);
 int encode_slice(struct encoder *e, PyObject *slice);
@@ -323,50 +456,89 @@ PyObject *decode_list(struct decoder *d, uint64_t count, bool share);
 bool decode_pairs(struct decoder *d, uint64_t count, PyObject *dict, bool only_text);
 PyObject *decode_dict(struct decoder *d, uint64_t count, bool share);
 PyObject *decode_set(struct decoder *d, uint64_t count, bool frozen, bool share);
-PyObject *decode_tuple(struct decoder *d, uint64_t count);
 PyObject *decode_shared(struct decoder *d);
 PyObject *decode_reference(struct decoder *d);
 
-/* key.c */
-int tally_look(PyObject *tally, PyObject *key, PyObject **ret_hash, size_t *ret_count,
-               size_t *ret_cost);
+/* ---- key.c: equal hashes ---- */
+
+/* Keys by their hashes, in the order of chance. */
+struct tally {
+    struct tally_row {
+        Py_hash_t hash;
+        uint32_t count; /* keys with this hash: 0 for a row that is not used */
+        uint32_t cost;  /* steps that a comparison with the largest of them takes */
+    } * rows;
+    size_t size, used;
+    uint64_t secret[2];
+};
+void tally_release(struct tally *tally);
+
+/* The keys that were seen with this one's hash, of which there may be none yet; until the next one
+ * is looked up. Hashes of strings are secret, and small ints are their own: they are not counted,
+ * and 0 is returned. -1: an exception was raised. */
+int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row);
+
 bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost);
-bool decode_check_key(struct decoder *d, PyObject *key, PyObject **tally);
-PyObject *decode_key(struct decoder *d, PyObject **tally);
+
+/* Counts keys whose hashes are equal: a dict of n such keys takes n * n / 2 comparisons. For every
+ * key that goes into a dict or set, here or later (check_keys), before it does. */
+bool decode_check_key(struct decoder *d, PyObject *key, struct tally *tally);
+
+/* A key or an item of a set, checked. */
+PyObject *decode_key(struct decoder *d, struct tally *tally);
 
 /* moment.c */
-int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone);
-int encode_moment(struct encoder *e, PyObject *moment, bool with_date);
-int encode_date(struct encoder *e, PyObject *date);
 PyObject *decode_date(struct decoder *d);
-PyObject *make_zone(struct decoder *d, PyObject *arguments);
-PyObject *make_moment(PyObject *type, PyObject *arguments);
 
 /* array.c */
 int encode_buffer(struct encoder *e, PyObject *object, bool flat);
-int encode_ndarray(struct encoder *e, PyObject *array);
 PyObject *decode_flat_array(struct decoder *d, uint64_t tag);
 PyObject *decode_array(struct decoder *d);
-PyObject *make_ndarray(struct decoder *d, PyObject *arguments, Py_ssize_t count);
 
 /* table.c */
-int encode_index(struct encoder *e, PyObject *index);
-int encode_series(struct encoder *e, PyObject *series);
-int encode_frame(struct encoder *e, PyObject *frame);
-PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t count);
-PyObject *make_series(struct decoder *d, PyObject *arguments, Py_ssize_t count);
-PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t count);
 
 /* record.c */
 int encode_cut_text(struct encoder *e, PyObject *text, size_t most);
 int encode_opaque(struct encoder *e, PyObject *object, const char *why);
-int encode_record(struct encoder *e, PyObject *record);
 bool is_names(PyObject *names_tuple, Py_ssize_t count);
 int encode_named_tuple(struct encoder *e, PyObject *tuple, PyObject *field_names);
 int encode_dataclass(struct encoder *e, PyObject *object);
 int encode_member(struct encoder *e, PyObject *member);
 PyObject *make_record(struct decoder *d, const char *name, PyObject *fields);
+
+/* ---- The columns of value_kinds ---- */
+
+int encode_record(struct encoder *e, PyObject *object, enum kind kind);
+int encode_stand_in(struct encoder *e, PyObject *object, enum kind kind);
+int encode_moment(struct encoder *e, PyObject *object, enum kind kind);
+int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
+int encode_zone_alone(struct encoder *e, PyObject *object, enum kind kind);
+int encode_by_text(struct encoder *e, PyObject *object, enum kind kind);
+int encode_any_ndarray(struct encoder *e, PyObject *object, enum kind kind);
+int encode_table(struct encoder *e, PyObject *object, enum kind kind);
+int encode_date(struct encoder *e, PyObject *object, enum kind kind);
+int encode_fraction(struct encoder *e, PyObject *object, enum kind kind);
+int encode_uuid(struct encoder *e, PyObject *object, enum kind kind);
+int encode_flat_array(struct encoder *e, PyObject *object, enum kind kind);
+int encode_numpy_scalar(struct encoder *e, PyObject *object, enum kind kind);
+int encode_missing(struct encoder *e, PyObject *object, enum kind kind);
+
+PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_ellipsis(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_range(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_slice(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_bytearray(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_memoryview(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_moment(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_zone(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_path(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_ndarray(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_index(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_series(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_frame(struct decoder *d, enum kind kind, PyObject *arguments);
+
+PyObject *decode_tuple(struct decoder *d, uint64_t count, bool share);
+PyObject *decode_frozenset(struct decoder *d, uint64_t count, bool share);
 PyObject *decode_record(struct decoder *d, uint64_t count, bool share);
-PyObject *make_opaque(struct decoder *d, PyObject *arguments);
 
 #endif

@@ -50,11 +50,52 @@ static bool key_add_size(struct decoder *d, PyObject *key, struct key_size *size
     return !PyErr_Occurred();
 }
 
-/* Keys that were seen with this one's hash, and what a comparison with the largest costs in steps.
- * Hashes of strings are secret; small ints are their own: none is counted. *tally: dict of hash ->
- * count | cost << 24, made when it is needed. -1: an exception was raised. */
-int tally_look(PyObject *tally, PyObject *key, PyObject **ret_hash, size_t *ret_count,
-               size_t *ret_cost)
+void tally_release(struct tally *tally)
+{
+    PyMem_Free(tally->rows);
+    *tally = (struct tally){ .rows = NULL };
+}
+
+/* The row of a hash, or the empty one where it belongs. Places are found by a product with secret
+ * factors, so that no choice of hashes makes long searches; `rows` has an empty one. */
+static struct tally_row *tally_row(const struct tally *tally, Py_hash_t hash)
+{
+    unsigned __int128 product =
+        (unsigned __int128)((uint64_t)hash ^ tally->secret[0]) * (tally->secret[1] | 1);
+    size_t i = (size_t)(uint64_t)product ^ (size_t)(uint64_t)(product >> 64);
+    while (tally->rows[i &= tally->size - 1].count > 0 && tally->rows[i].hash != hash)
+        i++;
+    return &tally->rows[i];
+}
+
+/* Makes the first rows, or twice as many. False: an exception was raised. */
+static bool tally_grow(struct tally *tally)
+{
+    CLEANUP(tally_release) struct tally old = *tally;
+    if (old.size == 0) { /* hashes of texts are secret */
+        OWNED PyObject *one = PyUnicode_FromString("one"), *two = PyUnicode_FromString("two");
+        Py_hash_t first = one != NULL ? PyObject_Hash(one) : -1;
+        Py_hash_t second = two != NULL ? PyObject_Hash(two) : -1;
+        if (first == -1 || second == -1)
+            return false;
+        tally->secret[0] = (uint64_t)first;
+        tally->secret[1] = (uint64_t)second;
+    }
+    tally->size = old.size > 0 ? 2 * old.size : 16;
+    tally->rows = PyMem_Calloc(tally->size, sizeof *tally->rows);
+    if (tally->rows == NULL) {
+        *tally = old;
+        old.rows = NULL;
+        PyErr_NoMemory();
+        return false;
+    }
+    for (size_t i = 0; i < old.size; i++)
+        if (old.rows[i].count > 0)
+            *tally_row(tally, old.rows[i].hash) = old.rows[i];
+    return true;
+}
+
+int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row)
 {
     PyTypeObject *type = Py_TYPE(key);
     if (type == &PyUnicode_Type || type == &PyBytes_Type)
@@ -66,14 +107,10 @@ int tally_look(PyObject *tally, PyObject *key, PyObject **ret_hash, size_t *ret_
             return 0;
     }
     Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1 || (*ret_hash = PyLong_FromSsize_t(hash)) == NULL)
+    if (hash == -1 || (3 * tally->used >= 2 * tally->size && !tally_grow(tally)))
         return -1;
-    PyObject *seen = tally != NULL ? PyDict_GetItemWithError(tally, *ret_hash) : NULL;
-    if (seen == NULL && PyErr_Occurred())
-        return -1;
-    unsigned long long packed = seen != NULL ? PyLong_AsUnsignedLongLong(seen) : 0;
-    *ret_count = packed & ((1u << 24) - 1);
-    *ret_cost = packed >> 24;
+    *ret_row = tally_row(tally, hash);
+    (*ret_row)->hash = hash;
     return 1;
 }
 
@@ -85,32 +122,27 @@ bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost)
     return true;
 }
 
-/* Counts keys whose hashes are equal: a dict of n such keys takes n * n / 2 comparisons. For every
- * key that goes into a dict or set, here or later (check_keys), before it does. */
-bool decode_check_key(struct decoder *d, PyObject *key, PyObject **tally)
+bool decode_check_key(struct decoder *d, PyObject *key, struct tally *tally)
 {
-    OWNED PyObject *hash = NULL;
-    size_t count = 0, cost = 0;
-    int looked = tally_look(*tally, key, &hash, &count, &cost);
+    struct tally_row *row;
+    int looked = tally_look(tally, key, &row);
     if (looked <= 0)
         return looked == 0;
     struct key_size size = { 0 };
-    if ((*tally == NULL && (*tally = PyDict_New()) == NULL) || !key_add_size(d, key, &size))
+    if (!key_add_size(d, key, &size))
         return false;
     /* A Decimal is compared with an int or a Fraction in quadratic time: whichever is larger. */
     size_t digits = size.digits / 64 < 1 << 12 ? size.digits / 64 : 1 << 12;
     size_t own = 1 + size.bytes / 256 + digits * digits;
-    if (own > cost)
-        cost = own;
-    if (!decode_charge_collisions(d, count, cost))
+    if (own > row->cost)
+        row->cost = own < UINT32_MAX ? (uint32_t)own : UINT32_MAX;
+    if (!decode_charge_collisions(d, row->count, row->cost))
         return false;
-    OWNED PyObject *packed =
-        PyLong_FromUnsignedLongLong((unsigned long long)cost << 24 | (count + 1));
-    return packed != NULL && PyDict_SetItem(*tally, hash, packed) == 0;
+    tally->used += row->count++ == 0;
+    return true;
 }
 
-/* A key or an item of a set, checked. */
-PyObject *decode_key(struct decoder *d, PyObject **tally)
+PyObject *decode_key(struct decoder *d, struct tally *tally)
 {
     OWNED PyObject *key = decode_closed(d);
     if (key == NULL || !decode_check_key(d, key, tally))
@@ -125,7 +157,7 @@ int value_check_keys(struct value_state *state, PyObject *list)
         .limits = &value_limits_default,
         .collisions = COLLISIONS_MAX,
     };
-    OWNED PyObject *tally = NULL;
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
         OWNED PyObject *key = Py_XNewRef(PyList_GetItem(list, i));
         if (key == NULL || !decode_check_key(&d, key, &tally))

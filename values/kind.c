@@ -35,30 +35,57 @@ static const struct {
     [NAME_NAT] = { "pandas", "NaT" },
 };
 
+/* Columns that follow each other in struct kind_row. */
+#define IS(name)      .match = MATCH_TYPE, .type = NAME_##name
+#define EXTENDS(name) .match = MATCH_SUBTYPE, .type = NAME_##name
+
 const struct kind_row value_kinds[KIND_COUNT] = {
-    [KIND_TUPLE] = { "tuple", "*", NULL, -1, 1 },
-    [KIND_FROZENSET] = { "frozenset", "*", NULL, -1, 4 },
-    [KIND_RECORD] = { "record", "*", NULL, -1, 8 },
-    [KIND_OPAQUE] = { "opaque", "ss", NULL, -1, 6 },
-    [KIND_ELLIPSIS] = { "ellipsis", "", NULL, -1, 0 },
-    [KIND_RANGE] = { "range", "iii", "start stop step", -1, 4 },
-    [KIND_SLICE] = { "slice", "aaa", NULL, -1, 2 },
-    [KIND_BYTEARRAY] = { "bytearray", "b", NULL, -1, 3 },
-    [KIND_MEMORYVIEW] = { "memoryview", "b", NULL, -1, 4 },
-    [KIND_DATETIME] = { "datetime", "iiiiiiizi", NULL, NAME_DATETIME, 2 },
-    [KIND_TIME] = { "time", "iiiizi", NULL, NAME_TIME, 2 },
-    [KIND_TIMEDELTA] = { "timedelta", "iii", "days seconds microseconds", NAME_TIMEDELTA, 2 },
-    [KIND_TIMEZONE] = { "timezone", "d|s", NULL, NAME_TIMEZONE, 2 },
-    [KIND_ZONEINFO] = { "ZoneInfo", "so", NULL, -1, 4 },
-    [KIND_DECIMAL] = { "Decimal", "s", NULL, NAME_DECIMAL, 4 },
-    [KIND_PATH] = { "Path", "s", NULL, NAME_PATH, 12 },
-    [KIND_PURE_PATH] = { "PurePosixPath", "s", NULL, NAME_PURE_PATH, 12 },
-    [KIND_PURE_WINDOWS_PATH] = { "PureWindowsPath", "s", NULL, NAME_PURE_WINDOWS_PATH, 12 },
-    [KIND_NDARRAY] = { "ndarray", "*", NULL, -1, 8 },
-    [KIND_INDEX] = { "Index", "*", NULL, -1, 64 },
-    [KIND_SERIES] = { "Series", "*", NULL, -1, 128 },
-    [KIND_DATAFRAME] = { "DataFrame", "*", NULL, -1, 256 },
-    [KIND_BUFFER] = { "buffer", "*", NULL, -1, 1 },
+    [KIND_TUPLE] = { "tuple", "*", .elements = 1, .decode = decode_tuple },
+    [KIND_FROZENSET] = { "frozenset", "*", .elements = 4, .decode = decode_frozenset },
+    [KIND_RECORD] = { "record", "*", .elements = 8, IS(RECORD), encode_record,
+                      .decode = decode_record },
+    [KIND_OPAQUE] = { "opaque", "ss", .elements = 6, IS(OPAQUE), encode_stand_in, make_opaque },
+    [KIND_ELLIPSIS] = { "ellipsis", "", .make = make_ellipsis },
+    [KIND_RANGE] = { "range", "iii", .elements = 4, .make = make_range,
+                     .attributes = "start stop step" },
+    [KIND_SLICE] = { "slice", "aaa", .elements = 2, .make = make_slice },
+    [KIND_BYTEARRAY] = { "bytearray", "b", .elements = 3, .make = make_bytearray },
+    [KIND_MEMORYVIEW] = { "memoryview", "b", .elements = 4, .make = make_memoryview },
+    [KIND_DATETIME] = { "datetime", "iiiiiiizi", .elements = 2, IS(DATETIME), encode_moment,
+                        make_moment, NAME_DATETIME },
+    [KIND_TIME] = { "time", "iiiizi", .elements = 2, IS(TIME), encode_moment, make_moment,
+                    NAME_TIME },
+    [KIND_TIMEDELTA] = { "timedelta", "iii", .elements = 2, IS(TIMEDELTA), encode_attributes,
+                         make_by_constructor, NAME_TIMEDELTA,
+                         .attributes = "days seconds microseconds" },
+    [KIND_TIMEZONE] = { "timezone", "d|s", .elements = 2, IS(TIMEZONE), encode_zone_alone,
+                        make_by_constructor, NAME_TIMEZONE },
+    [KIND_ZONEINFO] = { "ZoneInfo", "so", .elements = 4, IS(ZONEINFO), encode_zone_alone,
+                        make_zone },
+    [KIND_DECIMAL] = { "Decimal", "s", .elements = 4, IS(DECIMAL), encode_by_text,
+                       make_by_constructor, NAME_DECIMAL },
+    [KIND_PATH] = { "Path", "s", .elements = 12, IS(POSIX_PATH), encode_by_text, make_path,
+                    NAME_PATH },
+    [KIND_PURE_PATH] = { "PurePosixPath", "s", .elements = 12, IS(PURE_PATH), encode_by_text,
+                         make_path, NAME_PURE_PATH },
+    [KIND_PURE_WINDOWS_PATH] = { "PureWindowsPath", "s", .elements = 12, IS(PURE_WINDOWS_PATH),
+                                 encode_by_text, make_path, NAME_PURE_WINDOWS_PATH },
+    [KIND_NDARRAY] = { "ndarray", "*", .elements = 8, EXTENDS(NDARRAY), encode_any_ndarray,
+                       make_ndarray, .no_key = true },
+    [KIND_INDEX] = { "Index", "*", .elements = 64, EXTENDS(INDEX), encode_table, make_index,
+                     .no_key = true },
+    [KIND_SERIES] = { "Series", "*", .elements = 128, IS(SERIES), encode_table, make_series,
+                      .no_key = true },
+    [KIND_DATAFRAME] = { "DataFrame", "*", .elements = 256, IS(DATAFRAME), encode_table, make_frame,
+                         .no_key = true },
+    [KIND_BUFFER] = { "buffer", "*", .elements = 1 }, /* inside of typed arrays only */
+    [KIND_DATE] = { IS(DATE), encode_date },
+    [KIND_FRACTION] = { IS(FRACTION), encode_fraction },
+    [KIND_UUID] = { IS(UUID), encode_uuid },
+    [KIND_FLAT_ARRAY] = { IS(ARRAY), encode_flat_array, .no_key = true },
+    [KIND_NUMPY_SCALAR] = { EXTENDS(NUMPY_SCALAR), encode_numpy_scalar },
+    [KIND_NA] = { .match = MATCH_SELF, .type = NAME_NA, encode_missing },
+    [KIND_NAT] = { .match = MATCH_SELF, .type = NAME_NAT, encode_missing },
 };
 
 void value_state_init(struct value_state *state, const char *home)
@@ -110,7 +137,7 @@ int encode_kind(struct encoder *e, enum kind kind, size_t count)
     if (encode_charge(e, count + value_kinds[kind].elements) < 0 ||
         encode_head(e, MAJOR_TAG, TAG_OBJECT) < 0 || encode_head(e, MAJOR_ARRAY, count + 1) < 0)
         return -1;
-    return encode_string(e, MAJOR_TEXT, name, strlen(name));
+    return encode_utf8(e, name, strlen(name));
 }
 
 /* A kind whose arguments are attributes. */
@@ -132,106 +159,71 @@ int encode_attributes(struct encoder *e, PyObject *object, enum kind kind)
     return 0;
 }
 
+static bool argument_fits(struct decoder *d, char letter, PyObject *argument)
+{
+    switch (letter) {
+    case 'i':
+        return Py_TYPE(argument) == &PyLong_Type;
+    case 's':
+        return Py_TYPE(argument) == &PyUnicode_Type;
+    case 'b':
+        return Py_TYPE(argument) == &PyBytes_Type;
+    case 'a':
+        return is_atom(argument);
+    case 'o':
+        return argument == Py_None || is_exact(d->state, argument, NAME_TIMEDELTA);
+    case 'd':
+        return is_exact(d->state, argument, NAME_TIMEDELTA);
+    case 'z':
+        return argument == Py_None || is_exact(d->state, argument, NAME_TIMEZONE) ||
+               is_exact(d->state, argument, NAME_ZONEINFO);
+    default:
+        return false;
+    }
+}
+
 /* True if the arguments have the exact types that the kind's letters state. */
 static bool arguments_fit(struct decoder *d, const char *letters, PyObject *arguments)
 {
     Py_ssize_t count = PyTuple_Size(arguments), i = 0;
     bool optional = false;
-    for (; *letters; letters++) {
-        if (*letters == '*')
-            return true;
-        if (*letters == '|') {
+    for (; *letters && *letters != '*'; letters++) {
+        if (*letters == '|')
             optional = true;
-            continue;
-        }
-        if (i == count)
+        else if (i == count)
             return optional;
-        PyObject *argument = PyTuple_GetItem(arguments, i++);
-        PyTypeObject *type = Py_TYPE(argument);
-        bool fits = false;
-        switch (*letters) {
-        case 'i':
-            fits = type == &PyLong_Type;
-            break;
-        case 's':
-            fits = type == &PyUnicode_Type;
-            break;
-        case 'b':
-            fits = type == &PyBytes_Type;
-            break;
-        case 'a':
-            fits = argument == Py_None || type == &PyBool_Type || type == &PyLong_Type ||
-                   type == &PyFloat_Type || type == &PyComplex_Type || type == &PyUnicode_Type ||
-                   type == &PyBytes_Type;
-            break;
-        case 'o':
-            fits = argument == Py_None || is_exact(d->state, argument, NAME_TIMEDELTA);
-            break;
-        case 'd':
-            fits = is_exact(d->state, argument, NAME_TIMEDELTA);
-            break;
-        case 'z':
-            fits = argument == Py_None || is_exact(d->state, argument, NAME_TIMEZONE) ||
-                   is_exact(d->state, argument, NAME_ZONEINFO);
-            break;
-        default:
-            break;
-        }
-        if (!fits)
+        else if (!argument_fits(d, *letters, PyTuple_GetItem(arguments, i++)))
             return false;
     }
-    return i == count;
+    return *letters == '*' || i == count;
 }
 
-/* Makes an object of a kind from arguments that fit its letters. */
-static PyObject *make_kind(struct decoder *d, enum kind kind, PyObject *arguments)
+PyObject *make_by_constructor(struct decoder *d, enum kind kind, PyObject *arguments)
 {
-    Py_ssize_t count = PyTuple_Size(arguments);
-    PyObject *type;
-    switch (kind) {
-    case KIND_OPAQUE:
-        return make_opaque(d, arguments);
-    case KIND_ELLIPSIS:
-        return Py_NewRef(Py_Ellipsis);
-    case KIND_RANGE:
-        return PyObject_Call((PyObject *)&PyRange_Type, arguments, NULL);
-    case KIND_SLICE:
-        return PyObject_Call((PyObject *)&PySlice_Type, arguments, NULL);
-    case KIND_BYTEARRAY:
-        if (!decode_charge_memory(d, (size_t)PyBytes_Size(PyTuple_GetItem(arguments, 0))))
-            return NULL; /* a second copy */
-        return PyByteArray_FromObject(PyTuple_GetItem(arguments, 0));
-    case KIND_MEMORYVIEW:
-        return PyMemoryView_FromObject(PyTuple_GetItem(arguments, 0));
-    case KIND_DATETIME:
-    case KIND_TIME:
-        type = value_find(d->state, value_kinds[kind].constructor, true);
-        return type == NULL ? NULL : make_moment(type, arguments);
-    case KIND_ZONEINFO:
-        return make_zone(d, arguments);
-    case KIND_PATH:
-    case KIND_PURE_PATH:
-    case KIND_PURE_WINDOWS_PATH: {
-        size_t parts;
-        if (!charge_path(PyTuple_GetItem(arguments, 0), &parts) || !decode_charge(d, parts))
-            return NULL;
-        type = value_find(d->state, value_kinds[kind].constructor, true);
-        return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
+    PyObject *type = value_find(d->state, value_kinds[kind].constructor, true);
+    return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
+}
+
+static const struct kind_row *kind_of_name(const char *name, size_t length)
+{
+    for (const struct kind_row *row = value_kinds; row < value_kinds + KIND_NAMED_COUNT; row++)
+        if (strlen(row->name) == length && memcmp(row->name, name, length) == 0)
+            return row;
+    return NULL;
+}
+
+int encode_library(struct encoder *e, PyObject *object)
+{
+    for (const struct kind_row *row = value_kinds; row < value_kinds + KIND_COUNT; row++) {
+        if (row->match == MATCH_NONE || (row->no_key && e->hashed > 0))
+            continue;
+        bool matches = row->match == MATCH_SUBTYPE ? encode_is_instance(e, object, row->type)
+                       : row->match == MATCH_SELF  ? object == encode_find(e, row->type)
+                                                   : encode_is(e, object, row->type);
+        if (matches)
+            return row->encode(e, object, (enum kind)(row - value_kinds));
     }
-    case KIND_NDARRAY:
-        return make_ndarray(d, arguments, count);
-    case KIND_INDEX:
-        return make_index(d, arguments, count);
-    case KIND_SERIES:
-        return make_series(d, arguments, count);
-    case KIND_DATAFRAME:
-        return make_frame(d, arguments, count);
-    default:
-        if (value_kinds[kind].constructor < 0)
-            return refuse(d, "a kind in the wrong place");
-        type = value_find(d->state, value_kinds[kind].constructor, true);
-        return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
-    }
+    return 1;
 }
 
 /* Tag 27: [name, arguments…] */
@@ -246,28 +238,22 @@ PyObject *decode_kind(struct decoder *d, bool share)
     if (count == 0 || length > KIND_NAME_MAX)
         return refuse(d, "unknown kind");
     count--;
-    int kind = 0;
-    while (kind < KIND_COUNT && (strlen(value_kinds[kind].name) != length ||
-                                 memcmp(value_kinds[kind].name, name, length) != 0))
-        kind++;
-    if (kind == KIND_COUNT)
+    const struct kind_row *row = kind_of_name(name, length);
+    if (row == NULL)
         return refuse(d, "unknown kind");
-    if (share && kind != KIND_RECORD)
+    if (share && row != &value_kinds[KIND_RECORD])
         return refuse(d, "this kind is never shared");
-    if (!decode_count(d, count, 1) || !decode_charge(d, count + value_kinds[kind].elements))
+    if (!decode_count(d, count, 1) || !decode_charge(d, count + row->elements))
         return NULL;
-    if (kind == KIND_RECORD)
-        return decode_record(d, count, share);
-    if (kind == KIND_TUPLE)
-        return decode_tuple(d, count);
-    if (kind == KIND_FROZENSET)
-        return decode_set(d, count, true, false);
+    if (row->decode != NULL)
+        return row->decode(d, count, share);
     d->closed++;
-    OWNED PyObject *arguments = decode_tuple(d, count);
+    OWNED PyObject *arguments = decode_tuple(d, count, false);
     d->closed--;
     if (arguments == NULL)
         return NULL;
-    if (!arguments_fit(d, value_kinds[kind].arguments, arguments))
+    if (!arguments_fit(d, row->arguments, arguments))
         return refuse(d, "arguments do not fit");
-    return make_kind(d, kind, arguments);
+    return row->make == NULL ? refuse(d, "a kind in the wrong place")
+                             : row->make(d, (enum kind)(row - value_kinds), arguments);
 }

@@ -18,7 +18,7 @@ bool value_is_zone_key(const char *key, size_t length)
 
 /* tzinfo of a datetime or time: a named zone by its key (and its offset then, for a receiver
  * without that zone), timezone by its arguments, any other as the fixed offset it has there. */
-int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone)
+static int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone)
 {
     if (zone == Py_None)
         return encode_object(e, zone);
@@ -63,10 +63,17 @@ int encode_zone(struct encoder *e, PyObject *moment, PyObject *zone)
     return fixed == NULL ? -1 : encode_zone(e, NULL, fixed);
 }
 
+int encode_zone_alone(struct encoder *e, PyObject *zone, enum kind kind)
+{
+    (void)kind;
+    return encode_zone(e, NULL, zone);
+}
+
 /* ["ZoneInfo", key, offset or None]: a receiver that lacks the zone takes the offset, or nothing.
  */
-PyObject *make_zone(struct decoder *d, PyObject *arguments)
+PyObject *make_zone(struct decoder *d, enum kind kind, PyObject *arguments)
 {
+    (void)kind;
     PyObject *key = PyTuple_GetItem(arguments, 0), *offset = PyTuple_GetItem(arguments, 1);
     Py_ssize_t length;
     const char *text = PyUnicode_AsUTF8AndSize(key, &length);
@@ -100,11 +107,12 @@ PyObject *make_zone(struct decoder *d, PyObject *arguments)
 }
 
 /* datetime, time, and classes derived from datetime (pandas.Timestamp). */
-int encode_moment(struct encoder *e, PyObject *moment, bool with_date)
+int encode_moment(struct encoder *e, PyObject *moment, enum kind kind)
 {
+    bool with_date = kind == KIND_DATETIME;
     static const char *const parts[] = { "year",   "month",  "day",        "hour",
                                          "minute", "second", "microsecond" };
-    if (encode_kind(e, with_date ? KIND_DATETIME : KIND_TIME, with_date ? 9 : 6) < 0)
+    if (encode_kind(e, kind, with_date ? 9 : 6) < 0)
         return -1;
     for (size_t i = with_date ? 0 : 3; i < ARRAY_SIZE(parts); i++)
         if (encode_part(e, PyObject_GetAttrString(moment, parts[i])) < 0)
@@ -117,18 +125,21 @@ int encode_moment(struct encoder *e, PyObject *moment, bool with_date)
 }
 
 /* datetime and time: the last argument has a name. */
-PyObject *make_moment(PyObject *type, PyObject *arguments)
+PyObject *make_moment(struct decoder *d, enum kind kind, PyObject *arguments)
 {
+    PyObject *type = value_find(d->state, value_kinds[kind].constructor, true);
     Py_ssize_t count = PyTuple_Size(arguments);
     OWNED PyObject *positional = PyTuple_GetSlice(arguments, 0, count - 1);
     OWNED PyObject *keywords =
         Py_BuildValue("{s:O}", "fold", PyTuple_GetItem(arguments, count - 1));
-    return positional == NULL || keywords == NULL ? NULL
-                                                  : PyObject_Call(type, positional, keywords);
+    return type == NULL || positional == NULL || keywords == NULL
+               ? NULL
+               : PyObject_Call(type, positional, keywords);
 }
 
-int encode_date(struct encoder *e, PyObject *date)
+int encode_date(struct encoder *e, PyObject *date, enum kind kind)
 {
+    (void)kind;
     OWNED PyObject *ordinal = PyObject_CallMethod(date, "toordinal", NULL);
     if (ordinal == NULL || encode_head(e, MAJOR_TAG, TAG_DAYS) < 0)
         return -1;

@@ -27,7 +27,7 @@ int encode_cut_text(struct encoder *e, PyObject *text, size_t most)
     Py_ssize_t signed_length;
     if (bytes == NULL || PyBytes_AsStringAndSize(bytes, &raw, &signed_length) < 0) {
         PyErr_Clear();
-        return encode_string(e, MAJOR_TEXT, "?", 1);
+        return encode_utf8(e, "?", 1);
     }
     size_t length = (size_t)signed_length;
     if (length > most) {
@@ -35,7 +35,7 @@ int encode_cut_text(struct encoder *e, PyObject *text, size_t most)
         while (length > 0 && ((uint8_t)raw[length] & 0xC0) == 0x80)
             length--;
     }
-    return encode_string(e, MAJOR_TEXT, raw, length);
+    return encode_utf8(e, raw, length);
 }
 
 /* What cannot cross: its type's name and its repr, or `why` in place of the repr. */
@@ -74,8 +74,20 @@ int encode_opaque(struct encoder *e, PyObject *object, const char *why)
     return 0;
 }
 
-PyObject *make_opaque(struct decoder *d, PyObject *arguments)
+/* Our own Opaque, on its way back. */
+int encode_stand_in(struct encoder *e, PyObject *object, enum kind kind)
 {
+    OWNED PyObject *name = PyObject_GetAttrString(object, "_type_name");
+    OWNED PyObject *repr = PyObject_GetAttrString(object, "_repr");
+    PyErr_Clear();
+    if (encode_kind(e, kind, 2) < 0 || encode_cut_text(e, name, TYPE_NAME_MAX) < 0)
+        return -1;
+    return encode_cut_text(e, repr, REPR_MAX);
+}
+
+PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments)
+{
+    (void)kind;
     Py_ssize_t name_length, repr_length;
     if (PyUnicode_AsUTF8AndSize(PyTuple_GetItem(arguments, 0), &name_length) == NULL ||
         PyUnicode_AsUTF8AndSize(PyTuple_GetItem(arguments, 1), &repr_length) == NULL)
@@ -104,8 +116,9 @@ static int encode_field(struct encoder *e, PyObject *name, PyObject *value)
 }
 
 /* Our own Record, on its way back. */
-int encode_record(struct encoder *e, PyObject *record)
+int encode_record(struct encoder *e, PyObject *record, enum kind kind)
 {
+    (void)kind;
     OWNED PyObject *name = PyObject_GetAttrString(record, "_type_name");
     OWNED PyObject *fields = PyObject_GetAttrString(record, "_fields");
     if (name == NULL || fields == NULL || !PyUnicode_CheckExact(name) || !PyDict_CheckExact(fields))

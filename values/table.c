@@ -69,7 +69,7 @@ static int encode_index_here(struct encoder *e, PyObject *index)
     return row_tuple == NULL ? -1 : encode_labels(e, row_tuple);
 }
 
-int encode_index(struct encoder *e, PyObject *index)
+static int encode_index(struct encoder *e, PyObject *index)
 {
     e->depth++;
     int result = encode_index_here(e, index);
@@ -85,7 +85,7 @@ static bool check_labels(struct decoder *d, PyObject *array)
     if (text == NULL)
         return false;
     Py_ssize_t count = PyUnicode_CompareWithASCIIString(text, "|O") == 0 ? PyObject_Size(array) : 0;
-    OWNED PyObject *tally = NULL;
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     if (count < 0 || !decode_charge(d, (size_t)count))
         return false;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -111,16 +111,17 @@ static bool is_missing(PyObject *label)
 /* The different labels of a column of rows, as dict keys, whose values are not used yet. */
 static PyObject *level_labels(struct decoder *d, PyObject *rows, Py_ssize_t column)
 {
-    OWNED PyObject *labels = PyDict_New(), *tally = NULL;
+    OWNED PyObject *labels = PyDict_New();
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     for (Py_ssize_t i = 0; labels != NULL && i < PyList_Size(rows); i++) {
         PyObject *label = PyTuple_GetItem(PyList_GetItem(rows, i), column);
         if (is_missing(label))
             continue;
-        OWNED PyObject *hash = NULL;
-        size_t count = 0, cost = 0;
+        struct tally_row *row;
         /* Each row is looked up three times. A few equal hashes are chance: -1.0 and -2.0. */
-        if (tally_look(tally, label, &hash, &count, &cost) < 0 ||
-            (count > 4 && !decode_charge_collisions(d, count, 3 * cost)))
+        int looked = tally_look(&tally, label, &row);
+        if (looked < 0 || (looked > 0 && row->count > 4 &&
+                           !decode_charge_collisions(d, row->count, 3 * row->cost)))
             return NULL;
         PyObject *known = PyDict_GetItemWithError(labels, label);
         if (known == NULL && (PyErr_Occurred() || !decode_check_key(d, label, &tally) ||
@@ -199,8 +200,10 @@ static PyObject *make_multi_index(struct decoder *d, PyObject *type, PyObject *n
 }
 
 /* ["Index", [names…], values]. Without pandas a record. */
-PyObject *make_index(struct decoder *d, PyObject *arguments, Py_ssize_t count)
+PyObject *make_index(struct decoder *d, enum kind kind, PyObject *arguments)
 {
+    (void)kind;
+    Py_ssize_t count = PyTuple_Size(arguments);
     PyObject *names_list = count == 2 ? PyTuple_GetItem(arguments, 0) : NULL;
     PyObject *values = count == 2 ? PyTuple_GetItem(arguments, 1) : NULL;
     if (values == NULL || !PyList_CheckExact(names_list) || PyList_Size(names_list) < 1)
@@ -249,7 +252,7 @@ static Py_ssize_t index_size(struct decoder *d, PyObject *index)
 }
 
 /* ["Series", name, index, array] */
-int encode_series(struct encoder *e, PyObject *series)
+static int encode_series(struct encoder *e, PyObject *series)
 {
     OWNED PyObject *index = PyObject_GetAttrString(series, "index");
     OWNED PyObject *name = PyObject_GetAttrString(series, "name");
@@ -264,8 +267,10 @@ int encode_series(struct encoder *e, PyObject *series)
 }
 
 /* ["Series", name, index, array] */
-PyObject *make_series(struct decoder *d, PyObject *arguments, Py_ssize_t count)
+PyObject *make_series(struct decoder *d, enum kind kind, PyObject *arguments)
 {
+    (void)kind;
+    Py_ssize_t count = PyTuple_Size(arguments);
     if (count != 3 || !is_index(d, PyTuple_GetItem(arguments, 1)) ||
         !is_column(d, PyTuple_GetItem(arguments, 2), index_size(d, PyTuple_GetItem(arguments, 1))))
         return PyErr_Occurred() ? NULL : refuse(d, "a series without index or array");
@@ -286,7 +291,7 @@ PyObject *make_series(struct decoder *d, PyObject *arguments, Py_ssize_t count)
 }
 
 /* ["DataFrame", columns, index, arrays…] */
-int encode_frame(struct encoder *e, PyObject *frame)
+static int encode_frame(struct encoder *e, PyObject *frame)
 {
     OWNED PyObject *columns = PyObject_GetAttrString(frame, "columns");
     OWNED PyObject *index = PyObject_GetAttrString(frame, "index");
@@ -309,9 +314,21 @@ int encode_frame(struct encoder *e, PyObject *frame)
     return PyErr_Occurred() ? -1 : done == count ? 0 : encode_changed();
 }
 
-/* ["DataFrame", columns, index, arrays…] */
-PyObject *make_frame(struct decoder *d, PyObject *arguments, Py_ssize_t count)
+int encode_table(struct encoder *e, PyObject *object, enum kind kind)
 {
+    e->closed++;
+    int result = kind == KIND_DATAFRAME ? encode_frame(e, object)
+                 : kind == KIND_SERIES  ? encode_series(e, object)
+                                        : encode_index(e, object);
+    e->closed--;
+    return result;
+}
+
+/* ["DataFrame", columns, index, arrays…] */
+PyObject *make_frame(struct decoder *d, enum kind kind, PyObject *arguments)
+{
+    (void)kind;
+    Py_ssize_t count = PyTuple_Size(arguments);
     if (count < 2 || !is_index(d, PyTuple_GetItem(arguments, 0)) ||
         !is_index(d, PyTuple_GetItem(arguments, 1)))
         return PyErr_Occurred() ? NULL : refuse(d, "a frame without columns or index");

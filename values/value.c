@@ -29,18 +29,15 @@ const struct value_limits value_limits_default = {
 
 /* ---- Encoding: room, charges, and one object inside of another ---- */
 
-static int encode_too_large(struct encoder *e, const char *what)
+int encode_too_large(struct encoder *e, const char *what)
 {
     e->too_large = true;
     PyErr_Format(PyExc_ValueError, "value is too large: more than %s", what);
     return -1;
 }
 
-/* Makes room for `length` bytes more. */
-int encode_room(struct encoder *e, size_t length)
+int encode_grow(struct encoder *e, size_t length)
 {
-    if (length <= e->size - e->used)
-        return 0;
     if (length > e->limits->bytes || e->used > e->limits->bytes - length)
         return encode_too_large(e, "the limit of bytes");
     size_t size = e->size ? e->size : 512;
@@ -54,49 +51,6 @@ int encode_room(struct encoder *e, size_t length)
     e->bytes = bytes;
     e->size = size;
     return 0;
-}
-
-int encode_charge(struct encoder *e, size_t elements)
-{
-    if (elements > e->limits->elements || e->elements > e->limits->elements - elements)
-        return encode_too_large(e, "the limit of elements");
-    e->elements += elements;
-    return 0;
-}
-
-int encode_charge_memory(struct encoder *e, size_t bytes)
-{
-    size_t most = MEMORY_FACTOR * e->limits->bytes;
-    if (bytes > most || e->memory > most - bytes)
-        return encode_too_large(e, "the limit of memory over there");
-    e->memory += bytes;
-    return 0;
-}
-
-int encode_head(struct encoder *e, enum major major, uint64_t number)
-{
-    if (encode_room(e, HEAD_BYTES_MAX) < 0)
-        return -1;
-    e->used += head_put(e->bytes + e->used, major, number);
-    return 0;
-}
-
-static int encode_raw(struct encoder *e, const void *bytes, size_t length)
-{
-    if (encode_room(e, length) < 0)
-        return -1;
-    if (length > 0)
-        memcpy(e->bytes + e->used, bytes, length);
-    e->used += length;
-    return 0;
-}
-
-int encode_string(struct encoder *e, enum major major, const void *bytes, size_t length)
-{
-    size_t memory = major == MAJOR_TEXT ? text_memory(bytes, length) : length;
-    if (encode_charge_memory(e, memory) < 0)
-        return -1;
-    return encode_head(e, major, length) < 0 ? -1 : encode_raw(e, bytes, length);
 }
 
 /* Takes back what was encoded since, with the numbers given to shared objects in it. */
@@ -113,20 +67,11 @@ static int encode_rewind(struct encoder *e, size_t used, Py_ssize_t kept, Py_ssi
     return list == NULL ? 0 : PyList_SetSlice(list, buffers, PyList_Size(list), NULL);
 }
 
-/* What holds no other object. */
-bool is_atom(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    return object == Py_None || type == &PyBool_Type || type == &PyLong_Type ||
-           type == &PyFloat_Type || type == &PyComplex_Type || type == &PyUnicode_Type ||
-           type == &PyBytes_Type;
-}
-
 /* Encodes something the caller holds a reference to, one container deeper. If its own methods fail,
  * a stand-in takes its place and the rest is not lost. */
-int encode_inside(struct encoder *e, PyObject *object)
+int encode_deeper(struct encoder *e, PyObject *object)
 {
-    if (e->depth >= e->limits->depth && !is_atom(object))
+    if (e->depth >= e->limits->depth)
         return encode_opaque(e, object, "nested too deeply");
     size_t used = e->used;
     unsigned depth = e->depth, hashed = e->hashed, closed = e->closed;
@@ -144,13 +89,6 @@ int encode_inside(struct encoder *e, PyObject *object)
     }
     e->depth = depth;
     return result;
-}
-
-/* Encodes and releases `object`; NULL is an error already raised. */
-int encode_steal(struct encoder *e, PyObject *object)
-{
-    OWNED PyObject *held = object;
-    return held == NULL ? -1 : encode_inside(e, held);
 }
 
 /* Encodes and releases the columns and the like of an object. They are deeper than the count says,
@@ -181,120 +119,6 @@ int encode_part(struct encoder *e, PyObject *object)
 }
 
 /* ---- Encoding: the choice by type ---- */
-
-/* Like find, but remembers for this value what is not loaded: most objects are of no such type. */
-static PyObject *encode_find(struct encoder *e, enum name name)
-{
-    if (e->absent & UINT64_C(1) << name)
-        return NULL;
-    PyObject *found = value_find(e->state, name, false);
-    if (found == NULL)
-        e->absent |= UINT64_C(1) << name;
-    return found;
-}
-
-static bool encode_is(struct encoder *e, PyObject *object, enum name name)
-{
-    return encode_find(e, name) == (PyObject *)Py_TYPE(object);
-}
-
-static bool encode_is_instance(struct encoder *e, PyObject *object, enum name name)
-{
-    PyObject *type = encode_find(e, name);
-    return type != NULL && PyType_Check(type) &&
-           PyType_IsSubtype(Py_TYPE(object), (PyTypeObject *)type);
-}
-
-/* Objects of the standard library, numpy and pandas. 1: not one of these. */
-static int encode_library(struct encoder *e, PyObject *object)
-{
-    if (encode_is(e, object, NAME_RECORD))
-        return encode_record(e, object);
-    if (encode_is(e, object, NAME_OPAQUE)) {
-        OWNED PyObject *name = PyObject_GetAttrString(object, "_type_name");
-        OWNED PyObject *repr = PyObject_GetAttrString(object, "_repr");
-        PyErr_Clear();
-        if (encode_kind(e, KIND_OPAQUE, 2) < 0 || encode_cut_text(e, name, TYPE_NAME_MAX) < 0)
-            return -1;
-        return encode_cut_text(e, repr, REPR_MAX);
-    }
-    if (encode_is(e, object, NAME_DATETIME))
-        return encode_moment(e, object, true);
-    if (encode_is(e, object, NAME_DATE))
-        return encode_date(e, object);
-    if (encode_is(e, object, NAME_TIME))
-        return encode_moment(e, object, false);
-    if (encode_is(e, object, NAME_TIMEDELTA))
-        return encode_attributes(e, object, KIND_TIMEDELTA);
-    if (encode_is(e, object, NAME_TIMEZONE) || encode_is(e, object, NAME_ZONEINFO))
-        return encode_zone(e, NULL, object);
-    if (encode_is(e, object, NAME_DECIMAL))
-        return encode_by_text(e, object, KIND_DECIMAL);
-    if (encode_is(e, object, NAME_FRACTION))
-        return encode_fraction(e, object);
-    if (encode_is(e, object, NAME_UUID)) {
-        OWNED PyObject *bytes = PyObject_GetAttrString(object, "bytes");
-        if (bytes == NULL || encode_charge(e, CHARGE_UUID) < 0 ||
-            encode_head(e, MAJOR_TAG, TAG_UUID) < 0)
-            return -1;
-        return encode_part(e, Py_NewRef(bytes));
-    }
-    if (encode_is(e, object, NAME_POSIX_PATH))
-        return encode_by_text(e, object, KIND_PATH);
-    if (encode_is(e, object, NAME_PURE_PATH))
-        return encode_by_text(e, object, KIND_PURE_PATH);
-    if (encode_is(e, object, NAME_PURE_WINDOWS_PATH))
-        return encode_by_text(e, object, KIND_PURE_WINDOWS_PATH);
-    if (encode_is(e, object, NAME_ARRAY) && e->hashed == 0)
-        return encode_buffer(e, object, true);
-    if (encode_is_instance(e, object, NAME_NUMPY_SCALAR)) {
-        OWNED PyObject *item = PyObject_CallMethod(object, "item", NULL);
-        if (item == NULL)
-            return -1;
-        /* What has no Python twin stays what it is (longdouble), or loses its unit (datetime64[ns]
-         * becomes an int). */
-        OWNED PyObject *text = PyObject_GetAttrString(object, "dtype");
-        OWNED PyObject *code = text != NULL ? PyObject_GetAttrString(text, "str") : NULL;
-        const char *letters = code != NULL ? PyUnicode_AsUTF8AndSize(code, NULL) : NULL;
-        if (letters == NULL)
-            return -1;
-        if (value_is_time_dtype(letters) && e->hashed == 0) {
-            OWNED PyObject *array =
-                PyObject_CallFunction(value_find(e->state, NAME_NDARRAY, true), "()s", letters);
-            OWNED PyObject *place = PyTuple_New(0);
-            if (array == NULL || place == NULL || PyObject_SetItem(array, place, object) < 0)
-                return -1;
-            return encode_ndarray(e, array);
-        }
-        if (Py_TYPE(item) == Py_TYPE(object) || value_is_time_dtype(letters))
-            return encode_opaque(e, object, NULL);
-        return encode_object(e, item);
-    }
-    if (encode_is_instance(e, object, NAME_NDARRAY) && e->hashed == 0) {
-        if (encode_is(e, object, NAME_NDARRAY))
-            return encode_ndarray(e, object);
-        OWNED PyObject *mask = PyObject_GetAttrString(object, "mask");
-        PyErr_Clear();
-        if (mask != NULL) /* a masked array: its items alone would say something else */
-            return encode_opaque(e, object, NULL);
-        OWNED PyObject *plain =
-            PyObject_CallMethod(object, "view", "O", e->state->found[NAME_NDARRAY]);
-        return plain == NULL ? -1 : encode_ndarray(e, plain);
-    }
-    bool is_frame = encode_is(e, object, NAME_DATAFRAME),
-         is_series = encode_is(e, object, NAME_SERIES);
-    if ((is_frame || is_series || encode_is_instance(e, object, NAME_INDEX)) && e->hashed == 0) {
-        e->closed++;
-        int result = is_frame    ? encode_frame(e, object)
-                     : is_series ? encode_series(e, object)
-                                 : encode_index(e, object);
-        e->closed--;
-        return result;
-    }
-    if (object == encode_find(e, NAME_NA) || object == encode_find(e, NAME_NAT))
-        return encode_object(e, Py_None);
-    return 1;
-}
 
 /* True if two objects of this type are equal only if they are one: as a key over there it must not
  * be a record, since records with equal fields are equal. */
@@ -328,8 +152,7 @@ static int encode_by_value(struct encoder *e, PyObject *object)
     if (flags & Py_TPFLAGS_UNICODE_SUBCLASS)
         return encode_text(e, object);
     if (flags & Py_TPFLAGS_BYTES_SUBCLASS)
-        return encode_string(e, MAJOR_BYTES, PyBytes_AsString(object),
-                             (size_t)PyBytes_Size(object));
+        return encode_bytes(e, PyBytes_AsString(object), (size_t)PyBytes_Size(object));
     if (flags & Py_TPFLAGS_LIST_SUBCLASS)
         return encode_list(e, object);
     if (flags & Py_TPFLAGS_TUPLE_SUBCLASS)
@@ -341,7 +164,7 @@ static int encode_by_value(struct encoder *e, PyObject *object)
     if (PySet_Check(object) || PyFrozenSet_Check(object))
         return encode_set(e, object, PyFrozenSet_Check(object));
     if (encode_is_instance(e, object, NAME_DATETIME))
-        return encode_moment(e, object, true);
+        return encode_moment(e, object, KIND_DATETIME);
     if (encode_is_instance(e, object, NAME_TIMEDELTA))
         return encode_attributes(e, object, KIND_TIMEDELTA);
     return 1;
@@ -351,25 +174,13 @@ static int encode_by_value(struct encoder *e, PyObject *object)
 int encode_object(struct encoder *e, PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
-    if (object == Py_None)
-        return encode_head(e, MAJOR_SIMPLE, 22);
-    if (type == &PyBool_Type)
-        return encode_head(e, MAJOR_SIMPLE, object == Py_True ? 21 : 20);
-    if (type == &PyLong_Type)
-        return encode_int(e, object);
-    if (type == &PyUnicode_Type)
-        return encode_text(e, object);
-    if (type == &PyFloat_Type)
-        return encode_float(e, PyFloat_AsDouble(object));
-    if (type == &PyBytes_Type)
-        return encode_string(e, MAJOR_BYTES, PyBytes_AsString(object),
-                             (size_t)PyBytes_Size(object));
+    int atom = encode_atom(e, object);
+    if (atom != 1)
+        return atom;
     if (type == &PyTuple_Type)
         return encode_tuple(e, object);
     if (type == &PyFrozenSet_Type)
         return encode_set(e, object, true);
-    if (type == &PyComplex_Type)
-        return encode_complex(e, object);
     if (type == &PyRange_Type)
         return encode_attributes(e, object, KIND_RANGE);
     if (object == Py_Ellipsis)
@@ -450,23 +261,6 @@ void *refuse(const struct decoder *d, const char *what)
     return NULL;
 }
 
-static size_t decode_left(const struct decoder *d)
-{
-    return (size_t)(d->end - d->at);
-}
-
-/* Definite lengths only: what the encoder writes. */
-bool decode_head(struct decoder *d, struct head *ret_head)
-{
-    size_t size = head_get(d->at, decode_left(d), ret_head);
-    if (size == 0)
-        return refuse(d, head_is_reserved(d->at, decode_left(d)) ? "indefinite or reserved length"
-                                                                 : "it ends too early"),
-               false;
-    d->at += size;
-    return true;
-}
-
 bool decode_expect(struct decoder *d, enum major major, uint64_t *ret_number)
 {
     struct head head;
@@ -488,32 +282,6 @@ bool decode_expect_array(struct decoder *d, uint64_t count)
     return true;
 }
 
-bool decode_charge(struct decoder *d, size_t elements)
-{
-    if (elements > d->elements)
-        return refuse(d, "more elements than the limit"), false;
-    d->elements -= elements;
-    return true;
-}
-
-bool decode_charge_memory(struct decoder *d, size_t bytes)
-{
-    if (bytes > d->memory)
-        return refuse(d, "more memory than the limit (strings and arrays, all together)"), false;
-    d->memory -= bytes;
-    return true;
-}
-
-/* A string's bytes, inside the input. */
-bool decode_string(struct decoder *d, uint64_t length, const char **ret_bytes)
-{
-    if (length > decode_left(d))
-        return refuse(d, "string longer than the input"), false;
-    *ret_bytes = (const char *)d->at;
-    d->at += length;
-    return true;
-}
-
 bool decode_expect_string(struct decoder *d, enum major major, const char **ret_bytes,
                           size_t *ret_length)
 {
@@ -531,17 +299,6 @@ bool decode_count(struct decoder *d, uint64_t count, size_t least)
     if (count > decode_left(d) / least || count > d->elements)
         return refuse(d, "more items than can follow"), false;
     return true;
-}
-
-PyObject *decode_inside(struct decoder *d)
-{
-    /* A few more than the encoder counts: the parts of the innermost object. */
-    if (d->depth >= d->limits->depth + 8)
-        return refuse(d, "nested too deeply");
-    d->depth++;
-    PyObject *object = decode_object(d);
-    d->depth--;
-    return object;
 }
 
 /* Something in which nothing is shared. */
@@ -596,7 +353,6 @@ static PyObject *decode_tag(struct decoder *d, uint64_t tag)
 PyObject *decode_object(struct decoder *d)
 {
     struct head head;
-    const char *bytes;
     if (!decode_head(d, &head))
         return NULL;
     switch (head.major) {
@@ -609,14 +365,9 @@ PyObject *decode_object(struct decoder *d)
         return number == NULL ? NULL : PyNumber_Invert(number);
     }
     case MAJOR_BYTES:
-        return decode_string(d, head.number, &bytes) && decode_charge_memory(d, (size_t)head.number)
-                   ? PyBytes_FromStringAndSize(bytes, (Py_ssize_t)head.number)
-                   : NULL;
+        return decode_bytes(d, head.number);
     case MAJOR_TEXT:
-        return decode_string(d, head.number, &bytes) &&
-                       decode_charge_memory(d, text_memory(bytes, (size_t)head.number))
-                   ? PyUnicode_FromStringAndSize(bytes, (Py_ssize_t)head.number)
-                   : NULL;
+        return decode_text(d, head.number);
     case MAJOR_ARRAY:
         return decode_list(d, head.number, false);
     case MAJOR_MAP:
@@ -626,9 +377,9 @@ PyObject *decode_object(struct decoder *d)
     case MAJOR_SIMPLE:
         if (head.info == 27)
             return PyFloat_FromDouble(double_of_bits(head.number));
-        if (head.info == 20 || head.info == 21)
-            return PyBool_FromLong(head.info == 21);
-        if (head.info == 22)
+        if (head.info == SIMPLE_FALSE || head.info == SIMPLE_TRUE)
+            return PyBool_FromLong(head.info == SIMPLE_TRUE);
+        if (head.info == SIMPLE_NULL)
             return Py_NewRef(Py_None);
         return refuse(d, "unknown simple value");
     }
