@@ -24,6 +24,13 @@ bool value_is_time_dtype(const char *dtype)
     return false;
 }
 
+const char *dtype_code(PyObject *object, PyObject **ret_text)
+{
+    OWNED PyObject *dtype = PyObject_GetAttrString(object, "dtype");
+    *ret_text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
+    return *ret_text != NULL ? PyUnicode_AsUTF8AndSize(*ret_text, NULL) : NULL;
+}
+
 /* The row for a struct format of one number ("<d", "l", "Zf": complex), or NULL. */
 static const struct typed *typed_of_format(const char *format, Py_ssize_t itemsize,
                                            bool *ret_complex)
@@ -235,11 +242,9 @@ PyObject *decode_array(struct decoder *d)
     PyObject *ndarray = value_find_optional(d->state, NAME_NDARRAY);
     if (ndarray == NULL)
         return NULL;
-    if (ndarray == Py_None) {
-        OWNED PyObject *fields =
-            Py_BuildValue("{s:s,s:O,s:O}", "dtype", dtype, "shape", shape, "data", owner);
-        return make_record(d, "numpy.ndarray", fields);
-    }
+    if (ndarray == Py_None)
+        return make_record(d, "numpy.ndarray", "{s:s,s:O,s:O}", "dtype", dtype, "shape", shape,
+                           "data", owner);
     return PyObject_CallFunction(ndarray, "OsO", shape, dtype, owner);
 }
 
@@ -293,9 +298,8 @@ static int encode_object_array(struct encoder *e, PyObject *array, const char *l
 
 static int encode_ndarray(struct encoder *e, PyObject *array)
 {
-    OWNED PyObject *dtype = PyObject_GetAttrString(array, "dtype");
-    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    const char *code = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    OWNED PyObject *text = NULL;
+    const char *code = dtype_code(array, &text);
     if (code == NULL || strlen(code) < 2)
         return -1;
     if (code[0] == '>') { /* the other byte order: a copy in this one */
@@ -339,9 +343,8 @@ int encode_numpy_scalar(struct encoder *e, PyObject *object, enum kind kind)
 {
     (void)kind;
     OWNED PyObject *item = PyObject_CallMethod(object, "item", NULL);
-    OWNED PyObject *dtype = item != NULL ? PyObject_GetAttrString(object, "dtype") : NULL;
-    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    const char *code = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    OWNED PyObject *text = NULL;
+    const char *code = item != NULL ? dtype_code(object, &text) : NULL;
     if (code == NULL)
         return -1;
     if (value_is_time_dtype(code) && e->hashed == 0) {
@@ -364,17 +367,15 @@ static PyObject *make_array_of_bits(struct decoder *d, PyObject *ndarray, const 
     bool is_bool = strcmp(code, "|b1") == 0;
     if (!is_bool && !value_is_time_dtype(code))
         return refuse(d, "unknown dtype");
-    if (ndarray == Py_None) {
-        OWNED PyObject *fields = Py_BuildValue("{s:s,s:O}", "dtype", code, "data", bits);
-        return make_record(d, "numpy.ndarray", fields);
-    }
+    if (ndarray == Py_None)
+        return make_record(d, "numpy.ndarray", "{s:s,s:O}", "dtype", code, "data", bits);
     if ((PyObject *)Py_TYPE(bits) != ndarray)
         return refuse(d, "not an array");
-    OWNED PyObject *dtype = PyObject_GetAttrString(bits, "dtype");
-    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    if (text == NULL)
+    OWNED PyObject *text = NULL;
+    const char *bits_code = dtype_code(bits, &text);
+    if (bits_code == NULL)
         return NULL;
-    if (PyUnicode_CompareWithASCIIString(text, is_bool ? "|u1" : "<i8") != 0)
+    if (strcmp(bits_code, is_bool ? "|u1" : "<i8") != 0)
         return refuse(d, "unknown dtype");
     /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers they
      * are the host's own.) */
@@ -432,11 +433,9 @@ static PyObject *make_array_of_items(struct decoder *d, PyObject *ndarray, const
         return NULL;
     if (*code != 'O' && (widest = charge_widest(d, *code, items)) < 0)
         return NULL;
-    if (ndarray == Py_None) {
-        OWNED PyObject *fields =
-            Py_BuildValue("{s:s,s:O,s:O}", "dtype", code, "shape", dimensions, "data", items);
-        return make_record(d, "numpy.ndarray", fields);
-    }
+    if (ndarray == Py_None)
+        return make_record(d, "numpy.ndarray", "{s:s,s:O,s:O}", "dtype", code, "shape", dimensions,
+                           "data", items);
     OWNED PyObject *dtype =
         *code == 'O' ? PyUnicode_FromString("O") : PyUnicode_FromFormat("%s%zd", code, widest);
     OWNED PyObject *shape = PyList_AsTuple(dimensions);

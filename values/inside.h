@@ -421,6 +421,10 @@ bool decode_expect_array(struct decoder *d, uint64_t count);
 /* kind.c */
 int encode_kind(struct encoder *e, enum kind kind, size_t count);
 PyObject *decode_kind(struct decoder *d, bool share);
+
+/* Calls with both of them, which are released; either may be NULL, with an exception. */
+PyObject *call_released(PyObject *callable, PyObject *arguments, PyObject *keywords);
+
 PyObject *make_by_constructor(struct decoder *d, enum kind kind, PyObject *arguments);
 
 /* Objects that a row of value_kinds matches. 1: there is none. */
@@ -461,13 +465,15 @@ PyObject *decode_reference(struct decoder *d);
 
 /* ---- key.c: equal hashes ---- */
 
-/* Keys by their hashes, in the order of chance. */
+struct tally_row {
+    Py_hash_t hash;
+    uint32_t count; /* keys with this hash: 0 for a row that is not used */
+    uint32_t cost;  /* steps that a comparison with the largest of them takes */
+};
+
+/* Keys by their hashes, in the order of chance. Empty: nothing was counted yet. */
 struct tally {
-    struct tally_row {
-        Py_hash_t hash;
-        uint32_t count; /* keys with this hash: 0 for a row that is not used */
-        uint32_t cost;  /* steps that a comparison with the largest of them takes */
-    } * rows;
+    struct tally_row *rows;
     size_t size, used;
     uint64_t secret[2];
 };
@@ -491,11 +497,12 @@ PyObject *decode_key(struct decoder *d, struct tally *tally);
 PyObject *decode_date(struct decoder *d);
 
 /* array.c */
+/* The code of an array's or number's dtype, in *ret_text. NULL: an exception was raised. */
+const char *dtype_code(PyObject *object, PyObject **ret_text);
+
 int encode_buffer(struct encoder *e, PyObject *object, bool flat);
 PyObject *decode_flat_array(struct decoder *d, uint64_t tag);
 PyObject *decode_array(struct decoder *d);
-
-/* table.c */
 
 /* record.c */
 int encode_cut_text(struct encoder *e, PyObject *text, size_t most);
@@ -504,7 +511,9 @@ bool is_names(PyObject *names_tuple, Py_ssize_t count);
 int encode_named_tuple(struct encoder *e, PyObject *tuple, PyObject *field_names);
 int encode_dataclass(struct encoder *e, PyObject *object);
 int encode_member(struct encoder *e, PyObject *member);
-PyObject *make_record(struct decoder *d, const char *name, PyObject *fields);
+/* Where numpy or pandas is missing: the parts, as a record. `format` is Py_BuildValue's, of the
+ * fields. */
+PyObject *make_record(struct decoder *d, const char *name, const char *format, ...);
 
 /* ---- The columns of value_kinds ---- */
 

@@ -198,6 +198,15 @@ static bool arguments_fit(struct decoder *d, const char *letters, PyObject *argu
     return *letters == '*' || i == count;
 }
 
+PyObject *call_released(PyObject *callable, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *result =
+        arguments == NULL || keywords == NULL ? NULL : PyObject_Call(callable, arguments, keywords);
+    Py_XDECREF(arguments);
+    Py_XDECREF(keywords);
+    return result;
+}
+
 PyObject *make_by_constructor(struct decoder *d, enum kind kind, PyObject *arguments)
 {
     PyObject *type = value_find(d->state, value_kinds[kind].constructor, true);

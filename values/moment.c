@@ -129,12 +129,10 @@ PyObject *make_moment(struct decoder *d, enum kind kind, PyObject *arguments)
 {
     PyObject *type = value_find(d->state, value_kinds[kind].constructor, true);
     Py_ssize_t count = PyTuple_Size(arguments);
-    OWNED PyObject *positional = PyTuple_GetSlice(arguments, 0, count - 1);
-    OWNED PyObject *keywords =
-        Py_BuildValue("{s:O}", "fold", PyTuple_GetItem(arguments, count - 1));
-    return type == NULL || positional == NULL || keywords == NULL
-               ? NULL
-               : PyObject_Call(type, positional, keywords);
+    if (type == NULL)
+        return NULL;
+    return call_released(type, PyTuple_GetSlice(arguments, 0, count - 1),
+                         Py_BuildValue("{s:O}", "fold", PyTuple_GetItem(arguments, count - 1)));
 }
 
 int encode_date(struct encoder *e, PyObject *date, enum kind kind)

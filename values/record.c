@@ -1,6 +1,8 @@
 /* Records (dataclasses, named tuples, members of enumerations) and stand-ins for what cannot cross. */
 #include "values/inside.h"
 
+#include <stdarg.h>
+
 /* "module.Class", or "Class" for builtins. New reference, or NULL without an exception. */
 static PyObject *type_name(PyTypeObject *type)
 {
@@ -246,12 +248,14 @@ int encode_member(struct encoder *e, PyObject *member)
     return encode_field(e, key_value, Py_NewRef(value));
 }
 
-/* Where numpy or pandas is missing: the parts, as a record. */
-PyObject *make_record(struct decoder *d, const char *name, PyObject *fields)
+PyObject *make_record(struct decoder *d, const char *name, const char *format, ...)
 {
-    PyObject *record = value_find(d->state, NAME_RECORD, true);
-    return record == NULL || fields == NULL ? NULL
-                                            : PyObject_CallFunction(record, "sO", name, fields);
+    va_list parts;
+    va_start(parts, format);
+    OWNED PyObject *fields = Py_VaBuildValue(format, parts);
+    va_end(parts);
+    PyObject *type = fields != NULL ? value_find(d->state, NAME_RECORD, true) : NULL;
+    return type == NULL ? NULL : PyObject_CallFunction(type, "sO", name, fields);
 }
 
 /* ["record", name, {…}]: made before its fields are read, so that they may refer to it. */

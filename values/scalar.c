@@ -38,12 +38,12 @@ static int encode_big(struct encoder *e, PyObject *number, bool negative)
     if ((size_t)size > e->limits->int_bits / 8)
         return encode_opaque(e, number, "int with more bits than the limit");
     OWNED PyObject *method = PyObject_GetAttrString((PyObject *)&PyLong_Type, "to_bytes");
-    OWNED PyObject *arguments = Py_BuildValue("(Ons)", number, size, "big");
     /* In two's complement, whose inversion is -1 - n, as the tag of negative ones wants it. */
-    OWNED PyObject *keywords = Py_BuildValue("{s:O}", "signed", negative ? Py_True : Py_False);
-    OWNED PyObject *bytes = method == NULL || arguments == NULL || keywords == NULL
-                                ? NULL
-                                : PyObject_Call(method, arguments, keywords);
+    OWNED PyObject *bytes =
+        method == NULL
+            ? NULL
+            : call_released(method, Py_BuildValue("(Ons)", number, size, "big"),
+                            Py_BuildValue("{s:O}", "signed", negative ? Py_True : Py_False));
     char *raw;
     Py_ssize_t length;
     if (bytes == NULL || PyBytes_AsStringAndSize(bytes, &raw, &length) < 0)

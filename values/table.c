@@ -21,9 +21,8 @@ static int encode_labels(struct encoder *e, PyObject *tuple)
 static int encode_column(struct encoder *e, PyObject *series)
 {
     OWNED PyObject *array = PyObject_CallMethod(series, "to_numpy", NULL);
-    OWNED PyObject *dtype = array != NULL ? PyObject_GetAttrString(array, "dtype") : NULL;
-    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    const char *code = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    OWNED PyObject *text = NULL;
+    const char *code = array != NULL ? dtype_code(array, &text) : NULL;
     if (code == NULL)
         return -1;
     if (strcmp(code, "<f16") == 0 || strcmp(code, "<c32") == 0 || code[1] == 'V')
@@ -80,11 +79,11 @@ static int encode_index(struct encoder *e, PyObject *index)
 /* A table's index is a dict to whoever looks something up in it, and pandas builds that itself. */
 static bool check_labels(struct decoder *d, PyObject *array)
 {
-    OWNED PyObject *dtype = PyObject_GetAttrString(array, "dtype");
-    OWNED PyObject *text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    if (text == NULL)
+    OWNED PyObject *text = NULL;
+    const char *code = dtype_code(array, &text);
+    if (code == NULL)
         return false;
-    Py_ssize_t count = PyUnicode_CompareWithASCIIString(text, "|O") == 0 ? PyObject_Size(array) : 0;
+    Py_ssize_t count = strcmp(code, "|O") == 0 ? PyObject_Size(array) : 0;
     CLEANUP(tally_release) struct tally tally = { .rows = NULL };
     if (count < 0 || !decode_charge(d, (size_t)count))
         return false;
@@ -174,10 +173,8 @@ static bool make_level(struct decoder *d, PyObject *rows, Py_ssize_t column, PyO
             return PyErr_Occurred() ? false
                                     : (refuse(d, "a label that differs from itself"), false);
     }
-    OWNED PyObject *arguments = PyTuple_Pack(1, level);
-    OWNED PyObject *keywords = Py_BuildValue("{s:O}", "tupleize_cols", Py_False);
-    OWNED PyObject *index =
-        arguments != NULL && keywords != NULL ? PyObject_Call(type, arguments, keywords) : NULL;
+    OWNED PyObject *index = call_released(type, PyTuple_Pack(1, level),
+                                          Py_BuildValue("{s:O}", "tupleize_cols", Py_False));
     return none != NULL && index != NULL && PyList_Append(levels, index) == 0 &&
            PyList_Append(codes, places) == 0;
 }
@@ -191,12 +188,11 @@ static PyObject *make_multi_index(struct decoder *d, PyObject *type, PyObject *n
     for (Py_ssize_t i = 0; levels != NULL && codes != NULL && i < PyList_Size(names_list); i++)
         if (!make_level(d, rows, i, levels, codes))
             return NULL;
-    OWNED PyObject *arguments = PyTuple_New(0);
-    OWNED PyObject *keywords = levels == NULL || codes == NULL
-                                   ? NULL
-                                   : Py_BuildValue("{s:O,s:O,s:O}", "levels", levels, "codes",
-                                                   codes, "verify_integrity", Py_False);
-    return arguments == NULL || keywords == NULL ? NULL : PyObject_Call(type, arguments, keywords);
+    if (levels == NULL || codes == NULL)
+        return NULL;
+    return call_released(type, PyTuple_New(0),
+                         Py_BuildValue("{s:O,s:O,s:O}", "levels", levels, "codes", codes,
+                                       "verify_integrity", Py_False));
 }
 
 /* ["Index", [names…], values]. Without pandas a record. */
@@ -223,11 +219,9 @@ PyObject *make_index(struct decoder *d, enum kind kind, PyObject *arguments)
                                                               : NAME_INDEX);
     if (type == NULL)
         return NULL;
-    if (type == Py_None) {
-        OWNED PyObject *fields = Py_BuildValue("{s:O,s:O}", "names", names_list, "values", values);
-        return make_record(d, "pandas.Index", fields);
-    }
-    if (!is_range && !is_multi && (type != Py_None && !check_labels(d, values)))
+    if (type == Py_None)
+        return make_record(d, "pandas.Index", "{s:O,s:O}", "names", names_list, "values", values);
+    if (!is_range && !is_multi && !check_labels(d, values))
         return NULL;
     OWNED PyObject *index = is_multi ? make_multi_index(d, type, names_list, values)
                                      : PyObject_CallFunctionObjArgs(type, values, NULL);
@@ -279,11 +273,9 @@ PyObject *make_series(struct decoder *d, enum kind kind, PyObject *arguments)
              *type = value_find_optional(d->state, NAME_SERIES);
     if (type == NULL)
         return NULL;
-    if (type == Py_None) {
-        OWNED PyObject *fields =
-            Py_BuildValue("{s:O,s:O,s:O}", "name", name, "index", index, "values", values);
-        return make_record(d, "pandas.Series", fields);
-    }
+    if (type == Py_None)
+        return make_record(d, "pandas.Series", "{s:O,s:O,s:O}", "name", name, "index", index,
+                           "values", values);
     OWNED PyObject *series = PyObject_CallFunctionObjArgs(type, values, index, NULL);
     if (series == NULL || PyObject_SetAttrString(series, "name", name) < 0)
         return NULL;
@@ -344,18 +336,12 @@ PyObject *make_frame(struct decoder *d, enum kind kind, PyObject *arguments)
         if (number == NULL || PyDict_SetItem(arrays, number, PyTuple_GetItem(arguments, i)) < 0)
             return NULL;
     }
-    if (type == Py_None) {
-        OWNED PyObject *values = PyDict_Values(arrays);
-        OWNED PyObject *fields = values == NULL ? NULL
-                                                : Py_BuildValue("{s:O,s:O,s:O}", "columns", columns,
-                                                                "index", index, "values", values);
-        return make_record(d, "pandas.DataFrame", fields);
-    }
-    OWNED PyObject *positional = PyTuple_Pack(2, arrays, index);
-    OWNED PyObject *keywords = Py_BuildValue(
-        "{s:O}", "copy", Py_False); /* the arrays are nobody else's, or shared memory */
-    OWNED PyObject *frame =
-        positional != NULL && keywords != NULL ? PyObject_Call(type, positional, keywords) : NULL;
+    if (type == Py_None)
+        return make_record(d, "pandas.DataFrame", "{s:O,s:O,s:N}", "columns", columns, "index",
+                           index, "values", PyDict_Values(arrays));
+    /* Not a copy: the arrays are nobody else's, or shared memory. */
+    OWNED PyObject *frame = call_released(type, PyTuple_Pack(2, arrays, index),
+                                          Py_BuildValue("{s:O}", "copy", Py_False));
     if (frame == NULL || PyObject_SetAttrString(frame, "columns", columns) < 0)
         return NULL;
     return object_take(&frame);
