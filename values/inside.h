@@ -327,9 +327,10 @@ int encode_part(struct encoder *e, PyObject *object);
  * type. */
 static inline PyObject *encode_find(struct encoder *e, enum name name)
 {
-    if (e->absent & UINT64_C(1) << name)
-        return NULL;
-    PyObject *found = value_find(e->state, name, false);
+    PyObject *found = e->state->found[name];
+    if (found != NULL || e->absent & UINT64_C(1) << name)
+        return found;
+    found = value_find(e->state, name, false);
     if (found == NULL)
         e->absent |= UINT64_C(1) << name;
     return found;
