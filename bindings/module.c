@@ -3,7 +3,7 @@
  * and later. */
 #include "bindings/module.h"
 #include "policy/mounts.h"
-#include "wire/value.h"
+#include "values/value.h"
 
 #include <errno.h>
 #include <string.h>

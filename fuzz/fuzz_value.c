@@ -1,7 +1,7 @@
 /* The value decoder, on bytes that a guest might send. An interpreter is part of the target, so
  * that ASan and UBSan watch the objects as well: what decodes must be an object that can be encoded
  * and decoded once more. Start it in the top folder, where it finds python/belljar/values.py. */
-#include "wire/value.h"
+#include "values/value.h"
 
 #include <stdio.h>
 

@@ -15,8 +15,8 @@
 #include "guest/hook.h"
 #include "guest/zygote.h"
 #include "language/language.h"
+#include "values/value.h"
 #include "wire/pack.h"
-#include "wire/value.h"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -3,8 +3,10 @@
 #ifndef BELLJAR_CBOR_H
 #define BELLJAR_CBOR_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum major {
     MAJOR_UINT,
@@ -36,14 +38,27 @@ static inline size_t head_put(uint8_t at[HEAD_BYTES_MAX], enum major major, uint
                     : number <= UINT16_MAX ? 2
                     : number <= UINT32_MAX ? 4
                                            : 8;
-    at[0] = (uint8_t)(major << 5);
-    if (size == 0)
-        at[0] |= (uint8_t)number;
-    else
-        at[0] |= size == 1 ? 24 : size == 2 ? 25 : size == 4 ? 26 : 27;
-    for (unsigned i = 0; i < size; i++)
-        at[1 + i] = (uint8_t)(number >> (8 * (size - 1 - i)));
+    uint8_t info = size == 0   ? (uint8_t)number
+                   : size == 1 ? 24
+                   : size == 2 ? 25
+                   : size == 4 ? 26
+                               : 27;
+    uint64_t first = htobe64(size == 0 ? 0 : number << (64 - 8 * size));
+    at[0] = (uint8_t)(major << 5 | info);
+    memcpy(at + 1, &first, sizeof first); /* all of the room: what is not used is written over */
     return 1 + size;
+}
+
+static inline uint64_t head_number(const uint8_t *at, size_t size)
+{
+    uint64_t number = 0;
+    if (size == sizeof number) { /* floats, mostly: not byte by byte */
+        memcpy(&number, at, sizeof number);
+        return be64toh(number);
+    }
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | at[i];
+    return number;
 }
 
 /* Reads the head at the start of `left` bytes. Returns how many bytes it has; 0 if they end before
@@ -54,10 +69,9 @@ static inline size_t head_get(const uint8_t *at, size_t left, struct head *ret_h
     size_t size = info < 24 ? 0 : (size_t)1 << (info & 3);
     if (info > 27 || left < 1 + size)
         return 0;
-    struct head head = { .major = at[0] >> 5, .info = info, .number = size == 0 ? info : 0 };
-    for (size_t i = 0; i < size; i++)
-        head.number = head.number << 8 | at[1 + i];
-    *ret_head = head;
+    *ret_head = (struct head){ .major = at[0] >> 5, .info = info, .number = info };
+    if (size > 0)
+        ret_head->number = head_number(at + 1, size);
     return 1 + size;
 }
 

@@ -263,7 +263,7 @@ def _check_operand(value: Any) -> None:
 
 
 def _check_keys(keys: list[Any]) -> None:
-    """Equal hashes are counted in one place (wire/value_decode.c)."""
+    """Equal hashes are counted in one place (values/key.c)."""
     try:
         core.check_keys(keys)
     except ValueError:

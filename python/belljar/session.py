@@ -39,7 +39,7 @@ ELEMENTS_MAX: Final = 1 << 20
 """What one question of a guest may cost. Guests know these too: what is larger is left out there."""
 
 MEMORY_MAX: Final = 64 * ELEMENTS_MAX + 4 * BYTES_MAX
-"""What it is as objects, at most (wire/value.h)."""
+"""What it is as objects, at most (values/value.h)."""
 
 OUTSTANDING_MAX: Final = 64
 """Calls of one guest that coroutines are at work on. More are refused."""

@@ -1,7 +1,7 @@
 """Sandboxes under the deny-by-default policy: `Sandbox(SandboxConfig(…))`, with pysandbox's execute, call and create_callback.
 
 Values go there as read-only views: plain ones by copy, other objects as views of the host's (belljar.proxy). Functions
-go there as marshalled code with what they refer to. What comes back is inert (wire/value.c), and an exception is one of
+go there as marshalled code with what they refer to. What comes back is inert (values/value.c), and an exception is one of
 a fixed list of builtin types, or a `SandboxError`.
 """
 

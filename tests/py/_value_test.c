@@ -1,6 +1,6 @@
 /* A module with nothing but the value codec, so that it is tested in this process, and in any
  * interpreter, without a sandbox. Runs in the tests only. */
-#include "wire/value.h"
+#include "values/value.h"
 
 #ifndef VALUE_TEST_HOME
 #define VALUE_TEST_HOME "belljar.values"

@@ -44,7 +44,7 @@ def _load(name, path):
 def _build(directory):
     """The codec as a module of its own, whose Record and Opaque are those of python/belljar/values.py."""
     library = pathlib.Path(directory) / "_value_test.abi3.so"
-    sources = [*sorted(ROOT.glob("wire/value*.c")), ROOT / "tests/py/_value_test.c"]
+    sources = [*sorted(ROOT.glob("values/*.c")), ROOT / "tests/py/_value_test.c"]
     subprocess.run(
         ["cc", "-std=gnu11", "-O1", "-fPIC", "-shared", f"-I{ROOT}", f"-I{sysconfig.get_path('include')}",
          '-DVALUE_TEST_HOME="belljar_test_values"', *map(str, sources), "-o", str(library)],
@@ -53,7 +53,7 @@ def _build(directory):
     return library
 
 
-if not (ROOT / "wire/value.c").exists():
+if not (ROOT / "values/value.c").exists():
     pytest.skip("builds the codec from its sources, which are not here", allow_module_level=True)
 _directory = __import__("tempfile").TemporaryDirectory()
 LIBRARY = _build(_directory.name)
@@ -896,3 +896,49 @@ def test_large_arrays_can_travel_beside_the_value():
             decode(data, buffers=wrong)
     with pytest.raises(ValueError, match="not bytes"):
         decode(data)  # a guest cannot name buffers of the host
+
+
+# ---- What a value is counted as -----------------------------------------------------------------------------------
+
+
+def cost(value):
+    costs = []
+    decode(encode(value, strict=True), costs=costs)
+    return costs[0]
+
+
+@pytest.mark.parametrize(("widest", "width"), [
+    ("a", 1), ("\x7f", 1), ("\x80", 1), ("\xff", 1), ("\u0100", 2), ("\u07ff", 2), ("\u0800", 2), ("\uffff", 2),
+    ("\U00010000", 4), ("\U0010ffff", 4), ("\ud800", 2), ("\udfff", 2),
+])  # fmt: skip
+def test_a_text_counts_as_its_characters_at_the_width_of_its_widest(widest, width):
+    for length in [*range(34), 255 * 16 - 1, 255 * 16, 255 * 16 + 1, 9999]:
+        for plain in "a", "\xe9":
+            for text in plain * length + widest, widest + plain * length, plain * (length // 2) + widest + plain * length:
+                assert cost(text) == len(text) * width
+
+
+@pytest.mark.parametrize("text", ["a" * 50, "\xe9" * 50, "\u4e2d" * 50, "\U0001f600" * 50, "a" * 49 + "\u4e2d", "a" * 49 + "\U0001f600"],
+                         ids=range(6))  # fmt: skip
+def test_a_text_may_take_exactly_the_memory_that_is_left(text):
+    numpy = pytest.importorskip("numpy")
+    array = numpy.array(["x" * 500, *[""] * 20])  # 500 characters for each, once it is an array
+    without = len("U") + 500 + 21 * 500 * 4
+    for fill in range(4):  # so many bytes that the sum is at, and about, a multiple of four
+        memory = without + cost(text) + fill
+        data = encode([array, text, b"x" * fill], strict=True)
+        assert len(data) < memory // 4 - 1
+        assert decode(data, bytes=-(-memory // 4))[1] == text
+        with pytest.raises(ValueError, match="memory"):
+            decode(data, bytes=-(-memory // 4) - 1)
+
+
+def test_equal_hashes_are_found_among_any_number_of_others():
+    others = [n + 0.5 for n in range(100_000)]
+    prime = 2**61 - 1  # hashes of numbers are residues of it
+    few, many = ([2**61 + n * prime for n in range(count)] for count in (1000, 3000))
+    assert back(others + few) and back(dict.fromkeys(others + few)) and back(set(few))
+    for wrong in dict.fromkeys(others + many), dict.fromkeys(many + others), set(many):
+        data = encode(wrong, strict=True)
+        with pytest.raises(ValueError, match="equal hashes"):
+            decode(data)
