@@ -42,7 +42,7 @@ def start_language(wanted, texts):
 
 def expand(wanted, features_text, config_text):
     """What --feature, --allow-module and --read say, through the same text as in Python."""
-    for name, text in (("belljar", ""), ("belljar._features", features_text), ("belljar.config", config_text)):
+    for name, text in (("belljar", ""), ("belljar._shared", ""), ("belljar._shared.features", features_text), ("belljar._shared.config", config_text)):
         module = sys.modules[name] = type(sys)(name)
         exec(compile(text, "<belljar>", "exec"), module.__dict__)
     config = module.SandboxConfig(*wanted.get("enable", ()))
@@ -52,7 +52,7 @@ def expand(wanted, features_text, config_text):
             allow(name, *[symbol for symbol in symbols.split(",") if symbol])
     for path in wanted.get("paths", ()):
         config.allow_path(path + "/" if os.path.isdir(path) else path)
-    for name in ("belljar._features", "belljar.config"):
+    for name in ("belljar._shared", "belljar._shared.features", "belljar._shared.config"):
         del sys.modules[name]
     return config.to_dict()
 
