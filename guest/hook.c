@@ -108,9 +108,15 @@ static bool path_is_expected(const struct zygote *zygote, const char *path, bool
     return false;
 }
 
+const int refusal_errors[REFUSAL_COUNT] = { EPERM, EACCES, EROFS };
+
 static bool errno_is_refusal(long result)
 {
-    return result < 0 && (errno == EPERM || errno == EACCES || errno == EROFS);
+    for (unsigned i = 0; result < 0 && i < REFUSAL_COUNT; i++) {
+        if (errno == refusal_errors[i])
+            return true;
+    }
+    return false;
 }
 
 /* The argument as bytes of a path (a new reference), or NULL if it is none (no exception). */

@@ -1,23 +1,35 @@
+"""The shell: what `belljar shell` asks (cli/shell.c), under every policy."""
 
+from __future__ import annotations
 
-# ---- The shell: what `belljar shell` asks (cli/shell.c) ----------------------------------------------------------
+import builtins
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar._shared.frames import CALL_FUNCTION
+from belljar_guest import _host, _outcome, _run, _state, native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import CodeType
+    from typing import Any
+
+    from belljar_guest._policy import Policy
 
 SHELL_DONE, SHELL_MORE, SHELL_EXIT = 0, 1, 2  # and the status of exit() above that
-shell_compiler = None
+shell_compiler: Callable[..., CodeType | None] | None = None
 shell_count = 0
 
 
-def shell_statement(source, is_all):
+def shell_statement(policy: Policy, text: bytes, is_all: bool) -> tuple[CodeType | None, str, str]:
     """The code of one statement of the shell's and its file's name. The code is None if the statement goes on; whether
     it does is the guest's business: text that nobody trusts is not compiled on the host."""
     global shell_compiler, shell_count
     if shell_compiler is None:
-        import codeop
-
-        # The first remembers what `from __future__ import` asked for, by an attribute that a language policy hides.
-        shell_compiler = codeop.compile_command if is_strict else codeop.CommandCompiler()
-        if sys.path[:1] != [WORK]:
-            sys.path.insert(0, WORK)
+        shell_compiler = policy.shell_compiler()
+        if sys.path[:1] != [_state.WORK]:
+            sys.path.insert(0, _state.WORK)
         sys.argv[:] = [""]
         builtins.input = shell_input
         try:  # nothing else of the host's is read: sys.stdin is at its end
@@ -28,7 +40,7 @@ def shell_statement(source, is_all):
         except OSError:
             pass
     filename = "<stdin-%d>" % (shell_count + 1)
-    source = source.decode()
+    source = text.decode()
     code = failure = None
     try:
         code = shell_compiler(source, filename, "single")
@@ -44,72 +56,65 @@ def shell_statement(source, is_all):
     return code, filename, source
 
 
-def command_shell(source, is_all):
+def command_shell(policy: Policy, text: bytes, is_all: bool) -> int:
+    """One statement: what became of it."""
     try:
         try:
-            code, filename, source = shell_statement(source, is_all)
+            code, filename, source = shell_statement(policy, text, is_all)
         except (SyntaxError, ValueError, OverflowError) as error:
-            error.__traceback__ = None
+            policy.forget_traceback(error)
             raise
         if code is None:
             return SHELL_MORE
-        remember_source(filename, source)
-        exec(code, main.__dict__)
+        policy.remember(filename, source)
+        policy.before_statement()
+        with policy.guard:
+            exec(code, policy.names)
     except SystemExit as error:
-        return SHELL_EXIT + exit_status(error)
+        return SHELL_EXIT + _outcome.exit_status(error)
     except BaseException as error:
         if isinstance(error, MemoryError):
             native.make_room()
-        flush_streams()
-        hide_frames(error)
-        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
-        if sys.excepthook is not sys.__excepthook__:
-            sys.excepthook(type(error), error, error.__traceback__)
-        else:
-            sys.stderr.write(format_traceback(error, to_bytes(type_name(error)) + b"\n").decode())
+        _run.flush_streams()
+        policy.show_in_shell(error)
     return SHELL_DONE
 
 
-def shell_input(prompt="", /):
+def shell_input(prompt: object = "", /) -> str:
     """input(): the host reads the line, from where it reads statements."""
-    global call_number
     sys.stdout.flush()
     data = native.encode_value(str(prompt)[:1000])
-    with call_lock:
-        call_number += 1
-        failed, answer = native.call(call_number, CALL_FUNCTION, data)
-    answer = native.decode_value(answer)
+    with _host.call_lock:
+        failed, encoded = native.call(_host.next_number(), CALL_FUNCTION, data)
+    answer = native.decode_value(encoded)
     if failed:
-        raise {"EOFError": EOFError}.get(answer, KeyboardInterrupt)
-    return answer
+        raise EOFError if answer == "EOFError" else KeyboardInterrupt
+    return str(answer)
 
 
-def complete_words(text, spaces, keywords):
+def complete_words(text: str, spaces: list[dict[str, Any]], keywords: Iterable[str]) -> str:
     """What the word at the end of a line may become: names of the namespaces, or attributes."""
     *path, begun = text.split(".")
     if path:
-        thing = next((space[path[0]] for space in spaces if path[0] in space), None)
+        thing: Any = next((space[path[0]] for space in spaces if path[0] in space), None)
         for name in path[1:]:
             thing = getattr(thing, name)
         found = dir(thing)
     else:
         found = [name for space in spaces for name in space]
         found += keywords
-    found = {name for name in found if type(name) is str and name.startswith(begun)}
+    words = {name for name in found if type(name) is str and name.startswith(begun)}
     if not begun:
-        found = {name for name in found if not name.startswith("_")}
-    return "\n".join(".".join([*path, name]) for name in sorted(found)[:1000])
+        words = {name for name in words if not name.startswith("_")}
+    return "\n".join(".".join([*path, name]) for name in sorted(words)[:1000])
 
 
-def command_complete(text):
+def command_complete(policy: Policy, text: bytes) -> str:
     """Finished words, one a line; nothing where looking them up fails, which may run code of the program's."""
     import keyword
 
     try:
-        return complete_words(text.decode(), [main.__dict__, builtins.__dict__], keyword.kwlist)
+        with policy.guard:
+            return complete_words(text.decode(), [policy.names, policy.builtins], keyword.kwlist)
     except BaseException:
         return ""
-
-
-COMMANDS["shell"] = command_shell
-COMMANDS["complete"] = command_complete

@@ -1,0 +1,234 @@
+"""How programs are run where there is no language policy: as `python` would. _strict.py says what is different under one."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar._shared.frames import RUN_BYTES, RUN_SCRIPT, RUN_SESSION
+from belljar_guest import _end, _host, _outcome, _preload, _program, _results, _state, native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
+    from typing import Any
+
+    from belljar_guest._run import Result
+
+OURS = globals()["__builtins__"]  # frames of ours are known by it: a program has another
+
+
+def import_linecache() -> ModuleType:
+    """linecache is wanted from the start, the 40 files that it imports for use in rare moments are not."""
+
+    class Later(type(sys)):  # type: ignore[misc]
+        def __getattr__(self, name: str) -> Any:
+            return getattr(__import__(self.__name__), name)
+
+    later = [name for name in ("functools", "tokenize") if name not in sys.modules]
+    sys.modules.update((name, Later(name)) for name in later)
+    try:
+        import linecache
+    finally:
+        for name in later:
+            del sys.modules[name]
+    return linecache
+
+
+linecache = import_linecache()
+
+
+class Guard:
+    """What is done around a program's code: nothing here."""
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Policy:
+    """The program's module, and what is done with programs."""
+
+    is_open = True
+    guard: Any = Guard()
+
+    def __init__(self) -> None:
+        self.main: ModuleType | None = None  # once the guest is parked
+        self.names: dict[str, Any] = {}  # the module's
+        self.module_count = 0  # of sys.modules before the program: what comes after is its doing
+
+    # ---- Before a run ----
+
+    def begin(self) -> None:
+        """Makes the guest its own, and ready for its program."""
+        if self.main is None:
+            if _state.has_preloaded:
+                _preload.reseed()
+            if _state.warm_text and not native.is_cold():
+                _preload.warm_up(self)
+            self.make_main()
+
+    def make_main(self) -> None:
+        self.main = type(sys)("__main__")
+        self.names = self.main.__dict__
+        self.names["__builtins__"] = builtins
+        sys.modules["__main__"] = self.main
+        self.module_count = len(sys.modules)
+
+    def offer_results(self) -> None:
+        _results.offer_results()
+
+    def set_arguments(self, flags: int, filename: str, path0: str, argv: list[str]) -> None:
+        sys.argv[:] = argv or [filename]
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
+        sys.path[:] = [path0 or _state.WORK, *_state.original_path]
+        if flags & RUN_SCRIPT:
+            file = os.path.join(_state.WORK, filename) if filename != "<stdin>" else filename
+            self.names.update(__file__=file, __cached__=None)
+
+    # ---- The program's text ----
+
+    def source(self, code: bytes, flags: int) -> Any:
+        """Its text as compile() gets it: str, or a file's bytes."""
+        return code if flags & (RUN_SCRIPT | RUN_BYTES) else code.decode("utf-8", "surrogatepass")
+
+    def remember(self, filename: str, source: str | bytes) -> None:
+        """Has tracebacks, the program's own too, show the lines of a file that is not there."""
+        if isinstance(source, bytes):
+            try:
+                source = _program.decoded(source) if says_how(source) else source.decode()
+            except (SyntaxError, UnicodeDecodeError):
+                return  # compile() says it better
+        if "\r" in source:
+            source = source.replace("\r\n", "\n").replace("\r", "\n")
+        lines = [line + "\n" for line in source.split("\n")]
+        if lines[-1] == "\n":
+            lines.pop()
+        linecache.cache[filename] = len(source), None, lines, filename
+
+    def run_module(self, name: str) -> None:
+        """`python -m name`: runpy does it in sys.modules["__main__"], as the interpreter has it do."""
+        import runpy
+
+        runpy._run_module_as_main(name)  # type: ignore[attr-defined]
+
+    # ---- Its values ----
+
+    def collect_results(self, value: object) -> None:
+        _results.collect_results(value)
+
+    def result_text(self, value: object) -> bytes:
+        """The text of a last expression's value, made once: a repr may take its time, or have effects."""
+        forms = _state.displays[-1] if _state.displays else None
+        return forms[1][1] if forms and forms[0] == _results.MAIN_MARK else _outcome.value_text(value)
+
+    def leaving(self, value: Any) -> Any:
+        """A value as it is sent to the host."""
+        return value
+
+    def arriving(self, value: Any) -> Any:
+        """A value of the host's as the program sees it."""
+        return value
+
+    def namespace(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A namespace for code to run in, with values that have arrived."""
+        values.setdefault("__builtins__", builtins)
+        return values
+
+    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
+        """What a host function's signature shows."""
+        return parameters
+
+    # ---- What a session asks for ----
+
+    def check_pickle(self) -> None:
+        """Raises unless functions may arrive as pickles."""
+
+    def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
+        raise _host.SandboxError("without a language policy there is no namespace of a run's own: write execute(code, names)")
+
+    def call_marshalled(
+        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
+    ) -> list[Any]:
+        raise _host.SandboxError("without a language policy functions arrive as pickles: write call(function, ...)")
+
+    # ---- The shell ----
+
+    @property
+    def builtins(self) -> dict[str, Any]:
+        return builtins.__dict__
+
+    def shell_compiler(self) -> Callable[..., CodeType | None]:
+        import codeop
+
+        return codeop.CommandCompiler()
+
+    def before_statement(self) -> None:
+        pass
+
+    def forget_traceback(self, error: BaseException) -> None:
+        error.__traceback__ = None
+
+    def show_in_shell(self, error: BaseException) -> None:
+        """Shows what a statement has raised, as the interpreter does."""
+        _outcome.hide_frames(error)
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+        if sys.excepthook is not sys.__excepthook__:
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            name = _outcome.to_bytes(_outcome.type_name(error))
+            sys.stderr.write(_outcome.format_traceback(error, name + b"\n").decode())
+
+    # ---- Its failures ----
+
+    def hide_runner(self, error: BaseException) -> None:
+        """Takes the frames of who runs the program off the beginning of a traceback: plain Python has none."""
+        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_builtins is OURS:
+            error.__traceback__ = error.__traceback__.tb_next
+
+    def is_exit(self, error: BaseException, is_command: bool) -> bool:
+        return isinstance(error, SystemExit) and not is_command
+
+    def is_exhaustion(self, error: MemoryError) -> bool:
+        return not _outcome.is_raised(error)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return _outcome.is_refusal(error)
+
+    def is_shown(self, error: BaseException, flags: int) -> bool:
+        """Whether the program's own sys.excepthook has shown it."""
+        if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
+            return False
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+            return True
+        except BaseException:
+            return False
+
+    def format(self, error: BaseException, otherwise: bytes) -> bytes:
+        return _outcome.format_traceback(error, otherwise)
+
+    def let_go(self, error: BaseException) -> None:
+        """Memory is used up and the run is over: what the program holds is given back, to have room to say so."""
+        native.make_room()
+        entry = error.__traceback__
+        while entry is not None:
+            try:
+                entry.tb_frame.clear()
+            except RuntimeError:
+                pass  # a generator's that still runs
+            entry = entry.tb_next
+        self.names.clear()
+
+    # ---- Its end ----
+
+    def finish(self, result: Result) -> Result:
+        return _end.finish(self, result)
+
+
+def says_how(source: bytes) -> bool:
+    return b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf")
