@@ -14,6 +14,7 @@
 #include "guest/frame.h"
 #include "guest/hook.h"
 #include "guest/language.h"
+#include "guest/quiet.h"
 #include "guest/zygote.h"
 #include "wire/pack.h"
 #include "wire/value.h"
@@ -773,6 +774,21 @@ static PyObject *guest_instances(PyObject *module, PyObject *arguments)
     return Py_XNewRef(found);
 }
 
+/* set_quiet_types(types), is_quiet(list): see quiet.h. */
+static PyObject *guest_set_quiet_types(PyObject *module, PyObject *types)
+{
+    (void)module;
+    return quiet_set_types(types) == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
+{
+    (void)module;
+    if (!PyList_Check(list))
+        return PyErr_Format(PyExc_TypeError, "a list of objects");
+    return PyBool_FromLong(quiet_objects(list));
+}
+
 /* ---- The rest ---- */
 
 static PyObject *guest_hook(PyObject *module, PyObject *arguments)
@@ -864,6 +880,10 @@ static PyMethodDef methods[] = {
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },
     { "flush", guest_flush, METH_VARARGS, "flush(stream, is_told): whether that went well." },
     { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
+    { "set_quiet_types", guest_set_quiet_types, METH_O,
+      "set_quiet_types(types): those whose objects end without anybody noticing." },
+    { "is_quiet", guest_is_quiet, METH_O,
+      "is_quiet(list): whether all of these objects end without anybody noticing." },
     { "make_room", guest_make_room, METH_NOARGS,
       "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },

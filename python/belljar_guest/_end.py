@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import _thread
 from _io import _IOBase as IOBase  # type: ignore[import]
 
-from belljar._shared.frames import RUN_EXCEPTION, RUN_EXIT
+from belljar._shared.frames import RUN_EXCEPTION
 from belljar_guest import _run, _state, native
 
 if TYPE_CHECKING:
@@ -41,31 +41,15 @@ def finish(policy: Policy, result: Result) -> Result:
             modules["atexit"]._run_exitfuncs()
     except BaseException:
         pass
-    is_flushed = flush_at_end()
+    is_flushed = _run.flush_at_end()
     try:
         finalize(policy, modules)
     except BaseException:
         pass  # memory, a signal, or what the program made of its modules
-    is_flushed &= flush_at_end()  # what __del__ has printed
+    is_flushed &= _run.flush_at_end()  # what __del__ has printed
     if not is_flushed and result[0] != RUN_EXCEPTION:
-        return RUN_EXIT, 120, 0, _run.EMPTY
+        return _run.NOT_FLUSHED
     return result
-
-
-def flush_at_end() -> bool:
-    """Whether the output went out, as the interpreter sees it at its end."""
-    is_flushed = True
-    for name in ("stdout", "stderr"):
-        try:
-            stream = getattr(sys, name, None)
-            try:
-                is_closed = stream is None or stream.closed
-            except Exception:
-                is_closed = False
-            is_flushed &= bool(is_closed) or native.flush(stream, name == "stdout")
-        except BaseException:
-            pass
-    return is_flushed
 
 
 def finalize(policy: Policy, modules: dict[str, ModuleType]) -> None:

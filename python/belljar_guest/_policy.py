@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_BYTES, RUN_SCRIPT, RUN_SESSION
-from belljar_guest import _end, _host, _outcome, _preload, _program, _results, _state, native
+from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT, RUN_SESSION
+from belljar_guest import _end, _host, _outcome, _preload, _program, _results, _run, _state, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Policy:
                 _preload.reseed()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(self)
+                gc.freeze()  # what is made from now on is the program's: see _run.is_quiet()
             self.make_main()
 
     def make_main(self) -> None:
@@ -227,6 +229,12 @@ class Policy:
     # ---- Its end ----
 
     def finish(self, result: Result) -> Result:
+        try:
+            if _run.is_quiet():  # the usual case: nothing is left to end
+                is_flushed = _run.flush_at_end()
+                return result if is_flushed or result[0] == RUN_EXCEPTION else _run.NOT_FLUSHED
+        except Exception:
+            pass  # the long way says it
         return _end.finish(self, result)
 
 

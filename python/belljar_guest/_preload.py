@@ -146,8 +146,9 @@ def warm_up(policy: Policy) -> None:
         frame: Frame = RUN_LAST_VALUE, _state.warm_text.encode(), "<warm>", _state.WORK, ["<warm>"], []
         _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
-        _end.flush_at_end()
-        _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
+        _run.flush_at_end()
+        _run.is_quiet()  # what a run ends with; not what others have registered for the end
+        _end.finalize(policy, sys.modules)
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
 
+import _thread
+
 from belljar._shared.frames import (
-    FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_LAST_VALUE, RUN_MODULE, RUN_OK, RUN_SESSION,
+    FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
+    RUN_MODULE, RUN_OK, RUN_SESSION,
 )  # fmt: skip
 from belljar_guest import _host, _outcome, _program, _session, _state, native
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     Frame = tuple[int, bytes, str, str, list[str], list[tuple[str, bytes]]]  # flags, code, filename, sys.path[0], argv, files
 
 EMPTY: Fields = (b"", b"", b"", b"", b"")
+NOT_FLUSHED: Result = RUN_EXIT, 120, 0, EMPTY  # as the interpreter ends then
 
 
 def serve() -> None:
@@ -125,6 +130,35 @@ def outcome(policy: Policy, error: BaseException | None, value: object, flags: i
         except BaseException:
             break
     return RUN_EXCEPTION, 1, 0, (b"Exception", b"belljar: the result cannot be described", b"", b"", b"")
+
+
+def flush_at_end() -> bool:
+    """Whether the output went out, as the interpreter sees it at its end."""
+    is_flushed = True
+    for name in ("stdout", "stderr"):
+        try:
+            stream = getattr(sys, name, None)
+            try:
+                is_closed = stream is None or stream.closed
+            except Exception:
+                is_closed = False
+            is_flushed &= bool(is_closed) or native.flush(stream, name == "stdout")
+        except BaseException:
+            pass
+    return is_flushed
+
+
+def is_quiet() -> bool:
+    """Whether the program leaves nothing that would notice the interpreter's end: no thread, no function to call, no object
+    that does anything as it ends."""
+    modules: dict[str, Any] = sys.modules
+    if _thread._count() or gc.callbacks:
+        return False
+    if "atexit" in modules and modules["atexit"]._ncallbacks():
+        return False
+    if "threading" in modules and modules["threading"]._threading_atexits:
+        return False
+    return native.is_quiet(gc.get_objects())
 
 
 def flush_streams() -> None:

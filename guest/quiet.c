@@ -1,0 +1,195 @@
+/* What the interpreter does at its end takes longer than a short program ran: it ends every object of
+ * the program's, for the few that notice. Here such are looked for first, which only reads.
+ *
+ * A type is quiet if its objects are given back and that is all: a builtin type of the list that the
+ * zygote made, one of the standard library's of the table below, or a class of Python's whose bases
+ * are quiet and that has no __del__. Everything else, known or not, is not. */
+#define _GNU_SOURCE
+#include "guest/quiet.h"
+
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TYPES_MAX  256
+#define BASES_MAX  32     /* of a class, one above the other */
+#define DEPTH_MAX  16     /* of containers that the collector does not follow */
+#define VISITS_MAX 200000 /* more than that, and looking is no shorter than ending */
+
+static uintptr_t types[TYPES_MAX]; /* sorted */
+static size_t type_count;
+static destructor class_dealloc; /* of all classes made by a class statement */
+
+/* Types in C that are not builtins. Their objects hold references and memory, and nothing else. */
+static const struct {
+    const char *module, *name;
+} library_types[] = {
+    { "_abc", "_abc_data" },
+    { "_collections", "_tuplegetter" },
+    { "_json", "Encoder" },
+    { "_json", "Scanner" },
+    { "_random", "Random" },
+    { "_struct", "Struct" },
+    { "_thread", "RLock" },
+    { "_thread", "lock" },
+    { "builtins", "builtin_method" },
+    { "builtins", "moduledef" },
+    { "collections", "OrderedDict" },
+    { "collections", "defaultdict" },
+    { "collections", "deque" },
+    { "datetime", "date" },
+    { "datetime", "datetime" },
+    { "datetime", "time" },
+    { "datetime", "timedelta" },
+    { "datetime", "timezone" },
+    { "decimal", "Context" },
+    { "decimal", "Decimal" },
+    { "functools", "_lru_cache_wrapper" },
+    { "functools", "_lru_list_elem" },
+    { "functools", "partial" },
+    { "itertools", "count" },
+    { "operator", "attrgetter" },
+    { "operator", "itemgetter" },
+    { "operator", "methodcaller" },
+    { "re", "Match" },
+    { "re", "Pattern" },
+};
+
+static int compare_types(const void *a, const void *b)
+{
+    uintptr_t one = *(const uintptr_t *)a, other = *(const uintptr_t *)b;
+    return (one > other) - (one < other);
+}
+
+int quiet_set_types(PyObject *iterable)
+{
+    PyObject *iterator = PyObject_GetIter(iterable);
+    PyObject *type = NULL;
+    while (iterator != NULL && (type = PyIter_Next(iterator)) != NULL) {
+        if (PyType_Check(type) && type_count < TYPES_MAX)
+            types[type_count++] = (uintptr_t)type; /* kept by who made it: a builtin */
+        Py_DECREF(type);
+    }
+    Py_XDECREF(iterator);
+    qsort(types, type_count, sizeof types[0], compare_types);
+    PyObject *sample = PyObject_CallFunction((PyObject *)&PyType_Type, "s(){}", "sample");
+    if (sample != NULL)
+        class_dealloc = (destructor)PyType_GetSlot((PyTypeObject *)sample, Py_tp_dealloc);
+    Py_XDECREF(sample);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static bool is_text(PyObject *object, const char *text)
+{
+    return object != NULL && PyUnicode_Check(object) &&
+           PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
+
+static bool is_library_type(PyTypeObject *type)
+{
+    if (Py_TYPE((PyObject *)type) != &PyType_Type)
+        return false;
+    PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
+    PyObject *name = PyType_GetName(type);
+    bool found = false;
+    for (size_t i = 0; !found && i < ARRAY_SIZE(library_types); i++)
+        found = is_text(name, library_types[i].name) && is_text(module, library_types[i].module);
+    PyErr_Clear();
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return found;
+}
+
+static bool type_is_quiet(PyTypeObject *type)
+{
+    for (int i = 0; type != NULL && i < BASES_MAX; i++) {
+        uintptr_t key = (uintptr_t)type;
+        if (bsearch(&key, types, type_count, sizeof key, compare_types) != NULL)
+            return true;
+        if (PyType_GetSlot(type, Py_tp_finalize) != NULL || PyType_GetSlot(type, Py_tp_del) != NULL)
+            return false;
+        bool is_class = (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) &&
+                        (destructor)PyType_GetSlot(type, Py_tp_dealloc) == class_dealloc;
+        if (!is_class)
+            return is_library_type(type);
+        type = PyType_GetSlot(type, Py_tp_base);
+    }
+    return false;
+}
+
+/* A weak reference calls somebody as what it refers to ends. The ones of abstract classes call
+ * nothing of the program's. */
+static bool reference_is_quiet(PyObject *reference)
+{
+    PyObject *callback = PyObject_GetAttrString(reference, "__callback__");
+    bool is_quiet = callback == Py_None || (callback != NULL && PyCFunction_Check(callback));
+    PyErr_Clear();
+    Py_XDECREF(callback);
+    return is_quiet;
+}
+
+struct look {
+    PyTypeObject *last; /* the type that was found to be quiet last */
+    PyTypeObject *reference_type;
+    unsigned visits, depth;
+};
+
+static bool object_is_quiet(struct look *look, PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (type == look->reference_type)
+        return reference_is_quiet(object);
+    if (PyType_Check(object) && !type_is_quiet((PyTypeObject *)object))
+        return false; /* a class whose objects are not */
+    if (type == look->last)
+        return true;
+    if (!type_is_quiet(type))
+        return false;
+    look->last = type;
+    return true;
+}
+
+static int visit(PyObject *object, void *context);
+
+static int look_into(struct look *look, PyObject *object)
+{
+    traverseproc traverse = (traverseproc)PyType_GetSlot(Py_TYPE(object), Py_tp_traverse);
+    return traverse != NULL ? traverse(object, visit, look) : 0;
+}
+
+/* What one of the objects holds. The collector's own lists have the rest of them. */
+static int visit(PyObject *object, void *context)
+{
+    struct look *look = context;
+    if (++look->visits > VISITS_MAX)
+        return 1;
+    if (PyObject_GC_IsTracked(object) || PyType_Check(object))
+        return 0; /* a type that is not tracked is one that never ends */
+    if (!object_is_quiet(look, object))
+        return 1;
+    if (!(PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HAVE_GC))
+        return 0;
+    if (look->depth == DEPTH_MAX)
+        return 1;
+    look->depth++; /* a tuple or dict that the collector has let go of, or never took */
+    int is_found = look_into(look, object);
+    look->depth--;
+    return is_found;
+}
+
+bool quiet_objects(PyObject *list)
+{
+    PyObject *weakref = PyImport_ImportModule("_weakref");
+    PyObject *kind = weakref != NULL ? PyObject_GetAttrString(weakref, "ReferenceType") : NULL;
+    struct look look = { .reference_type = (PyTypeObject *)kind };
+    bool is_quiet = kind != NULL && class_dealloc != NULL;
+    for (Py_ssize_t i = 0; is_quiet && i < PyList_Size(list); i++) {
+        PyObject *object = PyList_GetItem(list, i);
+        is_quiet = object_is_quiet(&look, object) && look_into(&look, object) == 0;
+    }
+    PyErr_Clear();
+    Py_XDECREF(kind);
+    Py_XDECREF(weakref);
+    return is_quiet;
+}
