@@ -257,7 +257,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
-    if (state->lent_type == NULL || add_constants(module) < 0 ||
+    if (state->lent_type == NULL || add_constants(module) < 0 || quiet_prepare() < 0 ||
         value_add_functions(module, "belljar") == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
@@ -774,13 +774,7 @@ static PyObject *guest_instances(PyObject *module, PyObject *arguments)
     return Py_XNewRef(found);
 }
 
-/* set_quiet_types(types), is_quiet(list): see quiet.h. */
-static PyObject *guest_set_quiet_types(PyObject *module, PyObject *types)
-{
-    (void)module;
-    return quiet_set_types(types) == 0 ? Py_NewRef(Py_None) : NULL;
-}
-
+/* is_quiet(list): see quiet.h. */
 static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
 {
     (void)module;
@@ -880,8 +874,6 @@ static PyMethodDef methods[] = {
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },
     { "flush", guest_flush, METH_VARARGS, "flush(stream, is_told): whether that went well." },
     { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
-    { "set_quiet_types", guest_set_quiet_types, METH_O,
-      "set_quiet_types(types): those whose objects end without anybody noticing." },
     { "is_quiet", guest_is_quiet, METH_O,
       "is_quiet(list): whether all of these objects end without anybody noticing." },
     { "make_room", guest_make_room, METH_NOARGS,

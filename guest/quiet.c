@@ -1,9 +1,9 @@
 /* What the interpreter does at its end takes longer than a short program ran: it ends every object of
  * the program's, for the few that notice. Here such are looked for first, which only reads.
  *
- * A type is quiet if its objects are given back and that is all: a builtin type of the list that the
- * zygote made, one of the standard library's of the table below, or a class of Python's whose bases
- * are quiet and that has no __del__. Everything else, known or not, is not. */
+ * A type is quiet if its objects are given back and that is all: one that is a name in builtins, one
+ * of the table below, or a class of Python's whose bases are quiet and that has no __del__.
+ * Everything else, known or not, is not. */
 #define _GNU_SOURCE
 #include "guest/quiet.h"
 
@@ -21,10 +21,10 @@ static uintptr_t types[TYPES_MAX]; /* sorted */
 static size_t type_count;
 static destructor class_dealloc; /* of all classes made by a class statement */
 
-/* Types in C that are not builtins. Their objects hold references and memory, and nothing else. */
+/* Other types in C. Their objects hold references and memory, and nothing else. */
 static const struct {
     const char *module, *name;
-} library_types[] = {
+} table[] = {
     { "_abc", "_abc_data" },
     { "_collections", "_tuplegetter" },
     { "_json", "Encoder" },
@@ -33,8 +33,40 @@ static const struct {
     { "_struct", "Struct" },
     { "_thread", "RLock" },
     { "_thread", "lock" },
+    { "builtins", "NoneType" },
+    { "builtins", "NotImplementedType" },
+    { "builtins", "builtin_function_or_method" },
     { "builtins", "builtin_method" },
+    { "builtins", "bytes_iterator" },
+    { "builtins", "cell" },
+    { "builtins", "classmethod_descriptor" },
+    { "builtins", "code" },
+    { "builtins", "dict_itemiterator" },
+    { "builtins", "dict_items" },
+    { "builtins", "dict_keyiterator" },
+    { "builtins", "dict_keys" },
+    { "builtins", "dict_valueiterator" },
+    { "builtins", "dict_values" },
+    { "builtins", "ellipsis" },
+    { "builtins", "frame" },
+    { "builtins", "function" },
+    { "builtins", "getset_descriptor" },
+    { "builtins", "iterator" },
+    { "builtins", "list_iterator" },
+    { "builtins", "mappingproxy" },
+    { "builtins", "member_descriptor" },
+    { "builtins", "method" },
+    { "builtins", "method-wrapper" },
+    { "builtins", "method_descriptor" },
+    { "builtins", "module" },
     { "builtins", "moduledef" },
+    { "builtins", "range_iterator" },
+    { "builtins", "set_iterator" },
+    { "builtins", "str_ascii_iterator" },
+    { "builtins", "str_iterator" },
+    { "builtins", "traceback" },
+    { "builtins", "tuple_iterator" },
+    { "builtins", "wrapper_descriptor" },
     { "collections", "OrderedDict" },
     { "collections", "defaultdict" },
     { "collections", "deque" },
@@ -54,6 +86,9 @@ static const struct {
     { "operator", "methodcaller" },
     { "re", "Match" },
     { "re", "Pattern" },
+    { "types", "GenericAlias" },
+    { "types", "SimpleNamespace" },
+    { "types", "UnionType" },
 };
 
 static int compare_types(const void *a, const void *b)
@@ -62,22 +97,21 @@ static int compare_types(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-int quiet_set_types(PyObject *iterable)
+int quiet_prepare(void)
 {
-    PyObject *iterator = PyObject_GetIter(iterable);
-    PyObject *type = NULL;
-    while (iterator != NULL && (type = PyIter_Next(iterator)) != NULL) {
-        if (PyType_Check(type) && type_count < TYPES_MAX)
-            types[type_count++] = (uintptr_t)type; /* kept by who made it: a builtin */
-        Py_DECREF(type);
+    PyObject *builtins = PyEval_GetBuiltins(), *name = NULL, *value = NULL;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(builtins, &position, &name, &value)) {
+        if (Py_TYPE(value) == &PyType_Type && type_count < TYPES_MAX)
+            types[type_count++] = (uintptr_t)value;
     }
-    Py_XDECREF(iterator);
     qsort(types, type_count, sizeof types[0], compare_types);
     PyObject *sample = PyObject_CallFunction((PyObject *)&PyType_Type, "s(){}", "sample");
-    if (sample != NULL)
-        class_dealloc = (destructor)PyType_GetSlot((PyTypeObject *)sample, Py_tp_dealloc);
-    Py_XDECREF(sample);
-    return PyErr_Occurred() ? -1 : 0;
+    if (sample == NULL)
+        return -1;
+    class_dealloc = (destructor)PyType_GetSlot((PyTypeObject *)sample, Py_tp_dealloc);
+    Py_DECREF(sample);
+    return 0;
 }
 
 static bool is_text(PyObject *object, const char *text)
@@ -86,15 +120,15 @@ static bool is_text(PyObject *object, const char *text)
            PyUnicode_CompareWithASCIIString(object, text) == 0;
 }
 
-static bool is_library_type(PyTypeObject *type)
+static bool is_in_table(PyTypeObject *type)
 {
     if (Py_TYPE((PyObject *)type) != &PyType_Type)
         return false;
     PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
     PyObject *name = PyType_GetName(type);
     bool found = false;
-    for (size_t i = 0; !found && i < ARRAY_SIZE(library_types); i++)
-        found = is_text(name, library_types[i].name) && is_text(module, library_types[i].module);
+    for (size_t i = 0; !found && i < ARRAY_SIZE(table); i++)
+        found = is_text(name, table[i].name) && is_text(module, table[i].module);
     PyErr_Clear();
     Py_XDECREF(module);
     Py_XDECREF(name);
@@ -112,7 +146,7 @@ static bool type_is_quiet(PyTypeObject *type)
         bool is_class = (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) &&
                         (destructor)PyType_GetSlot(type, Py_tp_dealloc) == class_dealloc;
         if (!is_class)
-            return is_library_type(type);
+            return is_in_table(type);
         type = PyType_GetSlot(type, Py_tp_base);
     }
     return false;
@@ -129,8 +163,10 @@ static bool reference_is_quiet(PyObject *reference)
     return is_quiet;
 }
 
+#define KNOWN_MAX 16
+
 struct look {
-    PyTypeObject *last; /* the type that was found to be quiet last */
+    PyTypeObject *known[KNOWN_MAX]; /* found to be quiet, by their addresses */
     PyTypeObject *reference_type;
     unsigned visits, depth;
 };
@@ -142,12 +178,10 @@ static bool object_is_quiet(struct look *look, PyObject *object)
         return reference_is_quiet(object);
     if (PyType_Check(object) && !type_is_quiet((PyTypeObject *)object))
         return false; /* a class whose objects are not */
-    if (type == look->last)
-        return true;
-    if (!type_is_quiet(type))
-        return false;
-    look->last = type;
-    return true;
+    PyTypeObject **known = &look->known[((uintptr_t)type >> 5) % KNOWN_MAX];
+    if (*known != type && type_is_quiet(type))
+        *known = type;
+    return *known == type;
 }
 
 static int visit(PyObject *object, void *context);

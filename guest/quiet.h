@@ -7,9 +7,8 @@
 
 #include <stdbool.h>
 
-/* Takes the types (a list, or another iterable) whose objects are given back without anybody
- * noticing. Called once, before there are programs. 0, or -1 with an exception set. */
-int quiet_set_types(PyObject *types);
+/* Notes the builtin types, before there are programs. 0, or -1 with an exception set. */
+int quiet_prepare(void);
 
 /* True if none of the objects of a list, and none of what only they hold, does anything as it ends:
  * no __del__, no generator to close, no file, no callback. False where that cannot be told. Runs no

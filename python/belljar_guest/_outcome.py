@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import (
-    RESULT_INTERRUPT, RESULT_MEMORY, RESULT_REFUSED, RESULT_SHOWN, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT,
+    RESULT_INTERRUPT, RESULT_MEMORY, RESULT_REFUSED, RESULT_SHOWN, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_SESSION,
 )  # fmt: skip
 from belljar_guest import _state, native
 
@@ -28,25 +28,67 @@ own: Any = type.__dict__
 get_name = own["__name__"].__get__
 
 
+class Failures:
+    """What describe() asks of a policy, where there is none. _strict.py has the other."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def is_exit(self, error: BaseException, is_command: bool) -> bool:
+        return isinstance(error, SystemExit) and not is_command
+
+    def is_exhaustion(self, error: MemoryError) -> bool:
+        return not is_raised(error)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return is_refusal(error)
+
+    def is_shown(self, error: BaseException, flags: int) -> bool:
+        """Whether the program's own sys.excepthook has shown it."""
+        if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
+            return False
+        try:
+            sys.excepthook(type(error), error, error.__traceback__)
+            return True
+        except BaseException:
+            return False
+
+    def format(self, error: BaseException, otherwise: bytes) -> bytes:
+        return format_traceback(error, otherwise)
+
+    def let_go(self, error: BaseException) -> None:
+        """Memory is used up and the run is over: what the program holds is given back, to have room to say so."""
+        native.make_room()
+        entry = error.__traceback__
+        while entry is not None:
+            try:
+                entry.tb_frame.clear()
+            except RuntimeError:
+                pass  # a generator's that still runs
+            entry = entry.tb_next
+        self.policy.names.clear()
+
+
 def describe(policy: Policy, error: BaseException, flags: int) -> Result:
-    if policy.is_exit(error, bool(flags & RUN_COMMAND)):
+    failures = policy.failures
+    if failures.is_exit(error, bool(flags & RUN_COMMAND)):
         return RUN_EXIT, exit_status(error), 0, (b"", b"", b"", b"", b"")
     result, status = 0, 1
     if isinstance(error, MemoryError):
         native.make_room()
-        if policy.is_exhaustion(error):
+        if failures.is_exhaustion(error):
             result |= RESULT_MEMORY
     if isinstance(error, KeyboardInterrupt):
         result |= RESULT_INTERRUPT
         status = 130
-    if policy.is_refusal(error):
+    if failures.is_refusal(error):
         result |= RESULT_REFUSED
-    if policy.is_shown(error, flags):
+    if failures.is_shown(error, flags):
         result |= RESULT_SHOWN
     name = cut(to_bytes(type_name(error)), NAME_MAX)
     with policy.guard:
         text = cut(to_bytes(text_of(error)), VALUE_MAX)
-    lines = policy.format(error, name + (b": " + text if text else b"") + b"\n")
+    lines = failures.format(error, name + (b": " + text if text else b"") + b"\n")
     return RUN_EXCEPTION, status, result, (name, text, lines, b"", b"")
 
 

@@ -8,12 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT, RUN_SESSION
-from belljar_guest import _end, _host, _outcome, _preload, _program, _results, _run, _state, native
+from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT
+from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import CodeType, ModuleType
+    from types import ModuleType
     from typing import Any
 
     from belljar_guest._run import Result
@@ -141,90 +140,24 @@ class Policy:
         values.setdefault("__builtins__", builtins)
         return values
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        """What a host function's signature shows."""
-        return parameters
-
-    # ---- What a session asks for ----
-
-    def check_pickle(self) -> None:
-        """Raises unless functions may arrive as pickles."""
-
-    def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
-        raise _host.SandboxError("without a language policy there is no namespace of a run's own: write execute(code, names)")
-
-    def call_marshalled(
-        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
-    ) -> list[Any]:
-        raise _host.SandboxError("without a language policy functions arrive as pickles: write call(function, ...)")
-
-    # ---- The shell ----
+    # ---- What is compiled when it is wanted ----
 
     @property
-    def builtins(self) -> dict[str, Any]:
-        return builtins.__dict__
+    def failures(self) -> _outcome.Failures:
+        return _outcome.Failures(self)
 
-    def shell_compiler(self) -> Callable[..., CodeType | None]:
-        import codeop
+    @property
+    def requests(self) -> _session.Requests:
+        return _session.Requests(self)
 
-        return codeop.CommandCompiler()
-
-    def before_statement(self) -> None:
-        pass
-
-    def forget_traceback(self, error: BaseException) -> None:
-        error.__traceback__ = None
-
-    def show_in_shell(self, error: BaseException) -> None:
-        """Shows what a statement has raised, as the interpreter does."""
-        _outcome.hide_frames(error)
-        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
-        if sys.excepthook is not sys.__excepthook__:
-            sys.excepthook(type(error), error, error.__traceback__)
-        else:
-            name = _outcome.to_bytes(_outcome.type_name(error))
-            sys.stderr.write(_outcome.format_traceback(error, name + b"\n").decode())
-
-    # ---- Its failures ----
+    @property
+    def shell(self) -> _shell.Shell:
+        return _shell.Shell(self)
 
     def hide_runner(self, error: BaseException) -> None:
         """Takes the frames of who runs the program off the beginning of a traceback: plain Python has none."""
         while error.__traceback__ is not None and error.__traceback__.tb_frame.f_builtins is OURS:
             error.__traceback__ = error.__traceback__.tb_next
-
-    def is_exit(self, error: BaseException, is_command: bool) -> bool:
-        return isinstance(error, SystemExit) and not is_command
-
-    def is_exhaustion(self, error: MemoryError) -> bool:
-        return not _outcome.is_raised(error)
-
-    def is_refusal(self, error: BaseException) -> bool:
-        return _outcome.is_refusal(error)
-
-    def is_shown(self, error: BaseException, flags: int) -> bool:
-        """Whether the program's own sys.excepthook has shown it."""
-        if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
-            return False
-        try:
-            sys.excepthook(type(error), error, error.__traceback__)
-            return True
-        except BaseException:
-            return False
-
-    def format(self, error: BaseException, otherwise: bytes) -> bytes:
-        return _outcome.format_traceback(error, otherwise)
-
-    def let_go(self, error: BaseException) -> None:
-        """Memory is used up and the run is over: what the program holds is given back, to have room to say so."""
-        native.make_room()
-        entry = error.__traceback__
-        while entry is not None:
-            try:
-                entry.tb_frame.clear()
-            except RuntimeError:
-                pass  # a generator's that still runs
-            entry = entry.tb_next
-        self.names.clear()
 
     # ---- Its end ----
 

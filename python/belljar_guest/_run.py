@@ -48,7 +48,7 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
         result = run(policy, frame)
     except BaseException as error:
         if then == native.LEAVE:  # not even the tuple for the outcome found room
-            policy.let_go(error)
+            policy.failures.let_go(error)
         result = outcome(policy, error, None, 0)
     if then == native.LEAVE:
         try:
@@ -83,7 +83,7 @@ def run(policy: Policy, frame: Frame) -> Result:
     error, value = perform(policy, flags, code, filename)
     try:
         if isinstance(error, MemoryError) and not flags & RUN_SESSION:
-            policy.let_go(error)
+            policy.failures.let_go(error)
         return outcome(policy, error, value, flags)
     finally:
         error = value = None  # the exception knows this frame: neither of them would come to its end

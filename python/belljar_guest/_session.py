@@ -39,6 +39,28 @@ def perform_command(policy: Policy, code: bytes) -> Result:
         return _run.outcome(policy, error, None, RUN_SESSION | RUN_COMMAND)
 
 
+class Requests:
+    """What commands ask of a policy, where there is none. _strict.py has the other."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def check_pickle(self) -> None:
+        """Raises unless functions may arrive as pickles."""
+
+    def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
+        raise _host.SandboxError("without a language policy there is no namespace of a run's own: write execute(code, names)")
+
+    def call_marshalled(
+        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
+    ) -> list[Any]:
+        raise _host.SandboxError("without a language policy functions arrive as pickles: write call(function, ...)")
+
+    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
+        """What a host function's signature shows."""
+        return parameters
+
+
 # ---- Variables ---------------------------------------------------------------------------------------------------
 
 
@@ -63,7 +85,7 @@ def names(policy: Policy) -> list[list[str]]:
 
 
 def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None) -> None:
-    policy.names[name] = policy.arriving(_host.host_function(name, policy.parameters(parameters), doc))
+    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc))
 
 
 # ---- Code --------------------------------------------------------------------------------------------------------
@@ -92,7 +114,7 @@ def execute(
 
 def call(policy: Policy, data: bytes, helper: str, arguments: Any, keywords: Any) -> list[Any]:
     """Calls a function of the host's, as cloudpickle packed it."""
-    policy.check_pickle()
+    policy.requests.check_pickle()
     import pickle
 
     if "cloudpickle" not in sys.modules:
@@ -107,11 +129,11 @@ def call(policy: Policy, data: bytes, helper: str, arguments: Any, keywords: Any
 
 
 def strict_execute(policy: Policy, *arguments: Any) -> Any:
-    return policy.execute_in_empty(*arguments)
+    return policy.requests.execute_in_empty(*arguments)
 
 
 def strict_call(policy: Policy, *arguments: Any) -> Any:
-    return policy.call_marshalled(*arguments)
+    return policy.requests.call_marshalled(*arguments)
 
 
 def show(policy: Policy) -> None:

@@ -17,6 +17,38 @@ if TYPE_CHECKING:
 
     from belljar_guest._policy import Policy
 
+class Shell:
+    """What the shell asks of a policy, where there is none. _strict.py has the other."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    @property
+    def builtins(self) -> dict[str, Any]:
+        return builtins.__dict__
+
+    def compiler(self) -> Callable[..., CodeType | None]:
+        import codeop
+
+        return codeop.CommandCompiler()
+
+    def before_statement(self) -> None:
+        pass
+
+    def forget_traceback(self, error: BaseException) -> None:
+        error.__traceback__ = None
+
+    def show_in_shell(self, error: BaseException) -> None:
+        """Shows what a statement has raised, as the interpreter does."""
+        _outcome.hide_frames(error)
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+        if sys.excepthook is not sys.__excepthook__:
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            name = _outcome.to_bytes(_outcome.type_name(error))
+            sys.stderr.write(_outcome.format_traceback(error, name + b"\n").decode())
+
+
 SHELL_DONE, SHELL_MORE, SHELL_EXIT = 0, 1, 2  # and the status of exit() above that
 shell_compiler: Callable[..., CodeType | None] | None = None
 shell_count = 0
@@ -27,7 +59,7 @@ def shell_statement(policy: Policy, text: bytes, is_all: bool) -> tuple[CodeType
     it does is the guest's business: text that nobody trusts is not compiled on the host."""
     global shell_compiler, shell_count
     if shell_compiler is None:
-        shell_compiler = policy.shell_compiler()
+        shell_compiler = policy.shell.compiler()
         if sys.path[:1] != [_state.WORK]:
             sys.path.insert(0, _state.WORK)
         sys.argv[:] = [""]
@@ -62,12 +94,12 @@ def command_shell(policy: Policy, text: bytes, is_all: bool) -> int:
         try:
             code, filename, source = shell_statement(policy, text, is_all)
         except (SyntaxError, ValueError, OverflowError) as error:
-            policy.forget_traceback(error)
+            policy.shell.forget_traceback(error)
             raise
         if code is None:
             return SHELL_MORE
         policy.remember(filename, source)
-        policy.before_statement()
+        policy.shell.before_statement()
         with policy.guard:
             exec(code, policy.names)
     except SystemExit as error:
@@ -76,7 +108,7 @@ def command_shell(policy: Policy, text: bytes, is_all: bool) -> int:
         if isinstance(error, MemoryError):
             native.make_room()
         _run.flush_streams()
-        policy.show_in_shell(error)
+        policy.shell.show_in_shell(error)
     return SHELL_DONE
 
 
@@ -115,6 +147,6 @@ def command_complete(policy: Policy, text: bytes) -> str:
 
     try:
         with policy.guard:
-            return complete_words(text.decode(), [policy.names, policy.builtins], keyword.kwlist)
+            return complete_words(text.decode(), [policy.names, policy.shell.builtins], keyword.kwlist)
     except BaseException:
         return ""

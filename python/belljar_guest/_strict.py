@@ -125,10 +125,56 @@ class Strict(Policy):
     def namespace(self, values: dict[str, Any]) -> dict[str, Any]:
         return self.language.namespace(values)
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+    def hide_runner(self, error: BaseException) -> None:
+        pass  # format() shows the program's frames only
 
-    # ---- What a session asks for ----
+    # ---- What sessions, the shell and failures ask for ----
+
+    @property
+    def failures(self) -> StrictFailures:
+        return StrictFailures(self)
+
+    @property
+    def requests(self) -> StrictRequests:
+        return StrictRequests(self)
+
+    @property
+    def shell(self) -> StrictShell:
+        return StrictShell(self)
+
+    # ---- Its end ----
+
+    def finish(self, result: Result) -> Result:
+        _run.flush_streams()
+        return result
+
+
+class StrictFailures(_outcome.Failures):
+    policy: Strict
+
+    def is_exit(self, error: BaseException, is_command: bool) -> bool:
+        return isinstance(error, SystemExit)
+
+    def is_exhaustion(self, error: MemoryError) -> bool:
+        return True
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return False
+
+    def is_shown(self, error: BaseException, flags: int) -> bool:
+        return False
+
+    def format(self, error: BaseException, otherwise: bytes) -> bytes:
+        with self.policy.language:
+            shown = self.policy.language.format_exception(error)
+        return _outcome.cut(_outcome.to_bytes(shown), _outcome.TRACEBACK_MAX)
+
+    def let_go(self, error: BaseException) -> None:
+        native.make_room()
+
+
+class StrictRequests(_session.Requests):
+    policy: Strict
 
     def check_pickle(self) -> NoReturn:
         raise _host.SandboxError("under a language policy no pickle is loaded, it could make anything: write run_code() with the "
@@ -137,12 +183,12 @@ class Strict(Policy):
     def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
         """Runs code in an empty namespace or with the given names. Returns what became of the names:
         [[names that are gone, {name: value that is new}] for the globals and for the locals]."""
-        source = self.source(code, 0)
-        before = _session.given(self, given) if given is not None else {}
-        before_local = _session.given(self, given_local) if given_local is not None else None
-        inside = self.namespace(before)
+        source = self.policy.source(code, 0)
+        before = _session.given(self.policy, given) if given is not None else {}
+        before_local = _session.given(self.policy, given_local) if given_local is not None else None
+        inside = self.policy.namespace(before)
         local = inside if is_one else dict(before_local) if before_local is not None else None
-        self.language.run(source, filename, inside, local)
+        self.policy.language.run(source, filename, inside, local)
         changes = [changed(before, inside) if given is not None else None]
         changes.append(changed(before_local, local) if before_local is not None and local is not None else None)
         return changes
@@ -151,7 +197,7 @@ class Strict(Policy):
         self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
     ) -> list[Any]:
         """Calls a function of the host's: marshalled code and what it refers to (python/belljar/strict.py packs them)."""
-        language = self.language
+        language = self.policy.language
         spaces = [language.namespace() for _ in namespaces]
         built: list[Any] = []
 
@@ -182,18 +228,23 @@ class Strict(Policy):
             for name, one in packed.items():
                 names[name] = item(one)
         given = [language.proxy(one) for one in _host.unwrap(arguments)]
-        named = _session.given(self, keywords)
+        named = _session.given(self.policy, keywords)
         language.enter()
         with language:
             return [plain(built[wanted](*given, **named))]
 
-    # ---- The shell ----
+    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
+        return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+
+
+class StrictShell(_shell.Shell):
+    policy: Strict
 
     @property
     def builtins(self) -> Any:
-        return self.language.builtins
+        return self.policy.language.builtins
 
-    def shell_compiler(self) -> Callable[..., CodeType | None]:
+    def compiler(self) -> Callable[..., CodeType | None]:
         # CommandCompiler remembers what `from __future__ import` asked for, by an attribute that is hidden.
         return codeop.compile_command
 
@@ -202,47 +253,16 @@ class Strict(Policy):
 
     def show_value(self, value: object) -> None:
         if value is not None:
-            self.names["_"] = None
+            self.policy.names["_"] = None
             _run.flush_streams()
             os.write(1, _outcome.value_text(value) + b"\n")  # sys.stdout is the program's, if it has one
-            self.names["_"] = value
+            self.policy.names["_"] = value
 
     def forget_traceback(self, error: BaseException) -> None:
         pass
 
     def show_in_shell(self, error: BaseException) -> NoReturn:
         raise error  # the host shows it: the program may have no stderr
-
-    # ---- Its failures ----
-
-    def hide_runner(self, error: BaseException) -> None:
-        pass  # format() shows the program's frames only
-
-    def is_exit(self, error: BaseException, is_command: bool) -> bool:
-        return isinstance(error, SystemExit)
-
-    def is_exhaustion(self, error: MemoryError) -> bool:
-        return True
-
-    def is_refusal(self, error: BaseException) -> bool:
-        return False
-
-    def is_shown(self, error: BaseException, flags: int) -> bool:
-        return False
-
-    def format(self, error: BaseException, otherwise: bytes) -> bytes:
-        with self.language:
-            shown = self.language.format_exception(error)
-        return _outcome.cut(_outcome.to_bytes(shown), _outcome.TRACEBACK_MAX)
-
-    def let_go(self, error: BaseException) -> None:
-        native.make_room()
-
-    # ---- Its end ----
-
-    def finish(self, result: Result) -> Result:
-        _run.flush_streams()
-        return result
 
 
 def plain(value: Any, depth: int = 0) -> Any:

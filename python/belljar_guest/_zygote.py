@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import faulthandler
 import gc
 import io
@@ -36,32 +35,11 @@ def prepare(preload: list[str], warm: str, language: str, threads: int, files: b
         from belljar_guest._strict import Strict
 
         _state.policy = Strict(language)
-    native.set_quiet_types(quiet_types())
     sys.addaudithook(native.hook)
     limit_threads()
     directories = module_directories()
     gc.freeze()
     return directories
-
-
-def quiet_types() -> list[type]:
-    """Builtin types whose objects are given back at their end, and that is all."""
-    found = [value for value in vars(builtins).values() if type(value) is type]
-    try:
-        raise ValueError
-    except ValueError as error:
-        traceback = error.__traceback__
-        assert traceback is not None
-    method = _state.policy.begin
-    cell = (lambda: method).__closure__[0]  # type: ignore[index]
-    descriptors = str.join, str.__add__, "".__add__, type.__dict__, dict.__dict__["fromkeys"]
-    getters = type.__dict__["__name__"], type.__dict__["__base__"]  # type: ignore[index]
-    things: tuple[object, ...] = (
-        None, ..., NotImplemented, sys, len, quiet_types, method, cell, quiet_types.__code__, sys.implementation, list[int], int | str,
-        traceback, traceback.tb_frame, *descriptors, *getters, {}.keys(), {}.values(), {}.items(), iter(()), iter([]), iter({}),
-        iter(""), iter(range(0)), iter({}.values()), iter({}.items()), iter(set()), iter(b""),
-    )  # fmt: skip
-    return found + [type(thing) for thing in things]
 
 
 def reset_signals() -> None:
