@@ -1,4 +1,4 @@
-/* The C half of the deny-by-default language policy (the Python half is belljar_language.py, which
+/* The C half of the deny-by-default language policy (the Python half is belljar_guest/_language.py, which
  * is the only caller of what is added here). Runs in the guest; no security claim rests on it. */
 #ifndef BELLJAR_LANGUAGE_H
 #define BELLJAR_LANGUAGE_H

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sysconfig
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from belljar._shared.features import BUILTINS, BY_NAME, ENCODINGS, FEATURES, INTERNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 DEFAULT_TIMEOUT = 5.0
 DEFAULT_MEMORY = 200 * 1024 * 1024
