@@ -9,17 +9,21 @@
 
 #include "base/base.h"
 
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TYPES_MAX  256
+#define KNOWN_MAX  64
 #define BASES_MAX  32     /* of a class, one above the other */
 #define DEPTH_MAX  16     /* of containers that the collector does not follow */
 #define VISITS_MAX 200000 /* more than that, and looking is no shorter than ending */
 
 static uintptr_t types[TYPES_MAX]; /* sorted */
 static size_t type_count;
-static destructor class_dealloc; /* of all classes made by a class statement */
+static uintptr_t interpreter_begin, interpreter_end;
+static PyTypeObject *known_types[KNOWN_MAX]; /* found to be quiet, by their addresses */
+static destructor class_dealloc;             /* of all classes made by a class statement */
 
 /* Other types in C. Their objects hold references and memory, and nothing else. */
 static const struct {
@@ -97,8 +101,27 @@ static int compare_types(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
+/* Notes the part of the address space that the interpreter's own data lie in. */
+static int find_interpreter(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    (void)context;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+        uintptr_t end = begin + info->dlpi_phdr[i].p_memsz;
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && (uintptr_t)&PyType_Type >= begin &&
+            (uintptr_t)&PyType_Type < end) {
+            interpreter_begin = begin;
+            interpreter_end = end;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int quiet_prepare(void)
 {
+    dl_iterate_phdr(find_interpreter, NULL);
     PyObject *builtins = PyEval_GetBuiltins(), *name = NULL, *value = NULL;
     Py_ssize_t position = 0;
     while (PyDict_Next(builtins, &position, &name, &value)) {
@@ -120,6 +143,13 @@ static bool is_text(PyObject *object, const char *text)
            PyUnicode_CompareWithASCIIString(object, text) == 0;
 }
 
+/* True if the type is part of the interpreter itself. Others call themselves builtin as well: all that
+ * give no module. */
+static bool is_of_interpreter(PyTypeObject *type)
+{
+    return (uintptr_t)type >= interpreter_begin && (uintptr_t)type < interpreter_end;
+}
+
 static bool is_in_table(PyTypeObject *type)
 {
     if (Py_TYPE((PyObject *)type) != &PyType_Type)
@@ -129,6 +159,8 @@ static bool is_in_table(PyTypeObject *type)
     bool found = false;
     for (size_t i = 0; !found && i < ARRAY_SIZE(table); i++)
         found = is_text(name, table[i].name) && is_text(module, table[i].module);
+    if (found && (is_text(module, "builtins") || is_text(module, "types")))
+        found = is_of_interpreter(type);
     PyErr_Clear();
     Py_XDECREF(module);
     Py_XDECREF(name);
@@ -163,10 +195,7 @@ static bool reference_is_quiet(PyObject *reference)
     return is_quiet;
 }
 
-#define KNOWN_MAX 16
-
 struct look {
-    PyTypeObject *known[KNOWN_MAX]; /* found to be quiet, by their addresses */
     PyTypeObject *reference_type;
     unsigned visits, depth;
 };
@@ -178,10 +207,14 @@ static bool object_is_quiet(struct look *look, PyObject *object)
         return reference_is_quiet(object);
     if (PyType_Check(object) && !type_is_quiet((PyTypeObject *)object))
         return false; /* a class whose objects are not */
-    PyTypeObject **known = &look->known[((uintptr_t)type >> 5) % KNOWN_MAX];
-    if (*known != type && type_is_quiet(type))
-        *known = type;
-    return *known == type;
+    PyTypeObject **known = &known_types[((uintptr_t)type >> 5) % KNOWN_MAX];
+    if (*known == type)
+        return true;
+    if (!type_is_quiet(type))
+        return false;
+    if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE))
+        *known = type; /* it never ends */
+    return true;
 }
 
 static int visit(PyObject *object, void *context);

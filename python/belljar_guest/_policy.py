@@ -70,8 +70,11 @@ class Policy:
                 _preload.reseed()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(self)
-                gc.freeze()  # what is made from now on is the program's: see _run.is_quiet()
-            self.make_main()
+                gc.freeze()  # what is made from now on is the program's
+                self.make_main()
+                _run.is_quiet()  # what a run ends with: rehearsed
+            else:
+                self.make_main()
 
     def make_main(self) -> None:
         self.main = type(sys)("__main__")
@@ -166,9 +169,14 @@ class Policy:
             if _run.is_quiet():  # the usual case: nothing is left to end
                 is_flushed = _run.flush_at_end()
                 return result if is_flushed or result[0] == RUN_EXCEPTION else _run.NOT_FLUSHED
-        except Exception:
-            pass  # the long way says it
-        return _end.finish(self, result)
+        except BaseException:
+            pass  # memory, an interrupt, or what the program made of its modules: the long way
+        try:
+            finish = _end.finish
+        except MemoryError:  # not even for compiling it
+            native.make_room()
+            finish = _end.finish
+        return finish(self, result)
 
 
 def says_how(source: bytes) -> bool:

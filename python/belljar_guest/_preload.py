@@ -147,8 +147,7 @@ def warm_up(policy: Policy) -> None:
         _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
         _run.flush_at_end()
-        _run.is_quiet()  # what a run ends with; not what others have registered for the end
-        _end.finalize(policy, sys.modules)
+        _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()
