@@ -21,7 +21,7 @@ const struct own_row shell_options[] = {
     { OWN_NONE, false, NULL, NULL, NULL },
 };
 
-/* guest/belljar_shell.py */
+/* python/belljar_guest/_shell.py */
 enum { SHELL_DONE, SHELL_MORE, SHELL_EXIT };
 
 /* Ctrl-C so often within one statement ends the session: it does not stop by being asked. */
@@ -174,7 +174,7 @@ static int on_frame(uint32_t type, const uint8_t *payload, size_t length, void *
     }
 }
 
-/* Does a command of guest/belljar_shell.py. 0 with a result, or an exit status after a message. */
+/* Does a command of python/belljar_guest/_shell.py. 0 with a result, or an exit status after a message. */
 static int perform(struct shell *shell, const char *name, const char *text, size_t length,
                    const bool *flag, int64_t wall_ms, struct belljar_result **ret_result)
 {

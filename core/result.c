@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* What belljar_guest.py keeps to; a guest that does not is cut off. */
+/* What python/belljar_guest/_outcome.py keeps to; a guest that does not is cut off. */
 #define EXIT_NO_ROOM   70 /* guest/module.c: not even its own frames found room */
 #define DISPLAYS_MAX   4096
 #define ERROR_NAME_MAX 256

@@ -78,21 +78,6 @@ static const char *const process_modules[] = {
  * matplotlib's fonts): not installed, rather than a violation of nobody's. */
 static const char *const absent_programs[] = { "uname", "fc-list" };
 
-static const int refusals[] = { EPERM, EACCES, EROFS };
-
-int hook_add_constants(PyObject *module)
-{
-    PyObject *tuple = PyTuple_New(ARRAY_SIZE(refusals));
-    for (unsigned i = 0; tuple != NULL && i < ARRAY_SIZE(refusals); i++) {
-        PyObject *number = PyLong_FromLong(refusals[i]);
-        if (number == NULL || PyTuple_SetItem(tuple, i, number) < 0)
-            Py_CLEAR(tuple);
-    }
-    int added = tuple != NULL ? PyModule_AddObjectRef(module, "REFUSALS", tuple) : -1;
-    Py_XDECREF(tuple);
-    return added;
-}
-
 static bool path_is_below(const char *path, const char *directory)
 {
     size_t length = strlen(directory);
@@ -124,11 +109,14 @@ static bool path_is_expected(const struct zygote *zygote, const char *path, bool
     return false;
 }
 
+const int refusal_errors[REFUSAL_COUNT] = { EPERM, EACCES, EROFS };
+
 static bool errno_is_refusal(long result)
 {
-    for (unsigned i = 0; result < 0 && i < ARRAY_SIZE(refusals); i++)
-        if (errno == refusals[i])
+    for (unsigned i = 0; result < 0 && i < REFUSAL_COUNT; i++) {
+        if (errno == refusal_errors[i])
             return true;
+    }
     return false;
 }
 

@@ -2,7 +2,7 @@
  * guests.
  *
  * One stable-ABI build for CPython 3.11 and later. What has to be C is here or below (fork,
- * lockdown, frames, the audit hook); what is Python's business is in belljar_guest.py. In a guest
+ * lockdown, frames, the audit hook); what is Python's business is in python/belljar_guest. In a guest
  * everything here is in the hands of the untrusted code, like all its memory: nothing relies on it.
  */
 #define _GNU_SOURCE
@@ -11,8 +11,10 @@
 
 #include "base/owned.h"
 #include "guest/boot.h"
+#include "guest/environment.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
+#include "guest/quiet.h"
 #include "guest/zygote.h"
 #include "language/language.h"
 #include "values/value.h"
@@ -40,8 +42,9 @@ enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
 
 #define LEAVE_SECONDS 60 /* for a host that is stopped; one that is gone takes its guests along */
 
-/* Where the part of belljar_guest.py begins that is compiled when it is needed. */
-#define LATER_MARK "\n# ==== "
+/* What comes before each module in the text of scripts/bundle-guest; the importer comes before the
+ * first. */
+#define MODULE_MARK "\n# ==== "
 
 /* sys.stdout or sys.stderr, as the program finds it. */
 struct output {
@@ -149,7 +152,8 @@ __attribute__((noreturn)) static void fail_with_exception(const char *step)
     zygote_fail(EINVAL, step, bytes ? bytes : "an exception without text");
 }
 
-/* Runs belljar_guest.py and returns its namespace. */
+/* Runs the importer of the guest's text, python/belljar_guest/_importer.py, and returns its
+ * namespace. */
 static PyObject *load_source(PyObject *module)
 {
     struct stat size;
@@ -160,24 +164,51 @@ static PyObject *load_source(PyObject *module)
         return PyErr_NoMemory();
     if (pread(FD_GUEST_SOURCE, text, (size_t)size.st_size, 0) != size.st_size)
         return PyErr_SetFromErrno(PyExc_OSError);
-    char *later = strstr(text, LATER_MARK);
-    if (later != NULL)
-        *later++ = '\0';
+    char *modules = strstr(text, MODULE_MARK);
+    if (modules == NULL)
+        return PyErr_Format(PyExc_ValueError, "the guest's text has no modules");
+    *modules = '\0';
+    modules += strlen(MODULE_MARK);
     OWNED PyObject *code = Py_CompileString(text, "<belljar>", Py_file_input);
-    OWNED PyObject *later_text = PyUnicode_FromString(later ? later : "");
+    OWNED PyObject *rest = PyBytes_FromString(modules);
     OWNED PyObject *names = PyDict_New();
     OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
     OWNED PyObject *own_builtins =
         PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
-    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL ||
-        later_text == NULL || PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
+    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL || rest == NULL ||
+        PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
         PyDict_SetItemString(names, "__name__", own_name) < 0 ||
-        PyDict_SetItemString(names, "native", module) < 0)
+        PyDict_SetItemString(names, "native", module) < 0 ||
+        PyDict_SetItemString(names, "rest", rest) < 0)
         return NULL;
     OWNED PyObject *done = PyEval_EvalCode(code, names, names);
-    return done != NULL && PyDict_SetItemString(names, "later_text", later_text) == 0
-               ? Py_NewRef(names)
-               : NULL;
+    return done != NULL ? Py_NewRef(names) : NULL;
+}
+
+/* What the guest's Python knows by name (python/belljar_guest/native.pyi). */
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        { "TRACEBACK_SIGNAL", GUEST_TRACEBACK_SIGNAL },
+        { "CRASH_FD", FD_GUEST_CRASH },
+        { "REHEARSE", SEND_REHEARSED },
+        { "STAY", SEND_AND_STAY },
+        { "LEAVE", SEND_LAST },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(constants); i++) {
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    }
+    OWNED PyObject *refusals = PyTuple_New(REFUSAL_COUNT);
+    for (unsigned i = 0; refusals != NULL && i < REFUSAL_COUNT; i++) {
+        PyObject *number = PyLong_FromLong(refusal_errors[i]);
+        if (number == NULL || PyTuple_SetItem(refusals, i, number) < 0)
+            return -1;
+    }
+    return refusals != NULL ? PyModule_AddObjectRef(module, "REFUSALS", refusals) : -1;
 }
 
 /* Calls prepare() and keeps what it answers: the directories that guests import from. */
@@ -220,8 +251,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
-    if (state->lent_type == NULL || value_add_functions(module, "belljar") == NULL ||
-        hook_add_constants(module) < 0 ||
+    if (state->lent_type == NULL || add_constants(module) < 0 || quiet_prepare() < 0 ||
+        value_add_functions(module, "belljar") == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     PyObject *names = load_source(module); /* for good */
@@ -737,6 +768,15 @@ static PyObject *guest_instances(PyObject *module, PyObject *arguments)
     return Py_XNewRef(found);
 }
 
+/* is_quiet(list): see quiet.h. */
+static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
+{
+    (void)module;
+    if (!PyList_Check(list))
+        return PyErr_Format(PyExc_TypeError, "a list of objects");
+    return PyBool_FromLong(quiet_objects(list));
+}
+
 /* ---- The rest ---- */
 
 static PyObject *guest_hook(PyObject *module, PyObject *arguments)
@@ -828,6 +868,8 @@ static PyMethodDef methods[] = {
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },
     { "flush", guest_flush, METH_VARARGS, "flush(stream, is_told): whether that went well." },
     { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
+    { "is_quiet", guest_is_quiet, METH_O,
+      "is_quiet(list): whether all of these objects end without anybody noticing." },
     { "make_room", guest_make_room, METH_NOARGS,
       "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },

@@ -1,5 +1,5 @@
 /* The C half of the deny-by-default language policy: language/inside.h says how it works. The Python
- * half, belljar_language.py, is the only caller of what is added here. Runs in the guest; no
+ * half, belljar_guest/_language.py, is the only caller of what is added here. Runs in the guest; no
  * security claim rests on it. */
 #ifndef BELLJAR_LANGUAGE_H
 #define BELLJAR_LANGUAGE_H

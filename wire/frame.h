@@ -52,7 +52,7 @@ enum run_flags {
     RUN_SCRIPT = 1 << 3, /* code is a file's bytes: honour its coding cookie, __file__ = filename */
     RUN_COMMAND =
         1
-        << 4, /* code is no Python but a CBOR list [name, arguments...]: guest/belljar_session.py */
+        << 4, /* code is no Python but a CBOR list [name, arguments...]: belljar_guest/_session.py */
     RUN_BYTES = 1 << 5, /* code is bytes as of a file: honour its coding cookie */
 };
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from belljar._core import core
+from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
 
@@ -729,16 +730,3 @@ _HANDLERS: Final[dict[str, Callable[..., Any]]] = {
     "enter": Handles._enter,
     "exit": Handles._exit,
 }
-
-EXCEPTIONS: Final[dict[str, type[Exception]]] = {
-    kind.__name__: kind
-    for kind in (
-        ArithmeticError, AssertionError, AttributeError, BlockingIOError, BrokenPipeError, BufferError, ChildProcessError,
-        ConnectionAbortedError, ConnectionError, ConnectionRefusedError, ConnectionResetError, EOFError, Exception,
-        FileExistsError, FileNotFoundError, FloatingPointError, ImportError, IndexError, InterruptedError, IsADirectoryError,
-        KeyError, LookupError, MemoryError, ModuleNotFoundError, NameError, NotADirectoryError, NotImplementedError, OSError,
-        OverflowError, PermissionError, ProcessLookupError, RecursionError, ReferenceError, RuntimeError, StopAsyncIteration,
-        StopIteration, SystemError, TimeoutError, TypeError, UnicodeError, ValueError, ZeroDivisionError,
-    )
-}  # fmt: skip
-"""What crosses as itself, in both directions; a subclass of it crosses as the nearest of these."""

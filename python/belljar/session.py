@@ -16,6 +16,11 @@ from typing import Any, Final
 
 from belljar import host_functions
 from belljar._core import core
+from belljar._shared.frames import (
+    CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
+    FRAME_REPLY as FRAME_REPLY, REPLY_EXCEPTION as REPLY_EXCEPTION, REPLY_VALUE as REPLY_VALUE,
+)  # fmt: skip
+from belljar._shared.questions import BYTES_MAX as BYTES_MAX, ELEMENTS_MAX as ELEMENTS_MAX
 from belljar.errors import ProtocolError
 from belljar.execution import Result, Shows, make_result
 from belljar.host_functions import HostFunction, check_arguments, describe_error
@@ -23,21 +28,8 @@ from belljar.proxy import Handles, Refused
 
 __all__ = ["Desk", "Lending", "command", "encode"]
 
-# wire/frame.h
-FRAME_REPLY: Final = 3
-FRAME_CALL: Final = 65
-CALL_FUNCTION: Final = 1
-CALL_OPERATION: Final = 2
-CALL_DISPLAY: Final = 3
-REPLY_VALUE: Final = 0
-REPLY_EXCEPTION: Final = 1
-
 DEPTH_MAX: Final = 32
 """How deep calls may nest: a host function that runs code in a sandbox whose code calls a host function, and so on."""
-BYTES_MAX: Final = 32 << 20
-ELEMENTS_MAX: Final = 1 << 20
-"""What one question of a guest may cost. Guests know these too: what is larger is left out there."""
-
 MEMORY_MAX: Final = 64 * ELEMENTS_MAX + 4 * BYTES_MAX
 """What it is as objects, at most (values/value.h)."""
 

@@ -110,7 +110,7 @@ def run_plain(
     read, write = os.pipe()
     try:
         process = subprocess.Popen(
-            [python, "-I", str(HERE / "plain_guest.py"), str(TREE / "guest" / "belljar_language.py"), str(extension),
+            [python, "-I", str(HERE / "plain_guest.py"), str(TREE / "python"), str(extension),
              str(write)],  # fmt: skip
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), preexec_fn=limit,
             cwd=cwd, user=user, group=user, extra_groups=[] if user is not None else None,

@@ -1,6 +1,6 @@
 """Runs one program under the language policy in a plain process: no jar around it, so only this policy is seen.
 
-plain_guest.py POLICY_SOURCE EXTENSION_DIRECTORY DESCRIPTOR < request; request: {"config": … or null, "source": …, "namespace": …}
+plain_guest.py PACKAGES_DIRECTORY EXTENSION_DIRECTORY DESCRIPTOR < request; request: {"config": … or null, "source": …, "namespace": …}
 Answers {"error": type name or null, "text": …, "reached": bool, "message": …} on DESCRIPTOR.
 """
 
@@ -25,11 +25,13 @@ def main():
         sys.path.insert(0, sys.argv[2])
         import _belljar_language as native
 
-        with open(sys.argv[1]) as file:
-            text = file.read()
-        half = {"native": native, "__name__": "belljar_language"}
-        exec(compile(text, "belljar_language.py", "exec"), half)
-        language = half["prepare"](request["config"])
+        sys.path.insert(0, sys.argv[1])
+        sys.modules["belljar_guest.native"] = native
+        from belljar_guest._language import Language
+
+        for name in [name for name in sys.modules if name.partition(".")[0] == "belljar_guest"]:
+            del sys.modules[name]  # in a guest they are not there either
+        language = Language(request["config"])
         given = {name: language.proxy(eval(value, {})) for name, value in request.get("given", {}).items()}
         namespace = language.namespace(given)
         sys.path[:] = []

@@ -1,152 +1,77 @@
+"""Asking the host: host functions and host objects (wire/frame.h).
 
-# #### Compiled when a session first needs it: see complete_session() ##############################################
-#
-# Commands between two runs, host functions and host objects (wire/frame.h). Like all of this text it is in the hands of
-# the untrusted code: what a guest may do to its host is decided there, when it asks.
+Like everything here it is in the hands of the untrusted code: what a guest may do to its host is decided there, when it asks.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
 
 import _thread
 from _weakref import ref
 
-CALL_FUNCTION, CALL_OPERATION, CALL_DISPLAY = 1, 2, 3
-REPLY_VALUE, REPLY_EXCEPTION = 0, 1
+from belljar._shared.exceptions import EXCEPTIONS as CROSSING
+from belljar._shared.frames import CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
+from belljar._shared.questions import BYTES_MAX, ELEMENTS_MAX
+from belljar._shared.values import Opaque, Record
+from belljar_guest import _outcome, _state, native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+    from belljar_guest._state import Forms
+
 LOOK_DEPTH, LOOK_ITEMS = 3, 1000  # host objects in arguments are found so far down, in containers of so many items
-BYTES_MAX, ELEMENTS_MAX = 32 << 20, 1 << 20  # of a question: the host reads no larger one
-LINK, FOLDER, FILE, MORE = "link", "folder", "file", "more"
 
+# Under a language policy there is one already, for what the policy refuses.
+SandboxError: type[Exception] = getattr(native, "SandboxError", None) or type(
+    "SandboxError", (Exception,), {"__doc__": "The sandbox refused.", "__module__": "belljar"}
+)
+EXCEPTIONS = {**CROSSING, "SandboxError": SandboxError}  # what an answer may raise
 
-class SandboxError(Exception):
-    """The sandbox refused."""
-
-
-class Record:
-    """A dataclass, named tuple or enumeration member, by value: a read-only mapping with attributes."""
-
-    __slots__ = ("_fields", "_type_name")
-
-    def __init__(self, type_name, fields):
-        object.__setattr__(self, "_type_name", type_name)
-        object.__setattr__(self, "_fields", fields)
-
-    @property
-    def type_name(self):
-        return self._type_name
-
-    def __getattr__(self, name):
-        if not name.startswith("_") and name in self._fields:
-            return self._fields[name]
-        raise AttributeError("no field %r" % name)
-
-    def __setattr__(self, name, value):
-        raise AttributeError("records are read-only")
-
-    __delattr__ = __setattr__
-
-    def __getitem__(self, name):
-        return self._fields[name]
-
-    def __iter__(self):
-        return iter(self._fields)
-
-    def __len__(self):
-        return len(self._fields)
-
-    def __bool__(self):
-        return True
-
-    def keys(self):
-        return self._fields.keys()
-
-    def values(self):
-        return self._fields.values()
-
-    def items(self):
-        return self._fields.items()
-
-    def get(self, name, default=None):
-        return self._fields.get(name, default)
-
-    def __eq__(self, other):
-        if type(other) is not Record:
-            return NotImplemented
-        return self._type_name == other._type_name and self._fields == other._fields
-
-    def __hash__(self):
-        return hash((self._type_name, tuple(self._fields.items())))
-
-    def __repr__(self):
-        return "%s(%s)" % (self._type_name, ", ".join("%s=%r" % item for item in self._fields.items()))
-
-    def __reduce__(self):
-        return Record, (self._type_name, self._fields)
-
-
-class Opaque:
-    """The description of an object that cannot cross."""
-
-    __slots__ = ("_repr", "_type_name")
-
-    def __init__(self, type_name, repr):
-        self._type_name, self._repr = type_name, repr
-
-    @property
-    def type_name(self):
-        return self._type_name
-
-    @property
-    def repr(self):
-        return self._repr
-
-    def __repr__(self):
-        return "<opaque %s: %s>" % (self._type_name, self._repr)
-
-
-belljar_module = type(sys)("belljar", "What belljar defines inside a sandbox.")
-for thing in (SandboxError, Record, Opaque):
-    thing.__module__ = "belljar"
-    setattr(belljar_module, thing.__name__, thing)
-sys.modules["belljar"] = belljar_module
+belljar_module: Any = type(sys)("belljar", "What belljar defines inside a sandbox.")
+belljar_module.SandboxError = SandboxError
+for kind in (Record, Opaque):
+    kind.__module__ = "belljar"
+    setattr(belljar_module, kind.__name__, kind)
 
 
 # ---- Asking the host ---------------------------------------------------------------------------------------------
 
 call_lock = _thread.allocate_lock()  # one question at a time
 call_number = 0
-released = []  # handle, count, …: host objects that are gone here
-known = {}  # handle -> weak reference to the object here
-
-# What an answer may raise. The host has the same list.
-EXCEPTIONS = {
-    name: getattr(builtins, name)
-    for name in """ArithmeticError AssertionError AttributeError BlockingIOError BrokenPipeError BufferError
-    ChildProcessError ConnectionAbortedError ConnectionError ConnectionRefusedError ConnectionResetError EOFError Exception
-    FileExistsError FileNotFoundError FloatingPointError ImportError IndexError InterruptedError IsADirectoryError KeyError
-    LookupError MemoryError ModuleNotFoundError NameError NotADirectoryError NotImplementedError OSError OverflowError
-    PermissionError ProcessLookupError RecursionError ReferenceError RuntimeError StopAsyncIteration StopIteration
-    SystemError TimeoutError TypeError UnicodeError ValueError ZeroDivisionError""".split()
-}
-EXCEPTIONS["SandboxError"] = SandboxError
+released: list[int] = []  # handle, count, …: host objects that are gone here
+known: dict[int, list[Any]] = {}  # handle -> weak reference to the object here
 
 
-def ask(kind, message):
+def ask(kind: int, message: list[Any]) -> Any:
     """Sends one question; its answer, or the exception that it is."""
-    global call_number
     message[0] = released[:]
     del released[: len(message[0])]
     data = encode_message(message)  # may ask by itself: for the repr of a host object
     with call_lock:
-        if not is_running:
+        if not _state.is_running:
             raise RuntimeError("the host answers only while it runs code here")
-        call_number += 1
-        status, answer = native.call(call_number, kind, data)
+        status, encoded = native.call(next_number(), kind, data)
         lent = native.lent()
-    answer = native.decode_value(answer, buffers=lent)
+    answer = native.decode_value(encoded, buffers=lent)
     if status == REPLY_VALUE:
         return unwrap(answer)
     name, text = answer
     raise EXCEPTIONS.get(name, RuntimeError)(text)
 
 
-def encode_message(message):
+def next_number() -> int:
+    """The number of the next question, for who holds the lock."""
+    global call_number
+    call_number += 1
+    return call_number
+
+
+def encode_message(message: list[Any]) -> bytes:
     try:
         return native.encode_value(message, strict=True, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
     except (TypeError, ValueError):
@@ -161,7 +86,7 @@ def encode_message(message):
     return data
 
 
-def wrap(value):
+def wrap(value: Any) -> list[Any]:
     """A value for the host: [0, value], or with host objects among the items of a list, tuple or dict."""
     kind = type(value)
     if issubclass(kind, HostObject):
@@ -173,7 +98,7 @@ def wrap(value):
     return [0, value]
 
 
-def has_host_objects(value, depth):
+def has_host_objects(value: Any, depth: int) -> bool:
     """Whether it is a list, tuple or dict that is not too large and has any among its items, or theirs."""
     kind = type(value)
     if (kind is not list and kind is not tuple and kind is not dict) or len(value) > LOOK_ITEMS:
@@ -184,7 +109,7 @@ def has_host_objects(value, depth):
     return False
 
 
-def unwrap(wrapped):
+def unwrap(wrapped: Any) -> Any:
     kind = wrapped[0]
     if kind == 0:
         return wrapped[1]
@@ -197,17 +122,16 @@ def unwrap(wrapped):
     return {unwrap(key): unwrap(item) for key, item in wrapped[1]}
 
 
-def begin_calls():
-    global is_running
-    is_running = True
+def begin_calls() -> None:
+    _state.is_running = True
     if getattr(sys.__stdin__, "closed", False):
         reopen_stdin()
 
 
-def reopen_stdin():
+def reopen_stdin() -> None:
     """exit() closes it, and the session goes on."""
     try:
-        stream = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)), "utf-8", "surrogateescape")
+        stream: Any = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)), "utf-8", "surrogateescape")
     except OSError:
         return  # the profile has no calls for this
     stream.mode = "r"
@@ -216,14 +140,13 @@ def reopen_stdin():
     sys.__stdin__ = stream
 
 
-def end_calls():
+def end_calls() -> None:
     """Before the result goes out: threads that are asking get their answer first, later ones an exception."""
-    global is_running
     with call_lock:
-        is_running = False
+        _state.is_running = False
 
 
-def after_branch():
+def after_branch() -> None:
     global call_lock
     call_lock = _thread.allocate_lock()
 
@@ -231,11 +154,16 @@ def after_branch():
 # ---- Host objects ------------------------------------------------------------------------------------------------
 
 
-def operate(thing, operation, *arguments):
+def show_at_once(forms: Forms) -> None:
+    """Shows one thing to the host while the program runs."""
+    ask(CALL_DISPLAY, [None, [list(form) for form in forms]])
+
+
+def operate(thing: HostObject, operation: str, *arguments: object) -> Any:
     return ask(CALL_OPERATION, [None, thing._host[0], operation, wrap(list(arguments))])
 
 
-def read_only(self, *arguments):
+def read_only(self: object, *arguments: object) -> NoReturn:
     raise SandboxError("Read only object")
 
 
@@ -247,14 +175,17 @@ class HostObject:
 
     __slots__ = ("__weakref__", "_host")
 
-    def __new__(cls, *arguments, **keywords):
+    if TYPE_CHECKING:
+        _host: tuple[int, str, tuple[str, ...], tuple[str, ...]]  # handle, type name, operations, methods
+
+    def __new__(cls, *arguments: object, **keywords: object) -> NoReturn:
         raise TypeError("host objects are not made in a sandbox")
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if not may_subclass:
             raise TypeError("type 'HostObject' is not an acceptable base type")
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         handle, type_name, operations, methods = self._host
         if name in methods:
             return HostMethod(self, name)
@@ -265,42 +196,43 @@ class HostObject:
     __setattr__ = __delattr__ = __setitem__ = __delitem__ = read_only
     __iadd__ = __isub__ = __imul__ = __ior__ = __iand__ = __ixor__ = read_only
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return sorted([*operate(self, "names"), *self._host[3]])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<host %s #%d>" % (self._host[1], self._host[0])
 
-    def __eq__(self, other):
-        return self._host[0] == other._host[0] if isinstance(other, HostObject) else NotImplemented
+    def __eq__(self, other: object) -> Any:
+        theirs: Any = other
+        return self._host[0] == theirs._host[0] if isinstance(other, HostObject) else NotImplemented
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._host[0])
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("host objects cannot be copied or pickled")
 
-    def __copy__(self):
+    def __copy__(self) -> NoReturn:
         raise TypeError("host objects cannot be copied or pickled")
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: object) -> NoReturn:
         raise TypeError("host objects cannot be copied or pickled")
 
 
 class HostMethod:
     __slots__ = ("__name__", "__self__")
 
-    def __init__(self, owner, name):
+    def __init__(self, owner: HostObject, name: str) -> None:
         self.__self__, self.__name__ = owner, name
 
-    def __call__(self, *arguments, **keywords):
+    def __call__(self, *arguments: object, **keywords: object) -> Any:
         owner = self.__self__
         if "mapping" in owner._host[2] and self.__name__ in ("keys", "values", "items"):
             return HostView(owner, self.__name__)
         return ask(CALL_OPERATION, [None, owner._host[0], "method",
                                     wrap([self.__name__, *arguments]), wrap(keywords)])  # fmt: skip
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<method %s of %r>" % (self.__name__, self.__self__)
 
 
@@ -309,19 +241,19 @@ class HostView:
 
     __slots__ = ("_of", "_what")
 
-    def __init__(self, of, what):
+    def __init__(self, of: Any, what: str) -> None:
         self._of, self._what = of, what
 
-    def __len__(self):
-        return operate(self._of, "len")
+    def __len__(self) -> int:
+        return operate(self._of, "len")  # type: ignore[no-any-return]
 
-    def __iter__(self):
+    def __iter__(self) -> HostIterator:
         return HostIterator(self._of, self._what)
 
-    def __contains__(self, item):
+    def __contains__(self, item: object) -> bool:
         return item in self._of if self._what == "keys" else any(item == other for other in self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "host_%s(%r)" % (self._what, list(self))
 
 
@@ -330,14 +262,14 @@ class HostIterator:
 
     __slots__ = ("_at", "_items", "_more")
 
-    def __init__(self, of, what):
+    def __init__(self, of: Any, what: str) -> None:
         self._more, self._items = operate(of, "iter", what)
         self._at = 0
 
-    def __iter__(self):
+    def __iter__(self) -> HostIterator:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         while self._at >= len(self._items):
             if self._more is None:
                 raise StopIteration
@@ -349,19 +281,19 @@ class HostIterator:
         return self._items[self._at - 1]
 
 
-def next_item(self):
+def next_item(self: HostObject) -> Any:
     is_more, items = operate(self, "next")
     if not items:
         raise StopIteration
     return items[0]
 
 
-def forwarded(operation):
+def forwarded(operation: str) -> Callable[..., Any]:
     return lambda self, *arguments: operate(self, operation, *arguments)
 
 
-def compare(operation):
-    def method(self, other):
+def compare(operation: str) -> Callable[[HostObject, object], Any]:
+    def method(self: HostObject, other: object) -> Any:
         if isinstance(other, HostObject) or type(other) in (list, tuple, dict, set, frozenset):
             return operate(self, "compare", operation, other)
         return NotImplemented
@@ -369,15 +301,15 @@ def compare(operation):
     return method
 
 
-def repr_of(form):
-    def method(self):
+def repr_of(form: Callable[[Any], str]) -> Callable[[HostObject], str]:
+    def method(self: HostObject) -> str:
         text = form(self)
         return text if len(text) <= 10000 else text[:5000] + " ... " + text[-5000:]
 
     return method
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, dict[str, Any]] = {
     "len": {"__len__": forwarded("len")},
     "item": {"__getitem__": forwarded("item")},
     "contains": {"__contains__": forwarded("contains")},
@@ -390,7 +322,7 @@ OPERATIONS = {
     "with": {
         "__enter__": forwarded("enter"),
         "__exit__": lambda self, kind, error, traceback: operate(
-            self, "exit", None if kind is None else type_name_of(kind), None if error is None else text_of(error)[:1000]),
+            self, "exit", None if kind is None else type_name_of(kind), None if error is None else _outcome.text_of(error)[:1000]),
     },
     "sequence": {"__repr__": repr_of(lambda self: repr(list(self)))},
     "mapping": {"__repr__": repr_of(lambda self: repr(dict(self.items())))},
@@ -398,7 +330,7 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-def type_name_of(kind):
+def type_name_of(kind: type) -> str:
     """The nearest type that the host knows."""
     for base in kind.__mro__:
         if EXCEPTIONS.get(base.__name__) is base:
@@ -406,14 +338,14 @@ def type_name_of(kind):
     return "Exception"
 
 
-classes = {}
+classes: dict[tuple[str, ...], type[HostObject]] = {}
 
 
-def host_class(operations):
+def host_class(operations: Sequence[str]) -> type[HostObject]:
     global may_subclass
     key = tuple(operations)
     if key not in classes:
-        names = {"__slots__": (), "__doc__": HostObject.__doc__, "__module__": "belljar"}
+        names: dict[str, Any] = {"__slots__": (), "__doc__": HostObject.__doc__, "__module__": "belljar"}
         for operation in key:
             names.update(OPERATIONS[operation])
         may_subclass = True
@@ -425,16 +357,17 @@ def host_class(operations):
 
 
 HostObject.__module__ = "belljar"
+set_host = HostObject.__dict__["_host"].__set__
 
 
-def host_object(handle, type_name, operations, methods):
+def host_object(handle: int, type_name: str, operations: Sequence[str], methods: Sequence[str]) -> HostObject:
     """The object for a handle; the one that is here already if there is."""
-    thing = known[handle][0]() if handle in known else None
+    thing: HostObject | None = known[handle][0]() if handle in known else None
     if thing is not None:
         known[handle][1] += 1
         return thing
     thing = object.__new__(host_class(operations))
-    HostObject._host.__set__(thing, (handle, type_name, tuple(operations), tuple(methods)))
+    set_host(thing, (handle, type_name, tuple(operations), tuple(methods)))
     entry = known.get(handle)
     if entry is not None:  # gone, and not told yet
         entry[1] += 1
@@ -444,8 +377,8 @@ def host_object(handle, type_name, operations, methods):
     return thing
 
 
-def dropper(handle):
-    def drop(reference):
+def dropper(handle: int) -> Callable[[object], None]:
+    def drop(reference: object) -> None:
         entry = known.get(handle)
         if entry is not None and entry[0] is reference:
             del known[handle]
@@ -460,17 +393,21 @@ def dropper(handle):
 class Default:
     """The default of a host function's parameter: the host has it."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.text
 
 
-def host_function(name, parameters, doc):
+def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None) -> Callable[..., Any]:
     """A function with the signature of the host's. parameters: (name, kind, default's text, annotation), or None if
     they are not known."""
-    header, positional, keywords, defaults, annotations = [], [], [], [], {}
+    header: list[str] = []
+    positional: list[str] = []
+    keywords: list[str] = []
+    defaults: list[Default] = []
+    annotations: dict[str, Any] = {}
     previous = None
     if parameters and parameters[-1][1] == 5:  # not a parameter: what it returns
         annotations["return"] = parameters[-1][3]
@@ -506,98 +443,19 @@ def host_function(name, parameters, doc):
     text = "def %s(%s): return _belljar_ask([%s], dict(%s))" % (
         name if name.isidentifier() else "function", ", ".join(header), ", ".join(positional), ", ".join(keywords))
 
-    def send(arguments, keywords):
+    def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
         return ask(CALL_FUNCTION, [None, name, wrap(arguments), wrap(keywords)])
 
-    names = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": __builtins__}
+    names: dict[str, Any] = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": globals()["__builtins__"]}
     exec(compile(text, "<host>", "exec"), names)
-    function = names[name if name.isidentifier() else "function"]
+    function: Callable[..., Any] = names[name if name.isidentifier() else "function"]
     function.__doc__ = doc
     if annotations:
         function.__annotations__ = annotations
     return function
 
 
-# ---- Commands ----------------------------------------------------------------------------------------------------
-
-
-def perform_command(code):
-    """Does one RUN_COMMAND. Returns the fields of its result."""
-    try:
-        name, *arguments = native.decode_value(code, buffers=native.lent())
-        value = COMMANDS[name](*arguments)
-        if value is None:
-            return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
-        data = native.encode_value(value)
-        if data.startswith((b"\xd8\x1b", b"\xd8\x1c\xd8\x1b")):  # tag 27, no list: all of it is one stand-in
-            raise ValueError("the value is too large, or nested too deeply, to be sent to the host")
-        return RUN_OK, 0, 0, (b"", b"", b"", b"", data)
-    except BaseException as error:
-        return outcome((error, None), RUN_SESSION | RUN_COMMAND)
-
-
-def command_call(data, helper, arguments, keywords):
-    import pickle
-
-    if "cloudpickle" not in sys.modules:
-        try:
-            import cloudpickle
-        except ImportError:
-            module = type(sys)("cloudpickle")
-            sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = module.cloudpickle = module
-            module.__file__ = "<cloudpickle>"
-            exec(compile(helper, "<cloudpickle>", "exec"), module.__dict__)
-    return pickle.loads(data)(*unwrap(arguments), **unwrap(keywords))
-
-
-def command_execute(code, names, local_names, filename, is_text=False):
-    code = code.decode("utf-8", "surrogatepass") if is_text else code
-    remember_source(filename, code)
-    names = unwrap(names) if names is not None else None
-    local_names = unwrap(local_names) if local_names is not None else None
-    inside = main.__dict__ if names is None else names
-    inside.setdefault("__builtins__", builtins)
-    exec(compile(code, filename, "exec", 0, True), inside, inside if local_names is None else local_names)
-    inside = {key: value for key, value in names.items() if key != "__builtins__"} if names is not None else None
-    return [inside, local_names]
-
-
-def command_write(entries):
-    for kind, path, data, mode in entries:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if kind == LINK:
-            os.symlink(data, path)
-        elif kind == FOLDER:
-            os.makedirs(path, exist_ok=True)
-        else:
-            with io.FileIO(path, "w" if kind == FILE else "a") as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-        if kind in (FOLDER, FILE):
-            os.chmod(path, mode)
-
-
-def show_at_once(forms):
-    """Shows one thing to the host while the program runs."""
-    ask(CALL_DISPLAY, [None, [list(form) for form in forms]])
-
-
-def command_delete(name):
-    del main.__dict__[name]
-
-
-COMMANDS = {
-    "get": lambda name: [name in main.__dict__, main.__dict__.get(name)],
-    "set": lambda name, value: main.__dict__.__setitem__(name, unwrap(value)),
-    "delete": command_delete,
-    "has": lambda name: [name in main.__dict__],
-    "names": lambda: [[name for name in main.__dict__ if type(name) is str and not name.startswith("_")]],
-    "expose": lambda name, parameters, doc: main.__dict__.__setitem__(name, host_function(name, parameters, doc)),
-    "call": lambda *arguments: [command_call(*arguments)],
-    "execute": command_execute,
-    "write": command_write,
-    "show": lambda: globals().update(shows_at_once=True),
-}
+sys.modules["belljar"] = belljar_module
+_state.can_ask = True

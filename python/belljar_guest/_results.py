@@ -1,9 +1,23 @@
+"""Rich results: what a value can be shown as.
 
+The forms and their names follow IPython's display protocol (_repr_html_ and the like, _repr_mimebundle_), which is what
+libraries offer; the host makes E2B's Result of them. All of this runs in the guest: what it says is data there."""
 
-# ---- Rich results: what a value can be shown as --------------------------------------------------------------------
-#
-# The forms and their names follow IPython's display protocol (_repr_html_ and the like, _repr_mimebundle_), which is what
-# libraries offer; the host makes E2B's Result of them. All of this runs in the guest: what it says is data there.
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar_guest import _host, _outcome, _state
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+    from belljar_guest._state import Forms
 
 RICH_METHODS = (
     ("_repr_html_", "text/html"),
@@ -16,7 +30,6 @@ RICH_METHODS = (
     ("_repr_json_", "application/json"),
     ("_repr_javascript_", "application/javascript"),
 )
-shows_at_once = False  # the host wants to see them as they come: belljar_session.py
 MAIN_MARK = b"application/vnd.belljar.main", b""  # comes before the forms of the last expression's value
 DATA = "application/vnd.belljar.data+json"  # a table's columns
 FORM_MAX = 16 << 20
@@ -24,7 +37,7 @@ PLAIN = (int, str, float, bool, bytes, list, tuple, dict, set)  # are text and n
 GROUPS_MAX = 256
 
 
-def form_bytes(mime, data):
+def form_bytes(mime: str, data: Any) -> bytes | None:
     """One form as bytes, or None if it is none, or too large to show."""
     if isinstance(data, tuple) and data:  # (data, metadata), as the protocol allows
         data = data[0]
@@ -39,11 +52,11 @@ def form_bytes(mime, data):
     return bytes(data) if isinstance(data, (bytes, bytearray)) and len(data) <= FORM_MAX else None
 
 
-def rich_forms(value):
+def rich_forms(value: Any) -> Forms:
     """What it can be shown as beside text: a list of (mime type, bytes). Never raises for a form that fails."""
     if isinstance(value, type) or type(value) in PLAIN:
         return []
-    found = {}
+    found: dict[str, Any] = {}
     try:
         bundle = getattr(value, "_repr_mimebundle_", None)
         if callable(bundle):
@@ -59,10 +72,10 @@ def rich_forms(value):
         except Exception:
             pass
     try:
-        pyplot = sys.modules.get("matplotlib.figure")
-        if pyplot is not None and isinstance(value, pyplot.Figure) and "image/png" not in found:
+        figure: Any = sys.modules.get("matplotlib.figure")
+        if figure is not None and isinstance(value, figure.Figure) and "image/png" not in found:
             found["image/png"] = figure_png(value)
-        pandas = sys.modules.get("pandas")
+        pandas: Any = sys.modules.get("pandas")
         if pandas is not None and isinstance(value, pandas.DataFrame) and value.size <= 100_000:
             found[DATA] = {str(name): column.tolist() for name, column in value.items()}
     except Exception:
@@ -78,35 +91,35 @@ def rich_forms(value):
     return forms
 
 
-def add_display(forms):
-    if forms and shows_at_once and is_running:
-        show_at_once(forms)
-    elif forms and len(displays) < GROUPS_MAX:
-        displays.append(forms)
+def add_display(forms: Forms) -> None:
+    if forms and _state.shows_at_once and _state.is_running:
+        _host.show_at_once(forms)
+    elif forms and len(_state.displays) < GROUPS_MAX:
+        _state.displays.append(forms)
 
 
-def display(*values, **ignored):
+def display(*values: object, **ignored: object) -> None:
     """Shows values to whoever runs this: text, and whatever richer forms they have."""
     for value in values:
-        add_display([(b"text/plain", value_text(value)), *rich_forms(value)])
+        add_display([(b"text/plain", _outcome.value_text(value)), *rich_forms(value)])
 
 
-def figure_png(figure):
+def figure_png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return buffer.getvalue()
 
 
-def show_figures(*args, **kwargs):
+def show_figures(*args: object, **kwargs: object) -> None:
     """plt.show(): the open figures become results."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot: Any = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return
     for number in pyplot.get_fignums():
         try:
             add_display([(b"text/plain", b"<Figure %d>" % number), (b"image/png", figure_png(pyplot.figure(number)))])
         except Exception as error:
-            add_display([(b"text/plain", to_bytes("<Figure %d, which cannot be drawn: %r>" % (number, error)))])
+            add_display([(b"text/plain", _outcome.to_bytes("<Figure %d, which cannot be drawn: %r>" % (number, error)))])
     pyplot.close("all")
 
 
@@ -117,41 +130,42 @@ class BackendFinder:
     """Makes matplotlib's backend when matplotlib asks for it: Agg, whose show() shows to the host."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != BACKEND:
             return None
         from importlib.machinery import ModuleSpec
 
-        return ModuleSpec(name, BackendFinder)
+        return ModuleSpec(name, BackendFinder)  # type: ignore[arg-type]
 
     @staticmethod
-    def create_module(spec):
-        return None
+    def create_module(spec: object) -> None:
+        pass
 
     @staticmethod
-    def exec_module(module):
-        from matplotlib.backends import backend_agg
+    def exec_module(module: Any) -> None:
+        from matplotlib.backends import backend_agg  # type: ignore[import]
 
         module.FigureCanvas = backend_agg.FigureCanvasAgg
         module.FigureManager = backend_agg.FigureManagerBase
         module.show = show_figures
 
 
-def offer_results():
+def offer_results() -> None:
     """Before a run whose results are wanted: display(), and figures as results. Once."""
     if getattr(builtins, "display", None) is display:
         return
-    builtins.display = display
+    builtins.display = display  # type: ignore[attr-defined]
     sys.meta_path.append(BackendFinder)
     os.environ["MPLBACKEND"] = "module://" + BACKEND
-    if "matplotlib.pyplot" in sys.modules:  # preloaded
-        sys.modules["matplotlib.pyplot"].switch_backend("module://" + BACKEND)
-    elif "matplotlib" in sys.modules:
-        sys.modules["matplotlib"].rcParams["backend"] = "module://" + BACKEND
+    modules: dict[str, Any] = sys.modules
+    if "matplotlib.pyplot" in modules:  # preloaded
+        modules["matplotlib.pyplot"].switch_backend("module://" + BACKEND)
+    elif "matplotlib" in modules:
+        modules["matplotlib"].rcParams["backend"] = "module://" + BACKEND
 
 
-def collect_results(value):
+def collect_results(value: object) -> None:
     """After such a run: open figures, then the last value with all its forms."""
     show_figures()
     if value is not None:
-        displays.append([MAIN_MARK, (b"text/plain", value_text(value)), *rich_forms(value)])
+        _state.displays.append([MAIN_MARK, (b"text/plain", _outcome.value_text(value)), *rich_forms(value)])

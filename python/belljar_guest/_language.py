@@ -1,6 +1,6 @@
 """The Python half of the deny-by-default language policy: pysandbox's, on today's Python.
 
-`prepare(config)` imports what the policy allows and builds what untrusted code will see; `enter()` then hides what
+`Language(config)` imports what the policy allows and builds what untrusted code will see; `enter()` then hides what
 must not be seen, once and for good in this process; `namespace()` makes an empty namespace to run code in. The C half
 (language.c) is `native`. None of it is a wall: it is least authority inside a process that the kernel's wall stands
 around, and code that gets past it finds itself in an ordinary guest.
@@ -9,17 +9,26 @@ The order matters. After enter() nothing can be imported any more and Python-lev
 library: what a program needs is imported before.
 """
 
+from __future__ import annotations
+
 import builtins
 import gc
+import posixpath
 import sys
 import types
+from typing import TYPE_CHECKING
+
+from belljar_guest import native
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 ERROR_TEXT_MAX = 64 << 10
 CHAIN_MAX = 10
 FRAMES_MAX = 40
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "function": types.FunctionType,
     "builtin_function_or_method": types.BuiltinFunctionType,
     "method": types.MethodType,
@@ -49,7 +58,7 @@ KINDS = {
 # What is hidden, by deleting it from the type's own dictionary, so that no way of asking finds it: not the dot, not
 # getattr, not a pattern, not a format string, not an unbound descriptor. "*" is every name without underscores
 # at both ends. One row is: type, names, the feature that leaves them visible (or None), reason.
-HIDDEN = [
+HIDDEN: list[tuple[str, str, str | None, str]] = [
     ("function", "__globals__ __builtins__", None, "the namespace a function was defined in"),
     ("function", "__code__", None, "bytecode can be replaced and read"),
     ("function", "__closure__", None, "cells hold what a function keeps to itself"),
@@ -88,7 +97,7 @@ LIBRARY = ("abc", "collections", "contextlib", "enum", "functools", "typing")
 LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.
-HIDDEN_RESTRICTED = [
+HIDDEN_RESTRICTED: list[tuple[str, str, str | None, str]] = [
     ("function", "__dict__ __annotations__", None, "functions cannot be changed from outside"),
     ("BaseException", "__dict__ __setstate__", None, "instances cannot be changed from outside"),
 ]
@@ -112,7 +121,7 @@ READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
 
 
-def late_imports(code, found):
+def late_imports(code: types.CodeType, found: set[str]) -> None:
     """Adds the modules that a function's code imports."""
     from opcode import EXTENDED_ARG, opmap
 
@@ -129,23 +138,24 @@ def late_imports(code, found):
 
 
 class Language:
-    """One guest's policy. Made by prepare()."""
+    """One guest's policy, of a config as SandboxConfig.to_dict() makes it. Everything that it allows is imported here."""
 
-    def __init__(self, config):
+    def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.features = frozenset(config["features"])
-        self.saved = {}  # (type, name) -> descriptor, for format_exception
-        self.sources = {}  # file name -> lines of the guest's own code
-        self.limits = []
+        self.saved: dict[tuple[str, str], Any] = {}  # (type, name) -> descriptor, for format_exception
+        self.sources: dict[str, list[str]] = {}  # file name -> lines of the guest's own code
+        self.limits: list[int] = []
         self.entered = False
-        self.library = []  # filled by enter(), when everything is imported
+        self.library: list[dict[str, Any]] = []  # filled by enter(), when everything is imported
+        own: Any = type.__dict__
         native.language_set_up(
             set(config["imports"]) | set(config["internal"]),
             FILE_NAMES,
             sys.modules["_io"]._IOBase,
             tuple(KINDS[name] for name in NEVER_PROXIED),
-            type.__dict__["__dict__"],
-            type.__dict__["__mro__"],
+            own["__dict__"],
+            own["__mro__"],
             types.CodeType if "compile" in config["builtins"] else None,
             self.library,
         )
@@ -157,7 +167,7 @@ class Language:
 
     # ---- What can be imported --------------------------------------------------------------------------------
 
-    def build_modules(self):
+    def build_modules(self) -> None:
         config = self.config
         for name in config["internal"]:
             try:
@@ -167,18 +177,20 @@ class Language:
         names = dict(config["imports"])
         for name in config["internal"]:
             names.setdefault(name, {"proxied": [], "safe": []})
-        self.dotted = {}
-        children = {}
+        self.dotted: dict[str, Any] = {}
+        children: dict[str, list[str]] = {}
         for name in list(names):  # parents that are not allowed themselves are there to lead to their children
             while "." in name:
                 parent, _, child = name.rpartition(".")
                 children.setdefault(parent, []).append(child)
                 names.setdefault(parent, None)
                 name = parent
-        made = {}
-        for name in sorted(names, key=lambda name: -name.count(".")):
+        made: dict[str, Any] = {}
+        for name in sorted(names, key=lambda name: -int(name.count("."))):
             row = names[name]
-            symbols, values, real = {}, {}, None
+            symbols: dict[str, bool] = {}
+            values: dict[str, Any] = {}
+            real: Any = None
             if row is not None:
                 try:
                     __import__(name)
@@ -206,7 +218,7 @@ class Language:
             if "." in name:
                 self.dotted[name] = made[name]
 
-    def import_what_comes_late(self):
+    def import_what_comes_late(self) -> None:
         """Functions of the modules that are allowed, and of the modules that these use, import others when they are called, and
         then nothing can be imported any more. So those are there from the start; a program sees none of them."""
         modules = {name: sys.modules[name] for name in self.config["imports"] if name in sys.modules}
@@ -215,7 +227,7 @@ class Language:
                 name = thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
                 if isinstance(name, str) and name in sys.modules:
                     modules[name] = sys.modules[name]
-        found = set()
+        found: set[str] = set()
         for name in modules.keys() - LATE_NEVER:
             for title, thing in list(vars(modules[name]).items()):
                 if getattr(thing, "__module__", None) == name and not title.startswith(("_test", "test", "_main", "main")):
@@ -229,13 +241,13 @@ class Language:
             except ImportError:
                 pass  # of another system, or optional
 
-    def build_codecs(self):
+    def build_codecs(self) -> None:
         """Codecs are served from a table: looking one up imports a module that a name chooses (L087), and some of
         them are decompressors (L088)."""
         import codecs
         import encodings.aliases
 
-        self.codecs = {}
+        self.codecs: dict[str, Any] = {}
         for name in self.config["encodings"]:
             try:
                 info = codecs.lookup(name)
@@ -246,13 +258,14 @@ class Language:
                 self.codecs[alias] = self.codecs[alias.replace("_", "-")] = info
 
     @staticmethod
-    def complete_registries():
+    def complete_registries() -> None:
         """isinstance([], Sequence) holds because a subclass of Sequence has list registered. Subclasses are not
         told any more once __subclasses__ is hidden, so every abstract class gets the registrations below it."""
-        import _abc
+        import _abc  # type: ignore[import]
         from abc import ABCMeta
 
-        classes, waiting = set(), [object]
+        classes: set[Any] = set()
+        waiting: list[Any] = [object]
         while waiting:
             for cls in type.__subclasses__(waiting.pop()):
                 if cls not in classes:
@@ -267,7 +280,7 @@ class Language:
                             if one is not None and not issubclass(parent, one):
                                 parent.register(one)
 
-    def replacements(self, name):
+    def replacements(self, name: str) -> dict[str, Any]:
         """Symbols that are given in a form of our own."""
         safe = native.language_function
         if name == "traceback":
@@ -286,7 +299,7 @@ class Language:
 
     # ---- Builtins ----------------------------------------------------------------------------------------------
 
-    def choose_builtins(self):
+    def choose_builtins(self) -> dict[str, Any]:
         allowed = set(self.config["builtins"])
         functions = native.language_functions
         chosen = {name: value for name, value in vars(builtins).items() if name in allowed}
@@ -311,10 +324,13 @@ class Language:
         return chosen
 
     @staticmethod
-    def exit(code=None):
+    def exit(code: Any = None) -> NoReturn:
         raise SystemExit(code)
 
-    def open(self, file, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
+    def open(
+        self, file: str, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:  # fmt: skip
         """Open a file that the policy allows, for reading."""
         if type(mode) is not str:
             raise TypeError(f"mode have to be a string, not {type(mode).__name__}")
@@ -322,7 +338,7 @@ class Language:
             raise ValueError("Only read modes are allowed.")
         if type(file) is not str:
             raise TypeError(f"file name have to be a string, not {type(file).__name__}")
-        path = sys.modules["posixpath"].realpath(file)
+        path = posixpath.realpath(file)
         if not any(path == allowed or (allowed.endswith("/") and path.startswith(allowed)) for allowed in self.config["open"]):
             raise PermissionError(13, f"Sandbox deny access to the file {file!r}", file)
         for value in (buffering, encoding, errors, newline):
@@ -331,23 +347,23 @@ class Language:
         opened = self.real_open(path, mode.replace("U", ""), buffering, encoding, errors, newline)
         return native.language_proxy(opened)
 
-    real_open = staticmethod(builtins.open)
+    real_open: Any = staticmethod(builtins.open)
 
-    def text_printer(self, name):
+    def text_printer(self, name: str) -> Any:
         text = {
             "copyright": sys.copyright,
             "credits": "Python and its library are the work of many people; see python.org.",
             "license": "Type copyright() for the holders; the licence is the Python Software Foundation's.",
         }[name]
 
-        def printer():
+        def printer() -> None:
             print(text)
 
         printer.__name__ = printer.__qualname__ = name
         printer.__doc__ = text
         return printer
 
-    def help(self, topic=None):
+    def help(self, topic: Any = None) -> None:
         """Print the documentation of an object."""
         if topic is None:
             print("help(object) prints what the object says about itself.")
@@ -359,7 +375,7 @@ class Language:
 
     # ---- Entering ----------------------------------------------------------------------------------------------
 
-    def enter(self):
+    def enter(self) -> None:
         """Hides everything that HIDDEN names, and closes importing. There is no way back."""
         if self.entered:
             return
@@ -368,8 +384,8 @@ class Language:
         self.close_codecs()
         self.close_streams()
         self.close_imports()
-        dictionary = {name: gc.get_referents(kind.__dict__)[0] for name, kind in KINDS.items()}
-        text = gc.get_referents(str.__dict__)[0]
+        dictionary: dict[str, Any] = {name: gc.get_referents(kind.__dict__)[0] for name, kind in KINDS.items()}
+        text: Any = gc.get_referents(str.__dict__)[0]
         for name in ("format", "format_map"):
             text[name] = native.language_method("format", text[name])
         dictionary["object"]["__dir__"] = native.language_method("object_dir", dictionary["object"]["__dir__"])
@@ -392,19 +408,19 @@ class Language:
         dictionary["AttributeError"]["obj"] = native.language_hidden("obj", None, True, False)
         for name in WITHOUT_CONSTRUCTOR:
             native.language_take_constructor(KINDS[name])
-        for kind in (*KINDS.values(), str):
-            native.language_type_modified(kind)
+        for one in (*KINDS.values(), str):
+            native.language_type_modified(one)
         if self.config["restricted"]:
             native.language_close_classes()
 
-    def close_codecs(self):
+    def close_codecs(self) -> None:
         import codecs
         import encodings
 
         codecs.unregister(encodings.search_function)
         codecs.register(self.codecs.get)
 
-    def close_streams(self):
+    def close_streams(self) -> None:
         streams = [name for name in ("stdin", "stdout", "stderr") if name not in self.config["streams"]]
         for name in streams:
             setattr(sys, name, native.language_stream(name))
@@ -412,7 +428,7 @@ class Language:
         if "stderr" in streams and "warnings" in sys.modules:
             sys.modules["warnings"].simplefilter("ignore")  # there is nowhere to show them
 
-    def close_imports(self):
+    def close_imports(self) -> None:
         """`from x import y` looks for x.y in sys.modules if x has no y, and x may be an object that untrusted code
         made, under any name: so no real module stays there under a dotted name. Others are out of its reach."""
         for name in [name for name in sys.modules if "." in name]:
@@ -423,7 +439,7 @@ class Language:
 
     # ---- Running -----------------------------------------------------------------------------------------------
 
-    def namespace(self, values=None):
+    def namespace(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """An empty namespace under the policy, or one with the given values (already proxied)."""
         return {**(values or {}), "__builtins__": self.builtins}
 
@@ -431,7 +447,9 @@ class Language:
     function = staticmethod(native.language_function)
     build_function = staticmethod(native.language_build_function)
 
-    def run(self, source, filename="<sandbox>", namespace=None, local=None):
+    def run(
+        self, source: str, filename: str = "<sandbox>", namespace: dict[str, Any] | None = None, local: Any = None
+    ) -> dict[str, Any]:
         """Runs source under the policy. Exceptions come out as they are: format_exception() shows them."""
         if namespace is None:
             namespace = self.namespace()
@@ -443,10 +461,10 @@ class Language:
             exec(code, namespace, namespace if local is None else local)
         return namespace
 
-    def remember(self, filename, source):
+    def remember(self, filename: str, source: str) -> None:
         self.sources[filename] = source.splitlines()
 
-    def __enter__(self):
+    def __enter__(self) -> Language:
         """The recursion limit counts from here."""
         limit = self.config["recursion_limit"]
         self.limits.append(sys.getrecursionlimit())
@@ -454,20 +472,20 @@ class Language:
             sys.setrecursionlimit(depth() + limit)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         sys.setrecursionlimit(self.limits.pop())
 
     # ---- Showing errors ----------------------------------------------------------------------------------------
 
-    def reveal(self, value, kind, name):
+    def reveal(self, value: Any, kind: str, name: str) -> Any:
         """A hidden attribute, for showing errors. Never handed on."""
         descriptor = self.saved.get((kind, name))
         return getattr(value, name, None) if descriptor is None else descriptor.__get__(value)
 
-    def frames(self, error):
+    def frames(self, error: Any) -> list[Any]:
         """(file name, line, function) of an exception's frames, from the program's first on."""
         traceback = self.reveal(error, "BaseException", "__traceback__")
-        found = []
+        found: list[Any] = []
         while traceback is not None and len(found) < 10 * FRAMES_MAX:
             frame = self.reveal(traceback, "traceback", "tb_frame")
             code = self.reveal(frame, "frame", "f_code")
@@ -479,7 +497,7 @@ class Language:
             traceback = self.reveal(traceback, "traceback", "tb_next")
         return found
 
-    def format_only(self, error, value=None):
+    def format_only(self, error: Any, value: Any = None) -> list[str]:
         """["Type: text\\n"], as traceback.format_exception_only gives it. The text is the guest's: it may run code."""
         if value is not None:
             error = value
@@ -496,14 +514,14 @@ class Language:
         lines.append(f"{name}: {text}\n" if text else f"{name}\n")
         return lines
 
-    def format_exception(self, error):
+    def format_exception(self, error: Any) -> str:
         """The whole text, as Python prints an uncaught exception."""
         return "".join(self.format_lines(error))[:ERROR_TEXT_MAX]
 
-    def format_lines(self, error, value=None, traceback=None, chain=True):
+    def format_lines(self, error: Any, value: Any = None, traceback: Any = None, chain: bool = True) -> list[str]:
         if value is not None:
             error = value
-        parts = []
+        parts: list[list[str]] = []
         seen = 0
         while error is not None and seen < CHAIN_MAX:
             lines = []
@@ -536,22 +554,24 @@ class Language:
                 break
         return [line for part in parts for line in part]
 
-    def format_current(self, limit=None, chain=True):
+    def format_current(self, limit: Any = None, chain: bool = True) -> str:
         """The exception that is being handled, as text."""
         error = sys.exc_info()[1]
         return "NoneType: None\n" if error is None else "".join(self.format_lines(error, chain=chain))
 
-    def print_current(self, limit=None, file=None, chain=True):
+    def print_current(self, limit: Any = None, file: Any = None, chain: bool = True) -> None:
         """Print the exception that is being handled."""
         print(self.format_current(chain=chain), end="", file=file or sys.stderr)
 
-    def print_exception(self, error, value=None, traceback=None, limit=None, file=None, chain=True):
+    def print_exception(
+        self, error: Any, value: Any = None, traceback: Any = None, limit: Any = None, file: Any = None, chain: bool = True
+    ) -> None:
         """Print an exception."""
         print("".join(self.format_lines(error, value, chain=chain)), end="", file=file or sys.stderr)
 
 
 
-def depth():
+def depth() -> int:
     """Frames on the stack, the caller's caller included."""
     frame, count = sys._getframe, 1
     try:
@@ -560,8 +580,3 @@ def depth():
             count += 1
     except ValueError:
         return count
-
-
-def prepare(config):
-    """The policy of a config as SandboxConfig.to_dict() makes it. Everything that it allows is imported here."""
-    return Language(config)

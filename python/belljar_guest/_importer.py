@@ -1,0 +1,58 @@
+# The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself) and `rest` (the text of the
+# modules) in its namespace, and takes `prepare` and `serve` out of that.
+# mypy: ignore-errors
+
+import sys
+
+native, rest = globals()["native"], globals()["rest"]
+
+class Later(type(sys)):
+    """One of our modules, before something of it was wanted."""
+
+    def __getattr__(self, name):
+        compiled(self, name)
+        return getattr(self, name)
+
+    def __setattr__(self, name, value):
+        if name[:2] != "__":
+            compiled(self, name)
+        type(sys).__setattr__(self, name, value)
+
+
+def compiled(module, name):
+    """Makes a module of it, or all of that again if it did not come to its end, for want of memory or by an interrupt."""
+    title = module.__name__
+    if title not in texts or title in loading:
+        raise AttributeError("module %r has no attribute %r" % (title, name))
+    loading.add(title)
+    try:
+        exec(compile(texts[title], "<host>" if title in HOSTS else "<belljar>", "exec"), module.__dict__)
+        module.__class__ = type(sys)
+        del texts[title]
+    finally:
+        loading.discard(title)
+
+
+def find(name, names=None, local=None, wanted=(), level=0, real=__builtins__["__import__"]):
+    """__import__ for our modules: they are in no list of modules that a program sees."""
+    return modules.get(name) or real(name, names, local, wanted, level)
+
+
+HOSTS = {"belljar_guest._host", "belljar_guest._session", "belljar_guest._shell"}  # tracebacks call their frames <host>
+texts, modules, loading = {}, {"belljar_guest.native": native}, set()
+__builtins__["__import__"] = find
+package = modules["belljar_guest"] = type(sys)("belljar_guest")
+package.native = native
+for part in rest.split(b"\n# ==== "):
+    title, _, text = part.partition(b"\n")
+    title = title.decode()
+    texts[title], modules[title] = text, Later(title)
+    modules[title].__builtins__ = __builtins__
+    if title.startswith("belljar_guest."):
+        setattr(package, title[14:], modules[title])
+del rest, part, title, text
+
+from belljar_guest._run import serve
+from belljar_guest._zygote import prepare
+
+__all__ = ["prepare", "serve"]

@@ -1,0 +1,183 @@
+"""How programs are run where there is no language policy: as `python` would. _strict.py says what is different under one."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT
+from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from belljar_guest._run import Result
+
+OURS = globals()["__builtins__"]  # frames of ours are known by it: a program has another
+
+
+def import_linecache() -> ModuleType:
+    """linecache is wanted from the start, the 40 files that it imports for use in rare moments are not."""
+
+    class Later(type(sys)):  # type: ignore[misc]
+        def __getattr__(self, name: str) -> Any:
+            return getattr(__import__(self.__name__), name)
+
+    later = [name for name in ("functools", "tokenize") if name not in sys.modules]
+    sys.modules.update((name, Later(name)) for name in later)
+    try:
+        import linecache
+    finally:
+        for name in later:
+            del sys.modules[name]
+    return linecache
+
+
+linecache = import_linecache()
+
+
+class Guard:
+    """What is done around a program's code: nothing here."""
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Policy:
+    """The program's module, and what is done with programs."""
+
+    is_open = True
+    guard: Any = Guard()
+
+    def __init__(self) -> None:
+        self.main: ModuleType | None = None  # once the guest is parked
+        self.names: dict[str, Any] = {}  # the module's
+        self.module_count = 0  # of sys.modules before the program: what comes after is its doing
+
+    # ---- Before a run ----
+
+    def begin(self) -> None:
+        """Makes the guest its own, and ready for its program."""
+        if self.main is None:
+            if _state.has_preloaded:
+                _preload.reseed()
+            if _state.warm_text and not native.is_cold():
+                _preload.warm_up(self)
+                gc.freeze()  # what is made from now on is the program's
+                self.make_main()
+                _run.is_quiet()  # what a run ends with: rehearsed
+            else:
+                self.make_main()
+
+    def make_main(self) -> None:
+        self.main = type(sys)("__main__")
+        self.names = self.main.__dict__
+        self.names["__builtins__"] = builtins
+        sys.modules["__main__"] = self.main
+        self.module_count = len(sys.modules)
+
+    def offer_results(self) -> None:
+        _results.offer_results()
+
+    def set_arguments(self, flags: int, filename: str, path0: str, argv: list[str]) -> None:
+        sys.argv[:] = argv or [filename]
+        sys.orig_argv[:] = [sys.executable, *sys.argv]
+        sys.path[:] = [path0 or _state.WORK, *_state.original_path]
+        if flags & RUN_SCRIPT:
+            file = os.path.join(_state.WORK, filename) if filename != "<stdin>" else filename
+            self.names.update(__file__=file, __cached__=None)
+
+    # ---- The program's text ----
+
+    def source(self, code: bytes, flags: int) -> Any:
+        """Its text as compile() gets it: str, or a file's bytes."""
+        return code if flags & (RUN_SCRIPT | RUN_BYTES) else code.decode("utf-8", "surrogatepass")
+
+    def remember(self, filename: str, source: str | bytes) -> None:
+        """Has tracebacks, the program's own too, show the lines of a file that is not there."""
+        if isinstance(source, bytes):
+            try:
+                source = _program.decoded(source) if says_how(source) else source.decode()
+            except (SyntaxError, UnicodeDecodeError):
+                return  # compile() says it better
+        if "\r" in source:
+            source = source.replace("\r\n", "\n").replace("\r", "\n")
+        lines = [line + "\n" for line in source.split("\n")]
+        if lines[-1] == "\n":
+            lines.pop()
+        linecache.cache[filename] = len(source), None, lines, filename
+
+    def run_module(self, name: str) -> None:
+        """`python -m name`: runpy does it in sys.modules["__main__"], as the interpreter has it do."""
+        import runpy
+
+        runpy._run_module_as_main(name)  # type: ignore[attr-defined]
+
+    # ---- Its values ----
+
+    def collect_results(self, value: object) -> None:
+        _results.collect_results(value)
+
+    def result_text(self, value: object) -> bytes:
+        """The text of a last expression's value, made once: a repr may take its time, or have effects."""
+        forms = _state.displays[-1] if _state.displays else None
+        return forms[1][1] if forms and forms[0] == _results.MAIN_MARK else _outcome.value_text(value)
+
+    def leaving(self, value: Any) -> Any:
+        """A value as it is sent to the host."""
+        return value
+
+    def arriving(self, value: Any) -> Any:
+        """A value of the host's as the program sees it."""
+        return value
+
+    def namespace(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A namespace for code to run in, with values that have arrived."""
+        values.setdefault("__builtins__", builtins)
+        return values
+
+    # ---- What is compiled when it is wanted ----
+
+    @property
+    def failures(self) -> _outcome.Failures:
+        return _outcome.Failures(self)
+
+    @property
+    def requests(self) -> _session.Requests:
+        return _session.Requests(self)
+
+    @property
+    def shell(self) -> _shell.Shell:
+        return _shell.Shell(self)
+
+    def hide_runner(self, error: BaseException) -> None:
+        """Takes the frames of who runs the program off the beginning of a traceback: plain Python has none."""
+        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_builtins is OURS:
+            error.__traceback__ = error.__traceback__.tb_next
+
+    # ---- Its end ----
+
+    def finish(self, result: Result) -> Result:
+        try:
+            if _run.is_quiet():  # the usual case: nothing is left to end
+                is_flushed = _run.flush_at_end()
+                return result if is_flushed or result[0] == RUN_EXCEPTION else _run.NOT_FLUSHED
+        except BaseException:
+            pass  # memory, an interrupt, or what the program made of its modules: the long way
+        try:
+            finish = _end.finish
+        except MemoryError:  # not even for compiling it
+            native.make_room()
+            finish = _end.finish
+        return finish(self, result)
+
+
+def says_how(source: bytes) -> bool:
+    return b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf")

@@ -1,0 +1,155 @@
+"""Zygotes of templates, which import for many guests, and the warming of those guests."""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar._shared.frames import RUN_LAST_VALUE
+from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _shell, _state, native
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from belljar_guest._policy import Policy
+    from belljar_guest._run import Frame
+
+
+def share(preload: list[str], warm: str, has_language: bool, files: bool) -> None:
+    """What guests have in common, made before they are."""
+    _state.has_preloaded = True
+    # Wanting something of each has it compiled here, for all guests.
+    _ = _end.finish, _host.ask, _outcome.describe, _results.display, _session.COMMANDS, _shell.shell_statement
+    import_all(["traceback", *preload])
+    if not files and not has_language:  # a language policy imports what it allows, and then closes importing
+        import_common()
+    if warm and not has_language:  # its guests are asked for results: once for all of them
+        _results.offer_results()
+    rehearse()
+    find_generators()
+    gc.collect()
+
+
+def import_all(names: list[str]) -> None:
+    """Imports modules, with a home that does not exist: nothing of theirs is to stay on the host. Only matplotlib
+    insists on a folder to write to; it gets one for the time of its import."""
+    writers = [name for name in names if name.partition(".")[0] in ("matplotlib", "seaborn")]
+    home = "/tmp/belljar-preload-" + os.urandom(8).hex() if writers else "/nonexistent"
+    keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
+    before = {key: os.environ[key] for key in keys}
+    failure = None
+    try:
+        if writers:
+            os.mkdir(home, 0o700)
+    except OSError:
+        pass  # a read-only root: then it has to do without
+    os.environ.update(dict.fromkeys(keys, home))
+    for name in names:
+        try:
+            __import__(name)
+        except BaseException as error:
+            failure = "cannot import %s: %s: %s" % (name, type(error).__name__, error)
+            break
+    os.environ.update(before)
+    if writers:
+        remove_tree(home)
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
+    if failure:
+        native.fail(22, "preload", failure)
+
+
+# What programs that only compute import; without files there is no other way to it.
+COMMON = """abc array base64 binascii bisect calendar codeop collections collections.abc contextlib copy dataclasses datetime decimal
+    difflib enum fractions functools hashlib heapq html io itertools json keyword locale math numbers operator pprint random re
+    secrets shlex statistics string struct textwrap time types typing unicodedata uuid warnings weakref zlib""".split()
+
+
+def import_common() -> None:
+    """For the profile without files: imports what it may want, and has the rest refused in words."""
+    for name in COMMON:
+        try:
+            __import__(name)
+        except ImportError:
+            pass  # an interpreter that was built without it
+    finder: Any = type("NoFiles", (), {"find_spec": staticmethod(native.find_nothing)})
+    sys.meta_path[:] = [other for other in sys.meta_path if getattr(other, "__name__", "") != "PathFinder"] + [finder]
+
+
+def remove_tree(path: str) -> None:
+    try:
+        for entry in os.scandir(path):
+            remove_tree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def rehearse() -> None:
+    """One pass of what every run does, so that its pages and lookups are made once, here."""
+    policy = _policy.Policy()
+    for code in ("1+1", "def f(x):\n  return [x for x in range(x)]\nf(3)\n1/0"):
+        policy.names = {"__builtins__": builtins}
+        error, value = _run.perform(policy, RUN_LAST_VALUE, code.encode(), "<rehearsal>")
+        _run.outcome(policy, error, value, 0)
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        "x".encode(encoding).decode(encoding)
+    _policy.linecache.cache.pop("<rehearsal>", None)
+    _state.displays.clear()
+
+
+def find_generators() -> None:
+    """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
+    kinds: list[type] = []
+    modules: dict[str, Any] = sys.modules
+    if "random" in modules:
+        kinds.append(modules["random"].Random)
+    if "numpy.random" in modules:
+        kinds.append(modules["numpy.random"].BitGenerator)
+        kinds.append(modules["numpy.random"].Generator)
+        kinds.append(modules["numpy.random"].RandomState)
+    if kinds:
+        _state.generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+
+
+def reseed() -> None:
+    """Parts with the random numbers that a fork shares. (The hash secret and the address space stay shared.)"""
+    for generator in _state.generators:
+        try:
+            if hasattr(generator, "bit_generator"):
+                generator = generator.bit_generator
+            if hasattr(generator, "seed"):
+                generator.seed()
+            else:
+                generator.state = type(generator)().state
+        except Exception:
+            pass  # a kind that cannot be seeded: documented
+    modules: dict[str, Any] = sys.modules
+    if "numpy.random" in modules:
+        modules["numpy.random"].seed()
+    if "uuid" in modules:
+        modules["uuid"]._node = modules["uuid"]._last_timestamp = None
+    if "threading" in modules and _state.thread_limit:
+        modules["threading"].main_thread()._set_native_id()
+
+
+def warm_up(policy: Policy) -> None:
+    """Runs the warm text as a run would be, so that the pages a run writes to are private already."""
+    before = sys.stdout, sys.stderr, sys.argv[:], sys.path[:]
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace", line_buffering=True)
+    try:
+        policy.make_main()
+        frame: Frame = RUN_LAST_VALUE, _state.warm_text.encode(), "<warm>", _state.WORK, ["<warm>"], []
+        _run.answer(policy, frame, native.REHEARSE)
+        policy.module_count = len(sys.modules)
+        _run.flush_at_end()
+        _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
+    finally:
+        sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
+        _run.flush_streams()
+        _policy.linecache.cache.pop("<warm>", None)
+        _state.displays.clear()

@@ -1,0 +1,72 @@
+"""A program's text and files, as far as not every run needs it."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+from belljar_guest import _state
+
+if TYPE_CHECKING:
+    import ast
+    from types import CodeType
+
+ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+
+
+def decoded(source: bytes) -> str:
+    """A file's bytes as the interpreter reads them: by their byte order mark or coding line."""
+    if b"coding" in source[:1000] or source.startswith(b"\xef\xbb\xbf"):
+        from importlib._bootstrap_external import decode_source  # type: ignore[import]
+
+        return str(decode_source(source))
+    return source.decode()
+
+
+def text_of_source(source: str | bytes, filename: str) -> str:
+    if isinstance(source, bytes):
+        try:
+            return decoded(source)
+        except (SyntaxError, UnicodeDecodeError):
+            compile(source, filename, "exec", 0, True)  # says it better
+            raise
+    return source
+
+
+def split_last_expression(source: str, filename: str) -> tuple[ast.Module | None, CodeType | None]:
+    """(what comes before, fit for compile(), or None; the code of the last expression, or None)."""
+    stripped = source.strip()
+    if stripped and "\n" not in stripped and source[0] not in " \t\f" and ("=" not in stripped or "(" in stripped):
+        try:  # the usual short case without a detour over the tree
+            return None, compile(stripped, filename, "eval", 0, True)
+        except SyntaxError:
+            pass
+    tree = compile(source, filename, "exec", ONLY_AST, True)
+    if not tree.body or type(tree.body[-1]).__name__ != "Expr":
+        return tree, None
+    import _ast
+
+    last = compile(_ast.Expression(tree.body.pop().value), filename, "eval", 0, True)
+    return (tree if tree.body else None), last
+
+
+def write_all(path: str, content: bytes, mode: str) -> None:
+    with io.FileIO(path, mode) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+
+
+def write_files(files: list[tuple[str, bytes]]) -> None:
+    """Writes what the host hands in. OSError with the file's path."""
+    for path, content in files:
+        path = os.path.join(_state.WORK, path)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            write_all(path, content, "w")
+        except OSError as error:
+            error.filename = path
+            raise
+        except MemoryError:
+            raise OSError(12, "Cannot allocate memory", path) from None

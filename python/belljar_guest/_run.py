@@ -1,0 +1,187 @@
+"""A guest's life: frames in, programs run, results out. For every policy; what depends on it is asked of _state.policy."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import _thread
+
+from belljar._shared.frames import (
+    FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
+    RUN_MODULE, RUN_OK, RUN_SESSION,
+)  # fmt: skip
+from belljar_guest import _host, _outcome, _program, _session, _state, native
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from belljar_guest._policy import Policy
+
+    Fields = tuple[bytes, bytes, bytes, bytes, bytes]  # error name, error value, traceback, text, value as CBOR
+    Result = tuple[int, int, int, Fields]  # enum run_outcome, exit status, enum result_flags
+    Frame = tuple[int, bytes, str, str, list[str], list[tuple[str, bytes]]]  # flags, code, filename, sys.path[0], argv, files
+
+EMPTY: Fields = (b"", b"", b"", b"", b"")
+NOT_FLUSHED: Result = RUN_EXIT, 120, 0, EMPTY  # as the interpreter ends then
+
+
+def serve() -> None:
+    """A guest's life: made its own, warmed, parked, run. Called again if an interrupt came between two runs."""
+    policy = _state.policy
+    policy.begin()
+    while True:
+        kind, frame = native.read_frame()
+        if kind == FRAME_BRANCH:
+            native.branch()
+            if _state.can_ask:
+                _host.after_branch()
+        elif kind == FRAME_RUN:
+            answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
+
+
+def answer(policy: Policy, frame: Frame, then: int) -> None:
+    """Does one FRAME_RUN and sends its result; the guest's end if `then` is LEAVE."""
+    try:
+        result = run(policy, frame)
+    except BaseException as error:
+        if then == native.LEAVE:  # not even the tuple for the outcome found room
+            policy.failures.let_go(error)
+        result = outcome(policy, error, None, 0)
+    if then == native.LEAVE:
+        try:
+            result = policy.finish(result)
+        except BaseException:
+            pass  # an interrupt in between: what the program came to is known all the same
+    if _state.can_ask:
+        _host.end_calls()
+    if then != native.LEAVE:
+        flush_streams()
+    send(result, then)
+
+
+def run(policy: Policy, frame: Frame) -> Result:
+    """Does one FRAME_RUN. Returns the fields of its result."""
+    flags, code, filename, path0, argv, files = frame
+    if flags & RUN_COMMAND:
+        perform_command = _session.perform_command  # the host may be asked from now on
+    if _state.can_ask:
+        _host.begin_calls()
+    try:
+        if files:
+            _program.write_files(files)
+    except OSError as failure:
+        text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
+        return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
+    if flags & RUN_COMMAND:
+        return perform_command(policy, code)
+    if flags & RUN_LAST_VALUE:
+        policy.offer_results()
+    policy.set_arguments(flags, filename, path0, argv)
+    error, value = perform(policy, flags, code, filename)
+    try:
+        if isinstance(error, MemoryError) and not flags & RUN_SESSION:
+            policy.failures.let_go(error)
+        return outcome(policy, error, value, flags)
+    finally:
+        error = value = None  # the exception knows this frame: neither of them would come to its end
+
+
+def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[BaseException | None, Any]:
+    """Runs the code. Returns (exception or None, value of a last expression or None)."""
+    try:
+        if flags & RUN_MODULE:
+            policy.run_module(code.decode())
+            return None, None
+        source = policy.source(code, flags)
+        policy.remember(filename, source)
+        last, body, value = None, source, None
+        if flags & RUN_LAST_VALUE:
+            body, last = _program.split_last_expression(_program.text_of_source(source, filename), filename)
+        with policy.guard:
+            if body is not None:
+                exec(compile(body, filename, "exec", 0, True), policy.names)
+            if last is not None:
+                value = eval(last, policy.names)
+        if flags & RUN_LAST_VALUE:
+            policy.collect_results(value)
+        return None, value
+    except BaseException as error:
+        policy.hide_runner(error)
+        return error, None
+
+
+def outcome(policy: Policy, error: BaseException | None, value: object, flags: int) -> Result:
+    """The result of a run as the fields of FRAME_RESULT. Survives whatever the program left behind."""
+    if error is None and value is None:
+        return RUN_OK, 0, 0, EMPTY
+    for _ in range(3):
+        try:
+            if error is not None:
+                return _outcome.describe(policy, error, flags)
+            text = policy.result_text(value)
+            return RUN_OK, 0, 0, (b"", b"", b"", text, native.encode_value(policy.leaving(value)))
+        except MemoryError:
+            native.make_room()
+        except KeyboardInterrupt:
+            pass  # it came too late: the program is over
+        except BaseException:
+            break
+    return RUN_EXCEPTION, 1, 0, (b"Exception", b"belljar: the result cannot be described", b"", b"", b"")
+
+
+def flush_at_end() -> bool:
+    """Whether the output went out, as the interpreter sees it at its end."""
+    is_flushed = True
+    for name in ("stdout", "stderr"):
+        try:
+            stream = getattr(sys, name, None)
+            try:
+                is_closed = stream is None or stream.closed
+            except Exception:
+                is_closed = False
+            is_flushed &= bool(is_closed) or native.flush(stream, name == "stdout")
+        except BaseException:
+            pass
+    return is_flushed
+
+
+def is_quiet() -> bool:
+    """Whether the program leaves nothing that would notice the interpreter's end: no thread, no function to call, no object
+    that does anything as it ends."""
+    modules: dict[str, Any] = sys.modules
+    if _thread._count() or gc.callbacks:
+        return False
+    if "atexit" in modules and modules["atexit"]._ncallbacks():
+        return False
+    if "threading" in modules and modules["threading"]._threading_atexits:
+        return False
+    return native.is_quiet(gc.get_objects())
+
+
+def flush_streams() -> None:
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:
+            pass  # closed, replaced or broken: the program's doing
+
+
+def send(result: Result, then: int) -> None:
+    """Sends FRAME_RESULT, unless this is a rehearsal."""
+    displays = _state.displays[:]
+    _state.displays.clear()
+    for _ in range(6):
+        try:
+            native.send_result(*result, displays, then)
+            return
+        except KeyboardInterrupt:
+            pass
+        except BaseException:  # memory, or something the program put into the result
+            native.make_room()
+            kind, status, flags, fields = result
+            result = kind, status, flags, (fields[0][:1000], fields[1][:1000], fields[2][:1000], b"", b"")
+            displays = []
+    os._exit(70)  # there is no room even for that: core/result.c knows what it means

@@ -1,0 +1,174 @@
+"""Commands of the host between two runs, under every policy: COMMANDS.
+
+Under a language policy some do what the policy makes of them, and the others answer with what to write instead."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar._shared.frames import RUN_BYTES, RUN_COMMAND, RUN_OK, RUN_SESSION
+from belljar_guest import _host, _program, _run, _shell, _state, native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from belljar_guest._policy import Policy
+    from belljar_guest._run import Result
+
+LINK, FOLDER, FILE, MORE = "link", "folder", "file", "more"
+TOO_LARGE = b"\xd8\x1b", b"\xd8\x1c\xd8\x1b"  # tag 27, no list: all of it is one stand-in
+
+
+def perform_command(policy: Policy, code: bytes) -> Result:
+    """Does one RUN_COMMAND. Returns the fields of its result."""
+    try:
+        name, *arguments = native.decode_value(code, buffers=native.lent())
+        if name not in COMMANDS:
+            raise _host.SandboxError("a session has no command %r: host and guest are of two versions of belljar" % (name,))
+        value = COMMANDS[name](policy, *arguments)
+        if value is None:
+            return RUN_OK, 0, 0, _run.EMPTY
+        data = native.encode_value(value)
+        if data.startswith(TOO_LARGE):
+            raise ValueError("the value is too large, or nested too deeply, to be sent to the host")
+        return RUN_OK, 0, 0, (b"", b"", b"", b"", data)
+    except BaseException as error:
+        return _run.outcome(policy, error, None, RUN_SESSION | RUN_COMMAND)
+
+
+class Requests:
+    """What commands ask of a policy, where there is none. _strict.py has the other."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def check_pickle(self) -> None:
+        """Raises unless functions may arrive as pickles."""
+
+    def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
+        raise _host.SandboxError("without a language policy there is no namespace of a run's own: write execute(code, names)")
+
+    def call_marshalled(
+        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
+    ) -> list[Any]:
+        raise _host.SandboxError("without a language policy functions arrive as pickles: write call(function, ...)")
+
+    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
+        """What a host function's signature shows."""
+        return parameters
+
+
+# ---- Variables ---------------------------------------------------------------------------------------------------
+
+
+def get(policy: Policy, name: str) -> list[Any]:
+    return [name in policy.names, policy.leaving(policy.names.get(name))]
+
+
+def put(policy: Policy, name: str, value: Any) -> None:
+    policy.names[name] = policy.arriving(_host.unwrap(value))
+
+
+def delete(policy: Policy, name: str) -> None:
+    del policy.names[name]
+
+
+def has(policy: Policy, name: str) -> list[bool]:
+    return [name in policy.names]
+
+
+def names(policy: Policy) -> list[list[str]]:
+    return [[name for name in policy.names if type(name) is str and not name.startswith("_")]]
+
+
+def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None) -> None:
+    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc))
+
+
+# ---- Code --------------------------------------------------------------------------------------------------------
+
+
+def given(policy: Policy, wrapped: Any) -> dict[str, Any]:
+    """Names that the host gives, as the program sees them."""
+    return {name: policy.arriving(value) for name, value in _host.unwrap(wrapped).items()}
+
+
+def execute(
+    policy: Policy, code: bytes, wrapped: Any, wrapped_local: Any, filename: str, is_text: bool = False
+) -> list[dict[str, Any] | None]:
+    """Runs code in the session's namespace, or in one of the host's. Returns what these have become."""
+    source = policy.source(code, 0 if is_text else RUN_BYTES)
+    policy.remember(filename, source)
+    own = given(policy, wrapped) if wrapped is not None else None
+    local = given(policy, wrapped_local) if wrapped_local is not None else None
+    inside = policy.names if own is None else policy.namespace(own)
+    with policy.guard:
+        exec(compile(source, filename, "exec", 0, True), inside, inside if local is None else local)
+    if own is not None:
+        own = {key: policy.leaving(value) for key, value in inside.items() if key != "__builtins__"}
+    return [own, local if local is None else {key: policy.leaving(value) for key, value in local.items()}]
+
+
+def call(policy: Policy, data: bytes, helper: str, arguments: Any, keywords: Any) -> list[Any]:
+    """Calls a function of the host's, as cloudpickle packed it."""
+    policy.requests.check_pickle()
+    import pickle
+
+    if "cloudpickle" not in sys.modules:
+        try:
+            __import__("cloudpickle")
+        except ImportError:
+            module: Any = type(sys)("cloudpickle")
+            sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = module.cloudpickle = module
+            module.__file__ = "<cloudpickle>"
+            exec(compile(helper, "<cloudpickle>", "exec"), module.__dict__)
+    return [pickle.loads(data)(*_host.unwrap(arguments), **_host.unwrap(keywords))]
+
+
+def strict_execute(policy: Policy, *arguments: Any) -> Any:
+    return policy.requests.execute_in_empty(*arguments)
+
+
+def strict_call(policy: Policy, *arguments: Any) -> Any:
+    return policy.requests.call_marshalled(*arguments)
+
+
+def show(policy: Policy) -> None:
+    _state.shows_at_once = True
+
+
+# ---- Files -------------------------------------------------------------------------------------------------------
+
+
+def write(policy: Policy, entries: list[list[Any]]) -> None:
+    for kind, path, data, mode in entries:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if kind == LINK:
+            os.symlink(data, path)
+        elif kind == FOLDER:
+            os.makedirs(path, exist_ok=True)
+        else:
+            _program.write_all(path, data, "w" if kind == FILE else "a")
+        if kind in (FOLDER, FILE):
+            os.chmod(path, mode)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "call": call,
+    "complete": lambda policy, text: _shell.command_complete(policy, text),
+    "delete": delete,
+    "execute": execute,
+    "expose": expose,
+    "get": get,
+    "has": has,
+    "names": names,
+    "set": put,
+    "shell": lambda policy, source, is_all: _shell.command_shell(policy, source, is_all),
+    "show": show,
+    "strict_call": strict_call,
+    "strict_execute": strict_execute,
+    "write": write,
+}

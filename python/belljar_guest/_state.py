@@ -1,0 +1,25 @@
+"""What one guest knows about itself. Its other modules read and write this by name: `_state.displays`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from belljar_guest._policy import Policy
+
+    Forms = list[tuple[bytes, bytes]]  # one thing that is displayed: (mime type, bytes)
+
+WORK = "/work"
+
+policy: Policy
+original_path: list[str] = []  # sys.path as the interpreter made it
+generators: list[Any] = []  # generators of random numbers that were made before the fork
+warm_text = ""
+thread_limit = 0
+has_preloaded = False  # the zygote has imported for its guests
+is_running = False  # the host runs code here and answers questions
+can_ask = False  # there may be questions: _host.py
+shows_at_once = False  # the host wants to see what is displayed as it comes
+displays: list[Forms] = []

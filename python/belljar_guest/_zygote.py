@@ -1,0 +1,104 @@
+"""Makes the zygote what its guests will be: prepare(). Runs before any untrusted code."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import _signal  # type: ignore[import]
+import _thread
+
+from belljar_guest import _preload, _state, native
+from belljar_guest._policy import Policy
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def prepare(preload: list[str], warm: str, language: str, threads: int, files: bool) -> list[str]:
+    """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
+    _state.warm_text, _state.thread_limit = warm, threads
+    _state.original_path[:] = sys.path
+    reset_signals()
+    open_streams()
+    # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
+    faulthandler.enable(file=native.CRASH_FD)
+    faulthandler.register(native.TRACEBACK_SIGNAL, file=native.CRASH_FD, all_threads=True, chain=False)
+    _state.policy = Policy()
+    if preload or warm or not files:  # for many guests, or for one that can import nothing later
+        _preload.share(preload, warm, bool(language), files)
+    if language:
+        from belljar_guest._strict import Strict
+
+        _state.policy = Strict(language)
+    sys.addaudithook(native.hook)
+    limit_threads()
+    directories = module_directories()
+    gc.freeze()
+    return directories
+
+
+def reset_signals() -> None:
+    """A guest has the signals of an interpreter started by hand, whatever belljar's caller ignores or blocks (a shell's
+    background job ignores SIGINT; a guest has to be interruptible)."""
+    kept = (_signal.SIGPIPE, _signal.SIGXFSZ)  # Python itself ignores them
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) == _signal.SIG_IGN and number not in kept:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def open_streams() -> None:
+    """Text streams as `python` makes them for pipes, but by lines, so that output comes as it is made.
+
+    Made here although the guests' pipes come later: what a stream asks about its descriptor costs each guest five
+    system calls, of which the profile "compute" has none. So 0 is a pipe for this moment, as 1 and 2 are anyway.
+    """
+    null = os.dup(0)
+    reader, writer = os.pipe()
+    os.dup2(reader, 0)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        raw: Any = io.FileIO(number, mode, closefd=False)
+        raw.name = "<%s>" % name
+        buffered: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        errors = "backslashreplace" if name == "stderr" else "surrogateescape"
+        stream: Any = io.TextIOWrapper(buffered, "utf-8", errors, "\n" if mode == "w" else None, line_buffering=mode == "w")
+        stream.mode = mode
+        if mode == "w":
+            native.keep_up(number, stream, buffered)
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+    os.dup2(null, 0)
+    for number in (null, reader, writer):
+        os.close(number)
+
+
+def limit_threads() -> None:
+    """Threads over the limit end the guest (the supervisor counts them): a program gets an exception before."""
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        start = getattr(_thread, name, None)
+        if start is not None:
+            limited = native.limit_starter(start, _thread._count, _state.thread_limit)
+            setattr(_thread, name, limited)
+            threading = sys.modules.get("threading")
+            if getattr(threading, "_" + name, None) is start:
+                setattr(threading, "_" + name, limited)
+
+
+def module_directories() -> list[str]:
+    """What a guest may have to read to import: sys.path, the standard library, the interpreter's shared objects."""
+    wanted = [entry for entry in sys.path if entry.startswith("/")]
+    wanted.append(os.path.dirname(os.__file__))
+    for prefix in (sys.prefix, sys.base_prefix, sys.base_exec_prefix):
+        wanted += [prefix + "/lib", prefix + "/" + sys.platlibdir]
+    found: dict[str, None] = {}
+    for path in wanted:
+        for form in (os.path.normpath(path), os.path.realpath(path)):
+            if form != "/" and os.path.exists(form):
+                found[form] = None
+    return list(found)
