@@ -218,7 +218,7 @@ def changed(before, after):
 
 
 def strict_call(functions, namespaces, wanted, arguments, keywords):
-    """Calls a function of the host's: marshalled code and what it refers to (python/belljar/strict.py packs them)."""
+    """Calls a function of the host's: marshalled code and what it refers to (python/belljar/_language.py packs them)."""
     spaces = [language.namespace() for _ in namespaces]
     built = []
 

@@ -14,17 +14,17 @@ lets a program see, beginning with nothing; what it came to is an `Execution`. W
 from __future__ import annotations
 
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
-from belljar.arrays import empty
+from belljar._arrays import empty
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
-from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
-from belljar.executor import SandboxExecutor
-from belljar.files import Files, SessionFiles
-from belljar.policy import Policy
-from belljar.proxy import Readonly, readonly
+from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
+from belljar._executor import SandboxExecutor
+from belljar._files import Files, SessionFiles
+from belljar._policy import Policy
+from belljar._proxy import Readonly, readonly
 from belljar.sandbox import Sandbox, run
-from belljar.streaming import Output
-from belljar.template import Template
+from belljar._streaming import Output
+from belljar._template import Template
 from belljar.values import Opaque, Record
 
 __version__ = "0.1.0"

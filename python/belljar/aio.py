@@ -13,17 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
-from belljar import template as templates
+from belljar import _template as templates
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.execution import Execution, Result
-from belljar.files import Ledger, SessionFiles, Watch, writing
-from belljar.host_functions import HostFunction, check_name
-from belljar.policy import Policy
+from belljar._execution import Execution, Result
+from belljar._files import Ledger, SessionFiles, Watch, writing
+from belljar._host_functions import HostFunction, check_name
+from belljar._policy import Policy
 from belljar.sandbox import Sandbox, check_template
-from belljar.session import Desk, Lending, command
-from belljar.streaming import INTERRUPT_SECONDS, Event, streamed_job
-from belljar.template import (
+from belljar._session import Desk, Lending, command
+from belljar._streaming import INTERRUPT_SECONDS, Event, streamed_job
+from belljar._template import (
     Content, Job, Stdin, Template, as_policy, contents, make_job, modules, show_results, source, template_key,
 )  # fmt: skip
 

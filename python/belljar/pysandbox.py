@@ -129,14 +129,14 @@ class Sandbox:
         self.config = config if config is not None else SandboxConfig()
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-        from belljar import strict  # what has no need of the library is there without it
+        from belljar import _language as strict  # what has no need of the library is there without it
 
         return strict.call(strict.template(self.config), self.config, func, args, kw, *_streams())
 
     def execute(
         self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
     ) -> None:
-        from belljar import strict
+        from belljar import _language as strict
 
         strict.execute(strict.template(self.config), self.config, code, globals, locals, *_streams())
 

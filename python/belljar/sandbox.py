@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-from belljar import template as templates
+from belljar import _template as templates
 from belljar._core import core
-from belljar.copying import copies
+from belljar._copying import copies
 from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
-from belljar.execution import Execution, Result
-from belljar.files import Ledger, SessionFiles, Watch
-from belljar.host_functions import HostFunction, check_name
-from belljar.policy import Policy
-from belljar.session import Desk, Lending, Shown, command, encode
-from belljar.shipping import ship
-from belljar.streaming import Event, stream
-from belljar.template import Content, Job, Stdin, Template, contents, make_job, show_results, source
+from belljar._execution import Execution, Result
+from belljar._files import Ledger, SessionFiles, Watch
+from belljar._host_functions import HostFunction, check_name
+from belljar._policy import Policy
+from belljar._session import Desk, Lending, Shown, command, encode
+from belljar._shipping import ship
+from belljar._streaming import Event, stream
+from belljar._template import Content, Job, Stdin, Template, contents, make_job, show_results, source
 
 if TYPE_CHECKING:
     from belljar.config import SandboxConfig
@@ -87,7 +87,7 @@ class Sandbox:
     def __new__(cls, policy: Policy | SandboxConfig | None = None, **options: Any) -> Sandbox:
         if cls is Sandbox and policy is not None and not isinstance(policy, Policy):
             from belljar.config import SandboxConfig
-            from belljar.strict import StrictSandbox
+            from belljar._language import StrictSandbox
 
             if isinstance(policy, SandboxConfig):
                 cls = StrictSandbox

@@ -20,7 +20,8 @@ import pytest
 
 import belljar
 from belljar import Execution, Policy, PolicyError, Sandbox, SandboxError, SessionEnded, StartError, Template
-from belljar import interpreter, policy
+from belljar import _interpreter as interpreter
+from belljar import _policy as policy
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"

@@ -15,7 +15,7 @@ import pytest
 
 import belljar
 from belljar import Policy, ProtocolError, Sandbox, SandboxError, Template, readonly
-from belljar import proxy
+from belljar import _proxy as proxy
 from belljar.config import SandboxConfig
 
 core = pytest.mark.core

@@ -17,8 +17,8 @@ import pytest
 
 import belljar
 import looking
-from belljar import copying
-from belljar.copying import copies
+from belljar import _copying as copying
+from belljar._copying import copies
 from belljar import GuestError, Opaque, Policy, Record, Sandbox, SandboxError, SessionEnded, Template
 
 core = pytest.mark.core

@@ -172,8 +172,8 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
 
 def give(session: Any, name: str, value: Any) -> bytes:
     from belljar.errors import SandboxError
-    from belljar.session import command
-    from belljar.strict import _Handles, wrap
+    from belljar._session import command
+    from belljar._language import _Handles, wrap
 
     if not session._desk.handles:
         session._desk.handles = _Handles()

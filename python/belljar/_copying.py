@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from belljar.errors import SandboxError
-from belljar.files import size_bytes
+from belljar._files import size_bytes
 
 __all__ = ["copies"]
 

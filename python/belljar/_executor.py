@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar
 
 from belljar.errors import GuestError, SandboxError, StartError
-from belljar.policy import Policy
-from belljar.proxy import EXCEPTIONS
+from belljar._policy import Policy
+from belljar._proxy import EXCEPTIONS
 from belljar.sandbox import Sandbox
-from belljar.template import Template, modules
+from belljar._template import Template, modules
 
 __all__ = ["SandboxExecutor"]
 

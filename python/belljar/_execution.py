@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.files import Files, Watch, file_name, guest_path
+from belljar._files import Files, Watch, file_name, guest_path
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 

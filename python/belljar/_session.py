@@ -14,12 +14,12 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from belljar import host_functions
+from belljar import _host_functions as host_functions
 from belljar._core import core
 from belljar.errors import ProtocolError
-from belljar.execution import Result, Shows, make_result
-from belljar.host_functions import HostFunction, check_arguments, describe_error
-from belljar.proxy import Handles, Refused
+from belljar._execution import Result, Shows, make_result
+from belljar._host_functions import HostFunction, check_arguments, describe_error
+from belljar._proxy import Handles, Refused
 
 __all__ = ["Desk", "Lending", "command", "encode"]
 

@@ -22,14 +22,14 @@ from typing import Any, Final
 from belljar._core import core
 from belljar.config import SandboxConfig
 from belljar.errors import ProtocolError, SandboxError, Timeout
-from belljar.execution import Execution, stream_callback
-from belljar.host_functions import check_name
-from belljar.policy import Policy
-from belljar.proxy import EXCEPTIONS, Handles, Readonly, readonly
+from belljar._execution import Execution, stream_callback
+from belljar._host_functions import check_name
+from belljar._policy import Policy
+from belljar._proxy import EXCEPTIONS, Handles, Readonly, readonly
 from belljar.sandbox import Sandbox
-from belljar.session import Desk, Lending, command
-from belljar.shipping import is_own
-from belljar.template import Content, Job, Stdin, Template, shared, source
+from belljar._session import Desk, Lending, command
+from belljar._shipping import is_own
+from belljar._template import Content, Job, Stdin, Template, shared, source
 
 __all__ = ["StrictSandbox"]
 

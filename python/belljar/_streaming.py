@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from belljar._core import core
-from belljar.execution import Execution, Result
-from belljar.template import Job, make_job, source
+from belljar._execution import Execution, Result
+from belljar._template import Job, make_job, source
 
 if TYPE_CHECKING:
     from belljar.sandbox import Sandbox

@@ -17,10 +17,10 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict
 from belljar._core import core
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.execution import Execution, Result, stream_callback
-from belljar.files import Ledger, Watch
-from belljar.interpreter import default_interpreter
-from belljar.policy import Policy
+from belljar._execution import Execution, Result, stream_callback
+from belljar._files import Ledger, Watch
+from belljar._interpreter import default_interpreter
+from belljar._policy import Policy
 
 if TYPE_CHECKING:
     from belljar.sandbox import Sandbox
