@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar._files import Files, Watch, file_name, guest_path
+from belljar._files import Files, Ledger, Watch, file_name, guest_path
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 
@@ -224,7 +224,7 @@ class _SavedFiles(Files):
     __slots__ = ("_contents", "_missing")
 
     def __init__(self, contents: dict[str, bytes], missing: str) -> None:
-        super().__init__(lambda: -1)
+        super().__init__(lambda: -1, Ledger(0))
         self._contents = contents
         self._missing = missing  # why they could not come along
 
@@ -470,7 +470,7 @@ def _restored(
     result: Any, contents: dict[str, bytes], missing: str, shown: list[Result], count: int | None
 ) -> Execution:
     """An execution that was pickled."""
-    execution = Execution(result, None, Watch())
+    execution = Execution(result, None, Watch(Ledger(0)))
     execution._shown = shown
     execution.execution_count = count
     execution._saved = _SavedFiles(contents, missing)
