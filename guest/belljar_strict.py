@@ -112,6 +112,8 @@ def run_strict(frame):
         return RUN_OK, 0, 0, (b"", b"", b"", b"", b"")
     with language:
         text = value_text(value)
+    if flags & RUN_LAST_VALUE:
+        displays.append([MAIN_MARK, (b"text/plain", text)])
     return RUN_OK, 0, 0, (b"", b"", b"", text, value_bytes(plain(value)))
 
 
@@ -312,4 +314,5 @@ STRICT_COMMANDS = {
     "strict_execute": strict_execute,
     "strict_call": strict_call,
     "write": command_write,
+    "show": COMMANDS["show"],
 }

@@ -466,6 +466,31 @@ class Execution:
         return f"<Execution {', '.join(parts)}>"
 
 
+def complete(execution: Execution) -> None:
+    """Waits until usage and violations are known: the engine, before the guest runs something else."""
+    execution._complete()
+
+
+def release(execution: Execution, keeps_files: bool) -> None:
+    """Lets go of the guest, and of its files too unless they are to be kept."""
+    execution._release(keeps_files)
+
+
+def set_shown(execution: Execution, shown: Sequence[Result], shows: Shows) -> None:
+    """What came while it ran, and what that has left of what a run may show."""
+    execution._shown, execution._shows = shown, shows
+
+
+def unseen(execution: Execution) -> list[Result]:
+    """The results that did not come while it ran."""
+    return execution.results[len(execution._shown) :]
+
+
+def value_bytes(execution: Execution) -> int:
+    """How long its value is, as it came."""
+    return len(execution._result.value or b"")
+
+
 def _restored(
     result: Any, contents: dict[str, bytes], missing: str, shown: list[Result], count: int | None
 ) -> Execution:

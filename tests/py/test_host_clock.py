@@ -165,7 +165,7 @@ def test_a_slow_on_operation_does_not_keep_other_runs_from_their_limits() -> Non
         threads[0].start()
         assert entered.wait(10)
         supervisor = supervisor_of(template)
-        guest = template._core.take()  # while the other thread is in the callback
+        guest = template._pool.core.take()  # while the other thread is in the callback
         idle = len(looking.living(supervisor))
         threads.append(threading.Thread(target=lambda: guest.run(b"while True: pass", wall_ms=500)))
         threads[1].start()
@@ -256,7 +256,7 @@ def test_no_wait_for_a_stopped_supervisor_is_endless(what: str) -> None:
     template = belljar.Template(belljar.Policy(timeout=5))
     sandbox = template.sandbox()
     sandbox.run_code("x = 1")
-    taken = [template._core.take()] if what in ("take", "try_take") else []
+    taken = [template._pool.core.take()] if what in ("take", "try_take") else []
     execution = template.run("open('f', 'w').write('1')") if what == "files" else None
     start = time.monotonic()
     with stopped(supervisor_of(template)):

@@ -475,7 +475,7 @@ def test_a_sandbox_that_is_dropped_takes_its_guest_along(template):
         sandbox = Sandbox(template=template)
         sandbox.expose(lambda: 1, "f")
         sandbox["x"] = belljar.readonly([sandbox.run_code("f()").value])
-        guest, desk = sandbox._guest, weakref.ref(sandbox._desk)
+        guest, desk = sandbox._session.guest, weakref.ref(sandbox._session.desk)
         held = sys.getrefcount(guest)
         del sandbox
         assert desk() is None and sys.getrefcount(guest) < held

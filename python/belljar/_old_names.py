@@ -1,0 +1,42 @@
+"""Modules under their old, public names, for one version: `belljar.template` is `belljar._template`, with a warning."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+
+__all__ = ["MOVED", "install"]
+
+MOVED = {name: f"_{name}" for name in ("arrays", "copying", "execution", "executor", "files", "host_functions", "interpreter",
+                                       "policy", "proxy", "session", "shipping", "streaming", "template")}  # fmt: skip
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds what no other finder has found: a module by its old name."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, module = name.rpartition(".")
+        if package != self.package or module not in MOVED:
+            return None
+        warnings.warn(f"{name} is private now, and its old name goes with the next version: what is public of it is in {package}",
+                      DeprecationWarning, stacklevel=2)  # fmt: skip
+        return importlib.machinery.ModuleSpec(name, self)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(f"{self.package}.{MOVED[module.__name__.rpartition('.')[2]]}")
+
+
+def install(package: str) -> None:
+    """Has the import system ask here as well, last."""
+    if not any(type(finder) is _Finder for finder in sys.meta_path):
+        sys.meta_path.append(_Finder(package))
