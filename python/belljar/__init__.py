@@ -17,8 +17,7 @@ sends and what an answer means is in `belljar._engine`, and that waits for nothi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from belljar import _old_names
 from belljar._arrays import empty
@@ -79,7 +78,5 @@ del _name, _thing
 _old_names.install(__name__)
 if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any:
-        if name in _old_names.MOVED:
-            return importlib.import_module(f"{__name__}.{name}")  # with its warning
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        return _old_names.attribute(__name__, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -51,6 +52,8 @@ def _plain(value: object) -> object:
     """A value as JSON has it: paths as text, collections as lists."""
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
+    if isinstance(value, float) and value == math.inf:
+        return None  # no limit, where there may be none
     if isinstance(value, bytes | bytearray):
         raise TypeError("bytes are not an option's value; paths and names are str")
     if isinstance(value, Mapping):

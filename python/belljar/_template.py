@@ -8,13 +8,14 @@ import copy
 import os
 import select
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 
 from belljar._core import core
 from belljar._execution import Execution, release
 from belljar._instead import wrong_type
-from belljar._interpreter import default_interpreter
+from belljar._interpreter import callers_level, default_interpreter
 from belljar._job import modules
 from belljar._language import Language
 from belljar._policy import Policy, for_template, has_language, names_interpreter
@@ -37,11 +38,14 @@ class Pool:
         *,
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
-        parked: int = 0,
+        parked: int = 1,
         on_operation: OnOperation | None = None,
     ) -> None:
         if isinstance(parked, bool) or not isinstance(parked, int):
             raise wrong_type("parked", "a number of guests", parked)
+        if parked == 0:
+            warnings.warn("parked=0 has always meant 1, and will be an error: write parked=1, or leave it out", DeprecationWarning,
+                          stacklevel=callers_level())  # fmt: skip
         self.policy = as_policy(policy)
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)

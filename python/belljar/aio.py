@@ -469,7 +469,10 @@ class AsyncSandbox(Face):
     over. Host functions may be `async def`: they run on this loop, which goes on meanwhile.
     """
 
-    _elsewhere = {"config": "sandbox.policy (it was made without a SandboxConfig)", "run": "await sandbox.run_code(code)", "arun": "await sandbox.run_code(code)", "submit": "await sandbox.call(function)"}
+    _elsewhere = {
+        "config": "sandbox.policy (it was made without a SandboxConfig)", "run": "await sandbox.run_code(code)",
+        "arun": "await sandbox.run_code(code)", "submit": "await sandbox.call(function)",
+    }  # fmt: skip
 
     def __init__(
         self,

@@ -92,7 +92,7 @@ class Template(Face):
     ...     template.run("import numpy; int(numpy.arange(10).sum())").value
     45
 
-    `parked` guests are kept ready (1 if it is not said). Guests of one template share what the preloaded modules
+    `parked` guests are kept ready. Guests of one template share what the preloaded modules
     computed, their hash secret and their addresses, so a template is for one owner. Threads may share it.
     """
 
@@ -106,7 +106,7 @@ class Template(Face):
         *,
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
-        parked: int = 0,
+        parked: int = 1,
         on_operation: Callable[[int, str, str, str, str], object] | None = None,
         **others: Unpack[NoOther],
     ) -> None:
@@ -130,7 +130,7 @@ class Template(Face):
     ) -> Execution:
         """Runs code in a fresh guest and returns what it came to.
 
-        `files` are written below /work first. `timeout` replaces the policy's for this run (0: no limit). The
+        `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no limit). The
         callbacks get output as it comes; an exception in one ends the run and comes out here."""
         if others:
             refuse_others("Template.run", others, self.run, "template.sandbox()", Options.__annotations__)
@@ -230,6 +230,14 @@ class Sandbox(Face):
 
     `sandbox["name"]` reads, sets and deletes the session's variables, by copy (docs/values.md); views of
     `belljar.readonly` can be set as well. The policy's limits hold for each access as they do for a run.
+
+    Under a language policy it is a session as well; `execute` and `call` have a guest of their own each time:
+
+    >>> sandbox = Sandbox(SandboxConfig("stdout", "math"))
+    >>> names = {"radius": 2}
+    >>> _ = sandbox.execute("import math; area = math.pi * radius ** 2", names)
+    >>> round(names["area"], 2)
+    12.57
     """
 
     _elsewhere = {
@@ -277,7 +285,11 @@ class Sandbox(Face):
 
         The function goes there by cloudpickle, with what it refers to; its arguments go by copy, or as views of
         `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
-        `SandboxError` if it cannot be sent; `TypeError` if an argument cannot."""
+        `SandboxError` if it cannot be sent; `TypeError` if an argument cannot.
+
+        Under a language policy (`SandboxConfig`, `Policy(feature=...)`) each call has a new guest. The function sees read-only views
+        of its arguments and of what it refers to, the modules that it uses are those that the policy allows, and what it raises is
+        raised (see `execute`)."""
         with self._for_call() as session:
             return drive(session.call(func, args, kw))
 
@@ -297,7 +309,11 @@ class Sandbox(Face):
         """Runs code as `exec(code, globals, locals)` would. Without `globals` it runs in the session's namespace.
 
         The dictionaries go there by copy; afterwards they hold what the code made of them (what cannot cross is an
-        `Opaque` there). Returns what it came to; raises `GuestError` for what the code raises."""
+        `Opaque` there). Returns what it came to; raises `GuestError` for what the code raises.
+
+        Under a language policy (`SandboxConfig`, `Policy(feature=...)`) it runs in a new guest each time, in an empty namespace or
+        with these names; those that it left alone keep the very object. What the code raises is raised: one of a fixed list of
+        builtin exceptions with its text, or a `SandboxError` that names the type; `Timeout` and `MemoryError` for these limits."""
         with self._for_call() as session:
             return drive(session.execute(code, globals, locals, on_stdout, on_stderr))
 
