@@ -110,7 +110,9 @@ class Session:
         show_results(execution, on_result)
         return execution
 
-    def stream(self, code: str | bytes, filename: str | None, timeout: float | None) -> Operation[tuple[Run, deque[Output | Result]]]:
+    def stream(
+        self, code: str | bytes, filename: str | None, timeout: float | None
+    ) -> Operation[tuple[Run, deque[Output | Result]]]:
         """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
         events: deque[Output | Result] = deque()
         job = make_job(filename=filename, timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
@@ -129,7 +131,8 @@ class Session:
         on_stderr: Callable[[str], object] | None = None,
     ) -> Operation[Any]:
         if not callable(func):
-            raise wrong_type("call", "a function", func, "text is for execute(code) and run_code(code)" if isinstance(func, str) else "")
+            remedy = "text is for execute(code) and run_code(code)" if isinstance(func, str) else ""
+            raise wrong_type("call", "a function", func, remedy)
         job = self._command_job(on_stdout, on_stderr)
         if self.language is not None:
             text = _language.call_text(self.desk.handles, self.pool.python, func, args, kw)
@@ -392,8 +395,8 @@ class Session:
             raise SandboxError("this sandbox waits for the host function that it has called, and runs no code meanwhile; use "
                                "another sandbox", "session", errno.EBUSY)  # fmt: skip
         if self.guest.is_closed:
-            cause = f"the session is over: {self._cause}; make a new sandbox" if self._cause else "the sandbox was closed; make a new one"
-            raise SessionEnded(cause, self._last)
+            over = f"the session is over: {self._cause}; make a new sandbox"
+            raise SessionEnded(over if self._cause else "the sandbox was closed; make a new one", self._last)
 
     def _check_cause(self, error: SandboxError) -> None:
         """Raises SessionEnded if the guest is gone."""

@@ -87,8 +87,8 @@ class SandboxExecutor(Executor, Face):
     it. The `GuestError` that is the exception's `__cause__` has the traceback and the execution.
 
     `Future.cancel` works on a running call as well: it kills the guest. `preload` names modules that guests have imported when
-    they start. `template` is where the guests come from, instead of one of its own; it stays open. Under a language policy functions
-    and arguments go there as `Sandbox.call` sends them, without cloudpickle.
+    they start. `template` is where the guests come from, instead of one of its own; it stays open. Under a language policy
+    functions and arguments go there as `Sandbox.call` sends them, without cloudpickle.
     """
 
     _elsewhere = {**verbs_of("belljar.Sandbox(policy)"), "call": "pool.submit(function)", "run": "belljar.run(code, policy)"}

@@ -274,7 +274,8 @@ class _Package:
     def add(self, function: object) -> int:
         """Packs a function; its number."""
         if not isinstance(function, types.FunctionType):
-            raise SandboxError(f"a function written in Python is expected, not {type(function).__name__}", "call")
+            raise SandboxError(f"a function written in Python is expected, not {type(function).__name__}: write one that makes the "
+                               "call, and hand what it needs in as an argument", "call")  # fmt: skip
         if id(function) in self._known:
             number = self._known[id(function)]
             if number is None:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
-import select
-import weakref
-from collections.abc import (
-    AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Iterable, Mapping,
-)  # fmt: skip
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, Unpack, overload
@@ -21,11 +16,12 @@ from belljar._engine import Operation, Run, Session, run_once
 from belljar._execution import Execution, Result, unseen
 from belljar._files import SessionFiles, open_whole, writing
 from belljar._instead import Face, NoOther, refuse_others
-from belljar._job import Content, Stdin, contents, make_job, modules, source
+from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
+from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
 from belljar._policy import Options, Policy
 from belljar._streaming import INTERRUPT_SECONDS, Event
-from belljar._template import Pool, as_policy, ready, shared, template_key
+from belljar._template import as_policy
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 from belljar.sandbox import Template, config_of, fork, pool_of
@@ -36,150 +32,8 @@ T = TypeVar("T")
 
 _StrPath = str | os.PathLike[str]
 
-_TAKE_AGAIN_MS = 5
-"""A guest may have been announced to another waiter of the template: look again after that time."""
-
-
 _CANCEL_SECONDS = 0.5
 """So long a run that is over waits for host functions that it has cancelled."""
-
-
-def _new_epoll() -> select.epoll:
-    """One whose number is clear of standard streams that are closed."""
-    epoll = select.epoll()
-    if epoll.fileno() > 2:
-        return epoll
-    moved = fcntl.fcntl(epoll.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    epoll.close()
-    return select.epoll.fromfd(moved)
-
-
-class _Waiter:
-    """Waits on a changing set of descriptors through one epoll descriptor, which any kind of loop can watch.
-
-    Two waiters may watch the same descriptor that way, which loop.add_reader does not allow."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.epoll = _new_epoll()
-        self.watched: dict[int, int] = {}
-        self.event = asyncio.Event()
-        self.loop.add_reader(self.epoll.fileno(), self.event.set)
-
-    def update(self, wanted: Iterable[tuple[int, int]]) -> None:
-        """Watches these (descriptor, poll events) from now on."""
-        now = dict(wanted)
-        for fd in self.watched.keys() - now.keys():
-            try:
-                self.epoll.unregister(fd)
-            except OSError:
-                pass  # closed in the meantime
-        for fd, events in now.items():
-            if fd not in self.watched:
-                try:
-                    self.epoll.register(fd, events)
-                except FileExistsError:
-                    self.epoll.modify(fd, events)
-                except PermissionError:
-                    self.event.set()  # a regular file as stdin: always ready
-            elif self.watched[fd] != events:
-                self.epoll.modify(fd, events)
-        self.watched = now
-
-    async def wait(self, timeout_ms: int) -> None:
-        """Returns when a descriptor is ready or the time is over."""
-        handle = self.loop.call_later(timeout_ms / 1000, self.event.set) if timeout_ms >= 0 else None
-        try:
-            await self.event.wait()
-        finally:
-            self.event.clear()
-            if handle is not None:
-                handle.cancel()
-
-    def __enter__(self) -> _Waiter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.loop.remove_reader(self.epoll.fileno())
-        self.epoll.close()
-
-
-class _Line:
-    """Those of one loop who wait for a guest of one template, in a queue: the first watches its descriptor.
-
-    (All of them cannot: a descriptor may be in 500 nested epoll sets at most.)"""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.first = asyncio.Lock()
-
-
-_lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
-
-
-async def _take(pool: Pool) -> core.Guest:
-    line = _lines.get(pool)
-    if line is None or line.loop is not asyncio.get_running_loop():
-        line = _lines[pool] = _Line()
-    async with line.first:
-        guest = pool.core.try_take()
-        if guest is not None:
-            return guest
-        with _Waiter() as waiter:
-            waiter.update([(pool.core.fileno(), select.POLLIN)])
-            while guest is None:
-                await waiter.wait(_TAKE_AGAIN_MS)
-                guest = pool.core.try_take()
-        return guest
-
-
-async def _perform(run: Run, waiter: _Waiter) -> core.Result:
-    """Starts a run and waits for its end."""
-    try:
-        run.guest.start(run.code, **run.job)
-        while (result := run.guest.step()) is None:
-            await _wait(run.guest, waiter)
-        return result
-    except BaseException as error:
-        run.failed(error)
-        raise
-
-
-async def _wait(guest: core.Guest, waiter: _Waiter) -> None:
-    """Returns when the guest's run may go on."""
-    fds, timeout_ms = guest.pollfds()
-    waiter.update(fds)
-    await waiter.wait(timeout_ms)
-
-
-async def _drive(operation: Operation[T], perform: Callable[[Run], Awaitable[core.Result]]) -> T:
-    """Does what an operation yields, one run after the other. Returns what it comes to."""
-    result: Any = None
-    try:
-        while True:
-            try:
-                run = operation.send(result)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            result = await perform(run)
-    finally:
-        operation.close()
-
-
-async def _perform_once(run: Run) -> core.Result:
-    with _Waiter() as waiter:
-        return await _perform(run, waiter)
-
-
-async def _shared(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Pool:
-    """The process-wide pool for these; another thread starts it if it has to be started."""
-    key = template_key(as_policy(policy), modules(preload), python)
-    pool = ready(key)
-    if pool is None:
-        pool = await asyncio.get_running_loop().run_in_executor(None, shared, *key)
-    return pool
 
 
 async def arun(
@@ -208,8 +62,8 @@ async def arun(
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
-    pool = pool_of(template, policy, preload, python) or await _shared(policy, preload, python)
-    return await _drive(run_once(pool, await _take(pool), text, job, on_result), _perform_once)
+    pool = pool_of(template, policy, preload, python) or await shared_pool(policy, preload, python)
+    return await drive(run_once(pool, await take(pool), text, job, on_result), perform_once)
 
 
 # ---- Sessions ------------------------------------------------------------------------------------------------------
@@ -222,14 +76,14 @@ class _Driver:
         self.session = session
         self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
         self._is_busy = False
-        self._waiter: _Waiter | None = None
+        self._waiter: Waiter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         session.desk.defer = self._defer
 
     async def do(self, operation: Operation[T]) -> T:
         """What an operation comes to."""
         async with self.busy():
-            return await _drive(operation, self.perform)
+            return await drive(operation, self.perform)
 
     @contextlib.asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
@@ -248,20 +102,20 @@ class _Driver:
     async def perform(self, run: Run) -> core.Result:
         """What a run comes to."""
         async with self._waiting() as waiter:
-            return await _perform(run, waiter)
+            return await perform(run, waiter)
 
     async def events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
         """`Sandbox.stream`."""
         session = self.session
         async with self.busy():
-            run, events = await _drive(session.stream(code, filename, timeout), self.perform)
+            run, events = await drive(session.stream(code, filename, timeout), self.perform)
             async with self._waiting() as waiter:
                 try:
                     run.guest.start(run.code, **run.job)
                     while (result := run.guest.step()) is None:
                         while events:
                             yield events.popleft()
-                        await _wait(run.guest, waiter)
+                        await wait(run.guest, waiter)
                 except GeneratorExit:
                     await self._interrupt(waiter)
                     raise
@@ -272,14 +126,14 @@ class _Driver:
         for event in (*events, *unseen(execution), execution):
             yield event
 
-    async def _interrupt(self, waiter: _Waiter) -> None:
+    async def _interrupt(self, waiter: Waiter) -> None:
         """Nobody listens any more: interrupts the code, ends the session if that does not help."""
         session = self.session
         session.guest.interrupt()
         try:
             async with asyncio.timeout(INTERRUPT_SECONDS):
                 while (result := session.guest.step()) is None:
-                    await _wait(session.guest, waiter)
+                    await wait(session.guest, waiter)
         except TimeoutError:
             session.end("its last run went on after it was interrupted")
         except BaseException as error:
@@ -289,9 +143,9 @@ class _Driver:
             session.ran(session.done(result))
 
     @contextlib.asynccontextmanager
-    async def _waiting(self) -> AsyncIterator[_Waiter]:
+    async def _waiting(self) -> AsyncIterator[Waiter]:
         """The time of a run; when it is over nobody waits for host functions that are still at work."""
-        with _Waiter() as waiter:
+        with Waiter() as waiter:
             self._waiter = waiter
             try:
                 yield waiter
@@ -363,7 +217,7 @@ class _Opening:
         if session.language is None:
             yield driver
             return
-        driver = _Driver(session.beside(await _take(session.pool)))
+        driver = _Driver(session.beside(await take(session.pool)))
         try:
             yield driver
         finally:
@@ -493,8 +347,8 @@ class AsyncSandbox(Face):
         handed = contents(files)
 
         async def open_session() -> Session:
-            pool = given or await _shared(self._policy, preload, python)
-            return Session(pool, await _take(pool), self._language or pool.language, handed, stdin)
+            pool = given or await shared_pool(self._policy, preload, python)
+            return Session(pool, await take(pool), self._language or pool.language, handed, stdin)
 
         self._opening = _Opening(open_session)
 
@@ -567,17 +421,17 @@ class AsyncSandbox(Face):
 
     if not TYPE_CHECKING:  # a type checker finds these by itself
 
-        def __getitem__(self, name: str) -> NoReturn:
-            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.get({name!r})")
+        def __getitem__(self, name: str, verb: str = "get", rest: str = "") -> NoReturn:
+            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.{verb}({name!r}{rest})")
 
         def __setitem__(self, name: str, value: object) -> NoReturn:
-            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.set({name!r}, value)")
+            self.__getitem__(name, "set", ", value")
 
         def __delitem__(self, name: str) -> NoReturn:
-            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.delete({name!r})")
+            self.__getitem__(name, "delete")
 
         def __contains__(self, name: str) -> NoReturn:
-            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.has({name!r})")
+            self.__getitem__(name, "has")
 
         def __enter__(self) -> NoReturn:
             raise TypeError("an AsyncSandbox is awaited: write async with belljar.AsyncSandbox(...)")

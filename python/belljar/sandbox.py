@@ -96,9 +96,12 @@ class Template(Face):
     computed, their hash secret and their addresses, so a template is for one owner. Threads may share it.
     """
 
-    _elsewhere = {**verbs_of("template.sandbox()"), "run_code": "template.run(code), or template.sandbox().run_code(code) in a session",
-                  "arun": "await belljar.arun(code, template=template)",
-                  "config": "template.policy (it was made without a SandboxConfig)"}  # fmt: skip
+    _elsewhere = {
+        **verbs_of("template.sandbox()"),
+        "run_code": "template.run(code), or template.sandbox().run_code(code) in a session",
+        "arun": "await belljar.arun(code, template=template)",
+        "config": "template.policy (it was made without a SandboxConfig)",
+    }
 
     def __init__(
         self,
@@ -130,8 +133,8 @@ class Template(Face):
     ) -> Execution:
         """Runs code in a fresh guest and returns what it came to.
 
-        `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no limit). The
-        callbacks get output as it comes; an exception in one ends the run and comes out here."""
+        `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no
+        limit). The callbacks get output as it comes; an exception in one ends the run and comes out here."""
         if others:
             refuse_others("Template.run", others, self.run, "template.sandbox()", Options.__annotations__)
         job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
@@ -241,9 +244,14 @@ class Sandbox(Face):
     """
 
     _elsewhere = {
-        "config": "sandbox.policy (it was made without a SandboxConfig)", "get": "sandbox[name]", "has": "name in sandbox", "delete": "del sandbox[name]", "run": "sandbox.run_code(code)",
-        "arun": "await belljar.AsyncSandbox(policy).run_code(code)", "submit": "sandbox.call(function), or belljar.SandboxExecutor(policy).submit(function)",
-    }  # fmt: skip
+        "config": "sandbox.policy (it was made without a SandboxConfig)",
+        "get": "sandbox[name]",
+        "has": "name in sandbox",
+        "delete": "del sandbox[name]",
+        "run": "sandbox.run_code(code)",
+        "arun": "await belljar.AsyncSandbox(policy).run_code(code)",
+        "submit": "sandbox.call(function), or belljar.SandboxExecutor(policy).submit(function)",
+    }
 
     def __init__(
         self,
@@ -287,9 +295,9 @@ class Sandbox(Face):
         `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
         `SandboxError` if it cannot be sent; `TypeError` if an argument cannot.
 
-        Under a language policy (`SandboxConfig`, `Policy(feature=...)`) each call has a new guest. The function sees read-only views
-        of its arguments and of what it refers to, the modules that it uses are those that the policy allows, and what it raises is
-        raised (see `execute`)."""
+        Under a language policy (`SandboxConfig`, `Policy(feature=...)`) each call has a new guest. The function sees read-only
+        views of its arguments and of what it refers to, the modules that it uses are those that the policy allows, and what it
+        raises is raised (see `execute`)."""
         with self._for_call() as session:
             return drive(session.call(func, args, kw))
 

@@ -1,5 +1,5 @@
-"""The table of claims: every face, under every kind of policy, with every verb. A cell works, with an assertion on what comes, or is
-refused with a sentence that says what to write instead. Nothing ends in a bare TypeError, AttributeError or KeyError."""
+"""The table of claims: every face, under every kind of policy, with every verb. A cell works, with an assertion on what comes, or
+is refused with a sentence that says what to write instead. Nothing ends in a bare TypeError, AttributeError or KeyError."""
 
 from __future__ import annotations
 
@@ -235,7 +235,8 @@ class AsyncSession:
 
     async def stream(self) -> None:
         events = [event async for event in self.made.stream("print('a'); 6 * 7")]
-        assert [type(event) for event in events] == [Output, Result, Execution] and events[-1].value == 42  # type: ignore[union-attr]
+        assert [type(event) for event in events] == [Output, Result, Execution]
+        assert events[-1].value == 42  # type: ignore[union-attr]
 
     async def on_result(self) -> None:
         shown: list[Result] = []
@@ -428,7 +429,7 @@ async def in_loop(made: Any, cell: Callable[[], Any]) -> None:
 
 
 def outcome(face: str, policy: str, verb: str) -> str:
-    """"" if a cell works or is refused as it should be; else what is wrong with it."""
+    """What is wrong with a cell; an empty text if it works or is refused as it should be."""
     words = REFUSED[face].get(verb, "")
     if face == "pysandbox" and policy.startswith("Policy"):
         words = "belljar.Sandbox takes a belljar.Policy"  # it takes a SandboxConfig only
