@@ -12,12 +12,12 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from belljar import _language
 from belljar._copying import copies
 from belljar._core import core
-from belljar._execution import Execution, Result, complete, set_shown
+from belljar._execution import Execution, Result, complete
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
@@ -34,17 +34,16 @@ __all__ = ["Operation", "Run", "Session", "run_once"]
 T = TypeVar("T")
 
 
-class Run(NamedTuple):
-    """One thing for a guest to do. `failed` is told of an exception that ended it here, and may raise a better one."""
-
-    guest: core.Guest
-    code: bytes
-    job: Job
-    failed: Callable[[BaseException], None]
-
+Run = tuple[core.Guest, bytes, Job, Callable[[BaseException], None]]
+"""One thing for a guest to do: which, its bytes and arguments, and who is told of an exception that ended it here (and may raise a
+better one)."""
 
 Operation = Generator[Run, core.Result, T]
 """Yields runs, is sent their results, returns what it comes to. It is closed when a run fails."""
+
+
+def _ignore(error: BaseException) -> None:
+    """The exception itself is what there is to say."""
 
 
 def run_once(
@@ -53,7 +52,7 @@ def run_once(
     """One program in a guest of its own, which is ended unless somebody may want its files."""
     try:
         watch = Watch(Ledger(pool.scratch), job.get("files", ()))
-        execution = Execution((yield Run(guest, code, job, lambda error: None)), guest, watch)
+        execution = Execution((yield guest, code, job, _ignore), guest, watch)
     except BaseException:
         guest.close()
         raise
@@ -107,7 +106,8 @@ class Session:
         if on_result is not None:
             yield from self._show_at_once()
         execution = self.ran((yield from self._go(text, self._with_input(job), on_result)))
-        show_results(execution, on_result)
+        if on_result is not None:
+            show_results(execution, on_result)
         return execution
 
     def stream(
@@ -120,7 +120,7 @@ class Session:
         text = source(code, job)
         yield from self._show_at_once()
         self._begin(self._with_input(job), events.append)
-        return Run(self.guest, text, job, self.failed), events
+        return (self.guest, text, job, self.failed), events
 
     def call(
         self,
@@ -240,14 +240,15 @@ class Session:
         """The descriptor (borrowed) of where its files lie, or -1: nothing has run, so nothing is there."""
         if self.guest.is_closed:
             raise SessionEnded("the sandbox was closed, and its files went with it", self._last)
-        yield from self._hand_in()
+        if self._files:
+            yield from self._hand_in()
         return self.guest.scratch() if self._counted is not None else -1
 
     def branch(self) -> Operation[Session]:
         """A session that goes on from here, with a guest of its own."""
         self.check()
         if self._counted is None or self._files:
-            yield from self._go(b"", self._with_input(make_job()))
+            yield from self._hand_in()
         assert self._counted is not None
         complete(self._counted)
         try:
@@ -269,7 +270,8 @@ class Session:
 
     def _with_input(self, job: Job) -> Job:
         """A run that takes along what was handed in: standard input, and files that no run has written yet."""
-        add_stdin(job, self._stdin)
+        if self._stdin is not None:
+            add_stdin(job, self._stdin)
         if self._files:
             job["files"] = self._files
         return job
@@ -289,14 +291,14 @@ class Session:
             self._shows = True
             yield from self._command(command("show"))
 
-    def _hand_in(self) -> Operation[None]:
-        """Files that no run has written yet."""
-        if self._files:
-            yield from self._go(b"", self._with_input(make_job()))
+    def _hand_in(self) -> Operation[Execution]:
+        """Has the files written that no run has written yet."""
+        return self._go(b"", self._with_input(make_job()))
 
     def _command(self, text: bytes, job: Job | None = None) -> Operation[Execution]:
         """Has the guest do a command. `GuestError` if it failed there."""
-        yield from self._hand_in()
+        if self._files:
+            yield from self._hand_in()
         execution = yield from self._go(text, {"command": True} if job is None else job)
         error = execution.error
         if error is not None:
@@ -314,7 +316,7 @@ class Session:
             except BaseException as error:
                 self.failed(error)
                 raise
-        return self.done((yield Run(self.guest, code, job, self.failed)))
+        return self.done((yield self.guest, code, job, self.failed))
 
     def _begin(self, job: Job, on_result: Callable[[Result], object] | None = None) -> None:
         """What comes before a run."""
@@ -335,8 +337,8 @@ class Session:
 
     def done(self, result: core.Result) -> Execution:
         """What a run came to."""
-        execution = self._counted = Execution(result, self.guest, self.watch, is_session=True)
-        set_shown(execution, self.desk.shown.results, self.desk.shown.shows)
+        shown = self.desk.shown
+        execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
         if result.is_complete or result.verdict not in ("ok", "error"):
@@ -371,7 +373,7 @@ class Session:
             raise self._breach(str(error), execution) from None
         if value is None:  # os._exit(0), or a thread's exit: then it answers nothing more
             probe: Job = {"command": True, "session": True, "wall_ms": 1000}
-            yield Run(self.guest, command("has", ""), probe, functools.partial(self._left, execution))
+            yield self.guest, command("has", ""), probe, functools.partial(self._left, execution)
         if type(value) is not list or len(value) != length:
             raise self._breach(f"it answered what is no answer to {name!r}", execution)
         return value

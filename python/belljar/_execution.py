@@ -281,12 +281,15 @@ class Execution:
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
-    def __init__(self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False) -> None:
+    def __init__(
+        self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False,
+        shown: Sequence[Result] = (), shows: Shows | None = None,
+    ) -> None:  # fmt: skip
         self._result = result
         self._guest = guest
         self._watch = watch
-        self._shown: Sequence[Result] = ()  # results that came while it ran
-        self._shows = Shows()  # what they have left of what a run may show
+        self._shown = shown  # results that came while it ran
+        self._shows = Shows() if shows is None else shows  # what they have left of what a run may show
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
@@ -474,11 +477,6 @@ def complete(execution: Execution) -> None:
 def release(execution: Execution, keeps_files: bool) -> None:
     """Lets go of the guest, and of its files too unless they are to be kept."""
     execution._release(keeps_files)
-
-
-def set_shown(execution: Execution, shown: Sequence[Result], shows: Shows) -> None:
-    """What came while it ran, and what that has left of what a run may show."""
-    execution._shown, execution._shows = shown, shows
 
 
 def unseen(execution: Execution) -> list[Result]:

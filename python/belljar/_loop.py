@@ -121,13 +121,14 @@ async def take(pool: Pool) -> core.Guest:
 
 async def perform(run: Run, waiter: Waiter) -> core.Result:
     """Starts a run and waits for its end."""
+    guest, code, job, failed = run
     try:
-        run.guest.start(run.code, **run.job)
-        while (result := run.guest.step()) is None:
-            await wait(run.guest, waiter)
+        guest.start(code, **job)
+        while (result := guest.step()) is None:
+            await wait(guest, waiter)
         return result
     except BaseException as error:
-        run.failed(error)
+        failed(error)
         raise
 
 

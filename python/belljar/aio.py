@@ -108,14 +108,14 @@ class _Driver:
         """`Sandbox.stream`."""
         session = self.session
         async with self.busy():
-            run, events = await drive(session.stream(code, filename, timeout), self.perform)
+            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout), self.perform)
             async with self._waiting() as waiter:
                 try:
-                    run.guest.start(run.code, **run.job)
-                    while (result := run.guest.step()) is None:
+                    guest.start(text, **job)
+                    while (result := guest.step()) is None:
                         while events:
                             yield events.popleft()
-                        await wait(run.guest, waiter)
+                        await wait(guest, waiter)
                 except GeneratorExit:
                     await self._interrupt(waiter)
                     raise

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack, overload
 
 from belljar._core import core
-from belljar._engine import Operation, Run, Session, run_once
+from belljar._engine import Operation, Session, run_once
 from belljar._execution import Execution, Result, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
@@ -36,20 +36,16 @@ def drive(operation: Operation[T]) -> T:
     try:
         while True:
             try:
-                run = operation.send(result)
+                guest, code, job, failed = operation.send(result)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
-            result = _perform(run)
+            try:
+                result = guest.run(code, **job)
+            except BaseException as error:
+                failed(error)
+                raise
     finally:
         operation.close()
-
-
-def _perform(run: Run) -> core.Result:
-    try:
-        return run.guest.run(run.code, **run.job)
-    except BaseException as error:
-        run.failed(error)
-        raise
 
 
 def run(
@@ -352,12 +348,12 @@ class Sandbox(Face):
 
         To leave the loop early interrupts the code; the session stays, unless the code goes on all the same."""
         session = self._session
-        run, events = drive(session.stream(code, filename, timeout))
+        (guest, text, job, _), events = drive(session.stream(code, filename, timeout))
         try:
-            run.guest.start(run.code, **run.job)
-            while (result := run.guest.step()) is None:
+            guest.start(text, **job)
+            while (result := guest.step()) is None:
                 yield from _drained(events)
-                _wait(run.guest)
+                _wait(guest)
         except GeneratorExit:
             _stop(session)
             raise
