@@ -15,7 +15,7 @@ from collections.abc import Callable
 from bench import ENVIRONMENT, TURNS, Bench, Times, busy, main, timed
 
 from belljar import Policy, Sandbox, SandboxConfig, Template
-from belljar.template import Template as AnyTemplate
+from belljar import Template as AnyTemplate
 
 PYTHON = "/usr/bin/python3"
 

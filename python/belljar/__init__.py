@@ -7,24 +7,30 @@ that by itself can do nothing.
 
 `run` is for one program in a fresh guest, `Sandbox` for a session that keeps its state, `Template` for many fresh
 guests with the same policy and modules, `arun` for event loops. `Policy` says what a guest may do, `SandboxConfig` what Python
-lets a program see, beginning with nothing; what it came to is an `Execution`. What a guest does is never raised: it is the execution's `verdict`. What belljar raises derives from
-`SandboxError`.
+lets a program see, beginning with nothing; what it came to is an `Execution`. What a guest does is never raised: it is the
+execution's `verdict`. What belljar raises derives from `SandboxError`.
+
+Public are the names here, `belljar.errors`, `belljar.config`, `belljar.values`, `belljar.pysandbox` and the program
+`belljar.learn`. `belljar.sandbox` and `belljar.aio` drive sessions, in the caller's thread and on an event loop; what a session
+sends and what an answer means is in `belljar._engine`, and that waits for nothing. All other modules are private.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from belljar import _old_names
+from belljar._arrays import empty
+from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
+from belljar._executor import SandboxExecutor
+from belljar._files import Files, SessionFiles
+from belljar._policy import Policy
+from belljar._proxy import Readonly, readonly
+from belljar._streaming import Output
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
-from belljar.arrays import empty
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
-from belljar.execution import Execution, ExecutionError, Logs, Result, Usage, Violation
-from belljar.executor import SandboxExecutor
-from belljar.files import Files, SessionFiles
-from belljar.policy import Policy
-from belljar.proxy import Readonly, readonly
-from belljar.sandbox import Sandbox, run
-from belljar.streaming import Output
-from belljar.template import Template
+from belljar.sandbox import Sandbox, Template, run
 from belljar.values import Opaque, Record
 
 __version__ = "0.1.0"
@@ -61,3 +67,16 @@ __all__ = [
     "readonly",
     "run",
 ]
+
+# What is here has its home here, whatever private module it was written in.
+for _name in __all__:
+    _thing = globals()[_name]
+    if _thing.__module__.startswith("belljar._"):
+        _thing.__module__ = "belljar"
+del _name, _thing
+
+_old_names.install(__name__)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return _old_names.attribute(__name__, name)

@@ -3,153 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-import fcntl
 import os
-import select
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, Unpack, overload
 
-from belljar import template as templates
 from belljar._core import core
+from belljar._engine import Operation, Run, Session, run_once
+from belljar._execution import Execution, Result, unseen
+from belljar._files import SessionFiles, open_whole, writing
+from belljar._instead import Face, NoOther, refuse_others
+from belljar._job import Content, Stdin, contents, make_job, source
+from belljar._language import Language
+from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
+from belljar._policy import Options, Policy
+from belljar._streaming import INTERRUPT_SECONDS, Event
+from belljar._template import as_policy
+from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.execution import Execution, Result
-from belljar.files import Ledger, SessionFiles, Watch, writing
-from belljar.host_functions import HostFunction, check_name
-from belljar.policy import Policy
-from belljar.sandbox import Sandbox, check_template
-from belljar.session import Desk, Lending, command
-from belljar.streaming import INTERRUPT_SECONDS, Event, streamed_job
-from belljar.template import (
-    Content, Job, Stdin, Template, as_policy, contents, make_job, modules, show_results, source, template_key,
-)  # fmt: skip
-
-if TYPE_CHECKING:
-    from belljar.config import SandboxConfig
+from belljar.sandbox import Template, config_of, fork, pool_of
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
+T = TypeVar("T")
+
 _StrPath = str | os.PathLike[str]
-
-_TAKE_AGAIN_MS = 5
-"""A guest may have been announced to another waiter of the template: look again after that time."""
-
 
 _CANCEL_SECONDS = 0.5
 """So long a run that is over waits for host functions that it has cancelled."""
-
-
-def _new_epoll() -> select.epoll:
-    """One whose number is clear of standard streams that are closed."""
-    epoll = select.epoll()
-    if epoll.fileno() > 2:
-        return epoll
-    moved = fcntl.fcntl(epoll.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    epoll.close()
-    return select.epoll.fromfd(moved)
-
-
-class _Waiter:
-    """Waits on a changing set of descriptors through one epoll descriptor, which any kind of loop can watch.
-
-    Two waiters may watch the same descriptor that way, which loop.add_reader does not allow."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.epoll = _new_epoll()
-        self.watched: dict[int, int] = {}
-        self.event = asyncio.Event()
-        self.loop.add_reader(self.epoll.fileno(), self.event.set)
-
-    def update(self, wanted: Iterable[tuple[int, int]]) -> None:
-        """Watches these (descriptor, poll events) from now on."""
-        now = dict(wanted)
-        for fd in self.watched.keys() - now.keys():
-            try:
-                self.epoll.unregister(fd)
-            except OSError:
-                pass  # closed in the meantime
-        for fd, events in now.items():
-            if fd not in self.watched:
-                try:
-                    self.epoll.register(fd, events)
-                except FileExistsError:
-                    self.epoll.modify(fd, events)
-                except PermissionError:
-                    self.event.set()  # a regular file as stdin: always ready
-            elif self.watched[fd] != events:
-                self.epoll.modify(fd, events)
-        self.watched = now
-
-    async def wait(self, timeout_ms: int) -> None:
-        """Returns when a descriptor is ready or the time is over."""
-        handle = self.loop.call_later(timeout_ms / 1000, self.event.set) if timeout_ms >= 0 else None
-        try:
-            await self.event.wait()
-        finally:
-            self.event.clear()
-            if handle is not None:
-                handle.cancel()
-
-    def __enter__(self) -> _Waiter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.loop.remove_reader(self.epoll.fileno())
-        self.epoll.close()
-
-
-class _Line:
-    """Those of one loop who wait for a guest of one template, in a queue: the first watches its descriptor.
-
-    (All of them cannot: a descriptor may be in 500 nested epoll sets at most.)"""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.first = asyncio.Lock()
-
-
-_lines: weakref.WeakKeyDictionary[Template, _Line] = weakref.WeakKeyDictionary()
-
-
-async def _take(template: Template) -> core.Guest:
-    line = _lines.get(template)
-    if line is None or line.loop is not asyncio.get_running_loop():
-        line = _lines[template] = _Line()
-    async with line.first:
-        guest = template._core.try_take()
-        if guest is not None:
-            return guest
-        with _Waiter() as waiter:
-            waiter.update([(template._core.fileno(), select.POLLIN)])
-            while guest is None:
-                await waiter.wait(_TAKE_AGAIN_MS)
-                guest = template._core.try_take()
-        return guest
-
-
-async def _finish(guest: core.Guest, waiter: _Waiter) -> core.Result:
-    while True:
-        result = guest.step()
-        if result is not None:
-            return result
-        fds, timeout_ms = guest.pollfds()
-        waiter.update(fds)
-        await waiter.wait(timeout_ms)
-
-
-async def _shared(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Template:
-    """The process-wide template for these; another thread starts it if it has to be started."""
-    key = template_key(as_policy(policy), modules(preload), python)
-    template = templates.ready(key)
-    if template is None:
-        template = await asyncio.get_running_loop().run_in_executor(None, templates.shared, key[0], key[1], key[2])
-    return template
 
 
 async def arun(
@@ -167,51 +51,200 @@ async def arun(
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
     template: Template | None = None,
+    **others: Unpack[NoOther],
 ) -> Execution:
     """`run` for event loops: `execution = await belljar.arun("print(6 * 7)")`. Cancelling the task kills the guest.
 
     `template` is where the guest comes from, instead of the one that belljar keeps for the policy. The callbacks are
     called in the loop's thread."""
-    check_template(template, policy, preload, python)
-    if template is None:
-        template = await _shared(policy, preload, python)
+    if others:
+        refuse_others("belljar.arun", others, arun, "belljar.AsyncSandbox(policy)", Options.__annotations__)
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
-                   on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-    guest = await _take(template)
-    with _Waiter() as waiter:
-        try:
-            guest.start(source(code, job), **job)
-            watch = Watch(Ledger(template.policy.options["scratch"]), job.get("files", ()))
-            execution = Execution(await _finish(guest, waiter), guest, watch)
-        except BaseException:
-            guest.close()
-            raise
-    template._hold(execution)
-    show_results(execution, on_result)
-    return execution
+                   on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
+    text = source(code, job)
+    pool = pool_of(template, policy, preload, python) or await shared_pool(policy, preload, python)
+    return await drive(run_once(pool, await take(pool), text, job, on_result), perform_once)
 
 
 # ---- Sessions ------------------------------------------------------------------------------------------------------
 
 
-class AsyncFiles:
+class _Driver:
+    """Waits for what one session does, on the loop."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
+        self._is_busy = False
+        self._waiter: Waiter | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        session.desk.defer = self._defer
+
+    async def do(self, operation: Operation[T]) -> T:
+        """What an operation comes to."""
+        async with self.busy():
+            return await drive(operation, self.perform)
+
+    @contextlib.asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """One coroutine at a time runs something; what is being stopped has its time to end."""
+        if self.stopping is not None:
+            await asyncio.wait({self.stopping})
+        if self._is_busy:
+            raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
+                               errno.EBUSY)  # fmt: skip
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+
+    async def perform(self, run: Run) -> core.Result:
+        """What a run comes to."""
+        async with self._waiting() as waiter:
+            return await perform(run, waiter)
+
+    async def events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
+        """`Sandbox.stream`."""
+        session = self.session
+        async with self.busy():
+            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout), self.perform)
+            async with self._waiting() as waiter:
+                try:
+                    guest.start(text, **job)
+                    while (result := guest.step()) is None:
+                        while events:
+                            yield events.popleft()
+                        await wait(guest, waiter)
+                except GeneratorExit:
+                    await self._interrupt(waiter)
+                    raise
+                except BaseException as error:
+                    session.failed(error)
+                    raise
+        execution = session.ran(session.done(result))
+        for event in (*events, *unseen(execution), execution):
+            yield event
+
+    async def _interrupt(self, waiter: Waiter) -> None:
+        """Nobody listens any more: interrupts the code, ends the session if that does not help."""
+        session = self.session
+        session.guest.interrupt()
+        try:
+            async with asyncio.timeout(INTERRUPT_SECONDS):
+                while (result := session.guest.step()) is None:
+                    await wait(session.guest, waiter)
+        except TimeoutError:
+            session.end("its last run went on after it was interrupted")
+        except BaseException as error:
+            session.failed(error)
+            raise
+        else:
+            session.ran(session.done(result))
+
+    @contextlib.asynccontextmanager
+    async def _waiting(self) -> AsyncIterator[Waiter]:
+        """The time of a run; when it is over nobody waits for host functions that are still at work."""
+        with Waiter() as waiter:
+            self._waiter = waiter
+            try:
+                yield waiter
+            finally:
+                try:
+                    await self.cancel()
+                finally:
+                    self._waiter = None
+
+    async def cancel(self) -> None:
+        """Cancels host functions that are at work. They get a moment to clean up."""
+        self.session.desk.end_run()
+        for task in self._tasks:
+            task.cancel()
+        tasks = self._tasks - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+
+    def _defer(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs a host function that is a coroutine; the guest's run goes on when it has answered."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._answered)
+        return task
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, SandboxError):
+            asyncio.get_running_loop().call_exception_handler({"message": "a host function failed", "exception": error})
+        if self._waiter is not None:
+            self._waiter.event.set()  # there may be more to send than the channel took at once
+
+    async def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+        await self.cancel()
+
+
+class _Opening:
+    """The session of an `AsyncSandbox`: its guest is taken when it is first needed."""
+
+    def __init__(self, open_session: Callable[[], Coroutine[Any, Any, Session]], now: _Driver | None = None) -> None:
+        self.now = now
+        self.is_closed = False
+        self._open_session = open_session
+        self._lock: asyncio.Lock | None = None
+
+    async def driver(self) -> _Driver:
+        """What runs things in it."""
+        if self.now is None:
+            if self.is_closed:
+                raise SandboxError("the sandbox was closed before it was used", "session")
+            self._lock = self._lock or asyncio.Lock()
+            async with self._lock:
+                if self.now is None:
+                    self.now = _Driver(await self._open_session())
+        return self.now
+
+    async def do(self, verb: Callable[..., Operation[T]], *arguments: Any, **keywords: Any) -> T:
+        """Does a verb of the session's."""
+        driver = await self.driver()
+        return await driver.do(verb(driver.session, *arguments, **keywords))
+
+    @contextlib.asynccontextmanager
+    async def for_call(self) -> AsyncIterator[_Driver]:
+        """Where `call` and `execute` run: under a language policy in a guest of their own."""
+        driver = await self.driver()
+        session = driver.session
+        if session.language is None:
+            yield driver
+            return
+        driver = _Driver(session.beside(await take(session.pool)))
+        try:
+            yield driver
+        finally:
+            await driver.close()
+
+    def stop(self, stopping: asyncio.Future[None]) -> None:
+        """Nothing runs before this has ended."""
+        if self.now is not None:
+            self.now.stopping = stopping
+
+
+class AsyncFiles(Face):
     """The files of an `AsyncSandbox`."""
 
     __slots__ = ("_owner",)
 
-    def __init__(self, owner: AsyncSandbox) -> None:
+    def __init__(self, owner: _Opening) -> None:
         self._owner = owner
 
     async def _sync(self) -> SessionFiles:
-        sandbox = await self._owner._ready()
-        if sandbox._files:
-            await self._owner._go(b"", make_job(stdin=sandbox._stdin, files=sandbox._files))
-        scratch = sandbox._scratch()  # here, not in a thread: the guest is one thread's at a time
-        return SessionFiles(lambda: scratch, sandbox._watch.ledger, lambda entries: None)
+        driver = await self._owner.driver()
+        scratch = await driver.do(driver.session.scratch())  # here, not in a thread: the guest is one thread's at a time
+        return SessionFiles(lambda: scratch, driver.session.watch.ledger, lambda entries: None)
 
     async def read(self, name: _StrPath) -> bytes:
         """A file's content. `KeyError` if there is no such regular file."""
-        with (await self._sync())._open_whole(name) as file:
+        with open_whole(await self._sync(), name) as file:
             return await asyncio.to_thread(file.read)
 
     async def open(self, name: _StrPath) -> BinaryIO:
@@ -237,7 +270,8 @@ class AsyncFiles:
     async def write(self, name: _StrPath, content: Content, mode: int = 0o644) -> None:
         """Writes a file: bytes, text, or the contents of a file of the host. Folders on the way are made."""
         for entries in writing(name, content, mode):
-            await self._owner._command(command("write", entries))
+            driver = await self._owner.driver()
+            await driver.do(driver.session.write(entries))
 
     async def delete(self, name: _StrPath) -> None:
         """Deletes a file. `KeyError` if there is none."""
@@ -247,7 +281,7 @@ class AsyncFiles:
 class AsyncStream(AsyncIterator[Event]):
     """The events of a run, from `AsyncSandbox.stream`."""
 
-    def __init__(self, owner: AsyncSandbox, events: AsyncGenerator[Event, None]) -> None:
+    def __init__(self, owner: _Opening, events: AsyncGenerator[Event, None]) -> None:
         self._owner = owner
         self._events = events
         self._is_over = False
@@ -271,10 +305,10 @@ class AsyncStream(AsyncIterator[Event]):
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return
-            self._owner._stopping = asyncio.ensure_future(self._events.aclose(), loop=loop)
+            self._owner.stop(asyncio.ensure_future(self._events.aclose(), loop=loop))
 
 
-class AsyncSandbox:
+class AsyncSandbox(Face):
     """`Sandbox` for event loops: a session whose methods are awaited.
 
     >>> async def main():
@@ -289,6 +323,11 @@ class AsyncSandbox:
     over. Host functions may be `async def`: they run on this loop, which goes on meanwhile.
     """
 
+    _elsewhere = {
+        "config": "sandbox.policy (it was made without a SandboxConfig)", "run": "await sandbox.run_code(code)",
+        "arun": "await sandbox.run_code(code)", "submit": "await sandbox.call(function)",
+    }  # fmt: skip
+
     def __init__(
         self,
         policy: Policy | SandboxConfig | None = None,
@@ -298,19 +337,20 @@ class AsyncSandbox:
         python: _StrPath | None = None,
         stdin: Stdin = None,
         template: Template | None = None,
+        **others: Unpack[NoOther],
     ) -> None:
-        check_template(template, policy, preload, python)
-        self._key = as_policy(policy), preload, python
-        self._template = template
-        self._files = contents(files)
-        self._stdin = stdin
-        self._sandbox: Sandbox | None = None
-        self._opening: asyncio.Lock | None = None
-        self._is_closed = False
-        self._is_running = False
-        self._stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
-        self._waiter: _Waiter | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        if others:
+            refuse_others("belljar.AsyncSandbox", others, AsyncSandbox, "belljar.AsyncSandbox(policy)", Options.__annotations__)
+        given = pool_of(template, policy, preload, python)
+        self._policy = given.policy if given is not None else as_policy(policy)
+        self._language = given.language if given is not None else Language(policy) if isinstance(policy, SandboxConfig) else None
+        handed = contents(files)
+
+        async def open_session() -> Session:
+            pool = given or await shared_pool(self._policy, preload, python)
+            return Session(pool, await take(pool), self._language or pool.language, handed, stdin)
+
+        self._opening = _Opening(open_session)
 
     # ---- Code
 
@@ -325,75 +365,79 @@ class AsyncSandbox:
         on_result: Callable[[Result], object] | None = None,
     ) -> Execution:
         """`Sandbox.run_code`. The callbacks are called in the loop's thread."""
-        sandbox = await self._ready()
-        if on_result is not None:
-            await self._show_at_once()
-        job = make_job(stdin=sandbox._stdin, files=sandbox._files, filename=filename, timeout=timeout,
-                       on_stdout=on_stdout, on_stderr=on_stderr)  # fmt: skip
-        execution = sandbox._ran(await self._go(source(code, job), job, on_result))
-        show_results(execution, on_result)
-        return execution
+        return await self._opening.do(Session.run_code, code, filename=filename, timeout=timeout, on_stdout=on_stdout,
+                                      on_stderr=on_stderr, on_result=on_result)  # fmt: skip
 
     def stream(self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None) -> AsyncStream:
         """`Sandbox.stream`: `async for event in sandbox.stream(code)`."""
-        return AsyncStream(self, self._events(code, filename, timeout))
+        return AsyncStream(self._opening, self._events(code, filename, timeout))
 
     async def _events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
-        sandbox = await self._ready()
-        await self._show_at_once()
-        job, events = streamed_job(sandbox, filename, timeout)
-        run = self._steps(source(code, job), job, events.append)
-        is_done = False
-        try:
-            async for result in run:
-                while events:
-                    yield events.popleft()
-                if result is not None:
-                    is_done = True
-                    execution = sandbox._ran(sandbox._done(result))
-        except GeneratorExit:
-            if not is_done and self._is_running:
-                sandbox.interrupt()
-                await self._drain(run)
-            raise
-        for shown in execution.results[len(execution._shown) :]:
-            yield shown
-        yield execution
+        driver = await self._opening.driver()
+        async with contextlib.aclosing(driver.events(code, filename, timeout)) as events:
+            async for event in events:
+                yield event
 
     async def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """`Sandbox.call`."""
-        sandbox = await self._ready()
-        return sandbox._value(await self._command(sandbox._call_text(func, args, kw), sandbox._code_job()), "call")[0]
+        async with self._opening.for_call() as driver:
+            return await driver.do(driver.session.call(func, args, kw))
+
+    def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """A function that does `call(func, *args, **kw)`; what it returns is awaited."""
+        return lambda: self.call(func, *args, **kw)
 
     async def execute(
-        self, code: str | bytes, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
+        self,
+        code: str | bytes,
+        globals: dict[str, Any] | None = None,
+        locals: dict[str, Any] | None = None,
+        *,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
     ) -> Execution:
         """`Sandbox.execute`."""
-        sandbox = await self._ready()
-        execution = await self._command(sandbox._execute_text(code, globals, locals), sandbox._code_job())
-        sandbox._take_namespaces(execution, globals, locals)
-        return execution
+        async with self._opening.for_call() as driver:
+            return await driver.do(driver.session.execute(code, globals, locals, on_stdout, on_stderr))
 
     # ---- Variables
 
     async def get(self, name: str) -> Any:
         """A variable of the session, by copy. `KeyError` if there is none."""
-        return (await self._ready())._got(await self._command(command("get", name)), name)
+        return await self._opening.do(Session.get, name)
 
     async def set(self, name: str, value: object, *, copy: bool = False) -> None:
         """`Sandbox.set`: sets a variable of the session, by copy (large arrays in shared memory), or to a view of
         `belljar.readonly`."""
-        await self._command((await self._ready())._set_text(name, value, copy))
+        await self._opening.do(Session.set, name, value, copy)
 
     async def delete(self, name: str) -> None:
         """Deletes a variable of the session. `KeyError` if there is none."""
-        if not await self.has(name):
-            raise KeyError(name)
-        await self._command(command("delete", name))
+        await self._opening.do(Session.delete, name)
 
     async def has(self, name: str) -> bool:
         """Whether the session has a variable of that name."""
-        return (await self._ready())._value(await self._command(command("has", name)), "has")[0] is True
+        return await self._opening.do(Session.has, name)
+
+    if not TYPE_CHECKING:  # a type checker finds these by itself
+
+        def __getitem__(self, name: str, verb: str = "get", rest: str = "") -> NoReturn:
+            raise TypeError(f"an AsyncSandbox's variables are awaited: write await sandbox.{verb}({name!r}{rest})")
+
+        def __setitem__(self, name: str, value: object) -> NoReturn:
+            self.__getitem__(name, "set", ", value")
+
+        def __delitem__(self, name: str) -> NoReturn:
+            self.__getitem__(name, "delete")
+
+        def __contains__(self, name: str) -> NoReturn:
+            self.__getitem__(name, "has")
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("an AsyncSandbox is awaited: write async with belljar.AsyncSandbox(...)")
+
+        def __exit__(self, *_: object) -> None:
+            """For the sentence of __enter__: `with` asks for both first."""
 
     async def expose(
         self,
@@ -404,9 +448,7 @@ class AsyncSandbox:
         timeout: float | None = None,
     ) -> None:
         """`Sandbox.expose`. An `async def` function runs on this loop."""
-        function = HostFunction(fn, check_name(name if name is not None else fn.__name__), max_calls, timeout)
-        await self._command(command("expose", *function.describe()))
-        (await self._ready())._desk.functions[function.name] = function
+        await self._opening.do(Session.expose, fn, name, max_calls, timeout)
 
     # ---- Branches
 
@@ -416,170 +458,61 @@ class AsyncSandbox:
     async def fork(self, n: int) -> list[AsyncSandbox]: ...
     async def fork(self, n: int | None = None) -> AsyncSandbox | list[AsyncSandbox]:
         """`Sandbox.fork`."""
-        sandbox = await self._ready()
-        await self._settle()
-        self._is_running = True
-        try:
-            made = await asyncio.to_thread(lambda: sandbox.fork(1 if n is None else n))
-        finally:
-            self._is_running = False
-        twins = [self._wrap(twin) for twin in made]
+        driver = await self._opening.driver()
+        async with driver.busy():
+            made = await asyncio.to_thread(fork, driver.session, 1 if n is None else n)
+        twins = [self._of(session) for session in made]
         return twins[0] if n is None else twins
 
-    def _wrap(self, sandbox: Sandbox) -> AsyncSandbox:
-        twin = AsyncSandbox(template=sandbox._template)
-        twin._sandbox = sandbox
-        sandbox._desk.defer = twin._defer
+    def _of(self, session: Session) -> AsyncSandbox:
+        twin = object.__new__(type(self))
+        twin._policy, twin._language = self._policy, self._language
+
+        async def open_session() -> Session:
+            return session
+
+        twin._opening = _Opening(open_session, _Driver(session))
         return twin
 
     # ---- Its guest
 
-    async def _ready(self) -> Sandbox:
-        """The sandbox itself, with its guest."""
-        if self._is_closed and self._sandbox is None:
-            raise SandboxError("the sandbox was closed before it was used", "session")
-        if self._sandbox is None:
-            self._opening = self._opening or asyncio.Lock()
-            async with self._opening:
-                if self._sandbox is None:
-                    template = self._template or await _shared(*self._key)
-                    desk = Desk()
-                    desk.defer = self._defer
-                    sandbox = Sandbox.__new__(Sandbox)
-                    sandbox._adopt(template, await _take(template), self._files, self._stdin, desk)
-                    self._sandbox = sandbox
-        return self._sandbox
-
-    async def _settle(self) -> None:
-        """Nothing may run in it now; what is being stopped has its time to end."""
-        if self._stopping is not None:
-            await asyncio.wait({self._stopping})
-        if self._is_running:
-            raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
-                               errno.EBUSY)  # fmt: skip
-
-    async def _show_at_once(self) -> None:
-        sandbox = await self._ready()
-        if not sandbox._shows:
-            sandbox._shows = True
-            await self._command(command("show"))
-
-    async def _steps(
-        self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None
-    ) -> AsyncIterator[core.Result | None]:
-        """Runs code or a command: None whenever something may have happened, at the end what it came to."""
-        sandbox = await self._ready()
-        await self._settle()
-        sandbox._begin(job, on_result)
-        self._is_running = True
-        with _Waiter() as waiter:
-            self._waiter = waiter
-            try:
-                if type(code) is Lending:
-                    code.lend(sandbox._guest)
-                sandbox._guest.start(code, **job)
-                while (result := sandbox._guest.step()) is None:
-                    yield None
-                    fds, timeout_ms = sandbox._guest.pollfds()
-                    waiter.update(fds)
-                    await waiter.wait(timeout_ms)
-            except GeneratorExit:
-                raise
-            except asyncio.CancelledError:
-                sandbox._end("its last run was cancelled")
-                raise
-            except BaseException as error:
-                sandbox._failed(error)
-                raise
-            finally:
-                try:
-                    await self._cancel()
-                finally:
-                    self._is_running = False
-                    self._waiter = None
-        yield result
-
-    async def _cancel(self) -> None:
-        """The host functions that are still at work when a run is over: nobody waits for them. They get a moment to clean up."""
-        if self._sandbox is not None:
-            self._sandbox._desk.end_run()
-        for task in self._tasks:
-            task.cancel()
-        tasks = self._tasks - {asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
-
-    async def _go(
-        self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None
-    ) -> Execution:
-        result: core.Result | None = None
-        async for result in self._steps(code, job, on_result):
-            pass
-        assert result is not None and self._sandbox is not None
-        return self._sandbox._done(result)
-
-    async def _drain(self, run: AsyncIterator[core.Result | None]) -> None:
-        """Waits for a run that was interrupted; ends the session if it goes on."""
-        sandbox = await self._ready()
-        result: core.Result | None = None
-        try:
-            async with asyncio.timeout(INTERRUPT_SECONDS):
-                async for result in run:
-                    pass
-        except TimeoutError:
-            sandbox._cause = "its last run went on after it was interrupted"
-            sandbox.close()
-        if result is not None:
-            sandbox._ran(sandbox._done(result))
-
-    async def _command(self, text: bytes, job: Job | None = None) -> Execution:
-        sandbox = await self._ready()
-        if sandbox._files:
-            await self._go(b"", make_job(stdin=sandbox._stdin, files=sandbox._files))
-        return sandbox._checked(await self._go(text, Job(command=True) if job is None else job))
-
-    def _defer(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs a host function that is a coroutine; the guest's run goes on when it has answered."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._answered)
-        return task
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, SandboxError):
-            asyncio.get_running_loop().call_exception_handler({"message": "a host function failed", "exception": error})
-        if self._waiter is not None:
-            self._waiter.event.set()  # there may be more to send than the channel took at once
-
     @property
     def files(self) -> AsyncFiles:
         """The session's files, to read, write and delete."""
-        return AsyncFiles(self)
+        return AsyncFiles(self._opening)
+
+    @property
+    def policy(self) -> Policy:
+        """What its code may do."""
+        return self._policy
+
+    @property
+    def config(self) -> SandboxConfig:
+        """The `SandboxConfig` that it was made with. `AttributeError` if it was made with a `Policy`."""
+        return config_of(self._language)
 
     def interrupt(self) -> None:
         """KeyboardInterrupt in the running code; the session stays."""
-        if self._sandbox is not None:
-            self._sandbox.interrupt()
+        if self._opening.now is not None:
+            self._opening.now.session.interrupt()
 
     def kill(self) -> None:
         """Ends the guest at once."""
-        if self._sandbox is not None:
-            self._sandbox.kill()
+        if self._opening.now is not None:
+            self._opening.now.session.kill()
 
     async def close(self) -> None:
         """Ends the session; its files go with it."""
-        self._is_closed = True
-        if self._sandbox is not None:
-            self._sandbox.close()
-        await self._cancel()
+        self._opening.is_closed = True
+        if self._opening.now is not None:
+            await self._opening.now.close()
 
     def __await__(self) -> Generator[Any, None, AsyncSandbox]:
-        yield from self._ready().__await__()
+        yield from self._opening.driver().__await__()
         return self
 
     async def __aenter__(self) -> AsyncSandbox:
-        await self._ready()
+        await self._opening.driver()
         return self
 
     async def __aexit__(
@@ -588,5 +521,5 @@ class AsyncSandbox:
         await self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "open"
+        state = "closed" if self._opening.is_closed else "open"
         return f"<AsyncSandbox {state}>"

@@ -9,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from belljar.execution import Execution
+    from belljar._execution import Execution
 
 __all__ = ["GuestError", "PolicyError", "ProtocolError", "SandboxError", "SessionEnded", "StartError", "Timeout"]
 

@@ -7,9 +7,10 @@ import argparse
 import optparse
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from belljar import config as _config
+from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
 from belljar.config import DEFAULT_TIMEOUT
 from belljar.errors import SandboxError, Timeout
 
@@ -122,23 +123,31 @@ class _Names(set[str]):
         self._changed()
 
 
-class Sandbox:
+class Sandbox(Face):
     """pysandbox's Sandbox: every call has a process of its own. What the program prints goes to this program's own streams."""
 
-    def __init__(self, config: _config.SandboxConfig | None = None) -> None:
+    _elsewhere = verbs_of("belljar.Sandbox(config)", "call", "execute", "create_callback")
+
+    def __init__(self, config: _config.SandboxConfig | None = None, **others: Unpack[NoOther]) -> None:
+        if others:
+            refuse_others("belljar.pysandbox.Sandbox", others, Sandbox, "belljar.Sandbox(config)")
+        if config is not None and not isinstance(config, _config.SandboxConfig):
+            raise wrong_type("config", "a SandboxConfig", config, "belljar.Sandbox takes a belljar.Policy as well")
         self.config = config if config is not None else SandboxConfig()
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-        from belljar import strict  # what has no need of the library is there without it
+        from belljar.sandbox import alone, drive  # what has no need of the library is there without it
 
-        return strict.call(strict.template(self.config), self.config, func, args, kw, *_streams())
+        with alone(self.config) as session:
+            return drive(session.call(func, args, kw, *_streams()))
 
     def execute(
         self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
     ) -> None:
-        from belljar import strict
+        from belljar.sandbox import alone, drive
 
-        strict.execute(strict.template(self.config), self.config, code, globals, locals, *_streams())
+        with alone(self.config) as session:
+            drive(session.execute(code, globals, locals, *_streams()))
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         return lambda: self.call(func, *args, **kw)

@@ -34,6 +34,7 @@ def pytest_testnodedown(node: Any) -> None:
         tables.setdefault(title, []).extend(lines)
 
 
+CELLS = re.compile(r"(\d+) cells, (\d+) as they should be")  # of tables that have them, the sum is shown as well
 CATALOGUE = re.compile(r"test_the_policy_answers_as_the_catalogue_says\[(python[\d.]+)-(plain|jar)-(L\d+)")
 
 
@@ -56,6 +57,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in lines:
         terminalreporter.write_line(line)
     for title, lines in terminalreporter.config.stash.get(TABLES, {}).items():
+        counts = [match for line in lines if (match := CELLS.search(line))]
+        if counts:
+            lines = [*lines, f"{sum(int(count[1]) for count in counts)} cells, {sum(int(count[2]) for count in counts)} as they should be"]
         terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)

@@ -20,7 +20,8 @@ import pytest
 
 import belljar
 from belljar import Execution, Policy, PolicyError, Sandbox, SandboxError, SessionEnded, StartError, Template
-from belljar import interpreter, policy
+from belljar import _interpreter as interpreter
+from belljar import _policy as policy
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"
@@ -30,6 +31,58 @@ PYTHON = "/usr/bin/python3"
 def template():
     with Template(Policy(timeout=20), python=PYTHON) as template:
         yield template
+
+
+# ---- Arguments ---------------------------------------------------------------------------------------------------
+
+NAMED = [  # (what somebody writes, what the sentence has to say)
+    (lambda given: belljar.run("1", timeout="3"), r"timeout: a number of seconds \(0 for no limit\) is expected, not str '3'"),
+    (lambda given: belljar.run("1", timeout=True), "timeout: a number of seconds .* not bool True"),
+    (lambda given: given.run_code("1", timeout=[1]), "timeout: a number of seconds .* not list"),
+    (lambda given: given.run_code("1", filename=1), "filename: text, for tracebacks, is expected, not int 1"),
+    (lambda given: given.run_code("1", on_stdout="print"), "on_stdout: a function is expected, not str 'print'"),
+    (lambda given: given.run_code("1", on_result=1), "on_result: a function is expected, not int 1"),
+    (lambda given: given.run_code(1), "code: text, or bytes as a file has them, is expected, not int 1"),
+    (lambda given: given.run_code(None), "code: text, or bytes as a file has them, is expected, not NoneType"),
+    (lambda given: belljar.run(len), r"functions are for Sandbox\(...\).call\(function\)"),
+    (lambda given: given.execute("1", []), "globals: a dict, .* is expected, not list"),
+    (lambda given: given.call("1"), r"call: a function is expected, not str '1'; text is for execute\(code\)"),
+    (lambda given: given.expose(3), "expose: a function is expected, not int 3"),
+    (lambda given: given.expose(len, max_calls="3"), "max_calls: a number of calls is expected, not str '3'"),
+    (lambda given: given.expose(len, timeout="3"), "timeout: a number of seconds is expected, not str '3'"),
+    (lambda given: given.fork("2"), "fork: a number of branches is expected, not str '2'"),
+    (lambda given: belljar.run("1", argv="a b"), "argv: a list of texts is expected, not str 'a b'"),
+    (lambda given: belljar.run("1", files=["a"]), "files: a mapping of names to contents is expected, not list"),
+    (lambda given: belljar.run("1", stdin=1.5), "stdin: text, bytes, an open file or a callback is expected, not float 1.5"),
+    (lambda given: belljar.run("1", preload=3), "preload: the name of a module, or a list of them, is expected, not int 3"),
+    (lambda given: belljar.run("1", python=3), "python: the path of an interpreter is expected, not int 3"),
+    (lambda given: belljar.run("1", template=Policy()), "template: a belljar.Template is expected, not Policy"),
+    (lambda given: Template(parked="3"), "parked: a number of guests is expected, not str '3'"),
+    (lambda given: belljar.SandboxExecutor(max_workers="3"), "max_workers: a number of guests is expected, not str '3'"),
+    (lambda given: belljar.run("1", timout=3), r"belljar.run has no argument timout=: did you mean timeout=\?"),
+    (lambda given: Sandbox(memory="1G"), r"belljar.Sandbox has no argument memory=: write it as belljar.Policy\(memory=...\)"),
+]
+
+
+@pytest.mark.parametrize(("write", "words"), NAMED, ids=[words[:40] for _, words in NAMED])
+def test_a_wrong_type_is_named(template, write, words):
+    with template.sandbox() as given:
+        with pytest.raises(TypeError, match=words):
+            write(given)
+        assert given.run_code("1 + 1").value == 2  # nothing was begun
+
+
+def test_their_twins_are_taken(template):
+    with template.sandbox(stdin="x") as given:
+        assert given.run_code("1 + 1", timeout=3, filename="a.py", on_stdout=print, on_result=repr).value == 2
+        assert given.run_code(b"# coding: latin-1\n'\xe4'", timeout=float("inf")).value == "\u00e4"
+    assert template.run("import sys; sys.argv", argv=("a", "b"), timeout=0).value == ["a", "b"]
+    assert Policy(timeout=float("inf")) == Policy(timeout=None) == Policy(timeout=0)
+
+
+def test_zero_parked_guests_have_always_been_one():
+    with pytest.warns(DeprecationWarning, match="write parked=1"), Template(python=PYTHON, parked=0) as old:
+        assert old.run("1 + 1").value == 2
 
 
 # ---- Policy ------------------------------------------------------------------------------------------------------

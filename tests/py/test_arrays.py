@@ -14,7 +14,7 @@ import numpy
 import pytest
 from belljar import AsyncSandbox, GuestError, Policy, Sandbox, SandboxExecutor, Template
 from belljar._core import core
-from belljar.session import LEND_LEAST, Lending, encode
+from belljar._session import LEND_LEAST, Lending, encode
 
 pytestmark = pytest.mark.core
 
@@ -101,7 +101,7 @@ def test_many_arrays_go_in_one_value(sandbox):
 
 
 def test_of_very_many_arrays_the_largest_are_lent(sandbox, monkeypatch):
-    monkeypatch.setattr("belljar.session.LEND_MOST", 100)
+    monkeypatch.setattr("belljar._session.LEND_MOST", 100)
     arrays = [*belljar.empty((120, LEND_LEAST // 8)), belljar.empty(LEND_LEAST)]
     arrays[-1][-1] = 5
     assert len(encode(arrays[-100:]).memory) == 100

@@ -111,6 +111,15 @@ def test_a_callback_that_takes_its_time_does_not_stop_the_limits(how: str) -> No
         assert seen[0] < 0.5 + LATE, seen
 
 
+def is_waiting(coroutine: object) -> bool:
+    """Whether it, or what it awaits, waits for a guest's descriptors."""
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        if "waiter" in frame.f_locals:
+            return True
+        coroutine = coroutine.cr_await  # type: ignore[attr-defined]
+    return False
+
+
 @core
 def test_an_event_loop_that_comes_back_late_does_not_stop_the_limits(template: belljar.Template) -> None:
     template.run("1").usage  # noqa: B018
@@ -120,7 +129,7 @@ def test_an_event_loop_that_comes_back_late_does_not_stop_the_limits(template: b
         run = asyncio.ensure_future(belljar.arun("while True: pass", template=template))
         while not looking.living(supervisor_of(template)) or not seen:
             await asyncio.sleep(0)  # the run begins
-            if run.get_coro().cr_frame.f_lineno and "waiter" in run.get_coro().cr_frame.f_locals:
+            if is_waiting(run.get_coro()):
                 slowly(supervisor_of(template), seen)  # and the loop is kept busy
         return await run
 
@@ -165,7 +174,7 @@ def test_a_slow_on_operation_does_not_keep_other_runs_from_their_limits() -> Non
         threads[0].start()
         assert entered.wait(10)
         supervisor = supervisor_of(template)
-        guest = template._core.take()  # while the other thread is in the callback
+        guest = template._pool.core.take()  # while the other thread is in the callback
         idle = len(looking.living(supervisor))
         threads.append(threading.Thread(target=lambda: guest.run(b"while True: pass", wall_ms=500)))
         threads[1].start()
@@ -256,7 +265,7 @@ def test_no_wait_for_a_stopped_supervisor_is_endless(what: str) -> None:
     template = belljar.Template(belljar.Policy(timeout=5))
     sandbox = template.sandbox()
     sandbox.run_code("x = 1")
-    taken = [template._core.take()] if what in ("take", "try_take") else []
+    taken = [template._pool.core.take()] if what in ("take", "try_take") else []
     execution = template.run("open('f', 'w').write('1')") if what == "files" else None
     start = time.monotonic()
     with stopped(supervisor_of(template)):

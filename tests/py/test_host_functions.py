@@ -10,7 +10,7 @@ import pytest
 
 import belljar
 from belljar import Opaque, Policy, Record, Sandbox, SandboxError, Template
-from belljar.host_functions import describe_error
+from belljar._host_functions import describe_error
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"

@@ -209,7 +209,7 @@ def test_a_program_leaves_what_plain_python_leaves(template, tmp_path, name):
         assert (ex.exit, ex.stdout, files) == MORE[name]
     else:
         got = ex.exit, ex.stdout, remark_lines(ex.stderr), files
-        assert got == plain_python(template._key[2], PROGRAMS[name], tmp_path)
+        assert got == plain_python(template._pool.key[2], PROGRAMS[name], tmp_path)
 
 
 @core
@@ -476,7 +476,7 @@ def test_source_is_read_as_python_reads_a_file(template, name, tmp_path):
             assert (ex.stdout, ex.error and ex.error.name) == (stdout, error)
     if isinstance(source, bytes):
         (tmp_path / "a.py").write_bytes(source)
-        plain = subprocess.run([template._key[2], "-X", "utf8", str(tmp_path / "a.py")], capture_output=True, text=True, encoding="utf-8")
+        plain = subprocess.run([template._pool.key[2], "-X", "utf8", str(tmp_path / "a.py")], capture_output=True, text=True, encoding="utf-8")
         assert (plain.stdout, plain.returncode) == (stdout, 1 if error else 0)
 
 

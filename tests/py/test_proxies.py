@@ -15,7 +15,7 @@ import pytest
 
 import belljar
 from belljar import Policy, ProtocolError, Sandbox, SandboxError, Template, readonly
-from belljar import proxy
+from belljar import _proxy as proxy
 from belljar.config import SandboxConfig
 
 core = pytest.mark.core
@@ -469,17 +469,17 @@ def test_host_objects_are_let_go_when_the_guest_drops_them(sandbox):
     sandbox["x"] = readonly(things)
     for _ in range(5):
         sandbox.run_code("y = list(x); z = [x[0], x[0]]")
-    assert len(sandbox._desk.handles) <= 60
+    assert len(sandbox._session.desk.handles) <= 60
     sandbox.run_code("del y, z; len(x)")
     sandbox.run_code("len(x)")
-    assert len(sandbox._desk.handles) <= 3
+    assert len(sandbox._session.desk.handles) <= 3
 
 
 def test_a_guest_that_hoards_gets_an_error(sandbox, monkeypatch):
     monkeypatch.setattr(proxy, "HANDLES_MAX", 100)
     sandbox["x"] = readonly([[n] for n in range(200)])
     assert error(sandbox, "held = [x[n] for n in range(200)]") == "SandboxError"
-    assert len(sandbox._desk.handles) <= 100
+    assert len(sandbox._session.desk.handles) <= 100
     assert value(sandbox, "held = None\nlen(x)") == 200
 
 

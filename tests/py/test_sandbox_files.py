@@ -11,7 +11,7 @@ import pytest
 
 from belljar import Execution, Output, Policy, ProtocolError, Result, Sandbox, SandboxError, SessionEnded, Template
 from belljar._core import core as core_module
-from belljar.session import Desk
+from belljar._session import Desk
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"

@@ -17,8 +17,8 @@ import pytest
 
 import belljar
 import looking
-from belljar import copying
-from belljar.copying import copies
+from belljar import _copying as copying
+from belljar._copying import copies
 from belljar import GuestError, Opaque, Policy, Record, Sandbox, SandboxError, SessionEnded, Template
 
 core = pytest.mark.core
@@ -476,7 +476,7 @@ def test_a_sandbox_that_is_dropped_takes_its_guest_along(template):
         sandbox = Sandbox(template=template)
         sandbox.expose(lambda: 1, "f")
         sandbox["x"] = belljar.readonly([sandbox.run_code("f()").value])
-        guest, desk = sandbox._guest, weakref.ref(sandbox._desk)
+        guest, desk = sandbox._session.guest, weakref.ref(sandbox._session.desk)
         held = sys.getrefcount(guest)
         del sandbox
         assert desk() is None and sys.getrefcount(guest) < held

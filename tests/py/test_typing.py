@@ -21,7 +21,7 @@ USER = '''
 import asyncio
 import dataclasses
 from belljar import (
-    AsyncSandbox, Execution, Output, Policy, Result, Sandbox, SandboxExecutor, Template, arun, readonly, run,
+    AsyncSandbox, Execution, Output, Policy, Result, Sandbox, SandboxConfig, SandboxExecutor, Template, arun, pysandbox, readonly, run,
 )
 
 @dataclasses.dataclass
@@ -56,6 +56,20 @@ def main() -> int:
         rows: list[float] = list(pool.map(price, ["a"]))
     with Template(Policy()) as template:
         template.run("1").usage.wall_ms
+    config = SandboxConfig("stdout", "math", timeout=2.0)
+    with Sandbox(config, files={"a": "1"}) as strict:
+        names: dict[str, object] = {"radius": 2}
+        strict.execute("area = 3 * radius", names, on_stdout=print)
+        again = strict.create_callback(price, "x")
+        print(strict.call(price, "x"), again(), strict.config.timeout, strict.policy.options["memory"], strict["area"])
+        strict_twin: Sandbox = strict.fork()
+    with SandboxExecutor(config, max_workers=2) as pool, Template(config) as strict_template:
+        number = pool.submit(price, "x").result()
+        strict_template.sandbox().execute("1", names)
+        print(strict_template.config.features)
+    with SandboxExecutor(template=template) as pool:
+        pool.submit(price, "x")
+    pysandbox.Sandbox(pysandbox.SandboxConfig("stdout")).createCallback(price, "x")()
     return len(verdict) + len(data)
 
 async def amain() -> None:
@@ -67,7 +81,10 @@ async def amain() -> None:
         content: bytes = await sandbox.files.read("a")
         names = await sandbox.files.list()
         twins: list[AsyncSandbox] = await sandbox.fork(2)
-    await arun("1")
+    async with AsyncSandbox(SandboxConfig("stdout")) as strict:
+        await strict.execute("x = 1", {}, on_stdout=print)
+        print(await strict.create_callback(price, "x")(), await strict.call(price, "x"), strict.config.features)
+    await arun("1", SandboxConfig("stdout"))
 
 asyncio.run(amain())
 '''
@@ -75,6 +92,10 @@ asyncio.run(amain())
 WRONG = {
     "import belljar\nbelljar.run(1)\n": "arg-type",
     "import belljar\nbelljar.Policy(timout=1)\n": "call-arg",
+    "import belljar\nbelljar.run('1', globals={})\n": "call-arg",
+    "import belljar\nbelljar.Sandbox(timout=1)\n": "call-arg",
+    "import belljar\nbelljar.Template().execute('1')\n": "attr-defined",
+    "import belljar\nbelljar.AsyncSandbox()['x']\n": "index",
     "import belljar\nx: int = belljar.run('1').verdict\n": "assignment",
 }
 
@@ -135,6 +156,40 @@ def test_help_reads_well():
         assert word in text
     assert ">>> belljar.run(" in text
     assert "/home/" not in text.replace("/home/user", "")
+
+
+def test_help_of_a_policy_lists_each_option_with_its_unit_and_default():
+    text = pydoc.plain(pydoc.render_doc(belljar.Policy))
+    for line in ("timeout: seconds; 30", "memory: bytes, or text with K, M or G; '512M'", "read: a path, or a list of them; []",
+                 "threads: a whole number; 32", "jit: true or false; False", "language: text; None"):  # fmt: skip
+        assert f" {line}\n" in text, line
+    assert all(f" {name}: " in text for name in belljar.Policy().options)
+    assert "Wall time of a run; 0 for no limit." in text
+
+
+def test_public_names_are_at_home_in_the_package():
+    homes = {getattr(belljar, name).__module__ for name in belljar.__all__}
+    assert homes == {"belljar", "belljar.aio", "belljar.config", "belljar.errors", "belljar.sandbox", "belljar.values"}
+
+
+OLD = ("arrays", "copying", "execution", "executor", "files", "host_functions", "interpreter", "policy", "proxy", "session", "shipping",
+       "streaming", "template")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["import belljar.{0}; found = belljar.{0}", "from belljar import {0} as found", "import belljar; found = belljar.{0}"])
+def test_old_names_of_modules_warn_and_are_the_new_ones(form):
+    program = ("import importlib, sys, warnings\n"
+               "with warnings.catch_warnings(record=True) as seen:\n"
+               "    warnings.simplefilter('always')\n"
+               "    exec(sys.argv[1])\n"
+               "assert found is importlib.import_module('belljar._' + sys.argv[2]), found\n"
+               "print([(w.category.__name__, w.filename, str(w.message)) for w in seen])\n")  # fmt: skip
+    for name in OLD:
+        done = subprocess.run([sys.executable, "-c", program, form.format(name), name], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("[('DeprecationWarning', '<string>', 'belljar." + name + " is private now"), done.stdout
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "import belljar; belljar.nothing"], capture_output=True, text=True, timeout=60)
+    assert "module 'belljar' has no attribute 'nothing'" in done.stderr
 
 
 def test_names_are_sorted_and_there():

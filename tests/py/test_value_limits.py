@@ -16,9 +16,9 @@ import pytest
 import belljar
 from belljar import Policy, ProtocolError, Sandbox, Template
 from belljar._core import core
-from belljar.execution import JSON_BYTES_MAX, SHOWN_BYTES_MAX, Shows, make_result
-from belljar.proxy import Handles, Refused, _Rules
-from belljar.session import OUTSTANDING_MAX
+from belljar._execution import JSON_BYTES_MAX, SHOWN_BYTES_MAX, Shows, make_result
+from belljar._proxy import Handles, Refused, _Rules
+from belljar._session import OUTSTANDING_MAX
 from belljar.values import Record
 
 PYTHON = "/usr/bin/python3"

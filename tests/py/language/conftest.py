@@ -152,7 +152,7 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
         raise AssertionError(str(error)) from None
     with session:
         for name, value in (given or {}).items():
-            session._command(give(session, name, eval(value, {})))
+            give(session, name, eval(value, {}))
         done = session.run_code(source, filename="<sandbox>")
         if done.verdict in ("timeout", "cpu", "output"):
             return Outcome("stopped", "", "", False, done.stdout, done.stderr)
@@ -170,15 +170,11 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
         return Outcome(name, "", "", reached, done.stdout, done.stderr)
 
 
-def give(session: Any, name: str, value: Any) -> bytes:
+def give(session: Any, name: str, value: Any) -> None:
     from belljar.errors import SandboxError
-    from belljar.session import command
-    from belljar.strict import _Handles, wrap
 
-    if not session._desk.handles:
-        session._desk.handles = _Handles()
     try:
-        return command("set", name, wrap(session._desk.handles, value))
+        session[name] = value
     except SandboxError as error:
         raise AssertionError(str(error)) from None
 

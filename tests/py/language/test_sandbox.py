@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import os
 import string
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -289,3 +291,97 @@ def test_a_program_has_its_arguments_where_it_may_see_them():
         execution = template.run("import sys; print(sys.argv[1:])", argv=["name", "a", "b"])
         assert execution.stdout == "['a', 'b']\n"
         assert template.run("import sys; sys.argv.append('x')").error is not None
+
+
+# ---- Every face has them ---------------------------------------------------------------------------------------------
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def triple(number: int) -> int:
+    return number * 3
+
+
+def test_a_policy_with_features_has_the_same_execute_and_call() -> None:
+    with belljar.Sandbox(belljar.Policy(feature=["stdout", "math"], timeout=20)) as sandbox:
+        names: dict[str, Any] = {"x": 2}
+        assert sandbox.execute("import math; y = math.sqrt(x * 8); print(y)", names).stdout == "4.0\n" and names["y"] == 4.0
+        refuses(ZeroDivisionError, "division by zero", sandbox.execute, "1 / 0")
+        refuses(ImportError, 'Import "os" blocked by the sandbox', sandbox.execute, "import os")
+        assert sandbox.call(triple, 14) == sandbox.create_callback(triple, number=14)() == 42
+        sandbox.run_code("kept = 1")
+        refuses(NameError, "name 'kept' is not defined", sandbox.execute, "kept")  # a guest of its own
+        assert sandbox["kept"] == 1
+
+
+def test_builtins_and_symbols_that_the_policy_allows_can_be_called(sandbox: Any) -> None:
+    assert sandbox.call(pow, 2, 3) == 8 and sandbox.call(sorted, [2, 1], reverse=True) == [2, 1]
+    refuses(ImportError, 'Import "math" blocked by the sandbox', sandbox.call, math.sqrt, 4)
+    with belljar.Sandbox(SandboxConfig("math")) as other:
+        assert other.call(math.sqrt, 4) == 2.0
+    for function in ([].append, itertools.count(1).__next__, "a".upper):  # theirs would be the host's doing
+        with pytest.raises(SandboxError, match="a function written in Python is expected"):
+            sandbox.call(function)
+
+
+def test_an_interrupt_and_a_kill_reach_a_call_that_has_a_guest_of_its_own() -> None:
+    with belljar.Sandbox(SandboxConfig("stdout", timeout=60)) as sandbox:
+        refuses(SandboxError, "KeyboardInterrupt", lambda: sandbox.execute("print(1)\nwhile True: pass",
+                                                                             on_stdout=lambda text: sandbox.interrupt()))  # fmt: skip
+        with pytest.raises(SandboxError, match="ended by the host"):
+            sandbox.execute("print(1)\nwhile True: pass", on_stdout=lambda text: sandbox.kill())
+
+
+def test_async_calls_run_beside_each_other_and_one_that_is_cancelled_ends_alone() -> None:
+    async def main() -> None:
+        config = SandboxConfig("stdout", timeout=60)
+        async with belljar.AsyncSandbox(config) as sandbox:
+            await sandbox.run_code("x = 5")
+            assert await asyncio.gather(*(sandbox.call(triple, number) for number in range(4))) == [0, 3, 6, 9]
+            started = asyncio.Event()
+            names: dict[str, Any] = {}
+            task = asyncio.ensure_future(sandbox.execute("print(1)\nwhile True: pass", on_stdout=lambda text: started.set()))
+            await started.wait()
+            await sandbox.execute("y = 1", names)
+            assert names == {"y": 1} and (await sandbox.run_code("x")).value == 5  # meanwhile
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await sandbox.run_code("x")).value == 5
+            with pytest.raises(ZeroDivisionError):
+                await sandbox.execute("1 / 0")
+
+    asyncio.run(main())
+
+
+def test_an_executor_under_a_language_policy() -> None:
+    with belljar.SandboxExecutor(SandboxConfig("stdout", timeout=60), max_workers=2) as pool:
+        assert list(pool.map(triple, [1, 2, 3])) == [3, 6, 9]
+        assert pool.submit(max, [1, 5, 2]).result() == 5
+        assert isinstance(pool.submit(lambda: 1 / 0).exception(), ZeroDivisionError)
+        task = pool.submit(spin)
+        while not task.running():
+            time.sleep(0.01)
+        assert task.cancel() and task.cancelled()
+        assert pool.submit(triple, 1).result() == 3
+
+
+def test_the_limits_of_a_config_hold_for_every_face() -> None:
+    config = SandboxConfig(max_input_size=2000, max_output_size=2000)
+    with belljar.Template(config) as template, template.sandbox() as sandbox:
+        refuses(SandboxError, "Input data are too big", sandbox.execute, "", {"x": "x" * 3000})
+        refuses(SandboxError, "Output data are too big", sandbox.execute, "x = 'x' * 3000", {})
+        assert sandbox.config is template.config is config
+        sandbox.execute("x = 'x' * 1000", {})
+    with belljar.SandboxExecutor(config, max_workers=1) as pool:
+        assert str(pool.submit(triple, "x" * 3000).exception()) == "Input data are too big"
+
+
+def test_a_sandbox_without_a_config_says_where_its_policy_is() -> None:
+    with belljar.Sandbox() as sandbox:
+        with pytest.raises(AttributeError, match=r"write sandbox.policy \(it was made without a SandboxConfig\)"):
+            _ = sandbox.config
+        assert not hasattr(sandbox, "config") and sandbox.policy == belljar.Policy()

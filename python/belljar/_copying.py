@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.files import size_bytes
+from belljar._files import size_bytes
 
 __all__ = ["copies"]
 

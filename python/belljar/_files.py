@@ -242,6 +242,11 @@ class Files(Mapping[str, bytes]):
         return f"<files {self.list()!r}>"
 
 
+def open_whole(files: Files, name: _StrPath) -> BinaryIO:
+    """A file, to be read to its end: counted as `files[name]` is."""
+    return files._open_whole(name)
+
+
 # ---- Of a living session -------------------------------------------------------------------------------------------
 
 _CHUNK = 8 << 20

@@ -250,7 +250,7 @@ class _Parts:
             elif kind is dict:
                 more = (*item.keys(), *item.values())
             elif kind is Record:
-                more = item._fields.values()
+                more = item.values()
             elif kind not in _PLAIN and kind is not Opaque and not isinstance(item, Readonly) and _is_array(item):
                 if kind.__module__ != "numpy" or item.dtype.hasobject:
                     raise Refused("TypeError", f"a {kind.__name__} is not compared with the host's")

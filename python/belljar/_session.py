@@ -14,7 +14,6 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from belljar import host_functions
 from belljar._core import core
 from belljar._shared.frames import (
     CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
@@ -22,9 +21,9 @@ from belljar._shared.frames import (
 )  # fmt: skip
 from belljar._shared.questions import BYTES_MAX as BYTES_MAX, ELEMENTS_MAX as ELEMENTS_MAX
 from belljar.errors import ProtocolError
-from belljar.execution import Result, Shows, make_result
-from belljar.host_functions import HostFunction, check_arguments, describe_error
-from belljar.proxy import Handles, Refused
+from belljar._execution import Result, Shows, make_result
+from belljar._host_functions import HostFunction, check_arguments, describe_error, run_coroutine
+from belljar._proxy import Handles, Refused
 
 __all__ = ["Desk", "Lending", "command", "encode"]
 
@@ -114,9 +113,9 @@ class Desk:
     `defer` is None where the thread that runs the code waits for coroutines; else it is called with a coroutine that
     answers by itself, makes a task of it, and `belljar` goes on meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, handles: Handles | None = None) -> None:
         self.functions: dict[str, HostFunction] = {}
-        self.handles = Handles()
+        self.handles = handles if handles is not None else Handles()
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None
         self.is_answering = False
@@ -129,9 +128,8 @@ class Desk:
 
     def copy(self, guest: core.Guest) -> Desk:
         """For the guest that a session was forked into."""
-        twin = Desk()
+        twin = Desk(self.handles.copy())
         twin.functions = {name: function.copy() for name, function in self.functions.items()}
-        twin.handles = self.handles.copy()
         twin.guest = guest
         twin._last_call = self._last_call
         return twin
@@ -176,7 +174,7 @@ class Desk:
                     self._defer(self.defer, self._reply_later(number, value, self._epoch), costs[0])
                     return
                 left = None if self.deadline is None else self.deadline - time.monotonic()
-                value = host_functions.run_coroutine(value, left)
+                value = run_coroutine(value, left)
             self._reply(number, value)
         except ProtocolError as error:
             raise ProtocolError(f"the sandbox was ended: {error}") from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
@@ -49,6 +52,8 @@ def _plain(value: object) -> object:
     """A value as JSON has it: paths as text, collections as lists."""
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
+    if isinstance(value, float) and value == math.inf:
+        return None  # no limit, where there may be none
     if isinstance(value, bytes | bytearray):
         raise TypeError("bytes are not an option's value; paths and names are str")
     if isinstance(value, Mapping):
@@ -135,15 +140,54 @@ class Policy:
     def __deepcopy__(self, memo: dict[int, Any]) -> Policy:
         return self
 
-    def _for_template(self, preload: Iterable[str], python: str | None) -> core.Policy:
-        """A copy for the core with more modules to preload and another interpreter."""
-        copy = core.Policy()
-        for key, value in self.options.items():
-            copy.set(key, json.dumps(value))
-        copy.set("preload", json.dumps(list(preload)))
-        if python is not None:
-            copy.set("python", json.dumps(python))
-        return copy
+
+_UNITS = {
+    "SECONDS": "seconds", "SIZE": 'bytes, or text with K, M or G', "N": "a whole number", "PATH": "a path", "EXE": "a path",
+    "UID": "the number of a user", "NAME": "a name", "MODULE": "a module's name", "LAYER": "a layer's name",
+    "MODULE:NAME,…": "a module and names of it",
+}  # fmt: skip
+"""How the command line writes the units of options, and what that is in Python."""
+
+
+def _option_lines() -> str:
+    """The options with their units and defaults, from the table that the command line has as well."""
+    lines = []
+    for key, _, unit, repeats, commas, fallback, text in core.options():
+        fallback_here = json.loads(fallback or "null")
+        kind = "true or false" if isinstance(fallback_here, bool) else _UNITS.get(unit or "", "text")
+        many = ", or a list of them" if repeats or commas else ""
+        lines += [f"    {key}: {kind}{many}; {fallback_here!r}",
+                  *textwrap.wrap(text, 110, initial_indent=" " * 8, subsequent_indent=" " * 8)]  # fmt: skip
+    return "\n".join(lines)
+
+
+Policy.__doc__ = f"""{inspect.cleandoc(Policy.__doc__ or "")}
+
+The options, each with its unit and what it is unless given:
+
+{_option_lines()}
+"""
+
+
+def names_interpreter(policy: Policy) -> bool:
+    """Whether it was given `python`."""
+    return "python" in policy._given
+
+
+def has_language(policy: Policy) -> bool:
+    """Whether it denies by default: guests have a language without imports, files and introspection."""
+    return any(policy.options[key] is not None for key in ("feature", "allow_module", "language"))
+
+
+def for_template(policy: Policy, preload: Iterable[str], python: str | None) -> core.Policy:
+    """A copy for the core with more modules to preload and another interpreter."""
+    copy = core.Policy()
+    for key, value in policy.options.items():
+        copy.set(key, json.dumps(value))
+    copy.set("preload", json.dumps(list(preload)))
+    if python is not None:
+        copy.set("python", json.dumps(python))
+    return copy
 
 
 def _restored(kind: type[Policy], given: dict[str, Any]) -> Policy:

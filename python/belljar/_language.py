@@ -1,4 +1,4 @@
-"""Sandboxes under the deny-by-default policy: `Sandbox(SandboxConfig(…))`, with pysandbox's execute, call and create_callback.
+"""Sessions under a language policy (`SandboxConfig`, `Policy(feature=…)`): pysandbox's execute and call, as commands and answers.
 
 Values go there as read-only views: plain ones by copy, other objects as views of the host's (belljar.proxy). Functions
 go there as marshalled code with what they refer to. What comes back is inert (values/value.c), and an exception is one of
@@ -12,26 +12,22 @@ import builtins
 import dis
 import io
 import marshal
-import os
 import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from belljar._core import core
+from belljar._execution import Execution, value_bytes
+from belljar._proxy import EXCEPTIONS, Handles, Readonly, readonly
+from belljar._session import Lending, command
+from belljar._shipping import is_own
 from belljar.config import SandboxConfig
 from belljar.errors import ProtocolError, SandboxError, Timeout
-from belljar.execution import Execution, stream_callback
-from belljar.host_functions import check_name
-from belljar.policy import Policy
-from belljar.proxy import EXCEPTIONS, Handles, Readonly, readonly
-from belljar.sandbox import Sandbox
-from belljar.session import Desk, Lending, command
-from belljar.shipping import is_own
-from belljar.template import Content, Job, Stdin, Template, shared, source
 
-__all__ = ["StrictSandbox"]
+__all__ = ["Language", "LanguageHandles", "call_text", "execute_text", "take_changes", "viewed", "wrap"]
 
 _FILE_METHODS = ("close", "flush", "isatty", "read", "readable", "readline", "readlines", "seek", "seekable", "tell", "writable")
 _NEVER = (
@@ -59,119 +55,85 @@ _TEXTS: Final[dict[str, Callable[[Any], Any]]] = {
 _ERRNO = re.compile(r"\[Errno (\d{1,5})\] (.*)", re.DOTALL)
 
 
-class StrictSandbox(Sandbox):
-    """A sandbox under a `SandboxConfig`.
-
-    >>> sandbox = Sandbox(SandboxConfig("stdout", "math"))
-    >>> names = {"radius": 2}
-    >>> _ = sandbox.execute("import math; area = math.pi * radius ** 2", names)
-    >>> round(names["area"], 2)
-    12.57
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The language policy of a session: what a program sees is chosen, so what goes there and comes back is as well.
 
     `execute` and `call` have a guest of their own each time, so nothing is left of one for the next; `run_code` and the
-    variables are those of a session, as in every `Sandbox`."""
+    variables are those of a session, as everywhere."""
 
-    config: SandboxConfig
+    config: SandboxConfig | None
+    """What it was made by, if it was: its limits hold for what goes in and comes out."""
 
-    def __init__(
-        self,
-        config: SandboxConfig,
-        *,
-        preload: str | Iterable[str] = (),
-        files: Mapping[str, Content] | None = None,
-        python: str | os.PathLike[str] | None = None,
-        stdin: Stdin = None,
-    ) -> None:
-        self.config = config
-        super().__init__(Policy(**config.to_policy()), preload=preload, files=files, python=python, stdin=stdin)
-        self._desk.handles = _Handles()
+    def check_input(self, text: bytes) -> bytes:
+        """A command, unless it is too much."""
+        limit = self.config.max_input_size if self.config is not None else 0
+        if limit and len(text) + (sum(length for _, _, length in text.memory) if type(text) is Lending else 0) > limit:
+            raise SandboxError("Input data are too big")
+        return text
 
-    def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-        """Calls a function of this program in a new guest and returns its result, by copy.
-
-        The function sees read-only views of its arguments and of what it refers to; the modules that it uses are
-        those that the policy allows. Raises what it raises (see `execute`)."""
-        return call(self._template, self.config, func, args, kw)
-
-    def execute(
-        self,
-        code: str | bytes,
-        globals: dict[str, Any] | None = None,
-        locals: dict[str, Any] | None = None,
-        *,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
-    ) -> Execution:
-        """Runs code in a new guest, in an empty namespace or with these names; afterwards the dictionaries hold what
-        the code made of them (a name that it left alone keeps the very object).
-
-        Raises what the code raises: one of a fixed list of builtin exceptions with its text, or a `SandboxError` that
-        names the type; `Timeout` and `MemoryError` for these limits."""
-        return execute(self._template, self.config, code, globals, locals, on_stdout, on_stderr)
-
-    def __setitem__(self, name: str, value: object) -> None:
-        check_name(name)
-        self._command(command("set", name, wrap(self._desk.handles, value)))
-
-    def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
-        """A function that does `call(func, *args, **kw)`."""
-        return lambda: self.call(func, *args, **kw)
-
-    def __repr__(self) -> str:
-        return f"<Sandbox {'closed' if self._guest.is_closed else 'open'}, {self.config!r}>"
-
-    def _branch(self) -> Sandbox:
-        twin = super()._branch()
-        assert isinstance(twin, StrictSandbox)
-        twin.config = self.config
-        return twin
+    def answer(self, execution: Execution, length: int) -> list[Any]:
+        """What a command came to: its answer, or raises here what the program raised there."""
+        _raise_for(execution)
+        limit = self.config.max_output_size if self.config is not None else 0
+        if limit and value_bytes(execution) > limit:
+            raise SandboxError("Output data are too big")
+        value = execution.value
+        if value is None:
+            raise SandboxError("SystemExit: 0")
+        if type(value) is not list or len(value) != length:
+            raise SandboxError("the sandbox answered what is no answer", "protocol")
+        return value
 
 
-def template(config: SandboxConfig) -> Template:
-    """The template that runs under a config."""
-    return shared(Policy(**config.to_policy()), (), None)
-
-
-def execute(
-    template: Template,
-    config: SandboxConfig,
-    code: str | bytes,
-    names: dict[str, Any] | None,
-    local_names: dict[str, Any] | None,
-    on_stdout: Callable[[str], object] | None = None,
-    on_stderr: Callable[[str], object] | None = None,
-) -> Execution:
+def execute_text(
+    handles: Handles, code: bytes, names: dict[str, Any] | None, local_names: dict[str, Any] | None
+) -> bytes:
+    """The command that runs code in an empty namespace or with these names."""
     is_one = names is not None and local_names is names
-    local = None if is_one else local_names
-    with _OneRun(template, config, on_stdout, on_stderr) as guest:
-        wrapped, wrapped_local = guest.wrap_names(names), guest.wrap_names(local)
-        changes = guest.run("strict_execute", 2, source(code), wrapped, wrapped_local, is_one, "<sandbox>")
-        for mine, change in ((names, changes[0]), (local, changes[1])):
-            if mine is not None:
-                if not _is_change(change):
-                    raise SandboxError("the sandbox answered what is no namespace", "protocol")
-                for name in change[0]:
-                    mine.pop(name, None)
-                mine.update(change[1])
-        assert guest.execution is not None
-        return guest.execution
+    wrapped = [_wrap_names(handles, given) for given in (names, None if is_one else local_names)]
+    return command("strict_execute", code, *wrapped, is_one, "<sandbox>")
 
 
-def call(
-    template: Template, config: SandboxConfig, func: Callable[..., Any], args: Iterable[Any], kw: Mapping[str, Any],
-    on_stdout: Callable[[str], object] | None = None, on_stderr: Callable[[str], object] | None = None,
-) -> Any:  # fmt: skip
-    if template.python[:2] != sys.version_info[:2]:
-        there = ".".join(map(str, template.python[:2]))
+def take_changes(answer: list[Any], names: dict[str, Any] | None, local_names: dict[str, Any] | None) -> None:
+    """What the code made of the names; those that it left alone keep the very object."""
+    for mine, change in zip((names, None if local_names is names else local_names), answer, strict=True):
+        if mine is not None:
+            if not _is_change(change):
+                raise SandboxError("the sandbox answered what is no namespace", "protocol")
+            for name in change[0]:
+                mine.pop(name, None)
+            mine.update(change[1])
+
+
+def call_text(
+    handles: Handles, python: tuple[int, int, int], func: Callable[..., Any], args: Iterable[Any], kw: Mapping[str, Any]
+) -> bytes:
+    """The command that calls a function of this program: its code goes there, and views of what it refers to."""
+    if python[:2] != sys.version_info[:2]:
+        there = ".".join(map(str, python[:2]))
         raise SandboxError(f"functions cross between equal versions of Python only, and the sandbox has {there}", "call")
-    with _OneRun(template, config, on_stdout, on_stderr) as guest:
-        package = _Package(guest.wrap)
-        wanted = package.add(func)
-        return guest.run("strict_call", 1, package.functions, package.namespaces, wanted,
-                         guest.wrap(list(args)), guest.wrap_names(dict(kw)))[0]  # fmt: skip
+    package = _Package(lambda value: wrap(handles, value))
+    wanted = package.add(func if isinstance(func, types.FunctionType) or _named(func) is None else _calling(func))
+    return command("strict_call", package.functions, package.namespaces, wanted, wrap(handles, list(args)),
+                   _wrap_names(handles, dict(kw)))  # fmt: skip
 
 
-class _Handles(Handles):
+def _calling(func: Callable[..., Any]) -> Callable[..., Any]:
+    """For what the guest has by name: a function that calls it there."""
+    return lambda *args, **kw: func(*args, **kw)
+
+
+def _wrap_names(handles: Handles, names: dict[str, Any] | None) -> list[Any] | None:
+    if names is None:
+        return None
+    for name in names:
+        if type(name) is not str:
+            raise TypeError(f"names are text, not {type(name).__name__}")
+    return wrap(handles, {name: value for name, value in names.items() if name != "__builtins__"})
+
+
+class LanguageHandles(Handles):
     """Lists and dicts that are reached through an object cross by copy if they can: the policy's own views of them know all that
     pysandbox's did."""
 
@@ -195,54 +157,7 @@ class _Handles(Handles):
         return [0, value if type(value) in (str, int) else None]
 
 
-# ---- One guest for one call --------------------------------------------------------------------------------------
-
-
-class _OneRun:
-    def __init__(self, template: Template, config: SandboxConfig, on_stdout: Any, on_stderr: Any) -> None:
-        self.config = config
-        self.sandbox = Sandbox(template=template)
-        self.desk: Desk = self.sandbox._desk
-        self.desk.handles = _Handles()
-        self.execution: Execution | None = None
-        self.job: Job = {"command": True}
-        if on_stdout is not None or on_stderr is not None:
-            self.job["on_output"] = stream_callback(on_stdout, on_stderr)
-
-    def __enter__(self) -> _OneRun:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.sandbox.close()
-
-    def wrap(self, value: Any) -> list[Any]:
-        return wrap(self.desk.handles, value)
-
-    def wrap_names(self, names: dict[str, Any] | None) -> list[Any] | None:
-        if names is None:
-            return None
-        for name in names:
-            if type(name) is not str:
-                raise TypeError(f"names are text, not {type(name).__name__}")
-        return self.wrap({name: value for name, value in names.items() if name != "__builtins__"})
-
-    def run(self, name: str, length: int, *arguments: Any) -> list[Any]:
-        """Runs a command; its answer."""
-        text = command(name, *arguments)
-        limit = self.config.max_input_size
-        if limit and len(text) + (sum(length for _, _, length in text.memory) if type(text) is Lending else 0) > limit:
-            raise SandboxError("Input data are too big")
-        execution = self.execution = self.sandbox._go(text, self.job)
-        _raise_for(execution)
-        limit = self.config.max_output_size
-        if limit and len(execution._result.value or b"") > limit:
-            raise SandboxError("Output data are too big")
-        value = execution.value
-        if value is None:
-            raise SandboxError("SystemExit: 0")
-        if type(value) is not list or len(value) != length:
-            raise SandboxError("the sandbox answered what is no answer", "protocol")
-        return value
+# ---- What comes back -------------------------------------------------------------------------------------------------
 
 
 def _is_change(change: object) -> bool:
@@ -295,17 +210,17 @@ def wrap(handles: Handles, value: Any) -> list[Any]:
         core.encode_value([0, value], strict=True)
         return [0, value]
     except (TypeError, ValueError):
-        return handles.wrap(_viewed(value))
+        return handles.wrap(viewed(value))
 
 
-def _viewed(value: Any, depth: int = 0) -> Any:
+def viewed(value: Any, depth: int = 0) -> Any:
     """The value with views in place of what cannot cross by copy."""
     kind = type(value)
     if depth < 30:
         if kind is list or kind is tuple:
-            return kind(_viewed(item, depth + 1) for item in value)
+            return kind(viewed(item, depth + 1) for item in value)
         if kind is dict:
-            return {key: _viewed(item, depth + 1) for key, item in value.items()}
+            return {key: viewed(item, depth + 1) for key, item in value.items()}
     try:
         core.encode_value(value, strict=True)
         return value
@@ -359,7 +274,8 @@ class _Package:
     def add(self, function: object) -> int:
         """Packs a function; its number."""
         if not isinstance(function, types.FunctionType):
-            raise SandboxError(f"a function written in Python is expected, not {type(function).__name__}", "call")
+            raise SandboxError(f"a function written in Python is expected, not {type(function).__name__}: write one that makes the "
+                               "call, and hand what it needs in as an argument", "call")  # fmt: skip
         if id(function) in self._known:
             number = self._known[id(function)]
             if number is None:
@@ -397,19 +313,27 @@ class _Package:
             return [_MODULE, value.__name__]
         if isinstance(value, type) and issubclass(value, SandboxError):
             return [_BUILTIN, "SandboxError"]
-        name = getattr(value, "__name__", None)
-        if isinstance(value, type | types.BuiltinFunctionType) and type(name) is str and vars(builtins).get(name) is value:
-            return [_BUILTIN, name]
-        module = getattr(value, "__module__", None)
-        found = sys.modules.get(module) if type(module) is str else None
-        if isinstance(value, types.FunctionType) and (found is None or module == "__main__" or is_own(found)):
+        if isinstance(value, types.FunctionType) and _is_own(value):
             return [_BUILT, self.add(value)]
-        if (
-            isinstance(value, type | types.FunctionType | types.BuiltinFunctionType)
-            and found is not None and module != "__main__" and not is_own(found) and getattr(found, str(name), None) is value
-        ):  # fmt: skip
-            return [_SYMBOL, [module, name]]  # if the policy allows it
-        return [_BY_VALUE, self._wrap(value)]
+        return _named(value) or [_BY_VALUE, self._wrap(value)]
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a function or class is the program's own: the guest has no module that has it."""
+    found = sys.modules.get(value.__module__) if type(value.__module__) is str else None
+    return found is None or value.__module__ == "__main__" or is_own(found)
+
+
+def _named(value: Any) -> list[Any] | None:
+    """What the guest finds by its name, if the policy allows it: a builtin, or a symbol of a module."""
+    name = getattr(value, "__name__", None)
+    if type(name) is not str or not isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return None
+    if not isinstance(value, types.FunctionType) and vars(builtins).get(name) is value:
+        return [_BUILTIN, name]
+    if not _is_own(value) and getattr(sys.modules[value.__module__], name, None) is value:
+        return [_SYMBOL, [value.__module__, name]]
+    return None
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:

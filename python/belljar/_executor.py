@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import threading
@@ -10,13 +11,17 @@ import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 
+from belljar._engine import Session
+from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
+from belljar._job import modules
+from belljar._policy import Options, Policy
+from belljar._proxy import EXCEPTIONS
+from belljar._template import Pool, as_policy, language_of
+from belljar.config import SandboxConfig
 from belljar.errors import GuestError, SandboxError, StartError
-from belljar.policy import Policy
-from belljar.proxy import EXCEPTIONS
-from belljar.sandbox import Sandbox
-from belljar.template import Template, modules
+from belljar.sandbox import Template, drive, pool_of
 
 __all__ = ["SandboxExecutor"]
 
@@ -32,7 +37,7 @@ class _Task(Future[Any]):
     def __init__(self) -> None:
         super().__init__()
         self._guard = threading.Lock()
-        self._sandbox: Sandbox | None = None
+        self._session: Session | None = None
         self._is_stopped = False
 
     def cancel(self) -> bool:
@@ -43,24 +48,24 @@ class _Task(Future[Any]):
             if super().done():
                 return False
             self._is_stopped = True
-            if self._sandbox is not None:
-                self._sandbox.kill()
+            if self._session is not None:
+                self._session.kill()
         return True
 
     def cancelled(self) -> bool:
         return self._is_stopped or super().cancelled()
 
-    def begin(self, sandbox: Sandbox) -> None:
+    def begin(self, session: Session) -> None:
         """This is the one to kill from now on."""
         with self._guard:
             if self._is_stopped:
                 raise CancelledError
-            self._sandbox = sandbox
+            self._session = session
 
     def finish(self, value: object, error: BaseException | None) -> None:
         """Its end, unless it was cancelled meanwhile."""
         with self._guard:
-            self._sandbox = None
+            self._session = None
             if self._is_stopped:
                 self.set_exception(CancelledError())
             elif error is not None:
@@ -69,7 +74,7 @@ class _Task(Future[Any]):
                 self.set_result(value)
 
 
-class SandboxExecutor(Executor):
+class SandboxExecutor(Executor, Face):
     """Runs functions in sandboxes, each call in a fresh one.
 
     >>> with belljar.SandboxExecutor(belljar.Policy(timeout=5), max_workers=4) as pool:
@@ -82,34 +87,37 @@ class SandboxExecutor(Executor):
     it. The `GuestError` that is the exception's `__cause__` has the traceback and the execution.
 
     `Future.cancel` works on a running call as well: it kills the guest. `preload` names modules that guests have imported when
-    they start.
+    they start. `template` is where the guests come from, instead of one of its own; it stays open. Under a language policy
+    functions and arguments go there as `Sandbox.call` sends them, without cloudpickle.
     """
+
+    _elsewhere = {**verbs_of("belljar.Sandbox(policy)"), "call": "pool.submit(function)", "run": "belljar.run(code, policy)"}
 
     def __init__(
         self,
-        policy: Policy | int | None = None,
+        policy: Policy | SandboxConfig | int | None = None,
         *,
         max_workers: int | None = None,
         preload: str | Iterable[str] = (),
         python: str | os.PathLike[str] | None = None,
+        template: Template | None = None,
+        **others: Unpack[NoOther],
     ) -> None:
+        if others:
+            refuse_others("belljar.SandboxExecutor", others, SandboxExecutor, "belljar.Sandbox(policy)", Options.__annotations__)
         if isinstance(policy, int):  # SandboxExecutor(8), as with the executors of concurrent.futures
             if max_workers is not None:
                 raise TypeError(f"policy: a belljar.Policy is expected, not {policy!r}; max_workers was given as well")
             policy, max_workers = None, policy
-        if find_spec("cloudpickle") is None:
-            raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
         if max_workers is None:
             max_workers = len(os.sched_getaffinity(0))
+        if not isinstance(max_workers, int):
+            raise wrong_type("max_workers", "a number of guests", max_workers)
         if max_workers < 1:
             raise ValueError(f"max_workers: at least 1 is expected, not {max_workers}")
-        names = modules(preload)
-        try:
-            self._template = Template(policy, preload=[*names, "cloudpickle"], python=python, parked=max_workers)
-        except StartError as error:
-            if error.step != "preload" or "cloudpickle" not in str(error):
-                raise
-            self._template = Template(policy, preload=names, python=python, parked=max_workers)  # it gets the text
+        given = pool_of(template, policy, preload, python)
+        self._is_own = given is None
+        self._pool = given or _own_pool(policy, modules(preload), python, max_workers)
         self._threads = ThreadPoolExecutor(max_workers, "belljar-executor")
         self._lock = threading.Lock()
         self._tasks: weakref.WeakSet[_Task] = weakref.WeakSet()
@@ -137,8 +145,8 @@ class SandboxExecutor(Executor):
             for task in waiting:
                 Future.cancel(task)
         self._threads.shutdown(wait)
-        if is_idle and not was_shut:
-            self._template.close()
+        if is_idle and not was_shut and self._is_own:
+            self._pool.close()
 
     def _work(self, task: _Task, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
@@ -149,8 +157,8 @@ class SandboxExecutor(Executor):
             with self._lock:
                 self._running -= 1
                 is_last = self._is_shut and self._running == 0
-            if is_last:
-                self._template.close()
+            if is_last and self._is_own:
+                self._pool.close()
 
     def _call(
         self, task: _Task, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -160,13 +168,32 @@ class SandboxExecutor(Executor):
 
         bound.__module__ = getattr(fn, "__module__", None) or __name__  # where the shipper looks what is the program's own
         try:
-            with self._template.sandbox() as sandbox:
-                task.begin(sandbox)
-                return sandbox.call(bound), None
+            session = Session(self._pool, self._pool.core.take(), self._pool.language)
+            with contextlib.closing(session):
+                task.begin(session)
+                if self._pool.language is not None:  # which looks at arguments one by one
+                    return drive(session.call(fn, args, kwargs)), None
+                return drive(session.call(bound, (), {})), None
         except GuestError as error:
             return None, _translate(error)
         except BaseException as error:
             return None, error
+
+
+def _own_pool(
+    policy: Policy | SandboxConfig | None, names: tuple[str, ...], python: str | os.PathLike[str] | None, parked: int
+) -> Pool:
+    """What the calls of one executor take their guests from."""
+    if language_of(policy, as_policy(policy)) is not None:
+        return Pool(policy, preload=names, python=python, parked=parked)
+    if find_spec("cloudpickle") is None:
+        raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
+    try:
+        return Pool(policy, preload=[*names, "cloudpickle"], python=python, parked=parked)
+    except StartError as error:
+        if error.step != "preload" or "cloudpickle" not in str(error):
+            raise
+    return Pool(policy, preload=names, python=python, parked=parked)  # it gets the text
 
 
 def _translate(error: GuestError) -> BaseException:

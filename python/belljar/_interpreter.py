@@ -8,7 +8,7 @@ import stat
 import sys
 import warnings
 
-__all__ = ["default_interpreter"]
+__all__ = ["callers_level", "default_interpreter"]
 
 _DEBIAN = "/usr/bin/python3"
 
@@ -27,7 +27,7 @@ def _blocked_at(path: str) -> str | None:
     return None
 
 
-def _callers_level() -> int:
+def callers_level() -> int:
     """The stacklevel, for warnings.warn in the calling function, of the first frame outside of this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "belljar":
@@ -48,7 +48,7 @@ def _choose(executable: str, base: str, is_root: bool) -> str:
         warnings.warn(
             f"belljar drops root's rights, and an unprivileged user cannot reach {executable} ({blocked} bars the way): the "
             f"sandbox uses {chosen} instead. Name another with python=, or open the way: chmod o+x {blocked}",
-            RuntimeWarning, stacklevel=_callers_level())  # fmt: skip
+            RuntimeWarning, stacklevel=callers_level())  # fmt: skip
     return chosen
 
 

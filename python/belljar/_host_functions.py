@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from belljar.errors import ProtocolError
-from belljar.proxy import EXCEPTIONS, Refused
+from belljar._proxy import EXCEPTIONS, Refused
 
 __all__ = ["HostFunction"]
 

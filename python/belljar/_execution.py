@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from belljar._core import core
 from belljar.errors import SandboxError
-from belljar.files import Files, Ledger, Watch, file_name, guest_path
+from belljar._files import Files, Ledger, Watch, file_name, guest_path
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 
@@ -281,12 +281,15 @@ class Execution:
     verdict: str
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
-    def __init__(self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False) -> None:
+    def __init__(
+        self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False,
+        shown: Sequence[Result] = (), shows: Shows | None = None,
+    ) -> None:  # fmt: skip
         self._result = result
         self._guest = guest
         self._watch = watch
-        self._shown: Sequence[Result] = ()  # results that came while it ran
-        self._shows = Shows()  # what they have left of what a run may show
+        self._shown = shown  # results that came while it ran
+        self._shows = Shows() if shows is None else shows  # what they have left of what a run may show
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
@@ -464,6 +467,26 @@ class Execution:
         if self.error is not None:
             parts.append(f"error={self.error.name}: {self.error.value!r:.200}")
         return f"<Execution {', '.join(parts)}>"
+
+
+def complete(execution: Execution) -> None:
+    """Waits until usage and violations are known: the engine, before the guest runs something else."""
+    execution._complete()
+
+
+def release(execution: Execution, keeps_files: bool) -> None:
+    """Lets go of the guest, and of its files too unless they are to be kept."""
+    execution._release(keeps_files)
+
+
+def unseen(execution: Execution) -> list[Result]:
+    """The results that did not come while it ran."""
+    return execution.results[len(execution._shown) :]
+
+
+def value_bytes(execution: Execution) -> int:
+    """How long its value is, as it came."""
+    return len(execution._result.value or b"")
 
 
 def _restored(

@@ -1,0 +1,436 @@
+"""A session without waiting: what to send to its guest, and what an answer means.
+
+Every verb is an operation: a generator that yields each `Run` and is sent what the guest made of it, until it returns what
+the verb comes to. Who drives it does the waiting, and nothing else: `belljar.sandbox` in the caller's thread, `belljar.aio` on
+an event loop. The language policy is a value here (`Session.language`), not a class."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from belljar import _language
+from belljar._copying import copies
+from belljar._core import core
+from belljar._execution import Execution, Result, complete
+from belljar._files import Entry, Ledger, Watch
+from belljar._host_functions import HostFunction, check_name
+from belljar._instead import wrong_type
+from belljar._job import Job, Stdin, add_stdin, make_job, show_results, source
+from belljar._language import Language, LanguageHandles
+from belljar._session import Desk, Lending, Shown, command, encode
+from belljar._shipping import ship
+from belljar._streaming import Output
+from belljar._template import Pool
+from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
+
+__all__ = ["Operation", "Run", "Session", "run_once"]
+
+T = TypeVar("T")
+
+
+Run = tuple[core.Guest, bytes, Job, Callable[[BaseException], None]]
+"""One thing for a guest to do: which, its bytes and arguments, and who is told of an exception that ended it here (and may raise a
+better one)."""
+
+Operation = Generator[Run, core.Result, T]
+"""Yields runs, is sent their results, returns what it comes to. It is closed when a run fails."""
+
+
+def _ignore(error: BaseException) -> None:
+    """The exception itself is what there is to say."""
+
+
+def run_once(
+    pool: Pool, guest: core.Guest, code: bytes, job: Job, on_result: Callable[[Result], object] | None
+) -> Operation[Execution]:
+    """One program in a guest of its own, which is ended unless somebody may want its files."""
+    try:
+        watch = Watch(Ledger(pool.scratch), job.get("files", ()))
+        execution = Execution((yield guest, code, job, _ignore), guest, watch)
+    except BaseException:
+        guest.close()
+        raise
+    pool.hold(execution)
+    show_results(execution, on_result)
+    return execution
+
+
+class Session:
+    """One guest that keeps its state, and all that this side knows of it."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        guest: core.Guest,
+        language: Language | None,
+        files: list[tuple[str, bytes]] | None = None,
+        stdin: Stdin = None,
+        desk: Desk | None = None,
+    ) -> None:
+        self.pool = pool
+        self.guest = guest
+        self.language = language
+        self.desk = desk if desk is not None else Desk(LanguageHandles() if language is not None else None)
+        self.desk.guest = guest
+        self.watch = Watch(Ledger(pool.scratch), files or ())
+        self._files = files or []  # what goes in with the first run
+        self._stdin = stdin
+        self._runs = 0
+        self._last: Execution | None = None
+        self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
+        self._cause = ""  # why it is over
+        self._has_shipped = False
+        self._shows = False  # displays come at once
+        self._beside: set[Session] = set()  # those that `beside` made, as long as they run
+
+    # ---- Code
+
+    def run_code(
+        self,
+        code: str | bytes,
+        *,
+        filename: str | None = None,
+        timeout: float | None = None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+        on_result: Callable[[Result], object] | None = None,
+    ) -> Operation[Execution]:
+        job = make_job(filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)
+        text = source(code, job)
+        if on_result is not None:
+            yield from self._show_at_once()
+        execution = self.ran((yield from self._go(text, self._with_input(job), on_result)))
+        if on_result is not None:
+            show_results(execution, on_result)
+        return execution
+
+    def stream(
+        self, code: str | bytes, filename: str | None, timeout: float | None
+    ) -> Operation[tuple[Run, deque[Output | Result]]]:
+        """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
+        events: deque[Output | Result] = deque()
+        job = make_job(filename=filename, timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
+                       on_stderr=lambda text: events.append(Output("stderr", text)))  # fmt: skip
+        text = source(code, job)
+        yield from self._show_at_once()
+        self._begin(self._with_input(job), events.append)
+        return (self.guest, text, job, self.failed), events
+
+    def call(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> Operation[Any]:
+        if not callable(func):
+            remedy = "text is for execute(code) and run_code(code)" if isinstance(func, str) else ""
+            raise wrong_type("call", "a function", func, remedy)
+        job = self._command_job(on_stdout, on_stderr)
+        if self.language is not None:
+            text = _language.call_text(self.desk.handles, self.pool.python, func, args, kw)
+            execution = yield from self._go(self.language.check_input(text), job)
+            return self.language.answer(execution, 1)[0]
+        data, helper = ship(func, self.pool.python)
+        arguments, keywords = self.desk.handles.wrap(list(args)), self.desk.handles.wrap(kw)
+        text = command("call", data, b"" if self._has_shipped else helper, arguments, keywords)
+        self._has_shipped = True
+        execution = yield from self._command(text, job)
+        return (yield from self._answer(execution, "call", 1))[0]
+
+    def execute(
+        self,
+        code: str | bytes,
+        globals: dict[str, Any] | None,
+        locals: dict[str, Any] | None,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> Operation[Execution]:
+        for name, names in (("globals", globals), ("locals", locals)):
+            if names is not None and not isinstance(names, dict):
+                raise wrong_type(name, "a dict, which gets what the code made of it,", names)
+        text, job = source(code), self._command_job(on_stdout, on_stderr)
+        if self.language is not None:
+            text = _language.execute_text(self.desk.handles, text, globals, locals)
+            execution = yield from self._go(self.language.check_input(text), job)
+            _language.take_changes(self.language.answer(execution, 2), globals, locals)
+            return execution
+        wrap = self.desk.handles.wrap
+        wrapped = [wrap(names) if names is not None else None for names in (globals, locals)]
+        execution = yield from self._command(command("execute", text, *wrapped, "<code>", isinstance(code, str)), job)
+        found = yield from self._answer(execution, "execute", 2)
+        for mine, theirs in zip((globals, locals), found, strict=True):
+            if mine is not None:
+                if type(theirs) is not dict:
+                    raise self._breach("it answered what is no namespace", execution)
+                mine.clear()
+                mine.update(theirs)
+        return execution
+
+    def beside(self, guest: core.Guest) -> Session:
+        """For one call or execute under a language policy: a session that lives as long as that."""
+        made = Session(self.pool, guest, self.language)
+        made._beside = self._beside
+        self._beside.add(made)
+        return made
+
+    # ---- Variables
+
+    def get(self, name: str) -> Operation[Any]:
+        execution = yield from self._command(command("get", name))
+        is_there, value = yield from self._answer(execution, "get", 2)
+        if is_there is not True:
+            raise KeyError(name)
+        return value
+
+    def set(self, name: str, value: object, copy: bool = False) -> Operation[None]:
+        check_name(name)
+        try:
+            text = encode(["set", name, [0, value]], copy)
+        except (TypeError, ValueError):
+            shown = value if self.language is None else _language.viewed(value)
+            text = encode(["set", name, self.desk.handles.wrap(shown)], copy)
+        yield from self._command(text)
+
+    def delete(self, name: str) -> Operation[None]:
+        if not (yield from self.has(name)):
+            raise KeyError(name)
+        yield from self._command(command("delete", name))
+
+    def has(self, name: object) -> Operation[bool]:
+        if type(name) is not str:
+            return False
+        execution = yield from self._command(command("has", name))
+        return (yield from self._answer(execution, "has", 1))[0] is True
+
+    def names(self) -> Operation[list[str]]:
+        execution = yield from self._command(command("names"))
+        names = (yield from self._answer(execution, "names", 1))[0]
+        if type(names) is not list or not all(type(name) is str for name in names):
+            raise self._breach("it answered what are no names", execution)
+        return names
+
+    # ---- Host functions and files
+
+    def expose(self, fn: Callable[..., Any], name: str | None, max_calls: int | None, timeout: float | None) -> Operation[None]:
+        if not callable(fn):
+            raise wrong_type("expose", "a function", fn)
+        if max_calls is not None and (isinstance(max_calls, bool) or not isinstance(max_calls, int)):
+            raise wrong_type("max_calls", "a number of calls", max_calls)
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+            raise wrong_type("timeout", "a number of seconds", timeout)
+        if name is None and type(getattr(fn, "__name__", None)) is not str:
+            raise wrong_type("expose", "a function with a name", fn, "write expose(fn, name)")
+        function = HostFunction(fn, check_name(name if name is not None else fn.__name__), max_calls, timeout)
+        yield from self._command(command("expose", *function.describe()))
+        self.desk.functions[function.name] = function
+
+    def write(self, entries: list[Entry]) -> Operation[None]:
+        """Writes files: as `belljar._files.writing` lists them."""
+        yield from self._command(command("write", entries))
+
+    def scratch(self) -> Operation[int]:
+        """The descriptor (borrowed) of where its files lie, or -1: nothing has run, so nothing is there."""
+        if self.guest.is_closed:
+            raise SessionEnded("the sandbox was closed, and its files went with it", self._last)
+        if self._files:
+            yield from self._hand_in()
+        return self.guest.scratch() if self._counted is not None else -1
+
+    def branch(self) -> Operation[Session]:
+        """A session that goes on from here, with a guest of its own."""
+        self.check()
+        if self._counted is None or self._files:
+            yield from self._hand_in()
+        assert self._counted is not None
+        complete(self._counted)
+        try:
+            guest = self.guest.branch()
+        except SandboxError as error:
+            self._check_cause(error)
+            raise
+        twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest))
+        twin._has_shipped, twin._shows = self._has_shipped, self._shows
+        try:
+            for entries in copies(self.guest.scratch(), self.pool.scratch):
+                yield from twin.write(entries)
+        except BaseException:
+            twin.close()
+            raise
+        return twin
+
+    # ---- What is sent
+
+    def _with_input(self, job: Job) -> Job:
+        """A run that takes along what was handed in: standard input, and files that no run has written yet."""
+        if self._stdin is not None:
+            add_stdin(job, self._stdin)
+        if self._files:
+            job["files"] = self._files
+        return job
+
+    def _command_job(self, on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None) -> Job:
+        """For a command that runs code, which may print, and read where the last one stopped."""
+        job = make_job(on_stdout=on_stdout, on_stderr=on_stderr)
+        del job["last_value"]
+        job["command"] = True
+        if self.language is None:
+            add_stdin(job, b"" if self._stdin is None else self._stdin)
+        return job
+
+    def _show_at_once(self) -> Operation[None]:
+        """Results are wanted as they come, from now on."""
+        if not self._shows:
+            self._shows = True
+            yield from self._command(command("show"))
+
+    def _hand_in(self) -> Operation[Execution]:
+        """Has the files written that no run has written yet."""
+        return self._go(b"", self._with_input(make_job()))
+
+    def _command(self, text: bytes, job: Job | None = None) -> Operation[Execution]:
+        """Has the guest do a command. `GuestError` if it failed there."""
+        if self._files:
+            yield from self._hand_in()
+        execution = yield from self._go(text, {"command": True} if job is None else job)
+        error = execution.error
+        if error is not None:
+            raise guest_error(error.name, error.value, error.traceback, execution)
+        if execution.verdict != "ok":
+            raise guest_error(execution.verdict, "", "", execution)
+        return execution
+
+    def _go(self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None) -> Operation[Execution]:
+        """Runs code or a command."""
+        self._begin(job, on_result)
+        if type(code) is Lending:
+            try:
+                code.lend(self.guest)
+            except BaseException as error:
+                self.failed(error)
+                raise
+        return self.done((yield self.guest, code, job, self.failed))
+
+    def _begin(self, job: Job, on_result: Callable[[Result], object] | None = None) -> None:
+        """What comes before a run."""
+        self.check()
+        job["session"] = True
+        job["on_frame"] = self.desk.on_frame
+        if self._counted is not None:
+            complete(self._counted)
+        if "files" in job:
+            self._files = []
+        if "stdin_bytes" in job:
+            self._stdin = None  # it has them now, for as many runs as it takes to read them
+        self.desk.shown = Shown(on_result)
+        wall_ms = job.get("wall_ms") or self.pool.wall_ms
+        self.desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
+
+    # ---- What an answer means
+
+    def done(self, result: core.Result) -> Execution:
+        """What a run came to."""
+        shown = self.desk.shown
+        execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows)
+        if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
+            raise self._breach(result.error[1], execution)
+        if result.is_complete or result.verdict not in ("ok", "error"):
+            self._last = execution  # it may have been its last
+        return execution
+
+    def ran(self, execution: Execution) -> Execution:
+        """A run of code, as against a command."""
+        self._runs += 1
+        execution.execution_count = self._runs
+        self._last = execution
+        return execution
+
+    def failed(self, error: BaseException) -> None:
+        """A run ended by an exception here. Raises a better one if there is one."""
+        if isinstance(error, ProtocolError):
+            self.end(str(error))
+        elif isinstance(error, SandboxError):
+            if error.step == "files":
+                self.end("the files handed in could not be written")  # half of them are there
+            self._check_cause(error)
+        elif isinstance(error, asyncio.CancelledError):
+            self.end("its last run was cancelled")
+        else:
+            self.end("a callback of its last run failed, or it was interrupted")  # the core has ended the guest
+
+    def _answer(self, execution: Execution, name: str, length: int) -> Operation[list[Any]]:
+        """The list that a command answers."""
+        try:
+            value = execution.value
+        except SandboxError as error:
+            raise self._breach(str(error), execution) from None
+        if value is None:  # os._exit(0), or a thread's exit: then it answers nothing more
+            probe: Job = {"command": True, "session": True, "wall_ms": 1000}
+            yield self.guest, command("has", ""), probe, functools.partial(self._left, execution)
+        if type(value) is not list or len(value) != length:
+            raise self._breach(f"it answered what is no answer to {name!r}", execution)
+        return value
+
+    def _left(self, execution: Execution, error: BaseException) -> None:
+        """The guest has ended by itself."""
+        if not isinstance(error, SandboxError):
+            return self.failed(error)
+        self.end("what it called ended the interpreter (os._exit)")
+        raise guest_error("SystemExit", str(execution.exit), "", execution)
+
+    def _breach(self, text: str, execution: Execution) -> ProtocolError:
+        """Ends a guest that does not answer as belljar does. Returns what to raise."""
+        message = text if text.startswith("the sandbox was ended") else f"the sandbox was ended: {text}"
+        self.end(message)
+        return ProtocolError(message, execution)
+
+    def check(self) -> None:
+        """`SandboxError` if it cannot run anything now."""
+        if self.desk.is_answering:
+            raise SandboxError("this sandbox waits for the host function that it has called, and runs no code meanwhile; use "
+                               "another sandbox", "session", errno.EBUSY)  # fmt: skip
+        if self.guest.is_closed:
+            over = f"the session is over: {self._cause}; make a new sandbox"
+            raise SessionEnded(over if self._cause else "the sandbox was closed; make a new one", self._last)
+
+    def _check_cause(self, error: SandboxError) -> None:
+        """Raises SessionEnded if the guest is gone."""
+        if error.code != errno.EPIPE:
+            return
+        last = self._last
+        cause = f"its last code ended as {last.verdict}" if last is not None else "its supervisor has ended"
+        if error.step == "session":
+            cause = str(error)  # by what the code left behind: the limits hold then, too
+        elif last is not None and last.error is not None:
+            cause += f" ({last.error.name}: {last.error.value})"
+        raise SessionEnded(f"the session is over: {cause}; make a new sandbox", last) from error
+
+    # ---- Its end
+
+    def interrupt(self) -> None:
+        """KeyboardInterrupt in the code that runs: of the session, and of calls that have a guest of their own."""
+        for session in (self, *self._beside):
+            session.guest.interrupt()
+
+    def kill(self) -> None:
+        """Ends its guests at once."""
+        for session in (self, *self._beside):
+            session.guest.kill()
+
+    def end(self, cause: str) -> None:
+        """It is over, and says why."""
+        self._cause = self._cause or cause
+        self.close()
+
+    def close(self) -> None:
+        """Ends the guest; its files go with it."""
+        self._beside.discard(self)
+        self.guest.close()
+        self.desk.close()

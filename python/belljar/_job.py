@@ -1,0 +1,186 @@
+"""The arguments of a run: what may be said in Python, checked and made plain for the core."""
+
+from __future__ import annotations
+
+import math
+import os
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any, TypedDict
+
+from belljar._execution import Execution, Result, stream_callback, unseen
+from belljar._instead import wrong_type
+
+__all__ = ["Content", "Job", "Stdin", "add_stdin", "check_callbacks", "contents", "make_job", "modules", "show_results", "source"]
+
+Content = bytes | str | os.PathLike[str]
+"""A file handed in: bytes, text, or the path of a file of the host that is copied."""
+
+Stdin = str | bytes | int | IO[Any] | Callable[[], str | bytes | None] | None
+"""Standard input: text or bytes, a descriptor or an open file that is read as it comes, or a callback that returns
+more of it and None at the end. None is empty."""
+
+
+class Job(TypedDict, total=False):
+    """The arguments of core.Guest.run."""
+
+    filename: str | None
+    argv: list[str] | None
+    files: list[tuple[str, bytes]]
+    last_value: bool
+    session: bool
+    wall_ms: int
+    stdin_fd: int
+    stdin_bytes: bytes
+    on_output: Callable[[int, bytes], object] | None
+    on_input: Callable[[], bytes | None]
+    on_frame: Callable[[int, bytes], object] | None
+    command: bool
+    bytes: bool
+
+
+def modules(preload: str | Iterable[str]) -> tuple[str, ...]:
+    """preload= as a tuple: one name alone is fine."""
+    if isinstance(preload, str):
+        return (preload,)
+    if not isinstance(preload, Iterable) or isinstance(preload, bytes):
+        raise wrong_type("preload", "the name of a module, or a list of them,", preload)
+    return tuple(preload)
+
+
+def contents(files: Mapping[str, Content] | None) -> list[tuple[str, bytes]]:
+    """files= with the contents read."""
+    read: list[tuple[str, bytes]] = []
+    if files is not None and not isinstance(files, Mapping):
+        raise wrong_type("files", "a mapping of names to contents", files, 'write files={"data.csv": Path("data.csv")}')
+    for name, content in (files or {}).items():
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogatepass")
+        elif isinstance(content, os.PathLike):
+            with open(content, "rb") as file:
+                content = file.read()
+        elif not isinstance(content, bytes):
+            if not isinstance(content, bytearray | memoryview):
+                raise TypeError(f"files[{name!r}]: bytes, str or a path is expected, not {type(content).__name__}")
+            content = bytes(content)
+        read.append((_handed_name(name), content))
+    _check_handed([name for name, _ in read])
+    return read
+
+
+def _handed_name(name: str | os.PathLike[str]) -> str:
+    """A name in files=. `ValueError` if no file can have it; the guest says the rest."""
+    text = os.fspath(name)
+    if not isinstance(text, str):
+        raise TypeError(f"files: names are str, not {type(text).__name__}")
+    if not text or text.endswith(("/", "/.", "/..")) or text in (".", "..") or "\0" in text:
+        raise ValueError(f"files[{text!r}]: this is no name of a file; name one below /work, as in 'data/in.csv'")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"files[{text!r}]: the name is not UTF-8 ({error.reason}); rename it") from None
+    return text
+
+
+def _check_handed(names: list[str]) -> None:
+    """`ValueError` if they cannot all be there."""
+    paths = {posixpath.normpath(posixpath.join("/work", name)): name for name in names}
+    if len(paths) < len(names):
+        again = next(name for name in names if paths[posixpath.normpath(posixpath.join("/work", name))] != name)
+        raise ValueError(f"files[{again!r}]: another name in files= is the same file; keep one of them")
+    for path, name in paths.items():
+        folder = posixpath.dirname(path)
+        while folder != "/":
+            if folder in paths:
+                raise ValueError(f"files[{paths[folder]!r}]: it is the folder of {name!r} as well; rename one of them")
+            folder = posixpath.dirname(folder)
+
+
+def add_stdin(job: Job, stdin: Stdin) -> None:
+    """Adds where its standard input comes from."""
+    if stdin is None:
+        return
+    if isinstance(stdin, str):
+        job["stdin_bytes"] = stdin.encode("utf-8", "surrogateescape")
+    elif isinstance(stdin, bytes):
+        job["stdin_bytes"] = stdin
+    elif isinstance(stdin, int) and not isinstance(stdin, bool):
+        job["stdin_fd"] = stdin
+    elif hasattr(stdin, "fileno"):
+        job["stdin_fd"] = stdin.fileno()
+    elif callable(stdin):
+        ask = stdin
+
+        def on_input() -> bytes | None:
+            more = ask()
+            return more.encode("utf-8", "surrogateescape") if isinstance(more, str) else more
+
+        job["on_input"] = on_input
+    else:
+        raise wrong_type("stdin", "text, bytes, an open file or a callback", stdin)
+
+
+def _wall_ms(timeout: float) -> int:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise wrong_type("timeout", "a number of seconds (0 for no limit)", timeout)
+    if not timeout >= 0:
+        raise ValueError(f"timeout: seconds, or 0 for no limit, are expected, not {timeout!r}")
+    return max(1, round(timeout * 1000)) if timeout and timeout != math.inf else -1
+
+
+def check_callbacks(**callbacks: object) -> None:
+    """`TypeError` for one that cannot be called."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise wrong_type(name, "a function", callback, f"write {name}=print, say")
+
+
+def make_job(
+    *,
+    stdin: Stdin = None,
+    files: list[tuple[str, bytes]] | None = None,
+    filename: str | None = None,
+    argv: Iterable[str] | None = None,
+    timeout: float | None = None,
+    on_stdout: Callable[[str], object] | None = None,
+    on_stderr: Callable[[str], object] | None = None,
+    on_result: Callable[[Result], object] | None = None,
+) -> Job:
+    """The arguments that every kind of run shares, for the core. `on_result` is looked at, and called by who runs it."""
+    job: Job = {"last_value": True}
+    if filename is not None:
+        if not isinstance(filename, str):
+            raise wrong_type("filename", "text, for tracebacks,", filename)
+        job["filename"] = filename
+    if argv is not None:
+        if isinstance(argv, str | bytes) or not isinstance(argv, Iterable):
+            raise wrong_type("argv", "a list of texts", argv, 'the first is the name of the program: argv=["prog", "--all"]')
+        job["argv"] = list(argv)
+    if files:
+        job["files"] = files
+    if timeout is not None:
+        job["wall_ms"] = _wall_ms(timeout)
+    if on_stdout is not None or on_stderr is not None or on_result is not None:
+        check_callbacks(on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)
+        job["on_output"] = stream_callback(on_stdout, on_stderr)
+    add_stdin(job, stdin)
+    return job
+
+
+def source(code: str | bytes, job: Job | None = None) -> bytes:
+    """Code for the guest, which is the one to say what is wrong with it. Bytes are read there as a file's are; `job` says so."""
+    if isinstance(code, str):
+        return code.encode("utf-8", "surrogatepass")
+    if not isinstance(code, bytes | bytearray | memoryview):
+        remedy = "functions are for Sandbox(...).call(function)" if callable(code) else ""
+        raise wrong_type("code", "text, or bytes as a file has them,", code, remedy)
+    if job is not None:
+        job["bytes"] = True
+    return bytes(code)
+
+
+def show_results(execution: Execution, on_result: Callable[[Result], object] | None) -> None:
+    """Calls on_result for each result that it has not seen yet."""
+    if on_result is not None:
+        for result in unseen(execution):
+            on_result(result)
