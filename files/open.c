@@ -265,7 +265,7 @@ int serve_open(struct request *request)
 int serve_truncate(struct request *request)
 {
     struct place place;
-    struct stat stat;
+    struct stat stat = { 0 };
     struct opening opening = { .flags = O_WRONLY, .fd = -1, .is_writing = true };
     off_t length = (off_t)request->args[0];
     if (length < 0)

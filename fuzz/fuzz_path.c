@@ -117,12 +117,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         next_path(&bytes, end, first);
         next_path(&bytes, end, second);
         struct place lexical, walked;
-        int error = walk_resolve(tree, request_scratch_fd(files), files->directory, first, true, STEPS,
-                                 &lexical);
+        int error = walk_resolve(tree, request_scratch_fd(files), files->directory, first, true,
+                                 STEPS, &lexical);
         if (error == 0)
             check_place(&lexical);
         if (walk_links(tree, request_scratch_fd(files), files->directory, first, extra & 1, STEPS,
-                      &walked) == 0)
+                       &walked) == 0)
             check_place(&walked);
         uint64_t one = (uint64_t)(uintptr_t)first, two = (uint64_t)(uintptr_t)second;
         bool is_at = call.number == SYS_openat || call.number == SYS_newfstatat ||

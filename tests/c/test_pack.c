@@ -123,3 +123,24 @@ TEST(descriptors_cross_a_channel_and_surplus_ones_are_closed)
     CHECK_EQUAL(channel_receive(pair[1], bytes, sizeof bytes, got, &count, 1, NULL, 0), 0);
     packer_release(&packer);
 }
+
+TEST(a_message_of_fields_is_what_packing_them_makes)
+{
+    int pair[2];
+    uint8_t bytes[256];
+    char text[32];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    CHECK_EQUAL(
+        message_send(pair[0], NULL, 0, 7, U64(UINT64_MAX), U32(-1), TEXT("word"), TEXT(NULL)), 0);
+    ssize_t length = channel_receive(pair[1], bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
+    struct unpacker message;
+    unpacker_init(&message, bytes, (size_t)length);
+    CHECK_EQUAL(unpack_u32(&message), 7);
+    CHECK(unpack_u64(&message) == UINT64_MAX && unpack_u32(&message) == UINT32_MAX);
+    unpack_string(&message, text, sizeof text);
+    CHECK_TEXT(text, "word");
+    unpack_string(&message, text, sizeof text);
+    CHECK(text[0] == '\0' && unpacker_is_done(&message));
+    close(pair[1]);
+    CHECK_EQUAL(message_send(pair[0], NULL, 0, 7, U32(0)), -EPIPE);
+}

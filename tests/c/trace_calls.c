@@ -99,7 +99,7 @@ static void start_tracer(const char *folder)
     if (between == 0) {
         pid_t tracer = fork();
         if (tracer != 0)
-            _exit(tracer < 0);
+            _exit(tracer < 0 ? 1 : 0);
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/calls", folder);
         int directory = open(path, O_RDONLY | O_DIRECTORY);

@@ -57,7 +57,7 @@ if not (ROOT / "values/value.c").exists():
     pytest.skip("builds the codec from its sources, which are not here", allow_module_level=True)
 _directory = __import__("tempfile").TemporaryDirectory()
 LIBRARY = _build(_directory.name)
-values = _load("belljar_test_values", ROOT / "python/belljar/values.py")
+values = _load("belljar_test_values", ROOT / "python/belljar/_shared/values.py")
 codec = _load("_value_test", LIBRARY)
 Record, Opaque = values.Record, values.Opaque
 encode, decode = codec.encode_value, codec.decode_value
@@ -634,7 +634,7 @@ import sys, resource
 sys.path.insert(0, {str(LIBRARY.parent)!r})
 resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
 import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/values.py")!r})
+spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
 module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
 import _value_test
 for item in (b"\\xd9\\x01\\x02\\x80", b"\\xa0", b"\\x80", b"\\xd8\\x1b\\x83\\x66record\\x61a\\xa0", b"\\x62ab"):
@@ -870,7 +870,7 @@ import sys
 sys.path.insert(0, {str(LIBRARY.parent)!r})
 sys.modules["numpy"] = sys.modules["pandas"] = None
 import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/values.py")!r})
+spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
 module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
 import _value_test
 for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
