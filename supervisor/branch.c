@@ -124,7 +124,7 @@ void branch_clone(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     }
     answer->refused = true;
-    /* The same thread again: its clone has returned, so what it made can be found. It says that it
+    /* That thread again: its clone has returned, so what it made can be found. It says that it
      * made nothing (the machine gave no process). */
     if (guest->fork != FORK_USED || guest->fork_tid != call->tid)
         return;

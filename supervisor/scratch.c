@@ -21,7 +21,7 @@
                                 */
 #define WRITE_RATE  (4u << 20) /* at so many bytes a millisecond, */
 #define LOOK_MS_MAX 25         /* and at least so often */
-#define SETTLE_NS   25000000u  /* who still has what open is asked no oftener than this */
+#define SETTLE_NS   25000000u  /* who still has what open is asked no more often than this */
 
 struct entry { /* what getdents64 writes */
     uint64_t inode;
