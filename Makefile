@@ -11,7 +11,7 @@ RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib python3-cloudpick
 TEST_PACKAGES = python3-pytest python3-pytest-xdist python3-pytest-timeout python3-hypothesis mypy g++ \
     crun golang-github-containers-common
 WHEEL_PACKAGES = python3-mesonpy patchelf
-LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy python3-pyflakes
+LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy python3-pyflakes black
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 
 .PHONY: all run test lint tcb bench fuzz asan wheel format install-packages test-clients clean

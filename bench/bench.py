@@ -85,8 +85,9 @@ class Bench:
         self.note(name, ours, theirs)
         print(line(self.rows[-1]), flush=True)
 
-    def number(self, name: str, ours: str, theirs: str, ratio: float, target: float | None, at_least: bool,
-               detail: str) -> None:
+    def number(
+        self, name: str, ours: str, theirs: str, ratio: float, target: float | None, at_least: bool, detail: str
+    ) -> None:
         self.rows.append(Row(name, ours, theirs, ratio, target, at_least, detail))
         print(line(self.rows[-1]), flush=True)
 
@@ -155,7 +156,7 @@ def modules_of(template: Template) -> list[str]:
     return [name for name in execution.stdout.strip().split(",") if not name.startswith(("belljar", "_belljar"))]
 
 
-TURNS = 12 # of one figure before the next has its turn
+TURNS = 12  # of one figure before the next has its turn
 
 
 # ---- The benchmarks ---------------------------------------------------------------------------------------

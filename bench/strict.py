@@ -19,7 +19,7 @@ from belljar import Template as AnyTemplate
 
 PYTHON = "/usr/bin/python3"
 
-KERNELS = '''
+KERNELS = """
 import re, time
 from json import dumps, loads
 
@@ -88,7 +88,7 @@ for kernel in (nbody, fib, builtin_names, objects, containers, text, formats, re
         kernel()
         found.append(time.process_time() - begun)
     times[kernel.__name__] = min(found)
-'''
+"""
 
 
 def config() -> SandboxConfig:
@@ -160,7 +160,9 @@ def proxied(bench: Bench) -> None:
                                      (own, numbers, "items = list(items)\n")):  # fmt: skip
             names: dict[str, object] = {"items": given}
             with Sandbox(config()) as sandbox:
-                sandbox.execute(before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names)
+                sandbox.execute(
+                    before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names
+                )
             assert isinstance(names["seconds"], float)
             times.seconds.append(names["seconds"])
     bench.row("an item of a host's list, against an own one", shown, own, None, at_least=False)

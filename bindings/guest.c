@@ -234,21 +234,6 @@ static int take_files(struct run *run, PyObject *files)
     return 0;
 }
 
-/* False with a ValueError if more than one is given. */
-static bool kind_of(int module, int script, int command, int is_bytes, enum belljar_kind *ret_kind)
-{
-    if (!!module + !!script + !!command + !!is_bytes > 1) {
-        PyErr_SetString(PyExc_ValueError, "module, script, command and bytes exclude each other");
-        return false;
-    }
-    *ret_kind = module     ? BELLJAR_MODULE
-                : script   ? BELLJAR_SCRIPT
-                : command  ? BELLJAR_COMMAND
-                : is_bytes ? BELLJAR_BYTES
-                           : BELLJAR_SOURCE;
-    return true;
-}
-
 static struct run *run_new(PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
@@ -258,20 +243,28 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None,
                     *stdin_bytes = Py_None;
     PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
-    int module = 0, script = 0, last_value = 0, session = 0, command = 0, is_bytes = 0,
-        stdin_fd = -1;
+    int kinds[BELLJAR_COMMAND + 1] = { 0 }, kind_count = 0, last_value = 0, session = 0,
+                                stdin_fd = -1;
     long long wall_ms = 0, cpu_ms = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOpp:run", names, &code,
-                                     &filename, &argv, &path0, &files, &module, &script,
-                                     &last_value, &session, &wall_ms, &cpu_ms, &stdin_fd,
-                                     &stdin_bytes, &output, &input, &frame, &command, &is_bytes))
+                                     &filename, &argv, &path0, &files, &kinds[BELLJAR_MODULE],
+                                     &kinds[BELLJAR_SCRIPT], &last_value, &session, &wall_ms,
+                                     &cpu_ms, &stdin_fd, &stdin_bytes, &output, &input, &frame,
+                                     &kinds[BELLJAR_COMMAND], &kinds[BELLJAR_BYTES]))
         return NULL;
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
         return PyErr_NoMemory(), NULL;
     run->job = (struct belljar_job)BELLJAR_JOB_INIT;
-    if (!kind_of(module, script, command, is_bytes, &run->job.kind))
-        return NULL;
+    for (int kind = BELLJAR_SOURCE; kind <= BELLJAR_COMMAND; kind++) {
+        if (kinds[kind])
+            run->job.kind = (enum belljar_kind)kind;
+        kind_count += kinds[kind];
+    }
+    if (kind_count > 1)
+        return PyErr_Format(PyExc_ValueError,
+                            "module, script, command and bytes exclude each other"),
+               NULL;
     run->job.last_value = last_value;
     run->job.session = session;
     run->job.wall_ms = wall_ms;

@@ -299,7 +299,7 @@ static int branch_failed(const struct belljar_guest *guest, struct belljar_error
     switch (guest->branch_error) {
     case EOPNOTSUPP:
         return error_set(reterr, EOPNOTSUPP, "fork",
-                         "a session can be forked only where user namespaces are to be had");
+                         "a session can be forked only where user namespaces are available");
     case EAGAIN:
         return error_set(reterr, EAGAIN, "fork",
                          "the session could not be forked: the machine gives its user no more "

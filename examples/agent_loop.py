@@ -36,12 +36,14 @@ def model(question: str) -> Iterator[str]:
 # ---- The tools: they run here, on our side --------------------------------------------------------------------------
 
 database = sqlite3.connect(":memory:")
-database.executescript("""
+database.executescript(
+    """
     create table orders (customer text, currency text, amount real);
     insert into orders values ('Ada', 'EUR', 120), ('Ada', 'USD', 250), ('Grace', 'GBP', 260), ('Grace', 'EUR', 15),
                               ('Edsger', 'EUR', 310);
     pragma query_only = on;
-""")
+"""
+)
 RATES = {"EUR": 1.0, "USD": 0.92, "GBP": 1.17}
 
 

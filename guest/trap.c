@@ -84,7 +84,7 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
                (d & MAP_TYPE) != MAP_PRIVATE) {
         result = trap_call(SYS_mmap, a, b, c, (d & ~(long)MAP_TYPE) | MAP_PRIVATE, e, f);
     } else if (info->si_syscall == SYS_fchmod) {
-        struct stat stat;
+        struct stat stat = { .st_ino = 0 };
         result = trap_call(SYS_fstat, a, (long)&stat, 0, 0, 0, 0);
         if (result == 0)
             result = trap_call(SYS_fchmod, a, b, (long)stat.st_ino, FCHMOD_KNOWN, 0, 0);

@@ -353,10 +353,10 @@ struct belljar_exception {
 BELLJAR_API bool belljar_result_exception(const struct belljar_result *result,
                                           struct belljar_exception *ret_exception);
 
-/* The directory of its scratch (work, tmp, home and others below it), once the guest has ended or, of
- * a session that lives, as it is now. *ret_fd is a borrowed descriptor, or -1: it has none, as it has
- * written nothing. -EMFILE if this process had no descriptor left for it. Names in it are the
- * guest's: open beneath it without following links. */
+/* The directory of its scratch (work, tmp, home and others below it), once the guest has ended or,
+ * of a session that lives, as it is now. *ret_fd is a borrowed descriptor, or -1: it has none, as
+ * it has written nothing. -EMFILE if this process had no descriptor left for it. Names in it are
+ * the guest's: open beneath it without following links. */
 BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd,
                                       struct belljar_error *reterr);
 

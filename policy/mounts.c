@@ -43,7 +43,7 @@ const size_t runtime_mount_count = ARRAY_SIZE(runtime_mounts);
 
 const struct mount_row mount_rows[] = {
 /* The guest's own, under one quota. */
-#define SCRATCH_ROW(path, why) { path, MOUNT_SCRATCH, .reason = why },
+#define SCRATCH_ROW(path, why) { path, MOUNT_SCRATCH, .reason = (why) },
     MOUNT_SCRATCH_ROWS(SCRATCH_ROW, MOUNT_SCRATCH_NONE)
 
     /* Asked for by libraries, and not there. */

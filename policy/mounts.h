@@ -58,8 +58,9 @@ struct mount_row {
 
 /* Directories that a scratch starts with: all of these rows. They do not count for the guest's
  * quota. */
-#define MOUNT_SCRATCH_ONE(path, reason) +1
-#define MOUNT_SCRATCH_DIRECTORIES       (MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE))
+#define MOUNT_SCRATCH_ONE(path, reason) "."
+#define MOUNT_SCRATCH_DIRECTORIES                                                                  \
+    ((int)sizeof(MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE)) - 1)
 
 extern const struct mount_row mount_rows[];
 extern const size_t mount_row_count;

@@ -110,9 +110,15 @@ class Strict(Policy):
     # ---- Its values ----
 
     def collect_results(self, value: object) -> None:
-        pass
+        """The last value as text: other forms are code of libraries, which the policy may not allow."""
+        if value is not None:
+            with self.language:
+                text = _outcome.value_text(value)
+            _state.displays.append([_results.MAIN_MARK, (b"text/plain", text)])
 
     def result_text(self, value: object) -> bytes:
+        if _state.displays and _state.displays[-1][0] == _results.MAIN_MARK:
+            return super().result_text(value)
         with self.language:
             return _outcome.value_text(value)
 

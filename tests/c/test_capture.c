@@ -1,9 +1,9 @@
 /* core/capture.c: output within a limit; core/result.c: what a guest says of its run. */
 #include "core/capture.h"
 #include "core/result.h"
+#include "tests/c/test.h"
 #include "wire/frame.h"
 #include "wire/pack.h"
-#include "tests/c/test.h"
 
 /* Adds `total` bytes 'a'..'z' in pieces of `piece`. */
 static void write_alphabet(struct capture *capture, size_t total, size_t piece)

@@ -9,7 +9,19 @@ import struct
 import threading
 
 HEAD = struct.Struct("<IIQQIIII")
-LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT, BATCH_FORGET = 1, 2, 3, 14, 15, 18, 25, 26, 27, 36, 42
+LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT, BATCH_FORGET = (
+    1,
+    2,
+    3,
+    14,
+    15,
+    18,
+    25,
+    26,
+    27,
+    36,
+    42,
+)
 STATFS = 17
 DIRECTORY, FILE = 0o40755, 0o100644
 EIO, ENOSYS = 5, 38

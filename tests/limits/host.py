@@ -264,7 +264,9 @@ class Case:
 
             def attack(box: Any, seconds: float) -> None:
                 try:
-                    self.out["last"] = box.run_code(f"end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: ask()").verdict
+                    self.out["last"] = box.run_code(
+                        f"end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: ask()"
+                    ).verdict
                 except belljar.SandboxError as error:
                     self.out["last"] = str(error)[:100]
 
@@ -282,11 +284,13 @@ class Case:
                 box.run_code("import time")
             for turn in range(self.row.get("turns", 2)):
                 for times, boxes in ((quiet, spinners), (loud, attackers)):
+
                     def work(box: Any, mine: bool = times is quiet) -> None:
                         if mine:
                             box.run_code("end = time.monotonic() + 0.5\nwhile time.monotonic() < end: pass")
                         else:
                             attack(box, 0.5)
+
                     threads = [threading.Thread(target=work, args=(box,)) for box in boxes]
                     for thread in threads:
                         thread.start()
@@ -556,7 +560,9 @@ class Case:
 
 def living() -> list[int]:
     """The guests that have not ended, oldest first."""
-    return [pid for supervisor in sampler.supervisors(os.getpid()) for pid in sampler.guests(supervisor) if sampler.is_alive(pid)]
+    return [
+        pid for supervisor in sampler.supervisors(os.getpid()) for pid in sampler.guests(supervisor) if sampler.is_alive(pid)
+    ]
 
 
 def slow_of(calls: dict[str, int]) -> Any:

@@ -109,7 +109,11 @@ class Session:
         self.left -= 1
         self.total += n + 1
         execution = self.box.run_code(f"total += after({n}); open('log', 'a').write('.'); total")
-        return execution.verdict if execution.verdict != "ok" or execution.value == self.total else f"wrong: {execution.value} not {self.total}"
+        return (
+            execution.verdict
+            if execution.verdict != "ok" or execution.value == self.total
+            else f"wrong: {execution.value} not {self.total}"
+        )
 
     def close(self) -> None:
         if self.box is not None:
@@ -229,6 +233,7 @@ def main() -> int:
     parked = options.pop("parked")
     belljar.run("1")  # what the host makes once (its shared template, a loop's thread) is no leak
     with belljar.Sandbox() as box:
+
         async def nothing() -> None:
             pass
 

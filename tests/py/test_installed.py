@@ -33,7 +33,9 @@ def flags(root, *wanted):
     """Of pkg-config, for what lies below root."""
     config = one(root, "belljar.pc")
     environ = {**os.environ, "PKG_CONFIG_PATH": str(config.parent), "PKG_CONFIG_SYSROOT_DIR": str(root)}
-    return subprocess.run(["pkg-config", *wanted, "belljar"], env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    return subprocess.run(
+        ["pkg-config", *wanted, "belljar"], env=environ, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()
 
 
 @pytest.mark.parametrize("compiler", [("cc", "-std=c11", "-xc"), ("c++", "-std=c++11", "-xc++")], ids=["C11", "C++11"])
@@ -73,7 +75,9 @@ def test_the_pkg_config_file_names_where_the_header_and_the_library_are(installe
     # pkg-config leaves out folders that are searched anyway.
     assert f"-I{include}" in compile_flags or not compile_flags
     assert "-lbelljar" in link_flags
-    assert flags(installed, "--modversion") == re.findall(r"^Version: (.*)$", one(installed, "belljar.pc").read_text(), re.MULTILINE)
+    assert flags(installed, "--modversion") == re.findall(
+        r"^Version: (.*)$", one(installed, "belljar.pc").read_text(), re.MULTILINE
+    )
 
 
 def test_every_command_has_its_manual_page(installed):

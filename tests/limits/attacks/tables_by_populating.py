@@ -1,4 +1,4 @@
-"""The same by one call: the kernel fills the tables itself, and holds the address space's lock for as long as it takes."""
+"""Page tables filled by one call: the kernel fills the tables itself, and holds the address space's lock for as long as it takes."""
 try:
     for _ in range(4):
         take(48 * GIB, READ, PRIVATE | ANONYMOUS | NORESERVE | POPULATE)

@@ -1,4 +1,4 @@
-"""The same tree as a key of the wrapped form."""
+"""A tree of two references in each list, as a key of the wrapped form."""
 exec(open("/work/say.py").read())
 def shared(value): return b"\xd8\x1c" + value
 def again(n): return b"\xd8\x1d" + head(0, n)
