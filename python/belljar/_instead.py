@@ -30,9 +30,21 @@ _WRITTEN = {
 """What a session does, and how it is written."""
 
 
+_AWAITED = {
+    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("create_callback", "files", "interrupt", "kill")},
+    "delete": "await {}.delete(name)",
+    "get": "await {}.get(name)",
+    "has": "await {}.has(name)",
+    "set": "await {}.set(name, value)",
+    "stream": "async for event in {}.stream(code)",
+}
+"""How an AsyncSandbox does it, where that is another way."""
+
+
 def verbs_of(maker: str, *own: str) -> dict[str, str]:
     """The verbs of the session that `maker` makes, as they are written; but for a face's own."""
-    return {verb: text.format(maker) for verb, text in _WRITTEN.items() if verb not in own}
+    written = {**_WRITTEN, **_AWAITED} if "AsyncSandbox" in maker else _WRITTEN
+    return {verb: text.format(maker) for verb, text in written.items() if verb not in own}
 
 
 class NoOther(TypedDict):

@@ -402,6 +402,10 @@ SESSION = {
     "execute": ".execute(code)", "call": ".call(function)", "create_callback": ".create_callback(function)", "variables": "[name] = value",
     "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()",
 }  # fmt: skip
+AWAITED = {
+    **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb != "interrupt"},
+    "variables": "await belljar.AsyncSandbox(policy).set(name, value)", "interrupt": ".interrupt()", "call": ".call(function)",
+}  # fmt: skip
 EITHER = {"template": "give either it or them"}
 ELSEWHERE = {**SESSION, "run_code": ".run_code(code)", "stream": ".stream(code)", "on_result": ".run_code(code)", "variables": "[name]",
              "files": ".files"}  # fmt: skip
@@ -413,7 +417,7 @@ def only(words: dict[str, str], *kept: str) -> dict[str, str]:
 
 REFUSED: dict[str, dict[str, str]] = {
     "run": {**SESSION, **EITHER, "create_callback": ".call(function)"},
-    "arun": {**SESSION, **EITHER, "create_callback": ".call(function)"},
+    "arun": {**AWAITED, **EITHER, "create_callback": "await belljar.AsyncSandbox(policy).call(function)"},
     "Template.run": {**SESSION, "create_callback": ".call(function)", "template": "template"},
     "Sandbox": EITHER,
     "Template.sandbox": EITHER,
