@@ -434,6 +434,7 @@ int encode_library(struct encoder *e, PyObject *object);
 /* scalar.c */
 int encode_float(struct encoder *e, double number);
 int encode_bytes(struct encoder *e, const void *bytes, size_t length);
+int encode_ascii(struct encoder *e, const char *text, size_t length);
 int encode_utf8(struct encoder *e, const char *utf8, size_t length);
 int encode_text(struct encoder *e, PyObject *text);
 PyObject *decode_text(struct decoder *d, uint64_t length);

@@ -137,7 +137,7 @@ int encode_kind(struct encoder *e, enum kind kind, size_t count)
     if (encode_charge(e, count + value_kinds[kind].elements) < 0 ||
         encode_head(e, MAJOR_TAG, TAG_OBJECT) < 0 || encode_head(e, MAJOR_ARRAY, count + 1) < 0)
         return -1;
-    return encode_utf8(e, name, strlen(name));
+    return encode_ascii(e, name, strlen(name));
 }
 
 /* A kind whose arguments are attributes. */

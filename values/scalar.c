@@ -219,6 +219,13 @@ int encode_bytes(struct encoder *e, const void *bytes, size_t length)
     return encode_charge_memory(e, length) < 0 ? -1 : encode_string(e, MAJOR_BYTES, bytes, length);
 }
 
+int encode_ascii(struct encoder *e, const char *text, size_t length)
+{
+    if (encode_charge_memory(e, length) < 0)
+        return -1;
+    return encode_string(e, MAJOR_TEXT, text, length);
+}
+
 int encode_utf8(struct encoder *e, const char *utf8, size_t length)
 {
     if (encode_charge_memory(e, text_memory(utf8, length)) < 0)
@@ -233,9 +240,7 @@ int encode_text(struct encoder *e, PyObject *text)
     if (utf8 != NULL) {
         if (PyUnicode_GetLength(text) != length)
             return encode_utf8(e, utf8, (size_t)length);
-        if (encode_charge_memory(e, (size_t)length) < 0) /* ASCII: nothing to look for */
-            return -1;
-        return encode_string(e, MAJOR_TEXT, utf8, (size_t)length);
+        return encode_ascii(e, utf8, (size_t)length);
     }
     if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
         return -1;
