@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 import threading
 import time
 
@@ -373,3 +374,32 @@ def test_a_branch_has_the_functions_with_what_is_left_of_their_budgets(sandbox):
 def test_a_bad_name_is_refused(sandbox):
     with pytest.raises(ValueError, match="not a name"):
         sandbox.expose(lambda: 1)
+
+
+@core
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_calls_that_were_queued_are_not_performed_once_the_time_is_over(kind):
+    """A guest need not wait for answers: thousands of its calls lie in the channel when it has been ended."""
+    performed = []
+
+    def slow():
+        performed.append(time.monotonic())
+        time.sleep(0.2)
+
+    async def later():
+        performed.append(time.monotonic())
+        await asyncio.sleep(0.2)
+
+    say = (pathlib.Path(__file__).parent.parent / "limits" / "attacks" / "_say.py").read_text()
+    code = (
+        "exec(open('/work/say.py').read())\n"
+        "message = head(4, 4) + head(4, 0) + text(b'slow') + wrap(head(4, 0)) + wrap(b'\\xa0')\n"
+        "for n in range(1, 2001): send(call(message, n))\n"
+        "while True: pass\n"
+    )
+    with Sandbox(Policy(timeout=1), files={"say.py": say}) as sandbox:
+        sandbox.expose(slow if kind == "plain" else later, "slow")
+        began = time.monotonic()
+        assert sandbox.run_code(code).verdict == "timeout"
+        took = time.monotonic() - began
+    assert 1 <= len(performed) <= 8 and took < 30, (len(performed), took)  # it was 2,000 times 0.2 s or more

@@ -3,6 +3,8 @@
 import json
 
 import belljar as package
+import os
+
 import pytest
 from test_cli import belljar
 
@@ -35,8 +37,9 @@ def test_features_on_the_command_line(arguments, code, status, stdout, error):
 
 def test_what_is_granted_is_what_open_reads(tmp_path_factory):
     folder = tmp_path_factory.mktemp("granted")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o755)
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.getuid() and "pytest" in str(path):
+            path.chmod(0o755)
     (folder / "text").write_text("inside")
     code = f"print(open('{folder}/text').read())\ntry:\n    open('/usr/lib/os-release')\nexcept PermissionError as error:\n    print(error.errno)"
     for granted in (folder, folder / "text"):

@@ -169,7 +169,7 @@ def test_help_of_a_policy_lists_each_option_with_its_unit_and_default():
 
 def test_public_names_are_at_home_in_the_package():
     homes = {getattr(belljar, name).__module__ for name in belljar.__all__}
-    assert homes == {"belljar", "belljar.aio", "belljar.config", "belljar.errors", "belljar.sandbox", "belljar.values"}
+    assert homes == {"belljar", "belljar.aio", "belljar.errors", "belljar.sandbox", "belljar.values"}
 
 
 OLD = ("arrays", "copying", "execution", "executor", "files", "host_functions", "interpreter", "policy", "proxy", "session", "shipping",
