@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import belljar
-from belljar import GuestError, Policy, Sandbox, SandboxConfig, Template
+from belljar import Policy, Sandbox, SandboxConfig, Template
 from belljar._session import command
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -170,7 +170,7 @@ def test_a_session_under_a_policy_shows_its_results(under_a_policy):
         shown = []
         assert sandbox.run_code("x + 1", on_result=shown.append).value == 2
         assert [result.text for result in shown] == ["2"]
-        with pytest.raises(GuestError, match="SandboxError|ImportError|Unsafe|not allowed|import"):
+        with pytest.raises(ImportError, match="blocked by the sandbox"):
             sandbox.execute("import os")
 
 
