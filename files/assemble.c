@@ -215,6 +215,9 @@ void tree_free(struct tree *tree)
         tree_drop(tree->nodes[i]);
         free(tree->nodes[i]);
     }
+    for (size_t i = 0; i < tree->parent_count; i++)
+        fd_close(&tree->parents[i]);
+    free(tree->parents);
     free(tree->nodes);
     free(tree->table);
     free(tree);

@@ -84,7 +84,7 @@ void tree_settle(struct tree *tree)
 void tree_drop(struct node *node)
 {
     fd_close(&node->fd);
-    fd_close(&node->parent);
+    node->parent = -1;
     free(node->name);
     free(node->text);
     node->name = node->text = NULL;
@@ -203,7 +203,7 @@ int tree_add_node(struct tree *tree, const char *path, enum node_kind kind, stru
 }
 
 /* Opens what host_path is into *found, which the caller drops in any case. */
-static int tree_open_host(const char *host_path, struct node *found)
+static int tree_open_host(const char *host_path, struct node *found, int *ret_parent)
 {
     char real[PATH_MAX];
     struct stat again;
@@ -235,12 +235,36 @@ static int tree_open_host(const char *host_path, struct node *found)
     char *slash = strrchr(real, '/');
     found->name = strdup(slash + 1);
     *slash = '\0';
-    found->parent = open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (found->name == NULL || found->parent < 0)
+    CLEANUP(fd_close)
+    int parent = open(slash == real ? "/" : real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (found->name == NULL || parent < 0)
         return found->name == NULL ? -ENOMEM : -errno;
-    if (fstatat(found->parent, found->name, &again, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(parent, found->name, &again, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return again.st_ino == found->stat.st_ino && again.st_dev == found->stat.st_dev ? 0 : -ESTALE;
+    if (again.st_ino != found->stat.st_ino || again.st_dev != found->stat.st_dev)
+        return -ESTALE;
+    *ret_parent = fd_take(&parent);
+    return 0;
+}
+
+/* Takes the descriptor of a directory that holds granted files: of each there is one, however many
+ * files it holds, since descriptors are what limits how many guests there can be. Returns the one
+ * that the tree keeps, or a negative errno. */
+static int tree_keep_parent(struct tree *tree, int *fd)
+{
+    struct stat wanted, known;
+    if (beneath_stat(*fd, &wanted) < 0)
+        return -errno;
+    for (size_t i = 0; i < tree->parent_count; i++) {
+        if (beneath_stat(tree->parents[i], &known) == 0 && known.st_dev == wanted.st_dev &&
+            known.st_ino == wanted.st_ino)
+            return tree->parents[i];
+    }
+    int *grown = realloc(tree->parents, (tree->parent_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return -ENOMEM;
+    tree->parents = grown;
+    return grown[tree->parent_count++] = fd_take(fd);
 }
 
 int tree_add_host(struct tree *tree, const char *path, const char *host_path, bool writable,
@@ -248,14 +272,17 @@ int tree_add_host(struct tree *tree, const char *path, const char *host_path, bo
 {
     CLEANUP(tree_drop) struct node found = { .fd = -1, .parent = -1 };
     struct node *node;
-    int error = tree_open_host(host_path, &found);
+    CLEANUP(fd_close) int parent = -1;
+    int error = tree_open_host(host_path, &found, &parent);
+    if (error == 0 && parent >= 0 && (found.parent = tree_keep_parent(tree, &parent)) < 0)
+        error = found.parent;
     if (error == 0)
         error = tree_add_node(tree, path, found.kind, &node);
     if (error < 0)
         return error;
     node->may_wait = beneath_may_wait(found.fd);
     node->fd = fd_take(&found.fd);
-    node->parent = fd_take(&found.parent);
+    node->parent = found.parent;
     node->name = found.name;
     node->text = found.text;
     found.name = found.text = NULL;

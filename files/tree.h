@@ -30,9 +30,8 @@ struct node {
     const struct node
         *mount;       /* what serves paths below: itself, or of a PASS row the mount around it */
     int fd;           /* HOST, FILE, DEVICE: O_PATH */
-    int parent;       /* FILE, DEVICE: O_PATH of the directory that holds it, and its name there: an
-                         O_PATH */
-    char *name;       /* descriptor cannot be opened again without /proc */
+    int parent;       /* FILE, DEVICE: O_PATH of the directory that holds it (one of the tree's), */
+    char *name;       /* and its name there: an O_PATH descriptor cannot be opened without /proc */
     char *text;       /* TEXT: content; LINK: target; HOST, FILE: the host's path, for messages */
     int error;        /* ABSENT */
     struct stat stat; /* what stat says; of FILE and DEVICE: who it was when it was granted */
@@ -47,6 +46,8 @@ struct tree {
     size_t count;
     struct node **table; /* by hash of the path, open addressing */
     size_t table_size;   /* a power of two */
+    int *parents;        /* directories of granted files and devices, each once */
+    size_t parent_count;
     int skeleton;        /* an empty image of the synthetic directories, for listing; or -1 */
     int skeleton_parent; /* where it lies, as SKELETON_NAME; or -1 */
     uid_t uid;

@@ -12,7 +12,7 @@
  * link in that of these. */
 #define STEPS_OF_OPEN 32
 #define STEPS_OF_LINK 16
-#define WALK_HELD_MAX 16
+#define WALK_HELD_MAX 8
 
 /* ---- Places ---- */
 

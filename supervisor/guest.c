@@ -17,7 +17,7 @@
 #include <time.h>
 
 #define SLOT_BITS 20
-#define SPARE_FDS 24 /* of our own are left for serving the guests that there are */
+#define SPARE_FDS 14 /* of our own are left for serving the guests that there are */
 
 uint64_t guest_cpu_ns(const struct guest *guest)
 {
