@@ -9,6 +9,7 @@
 #include "wire/messages.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 struct belljar_policy {
     struct settings
@@ -189,6 +190,17 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
 void result_set_refused(struct belljar_result *result, bool is_refused);
 /* Usage and violations. */
 MUST_CHECK int result_add_report(struct belljar_result *result, struct report *report);
+
+/* results.c: one entry of the guest's command "write" (guest/belljar_session.py), and the command
+ * made of `count` of them. */
+void code_put_entry(FILE *out, const char *kind, const char *path, const void *bytes, size_t length,
+                    unsigned mode);
+MUST_CHECK int code_write(struct belljar_code *code, const char *entries, size_t length,
+                          unsigned count, struct belljar_error *reterr);
+/* session_files.c: a name as an absolute path of the guest's, below one of the folders of its
+ * scratch; the caller frees it. -EINVAL with the reason. */
+MUST_CHECK int scratch_path(const char *name, bool is_folder, char **ret_path,
+                            struct belljar_error *reterr);
 
 /* probe.c: what this machine can enforce, found out by doing it, each in a child process. Fills
  * reports; returns how many. */

@@ -121,7 +121,8 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
     const char *filename = job->filename ? job->filename : "<code>";
     uint32_t flags = (job->last_value ? RUN_LAST_VALUE : 0) | (job->module ? RUN_MODULE : 0) |
                      (job->session ? RUN_SESSION : 0) | (job->script ? RUN_SCRIPT : 0) |
-                     (job->command ? RUN_COMMAND : 0) | (job->bytes ? RUN_BYTES : 0);
+                     (job->command ? RUN_COMMAND : 0) | (job->bytes ? RUN_BYTES : 0) |
+                     (job->shows ? RUN_SHOWS : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);

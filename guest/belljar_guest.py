@@ -38,7 +38,7 @@ linecache = import_linecache()
 
 # wire/frame.h
 FRAME_RUN, FRAME_BRANCH = 1, 2
-RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND, RUN_BYTES = 1, 2, 4, 8, 16, 32
+RUN_LAST_VALUE, RUN_MODULE, RUN_SESSION, RUN_SCRIPT, RUN_COMMAND, RUN_BYTES, RUN_SHOWS = 1, 2, 4, 8, 16, 32, 64
 RUN_OK, RUN_EXCEPTION, RUN_EXIT = 0, 1, 2
 REHEARSE, STAY, LEAVE = -1, 0, 1  # module.c, guest_send_result
 RESULT_MEMORY, RESULT_REFUSED, RESULT_INTERRUPT, RESULT_SHOWN, RESULT_SETUP = 1, 2, 4, 8, 16
@@ -247,8 +247,10 @@ def new_main():
 def run(frame, main):
     """Does one FRAME_RUN. Returns the fields of its result."""
     flags, code, filename, path0, argv, files = frame
-    if flags & RUN_COMMAND:
+    if flags & (RUN_COMMAND | RUN_SHOWS):
         complete_session()
+    if flags & RUN_SHOWS:
+        globals().update(shows_at_once=True)
     if session_text == "":
         begin_calls()
     if flags & RUN_COMMAND:

@@ -585,6 +585,10 @@ def show_at_once(forms):
     ask(CALL_DISPLAY, [None, [list(form) for form in forms]])
 
 
+def command_rest():
+    gc.collect()  # figures and tables that nobody has any more are cycles, as a rule
+
+
 def command_delete(name):
     del main.__dict__[name]
 
@@ -599,5 +603,6 @@ COMMANDS = {
     "call": lambda *arguments: [command_call(*arguments)],
     "execute": command_execute,
     "write": command_write,
+    "rest": command_rest,
     "show": lambda: globals().update(shows_at_once=True),
 }
