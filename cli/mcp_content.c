@@ -336,6 +336,26 @@ static void put_missing_module(const struct making *making)
             near);
 }
 
+/* What the model itself can do about a refusal; "" where there is nothing. */
+static const char *advice(const char *rule)
+{
+    static const struct {
+        const char *rule, *advice;
+    } rows[] = {
+        { "network", "Have the data handed in instead: files, write_file. " },
+        { "read",
+          "Only files that the description names, and those of the sandbox, can be read; hand "
+          "others in by files or write_file. " },
+        { "write", "Write below /work or /tmp instead; read_file hands files out. " },
+        { "processes", "Do it in Python, within this process. " },
+        { "threads", "Use fewer threads. " },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strcmp(rows[i].rule, rule) == 0)
+            return rows[i].advice;
+    return "";
+}
+
 static void put_verdict(const struct making *making)
 {
     const struct belljar_result *result = making->result;
@@ -347,14 +367,16 @@ static void put_verdict(const struct making *making)
               "smaller "
               "steps, or ask for more with timeout.\n",
               making->out);
+    else if (result->verdict == BELLJAR_VIOLATION && result->traceback != NULL)
+        fputs("(verdict: violation)\n", making->out);
     else if (result->verdict != BELLJAR_OK && result->verdict != BELLJAR_ERROR)
         fprintf(making->out, "The run was ended (verdict: %s): %s.\n", making->verdict,
                 result->error_value != NULL ? result->error_value : "no reason is known");
     for (unsigned i = 0; i < result->violation_count && i < VIOLATIONS_SHOWN; i++) {
         const struct belljar_violation *one = &result->violations[i];
-        fprintf(making->out, "Refused by the sandbox: %s %s (rule: %s). %s%s\n", one->op,
-                one->target, one->rule, one->hint,
-                one->hint[0] != '\0' ? " (for whoever runs this server)" : "");
+        fprintf(making->out,
+                "Refused by the sandbox: %s %s (rule: %s). %sFor whoever runs this server: %s\n",
+                one->op, one->target, one->rule, advice(one->rule), one->hint);
     }
     if (result->refused > VIOLATIONS_SHOWN)
         fprintf(making->out, "… and %u more refusals\n", result->refused - VIOLATIONS_SHOWN);

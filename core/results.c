@@ -12,11 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEPTH_MAX      64
-#define NAME_MAX_BYTES 256         /* of a variable's name */
-#define WRITE_MAX      (32u << 20) /* of one command: the guest has it twice for a moment */
-#define FORMS_MAX      64          /* of one thing that is shown */
-#define ITEM_BYTES     16          /* what an item makes of JSON, about: bounds the objects made */
+#define DEPTH_MAX         64
+#define NAME_MAX_BYTES    256         /* of a variable's name */
+#define WRITE_MAX         (32u << 20) /* of one command: the guest has it twice for a moment */
+#define FORMS_MAX         64          /* of one thing that is shown */
+#define DECIMAL_BYTES_MAX 128         /* of an integer: making digits takes quadratic time */
+#define ITEM_BYTES        16 /* what an item makes of JSON, about: bounds the objects made */
 
 /* Tags that values carry (docs/values.md). */
 enum {
@@ -173,23 +174,47 @@ static json_t *map_json(struct reader *reader, uint64_t count)
     return map;
 }
 
-/* An integer too large for JSON, in hexadecimal. */
+/* The digits of a number of so many bytes, in `text`, which has three for each byte. */
+static void decimal_text(uint8_t *bytes, size_t length, char *text)
+{
+    size_t used = 0, first = 0;
+    do {
+        unsigned rest = 0;
+        for (size_t i = first; i < length; i++) {
+            unsigned value = rest << 8 | bytes[i];
+            bytes[i] = (uint8_t)(value / 10);
+            rest = value % 10;
+        }
+        text[used++] = (char)('0' + rest);
+        while (first < length && bytes[first] == 0)
+            first++;
+    } while (first < length);
+    for (size_t i = 0; i < used / 2; i++) {
+        char digit = text[i];
+        text[i] = text[used - 1 - i];
+        text[used - 1 - i] = digit;
+    }
+    text[used] = '\0';
+}
+
+/* An integer too large for JSON, as decimal text; one of more than DECIMAL_BYTES_MAX as null. */
 static json_t *bignum_json(struct reader *reader, bool is_negative)
 {
     struct head head;
+    uint8_t copy[DECIMAL_BYTES_MAX + 1] = { 0 };
+    char text[3 * sizeof copy + 2] = "-";
     if (!read_head(reader, &head) || head.major != MAJOR_BYTES)
         return NULL;
     const uint8_t *bytes = read_bytes(reader, head.number);
-    if (bytes == NULL || !charge(reader, 2 * head.number + ITEM_BYTES))
+    if (bytes == NULL || !charge(reader, sizeof text))
         return NULL;
-    CLEANUP(heap_free) char *text = malloc(2 * (size_t)head.number + 8);
-    if (text == NULL)
-        return NULL;
-    /* CBOR has -1 - n, shown as what it is. */
-    char *to = text + sprintf(text, is_negative ? "-1-0x" : "0x");
-    for (uint64_t i = 0; i < head.number; i++)
-        to += sprintf(to, "%02x", bytes[i]);
-    return json_string(text);
+    if (head.number > DECIMAL_BYTES_MAX)
+        return json_null();
+    memcpy(copy + 1, bytes, (size_t)head.number);
+    for (size_t i = (size_t)head.number; is_negative && ++copy[i] == 0;)
+        i--; /* CBOR has -1 - n: one more; the first byte is there for the carry */
+    decimal_text(copy, 1 + (size_t)head.number, text + 1);
+    return json_string(is_negative ? text : text + 1);
 }
 
 static json_t *uuid_json(struct reader *reader)
