@@ -211,6 +211,7 @@ static void start_job(struct mcp *mcp, struct mcp_call *call)
     struct belljar_error error = { 0 };
     struct belljar_job job = BELLJAR_JOB_INIT;
     struct belljar_callbacks callbacks = { .context = call };
+    job.soon = true; /* the loop steps whatever runs, each time */
     bool is_command = call->step < call->step_count;
     job.session = is_command || call->session != NULL || call->is_new;
     if (is_command) {

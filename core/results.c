@@ -17,6 +17,7 @@
 #define WRITE_MAX         (32u << 20) /* of one command: the guest has it twice for a moment */
 #define FORMS_MAX         64          /* of one thing that is shown */
 #define DECIMAL_BYTES_MAX 128         /* of an integer: making digits takes quadratic time */
+#define KEY_BYTES_MAX     1000        /* of a key that is not text */
 #define ITEM_BYTES        16 /* what an item makes of JSON, about: bounds the objects made */
 
 /* Tags that values carry (docs/values.md). */
@@ -151,12 +152,20 @@ static json_t *list_json(struct reader *reader, uint64_t count)
     return list;
 }
 
-/* A key as text: JSON has no others. The caller frees it. */
+/* A key as text: JSON has no others. Of keys that are themselves maps with such keys each would be
+ * quoted in the next, twice as long: long ones are refused. The caller frees it. */
 static char *key_text(json_t *key)
 {
-    if (json_is_string(key) && strlen(json_string_value(key)) == json_string_length(key))
-        return strdup(json_string_value(key));
-    return json_dumps(key, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (json_is_string(key))
+        return strlen(json_string_value(key)) == json_string_length(key)
+                   ? strdup(json_string_value(key))
+                   : NULL;
+    char *text = json_dumps(key, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (text != NULL && strlen(text) > KEY_BYTES_MAX) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
 
 static json_t *map_json(struct reader *reader, uint64_t count)

@@ -718,7 +718,7 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
                         const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     int error = guest_begin(guest, job, callbacks, reterr);
-    if (error == 0)
+    if (error == 0 && !job->soon)
         guest_arm_first(guest); /* an event loop may come back late: it is busy with others */
     return error;
 }

@@ -198,9 +198,12 @@ struct belljar_job {
     bool bytes;      /* code is bytes as of a file: coding cookie, byte order mark */
     bool last_value; /* keep the value of a last expression statement */
     bool session;    /* the guest stays for another run */
-    bool shows;      /* with on_frame: what it shows comes at once (belljar_guest_on_display)
+    bool
+        soon; /* belljar_guest_start: the next step comes within milliseconds, so that the supervisor
+                  need not hear of a run that is over by then */
+    bool shows;   /* with on_frame: what it shows comes at once (belljar_guest_on_display)
                                 and not with the result */
-    bool command;    /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
+    bool command; /* code is a command of wire/frame.h's RUN_COMMAND: CBOR, not Python */
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
     /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
      * stays there; what a run does not read is for the next. */

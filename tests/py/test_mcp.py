@@ -441,6 +441,24 @@ def test_a_value_nested_without_end_is_its_repr(server):
     assert isinstance(server.run("['x' * 1000] * 1000")["structuredContent"]["return_value"], str)  # too large
 
 
+def test_keys_within_keys_do_not_grow_without_end(server):
+    """Each is quoted in the next: sixty of them would be text of 2 to the power of 60 bytes."""
+    code = """
+import os, struct
+value = b'\\x01'
+for _ in range(60): value = b'\\xa1' + value + b'\\x01'
+fields = [b'', b'', b'', b'text', value]
+payload = struct.pack('<III', 0, 0, 0) + b''.join(struct.pack('<I', len(f)) + f for f in fields) + struct.pack('<I', 0)
+os.write(3, struct.pack('<II', len(payload), 64) + payload)
+import time; time.sleep(5)
+"""
+    start = time.monotonic()
+    result = server.run(code, timeout=20)
+    assert result["structuredContent"]["return_value"] == "text"
+    assert time.monotonic() - start < 15
+    assert server.ask("ping")["result"] == {}
+
+
 def test_all_structured_content_fits_its_schema(server):
     schemas = {tool["name"]: tool["outputSchema"] for tool in server.ask("tools/list")["result"]["tools"]}
     session = server.session()
