@@ -55,6 +55,7 @@ bench: all
 	@.venv/bin/python bench/bench.py
 	@.venv/bin/python bench/sessions.py
 	@.venv/bin/python bench/strict.py
+	@.venv/bin/python bench/mcp.py
 
 wheel:
 	@scripts/install-packages $(BUILD_PACKAGES) $(WHEEL_PACKAGES)

@@ -68,7 +68,8 @@ class Server:
     def call(self, tool: str = "run_python_code", **arguments: object) -> dict[str, object]:
         answer = self.ask("tools/call", {"name": tool, "arguments": arguments})
         assert "result" in answer and not answer["result"].get("isError"), str(answer)[:500]  # type: ignore[attr-defined]
-        return dict(answer["result"])  # type: ignore[call-overload]
+        result: dict[str, object] = dict(answer["result"])  # type: ignore[call-overload]
+        return result
 
     def close(self) -> None:
         self.process.kill()

@@ -39,7 +39,8 @@ const struct command commands[] = {
       "characters made visible.",
       shell_options, true, false, command_shell },
     { "mcp", "[OPTION]…", "serve agents and editors: MCP on standard input and output",
-      "Serves the Model Context Protocol: a client starts it and speaks to it by its standard input "
+      "Serves the Model Context Protocol: a client starts it and speaks to it by its standard "
+      "input "
       "and output. It offers\n"
       "tools that run Python in sandboxes under the policy of the options, which the client cannot "
       "change.",

@@ -268,7 +268,7 @@ static void finish_fork(struct mcp *mcp, struct mcp_call *call, struct belljar_r
     const json_t *count = json_object_get(call->arguments, "count");
     json_int_t wanted = count != NULL ? json_integer_value(count) : 1;
     if (call->made != NULL) { /* the files were written */
-        if (result->verdict == BELLJAR_OK) {
+        if (result->verdict == BELLJAR_OK && call->cause == NULL) {
             fork_answer(call);
             return;
         }
@@ -278,6 +278,13 @@ static void finish_fork(struct mcp *mcp, struct mcp_call *call, struct belljar_r
         return;
     }
     struct belljar_error error = { 0 };
+    if (result->verdict != BELLJAR_OK || call->cause != NULL) {
+        mcp_call_fail(call, "The session cannot be forked: %s.",
+                      call->cause != NULL           ? call->cause
+                      : result->error_value != NULL ? result->error_value
+                                                    : "it has ended");
+        return;
+    }
     (void)!belljar_result_complete(call->on, result, &error);
     call->made = json_array();
     for (json_int_t i = 0; i < wanted; i++)

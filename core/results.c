@@ -386,7 +386,8 @@ char *belljar_value_json(const uint8_t *value, size_t length, size_t most)
 static void put_head(FILE *out, enum major major, uint64_t number)
 {
     uint8_t bytes[HEAD_BYTES_MAX];
-    fwrite(bytes, 1, head_put(bytes, major, number), out);
+    size_t length = head_put(bytes, major, number);
+    fwrite(bytes, 1, length, out);
 }
 
 static void put_string(FILE *out, enum major major, const void *bytes, size_t length)

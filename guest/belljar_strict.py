@@ -312,4 +312,5 @@ STRICT_COMMANDS = {
     "strict_execute": strict_execute,
     "strict_call": strict_call,
     "write": command_write,
+    "rest": command_rest,
 }

@@ -393,6 +393,13 @@ def test_the_description_is_made_from_the_policy():
         text = server.ask("tools/list")["result"]["tools"][0]["description"]
         assert "Features: " in text and "Only a part of the language" in text
         assert server.run("print(6 * 7)")["structuredContent"]["output"] == ["42"]
+        assert server.run("import os")["isError"]
+        session = server.session()
+        server.run("x = 3", session=session)
+        assert server.run("x + y", session=session, global_variables={"y": 4})["structuredContent"]["return_value"] == 7
+        fork = server.call("fork_session", session=session)
+        if not fork["isError"]:
+            assert server.run("x", session=fork["structuredContent"]["session"])["structuredContent"]["return_value"] == 3
 
 
 @core
