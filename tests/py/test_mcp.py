@@ -437,7 +437,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "value"), VALUES)
+@pytest.mark.parametrize(("code", "value"), VALUES, ids=[code[:30] for code, _ in VALUES])
 def test_values_become_json(server, code, value):
     assert server.run(code)["structuredContent"]["return_value"] == value
 
@@ -682,7 +682,7 @@ def test_files_go_in_and_out(server):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../etc/passwd", "/work/../../etc/passwd", "", "/work", "link", "pipe", "d", "none", "d/../../x",
-                                  "x" * 5000, "link2/passwd"])  # fmt: skip
+                                  "x" * 5000, "link2/passwd"], ids=lambda path: path[:20])  # fmt: skip
 def test_no_path_leads_out_of_a_session(server, path):
     session = server.session()
     server.run("import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'link2'); os.mkdir('d'); os.mkfifo('pipe')", session=session)
