@@ -9,6 +9,7 @@
  *   mcp_schemas.c   the tools as they are listed, and arguments checked by their schemas
  *   mcp_calls.c     calls: waiting, running, cancelled, done
  *   mcp_tools.c     what each tool does
+ *   mcp_forks.c     sessions being forked, each in a thread
  *   mcp_sessions.c  sessions: handles, idle ones, ended ones
  *   mcp_content.c   what a run came to, as content
  *   mcp_tables.c    tables as Markdown and as rows
@@ -147,6 +148,7 @@ struct mcp {
     json_t *packages; /* NULL until they are known */
     struct mcp_call *calls;
     unsigned call_count, running;
+    bool is_short_of_guests; /* in this turn none was ready */
     size_t waiting_bytes;
     struct mcp_session *sessions;
     unsigned session_count;
@@ -176,6 +178,7 @@ struct mcp_tool {
 
 struct mcp_step {
     struct belljar_code code; /* of a command */
+    bool is_shared;           /* the fork's, not its own */
     struct belljar_guest *guest;
 };
 
@@ -208,12 +211,19 @@ struct mcp_call {
     struct mcp_shown shown;
     struct belljar_file *files; /* that go in with the code; contents are its own */
     unsigned file_count;
-    json_t *made; /* handles of sessions that it makes */
+    struct mcp_fork *fork; /* that is being made, or was */
+    json_t *made;          /* handles of sessions that it makes */
     char last_line[200];
     bool has_line;
     uint64_t told_ns; /* of the last notification */
     uint64_t progress;
 };
+
+/* Whether its fork is being made: nothing else is done for it until then. */
+static inline bool mcp_call_is_forking(const struct mcp_call *call)
+{
+    return call->fork != NULL && call->made == NULL;
+}
 
 /* A new call, or an answer that there cannot be one. Borrows all. */
 void mcp_call_new(struct mcp *mcp, const json_t *id, const struct mcp_tool *tool, json_t *arguments,
@@ -229,12 +239,32 @@ void mcp_calls_release(struct mcp *mcp);
 /* Adds a command before the code. Takes the code. */
 MUST_CHECK int mcp_call_step(struct mcp_call *call, struct belljar_guest *guest,
                              struct belljar_code *code);
+/* Adds one whose code is the fork's. */
+MUST_CHECK int mcp_call_step_shared(struct mcp_call *call, struct belljar_guest *guest,
+                                    const struct belljar_code *code);
 /* Ends it with an answer (taken). */
 void mcp_call_done(struct mcp_call *call, json_t *answer);
 /* Ends it with a result that says isError and this text. */
 void mcp_call_fail(struct mcp_call *call, const char *format, ...) PRINTF(2, 3);
 /* Has its job end, for a reason (static text). */
 void mcp_call_kill(struct mcp_call *call, const char *cause);
+
+/* ---- mcp_forks.c ---- */
+
+#define MCP_FORKS_MAX 8
+
+/* Begins to make `wanted` branches of a guest between two runs, in a thread. NULL if it cannot. */
+struct mcp_fork *mcp_fork_new(struct belljar_guest *from, unsigned wanted);
+/* Readable once it is done. Borrowed. */
+int mcp_fork_fd(const struct mcp_fork *fork);
+bool mcp_fork_is_done(const struct mcp_fork *fork);
+/* Of one that is done: why it failed, or NULL; a branch that nobody has taken yet, or NULL; the
+ * commands that write the files (borrowed). */
+const char *mcp_fork_failure(const struct mcp_fork *fork);
+struct belljar_guest *mcp_fork_take(struct mcp_fork *fork);
+const struct belljar_code *mcp_fork_codes(const struct mcp_fork *fork, unsigned *ret_count);
+/* Ends what is not done. NULL is fine. */
+void mcp_fork_free(struct mcp_fork *fork);
 
 /* ---- mcp_rpc.c ---- */
 

@@ -23,9 +23,11 @@ static void call_free(struct mcp *mcp, struct mcp_call *call)
 {
     if (call->session != NULL && call->session->busy == call)
         call->session->busy = NULL;
+    mcp_fork_free(call->fork);
     belljar_guest_free(call->guest);
     for (unsigned i = 0; i < call->step_count; i++)
-        free(call->steps[i].code.bytes);
+        if (!call->steps[i].is_shared)
+            free(call->steps[i].code.bytes);
     for (unsigned i = 0; i < call->file_count; i++) {
         free((char *)call->files[i].path);
         free((void *)call->files[i].bytes);
@@ -138,17 +140,29 @@ void mcp_call_cancel(struct mcp *mcp, const json_t *id)
 
 /* ---- Jobs ---- */
 
-int mcp_call_step(struct mcp_call *call, struct belljar_guest *guest, struct belljar_code *code)
+static int add_step(struct mcp_call *call, const struct mcp_step *step)
 {
     struct mcp_step *grown = realloc(call->steps, (call->step_count + 1) * sizeof *grown);
-    if (grown == NULL) {
-        free(code->bytes);
+    if (grown == NULL)
         return -ENOMEM;
-    }
     call->steps = grown;
-    call->steps[call->step_count++] = (struct mcp_step){ *code, guest };
-    *code = (struct belljar_code){ 0 };
+    call->steps[call->step_count++] = *step;
     return 0;
+}
+
+int mcp_call_step(struct mcp_call *call, struct belljar_guest *guest, struct belljar_code *code)
+{
+    int error = add_step(call, &(struct mcp_step){ .code = *code, .guest = guest });
+    if (error < 0)
+        free(code->bytes);
+    *code = (struct belljar_code){ 0 };
+    return error;
+}
+
+int mcp_call_step_shared(struct mcp_call *call, struct belljar_guest *guest,
+                         const struct belljar_code *code)
+{
+    return add_step(call, &(struct mcp_step){ .code = *code, .is_shared = true, .guest = guest });
 }
 
 static void on_output(int stream, const char *bytes, size_t length, void *context)
@@ -245,6 +259,16 @@ static void start_job(struct mcp *mcp, struct mcp_call *call)
     }
 }
 
+/* A step has come to its end, or (without a result) the fork. */
+static void finish(struct mcp *mcp, struct mcp_call *call, struct belljar_result *result)
+{
+    call->tool->finish(mcp, call, result);
+    if (call->is_more && call->state == MCP_RUNNING) {
+        call->is_more = false;
+        start_job(mcp, call);
+    }
+}
+
 /* The result of a command or of the code is there. */
 static void on_result(struct mcp *mcp, struct mcp_call *call, struct belljar_result *result)
 {
@@ -257,17 +281,19 @@ static void on_result(struct mcp *mcp, struct mcp_call *call, struct belljar_res
         }
     }
     call->soft_ns = 0;
-    call->tool->finish(mcp, call, result);
-    if (call->is_more) {
-        call->is_more = false;
-        start_job(mcp, call);
-    }
+    finish(mcp, call, result);
 }
 
 /* Moves on whatever its guest has to say. */
 static void step_job(struct mcp *mcp, struct mcp_call *call)
 {
-    for (int i = 0; i < STEPS_AT_ONCE && call->state == MCP_RUNNING; i++) {
+    if (mcp_call_is_forking(call)) {
+        if (mcp_fork_is_done(call->fork))
+            finish(mcp, call, NULL);
+        return;
+    }
+    for (int i = 0; i < STEPS_AT_ONCE && call->state == MCP_RUNNING && !mcp_call_is_forking(call);
+         i++) {
         struct belljar_error error = { 0 };
         struct belljar_result *result = NULL;
         int done = belljar_guest_step(call->on, &result, &error);
@@ -301,7 +327,10 @@ static bool take_guest(struct mcp *mcp, struct mcp_call *call)
     if (!call->tool->wants_guest || call->guest != NULL ||
         (call->tool == &mcp_tools[0] && call->session != NULL))
         return true;
+    if (mcp->is_short_of_guests)
+        return false; /* somebody waits already who came before */
     int taken = belljar_guest_try_take(mcp->template, &call->guest, &error);
+    mcp->is_short_of_guests = taken == -EAGAIN;
     if (taken == -EAGAIN)
         return false;
     if (taken < 0)
@@ -438,6 +467,7 @@ static void advance(struct mcp *mcp, struct mcp_call *call, uint64_t now_ns)
 void mcp_calls_advance(struct mcp *mcp)
 {
     uint64_t now_ns = clock_now_ns();
+    mcp->is_short_of_guests = false;
     for (struct mcp_call **at = &mcp->calls; *at != NULL;) {
         struct mcp_call *call = *at;
         if (call->state == MCP_RUNNING || (call->state == MCP_WAITING && is_first(mcp, call)))
@@ -459,7 +489,9 @@ unsigned mcp_calls_pollfds(struct mcp *mcp, struct pollfd *fds, unsigned most, i
     uint64_t now_ns = clock_now_ns();
     for (struct mcp_call *call = mcp->calls; call != NULL; call = call->next) {
         int wait_ms = call->token != NULL ? PROGRESS_MS : INT32_MAX;
-        if (call->state == MCP_RUNNING && most - count >= 8) {
+        if (call->state == MCP_RUNNING && mcp_call_is_forking(call) && most - count >= 8) {
+            fds[count++] = (struct pollfd){ mcp_fork_fd(call->fork), POLLIN, 0 };
+        } else if (call->state == MCP_RUNNING && most - count >= 8) {
             int own_ms;
             count += belljar_guest_pollfds(call->on, fds + count, most - count, &own_ms);
             wait_ms = own_ms < wait_ms ? own_ms : wait_ms;

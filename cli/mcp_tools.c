@@ -221,31 +221,30 @@ static void unmake_sessions(struct mcp *mcp, const struct mcp_call *call)
     }
 }
 
-/* One branch, with the steps that give it the files. False: it failed. */
-static bool fork_once(struct mcp *mcp, struct mcp_call *call)
+/* The branches are there: each becomes a session, and gets the files. */
+static void take_branches(struct mcp *mcp, struct mcp_call *call)
 {
-    struct belljar_error error = { 0 };
-    struct belljar_guest *branch = NULL;
-    struct belljar_code *codes = NULL;
     unsigned count = 0;
-    int failed = belljar_guest_branch(call->on, &branch, &error);
-    struct mcp_session *session = failed == 0 ? mcp_session_new(mcp, branch) : NULL;
-    if (session != NULL) {
-        json_array_append_new(call->made, mcp_session_json(mcp, session));
-        failed = belljar_guest_copy_files(call->on, &codes, &count, &error);
+    const char *failure = mcp_fork_failure(call->fork);
+    const struct belljar_code *codes = mcp_fork_codes(call->fork, &count);
+    struct belljar_guest *branch;
+    call->made = json_array();
+    while (failure == NULL && (branch = mcp_fork_take(call->fork)) != NULL) {
+        struct mcp_session *session = mcp_session_new(mcp, branch);
+        if (session != NULL)
+            json_array_append_new(call->made, mcp_session_json(mcp, session));
+        for (unsigned i = 0; failure == NULL && i < count; i++)
+            if (session == NULL || mcp_call_step_shared(call, branch, &codes[i]) < 0)
+                failure = "out of memory";
     }
-    for (unsigned i = 0; failed == 0 && i < count; i++)
-        if (mcp_call_step(call, branch, &codes[i]) < 0)
-            failed = -ENOMEM;
-    for (unsigned i = 0; i < count; i++)
-        free(codes[i].bytes);
-    free(codes);
-    if (failed == 0 && session != NULL)
-        return true;
-    mcp_call_fail(call, "The session cannot be forked: %s.",
-                  error.message[0] != '\0' ? error.message : "out of memory");
-    unmake_sessions(mcp, call);
-    return false;
+    if (failure != NULL) {
+        mcp_call_fail(call, "The session cannot be forked: %s.", failure);
+        unmake_sessions(mcp, call);
+    } else if (call->step == call->step_count) {
+        fork_answer(call);
+    } else {
+        call->is_more = true;
+    }
 }
 
 /* A session whose guest has not run anything has no state to fork yet: an empty run makes it one. */
@@ -263,37 +262,31 @@ static void begin_fork(struct mcp *mcp, struct mcp_call *call)
         mcp_call_fail(call, "out of memory");
 }
 
+/* First the session has rested, then its branches are made, then they have their files. */
 static void finish_fork(struct mcp *mcp, struct mcp_call *call, struct belljar_result *result)
 {
     const json_t *count = json_object_get(call->arguments, "count");
-    json_int_t wanted = count != NULL ? json_integer_value(count) : 1;
-    if (call->made != NULL) { /* the files were written */
-        if (result->verdict == BELLJAR_OK && call->cause == NULL) {
-            fork_answer(call);
-            return;
-        }
-        mcp_call_fail(call, "The session's files cannot be written into its fork: %s.",
-                      result->error_value != NULL ? result->error_value : "it has ended");
-        unmake_sessions(mcp, call);
+    struct belljar_error error = { 0 };
+    if (result == NULL) {
+        take_branches(mcp, call);
         return;
     }
-    struct belljar_error error = { 0 };
-    if (result->verdict != BELLJAR_OK || call->cause != NULL) {
+    bool is_good = result->verdict == BELLJAR_OK && call->cause == NULL;
+    if (is_good && call->made != NULL) {
+        fork_answer(call);
+    } else if (is_good) {
+        (void)!belljar_result_complete(call->on, result, &error);
+        call->fork =
+            mcp_fork_new(call->on, count != NULL ? (unsigned)json_integer_value(count) : 1);
+        if (call->fork == NULL)
+            mcp_call_fail(call, "The session cannot be forked: no memory or descriptor is left.");
+    } else {
         mcp_call_fail(call, "The session cannot be forked: %s.",
                       call->cause != NULL           ? call->cause
                       : result->error_value != NULL ? result->error_value
                                                     : "it has ended");
-        return;
+        unmake_sessions(mcp, call);
     }
-    (void)!belljar_result_complete(call->on, result, &error);
-    call->made = json_array();
-    for (json_int_t i = 0; i < wanted; i++)
-        if (!fork_once(mcp, call))
-            return;
-    if (call->step == call->step_count)
-        fork_answer(call);
-    else
-        call->is_more = true;
 }
 
 /* ---- Files ---- */

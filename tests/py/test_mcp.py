@@ -487,6 +487,9 @@ def test_all_structured_content_fits_its_schema(server):
         ("end_session", {"session": session}),
     ]:
         result = server.call(name, **arguments)
+        if name == "fork_session" and result["isError"]:
+            assert "user namespaces" in text_of(result)
+            continue
         check_schema(result["structuredContent"], schemas[name])
 
 
@@ -649,6 +652,35 @@ def test_a_forked_session_goes_on_apart(server):
         assert got == [x, text]
     for name in (session, *forks):
         server.call("end_session", session=name)
+
+
+@pytest.mark.parametrize("end", ["wait", "end_session", "cancel", "SIGTERM"])
+def test_a_guest_that_does_not_let_itself_be_forked_holds_up_nobody(end):
+    """It answers what comes before the fork, and then holds the interpreter's lock."""
+    with Server() as server:
+        session = server.session()
+        probe = server.call("fork_session", session=session)
+        if probe["isError"]:
+            pytest.skip("sessions cannot be forked here: no user namespaces")
+        server.run("import gc, threading, re, time\ndef hog():\n  time.sleep(0.001)\n  re.match(r'(a+)+$', 'a' * 60 + 'b')\n"
+                   "gc.collect = lambda *a: threading.Thread(target=hog, daemon=True).start()", session=session)  # fmt: skip
+        id = server.start("tools/call", {"name": "fork_session", "arguments": {"session": session, "count": 8}})
+        time.sleep(0.3)
+        start = time.monotonic()
+        assert server.ask("ping")["result"] == {}
+        assert server.run("1")["structuredContent"]["return_value"] == 1
+        assert time.monotonic() - start < 8 and id not in server.answers
+        if end == "SIGTERM":
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(timeout=PATIENCE) == 0
+            return
+        if end == "end_session":
+            assert not server.call("end_session", session=session)["isError"]
+        if end == "cancel":
+            server.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}})
+        else:
+            assert server.wait(id)["result"]["isError"]
+        assert server.run("1")["structuredContent"]["return_value"] == 1
 
 
 def test_a_session_that_is_reset_is_empty_under_its_name(server):
