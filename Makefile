@@ -44,15 +44,18 @@ test: all
 	@scripts/install-packages $(RUN_PACKAGES) $(TEST_PACKAGES) $(WHEEL_PACKAGES)
 	@tests/run
 
-# The E2B and MCP clients from PyPI, in a virtual environment of their own: comes with the service. CI does not call it.
-test-clients:
-	@echo "belljar: there is no service yet, so there is nothing for a client to talk to (not implemented)"; exit 1
+# The MCP clients that others wrote, in environments of their own: needs the registries of Python and Node. CI does not call it.
+test-clients: all
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
+	@command -v npm > /dev/null || scripts/install-packages npm
+	@PYTHON=$(PYTHON) tests/clients/run $(BUILD)
 
 bench: all
 	@scripts/install-packages $(RUN_PACKAGES)
 	@.venv/bin/python bench/bench.py
 	@.venv/bin/python bench/sessions.py
 	@.venv/bin/python bench/strict.py
+	@.venv/bin/python bench/mcp.py
 
 wheel:
 	@scripts/install-packages $(BUILD_PACKAGES) $(WHEEL_PACKAGES)

@@ -34,6 +34,10 @@ enum own_option {
     OWN_RAW,
     OWN_WRITES,
     OWN_CONFIG,
+    OWN_CHECK,
+    OWN_SESSIONS,
+    OWN_IDLE,
+    OWN_JOBS,
     OWN_HELP,
     OWN_COUNT,
 };
@@ -69,7 +73,7 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[];
+    learn_options[], mcp_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -81,12 +85,13 @@ MUST_CHECK int arguments_parse(const struct command *command, int argc, char **a
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
-/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c */
+/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c */
 int command_run(const struct arguments *arguments);
 int command_doctor(const struct arguments *arguments);
 int command_explain(const struct arguments *arguments);
 int command_shell(const struct arguments *arguments);
 int command_learn(const struct arguments *arguments);
+int command_mcp(const struct arguments *arguments);
 
 /* Where the guest sees the directory of the script, if a grant shows it: there it can import its
  * neighbours. The caller frees it. */

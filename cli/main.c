@@ -38,11 +38,18 @@ const struct command commands[] = {
       "shown with its control\n"
       "characters made visible.",
       shell_options, true, false, command_shell },
+    { "mcp", "[OPTION]…", "serve agents and editors: MCP on standard input and output",
+      "Serves the Model Context Protocol: a client starts it and speaks to it by its standard "
+      "input "
+      "and output. It offers\n"
+      "tools that run Python in sandboxes under the policy of the options, which the client cannot "
+      "change.",
+      mcp_options, true, false, command_mcp },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 
 /* Named in the design, made by later versions: said plainly rather than "unknown command". */
-static const char *const planned[] = { "serve", "mcp" };
+static const char *const planned[] = { "serve" };
 
 static const struct command *find_command(const char *name)
 {

@@ -35,7 +35,7 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
                                       [BELLJAR_MODULE] = RUN_MODULE,
                                       [BELLJAR_COMMAND] = RUN_COMMAND };
     uint32_t flags = kinds[job->kind] | (job->last_value ? RUN_LAST_VALUE : 0) |
-                     (job->session ? RUN_SESSION : 0);
+                     (job->session ? RUN_SESSION : 0) | (job->shows ? RUN_SHOWS : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);
@@ -364,7 +364,7 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
                         const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     int error = guest_begin(guest, job, callbacks, reterr);
-    if (error == 0)
+    if (error == 0 && !job->soon)
         limits_arm_first(guest); /* an event loop may come back late: it is busy with others */
     return error;
 }

@@ -219,8 +219,13 @@ struct belljar_job {
     const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
-    bool last_value;         /* keep the value of a last expression statement */
-    bool session;            /* the guest stays for another run */
+    bool last_value; /* keep the value of a last expression statement */
+    bool session;    /* the guest stays for another run */
+    /* belljar_guest_start: the next step comes within milliseconds, so that the supervisor need not
+     * hear of a run that is over by then */
+    bool soon;
+    /* With on_frame: what it shows comes at once (belljar_guest_on_display), not with the result. */
+    bool shows;
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
     /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
      * stays there; what a run does not read is for the next. */
@@ -359,6 +364,70 @@ BELLJAR_API bool belljar_result_exception(const struct belljar_result *result,
  * the guest's: open beneath it without following links. */
 BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd,
                                       struct belljar_error *reterr);
+
+/* ---- Values, things shown and files, for hosts that read no CBOR ---- */
+
+/* A value of a guest's (belljar_result.value) as JSON text of at most `most` bytes; NULL if it is
+ * larger, nested more than 64 deep, malformed, or memory is short. The caller frees it. What JSON
+ * lacks becomes what is nearest: bytes are {"base64": "…"}, sets and tuples arrays, records
+ * objects, NaN and infinities null, keys text, dates, times, decimals, paths, large integers and
+ * stand-ins text. Arrays of numbers and tables are null: belljar_display has them. */
+BELLJAR_API char *belljar_value_json(const uint8_t *value, size_t length, size_t most);
+
+/* Commands: the code of a job whose `command` is set. The caller frees *ret_code. */
+struct belljar_code {
+    uint8_t *bytes;
+    size_t length;
+};
+/* Sets a variable of the session from JSON text. -EINVAL: that is no name, or no JSON. */
+BELLJAR_API int belljar_command_set(const char *name, const char *json,
+                                    struct belljar_code *ret_code, struct belljar_error *reterr);
+/* Writes a file of the session's scratch (relative to /work, or absolute), folders on the way
+ * included; with `appends` at its end. At most 32 MiB at a time. */
+BELLJAR_API int belljar_command_write(const struct belljar_file *file, bool appends,
+                                      struct belljar_code *ret_code, struct belljar_error *reterr);
+/* Has a session that will not be used for a while give back memory that it can do without. */
+BELLJAR_API int belljar_command_rest(struct belljar_code *ret_code, struct belljar_error *reterr);
+
+/* For belljar_callbacks.on_frame of a job with `shows`: takes one thing that the program shows, hands
+ * its forms to on_display (which borrows them) and lets the program go on. 0, or -EBADMSG for a
+ * frame that is none, which ends the run if on_frame answers with it. */
+BELLJAR_API int belljar_guest_on_display(struct belljar_guest *guest, uint32_t type,
+                                         const uint8_t *payload, size_t length,
+                                         void (*on_display)(const struct belljar_display *forms,
+                                                            unsigned count, void *context),
+                                         void *context);
+
+/* True if no further run can begin: a session's guest has ended, in a run or after one. */
+BELLJAR_API bool belljar_guest_has_ended(const struct belljar_guest *guest);
+
+/* The regular files of a guest's scratch in a folder ("/work") and below, sorted by name; names are
+ * relative to /work, or absolute. Links are not followed. -EINVAL: no folder of the scratch. More
+ * than `most` files: the first that were found, and is_whole is false. */
+struct belljar_listing {
+    struct belljar_listed {
+        char *path;
+        uint64_t size;
+    } * files;
+    unsigned count;
+    bool is_whole;
+};
+BELLJAR_API int belljar_guest_list_files(struct belljar_guest *guest, const char *folder,
+                                         unsigned most, struct belljar_listing *ret_listing,
+                                         struct belljar_error *reterr);
+BELLJAR_API void belljar_listing_release(struct belljar_listing *listing);
+/* Reads a regular file of a guest's scratch from `offset` on, at most `most` bytes. The caller
+ * frees *ret_bytes (NUL after the end). -ENOENT, -EINVAL. */
+BELLJAR_API int belljar_guest_read_file(struct belljar_guest *guest, const char *path,
+                                        uint64_t offset, size_t most, uint8_t **ret_bytes,
+                                        size_t *ret_length, uint64_t *ret_size,
+                                        struct belljar_error *reterr);
+/* Commands that write the files of a guest's scratch into another, as after a branch (whose scratch
+ * is empty): folders, links as what they say, files. The caller frees them and their code. -EFBIG
+ * if they are more than twice what the scratch may hold. */
+BELLJAR_API int belljar_guest_copy_files(struct belljar_guest *guest,
+                                         struct belljar_code **ret_codes, unsigned *ret_count,
+                                         struct belljar_error *reterr);
 
 #ifdef __cplusplus
 }

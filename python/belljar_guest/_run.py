@@ -11,7 +11,7 @@ import _thread
 
 from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
-    RUN_MODULE, RUN_OK, RUN_SESSION,
+    RUN_MODULE, RUN_OK, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
 from belljar_guest import _host, _outcome, _program, _session, _state, native
 
@@ -65,8 +65,10 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
 def run(policy: Policy, frame: Frame) -> Result:
     """Does one FRAME_RUN. Returns the fields of its result."""
     flags, code, filename, path0, argv, files = frame
-    if flags & RUN_COMMAND:
+    if flags & (RUN_COMMAND | RUN_SHOWS):
         perform_command = _session.perform_command  # the host may be asked from now on
+    if flags & RUN_SHOWS:
+        _state.shows_at_once = True
     if _state.can_ask:
         _host.begin_calls()
     try:

@@ -4,6 +4,7 @@ Under a language policy some do what the policy makes of them, and the others an
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -140,6 +141,11 @@ def show(policy: Policy) -> None:
     _state.shows_at_once = True
 
 
+def rest(policy: Policy) -> None:
+    """The session will not be used for a while: gives back what it can do without."""
+    gc.collect()  # figures and tables that nobody has any more are cycles, as a rule
+
+
 # ---- Files -------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +171,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "get": get,
     "has": has,
     "names": names,
+    "rest": rest,
     "set": put,
     "shell": lambda policy, source, is_all: _shell.command_shell(policy, source, is_all),
     "show": show,

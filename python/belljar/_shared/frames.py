@@ -24,6 +24,7 @@ RUN_SESSION: Final = 4
 RUN_SCRIPT: Final = 8
 RUN_COMMAND: Final = 16
 RUN_BYTES: Final = 32
+RUN_SHOWS: Final = 64
 RUN_OK: Final = 0
 RUN_EXCEPTION: Final = 1
 RUN_EXIT: Final = 2
