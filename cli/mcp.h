@@ -76,6 +76,8 @@ struct mcp_out {
 void mcp_out_release(struct mcp_out *out);
 /* One message. Takes it. */
 void mcp_out_send(struct mcp_out *out, json_t *message);
+/* For json_dumps: compact, and numbers with no more digits than they need. */
+size_t mcp_dump_flags(const json_t *value);
 /* Writes what is taken without waiting. */
 void mcp_out_flush(struct mcp_out *out);
 static inline size_t mcp_out_pending(const struct mcp_out *out)

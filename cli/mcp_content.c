@@ -88,7 +88,7 @@ json_t *mcp_text_answer(const char *text, json_t *structured, bool is_error)
 
 json_t *mcp_json_answer(json_t *structured)
 {
-    CLEANUP(heap_free) char *text = json_dumps(structured, JSON_COMPACT);
+    CLEANUP(heap_free) char *text = json_dumps(structured, mcp_dump_flags(structured));
     return mcp_text_answer(text != NULL ? text : "", structured, false);
 }
 
@@ -531,7 +531,7 @@ json_t *mcp_run_answer(struct mcp *mcp, struct mcp_call *call, struct belljar_re
     json_array_extend(content, call->shown.blocks);
     json_array_extend(content, making.blocks);
     json_t *structured = structured_json(&making);
-    CLEANUP(heap_free) char *form = json_dumps(structured, JSON_COMPACT);
+    CLEANUP(heap_free) char *form = json_dumps(structured, mcp_dump_flags(structured));
     if (form != NULL && strlen(form) <= JSON_TEXT_MAX) {
         json_t *block = text_block(form, strlen(form)); /* for clients that know no other */
         json_object_set_new(block, "annotations",

@@ -90,10 +90,42 @@ static int append(const char *bytes, size_t length, void *context)
     return 0;
 }
 
+/* How many digits its numbers need to be read as what they are; at least 15. */
+static unsigned digits(const json_t *value)
+{
+    unsigned most = 15;
+    size_t index;
+    const char *key;
+    json_t *item;
+    if (json_is_real(value)) {
+        char text[40];
+        for (; most < 17; most++) {
+            snprintf(text, sizeof text, "%.*g", (int)most, json_real_value(value));
+            if (strtod(text, NULL) == json_real_value(value))
+                break;
+        }
+    }
+    json_array_foreach (value, index, item) {
+        unsigned its = digits(item);
+        most = its > most ? its : most;
+    }
+    json_object_foreach ((json_t *)value, key, item) {
+        unsigned its = digits(item);
+        most = its > most ? its : most;
+    }
+    return most;
+}
+
+size_t mcp_dump_flags(const json_t *value)
+{
+    return JSON_COMPACT | JSON_REAL_PRECISION(digits(value));
+}
+
 void mcp_out_send(struct mcp_out *out, json_t *message)
 {
     size_t before = out->used;
-    bool failed = message == NULL || json_dump_callback(message, append, out, JSON_COMPACT) < 0 ||
+    bool failed = message == NULL ||
+                  json_dump_callback(message, append, out, mcp_dump_flags(message)) < 0 ||
                   append("\n", 1, out) < 0;
     json_decref(message);
     if (failed) { /* half a message would spoil the next */

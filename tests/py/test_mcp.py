@@ -442,6 +442,14 @@ def test_values_become_json(server, code, value):
     assert server.run(code)["structuredContent"]["return_value"] == value
 
 
+@pytest.mark.parametrize("number", ["0.1", "3.141592653589793", "0.30000000000000004", "40.415426", "1e-05", "1.7976931348623157e+308", "5e-324"])
+def test_numbers_have_the_digits_that_they_need(server, number):
+    result = server.run(number)
+    assert result["structuredContent"]["return_value"] == float(number)
+    if "e" not in number:
+        assert f'"return_value":{number},' in result["content"][-1]["text"]
+
+
 def test_a_value_nested_without_end_is_its_repr(server):
     assert server.run("x = []\nfor _ in range(150): x = [x]\nx")["structuredContent"]["return_value"].startswith("[[[[")
     assert server.run("x = []; x.append(x); x")["structuredContent"]["return_value"] is not None
