@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import select
 import struct
 import time
 import types
@@ -42,8 +41,8 @@ OUTSTANDING_BYTES_MAX: Final = 2 * MEMORY_MAX
 FORMS_MAX: Final = 64
 """Forms of one result that is displayed while a run is on."""
 
-_SLOW: Final = 0.05
-"""A call that takes more seconds than this is slow."""
+_LATE: Final = 0.05
+"""So many seconds after the time limit the guest has been ended."""
 
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
@@ -126,7 +125,6 @@ class Desk:
         self.shown = Shown(None)  # what the run that is on has displayed
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
         self._last_call = 0
-        self._was_slow = False  # the last call took its time: who made it may be gone
         self._outstanding = 0  # calls that tasks are at work on
         self._outstanding_bytes = 0
         self._epoch = 0  # answers of an earlier one come too late
@@ -165,7 +163,6 @@ class Desk:
             self._display(message)  # an exception of the callback's is none for the guest: it comes out of the run
             self._send(number, REPLY_VALUE, core.encode_value([0, None], strict=True))
             return
-        began = time.monotonic()
         depth = _depth.get()
         was_answering = self.is_answering
         token = _depth.set(depth + 1)
@@ -190,7 +187,6 @@ class Desk:
         finally:
             _depth.reset(token)
             self.is_answering = was_answering
-            self._was_slow = time.monotonic() - began > _SLOW
 
     def end_run(self) -> None:
         """What has not been answered by now is not answered any more."""
@@ -206,14 +202,8 @@ class Desk:
 
     def _check_time(self) -> None:
         """A guest's calls wait in its channel when it has ended: thousands, none of which anybody wants answered any more."""
-        if self.deadline is not None and time.monotonic() >= self.deadline + _SLOW:
+        if self.deadline is not None and time.monotonic() >= self.deadline + _LATE:
             raise Refused("TimeoutError", "the sandbox's time is over")
-        if self._was_slow and self.guest is not None:
-            descriptors, _ = self.guest.pollfds()
-            value_channel = select.poll()
-            value_channel.register(descriptors[0][0], 0)
-            if value_channel.poll(0):  # hung up
-                raise Refused("RuntimeError", "the sandbox has ended")
 
     def _check_outstanding(self, released: object, cost: int) -> None:
         """A guest need not wait for one answer before it asks again; but what it asks is work that waits here."""

@@ -161,7 +161,7 @@ def test_an_answer_that_is_none_is_one_error(template, what, use, cbor):
     """The guest sends a result of its own for the command that comes next."""
     with Sandbox(template=template) as sandbox:
         sandbox.run_code(SPEAK)
-        sandbox.run_code(f"import sys\nnames = sys._getframe(1).f_globals\nnames['perform_command'] = lambda code: (0, 0, 0, (b'', b'', b'', b'', {cbor}))")
+        sandbox.run_code(f"import sys\nsession = sys._getframe(1).f_globals['_session']\nsession.perform_command = lambda policy, code: (0, 0, 0, (b'', b'', b'', b'', {cbor}))")
         with pytest.raises(SandboxError) as caught:
             eval(use, {"sandbox": sandbox})
         assert isinstance(caught.value, ProtocolError)
