@@ -302,7 +302,10 @@ static void step_job(struct mcp *mcp, struct mcp_call *call)
         if (result != NULL)
             on_result(mcp, call, result);
         else
-            mcp_call_fail(call, "belljar itself failed: %s: %s", error.step, error.message);
+            /* files that cannot be handed in are the caller's to mend */
+            mcp_call_fail(call, "%s%s: %s",
+                          strcmp(error.step, "files") == 0 ? "" : "belljar itself failed: ",
+                          error.step, error.message);
         belljar_result_free(result);
     }
 }

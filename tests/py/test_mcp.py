@@ -331,7 +331,7 @@ ARGUMENTS = [
     ("run_python_code", {"code": "1", "files": []}, "files must be an object"),
     ("run_python_code", {"code": "1", "files": {"a": 1}}, "must be text or"),
     ("run_python_code", {"code": "1", "files": {"a": {"base64": "!"}}}, "must be text or"),
-    ("run_python_code", {"code": "1", "files": {"/etc/passwd": "x"}}, "files are handed in below /work"),
+    ("run_python_code", {"code": "1", "files": {"/etc/passwd": "x"}}, "files: the file handed in as /etc/passwd cannot be written"),
     ("run_python_code", {"code": "1", "global_variables": {"not a name": 1}}, "not a name"),
     ("run_python_code", {"code": "1", "session": "s_none"}, "There is no session s_none"),
     ("run_python_code", {"code": "1", "session": "s_\0"}, "zero byte"),
