@@ -1,9 +1,12 @@
 /* Lines for `belljar shell`: by the editor where there is one, else by getline(). Runs in the
  * user's own process. */
+#define _GNU_SOURCE
 #include "cli/line.h"
 
 #include "base/base.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 
 void line_reader_init(struct line_reader *reader)
@@ -19,14 +22,31 @@ void line_reader_release(struct line_reader *reader)
     *reader = (struct line_reader){ 0 };
 }
 
+/* Shows the prompt and waits for a line. False if Ctrl-C came: also in the moment between the prompt
+ * and the reading, where a signal would be lost to getline(). A terminal gives one line at a time, so
+ * none waits in the stream. */
+static bool line_wait(const char *prompt)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    fputs(prompt, stdout);
+    fflush(stdout);
+    struct pollfd input = { STDIN_FILENO, POLLIN, 0 };
+    bool is_interrupted = ppoll(&input, 1, NULL, &before) < 0 && errno == EINTR;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !is_interrupted;
+}
+
 enum line_answer line_read(struct line_reader *reader, const char *prompt, bool is_kept,
                            char **ret_text)
 {
     if (reader->editor != NULL)
         return line_editor_read(reader->editor, prompt, is_kept, ret_text);
-    if (reader->is_terminal) {
-        fputs(prompt, stdout);
-        fflush(stdout);
+    if (reader->is_terminal && !line_wait(prompt)) {
+        putchar('\n');
+        return LINE_INTERRUPTED;
     }
     char *text = NULL;
     size_t room = 0;

@@ -54,7 +54,7 @@ threads = [threading.Thread(target=time.sleep, args=(0.01,)) for _ in range(3)]
 signal.signal(signal.SIGUSR1, lambda *_: None); os.kill(os.getpid(), signal.SIGUSR1)
 import array; end = time.process_time() + 0.3; kept = []
 while time.process_time() < end:
-    kept.append(bytearray(100000))
+    kept.append(bytearray(100000)); del kept[:-50]
 """
 WORKLOAD = """
 import os, sys, time, belljar
