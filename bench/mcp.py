@@ -27,7 +27,11 @@ PATIENCE = 60.0
 # name, packages, command in the environment
 INSTALLED = [
     ("mcp-run-python 0.0.22 (Pyodide)", ["mcp-run-python==0.0.22", "deno==2.9.8"], ["mcp-run-python", "stdio"]),
-    ("SDK server over pydantic-monty 1.4.0", ["mcp==2.3.0", "pydantic-monty==1.4.0"], ["python", "-P", str(TREE / "bench/monty_server.py")]),
+    (
+        "SDK server over pydantic-monty 1.4.0",
+        ["mcp==2.3.0", "pydantic-monty==1.4.0"],
+        ["python", "-P", str(TREE / "bench/monty_server.py")],
+    ),
     ("mcp-run-python-code 0.0.2 (no sandbox)", ["mcp==1.30.0", "mcp-run-python-code==0.0.2"], ["mcp-run-python-code"]),
 ]
 
@@ -36,10 +40,14 @@ class Server:
     """A server by its standard input and output, opened with `initialize`."""
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
         self.count = 0
         start = time.perf_counter()
-        self.ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}})
+        self.ask(
+            "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+        )
         self.seconds = time.perf_counter() - start
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
@@ -100,7 +108,11 @@ def peers(wanted: bool) -> tuple[dict[str, Callable[[], object]], list[Server]]:
             servers.append(server)
             arguments = {"python_code": CODE} if "code 0.0.2" not in name else {"code": "print(6 * 7)"}
             tools = [tool["name"] for tool in server.ask("tools/list", {})["result"]["tools"]]  # type: ignore[index]
-            tool = "run_python_code" if "run_python_code" in tools else next(name for name in tools if "run" in name and "code" in name)
+            tool = (
+                "run_python_code"
+                if "run_python_code" in tools
+                else next(name for name in tools if "run" in name and "code" in name)
+            )
             server.call(tool, **arguments)
             found[name] = lambda server=server, tool=tool, arguments=arguments: server.call(tool, **arguments)  # type: ignore[misc]
         except Exception as error:

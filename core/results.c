@@ -5,10 +5,10 @@
  * believed, depth and size are bounded, and what is malformed is refused as a whole. */
 #define _GNU_SOURCE
 #include "core/results.h"
-#include "wire/frame.h"
 #include "core/failure.h"
 #include "core/guest.h"
 #include "wire/cbor.h"
+#include "wire/frame.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* core/results.c and core/session_files.c: a guest's values as JSON, what it shows, names of its files. */
 #include "core/results.h"
+#include "tests/c/test.h"
 #include "wire/frame.h"
 #include "wire/pack.h"
-#include "tests/c/test.h"
 
 #include <string.h>
 

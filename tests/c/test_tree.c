@@ -301,7 +301,8 @@ TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
     /* What is not there, or no directory, is no way back. */
     memcpy(path + length, "/none/..", 9);
     CHECK_EQUAL(walk_links(fixture.tree, -1, "", path, true, STEPS, &place), ENOENT);
-    CHECK_EQUAL(walk_links(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place), ENOTDIR);
+    CHECK_EQUAL(walk_links(fixture.tree, -1, "", at("data/plain/.."), true, STEPS, &place),
+                ENOTDIR);
     remove_deep(300);
     fixture_remove();
 }
