@@ -44,7 +44,7 @@ test: all
 	@scripts/install-packages $(RUN_PACKAGES) $(TEST_PACKAGES) $(WHEEL_PACKAGES)
 	@tests/run
 
-# The MCP clients that others wrote, in environments of their own: needs the registries of Python and Node. CI does not call it.
+# The MCP clients that others wrote, in environments of their own: needs the registries of Python and Node. CI calls it where they answer.
 test-clients: all
 	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
 	@command -v npm > /dev/null || scripts/install-packages npm
