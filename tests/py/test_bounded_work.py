@@ -21,6 +21,7 @@ import looking
 import pytest
 
 core = pytest.mark.core
+pytestmark = pytest.mark.alone
 
 # A link in a folder 900 deep that goes down and up 800 times and then through itself: once 2 s of the supervisor's.
 DEEP = """

@@ -19,6 +19,7 @@ import numpy
 import pytest
 
 core = pytest.mark.core
+pytestmark = pytest.mark.alone
 
 LATE = 2.5
 """What a run may take beyond its limit of half a second on a busy machine. The promise is one second on an idle one."""
