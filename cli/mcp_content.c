@@ -16,7 +16,7 @@
     (16u << 10) /* the structured form is a text block as well, if it is no larger */
 #define VIOLATIONS_SHOWN 10
 
-#define FORM_MAIN "application/vnd.belljar.main" /* guest/belljar_results.py */
+#define FORM_MAIN "application/vnd.belljar.main" /* belljar_guest/_results.py */
 #define FORM_DATA "application/vnd.belljar.data+json"
 
 /* ---- Base64 ---- */

@@ -1,4 +1,4 @@
-/* Tables that a guest shows (guest/belljar_results.py): JSON of its making, {column: [values]}. Read
+/* Tables that a guest shows (belljar_guest/_results.py): JSON of its making, {column: [values]}. Read
  * with bounds, and made into Markdown for the model and into rows for programs. */
 #include "cli/mcp.h"
 

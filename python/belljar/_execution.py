@@ -71,7 +71,7 @@ _FIELDS = {
     "application/json": "json",
     "application/javascript": "javascript",
 }
-_MAIN = "application/vnd.belljar.main"  # guest/belljar_results.py marks the last expression's value with it
+_MAIN = "application/vnd.belljar.main"  # belljar_guest/_results.py marks the last expression's value with it
 _DATA = "application/vnd.belljar.data+json"
 _BINARY = frozenset({"image/png", "image/jpeg", "application/pdf"})
 _JSON = frozenset({"application/json", _DATA})

@@ -252,7 +252,7 @@ def open_whole(files: Files, name: _StrPath) -> BinaryIO:
 _CHUNK = 8 << 20
 
 Entry = list[Any]
-"""One step of writing, as guest/belljar_session.py does it: [kind, absolute path, bytes, mode]."""
+"""One step of writing, as belljar_guest/_session.py does it: [kind, absolute path, bytes, mode]."""
 
 
 class _Writer(io.RawIOBase):

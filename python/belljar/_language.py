@@ -262,7 +262,7 @@ _BY_VALUE, _BUILT, _MODULE, _BUILTIN, _SYMBOL = range(5)
 
 
 class _Package:
-    """A function and those that it refers to, for strict_call() in guest/belljar_strict.py."""
+    """A function and those that it refers to, for strict_call() in belljar_guest/_strict.py."""
 
     def __init__(self, wrap: Callable[[Any], list[Any]]) -> None:
         self.functions: list[list[Any]] = []
