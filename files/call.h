@@ -30,6 +30,7 @@ struct answer {
                  one that cannot be; or 0 */
     bool continues; /* let the kernel run it: only for calls whose arguments are all numbers */
     bool may_wait;  /* not done: it is for a worker (worker.c) */
+    bool waits;     /* answered later (protect.c) */
     bool refused;   /* the policy said no: recorded as a violation */
     const char *rule, *hint; /* static strings; why it was refused and what would permit it */
     char target[512]; /* what it was about, for the record: a path, an address family; may be "" */

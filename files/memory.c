@@ -5,6 +5,7 @@
 #include "files/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -44,6 +45,8 @@ struct maps_query {
 };
 #define MAPS_QUERY    _IOWR('f', 17, struct maps_query)
 #define MAPS_WRITABLE 2u
+#define MAPS_NEXT     16u /* or the one behind it */
+#define AREAS_MAX     64  /* asked about for one range */
 
 /* Whether the guest itself may write there. Before 6.11 the kernel cannot be asked (ENOTTY). */
 static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
@@ -60,6 +63,58 @@ static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
         address = query.end;
     }
     return true;
+}
+
+/* As memory_writable, from the list as text: kernels before 6.11. */
+static uint64_t memory_writable_by_text(int maps_fd, uint64_t address, uint64_t length)
+{
+    char text[8192];
+    uint64_t writable = 0, end = address + length;
+    off_t at = 0;
+    for (int i = 0; i < AREAS_MAX; i++) {
+        ssize_t got = pread(maps_fd, text, sizeof text - 1, at);
+        if (got < 0)
+            return length;
+        text[got] = '\0';
+        char *line = text, *next;
+        for (; (next = strchr(line, '\n')) != NULL; line = next + 1) {
+            char *rest;
+            uint64_t from = strtoull(line, &rest, 16);
+            uint64_t to = *rest == '-' ? strtoull(rest + 1, &rest, 16) : 0;
+            if (from >= end)
+                return writable;
+            if (rest[0] == ' ' && rest[2] == 'w' && to > address)
+                writable += (to < end ? to : end) - (from > address ? from : address);
+        }
+        if (line == text)
+            return got == 0 ? writable : length;
+        at += line - text;
+    }
+    return length;
+}
+
+uint64_t memory_writable(int maps_fd, uint64_t address, uint64_t length)
+{
+    uint64_t writable = 0, end = address + length;
+    if (end < address)
+        return length;
+    for (int i = 0; i < AREAS_MAX; i++) {
+        struct maps_query query = { .size = sizeof query,
+                                    .flags = MAPS_WRITABLE | MAPS_NEXT,
+                                    .address = address };
+        if (ioctl(maps_fd, MAPS_QUERY, &query) < 0)
+            return errno == ENOENT   ? writable
+                   : errno == ENOTTY ? memory_writable_by_text(maps_fd, address, end - address)
+                                     : length;
+        if (query.start >= end || query.end <= address)
+            return writable;
+        writable +=
+            (query.end < end ? query.end : end) - (query.start > address ? query.start : address);
+        address = query.end;
+        if (address >= end)
+            return writable;
+    }
+    return length;
 }
 
 /* /proc/<pid>/mem writes where the guest may not: into the private pages of a file that is mapped

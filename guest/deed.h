@@ -1,10 +1,11 @@
 /* What the supervisor asks a guest's SIGSYS handler to do in place of a call that it cannot do for
- * it: the program's own descriptors are known to the program alone. A guest that does something
- * else fools itself. */
+ * it: the program's own descriptors are known to the program alone, and its limits are its own to
+ * lower. A guest that does something else fools itself. */
 #ifndef BELLJAR_DEED_H
 #define BELLJAR_DEED_H
 
-/* The value of a queued SIGSYS, sent to a thread before its call is answered with ENXIO. */
+/* The value of a queued SIGSYS, sent to a thread before its call is answered with ENXIO. DEED_LIMIT
+ * may be for the call of another thread (self_protect). */
 #define DEED(kind, detail, number)                                                                 \
     ((int)((unsigned)(kind) << 24 | (unsigned)(detail) << 20 | (unsigned)(number)))
 #define DEED_KIND(value)   ((unsigned)(value) >> 24)
@@ -15,6 +16,7 @@ enum deed_kind {
     DEED_OPEN = 1, /* the call's result: a copy of the descriptor; detail: close-on-exec */
     DEED_STAT,     /* fstat to the address in argument `detail` of the call */
     DEED_ACCESS,   /* is there such a descriptor */
+    DEED_LIMIT,    /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
 
 /* fchmod as the handler makes it: the file's number on its file system as the third argument, this

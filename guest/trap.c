@@ -7,7 +7,8 @@
  * ten times as much as fstat itself. Shared anonymous memory escapes RLIMIT_DATA; a guest has
  * nobody to share with, so it gets private memory. Which file a descriptor is, and what lies behind
  * /dev/stdin and /dev/fd/N, only the guest itself can say: it adds the file's number to fchmod, and
- * copies the descriptor when the supervisor answers so (deed.h). */
+ * copies the descriptor when the supervisor answers so (deed.h). It lowers the guest's own limit of
+ * memory when the supervisor asks for that: who does not gets no memory made read-only. */
 #define _GNU_SOURCE
 #include "guest/trap.h"
 
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -60,6 +62,17 @@ static long trap_deed(int deed, const greg_t *registers)
     return result == -EBADF ? -ENOENT : result;
 }
 
+/* Memory that becomes read-only leaves RLIMIT_DATA: the limit goes down first. */
+static void trap_lower(int deed, greg_t *registers)
+{
+    rlim_t bytes = (rlim_t)DEED_NUMBER(deed) << 20;
+    struct rlimit limit = { bytes, bytes };
+    trap_call(SYS_prlimit64, 0, RLIMIT_DATA, (long)&limit, 0, 0, 0);
+    if (DEED_DETAIL(deed) != 0 && registers[REG_RAX] == -ENXIO)
+        registers[REG_RAX] = trap_call(SYS_mprotect, registers[REG_RDI], registers[REG_RSI],
+                                       registers[REG_RDX], 0, 0, 0);
+}
+
 static void trap_handle(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number;
@@ -67,6 +80,10 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     long a = registers[REG_RDI], b = registers[REG_RSI], c = registers[REG_RDX];
     long d = registers[REG_R10], e = registers[REG_R8], f = registers[REG_R9];
     long result = -ENOSYS;
+    if (info->si_code == SI_QUEUE && DEED_KIND(info->si_value.sival_int) == DEED_LIMIT) {
+        trap_lower(info->si_value.sival_int, registers);
+        return;
+    }
     if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO) {
         registers[REG_RAX] = trap_deed(info->si_value.sival_int, registers);
         return;

@@ -33,7 +33,7 @@ int limits_no_core(struct lockdown *lockdown)
  * (limits_measure in supervisor/limits.c, which ends it at `memory` and 40 MiB):
  *
  *   private memory that can be written to   RLIMIT_DATA         memory and MEMORY_UNUSED
- *   the same, made read-only                self_protect        4 MiB, then it is looked at more often
+ *   the same, made read-only                protect.c           4 MiB, then RLIMIT_DATA goes down by as much
  *   the main thread's stack                 RLIMIT_STACK        8 MiB
  *   page tables                             RLIMIT_AS / 512     32 MiB and memory / 512
  *   descriptions of mappings                vm.max_map_count    65530 of about 400 bytes: 24 MiB

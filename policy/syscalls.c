@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -320,6 +321,8 @@ const struct syscall_row syscall_rows[] = {
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
     BROKER(getrlimit, 0, "", "tells the policy's limits", LIMITS),
+    CONTINUE(prlimit64, 0, "RLIMIT_DATA, itself", "can only go down, whatever the pointer shows: as memory becomes read-only (supervisor/protect.c)", LIMITS,
+             LOW_EQUAL(0, 0), LOW_EQUAL(1, RLIMIT_DATA)),
     BROKER(prlimit64, 0, "", "tells the policy's limits; sets none, knows no other process", LIMITS),
     QUIET(prctl, 0, "PR_SET_NAME", "a thread's name: nobody reads it", LOW_EQUAL(0, 15)),
     QUIET(prctl, EINVAL, "PR_GET_NAME, PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 16)),

@@ -58,9 +58,7 @@ static int answer_install(struct guest *guest, const struct call *call, struct a
     return 0;
 }
 
-/* Before the answer, so that the handler runs before the program sees it. A signal to the process
- * goes to its main thread, if that can take it: other threads are not asked. */
-static void answer_ask(const struct guest *guest, int deed)
+void answer_ask(const struct guest *guest, int deed)
 {
     siginfo_t info = { .si_signo = SIGSYS, .si_code = SI_QUEUE };
     info.si_value.sival_int = deed;

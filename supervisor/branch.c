@@ -213,6 +213,7 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     branch->is_foreign = parent->is_foreign;
     branch->cpu_limit_ns = parent->cpu_limit_ns;
     branch->protected_bytes = parent->protected_bytes;
+    branch->data_limit = parent->data_limit;
     branch->pairs = parent->pairs;
     int error =
         branch_look(supervisor, branch); /* it waits for our answer: the number is its own */

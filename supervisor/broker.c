@@ -175,7 +175,7 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     if (decide_record(supervisor, guest, call.number, &answer) < 0)
         answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
-    return answer_send(guest, &call, &answer);
+    return answer.waits ? 0 : answer_send(guest, &call, &answer);
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)

@@ -1,5 +1,6 @@
 /* What becomes of a call: the policy's row decides, the handler does, and a refusal is recorded.
- * Supervisor. Nothing of the guest is read twice; a call with a pointer argument is never continued
+ * Supervisor. Nothing of the guest is read twice; a call is never continued if what a pointer of it
+ * shows decides anything
  * (seccomp_unotify(2), "Caveats regarding the use of SECCOMP_USER_NOTIF_FLAG_CONTINUE"). */
 #define _GNU_SOURCE
 #include "supervisor/decide.h"

@@ -59,7 +59,12 @@ struct guest {
     unsigned quiet_looks;        /* in a row that found that it had not moved */
     unsigned full_ticks;         /* in a row without room for memory */
     uint64_t threads;            /* at the last look, and those that were begun since */
-    uint64_t protected_bytes;    /* of memory that it was let make read-only (self_protect) */
+    uint64_t protected_bytes;    /* of memory that it made read-only, at the most (protect.c) */
+    uint64_t protecting_bytes;   /* of them, since the last look */
+    uint64_t data_limit;         /* its RLIMIT_DATA when it was last read; 0: never */
+    uint64_t waiting[8];         /* calls that are answered once that limit is lower, */
+    unsigned waiting_count;      /* so many, */
+    uint64_t waiting_until_ns;   /* or refused then */
     unsigned unseen_looks;       /* in a row that showed nothing */
     bool is_unseen;              /* killed since its limits could not be looked at */
     uint32_t end_reason;         /* enum end_reason */

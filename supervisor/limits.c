@@ -6,6 +6,7 @@
 
 #include "files/files.h"
 #include "guest/environment.h"
+#include "supervisor/protect.h"
 #include "wire/messages.h"
 
 #include <signal.h>
@@ -24,7 +25,7 @@
 #define NO_ROOM_TICKS 80
 #define MEMORY_SLACK  (8u << 20)  /* stack, page tables, relocated data: beside RLIMIT_DATA */
 #define MEMORY_MOST   (64u << 20) /* over the limit: what is never to be passed */
-#define FAULTS_PER_MS (40u << 20) /* bytes that a guest can touch in a millisecond, at the most */
+#define TABLES_PER_MS (4u << 20)  /* page tables that a guest can fill in a millisecond */
 #define UNSEEN_MS     5           /* between looks at a guest that show nothing; */
 #define UNSEEN_LOOKS  20          /* so many in a row, and it is ended for that */
 #define FULL_BYTES    (4u << 20)
@@ -45,6 +46,11 @@ void limits_stir(struct supervisor *supervisor, struct guest *guest)
         return; /* it is looked at at every tick */
     guest->quiet_looks = 0;
     guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
+}
+
+void limits_look_soon(struct supervisor *supervisor, struct guest *guest)
+{
+    guest_look_by(supervisor, guest, clock_now_ns() + 1000000u);
 }
 
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
@@ -145,7 +151,7 @@ void limits_kill_unseen(struct guest *guest)
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
                                    const struct limits_use *use)
 {
-    if (use->data + NO_ROOM_BYTES < settings->memory_bytes + MEMORY_UNUSED ||
+    if (use->data + NO_ROOM_BYTES < protect_data_limit(settings, guest) ||
         use->own + FULL_BYTES < settings->memory_bytes)
         guest->full_ticks = 0;
     else
@@ -153,9 +159,9 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
     return guest->full_ticks >= NO_ROOM_TICKS;
 }
 
-/* Threads and memory, and when to look again: RLIMIT_DATA bounds a guest exactly, unless it has
- * made memory read-only, which takes it out of that count. Then sooner, the nearer it is to the
- * most that a guest may ever have. */
+/* Threads and memory, and after how many milliseconds to look again: sooner, the nearer it is to
+ * the most that it may ever have. The kernel keeps what can be written to exactly; page tables of
+ * many small mappings are left to our looks. */
 static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
 {
     const struct settings *settings = &supervisor->settings;
@@ -173,11 +179,12 @@ static unsigned guest_check_use(struct supervisor *supervisor, struct guest *gue
     if (use.own > settings->memory_bytes + MEMORY_UNUSED + MEMORY_SLACK ||
         guest_is_out_of_memory(settings, guest, &use))
         guest_kill(guest, END_MEMORY);
-    if (guest->protected_bytes <= PROTECTED_FREE)
-        return TICK_MS;
+    protect_look(supervisor, guest, use.own);
     uint64_t most = settings->memory_bytes + MEMORY_MOST;
-    uint64_t again_ms = use.own < most ? (most - use.own) / FAULTS_PER_MS / 2 : 0;
-    return again_ms < 1 ? 1 : again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
+    uint64_t again_ms = use.own < most ? (most - use.own) / TABLES_PER_MS / 2 : 0;
+    if (again_ms < 1 || guest->waiting_count > 0)
+        return 1;
+    return again_ms > TICK_MS ? TICK_MS : (unsigned)again_ms;
 }
 
 void limits_check_scratch(struct guest *guest)
@@ -215,7 +222,8 @@ static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, 
     check_fork(guest, now_ns);
     if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
-    if (!guest_has_moved(guest)) { /* most guests sleep: they are looked at ever less often */
+    if (!guest_has_moved(guest) &&
+        guest->waiting_count == 0) { /* most guests sleep: they are looked at ever less often */
         guest->quiet_looks++;
         return guest->quiet_looks < QUIET_LOOKS       ? TICK_MS
                : guest->quiet_looks < 2 * QUIET_LOOKS ? QUIET_MS

@@ -5,8 +5,6 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
-#define PROTECTED_FREE (4u << 20) /* made read-only without a look at what there is */
-
 /* What a guest has of the machine now; bytes, but the threads. */
 struct limits_use {
     uint64_t own;      /* what its limit is compared with */
@@ -32,6 +30,8 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 int limits_tick(struct supervisor *supervisor);
 /* The guest does something: its limits are looked at within a tick. */
 void limits_stir(struct supervisor *supervisor, struct guest *guest);
+/* Looks at it in a millisecond. */
+void limits_look_soon(struct supervisor *supervisor, struct guest *guest);
 /* Ends it if its scratch holds too much. For scratch on disk, which is counted, no more often than
  * counting is worth. */
 void limits_check_scratch(struct guest *guest);

@@ -13,6 +13,7 @@
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/limits.h"
+#include "supervisor/protect.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
@@ -45,12 +46,6 @@ static void answer_refuse(struct answer *answer, const char *rule, const char *h
     answer->refused = true;
     answer->rule = rule;
     answer->hint = hint;
-}
-
-static void answer_continue(struct answer *answer)
-{
-    answer->error = 0;
-    answer->continues = true;
 }
 
 static void answer_value(struct answer *answer, int64_t value)
@@ -137,7 +132,8 @@ HANDLER(self_times)
 }
 
 /* prlimit64(0 or itself, resource, NULL, old). Setting is refused: the supervisor could do it to
- * any process of its user, so it has no such call. */
+ * any process of its user, so it has no such call. What its memory is limited to the guest may
+ * lower itself (protect.c): the kernel lets nobody raise it, whatever the guest has it read. */
 static void self_limits(const struct guest *guest, pid_t target, unsigned resource,
                         uint64_t new_address, uint64_t old_address, struct answer *answer)
 {
@@ -145,6 +141,8 @@ static void self_limits(const struct guest *guest, pid_t target, unsigned resour
     bool is_other = target != 0 && target != guest->inner_pid;
     if (is_other)
         answer_refuse(answer, "processes", "a guest may look at its own limits only");
+    else if (new_address != 0 && target == 0 && resource == RLIMIT_DATA)
+        answer_continue(answer);
     else if (new_address != 0)
         answer_refuse(answer, "limits",
                       "limits are the policy's: set timeout, memory or cpu outside");
@@ -154,24 +152,6 @@ static void self_limits(const struct guest *guest, pid_t target, unsigned resour
         answer_bytes(guest, old_address, &limit, sizeof limit, 0, answer);
     else
         answer_value(answer, 0);
-}
-
-/* mprotect that takes the right to write away (numbers only). What is written then counts no more
- * for RLIMIT_DATA, so that as much could be had again. The little that shared objects relocate is
- * free; beyond, nobody takes more out than fits into the limit, and the ticks come faster. */
-HANDLER(self_protect)
-{
-    uint64_t length = call->args[1];
-    struct limits_use use;
-    uint64_t sum = guest->protected_bytes + length;
-    guest->protected_bytes = sum < length ? UINT64_MAX : sum;
-    answer->error = ENOMEM;
-    if (guest->protected_bytes <= PROTECTED_FREE)
-        answer_continue(answer);
-    else if (!limits_measure(guest, &use))
-        limits_kill_unseen(guest);
-    else if (use.own <= supervisor->settings.memory_bytes)
-        answer_continue(answer);
 }
 
 /* A thread, by pthread_create's flags; its pointers are to the guest's own memory, and nothing is
@@ -418,7 +398,7 @@ static const struct self_call self_calls[] = {
     [SYS_tgkill] = SERVE(self_signal),
     [SYS_tkill] = SERVE(self_signal),
     [SYS_clone] = SERVE(self_clone),
-    [SYS_mprotect] = SERVE(self_protect),
+    [SYS_mprotect] = SERVE(protect_serve),
     [SYS_gettid] = CONTINUE,
     [SYS_alarm] = CONTINUE,
     [SYS_dup] = CONTINUE,

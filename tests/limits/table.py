@@ -70,6 +70,7 @@ ROWS = (
     memory("pages after the first thread's end", "first_thread_gone"),
     memory("tables after the first thread's end", "mapped_first_thread_gone"),
     memory("a burst of huge pages", "memory_burst"),
+    memory("all that is counted apart", "all_at_once"),
     memory("stacks of sleeping threads", "many_stacks"),
     memory("the main stack", "stack_downwards"),
     memory("copies of a file's pages", "copies_of_a_file"),

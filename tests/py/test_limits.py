@@ -231,6 +231,23 @@ def test_a_program_that_makes_memory_read_only_within_its_limit_may():
 
 
 @core
+def test_what_is_made_read_only_is_taken_from_the_limit_of_memory():
+    """In the main thread and in others, where the main one lowers the limit for them: it waits, computes, or sleeps meanwhile."""
+    code = (
+        "import resource\nlimit = lambda: resource.getrlimit(resource.RLIMIT_DATA)[1] >> 20\nsaid = [limit()]\n"
+        "thread = lambda: threading.Thread(target=lambda: said.append(read_only(20 << 20, 5 << 20)))\n"
+        "said += [read_only(20 << 20, 5 << 20), limit() < said[0] - 14]\n"
+        "one = thread(); one.start(); one.join(); said.append(limit() < said[0] - 34)\n"
+        "one = thread(); one.start()\nwhile one.is_alive(): sum(range(1000))\n"
+        "one = thread(); one.start(); time.sleep(0.2); one.join()\n"
+        "print(said[1:])\ntry: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\nexcept ValueError as why: print(why)"
+    )
+    execution = run(NATIVE + code, memory="256M")
+    assert (execution.verdict, execution.stdout, execution.violations) == (
+        "ok", "['all', True, 'all', True, 'all', 'all']\nnot allowed to raise maximum limit\n", [])  # fmt: skip
+
+
+@core
 def test_the_end_of_the_main_thread_alone_ends_a_guest_and_its_ordinary_end_does_not():
     gone = run(NATIVE + "threading.Thread(target=time.sleep, args=(5,)).start()\nthreading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()\nlibc.syscall(60, 0)")
     assert (gone.verdict, [violation.rule for violation in gone.violations]) == ("violation", ["threads"])
