@@ -303,9 +303,11 @@ class Language:
         allowed = set(self.config["builtins"])
         functions = native.language_functions
         chosen = {name: value for name, value in vars(builtins).items() if name in allowed}
-        for name in ("__import__", "exec", "eval", "compile", "vars"):
+        for name in ("__import__", "exec", "eval", "compile", "globals", "locals", "vars", "dir"):
             if name in allowed:
                 chosen[name] = functions[name]
+        if "super" in allowed:
+            chosen["super"] = native.language_super()
         safe = native.language_function
         if "exit" in allowed:
             chosen["exit"] = safe(self.exit, False) if "exit" in self.features else functions["exit"]
@@ -410,6 +412,7 @@ class Language:
             native.language_take_constructor(KINDS[name])
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
+        native.language_close_groups()
         if self.config["restricted"]:
             native.language_close_classes()
 
