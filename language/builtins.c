@@ -1,5 +1,5 @@
-/* The builtins that a guest under a language policy has: a read-only view of them all, and exec,
- * eval, compile, vars and exit, which are checked. Runs in the guest, with the guest's rights. */
+/* The builtins that a guest under a language policy has: a read-only view of them all. Runs in the
+ * guest, with the guest's rights. */
 #include "language/inside.h"
 
 /* ---- read-only builtins ----
@@ -133,84 +133,4 @@ PyObject *make_builtins(PyObject *module, PyObject *args)
     Py_CLEAR(state->builtins);
     state->builtins = Py_NewRef(builtins);
     return owned_take(&builtins);
-}
-
-/* ---- exec, eval, compile, vars, exit ---- */
-
-/* The interpreter puts its builtins dictionary itself into a namespace that has none. Ours goes in
- * first. */
-int namespace_guard(struct state *state, PyObject *globals)
-{
-    if (!globals || !PyDict_Check(globals))
-        return 0;
-    OWNED PyObject *key = PyUnicode_FromString("__builtins__");
-    int present = key ? PyDict_Contains(globals, key) : -1;
-    if (present)
-        return present < 0 ? -1 : 0;
-    return PyDict_SetItem(globals, key, state->builtins);
-}
-
-static PyObject *run_source(struct state *state, PyObject *real, const char *what, PyObject *args,
-                            PyObject *kw)
-{
-    static char *keywords[] = { "", "globals", "locals", NULL };
-    PyObject *source, *globals = NULL, *locals = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "O|OO", keywords, &source, &globals, &locals))
-        return NULL;
-    if (!PyUnicode_CheckExact(source) && (PyObject *)Py_TYPE(source) != state->code_type) {
-        PyErr_Format(PyExc_TypeError, "%s() arg 1 must be a string", what);
-        return NULL;
-    }
-    PyObject *effective = globals && globals != Py_None ? globals : PyEval_GetGlobals();
-    if (namespace_guard(state, effective) < 0)
-        return NULL;
-    if (locals)
-        return PyObject_CallFunctionObjArgs(real, source, globals, locals, NULL);
-    if (globals)
-        return PyObject_CallFunctionObjArgs(real, source, globals, NULL);
-    return PyObject_CallFunctionObjArgs(real, source, NULL);
-}
-
-PyObject *guest_exec(PyObject *module, PyObject *args, PyObject *kw)
-{
-    struct state *state = state_of(module);
-    return run_source(state, state->real_exec, "exec", args, kw);
-}
-
-PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw)
-{
-    struct state *state = state_of(module);
-    return run_source(state, state->real_eval, "eval", args, kw);
-}
-
-/* Only text, only to code: bytes may carry a coding cookie (L071), flags may ask for other things.
- */
-PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
-{
-    static char *keywords[] = { "source", "filename", "mode", NULL };
-    PyObject *source, *filename, *mode;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "OOO:compile", keywords, &source, &filename, &mode))
-        return NULL;
-    if (!name_is_plain(source) || !name_is_plain(filename) || !name_is_plain(mode))
-        return NULL;
-    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, source, filename, mode,
-                                        NULL);
-}
-
-PyObject *guest_vars(PyObject *module, PyObject *args)
-{
-    PyObject *object = NULL;
-    if (!PyArg_ParseTuple(args, "|O:vars", &object))
-        return NULL;
-    if (object && (PyType_Check(object) || PyModule_Check(object))) {
-        PyErr_SetString(PyExc_TypeError, "vars() of a type or module blocked by the sandbox");
-        return NULL;
-    }
-    return PyObject_CallObject(state_of(module)->real_vars, args);
-}
-
-PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
-{
-    PyErr_SetString(state_of(module)->error, "exit() function blocked by the sandbox");
-    return NULL;
 }

@@ -29,8 +29,12 @@
 /* One per interpreter, made by language_add_functions() and never freed: objects that untrusted
  * code holds point to it, and a guest ends by _exit. */
 struct state {
-    PyObject *error;         /* SandboxError */
-    PyObject *builtins;      /* the read-only builtins; NULL until make_builtins() */
+    PyObject *error;    /* SandboxError */
+    PyObject *builtins; /* the read-only builtins; NULL until make_builtins() */
+    PyObject
+        *own_builtins; /* address -> dict that the program gave as __builtins__ of a namespace */
+    Py_ssize_t
+        own_builtins_limit;  /* when there are so many, those that nobody has any more are let go */
     PyObject *modules;       /* name -> SafeModule, parents included */
     PyObject *importable;    /* set of names that `import NAME` may say */
     PyObject *file_names;    /* attributes of a file that may be read */
@@ -39,12 +43,14 @@ struct state {
     PyObject *no_subclasses; /* function that answers [] */
     PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
-    PyObject *real_exec, *real_eval, *real_vars, *real_compile;
-    newfunc type_new;               /* real constructor of classes, under the restricted preset */
-    newfunc function_new, cell_new; /* constructors kept for make_function() */
+    PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
+    newfunc type_new;                 /* real constructor of classes, under the restricted preset */
+    PyTypeObject *group_base, *group; /* BaseExceptionGroup, ExceptionGroup */
+    newfunc group_new;                /* what is behind their constructor */
+    newfunc function_new, cell_new;   /* constructors kept for make_function() */
     PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
-        *hidden_type, *hidden_method_type, *method_type, *builtins_type;
+        *hidden_type, *hidden_method_type, *method_type, *fixed_type, *builtins_type;
 };
 
 /* A C field layout shared by all proxies. */
@@ -89,14 +95,26 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw);
 /* builtins.c */
 extern PyType_Spec builtins_spec;
 PyObject *make_builtins(PyObject *module, PyObject *args);
+
+/* frames.c: what acts on the frame that calls it. */
 int namespace_guard(struct state *state, PyObject *globals);
 PyObject *guest_exec(PyObject *module, PyObject *args, PyObject *kw);
 PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw);
 PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw);
+PyObject *guest_globals(PyObject *module, PyObject *none);
+PyObject *guest_locals(PyObject *module, PyObject *none);
 PyObject *guest_vars(PyObject *module, PyObject *args);
+PyObject *guest_dir(PyObject *module, PyObject *args);
 PyObject *guest_exit(PyObject *module, PyObject *args, PyObject *kw);
+PyObject *make_super(PyObject *module, PyObject *none);
+
+/* groups.c */
+extern PyType_Spec fixed_spec;
+PyObject *close_groups(PyObject *module, PyObject *none);
 
 /* types.c */
+/* A type's own dictionary itself, or NULL with an exception. */
+PyObject *names_of_type(struct state *state, PyObject *type);
 PyObject *take_constructor(PyObject *module, PyObject *type);
 PyObject *close_classes(PyObject *module, PyObject *none);
 PyObject *type_modified(PyObject *module, PyObject *type);

@@ -18,7 +18,10 @@ static PyMethodDef guest_functions[] = {
     { "exec", WITH_KEYWORDS(guest_exec), "Execute source text." },
     { "eval", WITH_KEYWORDS(guest_eval), "Evaluate source text." },
     { "compile", WITH_KEYWORDS(guest_compile), "Compile source text." },
+    { "globals", guest_globals, METH_NOARGS, "The global names." },
+    { "locals", guest_locals, METH_NOARGS, "The local names." },
     { "vars", guest_vars, METH_VARARGS, "Attributes of an instance, or the local names." },
+    { "dir", guest_dir, METH_VARARGS, "Names of an object's attributes, or the local names." },
     { "exit", WITH_KEYWORDS(guest_exit), "Blocked by the sandbox." },
     { NULL, NULL, 0, NULL },
 };
@@ -34,6 +37,8 @@ static PyMethodDef policy_functions[] = {
     { "language_function", make_safe_function, METH_VARARGS, NULL },
     { "language_take_constructor", take_constructor, METH_O, NULL },
     { "language_close_classes", close_classes, METH_NOARGS, NULL },
+    { "language_super", make_super, METH_NOARGS, NULL },
+    { "language_close_groups", close_groups, METH_NOARGS, NULL },
     { "language_type_modified", type_modified, METH_O, NULL },
     { "language_build_function", build_function, METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL },
@@ -76,6 +81,7 @@ int language_add_functions(PyObject *module)
         { &hidden_spec, &state->hidden_type },
         { &method_spec, &state->method_type },
         { &hidden_method_spec, &state->hidden_method_type },
+        { &fixed_spec, &state->fixed_type },
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);

@@ -46,13 +46,21 @@ PyObject *set_up(PyObject *module, PyObject *args)
     OWNED PyObject *builtins = PyImport_ImportModule("builtins");
     if (!builtins)
         return NULL;
-    state->real_exec = PyObject_GetAttrString(builtins, "exec");
-    state->real_eval = PyObject_GetAttrString(builtins, "eval");
-    state->real_vars = PyObject_GetAttrString(builtins, "vars");
-    state->real_compile = PyObject_GetAttrString(builtins, "compile");
+    const struct {
+        const char *name;
+        PyObject **real;
+    } real[] = {
+        { "exec", &state->real_exec },     { "eval", &state->real_eval },
+        { "vars", &state->real_vars },     { "compile", &state->real_compile },
+        { "locals", &state->real_locals }, { "dir", &state->real_dir },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(real); i++)
+        if (!(*real[i].real = PyObject_GetAttrString(builtins, real[i].name)))
+            return NULL;
     state->modules = PyDict_New();
-    if (!state->real_exec || !state->real_eval || !state->real_vars || !state->real_compile ||
-        !state->modules)
+    state->own_builtins = PyDict_New();
+    state->own_builtins_limit = 64;
+    if (!state->modules || !state->own_builtins)
         return NULL;
     state->library = Py_NewRef(library);
     state->importable = Py_NewRef(importable);

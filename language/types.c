@@ -2,28 +2,50 @@
  * functions that the host sends. Runs in the guest, with the guest's rights. */
 #include "language/inside.h"
 
-/* PyTypeObject up to tp_new. The stable ABI keeps it opaque; the position is checked before each
- * use against what PyType_GetSlot() says, so another layout is an error and not a write somewhere
- * else. */
-struct type_layout {
-    PyVarObject head;
-    const char *name;
-    Py_ssize_t basicsize, itemsize;
-    destructor dealloc;
-    Py_ssize_t vectorcall_offset;
-    void *getattr, *setattr, *async, *repr, *number, *sequence, *mapping, *hash, *call, *str,
-        *getattro, *setattro, *buffer;
-    unsigned long flags;
-    const char *doc;
-    void *traverse, *clear, *richcompare;
-    Py_ssize_t weaklist_offset;
-    void *iter, *iternext, *methods, *members, *getset;
-    void *base, *dict;
-    void *descr_get, *descr_set;
-    Py_ssize_t dict_offset;
-    void *init, *alloc;
-    newfunc new;
-};
+#include "language/layout.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct type_layout *layout_of(PyTypeObject *type)
+{
+    static const struct {
+        int slot;
+        size_t at;
+    } known[] = {
+        { Py_tp_init, offsetof(struct type_layout, init) },
+        { Py_tp_new, offsetof(struct type_layout, new) },
+        { Py_tp_getattro, offsetof(struct type_layout, getattro) },
+        { Py_tp_setattro, offsetof(struct type_layout, setattro) },
+        { Py_tp_free, offsetof(struct type_layout, free) },
+        { Py_tp_bases, offsetof(struct type_layout, bases) },
+        { Py_tp_finalize, offsetof(struct type_layout, finalize) },
+    };
+    struct type_layout *layout = (struct type_layout *)type;
+    bool same = layout->flags == PyType_GetFlags(type);
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        void *found;
+        memcpy(&found, (char *)layout + known[i].at, sizeof(found));
+        same = same && found == PyType_GetSlot(type, known[i].slot);
+    }
+    if (same)
+        return layout;
+    PyErr_SetString(PyExc_RuntimeError, "this interpreter lays types out differently");
+    return NULL;
+}
+
+PyObject *names_of_type(struct state *state, PyObject *type)
+{
+    OWNED PyObject *view = PyObject_CallMethod(state->get_dict, "__get__", "O", type);
+    if (!view)
+        return NULL;
+    PyObject *own =
+        ((struct { PyObject_HEAD PyObject *mapping; } *)view)->mapping; /* mappingproxy */
+    if (PyDict_Check(own))
+        return Py_NewRef(own);
+    PyErr_SetString(PyExc_RuntimeError, "this interpreter keeps the names of types differently");
+    return NULL;
+}
 
 /* take_constructor(type): no code can make such objects by calling the type any more. */
 PyObject *take_constructor(PyObject *module, PyObject *type)
@@ -31,12 +53,12 @@ PyObject *take_constructor(PyObject *module, PyObject *type)
     struct state *state = state_of(module);
     if (!PyType_Check(type))
         return PyErr_Format(PyExc_TypeError, "a type is expected");
-    struct type_layout *layout = (struct type_layout *)type;
-    newfunc real = (newfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_new);
+    struct type_layout *layout = layout_of((PyTypeObject *)type);
+    if (!layout)
+        return NULL;
+    newfunc real = layout->new;
     if (!real)
         Py_RETURN_NONE;
-    if (layout->new != real)
-        return PyErr_Format(PyExc_RuntimeError, "this interpreter lays types out differently");
     OWNED PyObject *name = PyType_GetName((PyTypeObject *)type);
     if (!name)
         return NULL;
@@ -65,12 +87,10 @@ static PyObject *restricted_new(PyTypeObject *metatype, PyObject *args, PyObject
     OWNED PyObject *type = state->type_new(metatype, args, kw);
     if (!type || PyTuple_Size(args) != 3)
         return owned_take(&type);
-    OWNED PyObject *view = PyObject_CallMethod(state->get_dict, "__get__", "O", type);
-    if (!view)
+    OWNED PyObject *own = names_of_type(state, type);
+    if (!own)
         return NULL;
-    PyObject *own =
-        ((struct { PyObject_HEAD PyObject *mapping; } *)view)->mapping; /* mappingproxy */
-    if (PyDict_Check(own) && PyDict_DelItemString(own, "__dict__") < 0)
+    if (PyDict_DelItemString(own, "__dict__") < 0)
         PyErr_Clear(); /* slots, or a base class has it */
     PyType_Modified((PyTypeObject *)type);
     return owned_take(&type);
@@ -81,10 +101,9 @@ static PyObject *restricted_new(PyTypeObject *metatype, PyObject *args, PyObject
 PyObject *close_classes(PyObject *module, PyObject *Py_UNUSED(none))
 {
     struct state *state = state_of(module);
-    struct type_layout *layout = (struct type_layout *)&PyType_Type;
-    if ((void *)layout->new != PyType_GetSlot(&PyType_Type, Py_tp_new) ||
-        layout->setattro != PyType_GetSlot(&PyType_Type, Py_tp_setattro))
-        return PyErr_Format(PyExc_RuntimeError, "this interpreter lays types out differently");
+    struct type_layout *layout = layout_of(&PyType_Type);
+    if (!layout)
+        return NULL;
     state->type_new = layout->new;
     layout->new = restricted_new;
     layout->setattro = (void *)restricted_setattr;

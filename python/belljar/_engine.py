@@ -81,6 +81,7 @@ class Session:
         self.watch = Watch(Ledger(pool.scratch), files or ())
         self._files = files or []  # what goes in with the first run
         self._stdin = stdin
+        self._stdin_of_each = stdin  # of those that `beside` makes: a text from its beginning, a file where it stands
         self._runs = 0
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
@@ -176,7 +177,7 @@ class Session:
 
     def beside(self, guest: core.Guest) -> Session:
         """For one call or execute under a language policy: a session that lives as long as that."""
-        made = Session(self.pool, guest, self.language)
+        made = Session(self.pool, guest, self.language, stdin=self._stdin_of_each)
         made._beside = self._beside
         self._beside.add(made)
         return made
@@ -257,7 +258,7 @@ class Session:
             self._check_cause(error)
             raise
         twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest))
-        twin._has_shipped, twin._shows = self._has_shipped, self._shows
+        twin._has_shipped, twin._shows, twin._stdin_of_each = self._has_shipped, self._shows, self._stdin_of_each
         try:
             for entries in copies(self.guest.scratch(), self.pool.scratch):
                 yield from twin.write(entries)
@@ -281,8 +282,7 @@ class Session:
         job = make_job(on_stdout=on_stdout, on_stderr=on_stderr)
         del job["last_value"]
         job["command"] = True
-        if self.language is None:
-            add_stdin(job, b"" if self._stdin is None else self._stdin)
+        add_stdin(job, b"" if self._stdin is None else self._stdin)
         return job
 
     def _show_at_once(self) -> Operation[None]:

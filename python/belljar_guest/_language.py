@@ -107,6 +107,10 @@ WITHOUT_CONSTRUCTOR = ("function", "cell", "code", "traceback", "module")
 
 NEVER_PROXIED = ("module", "frame", "code", "cell", "traceback", "generator", "coroutine", "async_generator")
 
+# Of the class that a text in an annotation becomes; `class C[T]` hands it out, and so does whatever of typing takes a text. Its
+# method evaluates the text in the library's frame. The names of 3.14 are here as well.
+FORWARD_HIDDEN = "_evaluate evaluate __forward_code__ __code__ __globals__ __cell__ __owner__".split()
+
 # What a file or stream shows. Not: buffer, raw, detach, fileno, reconfigure, which lead to the descriptor (L081).
 FILE_NAMES = frozenset(
     "close closed encoding errors flush isatty line_buffering mode name newlines read readable readline readlines "
@@ -303,9 +307,11 @@ class Language:
         allowed = set(self.config["builtins"])
         functions = native.language_functions
         chosen = {name: value for name, value in vars(builtins).items() if name in allowed}
-        for name in ("__import__", "exec", "eval", "compile", "vars"):
+        for name in ("__import__", "exec", "eval", "compile", "globals", "locals", "vars", "dir"):
             if name in allowed:
                 chosen[name] = functions[name]
+        if "super" in allowed:
+            chosen["super"] = native.language_super()
         safe = native.language_function
         if "exit" in allowed:
             chosen["exit"] = safe(self.exit, False) if "exit" in self.features else functions["exit"]
@@ -384,6 +390,7 @@ class Language:
         self.close_codecs()
         self.close_streams()
         self.close_imports()
+        self.close_forward_references()
         dictionary: dict[str, Any] = {name: gc.get_referents(kind.__dict__)[0] for name, kind in KINDS.items()}
         text: Any = gc.get_referents(str.__dict__)[0]
         for name in ("format", "format_map"):
@@ -410,8 +417,17 @@ class Language:
             native.language_take_constructor(KINDS[name])
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
+        native.language_close_groups()
         if self.config["restricted"]:
             native.language_close_classes()
+
+    @staticmethod
+    def close_forward_references() -> None:
+        kind: Any = getattr(sys.modules.get("typing"), "ForwardRef", None)
+        if kind is not None:
+            own: Any = gc.get_referents(kind.__dict__)[0]
+            own.update((name, native.language_hidden(name, None, True, False)) for name in FORWARD_HIDDEN if name in own)
+            native.language_type_modified(kind)
 
     def close_codecs(self) -> None:
         import codecs

@@ -1,7 +1,7 @@
 """L050 except* with a hostile ExceptionGroup.split
 
 kind: crash
-expect: crash or TypeError or nothing
+expect: SandboxError
 control: any
 """
 

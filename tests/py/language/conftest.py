@@ -141,12 +141,8 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
     """The outcome in a real sandbox. `given` is evaluated on this side, which is the host's."""
     belljar = pytest.importorskip("belljar")
     policy = belljar.Policy(**config.to_policy()).replace(timeout=min(seconds, 10.0), output=1 << 20)
-    if stdin:  # that of a session does not end
-        done = belljar.run(source, policy, python=python, stdin=stdin)
-        error = done.error
-        return Outcome(error and error.name, error.value if error else done.verdict, "", False, done.stdout, done.stderr)
     try:
-        session = belljar.Sandbox(policy, python=python)
+        session = belljar.Sandbox(policy, python=python, stdin=stdin)
     except belljar.StartError as error:
         assert error.step != "interpreter", error  # the policy cannot be made: an answer of its own
         raise AssertionError(str(error)) from None

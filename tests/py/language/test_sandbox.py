@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 import os
+import pathlib
 import string
 import time
 from collections.abc import Iterator
@@ -385,3 +386,22 @@ def test_a_sandbox_without_a_config_says_where_its_policy_is() -> None:
         with pytest.raises(AttributeError, match=r"write sandbox.policy \(it was made without a SandboxConfig\)"):
             _ = sandbox.config
         assert not hasattr(sandbox, "config") and sandbox.policy == belljar.Policy()
+
+
+READS_ALL = "import sys\nlines = [line for line in sys.stdin]"
+
+
+@pytest.mark.parametrize("given", ("a\nb\n", None, "file"))
+def test_standard_input_comes_to_its_end_in_every_call(given: Any, folder: pathlib.Path) -> None:
+    (folder / "in").write_text("a\nb\n")
+
+    def count() -> int:
+        import sys
+
+        return len(list(sys.stdin))
+
+    with open(folder / "in") as file, belljar.Sandbox(SandboxConfig("stdin"), stdin=file if given == "file" else given) as sandbox:
+        names: dict[str, Any] = {}
+        sandbox.execute(READS_ALL, names)
+        assert names["lines"] == (["a\n", "b\n"] if given else [])
+        assert sandbox.call(count) == (2 if given and given != "file" else 0)  # a text is there for each, a file is read on
