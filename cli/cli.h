@@ -38,9 +38,14 @@ enum own_option {
     OWN_SESSIONS,
     OWN_IDLE,
     OWN_JOBS,
+    OWN_FILE,
+    OWN_OUT,
+    OWN_FORCE,
+    OWN_NO_SCRIPT_DIR,
     OWN_HELP,
     OWN_COUNT,
 };
+#define OWN_REPEATS(id) ((id) == OWN_FILE)
 
 struct own_row {
     enum own_option id; /* OWN_NONE ends a list */
@@ -73,25 +78,31 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[], mcp_options[];
+    learn_options[], mcp_options[], completion_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
 MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
                                struct arguments *ret_arguments);
 
-/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines
+/* cli/manual.c: the options of a command, one after the other: its own, then the policy's. False past
+ * the last. Those of its own are not repeated and have no key. */
+bool command_option_at(const struct command *command, unsigned index,
+                       struct belljar_option *ret_option);
+/* --help of a command (NULL: of belljar); a manual page with the lines
  * "@OPTIONS command@" and "@COMMANDS@" of a template filled in. */
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
-/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c */
+/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c,
+ * cli/completion.c */
 int command_run(const struct arguments *arguments);
 int command_doctor(const struct arguments *arguments);
 int command_explain(const struct arguments *arguments);
 int command_shell(const struct arguments *arguments);
 int command_learn(const struct arguments *arguments);
 int command_mcp(const struct arguments *arguments);
+int command_completion(const struct arguments *arguments);
 
 /* Where the guest sees the directory of the script, if a grant shows it: there it can import its
  * neighbours. The caller frees it. */

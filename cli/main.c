@@ -45,6 +45,10 @@ const struct command commands[] = {
       "tools that run Python in sandboxes under the policy of the options, which the client cannot "
       "change.",
       mcp_options, true, false, command_mcp },
+    { "completion", "bash|zsh|fish", "print the shell's completion of this command",
+      "Prints a script for the shell that is named. For bash: belljar completion bash > "
+      "~/.local/share/bash-completion/completions/belljar",
+      completion_options, false, true, command_completion },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 
