@@ -41,7 +41,7 @@ static void fallback_text(const struct belljar_option *entry, char text[64])
     const char *json = entry->fallback;
     text[0] = '\0';
     if (json == NULL || entry->argument == NULL || strcmp(json, "null") == 0 ||
-        strcmp(json, "[]") == 0 || strcmp(json, "\"\"") == 0)
+        strcmp(json, "[]") == 0 || strcmp(json, "{}") == 0 || strcmp(json, "\"\"") == 0)
         return;
     size_t length = strlen(json);
     if (json[0] == '"' && length >= 2)

@@ -219,6 +219,11 @@ struct belljar_job {
     const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
+    const char *cwd; /* where it runs, a path of the guest's; NULL: where the session is, or as the
+                        policy's cwd says */
+    const char *const *env; /* "NAME=VALUE", beside the policy's. A session has cwd and variables
+                               back after the run */
+    unsigned env_count;
     bool last_value; /* keep the value of a last expression statement */
     bool session;    /* the guest stays for another run */
     /* belljar_guest_start: the next step comes within milliseconds, so that the supervisor need not
