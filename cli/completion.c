@@ -149,7 +149,7 @@ static void print_fish(void)
             bool is_long = option.flag[1] == '-';
             printf("complete -c belljar -n '__fish_seen_subcommand_from %s' -%c %s%s -d '",
                    command->name, is_long ? 'l' : 's', option.flag + 1 + is_long,
-                   option.argument == NULL     ? ""
+                   option.argument == NULL    ? ""
                    : is_path(option.argument) ? " -r -F"
                                               : " -x");
             print_quoted(option.help, "\\", "\\'");
@@ -163,7 +163,7 @@ static const struct {
     void (*print)(void);
 } shells[] = { { "bash", print_bash }, { "zsh", print_zsh }, { "fish", print_fish } };
 
-int command_completion(const struct arguments *arguments)
+int command_completion(struct arguments *arguments)
 {
     const char *name = arguments->rest_count > 0 ? arguments->rest[0] : "";
     for (size_t i = 0; i < ARRAY_SIZE(shells) && arguments->rest_count == 1; i++) {

@@ -21,9 +21,10 @@ const struct command commands[] = {
     { "doctor", "[--json]", "show what this machine can enforce",
       "Tries each mechanism in a child process. The exit status is 1 if a required one is missing.",
       doctor_options, false, false, command_doctor },
-    { "explain", "[OPTION]…", "show the effective policy, as tables",
-      "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
-      true, false, command_explain },
+    { "explain", "[OPTION]… [SCRIPT]", "show the effective policy, as tables",
+      "Takes the policy options of `belljar run` and shows what they amount to; with SCRIPT, for a "
+      "run of that script.",
+      explain_options, true, true, command_explain },
     { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
       "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until "
       "it passes; then takes\n"

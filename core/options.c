@@ -504,9 +504,9 @@ static int start_put(struct settings *settings, const struct option_row *row, js
         json_object_del(object, row->key);
     else if (value != NULL)
         json_object_set(object, row->key, value);
-    char *text = object == NULL || value == NULL        ? NULL
-                 : json_object_size(object) > 0 ? json_dumps(object, JSON_COMPACT)
-                                                : strdup("");
+    char *text = object == NULL || value == NULL ? NULL
+                 : json_object_size(object) > 0  ? json_dumps(object, JSON_COMPACT)
+                                                 : strdup("");
     json_decref(value);
     json_decref(object);
     if (text == NULL)
@@ -519,11 +519,20 @@ static int start_put(struct settings *settings, const struct option_row *row, js
 static json_t *print_start(const struct settings *settings, const struct option_row *row)
 {
     json_t *object = start_object(settings), *value = json_object_get(object, row->key);
-    value = value != NULL                     ? json_incref(value)
+    value = value != NULL             ? json_incref(value)
             : row->kind == OPTION_ENV ? json_object()
                                       : json_null();
     json_decref(object);
     return value;
+}
+
+char *option_cwd(const struct settings *settings)
+{
+    json_t *object = start_object(settings);
+    const char *cwd = json_string_value(json_object_get(object, "cwd"));
+    char *copy = cwd != NULL ? strdup(cwd) : NULL;
+    json_decref(object);
+    return copy;
 }
 
 static int add_variable(json_t *variables, const struct option_row *row, const char *name,

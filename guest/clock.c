@@ -64,7 +64,8 @@ static void patch_slot(const struct dl_phdr_info *object, uintptr_t slot, void *
     bool is_relro = false;
     for (int i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
-        if (part->p_type == PT_GNU_RELRO && slot - object->dlpi_addr - part->p_vaddr < part->p_memsz)
+        if (part->p_type == PT_GNU_RELRO &&
+            slot - object->dlpi_addr - part->p_vaddr < part->p_memsz)
             is_relro = true;
     }
     void *page = (void *)(slot & ~(uintptr_t)4095);
@@ -97,7 +98,8 @@ static int patch_object(struct dl_phdr_info *object, size_t size, void *context)
         uintptr_t begin = object->dlpi_addr + part->p_vaddr;
         if (part->p_type == PT_DYNAMIC)
             dynamic = (const void *)begin;
-        is_ours = is_ours || (part->p_type == PT_LOAD && (uintptr_t)context - begin < part->p_memsz);
+        is_ours =
+            is_ours || (part->p_type == PT_LOAD && (uintptr_t)context - begin < part->p_memsz);
     }
     if (dynamic == NULL || is_ours || strstr(object->dlpi_name, "vdso") != NULL)
         return 0;
