@@ -32,6 +32,7 @@ struct parse {
 void arguments_release(struct arguments *arguments)
 {
     belljar_policy_free(arguments->policy);
+    free(arguments->files);
     *arguments = (struct arguments){ 0 };
 }
 
@@ -96,6 +97,11 @@ static int take_own(struct parse *parse, const struct own_row *row, const char *
 {
     struct arguments *arguments = parse->arguments;
     const char *before = arguments->own[row->id];
+    if (OWN_REPEATS(row->id)) {
+        arguments->files[arguments->file_count++] = value;
+        arguments->own[row->id] = value;
+        return 0;
+    }
     if (before != NULL && row->argument != NULL && strcmp(before, value) != 0) {
         complain("%s %s and %s %s contradict each other: %s can be given once", row->flag, before,
                  row->flag, value, row->flag);
@@ -245,7 +251,8 @@ int arguments_parse(const struct command *command, int argc, char **argv,
 {
     CLEANUP(arguments_release) struct arguments arguments = { 0 };
     CLEANUP(heap_free) struct given *given = calloc((size_t)argc + 1, sizeof *given);
-    if (given == NULL) {
+    arguments.files = calloc((size_t)argc + 1, sizeof *arguments.files);
+    if (given == NULL || arguments.files == NULL) {
         complain("out of memory");
         return EXIT_BELLJAR;
     }

@@ -8,6 +8,7 @@
 #include "include/belljar.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 
 #ifndef BELLJAR_VERSION
@@ -38,9 +39,14 @@ enum own_option {
     OWN_SESSIONS,
     OWN_IDLE,
     OWN_JOBS,
+    OWN_FILE,
+    OWN_OUT,
+    OWN_FORCE,
+    OWN_NO_SCRIPT_DIR,
     OWN_HELP,
     OWN_COUNT,
 };
+#define OWN_REPEATS(id) ((id) == OWN_FILE)
 
 struct own_row {
     enum own_option id; /* OWN_NONE ends a list */
@@ -53,7 +59,9 @@ struct own_row {
 struct arguments {
     const char *own[OWN_COUNT]; /* the value, "" for a switch, NULL: not given */
     struct belljar_policy
-        *policy; /* with the file and the options applied; NULL if the command takes none */
+        *policy;        /* with the file and the options applied; NULL if the command takes none */
+    const char **files; /* the values of --file */
+    int file_count;
     char **rest; /* what is left: script and its arguments (borrowed from argv) */
     int rest_count;
 };
@@ -67,35 +75,79 @@ struct command {
     const struct own_row *own;
     bool has_policy; /* takes the policy's options */
     bool has_rest;   /* takes arguments */
-    int (*run)(const struct arguments *arguments);
+    int (*run)(struct arguments *arguments);
 };
 
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[], mcp_options[];
+    learn_options[], mcp_options[], completion_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
 MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
                                struct arguments *ret_arguments);
 
-/* cli/manual.c: --help of a command (NULL: of belljar); a manual page with the lines
+/* cli/manual.c: the options of a command, one after the other: its own, then the policy's. False past
+ * the last. Those of its own are not repeated and have no key. */
+bool command_option_at(const struct command *command, unsigned index,
+                       struct belljar_option *ret_option);
+/* --help of a command (NULL: of belljar); a manual page with the lines
  * "@OPTIONS command@" and "@COMMANDS@" of a template filled in. */
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
-/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c */
-int command_run(const struct arguments *arguments);
-int command_doctor(const struct arguments *arguments);
-int command_explain(const struct arguments *arguments);
-int command_shell(const struct arguments *arguments);
-int command_learn(const struct arguments *arguments);
-int command_mcp(const struct arguments *arguments);
+/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c,
+ * cli/completion.c */
+int command_run(struct arguments *arguments);
+int command_doctor(struct arguments *arguments);
+int command_explain(struct arguments *arguments);
+int command_shell(struct arguments *arguments);
+int command_learn(struct arguments *arguments);
+int command_mcp(struct arguments *arguments);
+int command_completion(struct arguments *arguments);
 
-/* Where the guest sees the directory of the script, if a grant shows it: there it can import its
- * neighbours. The caller frees it. */
+/* cli/place.c: what a program finds around it. Fills in the policy, as far as its options leave it
+ * open: the script's own folder is granted for reading, and the guest starts in the caller's
+ * directory, or else in that folder, where they are granted. */
+struct place {
+    char script_folder[PATH_MAX]; /* "": there is no script */
+    bool is_granted;              /* the policy shows it */
+    bool by_default;              /* and it does as nobody said otherwise */
+    const char *reason;           /* why it is not granted */
+    bool has_cwd;                 /* the guest does not start in /work */
+};
+/* script: NULL for other programs. 0, or an exit status after a message. */
+MUST_CHECK int place_set(struct arguments *arguments, const char *script, struct place *ret_place);
+/* Where the guest sees a directory of the host's, if a mount shows it; the caller frees it. */
+char *place_in_guest(const struct belljar_policy *policy, const char *directory, bool only_grants);
+/* Where the guest sees the directory of the script: there it can import its neighbours. The caller
+ * frees it. */
 char *script_path0(const struct belljar_policy *policy, const char *script);
+/* A name that the program did not find, and that is there on the host: a refusal like others, for
+ * people and --json. False if there is none. */
+struct missed {
+    char target[PATH_MAX], hint[3 * PATH_MAX];
+};
+bool place_missed(const struct place *place, const struct belljar_result *result,
+                  struct missed *ret_missed);
+
+/* cli/handing.c: files that are handed in (--file) and what is collected (--out). */
+struct handing {
+    struct belljar_file *files;
+    unsigned count;
+    int out; /* the directory of --out, or -1 */
+    const char *out_name;
+};
+#define HANDING_NONE                                                                               \
+    {                                                                                              \
+        .out = -1                                                                                  \
+    }
+void handing_release(struct handing *handing);
+/* 0, or an exit status after a message. */
+MUST_CHECK int handing_prepare(const struct arguments *arguments, struct handing *ret_handing);
+MUST_CHECK int handing_collect(const struct handing *handing, const struct arguments *arguments,
+                               struct belljar_guest *guest);
 
 /* cli/ending.c: signals that end the command end its supervisors first, in order, and wait for
  * them; the command then dies by that signal. end_by_signals makes that the answer to SIGHUP,

@@ -22,7 +22,7 @@ static int print_json(bool works)
     return json_print(json_pack("{s:b, s:o}", "works", works, "probes", list));
 }
 
-int command_doctor(const struct arguments *arguments)
+int command_doctor(struct arguments *arguments)
 {
     const char *cells[PROBES_MAX_SHOWN * COLUMNS];
     size_t rows = 0;

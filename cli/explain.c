@@ -10,6 +10,8 @@ const struct own_row explain_options[] = {
     { OWN_FILES, false, "--files", NULL, "Show only the files." },
     { OWN_JSON, false, "--json", NULL,
       "Print one JSON object: options, profiles, syscalls, mounts." },
+    { OWN_NO_SCRIPT_DIR, false, "--no-script-dir", NULL,
+      "Do not let the script read its own folder." },
     { OWN_HELP, false, "--help", NULL, "Show this." },
     { OWN_NONE, false, NULL, NULL, NULL },
 };
@@ -188,15 +190,33 @@ static int print_json(const struct belljar_policy *policy)
                                 counts, "syscalls", rules, "mounts", mounts));
 }
 
-int command_explain(const struct arguments *arguments)
+/* What was decided because of the script. */
+static void print_place(const struct place *place)
+{
+    if (place->by_default)
+        printf("The script's own folder is granted for reading: %s (--no-script-dir takes it "
+               "away).\n\n",
+               place->script_folder);
+    else if (place->reason != NULL)
+        printf("The script's own folder is not granted, as %s: %s\n\n", place->reason,
+               place->script_folder);
+}
+
+int command_explain(struct arguments *arguments)
 {
     const struct belljar_policy *policy = arguments->policy;
+    struct place place;
+    int status =
+        place_set(arguments, arguments->rest_count > 0 ? arguments->rest[0] : NULL, &place);
+    if (status != 0)
+        return status;
     if (arguments->own[OWN_JSON] != NULL)
         return print_json(policy);
     bool syscalls = arguments->own[OWN_SYSCALLS] != NULL, files = arguments->own[OWN_FILES] != NULL;
     bool all = !syscalls && !files;
     if (all) {
         puts("== The policy\n");
+        print_place(&place);
         print_options(policy);
     }
     if (all || syscalls) {

@@ -111,7 +111,7 @@ static int policy_file(const struct belljar_policy *policy)
     return error < 0 ? error : fd_take(&fd);
 }
 
-int command_learn(const struct arguments *arguments)
+int command_learn(struct arguments *arguments)
 {
     if (arguments->rest_count == 0 || strcmp(arguments->rest[0], "-") == 0) {
         complain("nothing to learn from: name a script (see belljar learn --help)");

@@ -21,9 +21,10 @@ const struct command commands[] = {
     { "doctor", "[--json]", "show what this machine can enforce",
       "Tries each mechanism in a child process. The exit status is 1 if a required one is missing.",
       doctor_options, false, false, command_doctor },
-    { "explain", "[OPTION]…", "show the effective policy, as tables",
-      "Takes the policy options of `belljar run` and shows what they amount to.", explain_options,
-      true, false, command_explain },
+    { "explain", "[OPTION]… [SCRIPT]", "show the effective policy, as tables",
+      "Takes the policy options of `belljar run` and shows what they amount to; with SCRIPT, for a "
+      "run of that script.",
+      explain_options, true, true, command_explain },
     { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
       "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until "
       "it passes; then takes\n"
@@ -45,6 +46,10 @@ const struct command commands[] = {
       "tools that run Python in sandboxes under the policy of the options, which the client cannot "
       "change.",
       mcp_options, true, false, command_mcp },
+    { "completion", "bash|zsh|fish", "print the shell's completion of this command",
+      "Prints a script for the shell that is named. For bash: belljar completion bash > "
+      "~/.local/share/bash-completion/completions/belljar",
+      completion_options, false, true, command_completion },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 

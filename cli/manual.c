@@ -5,34 +5,43 @@
 #include <ctype.h>
 #include <string.h>
 
-/* One option as text, whichever table it came from. */
-struct entry {
-    const char *flag, *argument, *help, *fallback;
-    bool commas;
-};
-
-/* Calls show() for every option of a command: its own first, then the policy's. */
-static void each_option(const struct command *command, void (*show)(const struct entry *, FILE *),
-                        FILE *out)
+bool command_option_at(const struct command *command, unsigned index,
+                       struct belljar_option *ret_option)
 {
-    for (const struct own_row *row = command->own; row->id != OWN_NONE; row++)
-        show(&(struct entry){ .flag = row->flag, .argument = row->argument, .help = row->help },
-             out);
+    for (const struct own_row *row = command->own; row->id != OWN_NONE; row++, index--) {
+        if (index == 0) {
+            *ret_option = (struct belljar_option){ .flag = row->flag,
+                                                   .argument = row->argument,
+                                                   .repeats = OWN_REPEATS(row->id),
+                                                   .help = row->help };
+            return true;
+        }
+    }
     struct belljar_option option;
-    for (unsigned i = 0; command->has_policy && belljar_option_at(i, &option); i++)
-        if (option.flag != NULL)
-            show(&(struct entry){ option.flag, option.argument, option.help, option.fallback,
-                                  option.commas },
-                 out);
+    for (unsigned i = 0; command->has_policy && belljar_option_at(i, &option); i++) {
+        if (option.flag != NULL && index-- == 0) {
+            *ret_option = option;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void each_option(const struct command *command,
+                        void (*show)(const struct belljar_option *, FILE *), FILE *out)
+{
+    struct belljar_option option;
+    for (unsigned i = 0; command_option_at(command, i, &option); i++)
+        show(&option, out);
 }
 
 /* The default as a person writes it; "" where there is nothing to say. */
-static void fallback_text(const struct entry *entry, char text[64])
+static void fallback_text(const struct belljar_option *entry, char text[64])
 {
     const char *json = entry->fallback;
     text[0] = '\0';
     if (json == NULL || entry->argument == NULL || strcmp(json, "null") == 0 ||
-        strcmp(json, "[]") == 0 || strcmp(json, "\"\"") == 0)
+        strcmp(json, "[]") == 0 || strcmp(json, "{}") == 0 || strcmp(json, "\"\"") == 0)
         return;
     size_t length = strlen(json);
     if (json[0] == '"' && length >= 2)
@@ -41,7 +50,7 @@ static void fallback_text(const struct entry *entry, char text[64])
         snprintf(text, 64, "%s", json);
 }
 
-static void show_help(const struct entry *entry, FILE *out)
+static void show_help(const struct belljar_option *entry, FILE *out)
 {
     enum { COLUMN = 28, WIDTH = 100 };
     char left[64], fallback[64], text[1024];
@@ -88,7 +97,7 @@ void manual_help(const struct command *command, FILE *out)
           "usage: belljar COMMAND [ARGUMENT]…\n\ncommands:\n",
           out);
     for (size_t i = 0; i < command_count; i++)
-        fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs(
         "\nbelljar COMMAND --help shows the options of a command; belljar --version the version.\n",
         out);
@@ -112,7 +121,7 @@ static void mdoc_text(const char *text, FILE *out)
     fputc('\n', out);
 }
 
-static void show_mdoc(const struct entry *entry, FILE *out)
+static void show_mdoc(const struct belljar_option *entry, FILE *out)
 {
     char fallback[64];
     fallback_text(entry, fallback);

@@ -130,7 +130,7 @@ static int check(struct mcp *mcp)
     return status;
 }
 
-int command_mcp(const struct arguments *arguments)
+int command_mcp(struct arguments *arguments)
 {
     CLEANUP(mcp_release) struct mcp mcp = { .arguments = arguments, .out = { .fd = -1 } };
     if (!take_limits(&mcp))

@@ -12,6 +12,14 @@ const struct own_row run_options[] = {
     { OWN_CODE, true, "-c", "CODE", "Run CODE; what follows are its arguments." },
     { OWN_MODULE, true, "-m", "MODULE",
       "Run an importable module, as python -m does; what follows are its arguments." },
+    { OWN_FILE, false, "--file", "PATH[:NAME]",
+      "Copy this file or directory in, to /work, where the guest then starts. May be repeated." },
+    { OWN_OUT, false, "--out", "DIR",
+      "Collect what the run leaves in /work, where the guest then starts, in this directory, which "
+      "may be new. Nothing there is overwritten." },
+    { OWN_FORCE, false, "--force", NULL, "Let --out overwrite files." },
+    { OWN_NO_SCRIPT_DIR, false, "--no-script-dir", NULL,
+      "Do not let the script read its own folder." },
     { OWN_POLICY, false, "--policy", "FILE",
       "Read the policy from a JSON file; other options are applied after it." },
     { OWN_AUDIT, false, "--audit", "FILE",
@@ -42,6 +50,7 @@ struct run {
     int broken_output;      /* the descriptor nobody reads any more, or 0 */
     bool ends_with_line[3]; /* by stream: the last byte was a newline, or there was none */
     FILE *audit;
+    const struct missed *missed; /* a name that is on the host, and was not found; or NULL */
 };
 
 /* ---- While it runs ---- */
@@ -105,6 +114,7 @@ static void on_operation(const struct belljar_operation *operation, void *contex
 /* The program: source, and where the guest thinks it came from. */
 struct program {
     struct source source;
+    struct place place;
     char *path0;       /* NULL: /work */
     char *filename;    /* where the guest finds the script; NULL: nowhere */
     const char **argv; /* borrows its strings */
@@ -116,27 +126,6 @@ static void program_release(struct program *program)
     free(program->path0);
     free(program->filename);
     free(program->argv);
-}
-
-char *script_path0(const struct belljar_policy *policy, const char *script)
-{
-    CLEANUP(heap_free) char *real = realpath(script, NULL);
-    char *slash = real != NULL ? strrchr(real, '/') : NULL;
-    if (slash == NULL)
-        return NULL;
-    *(slash == real ? slash + 1 : slash) = '\0';
-    struct belljar_mount mount;
-    for (unsigned i = 0; belljar_mount_at(policy, i, &mount); i++) {
-        CLEANUP(heap_free)
-        char *host = mount.host_path[0] == '/' ? realpath(mount.host_path, NULL) : NULL;
-        size_t length = host != NULL ? strlen(host) : 0;
-        if (length <= 1 || strncmp(real, host, length) != 0 ||
-            (real[length] != '\0' && real[length] != '/'))
-            continue;
-        char *path0 = NULL;
-        return asprintf(&path0, "%s%s", mount.guest_path, real + length) < 0 ? NULL : path0;
-    }
-    return NULL;
 }
 
 /* The script's path for the guest, whose folder it has as path0. Its name is the one that was
@@ -158,9 +147,16 @@ static char *script_filename(const char *path0, const char *script)
                                                                                         : filename;
 }
 
+/* As `python -c` finds modules in the caller's directory, where that is granted. */
+static char *caller_path0(const struct belljar_policy *policy)
+{
+    char directory[PATH_MAX];
+    return getcwd(directory, sizeof directory) != NULL ? place_in_guest(policy, directory, true)
+                                                       : NULL;
+}
+
 /* Fills the job from the command line. 0 or an exit status, after a message. */
-static int prepare(const struct arguments *arguments, struct program *program,
-                   struct belljar_job *job)
+static int prepare(struct arguments *arguments, struct program *program, struct belljar_job *job)
 {
     const char *code = arguments->own[OWN_CODE], *module = arguments->own[OWN_MODULE];
     const char *script =
@@ -170,6 +166,9 @@ static int prepare(const struct arguments *arguments, struct program *program,
                  "--help)");
         return EXIT_USAGE;
     }
+    int status = place_set(arguments, script, &program->place);
+    if (status != 0)
+        return status;
     unsigned count = (unsigned)arguments->rest_count - (script != NULL);
     program->argv = calloc(count + 1, sizeof *program->argv);
     if (program->argv == NULL) {
@@ -183,6 +182,8 @@ static int prepare(const struct arguments *arguments, struct program *program,
     job->argc = count + 1;
     job->stdin_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
     if (script == NULL) {
+        if (program->place.has_cwd)
+            job->path0 = program->path0 = caller_path0(arguments->policy);
         job->code = code != NULL ? code : module;
         job->code_length = strlen(job->code);
         job->kind = module != NULL ? BELLJAR_MODULE : BELLJAR_SOURCE;
@@ -195,7 +196,7 @@ static int prepare(const struct arguments *arguments, struct program *program,
         }
         return 0;
     }
-    int status = source_read(script, &program->source);
+    status = source_read(script, &program->source);
     if (status != 0)
         return status;
     bool is_stdin = strcmp(script, "-") == 0;
@@ -297,7 +298,7 @@ static void remark_limit(const struct belljar_policy *policy, const struct bellj
 }
 
 /* What a user who was refused or cut needs to know. */
-static void remark_refusals(const struct belljar_result *result)
+static void remark_refusals(const struct belljar_result *result, const struct missed *missed)
 {
     enum { SHOWN = 5 };
     if (result->truncated)
@@ -306,6 +307,8 @@ static void remark_refusals(const struct belljar_result *result)
                  (unsigned long long)result->stderr_total);
     if (result->verdict == BELLJAR_OK)
         return; /* it coped with them; --json and --audit have the list */
+    if (missed != NULL)
+        complain("refused %s (rule files): %s", missed->target, missed->hint);
     for (unsigned i = 0; i < result->violation_count && i < SHOWN; i++) {
         const struct belljar_violation *violation = &result->violations[i];
         complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "",
@@ -318,9 +321,13 @@ static void remark_refusals(const struct belljar_result *result)
                  result->refused - SHOWN);
 }
 
-static json_t *violations_json(const struct belljar_result *result)
+static json_t *violations_json(const struct belljar_result *result, const struct missed *missed)
 {
     json_t *list = json_array();
+    if (missed != NULL)
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "op", "open", "target",
+                                              json_text0(missed->target), "rule", "files", "hint",
+                                              json_text0(missed->hint)));
     for (unsigned i = 0; i < result->violation_count; i++) {
         const struct belljar_violation *violation = &result->violations[i];
         json_array_append_new(
@@ -372,7 +379,7 @@ static json_t *lines_json(const json_t *text)
 
 /* The shape of Execution.to_json() in Python, whether there was a result or only an error of ours.
  * A program has neither a value (`text`) nor displays (`results`). */
-static int print_result_json(const struct belljar_result *result)
+static int print_result_json(const struct belljar_result *result, const struct missed *missed)
 {
     json_t *out = json_text(result->stdout_bytes != NULL ? result->stdout_bytes : "",
                             result->stdout_length),
@@ -383,12 +390,12 @@ static int print_result_json(const struct belljar_result *result)
         json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms",
                   result->usage.cpu_ms, "peak_bytes", (json_int_t)result->usage.peak_bytes,
                   "served", (json_int_t)result->usage.served);
-    return json_print(json_pack("{s:s, s:i, s:n, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b}",
-                                "verdict", belljar_verdict_name(result->verdict), "exit",
-                                result->exit_status, "text", "results", "stdout", out, "stderr",
-                                err, "logs", logs, "error", error_json(result), "usage", usage,
-                                "violations", violations_json(result), "refused",
-                                (json_int_t)result->refused, "truncated", result->truncated));
+    return json_print(json_pack(
+        "{s:s, s:i, s:n, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b}", "verdict",
+        belljar_verdict_name(result->verdict), "exit", result->exit_status, "text", "results",
+        "stdout", out, "stderr", err, "logs", logs, "error", error_json(result), "usage", usage,
+        "violations", violations_json(result, missed), "refused",
+        (json_int_t)result->refused + (missed != NULL), "truncated", result->truncated));
 }
 
 /* belljar's own failure, in the form that was asked for. */
@@ -403,7 +410,7 @@ static int report_failure(const struct arguments *arguments, const struct bellja
                                      .exit_status = EXIT_BELLJAR,
                                      .error_name = name,
                                      .error_value = value };
-    int status = print_result_json(&result);
+    int status = print_result_json(&result, NULL);
     return status != 0 ? status : EXIT_BELLJAR;
 }
 
@@ -418,7 +425,7 @@ static int report_bad_use(const struct arguments *arguments, int status)
                                      .exit_status = status,
                                      .error_name = name,
                                      .error_value = value };
-    int failed = print_result_json(&result);
+    int failed = print_result_json(&result, NULL);
     return failed != 0 ? failed : status;
 }
 
@@ -426,7 +433,7 @@ static int report(const struct arguments *arguments, const struct run *run,
                   const struct belljar_result *result)
 {
     if (arguments->own[OWN_JSON] != NULL) {
-        int status = print_result_json(result);
+        int status = print_result_json(result, run->missed);
         return status != 0 ? status : result->exit_status;
     }
     if (run->broken_output == STDOUT_FILENO)
@@ -447,7 +454,7 @@ static int report(const struct arguments *arguments, const struct run *run,
             fputc('\n', stderr);
     }
     if (arguments->own[OWN_QUIET] == NULL)
-        remark_refusals(result);
+        remark_refusals(result, run->missed);
     return result->exit_status;
 }
 
@@ -474,13 +481,19 @@ static void audit_release(struct run *run)
         complain("the audit file is not complete: %s", strerror(errno));
 }
 
-int command_run(const struct arguments *arguments)
+int command_run(struct arguments *arguments)
 {
     CLEANUP(program_release) struct program program = { 0 };
     struct belljar_job job = BELLJAR_JOB_INIT;
     int status = prepare(arguments, &program, &job);
     if (status != 0)
         return report_bad_use(arguments, status);
+    CLEANUP(handing_release) struct handing handing = HANDING_NONE;
+    status = handing_prepare(arguments, &handing);
+    if (status != 0)
+        return report_bad_use(arguments, status);
+    job.files = handing.files;
+    job.file_count = handing.count;
 
     CLEANUP(audit_release) struct run run = { .ends_with_line = { true, true, true } };
     struct belljar_template_options options = { .once = true, .context = &run };
@@ -518,5 +531,10 @@ int command_run(const struct arguments *arguments)
         return report_failure(arguments, &error);
     if (belljar_result_complete(result, guest, &error) < 0)
         return report_failure(arguments, &error);
-    return report(arguments, &run, result);
+    struct missed missed;
+    if (place_missed(&program.place, result, &missed))
+        run.missed = &missed;
+    status = report(arguments, &run, result);
+    int collected = handing_collect(&handing, arguments, guest);
+    return status != 0 ? status : collected;
 }

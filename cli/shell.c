@@ -388,8 +388,12 @@ static int converse(struct shell *shell)
     }
 }
 
-int command_shell(const struct arguments *arguments)
+int command_shell(struct arguments *arguments)
 {
+    struct place place;
+    int placed = place_set(arguments, NULL, &place);
+    if (placed != 0)
+        return placed;
     CLEANUP(shell_release) struct shell shell = { .arguments = arguments };
     line_reader_init(&shell.reader);
     shell.reader.complete = complete_word;

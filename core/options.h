@@ -20,6 +20,8 @@ json_t *option_print(const struct settings *settings, const struct option_row *r
 MUST_CHECK int path_normal(const char *path, char *normal, size_t size);
 MUST_CHECK int option_add_mount(struct settings *settings, const char *path, bool writable,
                                 bool optional, struct belljar_error *reterr);
+/* The directory that guests start in, or NULL: the caller frees it. */
+char *option_cwd(const struct settings *settings);
 MUST_CHECK int option_add_language_paths(struct settings *settings);
 
 #endif

@@ -159,7 +159,9 @@ int belljar_template_open(const struct belljar_policy *policy,
     struct belljar_template *tmpl = template_new(options);
     if (tmpl == NULL)
         return error_set(reterr, ENOMEM, "template", "out of memory");
-    int error = policy_settings(policy, &tmpl->settings, tmpl->options.once, reterr);
+    int error = belljar_policy_check(policy, reterr);
+    if (error == 0)
+        error = policy_settings(policy, &tmpl->settings, tmpl->options.once, reterr);
     if (error == 0) {
         tmpl->settings.audit = tmpl->options.on_operation != NULL;
         pthread_mutex_lock(&tmpl->lock);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -84,24 +85,44 @@ static bool path_is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-/* True if the tree is likely to grant it: then the program's own call is the first to try. */
+/* True if the tree is likely to grant it: then the program's own call is the first to try. Of what
+ * lies below each other, a grant below a directory of the guest's own say, the nearest decides. */
 static bool path_is_expected(const struct zygote *zygote, const char *path, bool writing)
 {
-    if (path[0] != '/')
-        return strstr(path, "..") == NULL; /* below the working directory, which was granted */
+    char whole[2 * PATH_MAX];
+    size_t nearest = 0;
+    bool is_writable = false;
+    if (path[0] != '/') {
+        if (strstr(path, "..") != NULL)
+            return false;
+        /* Below the working directory, which may be read. */
+        if (!writing || syscall(SYS_getcwd, whole, PATH_MAX) < 0)
+            return true;
+        size_t length = strlen(whole);
+        snprintf(whole + length, sizeof whole - length, "/%.*s", PATH_MAX, path);
+        path = whole;
+    }
     if (strstr(path, "/..") != NULL)
         return false;
     for (size_t i = 0; i < mount_row_count; i++) {
         enum mount_kind kind = mount_rows[i].kind;
+        size_t length = strlen(mount_rows[i].path);
         if ((kind == MOUNT_SCRATCH || kind == MOUNT_DEVICE || kind == MOUNT_STREAM) &&
-            path_is_below(path, mount_rows[i].path))
-            return true;
+            length > nearest && path_is_below(path, mount_rows[i].path)) {
+            nearest = length;
+            is_writable = true;
+        }
     }
     for (uint32_t i = 0; i < zygote->settings.mount_count; i++) {
         const struct mount_setting *mount = &zygote->settings.mounts[i];
-        if (path_is_below(path, mount->guest_path) && (mount->writable || !writing))
-            return true;
+        size_t length = strlen(mount->guest_path);
+        if (length < nearest || !path_is_below(path, mount->guest_path))
+            continue;
+        is_writable = mount->writable || (length == nearest && is_writable);
+        nearest = length;
     }
+    if (nearest > 0)
+        return is_writable || !writing;
     for (uint32_t i = 0; i < zygote->directory_count; i++) {
         if (!writing && path_is_below(path, zygote->directories[i]))
             return true;

@@ -11,6 +11,7 @@
 
 #include "base/owned.h"
 #include "guest/boot.h"
+#include "guest/clock.h"
 #include "guest/environment.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
@@ -25,6 +26,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -224,8 +226,8 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OssIO", preload, settings->warm, settings->language,
-                                    settings->threads,
+            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm,
+                                    settings->language, settings->start, settings->threads,
                                     settings->grants & GRANT_FILES ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
@@ -320,7 +322,18 @@ static PyObject *unpack_object(struct unpacker *frame, bool is_text)
                    : PyBytes_FromStringAndSize(bytes, (Py_ssize_t)field.length);
 }
 
-/* FRAME_RUN as (flags, code, filename, path0, argv, files). */
+static PyObject *unpack_texts(struct unpacker *frame)
+{
+    OWNED PyObject *texts = PyList_New(0);
+    for (uint32_t count = texts ? unpack_count(frame, 4) : 0; count > 0; count--) {
+        OWNED PyObject *text = unpack_object(frame, true);
+        if (text == NULL || PyList_Append(texts, text) < 0)
+            return NULL;
+    }
+    return Py_XNewRef(texts);
+}
+
+/* FRAME_RUN as (flags, code, filename, path0, argv, files, cwd, env). */
 static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
 {
     struct unpacker frame;
@@ -329,15 +342,10 @@ static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
     OWNED PyObject *code = unpack_object(&frame, false);
     OWNED PyObject *filename = unpack_object(&frame, true);
     OWNED PyObject *path0 = unpack_object(&frame, true);
-    OWNED PyObject *argv = PyList_New(0);
+    OWNED PyObject *argv = unpack_texts(&frame);
     OWNED PyObject *files = PyList_New(0);
     if (code == NULL || filename == NULL || path0 == NULL || argv == NULL || files == NULL)
         return NULL;
-    for (uint32_t count = unpack_count(&frame, 4); count > 0; count--) {
-        OWNED PyObject *argument = unpack_object(&frame, true);
-        if (argument == NULL || PyList_Append(argv, argument) < 0)
-            return NULL;
-    }
     for (uint32_t count = unpack_count(&frame, 8); count > 0; count--) {
         OWNED PyObject *path = unpack_object(&frame, true);
         OWNED PyObject *content = unpack_object(&frame, false);
@@ -345,9 +353,12 @@ static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
         if (file == NULL || PyList_Append(files, file) < 0)
             return NULL;
     }
-    if (!unpacker_is_done(&frame))
+    OWNED PyObject *cwd = unpack_object(&frame, true);
+    OWNED PyObject *env = unpack_texts(&frame);
+    if (cwd == NULL || env == NULL || !unpacker_is_done(&frame))
         return PyErr_Format(PyExc_ValueError, "malformed frame");
-    return Py_BuildValue("kOOOOO", (unsigned long)flags, code, filename, path0, argv, files);
+    return Py_BuildValue("kOOOOOOO", (unsigned long)flags, code, filename, path0, argv, files, cwd,
+                         env);
 }
 
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
@@ -870,6 +881,8 @@ static PyMethodDef methods[] = {
     { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
     { "is_quiet", guest_is_quiet, METH_O,
       "is_quiet(list): whether all of these objects end without anybody noticing." },
+    { "patch_clock", guest_patch_clock, METH_NOARGS, "Have the interpreter read a shifted clock." },
+    { "set_clock", guest_set_clock, METH_O, "set_clock(seconds since 1970): it is then now." },
     { "make_room", guest_make_room, METH_NOARGS,
       "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },

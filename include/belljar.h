@@ -82,6 +82,13 @@ BELLJAR_API int belljar_policy_load(struct belljar_policy *policy, const char *p
 /* The effective policy as a JSON object; the caller frees it. NULL if memory is short. */
 BELLJAR_API char *belljar_policy_json(const struct belljar_policy *policy);
 
+/* Whether the sandbox could start with it on this machine, as far as files go: the user who runs it
+ * (the policy's `user`, if root starts it) reaches the interpreter and the grants, and cwd is
+ * granted. The error names what is closed to whom, and the remedies. belljar_template_open asks as
+ * well. */
+BELLJAR_API int belljar_policy_check(const struct belljar_policy *policy,
+                                     struct belljar_error *reterr);
+
 /* The options, for parsers, --help and manual pages: one list for all faces. */
 struct belljar_option {
     const char *key;      /* in JSON and Python: "allow_missing" */
@@ -219,6 +226,11 @@ struct belljar_job {
     const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
+    const char *cwd; /* where it runs, a path of the guest's; NULL: where the session is, or as the
+                        policy's cwd says */
+    const char *const *env; /* "NAME=VALUE", beside the policy's. A session has cwd and variables
+                               back after the run */
+    unsigned env_count;
     bool last_value; /* keep the value of a last expression statement */
     bool session;    /* the guest stays for another run */
     /* belljar_guest_start: the next step comes within milliseconds, so that the supervisor need not

@@ -49,6 +49,17 @@ const struct option_row option_rows[] = {
       "/var/tmp." },
     { "user", "--user", "UID", OPTION_USER, AT(uid), 1, 65534, "65534",
       "The user and group to become when started as root." },
+    { "env", "--env", "NAME=VALUE", OPTION_ENV, AT(start), 0, 0, "{}",
+      "An environment variable that it finds; NAME alone takes the caller's value. May be "
+      "repeated." },
+    { "cwd", "--cwd", "DIR", OPTION_CWD, AT(start), 0, 0, "null",
+      "The directory that it starts in: one that is granted, or its own. Default: the caller's if "
+      "that is granted, else the script's, else /work." },
+    { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
+      "The seed of hashes, of random and of numpy: two runs draw the same numbers." },
+    { "start_time", "--start-time", "TIME", OPTION_TIME, AT(start), 0, 0, "null",
+      "What its clock says when it starts: seconds since 1970, or a time as "
+      "2026-01-31T12:00:00Z." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages "
       "ready." },

@@ -23,6 +23,10 @@ enum option_kind {
     OPTION_FEATURES, /* list of the language policy's features -> in the same object */
     OPTION_ALLOW, /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object
                    */
+    OPTION_ENV,   /* object of names and values, or list of NAME=VALUE -> char *start */
+    OPTION_CWD,   /* path, or null -> char *start */
+    OPTION_SEED,  /* whole number, or null -> char *start, uint64_t hash_seed */
+    OPTION_TIME,  /* seconds since 1970, text of a date and time, or null -> char *start */
     OPTION_USER,  /* number of the user (and group) to become when started as root */
     OPTION_KINDS,
 };

@@ -12,6 +12,7 @@ void settings_release(struct settings *settings)
     free(settings->mounts);
     free(settings->warm);
     free(settings->language);
+    free(settings->start);
     memset(settings, 0, sizeof *settings);
 }
 
@@ -44,6 +45,8 @@ void settings_pack(struct packer *packer, const struct settings *settings)
         pack_string(packer, settings->preload[i]);
     pack_string(packer, settings->warm);
     pack_string(packer, settings->language);
+    pack_string(packer, settings->start);
+    pack_u64(packer, settings->hash_seed);
 }
 
 /* A heap copy of a packed string; NULL (and failed) if it holds a NUL or memory is short. */
@@ -107,6 +110,8 @@ int settings_unpack(struct unpacker *unpacker, struct settings *ret_settings)
     unpack_lists(unpacker, &settings);
     settings.warm = unpack_text(unpacker);
     settings.language = unpack_text(unpacker);
+    settings.start = unpack_text(unpacker);
+    settings.hash_seed = unpack_u64(unpacker);
     if (unpacker->failed)
         return -EBADMSG;
     *ret_settings = settings;

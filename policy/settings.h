@@ -64,6 +64,9 @@ struct settings {
     uint32_t preload_count;
     char *warm;     /* Python text that a guest runs before it is parked; "" for none */
     char *language; /* JSON of the language policy; "" is open */
+    char *start;    /* JSON of what a guest starts with: env, cwd, seed, start_time as far as they
+                       are given; "" for nothing */
+    uint64_t hash_seed; /* plus 1; 0: one of its own */
 };
 
 void settings_release(struct settings *settings);

@@ -95,11 +95,23 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     if (error == 0 && close_range((unsigned)ARRAY_SIZE(from), ~0U, 0) < 0)
         error = -errno;
     if (error == 0) {
-        const char *const arguments[] = {
-            supervisor->settings.python, "-I", "-B", "-X", "utf8", "-c", guest_boot, NULL
-        };
-        execve(supervisor->settings.python, (char *const *)arguments,
-               (char *const *)guest_environment);
+        /* -I is -E, -s and -P. A seed goes in by the environment, which is all ours. */
+        uint64_t seed = supervisor->settings.hash_seed;
+        const char *const arguments[] = { supervisor->settings.python,
+                                          seed > 0 ? "-sP" : "-I",
+                                          "-B",
+                                          "-X",
+                                          "utf8",
+                                          "-c",
+                                          guest_boot,
+                                          NULL };
+        const char *environment[ARRAY_SIZE(guest_environment) + 1] = { 0 };
+        char hash_seed[40];
+        memcpy(environment, guest_environment, sizeof guest_environment);
+        snprintf(hash_seed, sizeof hash_seed, "PYTHONHASHSEED=%llu", (unsigned long long)seed - 1);
+        if (seed > 0)
+            environment[ARRAY_SIZE(guest_environment) - 1] = hash_seed;
+        execve(supervisor->settings.python, (char *const *)arguments, (char *const *)environment);
         error = -errno;
         step = "interpreter";
         child_explain(&supervisor->settings, -error, text, sizeof text);

@@ -187,7 +187,7 @@ def _own_pool(
     if language_of(policy, as_policy(policy)) is not None:
         return Pool(policy, preload=names, python=python, parked=parked)
     if find_spec("cloudpickle") is None:
-        raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
+        raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: pip install cloudpickle (Debian: python3-cloudpickle)", "call")
     try:
         return Pool(policy, preload=[*names, "cloudpickle"], python=python, parked=parked)
     except StartError as error:

@@ -42,6 +42,10 @@ class Options(TypedDict, total=False):
     allow_missing: str | Iterable[str]
     scratch_dir: _StrPath
     user: int
+    env: Mapping[str, str] | Iterable[str]
+    cwd: _StrPath | None
+    seed: int | None
+    start_time: float | str | None
     warm: str | None
     feature: str | Iterable[str] | None
     allow_module: str | Iterable[str] | None
@@ -144,6 +148,7 @@ class Policy:
 _UNITS = {
     "SECONDS": "seconds", "SIZE": 'bytes, or text with K, M or G', "N": "a whole number", "PATH": "a path", "EXE": "a path",
     "UID": "the number of a user", "NAME": "a name", "MODULE": "a module's name", "LAYER": "a layer's name",
+    "NAME=VALUE": "a mapping of names to values", "DIR": "a path", "TIME": "seconds since 1970, or text as 2026-01-31T12:00:00Z",
     "MODULE:NAME,…": "a module and names of it",
 }  # fmt: skip
 """How the command line writes the units of options, and what that is in Python."""

@@ -29,8 +29,8 @@ def ship(function: Callable[..., Any], python: tuple[int, int, int]) -> tuple[by
         import cloudpickle  # type: ignore[import]
         from cloudpickle import cloudpickle as implementation
     except ImportError:
-        raise SandboxError("calling a function in a sandbox needs cloudpickle: install it "
-                           "(python3-cloudpickle), or pass code as text", "call") from None  # fmt: skip
+        raise SandboxError("calling a function in a sandbox needs cloudpickle: pip install cloudpickle "
+                           "(Debian: python3-cloudpickle), or pass code as text", "call") from None  # fmt: skip
     if python[:2] != sys.version_info[:2]:
         here = ".".join(map(str, sys.version_info[:2]))
         raise SandboxError(f"functions cross between equal versions of Python only: the sandbox has {python[0]}.{python[1]}, "

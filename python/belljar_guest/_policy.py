@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT
-from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _start, _state, native
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -75,6 +75,8 @@ class Policy:
                 _run.is_quiet()  # what a run ends with: rehearsed
             else:
                 self.make_main()
+            if _state.start:
+                _start.begin()
 
     def make_main(self) -> None:
         self.main = type(sys)("__main__")

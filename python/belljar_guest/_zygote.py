@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _preload, _state, native
+from belljar_guest import _preload, _start, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-def prepare(preload: list[str], warm: str, language: str, threads: int, files: bool) -> list[str]:
+def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.thread_limit = warm, threads
     _state.original_path[:] = sys.path
@@ -29,6 +29,8 @@ def prepare(preload: list[str], warm: str, language: str, threads: int, files: b
     faulthandler.enable(file=native.CRASH_FD)
     faulthandler.register(native.TRACEBACK_SIGNAL, file=native.CRASH_FD, all_threads=True, chain=False)
     _state.policy = Policy()
+    if start:
+        _start.prepare(start)
     if preload or warm or not files:  # for many guests, or for one that can import nothing later
         _preload.share(preload, warm, bool(language), files)
     if language:

@@ -1,0 +1,192 @@
+/* Whether the user who runs the sandbox gets to what a policy names, asked before anything is started: the
+ * answer names the directory that bars the way. Host process. Root asks in a child that becomes that
+ * user, since only the kernel knows (lists of access rights, network file systems). The supervisor
+ * looks again, as that user, and it is its word that counts. */
+#define _GNU_SOURCE
+#include "core/failure.h"
+#include "core/options.h"
+#include "core/policy.h"
+#include "policy/mounts.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* What is asked, and what is answered. */
+struct wish {
+    char path[PATH_MAX], real[PATH_MAX]; /* as it was named; without links */
+    int mode;
+    bool is_closed;
+    char at[PATH_MAX]; /* where */
+};
+
+struct wishes {
+    struct wish *list;
+    uint32_t count;
+};
+
+static void wishes_release(struct wishes *wishes)
+{
+    free(wishes->list);
+}
+
+static void wish_add(struct wishes *wishes, const char *path, int mode)
+{
+    struct wish *wish = &wishes->list[wishes->count++];
+    snprintf(wish->path, sizeof wish->path, "%s", path);
+    if (realpath(path, wish->real) == NULL) /* whoever opens it says what is wrong */
+        wishes->count--;
+    wish->mode = mode;
+}
+
+/* Makes system calls only: a child of a program with threads runs it. */
+static bool child_is_closed(const char *path, int mode, char at[PATH_MAX])
+{
+    size_t length = strlen(path);
+    for (size_t i = 1; i <= length; i++) {
+        if (i < length && path[i] != '/')
+            continue;
+        memcpy(at, path, i);
+        at[i] = '\0';
+        if (faccessat(AT_FDCWD, at, i < length ? X_OK : mode, AT_EACCESS) < 0 &&
+            (errno == EACCES || errno == EPERM))
+            return true;
+    }
+    return false;
+}
+
+static void child_ask(struct wishes *wishes)
+{
+    for (uint32_t i = 0; i < wishes->count; i++) {
+        struct wish *wish = &wishes->list[i];
+        wish->is_closed = child_is_closed(wish->path, wish->mode, wish->at) ||
+                          child_is_closed(wish->real, wish->mode, wish->at);
+    }
+}
+
+/* Asks as that user. Nothing is closed as far as we know where no child can be made. */
+static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
+{
+    size_t size = wishes->count * sizeof *wishes->list;
+    int pipe_ends[2];
+    if (pipe2(pipe_ends, O_CLOEXEC) < 0)
+        return;
+    CLEANUP(fd_close) int reader = pipe_ends[0];
+    CLEANUP(fd_close) int writer = pipe_ends[1];
+    /* No signal at its end: the program's own handlers and waits know nothing of it. */
+    pid_t child = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+    if (child == 0) {
+        if (syscall(SYS_setgroups, 0, NULL) == 0 &&
+            syscall(SYS_setresgid, group, group, group) == 0)
+            (void)!syscall(SYS_setresuid, user, user, user);
+        child_ask(wishes);
+        _exit(fd_write_all(writer, wishes->list, size) < 0);
+    }
+    fd_close(&writer);
+    CLEANUP(heap_free) struct wish *answers = malloc(size);
+    if (child > 0 && answers != NULL && fd_read_all(reader, answers, size) == 0)
+        memcpy(wishes->list, answers, size);
+    fd_close(&reader);
+    while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
+        continue;
+}
+
+static int say_closed(const struct wish *wish, unsigned user, struct belljar_error *reterr)
+{
+    bool is_root = geteuid() == 0, is_python = wish->mode == X_OK;
+    char where[PATH_MAX + 64] = "", remedy[PATH_MAX + 128];
+    struct stat found;
+    bool is_whole = strcmp(wish->at, wish->path) == 0 || strcmp(wish->at, wish->real) == 0;
+    if (!is_whole && stat(wish->at, &found) == 0)
+        snprintf(where, sizeof where, ": the %s %.900s is closed to that user",
+                 S_ISDIR(found.st_mode) ? "directory" : "file", wish->at);
+    else if (wish->mode & W_OK)
+        snprintf(where, sizeof where, ": that user may not write there");
+    if (is_whole && (wish->mode & W_OK))
+        snprintf(remedy, sizeof remedy, "give it to that user (chown -R %u %.900s)", user,
+                 wish->path);
+    else
+        snprintf(remedy, sizeof remedy, "open the way (chmod o+%sx %.900s)",
+                 is_whole && !is_python ? "r" : "", wish->at);
+    return error_set(reterr, EACCES, is_python ? "interpreter" : "grants",
+                     "%s: Permission denied for user %u, who runs the sandbox%s%s; %s%s%s",
+                     wish->path, user, is_root ? " when root starts it" : "", where, remedy,
+                     is_python ? ", choose another interpreter (--python)" : "",
+                     is_root ? ", or run it as a user who may (--user UID)" : "");
+}
+
+/* ---- Where it starts ---- */
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+static int check_cwd(const struct belljar_policy *policy, struct belljar_error *reterr)
+{
+    CLEANUP(heap_free) char *cwd = option_cwd(&policy->settings);
+    const struct mount_setting *grant = NULL;
+    struct stat found;
+    if (cwd == NULL || strcmp(cwd, "/") == 0)
+        return 0;
+    if (!(policy->settings.grants & GRANT_FILES))
+        return error_set(reterr, EINVAL, "cwd",
+                         "a guest without files has no directory to start in: leave it out, "
+                         "or the profile \"compute\"");
+    for (uint32_t i = 0; i < policy->settings.mount_count; i++)
+        if (is_below(cwd, policy->settings.mounts[i].guest_path))
+            grant = &policy->settings.mounts[i];
+    if (grant != NULL) {
+        char host[2 * PATH_MAX];
+        snprintf(host, sizeof host, "%s%s", grant->host_path, cwd + strlen(grant->guest_path));
+        if (stat(host, &found) < 0 || !S_ISDIR(found.st_mode))
+            return error_set(reterr, ENOTDIR, "cwd", "%s: %s", cwd,
+                             strerror(stat(host, &found) < 0 ? errno : ENOTDIR));
+        return 0;
+    }
+    for (size_t i = 0; i < mount_row_count; i++)
+        if (mount_rows[i].kind == MOUNT_SCRATCH && is_below(cwd, mount_rows[i].path))
+            return 0;
+    return error_set(reterr, EACCES, "cwd",
+                     "%s is not granted: let it be read (--read %s), or start in a directory "
+                     "of the guest's own, which are" MOUNT_SCRATCH_WORDS,
+                     cwd, cwd);
+}
+
+int belljar_policy_check(const struct belljar_policy *policy, struct belljar_error *reterr)
+{
+    const struct settings *settings = &policy->settings;
+    CLEANUP(wishes_release) struct wishes wishes = { 0 };
+    int error = check_cwd(policy, reterr);
+    if (error < 0)
+        return error;
+    wishes.list = calloc(settings->mount_count + 1, sizeof *wishes.list);
+    if (wishes.list == NULL)
+        return error_set(reterr, ENOMEM, "policy", "out of memory");
+    if (strchr(settings->python, '/') != NULL) {
+        char python[PATH_MAX];
+        if (path_normal(settings->python, python, sizeof python) == 0)
+            wish_add(&wishes, python, X_OK);
+    }
+    for (uint32_t i = 0; i < settings->mount_count; i++) {
+        const struct mount_setting *mount = &settings->mounts[i];
+        struct stat found;
+        bool is_directory = stat(mount->host_path, &found) == 0 && S_ISDIR(found.st_mode);
+        wish_add(&wishes, mount->host_path,
+                 R_OK | (is_directory ? X_OK : 0) | (mount->writable ? W_OK : 0));
+    }
+    unsigned user = geteuid();
+    if (user == 0) {
+        user = settings->uid;
+        ask_as(user, settings->gid, &wishes);
+    } else {
+        child_ask(&wishes);
+    }
+    for (uint32_t i = 0; i < wishes.count; i++)
+        if (wishes.list[i].is_closed)
+            return say_closed(&wishes.list[i], user, reterr);
+    return 0;
+}

@@ -1,0 +1,88 @@
+"""What a policy, or one run, has a guest start with: variables, a directory, a seed, a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from belljar_guest import _state, native
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def prepare(text: str) -> None:
+    """Reads what the host says (JSON). In the zygote, so that no guest imports anything for it."""
+    import json
+
+    _state.start = json.loads(text)
+    _state.start_time = _state.start.pop("start_time", None)
+    if _state.start_time is not None:
+        native.patch_clock()
+    if "seed" in _state.start:
+        import random
+
+        random.seed()
+        os.environ.pop("PYTHONHASHSEED", None)
+
+
+def begin() -> None:
+    """In the guest, before its program."""
+    os.environ.update(_state.start.get("env", {}))
+    if "seed" in _state.start:
+        seed(_state.start["seed"])
+    directory = _state.start.get("cwd")
+    if directory:
+        enter(directory)
+
+
+def enter(directory: str) -> None:
+    """Goes there. A directory of its own is made; the host has looked at any other."""
+    try:
+        os.chdir(directory)
+    except FileNotFoundError:
+        os.makedirs(directory, exist_ok=True)
+        os.chdir(directory)
+    os.environ["PWD"] = directory
+
+
+def seed(number: int) -> None:
+    """Makes random numbers come from one seed: of random and numpy, whenever they are imported; of secrets with them, as numpy's
+    generators take their seeds there."""
+    random: Any = sys.modules["random"]
+    random.seed(number)
+    random._urandom = random.Random(number).randbytes
+    for generator in _state.generators:  # made before the fork
+        if isinstance(generator, random.Random):
+            generator.seed(number)
+        else:
+            generator = getattr(generator, "bit_generator", generator)
+            if not hasattr(generator, "seed"):
+                generator.state = type(generator)(number).state
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(number)
+
+
+class Place:
+    """Where one run runs, and with which variables beside its own: put back after it."""
+
+    def __init__(self, directory: str, variables: list[str]) -> None:
+        self.directory = directory
+        self.variables = dict(variable.split("=", 1) for variable in variables)
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in [*self.variables, "PWD"]}
+        self.left = os.getcwd() if self.directory else ""
+        os.environ.update(self.variables)
+        if self.directory:
+            enter(self.directory)
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if self.left:
+            os.chdir(self.left)
