@@ -80,6 +80,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(memfd_create, "synthetic files"),
 
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
+    ALLOW(epoll_create1, "which of them a guest still holds"),
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)),
 
     ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, "at its own end"),

@@ -43,7 +43,7 @@
  * it: the parent-death signal, the namespace. There is no state between.
  *
  * Files call downwards only (tests/py/test_layers.py): main, requests, ending, broker, worker,
- * decide, self, branch, guests, limits; then guest (the record), answer, lending, placement; host
+ * decide, self, branch, guests, limits; then guest (the record), answer, pairs, lending, placement; host
  * and loop; files/. */
 #define _GNU_SOURCE
 #include "files/assemble.h"

@@ -13,16 +13,14 @@
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/limits.h"
+#include "supervisor/pairs.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -30,9 +28,6 @@
 #include <sys/times.h>
 #include <sys/utsname.h>
 #include <time.h>
-
-#define PAIRS_MAX                                                                                  \
-    16 /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
 
 /* A handler finds the answer refused with EPERM: it has to do something to allow anything. */
 #define HANDLER(name)                                                                              \
@@ -227,73 +222,6 @@ HANDLER(self_socket_option)
     }
 }
 
-/* Installs both ends in the guest and writes their numbers to address. */
-static void self_install_pair(struct guest *guest, const struct call *call, int pair[2],
-                              bool cloexec, uint64_t address, struct answer *answer)
-{
-    int32_t numbers[2];
-    for (unsigned i = 0; i < 2; i++) {
-        struct seccomp_notif_addfd install = { .id = call->id,
-                                               .srcfd = (__u32)pair[i],
-                                               .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-        numbers[i] = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
-        if (numbers[i] < 0) {
-            answer->error =
-                errno; /* EMFILE; the first of the two stays: its own table, its own loss */
-            return;
-        }
-        files_installed(guest->files, numbers[i]);
-    }
-    guest->pairs++;
-    answer_bytes(guest, address, numbers, sizeof numbers, 0, answer);
-}
-
-HANDLER(self_pair)
-{
-    int pair[2];
-    bool is_socket = call->number == SYS_socketpair;
-    uint64_t flags = is_socket                   ? call->args[1] & ~(uint64_t)SOCK_STREAM
-                     : call->number == SYS_pipe2 ? call->args[1]
-                                                 : 0;
-    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
-        answer->error = EAFNOSUPPORT;
-        return;
-    }
-    if (guest->pairs >= PAIRS_MAX) {
-        answer->error = EMFILE;
-        return;
-    }
-    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) !=
-        0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
-        answer->error = EINVAL;
-        return;
-    }
-    int made =
-        is_socket
-            ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, pair)
-            : pipe2(pair, O_CLOEXEC | (int)(flags & O_NONBLOCK));
-    if (made < 0) {
-        answer->error = errno;
-        return;
-    }
-    self_install_pair(guest, call, pair, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0],
-                      answer);
-    close(pair[0]);
-    close(pair[1]);
-}
-
-HANDLER(self_event)
-{
-    if (guest->pairs >= PAIRS_MAX) {
-        answer->error = EMFILE;
-        return;
-    }
-    answer->install_fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
-    answer->error = answer->install_fd < 0 ? errno : 0;
-    answer->install_cloexec = (call->args[1] & EFD_CLOEXEC) != 0;
-    guest->pairs++;
-}
-
 HANDLER(self_clone)
 {
     if (call->args[0] & CLONE_THREAD) /* the rows let a session's fork and a thread through */
@@ -409,10 +337,10 @@ static const struct self_call self_calls[] = {
     [SYS_getsockname] = SERVE(self_socket_name),
     [SYS_getpeername] = SERVE(self_socket_name),
     [SYS_getsockopt] = SERVE(self_socket_option),
-    [SYS_socketpair] = SERVE(self_pair),
-    [SYS_pipe] = SERVE(self_pair),
-    [SYS_pipe2] = SERVE(self_pair),
-    [SYS_eventfd2] = SERVE(self_event),
+    [SYS_socketpair] = SERVE(pairs_make),
+    [SYS_pipe] = SERVE(pairs_make),
+    [SYS_pipe2] = SERVE(pairs_make),
+    [SYS_eventfd2] = SERVE(pairs_make_counter),
     [SYS_recvmsg] = SERVE(self_take_lent),
     [SYS_kill] = SERVE(self_signal),
     [SYS_tgkill] = SERVE(self_signal),
