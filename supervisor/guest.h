@@ -83,6 +83,8 @@ struct guest {
     unsigned lent_count;
     uint64_t lent_number; /* by which it asks for them; 0: it was never lent any */
 
+    unsigned lock_calls; /* since its record locks were counted (locks.c) */
+    bool has_ofd_locks;
     unsigned inherited_ends; /* of pipes and pairs that its parent held when it branched */
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
