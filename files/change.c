@@ -107,8 +107,6 @@ int serve_mkdir(struct request *request)
     if (error != 0)
         return error;
     mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
-    if (is_counted)
-        mode |= 0700; /* we have to be able to count and delete what is in it */
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
@@ -262,8 +260,6 @@ static int change_mode(const struct request *request, const struct place *place,
     if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
     mode_t mode = (mode_t)request->args[0] & 0777;
-    if (place_is_scratch(place) && S_ISDIR(sight->stat.st_mode))
-        mode |= 0700;
     if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
         return 0;
     if (errno != ENOSYS)

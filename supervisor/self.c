@@ -280,9 +280,14 @@ static bool is_itself(const struct guest *guest, uint64_t number)
 
 HANDLER(self_priority)
 {
-    bool raises = call->number == SYS_setpriority && (int)call->args[2] < 0;
-    if ((int)call->args[0] == PRIO_PROCESS && is_itself(guest, call->args[1]) && !raises)
-        answer_continue(answer);
+    if ((int)call->args[0] != PRIO_PROCESS || !is_itself(guest, call->args[1]))
+        return;
+    answer_continue(answer);
+    if (call->number == SYS_setpriority && (int)call->args[2] < 0) {
+        answer_refuse(answer, "limits", "a guest may be nicer to others, not less so");
+        answer->error = EACCES;
+        answer->continues = false;
+    }
 }
 
 HANDLER(self_schedule)
