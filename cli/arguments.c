@@ -187,8 +187,8 @@ static json_t *option_value(const struct belljar_option *option, const char *tex
 {
     static const char *const words[] = { "PATH", "FILE",  "DIR",    "EXE",
                                          "NAME", "LAYER", "MODULE", NULL };
-    if (option->argument == NULL)
-        return json_true();
+    if (option->argument == NULL) /* a switch turns its option over */
+        return strcmp(option->fallback, "true") == 0 ? json_false() : json_true();
     if (option->repeats) {
         json_t *list = json_array();
         for (const char *at = text; list != NULL;) {

@@ -26,8 +26,8 @@ struct profile {
 };
 static const struct profile profiles[] = {
     { "compute", "\"compute\"", "false" },
-    { "full", "\"full\"", "false" },
-    { "full with jit", "\"full\"", "true" },
+    { "full", "\"full\"", "true" },
+    { "full without jit", "\"full\"", "false" },
 };
 
 /* ---- Cells: a growing table of strings that are owned ---- */

@@ -62,8 +62,10 @@ static const char *grant_name(uint32_t grants)
         return "events";
     case GRANT_MODULES:
         return "modules";
-    case GRANT_JIT:
+    case GRANT_MODULES | GRANT_JIT:
         return "jit";
+    case GRANT_KEEP:
+        return "write";
     default:
         return "several";
     }

@@ -211,6 +211,8 @@ int option_add_mount(struct settings *settings, const char *path, bool writable,
     mount->writable = writable;
     mount->optional = optional;
     settings->mount_count++;
+    if (writable)
+        settings->grants |= GRANT_KEEP;
     return 0;
 }
 
@@ -453,7 +455,7 @@ static int set_profile(struct settings *settings, const struct option_row *row, 
                        struct belljar_error *reterr)
 {
     const char *name = json_is_string(value) ? json_string_value(value) : "";
-    uint32_t kept = settings->grants & GRANT_JIT;
+    uint32_t kept = settings->grants & (GRANT_JIT | GRANT_KEEP);
     if (strcmp(name, "full") == 0)
         settings->grants = kept | GRANTS_FULL;
     else if (strcmp(name, "compute") == 0)
@@ -482,7 +484,8 @@ static int set_jit(struct settings *settings, const struct option_row *row, cons
 static json_t *print_jit(const struct settings *settings, const struct option_row *row)
 {
     (void)row;
-    return json_boolean(settings->grants & GRANT_JIT);
+    uint32_t needed = GRANT_MODULES | GRANT_JIT;
+    return json_boolean((settings->grants & needed) == needed);
 }
 
 /* ---- What a guest starts with ---- */

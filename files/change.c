@@ -4,6 +4,7 @@
 
 #include "files/beneath.h"
 #include "files/memory.h"
+#include "guest/deed.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,8 +107,6 @@ int serve_mkdir(struct request *request)
     if (error != 0)
         return error;
     mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
-    if (is_counted)
-        mode |= 0700; /* we have to be able to count and delete what is in it */
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
@@ -261,8 +260,6 @@ static int change_mode(const struct request *request, const struct place *place,
     if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
     mode_t mode = (mode_t)request->args[0] & 0777;
-    if (place_is_scratch(place) && S_ISDIR(sight->stat.st_mode))
-        mode |= 0700;
     if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
         return 0;
     if (errno != ENOSYS)
@@ -290,11 +287,28 @@ int serve_chmod(struct request *request)
     return change_mode(request, &place, &sight);
 }
 
-/* args: mode, and from the guest's handler the file's number. */
-int serve_fchmod(struct request *request)
+/* To itself: args are user and group. What is not its own it cannot give to itself either. */
+int serve_chown(struct request *request)
 {
     SIGHT;
     struct place place = { .length = 0 };
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
+    int error = request_look_to_change(request, &place, &sight);
+    bool is_own = place_is_scratch(&place) || sight.stat.st_uid == geteuid();
+    for (unsigned i = 0; i < 2 && error == 0; i++) {
+        uint32_t id = (uint32_t)request->args[i];
+        if (id != UINT32_MAX && (id != GUEST_UID || !is_own))
+            error = request_refuse(request->answer, EPERM, "identity", HINT_CHOWN);
+    }
+    return error;
+}
+
+/* What the guest's descriptor is, looked at to be changed, if it still is the file (by its number,
+ * from the guest's handler) that was opened under that path. */
+static int request_look_known(struct request *request, uint64_t inode, struct place *place,
+                              struct sight *sight)
+{
     const struct files *files = request->files;
     int number = request->directory;
     const char *path =
@@ -302,13 +316,21 @@ int serve_fchmod(struct request *request)
     int found = path == NULL
                     ? EBADF
                     : walk_resolve(files->tree, request_scratch_fd(files), "",
-                                   path[0] != '\0' ? path : "/", false, &request->steps, &place);
+                                   path[0] != '\0' ? path : "/", false, &request->steps, place);
     if (found == 0)
-        request_target(request->answer, &place);
-    if (found != 0 || request_look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
-        sight.stat.st_ino != request->args[1])
-        return request_refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
-    int error = request_may_write(request, &place);
+        request_target(request->answer, place);
+    if (found != 0 || request_look_once(request, false, place, sight) != 0 || sight->fd < 0 ||
+        sight->stat.st_ino != inode)
+        return request_refuse(request->answer, EPERM, "descriptors", HINT_KNOWN);
+    return request_may_write(request, place);
+}
+
+/* args: mode, the file's number. */
+int serve_fchmod(struct request *request)
+{
+    SIGHT;
+    struct place place = { .length = 0 };
+    int error = request_look_known(request, request->args[1], &place, &sight);
     return error != 0 ? error : change_mode(request, &place, &sight);
 }
 
@@ -345,11 +367,11 @@ static int request_set_times(struct request *request, int number)
     struct timespec times[2];
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return EINVAL;
-    if (request->path == 0)
-        return request_refuse(request->answer, EPERM, "descriptors", HINT_TIMES);
     int error = request->args[0] != 0 ? times_read(request, number, times) : 0;
     if (error == 0)
-        error = request_look_to_change(request, &place, &sight);
+        error = number == SYS_utimensat && request->args[2] == FILE_KNOWN
+                    ? request_look_known(request, request->args[1], &place, &sight)
+                    : request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
     return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL,

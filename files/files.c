@@ -26,6 +26,7 @@ static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
 static const uint8_t form_number[] = { 0, NONE, 1, 2, NONE }; /* (descriptor, …) */
+static const uint8_t form_times[] = { 0, 1, 2, 4, 5 };        /* (directory, path, times, flags, …) */
 
 struct file_call {
     int (*serve)(struct request *request);
@@ -60,12 +61,15 @@ static const struct file_call file_calls[] = {
     [SYS_symlinkat] = { serve_symlink, form_symlinkat, 0, 0 },
     [SYS_truncate] = { serve_truncate, form_path, 0, 0 },
     [SYS_chmod] = { serve_chmod, form_path, 0, 0 },
+    [SYS_chown] = { serve_chown, form_path, 0, 0 },
+    [SYS_lchown] = { serve_chown, form_path, AT_SYMLINK_NOFOLLOW, 0 },
+    [SYS_fchownat] = { serve_chown, form_at, 0, 4 },
     [SYS_fchmod] = { serve_fchmod, form_number, 0, 0 },
     [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
     [SYS_utime] = { serve_utime, form_path, 0, 0 },
     [SYS_utimes] = { serve_utimes, form_path, 0, 0 },
     [SYS_futimesat] = { serve_utimes, form_at, 0, 0 },
-    [SYS_utimensat] = { serve_utimensat, form_at, 0, 3 },
+    [SYS_utimensat] = { serve_utimensat, form_times, 0, 3 },
     [SYS_statfs] = { serve_statfs, form_path, 0, 0 },
     [SYS_fstatfs] = { serve_fstatfs, form_number, 0, 0 },
     [SYS_chdir] = { serve_chdir, form_path, 0, 0 },

@@ -34,7 +34,7 @@ uint64_t files_scratch_due_ns(const struct files *files);
 
 /* Serves a call that names a path or changes what a descriptor means: open, openat, creat, stat,
  * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,
- * unlink(at), rename(at)(2), link(at), symlink(at), truncate, chmod, fchmodat, utimensat, utime,
+ * unlink(at), rename(at)(2), link(at), symlink(at), truncate, (l)chown, fchownat, chmod, fchmodat, utimensat, utime,
  * utimes, futimesat, statfs, fstatfs, chdir, fchdir, getcwd, umask. Fills *answer. Returns true if
  * the call is one of those, false if it is not for files (answer untouched). memory_fd and
  * maps_fd are for the guest's memory (call.h). */

@@ -210,8 +210,8 @@ static uint64_t scratch_sum(const struct scratch *scratch)
 
 /* ---- Counting ---- */
 
-/* A walk in depth with one descriptor. `names` is a stack: directories still to be entered, and an
- * empty name where the walk has to go up again. */
+/* A walk in depth with one descriptor. `names` is a stack: directories still to be entered, and,
+ * where the walk has to go up again, the mode of that directory and an empty name. */
 struct count {
     const struct scratch *scratch;
     uint64_t bytes;
@@ -263,27 +263,54 @@ static int count_entry(int directory, const struct entry *entry, void *context)
     return 0;
 }
 
+/* Goes into a directory. Its mode is the guest's: where we could not read, it is another until we
+ * leave. A descriptor or -1. */
+static int count_enter(struct count *count, int directory, const char *name)
+{
+    struct stat stat;
+    char mode[16];
+    if (fstatat(directory, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(stat.st_mode))
+        return -1;
+    if ((stat.st_mode & 0700) != 0700 &&
+        fchmodat(directory, name, (stat.st_mode & 0777) | 0700, 0) < 0)
+        return -1;
+    snprintf(mode, sizeof mode, "%o", stat.st_mode & 0777);
+    if (count_push(count, mode) < 0 || count_push(count, "") < 0)
+        return -1;
+    return scratch_open_directory(directory, name);
+}
+
+/* Goes up again. A descriptor or -1. */
+static int count_leave(struct count *count, int directory)
+{
+    struct open_how up = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS };
+    mode_t mode = (mode_t)strtoul(count_pop(count), NULL, 8);
+    int next = (int)syscall(SYS_openat2, directory, "..", &up, sizeof up);
+    if ((mode & 0700) != 0700 && fchmod(directory, mode) < 0)
+        fd_close(&next);
+    return next;
+}
+
 /* Walks, because the host deletes files of its sessions. Only when there is too much by our books,
  * and rarely: it is work that the guest chose. False if it could not be counted: that is more than
  * granted, too. */
 static bool scratch_count(struct scratch *scratch)
 {
     struct count count = { .scratch = scratch };
-    struct open_how up = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS };
     CLEANUP(fd_close) int directory = scratch_open_directory(scratch->fd, ".");
     int result = directory < 0 ? -1 : scratch_each(directory, count_entry, &count);
     while (result == 0 && count.used > 0) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%s", count_pop(&count));
-        int next = name[0] == '\0' ? (int)syscall(SYS_openat2, directory, "..", &up, sizeof up)
-                                   : scratch_open_directory(directory, name);
+        int next = name[0] == '\0' ? count_leave(&count, directory)
+                                   : count_enter(&count, directory, name);
         fd_close(&directory);
         directory = next;
         if (next < 0)
             result = -1;
         else if (name[0] != '\0')
-            result = count_push(&count, "") < 0 ? -1 : scratch_each(directory, count_entry, &count);
+            result = scratch_each(directory, count_entry, &count);
     }
     free(count.names);
     if (result != 0)
@@ -371,7 +398,8 @@ static int remove_in_subdirectory(int directory, const struct entry *entry, void
     if (unlinkat(directory, entry->name, 0) == 0)
         return 0;
     /* A directory goes up to the top instead of being descended into: depth costs no descriptor and
-     * no stack. */
+     * no stack. Its mode is the guest's, who is dead. */
+    (void)!fchmodat(directory, entry->name, 0700, 0);
     do
         snprintf(name, sizeof name, "%llx", (unsigned long long)removal->serial++);
     while (syscall(SYS_renameat2, directory, entry->name, removal->top, name,
@@ -387,6 +415,7 @@ static int remove_in_top(int directory, const struct entry *entry, void *context
         removal->has_moved = true;
         return 0;
     }
+    (void)!fchmodat(directory, entry->name, 0700, 0);
     CLEANUP(fd_close) int inner = scratch_open_directory(directory, entry->name);
     if (inner >= 0)
         scratch_each(inner, remove_in_subdirectory, removal);

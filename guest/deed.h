@@ -19,9 +19,10 @@ enum deed_kind {
     DEED_LIMIT,    /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
 
-/* fchmod as the handler makes it: the file's number on its file system as the third argument, this
- * as the fourth. The supervisor knows under which path a descriptor number was opened, and with the
- * file's number whether the guest has put another there. */
-#define FCHMOD_KNOWN 0x62656c6c6a617201
+/* fchmod and utimensat as the handler makes them: behind their own arguments the file's number on
+ * its file system, and this. The supervisor knows under which path a descriptor number was opened,
+ * and with the file's number whether the guest has put another there. fstatfs and fchown with this
+ * alone: there is such a descriptor. */
+#define FILE_KNOWN 0x62656c6c6a617201
 
 #endif

@@ -7,11 +7,13 @@
  * ten times as much as fstat itself. Shared anonymous memory escapes RLIMIT_DATA; a guest has
  * nobody to share with, so it gets private memory. Which file a descriptor is, and what lies behind
  * /dev/stdin and /dev/fd/N, only the guest itself can say: it adds the file's number to fchmod, and
- * copies the descriptor when the supervisor answers so (deed.h). It lowers the guest's own limit of
- * memory when the supervisor asks for that: who does not gets no memory made read-only. */
+ * copies the descriptor when the supervisor answers so (deed.h). And whether there is what a call that
+ * has no effect here is about: a descriptor, memory. It lowers the guest's own limit of memory when
+ * the supervisor asks for that: who does not gets no memory made read-only. */
 #define _GNU_SOURCE
 #include "guest/trap.h"
 
+#include "files/call.h"
 #include "guest/deed.h"
 
 #include <fcntl.h>
@@ -73,6 +75,46 @@ static void trap_lower(int deed, greg_t *registers)
                                        registers[REG_RDX], 0, 0, 0);
 }
 
+static bool is_own_id(long id)
+{
+    return (uint32_t)id == GUEST_UID || (uint32_t)id == UINT32_MAX;
+}
+
+/* Calls about a descriptor: that it is there, and which file it is, can be seen from here. What is
+ * advice or is to outlast the guest then has no effect (policy/syscalls.c says why). */
+static long trap_descriptor(int number, const long args[4])
+{
+    struct stat stat = { .st_ino = 0 };
+    long result = trap_call(SYS_fstat, args[0], (long)&stat, 0, 0, 0, 0);
+    if (result < 0)
+        return result;
+    bool is_regular = S_ISREG(stat.st_mode);
+    switch (number) {
+    case SYS_fchmod:
+        return trap_call(SYS_fchmod, args[0], args[1], (long)stat.st_ino, FILE_KNOWN, 0, 0);
+    case SYS_utimensat: /* without a path */
+        return trap_call(SYS_utimensat, args[0], 0, args[2], args[3], (long)stat.st_ino,
+                         FILE_KNOWN);
+    case SYS_fstatfs:
+        return trap_call(SYS_fstatfs, args[0], args[1], FILE_KNOWN, 0, 0, 0);
+    case SYS_fchown:
+        return is_own_id(args[1]) && is_own_id(args[2])
+                   ? 0
+                   : trap_call(SYS_fchown, args[0], args[1], args[2], FILE_KNOWN, 0, 0);
+    case SYS_fsync:
+    case SYS_fdatasync:
+        return is_regular || S_ISDIR(stat.st_mode) ? 0 : -EINVAL;
+    case SYS_fadvise64:
+        return S_ISFIFO(stat.st_mode)                      ? -ESPIPE
+               : args[2] < 0 || (unsigned long)args[3] > 5 ? -EINVAL
+                                                           : 0;
+    case SYS_readahead:
+        return is_regular ? 0 : -EINVAL;
+    default:
+        return -ENOSYS;
+    }
+}
+
 static void trap_handle(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number;
@@ -100,11 +142,11 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
                (d & MAP_TYPE) != MAP_PRIVATE) {
         result = trap_call(SYS_mmap, a, b, c, (d & ~(long)MAP_TYPE) | MAP_PRIVATE, e, f);
-    } else if (info->si_syscall == SYS_fchmod) {
-        struct stat stat = { .st_ino = 0 };
-        result = trap_call(SYS_fstat, a, (long)&stat, 0, 0, 0, 0);
-        if (result == 0)
-            result = trap_call(SYS_fchmod, a, b, (long)stat.st_ino, FCHMOD_KNOWN, 0, 0);
+    } else if (info->si_syscall == SYS_msync) {
+        result = (c & MS_ASYNC) ? -EINVAL
+                                : trap_call(SYS_msync, a, b, (c & ~MS_SYNC) | MS_ASYNC, 0, 0, 0);
+    } else {
+        result = trap_descriptor(info->si_syscall, (const long[]){ a, b, c, d });
     }
     registers[REG_RAX] = result;
 }

@@ -73,13 +73,14 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(faccessat2, FILES), ALLOW(mkdirat, FILES), ALLOW(unlinkat, FILES), ALLOW(renameat2, FILES), ALLOW(linkat, FILES),
     ALLOW(symlinkat, FILES), ALLOW(ftruncate, FILES), ALLOW(utimensat, FILES),
     { .number = 452, .action = CALL_NATIVE, .name = "fchmodat2", .reason = FILES }, /* newer than some headers */
-    RARE(fchmod, "in the place of fchmodat2 before kernel 6.6"),
-    ALLOW(fchmodat, "a file of scratch that its mode keeps from being held"),
+    RARE(fchmod, "in the place of fchmodat2 before kernel 6.6; the mode of a directory that was counted"),
+    ALLOW(fchmodat, "what in scratch its mode keeps from being held, counted, deleted"),
     RARE(fstatfs, "what is mounted inside a grant: procfs is not handed out"),
     RARE(openat, "the files of a guest's cgroup, where there is that layer"),
     ALLOW(memfd_create, "synthetic files"),
 
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
+    ALLOW(epoll_create1, "which of them a guest still holds"),
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)),
 
     ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, "at its own end"),

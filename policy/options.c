@@ -36,8 +36,9 @@ const struct option_row option_rows[] = {
     { "profile", "--profile", "NAME", OPTION_PROFILE, AT(grants), 0, 0, "\"full\"",
       "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports "
       "of extension modules." },
-    { "jit", "--jit", NULL, OPTION_JIT, AT(grants), 0, 0, "false",
-      "Let it make memory executable: numba, ctypes callbacks." },
+    { "jit", "--no-jit", NULL, OPTION_JIT, AT(grants), 0, 0, "true",
+      "Refuse it executable memory, which numba and ctypes callbacks need. The profile compute has none "
+      "in any case." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
       "Import these modules once, before any untrusted code, for all guests." },
     { "python", "--python", "EXE", OPTION_PATH, AT(python), 0, 0, "\"/usr/bin/python3\"",

@@ -15,9 +15,9 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 /* Conditions. LOW_… where the kernel takes an int: libc may leave rubbish above it. */
 #define EQUAL(a, v)                                                                                \
@@ -101,8 +101,15 @@
 #define WHY_MOUNT     "mounts change what paths mean; only an attack asks"
 #define WHY_KERNEL    "a privileged or intricate kernel interface that no Python program needs"
 #define WHY_IPC       "shared kernel objects: a channel between guests, memory outside the limits"
-#define WHY_ALONE     "the guest is alone with its scratch, nobody else takes the lock"
-#define WHY_TEMPORARY "scratch does not outlive the run: nothing to make durable"
+#define WHY_LOCK      "a lock on a file that it holds, kept by the kernel; how many it holds is looked at (locks.c)"
+#define WHY_TEMPORARY "nothing that it writes outlives it: the handler looks whether there is such a thing, and no disk waits"
+#define WHY_DURABLE   "numbers only; what it writes to a granted file is to be there after a power failure"
+#define WHY_ADVICE    "advice, not taken: the handler looks whether there is such a descriptor"
+#define WHY_VECTOR    "as read and write, by pointers to its own memory; nothing is decided by what is there"
+#define WHY_OWN       "about itself, to its own memory; nothing is decided by what is there"
+#define WHY_SAME     "to itself it changes nothing; to others as for any user who is not root"
+#define WHY_KNOWN     "the guest's handler says which file a descriptor is; changed under the path where it was opened"
+#define WHY_NUMBER    "which file a descriptor is only the guest's table knows: its handler adds the file's number"
 #define WHY_FALLBACK  "callers fall back to read and write"
 #define WHY_LIBC      "libc probes for it and goes on without"
 #define WHY_NEWER     "newer than what libraries can rely on: they fall back"
@@ -124,6 +131,7 @@
 /* What F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
 #define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
+#define GRANT_CODE  (GRANT_MODULES | GRANT_JIT) /* never in the profile compute */
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
 #define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 #define FUTEX_HABITS (128u | 256u) /* FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
@@ -146,12 +154,10 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
     NATIVE(fcntl, GRANT_FILES, "F_SETFL: O_NONBLOCK, O_APPEND", "as FIONBIO, with the value as F_GETFL gave it; no O_ASYNC, which signals, no O_DIRECT",
            FILES, LOW_EQUAL(1, F_SETFL), LOW_MASKED(2, ~(unsigned)(O_ACCMODE | O_NONBLOCK | O_APPEND | SETFL_IGNORED), 0)),
-    QUIET(fcntl, 0, "F_SETLK", WHY_ALONE, LOW_EQUAL(1, F_SETLK)),
-    QUIET(fcntl, 0, "F_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_SETLKW)),
-    QUIET(fcntl, 0, "F_OFD_SETLK", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLK)),
-    QUIET(fcntl, 0, "F_OFD_SETLKW", WHY_ALONE, LOW_EQUAL(1, F_OFD_SETLKW)),
-    BROKER(fcntl, GRANT_FILES, "F_GETLK", "sqlite asks who holds a lock: nobody", FILES, LOW_EQUAL(1, F_GETLK)),
-    BROKER(fcntl, GRANT_FILES, "F_OFD_GETLK", "as F_GETLK", FILES, LOW_EQUAL(1, F_OFD_GETLK)),
+    CONTINUE(fcntl, GRANT_FILES, "F_GETLK", WHY_LOCK, FILES, LOW_EQUAL(1, F_GETLK)),
+    CONTINUE(fcntl, GRANT_FILES, "F_SETLK, F_SETLKW", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_SETLK)),
+    CONTINUE(fcntl, GRANT_FILES, "F_OFD_GETLK, F_OFD_SETLK", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_OFD_GETLK)),
+    CONTINUE(fcntl, GRANT_FILES, "F_OFD_SETLKW", WHY_LOCK, FILES, LOW_EQUAL(1, F_OFD_SETLKW)),
     REFUSE(fcntl, "any other", "F_SETOWN, F_SETSIG and leases reach other processes", DESCRIPTORS),
     NATIVE(ioctl, GRANT_FILES, "FIOCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIOCLEX)),
     NATIVE(ioctl, GRANT_FILES, "FIONCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIONCLEX)),
@@ -160,19 +166,27 @@ const struct syscall_row syscall_rows[] = {
     QUIET(ioctl, ENOTTY, "TIOCGWINSZ", "the terminal's size: there is none", LOW_EQUAL(1, TIOCGWINSZ)),
     QUIET(ioctl, EOPNOTSUPP, "FICLONE", "copying tools try and go on", LOW_EQUAL(1, 0x40049409)),
     REFUSE(ioctl, "any other", "terminals, devices, whole file systems", DESCRIPTORS),
-    QUIET(fsync, 0, "", WHY_TEMPORARY), QUIET(fdatasync, 0, "", WHY_TEMPORARY),
-    QUIET(sync, 0, "", WHY_TEMPORARY), QUIET(syncfs, 0, "", WHY_TEMPORARY),
-    QUIET(sync_file_range, 0, "", WHY_TEMPORARY), QUIET(msync, 0, "", WHY_TEMPORARY),
-    QUIET(flock, 0, "", WHY_ALONE),
-    QUIET(fadvise64, 0, "", "advice"), QUIET(readahead, 0, "", "advice"),
+    CONTINUE(fsync, GRANT_KEEP, "", WHY_DURABLE, NONE), TRAP(fsync, "", WHY_TEMPORARY),
+    CONTINUE(fdatasync, GRANT_KEEP, "", WHY_DURABLE, NONE), TRAP(fdatasync, "", WHY_TEMPORARY),
+    CONTINUE(msync, GRANT_KEEP, "", WHY_DURABLE, NONE),
+    CONTINUE(msync, 0, "not MS_SYNC", "numbers only; says whether there is such memory, and waits for no disk", NONE,
+             LOW_MASKED(2, MS_SYNC, 0)),
+    TRAP(msync, "", WHY_TEMPORARY),
+    QUIET(sync, 0, "", "POSIX lets it return before anything is written, and it has no result: fsync is for who relies on it"),
+    ABSENT(syncfs, "the machine's whole file system; fsync does one file"),
+    ABSENT(sync_file_range, "promises nothing; callers fall back to fsync"),
+    CONTINUE(flock, GRANT_FILES, "", "numbers only: one lock for each descriptor that it holds", FILES),
+    TRAP(fadvise64, "", WHY_ADVICE), TRAP(readahead, "", WHY_ADVICE),
     QUIET(fallocate, EOPNOTSUPP, "", "libc writes zeroes instead, and those are counted"),
     QUIET(sendfile, EINVAL, "", WHY_FALLBACK), QUIET(copy_file_range, EINVAL, "", WHY_FALLBACK),
     QUIET(splice, EINVAL, "", WHY_FALLBACK), QUIET(tee, EINVAL, "", WHY_FALLBACK),
     ABSENT(close_range, "os.closerange closes one by one instead"),
-    NO(readv, "one more native call for what read does", NONE),
-    NO(writev, "one more native call for what write does", NONE),
-    NO(preadv, "as readv", NONE), NO(preadv2, "as readv", NONE),
-    NO(pwritev, "as writev", NONE), NO(pwritev2, "as writev", NONE),
+    CONTINUE(readv, 0, "", WHY_VECTOR, NONE), CONTINUE(writev, 0, "", WHY_VECTOR, NONE),
+    CONTINUE(preadv, GRANT_FILES, "", WHY_VECTOR, FILES), CONTINUE(pwritev, GRANT_FILES, "", WHY_VECTOR, FILES),
+    CONTINUE(preadv2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
+    QUIET(preadv2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
+    CONTINUE(pwritev2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
+    QUIET(pwritev2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
     NO(getdents, WHY_OBSOLETE, NONE),
 
     /* Memory. */
@@ -189,7 +203,7 @@ const struct syscall_row syscall_rows[] = {
            CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0), MASKED(3, ~MAP_HABITS, MAP_PRIVATE)),
     NATIVE(mmap, GRANT_MODULES, "a file, private, not executable", "data segments of shared objects", CODE,
            AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_PRIVATE)),
-    NATIVE(mmap, GRANT_JIT, "private, anonymous, executable", "code made at run time", CODE,
+    NATIVE(mmap, GRANT_CODE, "private, anonymous, executable", "code made at run time", CODE,
            AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, PRIVATE_MAP)),
     TRAP(mmap, "shared, anonymous, not executable", "escapes RLIMIT_DATA; without fork private memory is equal: the handler maps that",
          AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
@@ -198,11 +212,11 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(mremap, 0, "at most MREMAP_MAYMOVE", "realloc of large blocks", MEMORY, AT_MOST(3, MREMAP_MAYMOVE)),
     NATIVE(mprotect, GRANT_THREADS, "writable, not executable", "thread stacks, malloc arenas", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
     NATIVE(mprotect, GRANT_MODULES, "writable, not executable", "as above", CODE, MASKED(2, ~(uint64_t)PROT_READ, PROT_WRITE)),
-    NATIVE(mprotect, GRANT_JIT, "writable", "code made at run time", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), PROT_WRITE)),
+    NATIVE(mprotect, GRANT_CODE, "writable", "code made at run time", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), PROT_WRITE)),
     CONTINUE(mprotect, GRANT_THREADS, "not writable, not executable", "numbers only; takes pages out of RLIMIT_DATA, so they are looked at", CODE,
              AT_MOST(2, PROT_READ)),
     CONTINUE(mprotect, GRANT_MODULES, "not writable, not executable", "relocated data of shared objects; as above", CODE, AT_MOST(2, PROT_READ)),
-    CONTINUE(mprotect, GRANT_JIT, "not writable", "code made at run time; as above", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0)),
+    CONTINUE(mprotect, GRANT_CODE, "not writable", "code made at run time; as above", CODE, MASKED(2, ~(uint64_t)(PROT_READ | PROT_EXEC), 0)),
     NATIVE(madvise, 0, "MADV_NORMAL to MADV_DONTNEED", "gives pages back; advice", MEMORY, LOW_AT_MOST(2, MADV_DONTNEED)),
     NATIVE(madvise, 0, "MADV_FREE", "gives pages back", MEMORY, LOW_EQUAL(2, MADV_FREE)),
     NATIVE(madvise, 0, "MADV_HUGEPAGE, MADV_NOHUGEPAGE", "numpy, for large arrays", MEMORY,
@@ -253,9 +267,9 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
     CONTINUE(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
     CONTINUE(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
-    NO(getitimer, "signal.setitimer returns the same", SIGNALS), NO(pause, "rare", SIGNALS),
-    NO(rt_sigpending, "rare", SIGNALS), NO(rt_sigtimedwait, "rare", SIGNALS),
-    NO(rt_sigsuspend, "rare", SIGNALS), NO(rt_sigqueueinfo, WHY_OTHER, PROCESSES),
+    CONTINUE(getitimer, GRANT_THREADS, "", WHY_OWN, SIGNALS), CONTINUE(pause, GRANT_THREADS, "", "no arguments: waits for a signal", SIGNALS),
+    CONTINUE(rt_sigpending, GRANT_THREADS, "", WHY_OWN, SIGNALS), CONTINUE(rt_sigtimedwait, GRANT_THREADS, "", WHY_OWN, SIGNALS),
+    CONTINUE(rt_sigsuspend, GRANT_THREADS, "", WHY_OWN, SIGNALS), NO(rt_sigqueueinfo, WHY_OTHER, PROCESSES),
     NO(rt_tgsigqueueinfo, WHY_OTHER, PROCESSES), NO(signalfd, WHY_TIMERS, SIGNALS),
     NO(signalfd4, WHY_TIMERS, SIGNALS), NO(timer_create, WHY_TIMERS, SIGNALS),
     NO(timer_settime, WHY_TIMERS, SIGNALS), NO(timer_gettime, WHY_TIMERS, SIGNALS),
@@ -297,14 +311,18 @@ const struct syscall_row syscall_rows[] = {
     PATH(newfstatat), PATH(open), PATH(openat), PATH(creat), PATH(stat), PATH(lstat), PATH(access), PATH(faccessat),
     PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
     PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
-    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utimensat), PATH(utime),
-    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(fstatfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
-    BROKER(fchmod, GRANT_FILES, "with the file's number", "the guest's handler says which file a descriptor is; changed under the path where it was opened",
-           FILES, EQUAL(3, FCHMOD_KNOWN)),
-    TRAP(fchmod, "", "which file a descriptor is only the guest's table knows: its handler adds the file's number"),
+    PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utime),
+    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    BROKER(utimensat, GRANT_FILES, "with the file's number", WHY_KNOWN, FILES, EQUAL(5, FILE_KNOWN)),
+    TRAP(utimensat, "without a path", WHY_NUMBER, EQUAL(1, 0)), PATH(utimensat),
+    BROKER(fstatfs, GRANT_FILES, "of a descriptor that is there", "the guest's handler has looked", FILES, EQUAL(2, FILE_KNOWN)),
+    TRAP(fstatfs, "", "every file system is the guest's quota; whether a descriptor is there its handler looks"),
+    BROKER(fchmod, GRANT_FILES, "with the file's number", WHY_KNOWN, FILES, EQUAL(3, FILE_KNOWN)), TRAP(fchmod, "", WHY_NUMBER),
     ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
-    QUIET(chown, EPERM, "", WHY_OWNER), QUIET(fchown, EPERM, "", WHY_OWNER), QUIET(lchown, EPERM, "", WHY_OWNER),
-    QUIET(fchownat, EPERM, "", WHY_OWNER),
+    BROKER(chown, GRANT_FILES, "", WHY_SAME, IDENTITY), BROKER(lchown, GRANT_FILES, "", WHY_SAME, IDENTITY),
+    BROKER(fchownat, GRANT_FILES, "", WHY_SAME, IDENTITY),
+    REFUSE(fchown, "to another", WHY_SAME, IDENTITY, EQUAL(3, FILE_KNOWN)),
+    TRAP(fchown, "", "to itself it changes nothing: the handler looks whether there is such a descriptor; to another is refused"),
     QUIET(setxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(lsetxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(fsetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(getxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),
@@ -320,10 +338,8 @@ const struct syscall_row syscall_rows[] = {
     SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
-    BROKER(getrlimit, 0, "", "tells the policy's limits", LIMITS),
-    CONTINUE(prlimit64, 0, "RLIMIT_DATA, itself", "can only go down, whatever the pointer shows: as memory becomes read-only (supervisor/protect.c)", LIMITS,
-             LOW_EQUAL(0, 0), LOW_EQUAL(1, RLIMIT_DATA)),
-    BROKER(prlimit64, 0, "", "tells the policy's limits; sets none, knows no other process", LIMITS),
+    CONTINUE(getrlimit, 0, "", "tells the policy's limits", LIMITS),
+    CONTINUE(prlimit64, 0, "its own, not upwards", "the kernel lets nobody raise a hard limit; knows no other process", LIMITS),
     QUIET(prctl, 0, "PR_SET_NAME", "a thread's name: nobody reads it", LOW_EQUAL(0, 15)),
     QUIET(prctl, EINVAL, "PR_GET_NAME, PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 16)),
     QUIET(prctl, EINVAL, "PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 0x53564d41)),
@@ -331,18 +347,19 @@ const struct syscall_row syscall_rows[] = {
     QUIET(arch_prctl, EINVAL, "ARCH_GET_XCOMP_… and the like", WHY_LIBC, LOW_MASKED(0, ~7u, 0x1020)),
     REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),
     QUIET(setrlimit, EPERM, "", "lowered the descriptors before the seal; libc uses prlimit64"),
-    NO(setpriority, WHY_SCHEDULE, LIMITS),
-    NO(getpriority, "tells about others", LIMITS), NO(sched_setaffinity, WHY_SCHEDULE, LIMITS),
-    NO(sched_setparam, WHY_SCHEDULE, LIMITS), NO(sched_getparam, "tells about others", LIMITS),
-    NO(sched_setscheduler, WHY_SCHEDULE, LIMITS), NO(sched_getscheduler, "tells about others", LIMITS),
-    NO(sched_get_priority_max, WHY_SCHEDULE, LIMITS), NO(sched_get_priority_min, WHY_SCHEDULE, LIMITS),
-    NO(sched_rr_get_interval, WHY_SCHEDULE, LIMITS), NO(sched_setattr, WHY_SCHEDULE, LIMITS),
+    CONTINUE(setpriority, 0, "its own, not below 0", "nicer to others at will; upwards the kernel lets nobody", LIMITS),
+    CONTINUE(getpriority, 0, "its own", WHY_SELF, LIMITS),
+    BROKER(sched_setaffinity, 0, "", "it has one CPU, and keeps it", LIMITS),
+    NO(sched_setparam, WHY_SCHEDULE, LIMITS), CONTINUE(sched_getparam, 0, "its own", WHY_OWN, LIMITS),
+    NO(sched_setscheduler, WHY_SCHEDULE, LIMITS), CONTINUE(sched_getscheduler, 0, "its own", WHY_OWN, LIMITS),
+    CONTINUE(sched_get_priority_max, 0, "", "a constant", LIMITS), CONTINUE(sched_get_priority_min, 0, "", "a constant", LIMITS),
+    CONTINUE(sched_rr_get_interval, 0, "its own", WHY_OWN, LIMITS), NO(sched_setattr, WHY_SCHEDULE, LIMITS),
     NO(sched_getattr, "tells about others", LIMITS), NO(ioprio_set, WHY_SCHEDULE, LIMITS),
     NO(ioprio_get, "tells about others", LIMITS),
-    NO(setuid, WHY_OWNER, IDENTITY), NO(setgid, WHY_OWNER, IDENTITY), NO(setreuid, WHY_OWNER, IDENTITY),
-    NO(setregid, WHY_OWNER, IDENTITY), NO(setresuid, WHY_OWNER, IDENTITY),
-    NO(setresgid, WHY_OWNER, IDENTITY), NO(setfsuid, WHY_OWNER, IDENTITY),
-    NO(setfsgid, WHY_OWNER, IDENTITY), NO(setgroups, WHY_OWNER, IDENTITY),
+    BROKER(setuid, 0, "", WHY_SAME, IDENTITY), BROKER(setgid, 0, "", WHY_SAME, IDENTITY), BROKER(setreuid, 0, "", WHY_SAME, IDENTITY),
+    BROKER(setregid, 0, "", WHY_SAME, IDENTITY), BROKER(setresuid, 0, "", WHY_SAME, IDENTITY),
+    BROKER(setresgid, 0, "", WHY_SAME, IDENTITY), BROKER(setfsuid, 0, "", "returns who it is, as ever", IDENTITY),
+    BROKER(setfsgid, 0, "", "returns who it is, as ever", IDENTITY), NO(setgroups, WHY_OWNER, IDENTITY),
     NO(capget, WHY_OWNER, IDENTITY), NO(capset, WHY_OWNER, IDENTITY), NO(personality, WHY_KERNEL, IDENTITY),
 
     /* Other processes and programs. */

@@ -13,7 +13,8 @@ enum syscall_action {
     CALL_NATIVE,   /* the kernel runs it */
     CALL_BROKER,   /* user notification: the supervisor answers */
     CALL_CONTINUE, /* the same, and the answer may be: let the kernel run it. Only calls whose
-                      arguments are all numbers */
+                      arguments are all numbers, or pointers to the guest's own memory by whose
+                      contents nothing is decided that the kernel does not decide again */
     CALL_QUIET,    /* fails (or succeeds: errno 0) in the filter without being recorded: harmless
                       probing */
     CALL_TRAP,     /* SIGSYS: the guest's own handler does it by calls that it has (guest/trap.c) */

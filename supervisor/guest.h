@@ -26,6 +26,7 @@ enum guest_fd {
     GUEST_STATUS,
     GUEST_PIDFD,
     GUEST_CRASH, /* pipe: faulthandler's text */
+    GUEST_PAIRS, /* epoll set: the ends of pipes and pairs that it was given and holds (pairs.c) */
     GUEST_FDS
 };
 
@@ -87,7 +88,9 @@ struct guest {
     unsigned lent_count;
     uint64_t lent_number; /* by which it asks for them; 0: it was never lent any */
 
-    unsigned pairs; /* socket pairs and pipes that it was given */
+    unsigned lock_calls; /* since its record locks were counted (locks.c) */
+    bool has_ofd_locks;
+    unsigned inherited_ends; /* of pipes and pairs that its parent held when it branched */
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
     unsigned burst_calls;

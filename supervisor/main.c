@@ -43,7 +43,7 @@
  * it: the parent-death signal, the namespace. There is no state between.
  *
  * Files call downwards only (tests/py/test_layers.py): main, requests, ending, broker, worker,
- * decide, self, branch, guests, limits; then guest (the record), answer, lending, placement; host
+ * decide, self, branch, guests, limits; then guest (the record), answer, pairs, locks, lending, placement; host
  * and loop; files/. */
 #define _GNU_SOURCE
 #include "files/assemble.h"
@@ -55,6 +55,7 @@
 #include "supervisor/guests.h"
 #include "supervisor/host.h"
 #include "supervisor/limits.h"
+#include "supervisor/locks.h"
 #include "supervisor/loop.h"
 #include "supervisor/placement.h"
 #include "supervisor/requests.h"
@@ -86,7 +87,7 @@ static int receive_settings(struct settings *ret_settings)
     return settings_unpack(&message, ret_settings);
 }
 
-/* Every guest costs six descriptors here: take as many as the caller may have. */
+/* Every guest costs seven descriptors here: take as many as the caller may have. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -192,6 +193,7 @@ static int start(struct supervisor *supervisor)
     if (error < 0)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
                            strerror(-error));
+    supervisor->locks = locks_open();
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
         loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
@@ -313,6 +315,7 @@ static void stop(struct supervisor *supervisor)
 int main(void)
 {
     struct supervisor supervisor = { .epoll = -1,
+                                     .locks = -1,
                                      .zygote = -1,
                                      .zygote_pidfd = -1,
                                      .init_pidfd = -1,

@@ -13,17 +13,16 @@
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/limits.h"
+#include "supervisor/locks.h"
+#include "supervisor/pairs.h"
 #include "supervisor/protect.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,12 +31,12 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#define PAIRS_MAX                                                                                  \
-    16 /* pipes and socket pairs a guest may have made: their buffers are kernel memory */
+static const uint64_t one_cpu = 1; /* of which a guest knows: the first */
 
 /* A handler finds the answer refused with EPERM: it has to do something to allow anything. */
 #define HANDLER(name)                                                                              \
-    static void name(__attribute__((unused)) struct supervisor *supervisor, struct guest *guest,   \
+    static void name(__attribute__((unused)) struct supervisor *supervisor,                        \
+                     __attribute__((unused)) struct guest *guest,                                  \
                      __attribute__((unused)) const struct call *call, struct answer *answer)
 
 static void answer_refuse(struct answer *answer, const char *rule, const char *hint)
@@ -73,14 +72,18 @@ HANDLER(self_signal)
         answer_refuse(answer, "processes", "a guest may signal only itself");
 }
 
-/* F_GETLK and F_OFD_GETLK: nobody else holds a lock on what is this guest's alone. */
-HANDLER(self_get_lock)
+/* Record locks: the kernel keeps them, and would let a guest hold any number. */
+HANDLER(self_lock)
 {
-    struct flock lock;
-    answer->error = memory_read(guest->fds[GUEST_MEMORY], call->args[2], &lock, sizeof lock);
-    lock.l_type = F_UNLCK;
-    if (answer->error == 0)
-        answer_bytes(guest, call->args[2], &lock, sizeof lock, 0, answer);
+    int command = (int)call->args[1];
+    struct flock lock = { .l_type = F_WRLCK };
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    guest->has_ofd_locks |= command == F_OFD_SETLK || command == F_OFD_SETLKW;
+    (void)!memory_read(guest->fds[GUEST_MEMORY], call->args[2], &lock, sizeof lock);
+    if (asks || locks_has_room(supervisor, guest, lock.l_type == F_UNLCK))
+        answer_continue(answer);
+    else
+        answer->error = ENOLCK;
 }
 
 HANDLER(self_time)
@@ -131,27 +134,28 @@ HANDLER(self_times)
         answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
 }
 
-/* prlimit64(0 or itself, resource, NULL, old). Setting is refused: the supervisor could do it to
- * any process of its user, so it has no such call. What its memory is limited to the guest may
- * lower itself (protect.c): the kernel lets nobody raise it, whatever the guest has it read. */
-static void self_limits(const struct guest *guest, pid_t target, unsigned resource,
-                        uint64_t new_address, uint64_t old_address, struct answer *answer)
+/* prlimit64(0 or itself, resource, new, old). The kernel does it: the supervisor could do it to any
+ * process of its user, so it has no such call. Nobody raises a hard limit; who tries is on record,
+ * if he does not change the words meanwhile. */
+HANDLER(self_limits)
 {
-    struct rlimit64 limit;
-    bool is_other = target != 0 && target != guest->inner_pid;
-    if (is_other)
+    struct rlimit64 now, wanted;
+    pid_t target = (pid_t)call->args[0];
+    if (target != 0 && target != guest->inner_pid) {
         answer_refuse(answer, "processes", "a guest may look at its own limits only");
-    else if (new_address != 0 && target == 0 && resource == RLIMIT_DATA)
-        answer_continue(answer);
-    else if (new_address != 0)
-        answer_refuse(answer, "limits",
-                      "limits are the policy's: set timeout, memory or cpu outside");
-    else if (syscall(SYS_prlimit64, guest->pid, resource, NULL, &limit) < 0)
+        return;
+    }
+    answer->error = 0;
+    if (call->args[2] != 0)
+        answer->error =
+            memory_read(guest->fds[GUEST_MEMORY], call->args[2], &wanted, sizeof wanted);
+    if (answer->error == 0 && call->args[2] != 0 &&
+        syscall(SYS_prlimit64, guest->pid, (unsigned)call->args[1], NULL, &now) < 0)
         answer->error = errno;
-    else if (old_address != 0)
-        answer_bytes(guest, old_address, &limit, sizeof limit, 0, answer);
-    else
-        answer_value(answer, 0);
+    if (answer->error == 0 && call->args[2] != 0 && wanted.rlim_max > now.rlim_max)
+        answer->error = EPERM; /* in the words of the policy's row */
+    if (answer->error == 0)
+        answer_continue(answer);
 }
 
 /* A thread, by pthread_create's flags; its pointers are to the guest's own memory, and nothing is
@@ -207,73 +211,6 @@ HANDLER(self_socket_option)
     }
 }
 
-/* Installs both ends in the guest and writes their numbers to address. */
-static void self_install_pair(struct guest *guest, const struct call *call, int pair[2],
-                              bool cloexec, uint64_t address, struct answer *answer)
-{
-    int32_t numbers[2];
-    for (unsigned i = 0; i < 2; i++) {
-        struct seccomp_notif_addfd install = { .id = call->id,
-                                               .srcfd = (__u32)pair[i],
-                                               .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-        numbers[i] = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
-        if (numbers[i] < 0) {
-            answer->error =
-                errno; /* EMFILE; the first of the two stays: its own table, its own loss */
-            return;
-        }
-        files_installed(guest->files, numbers[i]);
-    }
-    guest->pairs++;
-    answer_bytes(guest, address, numbers, sizeof numbers, 0, answer);
-}
-
-HANDLER(self_pair)
-{
-    int pair[2];
-    bool is_socket = call->number == SYS_socketpair;
-    uint64_t flags = is_socket                   ? call->args[1] & ~(uint64_t)SOCK_STREAM
-                     : call->number == SYS_pipe2 ? call->args[1]
-                                                 : 0;
-    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
-        answer->error = EAFNOSUPPORT;
-        return;
-    }
-    if (guest->pairs >= PAIRS_MAX) {
-        answer->error = EMFILE;
-        return;
-    }
-    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) !=
-        0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
-        answer->error = EINVAL;
-        return;
-    }
-    int made =
-        is_socket
-            ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, pair)
-            : pipe2(pair, O_CLOEXEC | (int)(flags & O_NONBLOCK));
-    if (made < 0) {
-        answer->error = errno;
-        return;
-    }
-    self_install_pair(guest, call, pair, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0],
-                      answer);
-    close(pair[0]);
-    close(pair[1]);
-}
-
-HANDLER(self_event)
-{
-    if (guest->pairs >= PAIRS_MAX) {
-        answer->error = EMFILE;
-        return;
-    }
-    answer->install_fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
-    answer->error = answer->install_fd < 0 ? errno : 0;
-    answer->install_cloexec = (call->args[1] & EFD_CLOEXEC) != 0;
-    guest->pairs++;
-}
-
 HANDLER(self_clone)
 {
     if (call->args[0] & CLONE_THREAD) /* the rows let a session's fork and a thread through */
@@ -299,15 +236,54 @@ HANDLER(self_ids)
         answer_bytes(guest, call->args[i], &id, sizeof id, 0, answer);
 }
 
-HANDLER(self_getrlimit)
+/* Who becomes what it is. */
+HANDLER(self_become)
 {
-    self_limits(guest, 0, (unsigned)call->args[0], 0, call->args[1], answer);
+    unsigned ids = call->number == SYS_setuid || call->number == SYS_setgid       ? 1
+                   : call->number == SYS_setreuid || call->number == SYS_setregid ? 2
+                                                                                  : 3;
+    for (unsigned i = 0; i < ids; i++) {
+        uint32_t id = (uint32_t)call->args[i];
+        if (id != GUEST_UID && (ids == 1 || id != UINT32_MAX))
+            return;
+    }
+    answer_value(answer, 0);
 }
 
-HANDLER(self_prlimit)
+static bool is_itself(const struct guest *guest, uint64_t number)
 {
-    self_limits(guest, (pid_t)call->args[0], (unsigned)call->args[1], call->args[2], call->args[3],
-                answer);
+    return (pid_t)number == 0 || (pid_t)number == guest->inner_pid;
+}
+
+HANDLER(self_priority)
+{
+    if ((int)call->args[0] != PRIO_PROCESS || !is_itself(guest, call->args[1]))
+        return;
+    answer_continue(answer);
+    if (call->number == SYS_setpriority && (int)call->args[2] < 0) {
+        answer_refuse(answer, "limits", "a guest may be nicer to others, not less so");
+        answer->error = EACCES;
+        answer->continues = false;
+    }
+}
+
+HANDLER(self_schedule)
+{
+    if (is_itself(guest, call->args[0]))
+        answer_continue(answer);
+}
+
+/* It has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there is. */
+HANDLER(self_affinity)
+{
+    uint64_t set = 0;
+    size_t size = call->args[1] < sizeof set ? call->args[1] : sizeof set;
+    if (!is_itself(guest, call->args[0]))
+        return;
+    answer->error = memory_read(guest->fds[GUEST_MEMORY], call->args[2], &set, size);
+    if (answer->error == 0 && (set & one_cpu) == 0)
+        answer->error = EINVAL;
+    answer->value = 0;
 }
 
 HANDLER(self_take_lent)
@@ -327,7 +303,6 @@ static const struct utsname machine = { .sysname = "Linux",
                                         .machine = "x86_64" };
 static_assert(sizeof machine == 6 * 65, "the kernel's layout");
 static const struct timespec resolution = { 0, 1 };
-static const uint64_t one_cpu = 1;
 
 /* A call's answer: a handler, or a constant, or the kernel's own. */
 struct self_call {
@@ -383,16 +358,47 @@ static const struct self_call self_calls[] = {
     [SYS_sysinfo] = SERVE(self_sysinfo),
     [SYS_times] = SERVE(self_times),
     [SYS_getrusage] = SERVE(self_rusage),
-    [SYS_getrlimit] = SERVE(self_getrlimit),
-    [SYS_prlimit64] = SERVE(self_prlimit),
-    [SYS_fcntl] = SERVE(self_get_lock),
+    [SYS_getrlimit] = CONTINUE,
+    [SYS_prlimit64] = SERVE(self_limits),
+    [SYS_fcntl] = SERVE(self_lock),
+    [SYS_flock] = CONTINUE,
+    [SYS_fsync] = CONTINUE,
+    [SYS_fdatasync] = CONTINUE,
+    [SYS_msync] = CONTINUE,
+    [SYS_readv] = CONTINUE,
+    [SYS_writev] = CONTINUE,
+    [SYS_preadv] = CONTINUE,
+    [SYS_pwritev] = CONTINUE,
+    [SYS_preadv2] = CONTINUE,
+    [SYS_pwritev2] = CONTINUE,
+    [SYS_pause] = CONTINUE,
+    [SYS_getitimer] = CONTINUE,
+    [SYS_rt_sigpending] = CONTINUE,
+    [SYS_rt_sigtimedwait] = CONTINUE,
+    [SYS_rt_sigsuspend] = CONTINUE,
+    [SYS_setuid] = SERVE(self_become),
+    [SYS_setgid] = SERVE(self_become),
+    [SYS_setreuid] = SERVE(self_become),
+    [SYS_setregid] = SERVE(self_become),
+    [SYS_setresuid] = SERVE(self_become),
+    [SYS_setresgid] = SERVE(self_become),
+    [SYS_setfsuid] = VALUE(GUEST_UID),
+    [SYS_setfsgid] = VALUE(GUEST_UID),
+    [SYS_getpriority] = SERVE(self_priority),
+    [SYS_setpriority] = SERVE(self_priority),
+    [SYS_sched_setaffinity] = SERVE(self_affinity),
+    [SYS_sched_getscheduler] = SERVE(self_schedule),
+    [SYS_sched_getparam] = SERVE(self_schedule),
+    [SYS_sched_rr_get_interval] = SERVE(self_schedule),
+    [SYS_sched_get_priority_max] = CONTINUE,
+    [SYS_sched_get_priority_min] = CONTINUE,
     [SYS_getsockname] = SERVE(self_socket_name),
     [SYS_getpeername] = SERVE(self_socket_name),
     [SYS_getsockopt] = SERVE(self_socket_option),
-    [SYS_socketpair] = SERVE(self_pair),
-    [SYS_pipe] = SERVE(self_pair),
-    [SYS_pipe2] = SERVE(self_pair),
-    [SYS_eventfd2] = SERVE(self_event),
+    [SYS_socketpair] = SERVE(pairs_make),
+    [SYS_pipe] = SERVE(pairs_make),
+    [SYS_pipe2] = SERVE(pairs_make),
+    [SYS_eventfd2] = SERVE(pairs_make_counter),
     [SYS_recvmsg] = SERVE(self_take_lent),
     [SYS_kill] = SERVE(self_signal),
     [SYS_tgkill] = SERVE(self_signal),

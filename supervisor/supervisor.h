@@ -18,6 +18,7 @@ struct supervisor {
     int epoll;
     int zygote;                           /* channel */
     int zygote_pidfd, init_pidfd;         /* init: only where there is a pid namespace, else -1 */
+    int locks;                            /* the kernel's list (locks.c), or -1 */
     cpu_set_t cpus;                       /* that it was started with */
     struct scratch_parent scratch_parent; /* directory on disk, or none */
     struct guest **slots;

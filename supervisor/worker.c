@@ -29,7 +29,6 @@
 /* What the worker has to tell. */
 struct report {
     struct answer answer;
-    unsigned pairs;
     struct files_change change;
 };
 
@@ -53,7 +52,6 @@ __attribute__((noreturn)) static void child_work(struct supervisor *supervisor,
     bool is_answered = report->answer.error != EOWNERDEAD; /* memory_write: the guest ends */
     if (is_answered && answer_send(caller, call, &report->answer) < 0)
         _exit(1);
-    report->pairs = caller->pairs;
     files_get_change(caller->files, (int)report->answer.value, &report->change);
     _exit(fd_write_all(pipe, "", 1) < 0 ? 1 : 0);
 }
@@ -144,7 +142,6 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
         report.answer.target[sizeof report.answer.target - 1] = '\0';
     } else if (caller != NULL) {
         files_apply_change(caller->files, &report.change);
-        caller->pairs = report.pairs;
     }
     worker_end(watcher, has_told ? 0 : report.answer.error);
     if (report.answer.error == EOWNERDEAD)

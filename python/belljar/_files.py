@@ -82,6 +82,8 @@ def _walk(scratch: int, parts: list[str]) -> Iterator[tuple[str, int, os.DirEntr
         except OSError:
             continue
         try:
+            if not os.access(".", os.X_OK, dir_fd=fd):
+                continue  # names of files that its mode hides from us
             with os.scandir(fd) as entries:
                 for entry in entries:
                     if entry.is_file(follow_symlinks=False):
@@ -152,7 +154,8 @@ class Files(Mapping[str, bytes]):
     """Files of a guest: a read-only mapping of names to contents.
 
     Names are relative to `/work`, where a guest starts; files elsewhere are reached by their absolute name, as in
-    `files["/tmp/cache.db"]`. Iterating gives those below `/work`. Only regular files count: links, pipes and
+    `files["/tmp/cache.db"]`. Iterating gives those below `/work`, apart from those in folders whose modes keep the host's
+    user out. Only regular files count: links, pipes and
     sockets are not followed or opened. What is read of files that say they are larger than what they take (they have holes,
     or several names) is limited to the policy's `scratch` in all: `SandboxError`; `open` reads them in pieces. `Execution.files` has those that its run created or changed.
     """
@@ -393,7 +396,10 @@ class Watch:
         names: set[str] = set()
         for parts in _ROOTS.values():
             for name, fd, entry in _walk(scratch, parts):
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue  # gone, or out of reach since
                 self._seen[name] = row = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
                 if before.get(name) != row and not (name in handed and _holds(fd, entry.name, handed[name])):
                     names.add(name)

@@ -344,7 +344,7 @@ def filters(inject):
 def explained():
     """profile: [native, continued, served, refused], as `belljar explain` says."""
     text = subprocess.run([BUILD / "belljar", "explain"], capture_output=True, text=True, check=True).stdout
-    rows = re.findall(r"^(this policy|compute|full|full with jit) +(\d+) +(\d+) +(\d+) +(\d+)$", text, re.M)
+    rows = re.findall(r"^(this policy|compute|full|full without jit) +(\d+) +(\d+) +(\d+) +(\d+)$", text, re.M)
     return {name: [int(count) for count in counts] for name, *counts in rows}
 
 

@@ -1,0 +1,116 @@
+/* Pipes, pairs of sockets and event counters, by which a guest talks to itself, and how many of
+ * them it holds. Supervisor.
+ *
+ * Their buffers are kernel memory that no other limit sees. What counts is what is held, not what
+ * was ever made; and a guest's table of descriptors does not tell what it holds, since a thread
+ * that waits in poll() or select() keeps what the others close. But an epoll set forgets a file
+ * when its last holder lets go of it, and not before. So each guest has a set here, for all ends
+ * that it was given. Nobody waits for it; to count is one call that takes what is ready:
+ *
+ *   of a pipe or pair at least one end is, as long as one is held: an empty one can be written to,
+ *   a full one read, and whose other end is gone hangs up. A counter can be read or added to.
+ *
+ * An end that is not ready has nothing to read, so a ready one stands for at most a quarter of a
+ * MiB of buffers: what one socket may have sent and nobody read. */
+#define _GNU_SOURCE
+#include "supervisor/pairs.h"
+
+#include "files/files.h"
+#include "files/memory.h"
+#include "supervisor/answer.h"
+
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define ENDS_MAX 200 /* 50 MiB (lockdown/limits.c) */
+
+unsigned pairs_held(const struct guest *guest)
+{
+    struct epoll_event events[ENDS_MAX];
+    int ready = epoll_wait(guest->fds[GUEST_PAIRS], events, ENDS_MAX, 0);
+    return ready < 0 ? ENDS_MAX : (unsigned)ready + guest->inherited_ends;
+}
+
+/* Before the guest has it: what cannot be counted is not given. 0 or a positive errno. */
+static int pairs_count(const struct guest *guest, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT };
+    return epoll_ctl(guest->fds[GUEST_PAIRS], EPOLL_CTL_ADD, fd, &event) < 0 ? errno : 0;
+}
+
+/* Installs both ends in the guest and writes their numbers to address. 0 or a positive errno. */
+static int pairs_install(struct guest *guest, const struct call *call, const int ends[2],
+                         bool cloexec, uint64_t address)
+{
+    int32_t numbers[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct seccomp_notif_addfd install = { .id = call->id,
+                                               .srcfd = (__u32)ends[i],
+                                               .newfd_flags = cloexec ? O_CLOEXEC : 0 };
+        int error = pairs_count(guest, ends[i]);
+        if (error != 0)
+            return error;
+        numbers[i] = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
+        if (numbers[i] < 0)
+            return errno; /* EMFILE; the first of the two stays: its own table, its own loss */
+        files_installed(guest->files, numbers[i]);
+    }
+    return memory_write(guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], address, numbers,
+                        sizeof numbers);
+}
+
+void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct guest *guest,
+                const struct call *call, struct answer *answer)
+{
+    int ends[2];
+    bool is_socket = call->number == SYS_socketpair;
+    uint64_t flags = is_socket                   ? call->args[1] & ~(uint64_t)SOCK_STREAM
+                     : call->number == SYS_pipe2 ? call->args[1]
+                                                 : 0;
+    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
+        answer->error = EAFNOSUPPORT;
+        return;
+    }
+    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) !=
+        0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
+        answer->error = EINVAL;
+        return;
+    }
+    if (pairs_held(guest) >= ENDS_MAX) {
+        answer->error = EMFILE;
+        return;
+    }
+    int made =
+        is_socket
+            ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, ends)
+            : pipe2(ends, O_CLOEXEC | (int)(flags & O_NONBLOCK));
+    if (made < 0) {
+        answer->error = errno;
+        return;
+    }
+    answer->value = 0;
+    answer->error = pairs_install(guest, call, ends, (flags & O_CLOEXEC) != 0,
+                                  call->args[is_socket ? 3 : 0]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+void pairs_make_counter(__attribute__((unused)) struct supervisor *supervisor, struct guest *guest,
+                        const struct call *call, struct answer *answer)
+{
+    answer->error = EMFILE;
+    if (pairs_held(guest) >= ENDS_MAX)
+        return;
+    CLEANUP(fd_close)
+    int fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
+    answer->error = fd < 0 ? errno : pairs_count(guest, fd);
+    if (answer->error != 0)
+        return;
+    answer->install_fd = fd_take(&fd);
+    answer->install_cloexec = (call->args[1] & EFD_CLOEXEC) != 0;
+}

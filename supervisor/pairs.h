@@ -1,0 +1,18 @@
+/* The pipes, pairs of sockets and event counters of a guest. */
+#ifndef BELLJAR_SUPERVISOR_PAIRS_H
+#define BELLJAR_SUPERVISOR_PAIRS_H
+
+#include "files/call.h"
+#include "supervisor/guest.h"
+#include "supervisor/supervisor.h"
+
+/* How many ends are held of those that the guest was given (a branch: and its parent). */
+unsigned pairs_held(const struct guest *guest);
+
+/* Handlers (self.c): pipe, pipe2, socketpair; eventfd2. */
+void pairs_make(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                struct answer *answer);
+void pairs_make_counter(struct supervisor *supervisor, struct guest *guest,
+                        const struct call *call, struct answer *answer);
+
+#endif
