@@ -38,6 +38,7 @@ void report_unpack(struct unpacker *message, struct report *report)
     report->peak_bytes = unpack_u64(message);
     report->served = unpack_u64(message);
     report->refused = unpack_u32(message);
+    report->probes = unpack_u32(message);
     report->crash = unpack_text(message);
     uint32_t count = unpack_count(message, 16);
     report->violations = calloc(count ? count : 1, sizeof *report->violations);

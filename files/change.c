@@ -77,7 +77,7 @@ static int entry_once(struct request *request, const struct entry_rules *rules,
         if (rules->must_not_exist && error != ENOENT)
             return error != 0 ? error : EEXIST;
     }
-    error = request_may_write(request, place);
+    error = request_may_write(request, place, rules->must_exist ? WANT_CHANGE : WANT_MAKE);
     if (error == 0 && place->is_node)
         error = rules->on_row;
     return error != 0 ? error : entry_open(request->files, entry);
@@ -247,9 +247,9 @@ int serve_link(struct request *request)
 static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
 {
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
-    if (error != 0 && !(error == ENOENT && place->is_outside))
+    if (error != 0 && !place->is_outside)
         return error;
-    error = request_may_write(request, place);
+    error = request_may_write(request, place, WANT_CHANGE);
     if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */
         error = request_look_once(request, true, place, sight);
     return error == 0 && sight->fd < 0 ? EPERM : error;
@@ -308,7 +308,7 @@ int serve_fchmod(struct request *request)
     if (found != 0 || request_look_once(request, false, &place, &sight) != 0 || sight.fd < 0 ||
         sight.stat.st_ino != request->args[1])
         return request_refuse(request->answer, EPERM, "descriptors", HINT_FCHMOD);
-    int error = request_may_write(request, &place);
+    int error = request_may_write(request, &place, WANT_CHANGE);
     return error != 0 ? error : change_mode(request, &place, &sight);
 }
 

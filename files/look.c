@@ -37,7 +37,7 @@ int serve_access(struct request *request)
     if (error != 0)
         return error;
     if ((mode & W_OK) != 0 && !place.node->mount->writable)
-        return EROFS;
+        return EACCES;
     if (sight.fd < 0)
         return (mode & X_OK) != 0 && !S_ISDIR(sight.stat.st_mode) ? EACCES : 0;
     return syscall(SYS_faccessat2, sight.fd, "", mode, AT_EMPTY_PATH) < 0 ? errno : 0;

@@ -15,6 +15,7 @@
 #include "guest/frame.h"
 #include "guest/hook.h"
 #include "guest/quiet.h"
+#include "guest/words.h"
 #include "guest/zygote.h"
 #include "language/language.h"
 #include "values/value.h"
@@ -202,13 +203,7 @@ static int add_constants(PyObject *module)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
     }
-    OWNED PyObject *refusals = PyTuple_New(REFUSAL_COUNT);
-    for (unsigned i = 0; refusals != NULL && i < REFUSAL_COUNT; i++) {
-        PyObject *number = PyLong_FromLong(refusal_errors[i]);
-        if (number == NULL || PyTuple_SetItem(refusals, i, number) < 0)
-            return -1;
-    }
-    return refusals != NULL ? PyModule_AddObjectRef(module, "REFUSALS", refusals) : -1;
+    return PyModule_AddStringConstant(module, "REFUSED", WORDS_MARK);
 }
 
 /* Calls prepare() and keeps what it answers: the directories that guests import from. */
@@ -255,6 +250,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         value_add_functions(module, "belljar") == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
+    (void)words_install(&state->zygote);
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
         fail_with_exception("interpreter");

@@ -9,6 +9,7 @@
 #include "policy/syscalls.h"
 #include "supervisor/host.h"
 #include "supervisor/self.h"
+#include "supervisor/told.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -47,14 +48,15 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
 }
 
-int decide_record(struct supervisor *supervisor, struct guest *guest, int number,
+int decide_record(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                   const struct answer *answer)
 {
     char buffer[32];
+    const char *name = syscall_name(call->number, buffer);
     guest->served++;
+    guest->searched += answer->searched && !answer->refused;
+    told_keep(guest, call, answer);
     if (answer->refused)
-        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
-                     answer->hint);
-    return supervisor->settings.audit ? host_audit(guest->id, syscall_name(number, buffer), answer)
-                                      : 0;
+        guest_record(guest, name, answer->target, answer->rule, answer->hint);
+    return supervisor->settings.audit ? host_audit(guest->id, name, answer) : 0;
 }
