@@ -53,9 +53,11 @@ static bool place_is_closed(const struct place *place, enum want want)
 {
     const char *slash = strrchr(place->path, '/');
     bool is_parent_shown = slash != NULL && (size_t)(slash - place->path) == place->node->length;
+    const struct node *node = place->node;
+    bool is_closed =
+        mounts_path_is_closed(place->path) || (node->implied && node->has_grant && !node->has_own);
     return scratch_is_own_path(place->path) || (want == WANT_MAKE && is_parent_shown) ||
-           (mounts_path_is_closed(place->path) &&
-            (want >= WANT_CHANGE || !name_is_library(place->path)));
+           (is_closed && (want >= WANT_CHANGE || !name_is_library(place->path)));
 }
 
 int request_outside(struct request *request, const struct place *place, enum want want)

@@ -25,6 +25,7 @@ enum probe {
     PROBE_EXEC, /* argument: a program's path or name */
     PROBE_FORK,
     PROBE_LOOK_UP, /* arguments: a host's name, a port */
+    PROBE_ADAPT,   /* a library may have to be told (_adapt.py) */
 };
 
 struct hook_row {
@@ -53,6 +54,7 @@ static const struct hook_row rows[] = {
     { "os.posix_spawn", PROBE_EXEC, "os.posix_spawn()" },
     { "pty.spawn", PROBE_EXEC, "pty.spawn()" },
     { "os.forkpty", PROBE_FORK, "os.forkpty()" },
+    { "socket.__new__", PROBE_ADAPT, NULL },
     { "socket.getaddrinfo", PROBE_LOOK_UP, "socket.getaddrinfo()" },
     { "socket.gethostbyname", PROBE_LOOK_UP, "socket.gethostbyname()" },
     { "socket.gethostbyaddr", PROBE_LOOK_UP, "socket.gethostbyaddr()" },
@@ -201,7 +203,19 @@ static int hook_program(const struct hook_row *row, const char *path)
     return 0;
 }
 
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments)
+/* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
+static int hook_adapt(PyObject *module)
+{
+    PyObject *modules = PySys_GetObject("modules");
+    if (modules == NULL || !PyDict_Check(modules) ||
+        PyDict_GetItemString(modules, "asyncio.base_events") == NULL)
+        return 0;
+    PyObject *done = PyObject_CallMethod(module, "adapt", NULL);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module)
 {
     if (zygote->guest_pid == 0)
         return 0; /* still the zygote */
@@ -230,6 +244,8 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
             const char *words = words_of_refusal(EPERM, row->operation);
             result = raise_look_up(words ? words : strerror(EPERM), arguments);
         }
+    } else if (row->probe == PROBE_ADAPT) {
+        result = hook_adapt(module);
     } else {
         result = hook_program(row, text);
     }

@@ -8,7 +8,8 @@
 
 #include "guest/zygote.h"
 
-/* For sys.addaudithook. 0, or -1 with an exception set. */
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments);
+/* For sys.addaudithook. module: the guest's, whose `adapt` is called before a socket is made. 0, or -1
+ * with an exception set. */
+int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module);
 
 #endif

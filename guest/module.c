@@ -779,7 +779,7 @@ static PyObject *guest_hook(PyObject *module, PyObject *arguments)
 {
     const struct guest_module *state = PyModule_GetState(module);
     if (PyTuple_Size(arguments) == 2 && hook_event(&state->zygote, PyTuple_GetItem(arguments, 0),
-                                                   PyTuple_GetItem(arguments, 1)) < 0)
+                                                   PyTuple_GetItem(arguments, 1), module) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -116,17 +116,20 @@ static void words_of_told(const struct told *told, const char *operation, char *
         operation = operation_name(told->number, buffer);
     bool is_path = told->target[0] == '/', is_write = strcmp(told->rule, "write") == 0;
     remedy_fill(told->hint, told->target, remedy, sizeof remedy);
-    if (told->error == ENOENT)
-        snprintf(text, WORDS_MAX, "%s: nothing grants %s for %s (rule: %s; remedy: %s)",
-                 strerror(ENOENT), told->target, is_write ? "writing" : "reading", told->rule,
-                 remedy);
+    const char *verb = is_write ? "writing" : "reading", *at = told->target[0] != '\0' ? ": " : "";
+    if (!told->is_refused && is_path)
+        snprintf(text, WORDS_MAX, "%s: %s: nothing grants %s for %s (rule: %s; remedy: %s)",
+                 strerror(told->error), operation, told->target, verb, told->rule, remedy);
+    else if (!told->is_refused)
+        snprintf(text, WORDS_MAX, "%s: %s%s%s (rule: %s; remedy: %s)", strerror(told->error),
+                 operation, at, told->target, told->rule, remedy);
     else if (is_path && strncmp(told->hint, "--", 2) == 0)
         snprintf(text, WORDS_MAX,
                  WORDS_MARK "%s is refused, nothing grants %s for %s (rule: %s; remedy: %s)",
-                 operation, told->target, is_write ? "writing" : "reading", told->rule, remedy);
+                 operation, told->target, verb, told->rule, remedy);
     else
         snprintf(text, WORDS_MAX, WORDS_MARK "%s is refused%s%s (rule: %s; remedy: %s)", operation,
-                 told->target[0] != '\0' ? ": " : "", told->target, told->rule, remedy);
+                 at, told->target, told->rule, remedy);
 }
 
 const char *words_of_refusal(int error, const char *operation)

@@ -62,8 +62,8 @@ struct mount_row {
 #define MOUNT_SCRATCH_DIRECTORIES                                                                  \
     ((int)sizeof(MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE)) - 1)
 
-/* What is there and is not shown, whatever the host has. All else that no row and no grant shows is not
- * there: ENOENT. So neither answer tells anything about the host. */
+/* What is there and is not shown, whatever the host has; so is what lies beside a grant. All else that
+ * no row and no grant shows is not there: ENOENT. So neither answer tells anything about the host. */
 struct closed_row {
     const char *path; /* itself, and all that is below */
     const char *reason;

@@ -36,6 +36,7 @@ void told_keep(struct guest *guest, const struct call *call, const struct answer
     slot->tid = call->tid;
     slot->told.number = call->number;
     slot->told.error = answer->error;
+    slot->told.is_refused = answer->refused;
     snprintf(slot->told.rule, sizeof slot->told.rule, "%s", answer->rule);
     snprintf(slot->told.hint, sizeof slot->told.hint, "%s", answer->hint);
     snprintf(slot->told.target, sizeof slot->told.target, "%s", answer->target);
