@@ -142,6 +142,11 @@ static PyObject *get_refused(PyObject *self, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLong(result_of(self)->refused);
 }
 
+static PyObject *get_probes(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(result_of(self)->probes);
+}
+
 static PyGetSetDef result_attributes[] = {
     { "verdict", get_verdict, NULL, "How it ended: \"ok\", \"error\", \"timeout\", …", NULL },
     { "exit", get_exit, NULL, "The exit status as a shell would see it.", NULL },
@@ -160,6 +165,7 @@ static PyGetSetDef result_attributes[] = {
     { "usage", get_usage, NULL, "(wall_ms, cpu_ms, peak_bytes, served)", NULL },
     { "violations", get_violations, NULL, "[(op, target, rule, hint)]", NULL },
     { "refused", get_refused, NULL, "How many refusals there were.", NULL },
+    { "probes", get_probes, NULL, "How often it looked for what is not shown.", NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 

@@ -30,6 +30,7 @@ enum own_option {
     OWN_AUDIT,
     OWN_JSON,
     OWN_QUIET,
+    OWN_VERBOSE,
     OWN_SYSCALLS,
     OWN_FILES,
     OWN_RAW,

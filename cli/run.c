@@ -27,9 +27,12 @@ const struct own_row run_options[] = {
       "refused." },
     { OWN_JSON, false, "--json", NULL,
       "Print nothing but one JSON object, with the keys of Execution.to_json in Python: verdict, "
-      "exit, stdout, stderr, logs, error, usage, violations, refused, truncated, text, results." },
+      "exit, stdout, stderr, logs, error, usage, violations, refused, probes, truncated, text, "
+      "results." },
     { OWN_QUIET, false, "--quiet", NULL,
       "Leave out belljar's own remarks about limits and refusals." },
+    { OWN_VERBOSE, false, "--verbose", NULL,
+      "Remark every refusal, and not only the one that ended the program." },
     { OWN_HELP, false, "--help", NULL, "Show this." },
     { OWN_NONE, false, NULL, NULL, NULL },
 };
@@ -297,28 +300,52 @@ static void remark_limit(const struct belljar_policy *policy, const struct bellj
     }
 }
 
-/* What a user who was refused or cut needs to know. */
-static void remark_refusals(const struct belljar_result *result, const struct missed *missed)
+static void remark_refusal(const struct belljar_violation *violation)
 {
-    enum { SHOWN = 5 };
+    complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "",
+             violation->target, violation->rule[0] != '\0' ? " (rule " : "", violation->rule,
+             violation->rule[0] != '\0' ? ")" : "", violation->hint[0] != '\0' ? ": " : "",
+             violation->hint);
+}
+
+/* The refusal that ended the program, as far as can be told: the last one that its error is about. */
+static const struct belljar_violation *last_refusal(const struct belljar_result *result)
+{
+    const char *error = result->error_value != NULL ? result->error_value : "";
+    for (unsigned i = result->violation_count; i-- > 0;) {
+        const struct belljar_violation *violation = &result->violations[i];
+        if (strstr(error, violation->target[0] != '\0' ? violation->target : violation->hint))
+            return violation;
+    }
+    return result->violation_count > 0 && result->violation_count == result->refused
+               ? &result->violations[result->violation_count - 1]
+               : NULL;
+}
+
+/* What a user who was refused or cut needs to know. Refusals that a program coped with are for those
+ * who ask. */
+static void remark_refusals(const struct belljar_result *result, const struct missed *missed,
+                            bool is_verbose)
+{
     if (result->truncated)
         complain("output over its limit was cut: stdout had %llu bytes, stderr %llu (--output)",
                  (unsigned long long)result->stdout_total,
                  (unsigned long long)result->stderr_total);
-    if (result->verdict == BELLJAR_OK)
-        return; /* it coped with them; --json and --audit have the list */
-    if (missed != NULL)
+    if (missed != NULL && result->verdict != BELLJAR_OK)
         complain("refused %s (rule files): %s", missed->target, missed->hint);
-    for (unsigned i = 0; i < result->violation_count && i < SHOWN; i++) {
-        const struct belljar_violation *violation = &result->violations[i];
-        complain("refused %s%s%s%s%s%s%s%s", violation->op, violation->target[0] != '\0' ? " " : "",
-                 violation->target, violation->rule[0] != '\0' ? " (rule " : "", violation->rule,
-                 violation->rule[0] != '\0' ? ")" : "", violation->hint[0] != '\0' ? ": " : "",
-                 violation->hint);
+    const struct belljar_violation *last = last_refusal(result);
+    if (!is_verbose) {
+        if (result->verdict == BELLJAR_VIOLATION && last != NULL)
+            remark_refusal(last);
+        return;
     }
-    if (result->refused > SHOWN)
-        complain("and %u refusals more (--json lists the first 100, --audit FILE all)",
-                 result->refused - SHOWN);
+    for (unsigned i = 0; i < result->violation_count; i++)
+        remark_refusal(&result->violations[i]);
+    if (result->refused > result->violation_count)
+        complain("and %u refusals more (--audit FILE lists all)",
+                 result->refused - result->violation_count);
+    if (result->probes > 0)
+        complain("it looked %u times for what is not shown, and went on", result->probes);
 }
 
 static json_t *violations_json(const struct belljar_result *result, const struct missed *missed)
@@ -390,12 +417,13 @@ static int print_result_json(const struct belljar_result *result, const struct m
         json_pack("{s:f, s:f, s:I, s:I}", "wall_ms", result->usage.wall_ms, "cpu_ms",
                   result->usage.cpu_ms, "peak_bytes", (json_int_t)result->usage.peak_bytes,
                   "served", (json_int_t)result->usage.served);
-    return json_print(json_pack(
-        "{s:s, s:i, s:n, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b}", "verdict",
-        belljar_verdict_name(result->verdict), "exit", result->exit_status, "text", "results",
-        "stdout", out, "stderr", err, "logs", logs, "error", error_json(result), "usage", usage,
-        "violations", violations_json(result, missed), "refused",
-        (json_int_t)result->refused + (missed != NULL), "truncated", result->truncated));
+    return json_print(
+        json_pack("{s:s, s:i, s:n, s:[], s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "verdict",
+                  belljar_verdict_name(result->verdict), "exit", result->exit_status, "text",
+                  "results", "stdout", out, "stderr", err, "logs", logs, "error",
+                  error_json(result), "usage", usage, "violations", violations_json(result, missed),
+                  "refused", (json_int_t)result->refused + (missed != NULL), "probes",
+                  (json_int_t)result->probes, "truncated", result->truncated));
 }
 
 /* belljar's own failure, in the form that was asked for. */
@@ -454,7 +482,7 @@ static int report(const struct arguments *arguments, const struct run *run,
             fputc('\n', stderr);
     }
     if (arguments->own[OWN_QUIET] == NULL)
-        remark_refusals(result, run->missed);
+        remark_refusals(result, run->missed, arguments->own[OWN_VERBOSE] != NULL);
     return result->exit_status;
 }
 

@@ -1,6 +1,8 @@
 /* The supervisor's reports of a guest. Host process. */
 #include "core/report.h"
 
+#include "policy/remedy.h"
+
 #include <string.h>
 
 void report_release(struct report *report)
@@ -29,6 +31,18 @@ static char *unpack_text(struct unpacker *message)
     return text;
 }
 
+/* With its object filled in: the supervisor says it in static words. */
+static char *unpack_hint(struct unpacker *message, const char *target)
+{
+    char filled[1024];
+    char *hint = unpack_text(message);
+    if (hint == NULL || target == NULL)
+        return hint;
+    remedy_fill(hint, target, filled, sizeof filled);
+    free(hint);
+    return strdup(filled);
+}
+
 void report_unpack(struct unpacker *message, struct report *report)
 {
     report_release(report);
@@ -38,6 +52,7 @@ void report_unpack(struct unpacker *message, struct report *report)
     report->peak_bytes = unpack_u64(message);
     report->served = unpack_u64(message);
     report->refused = unpack_u32(message);
+    report->probes = unpack_u32(message);
     report->crash = unpack_text(message);
     uint32_t count = unpack_count(message, 16);
     report->violations = calloc(count ? count : 1, sizeof *report->violations);
@@ -48,7 +63,7 @@ void report_unpack(struct unpacker *message, struct report *report)
         violation->op = unpack_text(message);
         violation->target = unpack_text(message);
         violation->rule = unpack_text(message);
-        violation->hint = unpack_text(message);
+        violation->hint = unpack_hint(message, violation->target);
         report->violation_count = i + 1;
     }
     report->is_there = true;

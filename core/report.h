@@ -12,7 +12,7 @@ struct report {
     uint32_t reason; /* enum end_reason */
     int status;      /* wait status */
     uint64_t cpu_us, peak_bytes, served;
-    uint32_t refused;
+    uint32_t refused, probes;
     char *crash;
     struct belljar_violation *violations;
     uint32_t violation_count;

@@ -408,6 +408,7 @@ int result_add_report(struct belljar_result *result, struct report *report)
     result->usage.peak_bytes = report->peak_bytes;
     result->usage.served = report->served;
     result->refused = report->refused;
+    result->probes = report->probes;
     result->violations = report->violations; /* taken */
     result->violation_count = report->violation_count;
     report->violations = NULL;

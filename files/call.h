@@ -32,6 +32,7 @@ struct answer {
     bool may_wait;  /* not done: it is for a worker (worker.c) */
     bool waits;     /* answered later (protect.c) */
     bool refused;   /* the policy said no: recorded as a violation */
+    bool searched;  /* looked for what the policy does not show: counted, and no violation */
     const char *rule, *hint; /* static strings; why it was refused and what would permit it */
     char target[512]; /* what it was about, for the record: a path, an address family; may be "" */
 };

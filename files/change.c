@@ -78,7 +78,7 @@ static int entry_once(struct request *request, const struct entry_rules *rules,
         if (rules->must_not_exist && error != ENOENT)
             return error != 0 ? error : EEXIST;
     }
-    error = request_may_write(request, place);
+    error = request_may_write(request, place, rules->must_exist ? WANT_CHANGE : WANT_MAKE);
     if (error == 0 && place->is_node)
         error = rules->on_row;
     return error != 0 ? error : entry_open(request->files, entry);
@@ -246,9 +246,9 @@ int serve_link(struct request *request)
 static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
 {
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
-    if (error != 0 && !(error == ENOENT && place->is_outside))
+    if (error != 0 && !place->is_outside)
         return error;
-    error = request_may_write(request, place);
+    error = request_may_write(request, place, WANT_CHANGE);
     if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */
         error = request_look_once(request, true, place, sight);
     return error == 0 && sight->fd < 0 ? EPERM : error;
@@ -322,7 +322,7 @@ static int request_look_known(struct request *request, uint64_t inode, struct pl
     if (found != 0 || request_look_once(request, false, place, sight) != 0 || sight->fd < 0 ||
         sight->stat.st_ino != inode)
         return request_refuse(request->answer, EPERM, "descriptors", HINT_KNOWN);
-    return request_may_write(request, place);
+    return request_may_write(request, place, WANT_CHANGE);
 }
 
 /* args: mode, the file's number. */

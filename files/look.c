@@ -37,8 +37,9 @@ int serve_access(struct request *request)
     if (error != 0)
         return error;
     if ((mode & W_OK) != 0 && !place.node->mount->writable)
-        return EROFS;
-    if (place_is_scratch(&place) && sight.fd >= 0) /* its own: the mount, noexec, would not say X_OK */
+        return EACCES;
+    if (place_is_scratch(&place) &&
+        sight.fd >= 0) /* its own: the mount, noexec, would not say X_OK */
         return (mode & ~(int)(sight.stat.st_mode >> 6 & 7)) == 0 ? 0 : EACCES;
     if (sight.fd < 0)
         return (mode & X_OK) != 0 && !S_ISDIR(sight.stat.st_mode) ? EACCES : 0;
@@ -77,6 +78,13 @@ static int files_statfs(struct request *request, uint64_t address)
 {
     const struct scratch *scratch = &request->files->scratch;
     uint64_t used = scratch->bytes < scratch->bytes_max ? scratch->bytes : scratch->bytes_max;
+    uint64_t entries = scratch->entries;
+    struct statfs own;
+    if (scratch->is_tmpfs && scratch->fd >= 0 && fstatfs(scratch->fd, &own) == 0) {
+        used = (uint64_t)(own.f_blocks - own.f_bfree) * (uint64_t)own.f_bsize;
+        used = used < scratch->bytes_max ? used : scratch->bytes_max;
+        entries = own.f_ffree == 0 ? scratch->entries_max : own.f_files - own.f_ffree;
+    }
     struct statfs statfs = {
         .f_type = 0x01021994, /* tmpfs */
         .f_bsize = 4096,
@@ -85,8 +93,7 @@ static int files_statfs(struct request *request, uint64_t address)
         .f_bfree = (scratch->bytes_max - used) / 4096,
         .f_bavail = (scratch->bytes_max - used) / 4096,
         .f_files = scratch->entries_max,
-        .f_ffree =
-            scratch->entries < scratch->entries_max ? scratch->entries_max - scratch->entries : 0,
+        .f_ffree = entries < scratch->entries_max ? scratch->entries_max - entries : 0,
         .f_namelen = NAME_MAX,
     };
     return memory_write(request->memory_fd, request->maps_fd, address, &statfs, sizeof statfs);

@@ -110,7 +110,7 @@ static int open_file(struct request *request, const struct node *node, struct op
 {
     struct stat stat;
     if (opening->is_writing && !node->writable)
-        return request_refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
     /* Opening has effects (open_looked). */
@@ -154,7 +154,7 @@ static int open_row(struct request *request, const struct node *node, struct ope
         return open_directory(request, request->files->tree, node, opening);
     case NODE_TEXT:
         if (opening->is_writing)
-            return request_refuse(request->answer, EROFS, RULE_WRITE, "made by the sandbox");
+            return request_refuse(request->answer, EACCES, RULE_WRITE, "made by the sandbox");
         opening->fd = synthetic_open(node->text);
         return opening->fd < 0 ? -opening->fd : 0;
     default:
@@ -169,17 +169,16 @@ static int open_once(struct request *request, struct place *place, struct openin
     const char *rest;
     bool creates = (opening->flags & O_CREAT) != 0;
     if (place->is_outside) {
-        bool is_write = creates || opening->is_writing;
-        return request_refuse(request->answer, EACCES, is_write ? RULE_WRITE : RULE_READ,
-                              scratch_is_own_path(place->path) ? HINT_OWN
-                              : is_write                       ? HINT_WRITE
-                                                               : HINT_READ);
+        return request_outside(request, place,
+                               creates               ? WANT_MAKE
+                               : opening->is_writing ? WANT_CHANGE
+                                                     : WANT_READ);
     }
     if (place->is_node && place->node->kind != NODE_HOST && place->node->kind != NODE_SCRATCH &&
         place->node->kind != NODE_PASS)
         return open_row(request, place->node, opening);
     if (opening->is_writing && !mount->writable)
-        return request_refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
     bool changes = creates || opening->is_writing;
     if (place_is_scratch(place) && (changes || place->is_node)) {
         int error = changes ? request_scratch_may_change(files) : scratch_need(&files->scratch);
@@ -195,7 +194,7 @@ static int open_once(struct request *request, struct place *place, struct openin
         opening->fd =
             open_looked(request, mount, base, rest, opening, opening->flags & ~(O_CREAT | O_EXCL));
         if (opening->fd < 0 && errno == ENOENT)
-            return request_refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+            return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
         if (opening->fd >= 0 && (opening->flags & O_EXCL) != 0)
             return EEXIST;
     } else {

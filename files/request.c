@@ -7,6 +7,7 @@
 
 #include "files/beneath.h"
 #include "files/memory.h"
+#include "policy/mounts.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,6 +38,38 @@ int request_refuse(struct answer *answer, int error, const char *rule, const cha
     answer->refused = true;
     answer->rule = rule;
     answer->hint = hint;
+    return error;
+}
+
+/* The loader looks for each library in each of its folders, and goes on. */
+static bool name_is_library(const char *path)
+{
+    const char *name = strrchr(path, '/'), *at = name != NULL ? strstr(name, ".so") : NULL;
+    return at != NULL && (at[3] == '\0' || at[3] == '.');
+}
+
+/* To make a name is refused where the directory is shown: that is not the guest's. */
+static bool place_is_closed(const struct place *place, enum want want)
+{
+    const char *slash = strrchr(place->path, '/');
+    bool is_parent_shown = slash != NULL && (size_t)(slash - place->path) == place->node->length;
+    const struct node *node = place->node;
+    bool is_closed =
+        mounts_path_is_closed(place->path) || (node->implied && node->has_grant && !node->has_own);
+    return scratch_is_own_path(place->path) || (want == WANT_MAKE && is_parent_shown) ||
+           (is_closed && (want >= WANT_CHANGE || !name_is_library(place->path)));
+}
+
+int request_outside(struct request *request, const struct place *place, enum want want)
+{
+    bool is_write = want >= WANT_CHANGE;
+    const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
+                       : is_write                       ? HINT_WRITE
+                                                        : HINT_READ;
+    int error = place_is_closed(place, want) ? EACCES : ENOENT;
+    request_refuse(request->answer, error, is_write ? RULE_WRITE : RULE_READ, hint);
+    request->answer->searched = true;
+    request->answer->refused = error == EACCES && want != WANT_LOOK;
     return error;
 }
 
@@ -138,13 +171,12 @@ int request_scratch_may_change(struct files *files)
 }
 
 /* 0 if the policy lets the guest change what is at the place. */
-int request_may_write(struct request *request, const struct place *place)
+int request_may_write(struct request *request, const struct place *place, enum want want)
 {
     if (place->is_outside)
-        return request_refuse(request->answer, EACCES, RULE_WRITE,
-                              scratch_is_own_path(place->path) ? HINT_OWN : HINT_WRITE);
+        return request_outside(request, place, want);
     if (!place->node->mount->writable)
-        return request_refuse(request->answer, EROFS, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
     return place_is_scratch(place) ? request_scratch_may_change(request->files) : 0;
 }
 
@@ -159,7 +191,7 @@ int request_look_once(struct request *request, bool follow, const struct place *
     const struct node *node = place->node;
     const char *rest;
     if (place->is_outside)
-        return ENOENT; /* as if nothing were there: the host is not even asked */
+        return request_outside(request, place, WANT_LOOK); /* the host is not even asked */
     if (place->is_node && node->kind == NODE_ABSENT)
         return node->error;
     if (place->is_node &&

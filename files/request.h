@@ -38,7 +38,7 @@ struct request {
 #define RULE_READ  "read"
 #define RULE_WRITE "write"
 #define HINT_READ  "--read PATH or Policy(read=[PATH])"
-#define HINT_WRITE "--write PATH or Policy(write=[PATH])"
+#define HINT_WRITE "--write PATH (or its folder) or Policy(write=[PATH])"
 #define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_KNOWN                                                                                 \
     "by its path it can be done; by descriptor only where files may be written, under the name "   \
@@ -55,6 +55,11 @@ struct request {
 void request_target(struct answer *answer, const struct place *place);
 /* Marks the answer as a refusal under this rule. Returns the error. */
 int request_refuse(struct answer *answer, int error, const char *rule, const char *hint);
+/* What a call wants of a place. */
+enum want { WANT_LOOK, WANT_READ, WANT_CHANGE, WANT_MAKE };
+/* The answer about a place that nothing shows (is_outside): closed (policy/mounts.h) is EACCES and a
+ * violation, but for a look; anything else is not there. */
+MUST_CHECK int request_outside(struct request *request, const struct place *place, enum want want);
 /* The scratch's top directory, or -1 while there is nothing in it. */
 int request_scratch_fd(const struct files *files);
 /* Where a descriptor number of the guest's leads. 0 or EBADF. */
@@ -68,7 +73,8 @@ MUST_CHECK int request_place_at(struct request *request, int directory, uint64_t
 /* The place again with every link on its way followed: something refused to be walked through. */
 MUST_CHECK int request_follow_links(struct request *request, bool follow, struct place *place);
 /* Whether the policy lets the guest change what is at the place. */
-MUST_CHECK int request_may_write(struct request *request, const struct place *place);
+MUST_CHECK int request_may_write(struct request *request, const struct place *place,
+                                 enum want want);
 /* Scratch is there, and this process may change it. */
 MUST_CHECK int request_scratch_may_change(struct files *files);
 

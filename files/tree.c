@@ -78,6 +78,16 @@ void tree_settle(struct tree *tree)
         if (node->implied)
             node->kind = above->kind == NODE_HOST ? NODE_PASS : NODE_DIRECTORY;
         node->mount = node->kind == NODE_PASS ? above : node;
+        node->has_grant = node->has_own = false;
+    }
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct node *node = tree->nodes[i];
+        bool is_grant = (node->kind == NODE_HOST || node->kind == NODE_FILE) && !node->optional;
+        struct node *above = node->implied ? NULL : tree_above(tree, node);
+        for (; above != NULL; above = tree_above(tree, above)) {
+            above->has_grant |= is_grant;
+            above->has_own |= !is_grant;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ struct node {
     enum node_kind kind;
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
+    bool has_grant, has_own; /* an implied one: there for grants; for rows of our own */
     bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
     const struct node *above; /* the row above; the root has none */
     const struct node

@@ -1,83 +1,71 @@
-/* Better words for refusals (hook.h). Runs in the guest, inside the interpreter's audit events,
- * among hostile code: decides nothing. A row says which event may be refused; then the system call
- * itself, in a form without effect, is tried first, so that it is the supervisor who refuses and
- * records, as ever. If that is refused, the exception comes from here; if not, the program's own
- * call goes ahead. */
+/* Refusals that errno and words alone do not tell (words.c): calls that say nothing of their failure,
+ * or in errors of their own, and those whose object the error would not have (hook.h). Runs in the
+ * guest, inside the interpreter's audit events, among hostile code: decides nothing.
+ *
+ * What is tried here is made so that it cannot succeed, whatever a policy grants: arguments at an
+ * address that cannot be, flags that exclude each other; or it has no effect: a socket that is closed
+ * again. If the supervisor refuses that, and records it, the exception comes from here. Paths are
+ * never tried: the program's own call is the only one. */
 #define _GNU_SOURCE
 #include "guest/hook.h"
 
+#include "guest/words.h"
 #include "policy/mounts.h"
 
-#include <fcntl.h>
+#include <netdb.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 enum probe {
-    PROBE_OPEN,   /* argument: a path; flags in the third */
-    PROBE_LIST,   /* argument: a directory */
-    PROBE_CHANGE, /* argument: a path that is to be changed by `number`(path, 0700), second: another
-                     path or -1 */
-    PROBE_EXEC,   /* argument: a program's path or name */
+    PROBE_NONE, /* a path: whether one that is not there is worth a question */
+    PROBE_EXEC, /* argument: a program's path or name */
     PROBE_FORK,
-    PROBE_SOCKET,  /* arguments: socket, family, type, protocol */
-    PROBE_LOOK_UP, /* argument: a host's name */
-    PROBE_KILL,    /* arguments: process, signal */
-    PROBE_IMPORT,  /* argument: a module's name */
+    PROBE_LOOK_UP, /* arguments: a host's name, a port */
+    PROBE_ADAPT,   /* a library may have to be told (_adapt.py) */
 };
 
 struct hook_row {
     const char *event;
-    const char *operation; /* what the message calls it */
     enum probe probe;
-    int8_t object;  /* which argument the message shows; -1: none */
-    int8_t second;  /* PROBE_CHANGE: another path, or -1 */
-    int16_t number; /* whose row in policy/syscalls.c has rule and remedy */
+    const char *operation; /* what the message calls it */
 };
 
 static const struct hook_row rows[] = {
-    /* event                operation                        probe         object second number */
-    { "open", "open()", PROBE_OPEN, 0, -1, SYS_openat },
-    { "os.listdir", "os.listdir()", PROBE_LIST, 0, -1, SYS_openat },
-    { "os.scandir", "os.scandir()", PROBE_LIST, 0, -1, SYS_openat },
-    { "os.mkdir", "os.mkdir()", PROBE_CHANGE, 0, -1, SYS_mkdir },
-    { "os.rmdir", "os.rmdir()", PROBE_CHANGE, 0, -1, SYS_rmdir },
-    { "os.remove", "os.remove()", PROBE_CHANGE, 0, -1, SYS_unlink },
-    { "os.rename", "os.rename()", PROBE_CHANGE, 0, 1, SYS_rename },
-    { "os.truncate", "os.truncate()", PROBE_CHANGE, 0, -1, SYS_truncate },
-    { "os.chmod", "os.chmod()", PROBE_CHANGE, 0, -1, SYS_chmod },
-    { "os.link", "os.link()", PROBE_CHANGE, 1, 0, SYS_link },
-    { "os.symlink", "os.symlink()", PROBE_CHANGE, 1, -1, SYS_symlink },
-    { "subprocess.Popen", "subprocess.Popen()", PROBE_EXEC, 0, -1, SYS_execve },
-    { "os.system", "os.system()", PROBE_EXEC, 0, -1, SYS_execve },
-    { "os.exec", "os.exec*()", PROBE_EXEC, 0, -1, SYS_execve },
-    { "os.posix_spawn", "os.posix_spawn()", PROBE_EXEC, 0, -1, SYS_execve },
-    { "pty.spawn", "pty.spawn()", PROBE_EXEC, 0, -1, SYS_execve },
-    { "os.fork", "os.fork()", PROBE_FORK, -1, -1, SYS_fork },
-    { "os.forkpty", "os.forkpty()", PROBE_FORK, -1, -1, SYS_fork },
-    { "import", "starting a process", PROBE_IMPORT, -1, -1, SYS_fork },
-    { "os.kill", "os.kill()", PROBE_KILL, 0, -1, SYS_kill },
-    { "os.killpg", "os.killpg()", PROBE_KILL, 0, -1, SYS_kill },
-    { "socket.__new__", "socket.socket()", PROBE_SOCKET, -1, -1, SYS_socket },
-    { "socket.getaddrinfo", "socket.getaddrinfo()", PROBE_LOOK_UP, 0, -1, SYS_socket },
-    { "socket.gethostbyname", "socket.gethostbyname()", PROBE_LOOK_UP, 0, -1, SYS_socket },
-    { "socket.gethostbyaddr", "socket.gethostbyaddr()", PROBE_LOOK_UP, 0, -1, SYS_socket },
-};
-
-/* multiprocessing imports these at the moment it starts a process, and forks without an event of
- * its own. */
-static const char *const process_modules[] = {
-    "multiprocessing.popen_fork",
-    "multiprocessing.popen_spawn_posix",
-    "multiprocessing.popen_forkserver",
+    { "open", PROBE_NONE, NULL },
+    { "os.listdir", PROBE_NONE, NULL },
+    { "os.scandir", PROBE_NONE, NULL },
+    { "os.chdir", PROBE_NONE, NULL },
+    { "os.mkdir", PROBE_NONE, NULL },
+    { "os.rmdir", PROBE_NONE, NULL },
+    { "os.remove", PROBE_NONE, NULL },
+    { "os.rename", PROBE_NONE, NULL },
+    { "os.truncate", PROBE_NONE, NULL },
+    { "os.chmod", PROBE_NONE, NULL },
+    { "os.link", PROBE_NONE, NULL },
+    { "os.symlink", PROBE_NONE, NULL },
+    { "os.utime", PROBE_NONE, NULL },
+    { "subprocess.Popen", PROBE_EXEC, "subprocess.Popen()" },
+    { "os.system", PROBE_EXEC, "os.system()" },
+    { "os.exec", PROBE_EXEC, "os.exec*()" },
+    { "os.posix_spawn", PROBE_EXEC, "os.posix_spawn()" },
+    { "pty.spawn", PROBE_EXEC, "pty.spawn()" },
+    { "os.forkpty", PROBE_FORK, "os.forkpty()" },
+    { "socket.__new__", PROBE_ADAPT, NULL },
+    { "socket.getaddrinfo", PROBE_LOOK_UP, "socket.getaddrinfo()" },
+    { "socket.gethostbyname", PROBE_LOOK_UP, "socket.gethostbyname()" },
+    { "socket.gethostbyaddr", PROBE_LOOK_UP, "socket.gethostbyaddr()" },
+    { "socket.getnameinfo", PROBE_LOOK_UP, "socket.getnameinfo()" },
 };
 
 /* Programs that libraries try as they are imported, and go on without (platform.processor(),
- * matplotlib's fonts): not installed, rather than a violation of nobody's. */
-static const char *const absent_programs[] = { "uname", "fc-list" };
+ * matplotlib's fonts, ctypes.util.find_library()): not installed. */
+static const char *const absent_programs[] = {
+    "uname", "fc-list", "cc", "gcc", "ld", "ldconfig", "/sbin/ldconfig", "objdump", "clang"
+};
 
 static bool path_is_below(const char *path, const char *directory)
 {
@@ -85,57 +73,26 @@ static bool path_is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-/* True if the tree is likely to grant it: then the program's own call is the first to try. Of what
- * lies below each other, a grant below a directory of the guest's own say, the nearest decides. */
-static bool path_is_expected(const struct zygote *zygote, const char *path, bool writing)
+/* True if the tree is likely to show it: then what is not there is not the policy's doing. */
+static bool path_is_expected(const struct zygote *zygote, const char *path)
 {
-    char whole[2 * PATH_MAX];
-    size_t nearest = 0;
-    bool is_writable = false;
-    if (path[0] != '/') {
-        if (strstr(path, "..") != NULL)
-            return false;
-        /* Below the working directory, which may be read. */
-        if (!writing || syscall(SYS_getcwd, whole, PATH_MAX) < 0)
-            return true;
-        size_t length = strlen(whole);
-        snprintf(whole + length, sizeof whole - length, "/%.*s", PATH_MAX, path);
-        path = whole;
-    }
+    if (path[0] != '/')
+        return strstr(path, "..") == NULL; /* below the working directory, which was granted */
     if (strstr(path, "/..") != NULL)
         return false;
     for (size_t i = 0; i < mount_row_count; i++) {
         enum mount_kind kind = mount_rows[i].kind;
-        size_t length = strlen(mount_rows[i].path);
         if ((kind == MOUNT_SCRATCH || kind == MOUNT_DEVICE || kind == MOUNT_STREAM) &&
-            length > nearest && path_is_below(path, mount_rows[i].path)) {
-            nearest = length;
-            is_writable = true;
-        }
+            path_is_below(path, mount_rows[i].path))
+            return true;
     }
     for (uint32_t i = 0; i < zygote->settings.mount_count; i++) {
         const struct mount_setting *mount = &zygote->settings.mounts[i];
-        size_t length = strlen(mount->guest_path);
-        if (length < nearest || !path_is_below(path, mount->guest_path))
-            continue;
-        is_writable = mount->writable || (length == nearest && is_writable);
-        nearest = length;
-    }
-    if (nearest > 0)
-        return is_writable || !writing;
-    for (uint32_t i = 0; i < zygote->directory_count; i++) {
-        if (!writing && path_is_below(path, zygote->directories[i]))
+        if (path_is_below(path, mount->guest_path))
             return true;
     }
-    return false;
-}
-
-const int refusal_errors[REFUSAL_COUNT] = { EPERM, EACCES, EROFS };
-
-static bool errno_is_refusal(long result)
-{
-    for (unsigned i = 0; result < 0 && i < REFUSAL_COUNT; i++) {
-        if (errno == refusal_errors[i])
+    for (uint32_t i = 0; i < zygote->directory_count; i++) {
+        if (path_is_below(path, zygote->directories[i]))
             return true;
     }
     return false;
@@ -150,48 +107,6 @@ static PyObject *path_argument(PyObject *arguments, int index)
         !PyUnicode_FSConverter(argument, &path))
         PyErr_Clear();
     return path;
-}
-
-static long int_argument(PyObject *arguments, int index, long otherwise)
-{
-    PyObject *argument = PyTuple_GetItem(arguments, index);
-    long value = argument != NULL && PyLong_Check(argument) ? PyLong_AsLong(argument) : otherwise;
-    PyErr_Clear();
-    return value;
-}
-
-/* Tries to open it as the program is going to, but without making, emptying or waiting. */
-static bool open_is_refused(const struct zygote *zygote, const char *path, long flags)
-{
-    bool writing = (flags & O_ACCMODE) != O_RDONLY;
-    if ((zygote->settings.grants & GRANT_FILES) && path_is_expected(zygote, path, writing))
-        return false;
-    if (flags & O_EXCL)
-        flags &= ~(long)O_CREAT; /* made by the probe, it would exist for the program */
-    flags = (flags & ~(long)(O_EXCL | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK;
-    long fd = syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
-    if (fd >= 0)
-        close((int)fd);
-    return errno_is_refusal(fd);
-}
-
-/* Tries a change where the tree grants none, so that it cannot succeed. */
-static bool change_is_refused(const struct zygote *zygote, const struct hook_row *row,
-                              const char *path, const char *second)
-{
-    if ((zygote->settings.grants & GRANT_FILES) && path_is_expected(zygote, path, true) &&
-        (second == NULL || path_is_expected(zygote, second, true)))
-        return false;
-    switch (row->number) {
-    case SYS_rename:
-        return errno_is_refusal(syscall(SYS_rename, path, second ? second : path));
-    case SYS_link:
-        return errno_is_refusal(syscall(SYS_link, second ? second : path, path));
-    case SYS_symlink:
-        return errno_is_refusal(syscall(SYS_symlink, path, path));
-    default:
-        return errno_is_refusal(syscall(row->number, path, 0700));
-    }
 }
 
 /* The first path or name in what may be a string or a list of strings. */
@@ -211,101 +126,96 @@ static PyObject *program_argument(PyObject *arguments, int index)
     return path_argument(arguments, index);
 }
 
-static bool is_process_module(PyObject *arguments)
+static bool program_is_absent(const char *path)
 {
-    PyObject *name = PyTuple_GetItem(arguments, 0);
-    const char *text =
-        name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, NULL) : NULL;
-    PyErr_Clear();
-    for (unsigned i = 0; text != NULL && i < ARRAY_SIZE(process_modules); i++) {
-        if (strcmp(text, process_modules[i]) == 0)
+    for (unsigned i = 0; path != NULL && i < ARRAY_SIZE(absent_programs); i++) {
+        if (strcmp(path, absent_programs[i]) == 0)
             return true;
     }
     return false;
 }
 
-static bool probe_is_refused(const struct zygote *zygote, const struct hook_row *row,
-                             PyObject *arguments, const char *path, const char *second)
+/* What cannot succeed, or has no effect. True if the policy says no. */
+static bool probe_is_refused(enum probe probe, const char *path)
 {
-    switch (row->probe) {
-    case PROBE_OPEN:
-        return path != NULL && open_is_refused(zygote, path, int_argument(arguments, 2, O_RDONLY));
-    case PROBE_LIST:
-        return path != NULL && open_is_refused(zygote, path, O_RDONLY | O_DIRECTORY);
-    case PROBE_CHANGE:
-        return path != NULL && change_is_refused(zygote, row, path, second);
-    case PROBE_EXEC:
-        for (unsigned i = 0; path != NULL && i < ARRAY_SIZE(absent_programs); i++) {
-            if (strcmp(path, absent_programs[i]) == 0) {
-                errno = ENOENT;
-                return true;
-            }
-        }
-        /* arguments at an address that cannot be: EFAULT, should it ever be let through */
-        return errno_is_refusal(syscall(SYS_execve, path ? path : "", (char **)1, (char **)1));
-    case PROBE_IMPORT:
-        if (!is_process_module(arguments))
-            return false;
-        /* fall through */
+    long result;
+    errno = 0;
+    switch (probe) {
+    case PROBE_EXEC: /* EFAULT, should it ever be let through */
+        result = syscall(SYS_execve, path ? path : "", (char **)1, (char **)1);
+        break;
     case PROBE_FORK: /* CLONE_SIGHAND without CLONE_VM: EINVAL, should it ever be let through */
-        return errno_is_refusal(
-            syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL));
-    case PROBE_SOCKET: {
-        long family = int_argument(arguments, 1, -1);
-        /* AF_UNIX: the event of socketpair(), which may be granted, looks the same */
-        if (family == AF_UNIX || family < 0)
-            return false;
-        return errno_is_refusal(syscall(SYS_socket, family, int_argument(arguments, 2, SOCK_STREAM),
-                                        int_argument(arguments, 3, 0)));
+        result = syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL);
+        break;
+    default:
+        result = syscall(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (result >= 0)
+            close((int)result);
     }
-    case PROBE_LOOK_UP:
-        return errno_is_refusal(syscall(SYS_socket, AF_INET, SOCK_DGRAM, 0));
-    case PROBE_KILL: {
-        long pid = int_argument(arguments, 0, 0);
-        return pid != zygote->guest_pid && errno_is_refusal(syscall(SYS_kill, pid, 0));
-    }
-    }
-    return false;
+    return result < 0 && errno == EPERM;
 }
 
-/* Raises OSError(errno, words, object), which makes itself a PermissionError. */
-static void raise_refusal(const struct zygote *zygote, const struct hook_row *row,
-                          PyObject *arguments, int error)
+/* An exception of that kind, of (number, text, object). Takes text and object. */
+static int raise_with(PyObject *kind, int number, PyObject *text, PyObject *object)
 {
-    PyObject *object = row->object >= 0 ? PyTuple_GetItem(arguments, row->object) : Py_None;
-    bool writing =
-        row->probe == PROBE_CHANGE ||
-        (row->probe == PROBE_OPEN && (int_argument(arguments, 2, 0) & O_ACCMODE) != O_RDONLY);
-    bool is_path =
-        row->probe == PROBE_OPEN || row->probe == PROBE_LIST || row->probe == PROBE_CHANGE;
-    const struct syscall_row *words = syscall_find(row->number);
-    PyObject *text;
-    if (is_path && (zygote->settings.grants & GRANT_FILES)) {
-        const char *rule = writing ? "write" : "read";
-        text = PyUnicode_FromFormat(
-            "belljar: %s is refused, nothing grants it for %s (rule: %s; remedy: --%s PATH or "
-            "Policy(%s=[PATH]))",
-            row->operation, writing ? "writing" : "reading", rule, rule, rule);
-    } else {
-        text = PyUnicode_FromFormat("belljar: %s is refused (rule: %s; remedy: %s)", row->operation,
-                                    words && words->rule ? words->rule : "system calls",
-                                    words && words->hint ? words->hint : "no policy permits it");
-    }
-    if (object != NULL)
-        object = PyBytes_Check(object) ? PyUnicode_DecodeFSDefault(PyBytes_AsString(object))
-                                       : Py_NewRef(object);
-    PyObject *raised = text != NULL && object != NULL
-                           ? PyObject_CallFunction(PyExc_OSError, object == Py_None ? "iO" : "iOO",
-                                                   error, text, object)
-                           : NULL;
+    PyObject *raised =
+        kind != NULL && text != NULL && object != NULL
+            ? PyObject_CallFunction(kind, object == Py_None ? "iO" : "iOO", number, text, object)
+            : NULL;
     if (raised != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
     Py_XDECREF(raised);
     Py_XDECREF(object);
     Py_XDECREF(text);
+    return -1;
 }
 
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments)
+static int raise_look_up(const char *words, PyObject *arguments)
+{
+    PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
+    PyObject *kind = module != NULL ? PyObject_GetAttrString(module, "gaierror") : NULL;
+    PyObject *host = PyTuple_GetItem(arguments, 0);
+    if (host != NULL && PyTuple_Check(host)) /* getnameinfo: (host, port) */
+        arguments = host, host = PyTuple_GetItem(host, 0);
+    PyObject *port = PyTuple_Size(arguments) > 1 ? PyTuple_GetItem(arguments, 1) : NULL;
+    PyErr_Clear();
+    PyObject *text =
+        port != NULL && port != Py_None
+            ? PyUnicode_FromFormat("%s: host %R, port %S", words, host ? host : Py_None, port)
+            : PyUnicode_FromFormat("%s: host %R", words, host ? host : Py_None);
+    int result = raise_with(kind, EAI_FAIL, text, Py_NewRef(host ? host : Py_None));
+    Py_XDECREF(kind);
+    Py_XDECREF(module);
+    return result;
+}
+
+static int hook_program(const struct hook_row *row, const char *path)
+{
+    PyObject *object = path != NULL ? PyUnicode_DecodeFSDefault(path) : Py_NewRef(Py_None);
+    if (program_is_absent(path))
+        return raise_with(PyExc_OSError, ENOENT, PyUnicode_FromString(strerror(ENOENT)), object);
+    if (probe_is_refused(row->probe, path)) {
+        const char *words = words_of_refusal(EPERM, row->operation);
+        return raise_with(PyExc_OSError, EPERM,
+                          PyUnicode_FromString(words ? words : strerror(EPERM)), object);
+    }
+    Py_XDECREF(object);
+    return 0;
+}
+
+/* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
+static int hook_adapt(PyObject *module)
+{
+    PyObject *modules = PySys_GetObject("modules");
+    if (modules == NULL || !PyDict_Check(modules) ||
+        PyDict_GetItemString(modules, "asyncio.base_events") == NULL)
+        return 0;
+    PyObject *done = PyObject_CallMethod(module, "adapt", NULL);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
+}
+
+int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module)
 {
     if (zygote->guest_pid == 0)
         return 0; /* still the zygote */
@@ -321,17 +231,24 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
         PyErr_Clear();
         return 0;
     }
-    PyObject *path = row->probe == PROBE_EXEC ? program_argument(arguments, row->object)
-                                              : path_argument(arguments, row->object);
-    PyObject *second = path_argument(arguments, row->second);
-    errno = 0;
-    bool refused = probe_is_refused(zygote, row, arguments, path ? PyBytes_AsString(path) : NULL,
-                                    second ? PyBytes_AsString(second) : NULL);
-    int error = errno;
-    Py_XDECREF(path);
-    Py_XDECREF(second);
+    int result = 0;
+    PyObject *path = row->probe == PROBE_EXEC   ? program_argument(arguments, 0)
+                     : row->probe == PROBE_NONE ? path_argument(arguments, 0)
+                                                : NULL;
+    const char *text = path != NULL ? PyBytes_AsString(path) : NULL;
     PyErr_Clear();
-    if (refused)
-        raise_refusal(zygote, row, arguments, error);
-    return refused ? -1 : 0;
+    if (row->probe == PROBE_NONE) {
+        words_expect_missing(text != NULL && !path_is_expected(zygote, text));
+    } else if (row->probe == PROBE_LOOK_UP) {
+        if (probe_is_refused(PROBE_LOOK_UP, NULL)) {
+            const char *words = words_of_refusal(EPERM, row->operation);
+            result = raise_look_up(words ? words : strerror(EPERM), arguments);
+        }
+    } else if (row->probe == PROBE_ADAPT) {
+        result = hook_adapt(module);
+    } else {
+        result = hook_program(row, text);
+    }
+    Py_XDECREF(path);
+    return result;
 }

@@ -8,11 +8,8 @@
 
 #include "guest/zygote.h"
 
-/* The errno values that mean a refusal. */
-enum { REFUSAL_COUNT = 3 };
-extern const int refusal_errors[REFUSAL_COUNT];
-
-/* For sys.addaudithook. 0, or -1 with an exception set. */
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments);
+/* For sys.addaudithook. module: the guest's, whose `adapt` is called before a socket is made. 0, or -1
+ * with an exception set. */
+int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module);
 
 #endif

@@ -16,6 +16,7 @@
 #include "guest/frame.h"
 #include "guest/hook.h"
 #include "guest/quiet.h"
+#include "guest/words.h"
 #include "guest/zygote.h"
 #include "language/language.h"
 #include "values/value.h"
@@ -204,13 +205,7 @@ static int add_constants(PyObject *module)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
     }
-    OWNED PyObject *refusals = PyTuple_New(REFUSAL_COUNT);
-    for (unsigned i = 0; refusals != NULL && i < REFUSAL_COUNT; i++) {
-        PyObject *number = PyLong_FromLong(refusal_errors[i]);
-        if (number == NULL || PyTuple_SetItem(refusals, i, number) < 0)
-            return -1;
-    }
-    return refusals != NULL ? PyModule_AddObjectRef(module, "REFUSALS", refusals) : -1;
+    return PyModule_AddStringConstant(module, "REFUSED", WORDS_MARK);
 }
 
 /* Calls prepare() and keeps what it answers: the directories that guests import from. */
@@ -257,6 +252,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         value_add_functions(module, "belljar") == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
+    (void)words_install(&state->zygote);
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
         fail_with_exception("interpreter");
@@ -794,7 +790,7 @@ static PyObject *guest_hook(PyObject *module, PyObject *arguments)
 {
     const struct guest_module *state = PyModule_GetState(module);
     if (PyTuple_Size(arguments) == 2 && hook_event(&state->zygote, PyTuple_GetItem(arguments, 0),
-                                                   PyTuple_GetItem(arguments, 1)) < 0)
+                                                   PyTuple_GetItem(arguments, 1), module) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

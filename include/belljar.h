@@ -317,6 +317,8 @@ struct belljar_result {
     struct belljar_violation *violations; /* at most 100 */
     unsigned violation_count;
     unsigned refused; /* total number, those not kept included */
+    unsigned probes;  /* how often it looked for what the policy does not show and went on: no
+                         violations */
 };
 
 /* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only

@@ -150,6 +150,62 @@ const struct mount_row mount_rows[] = {
 };
 const size_t mount_row_count = ARRAY_SIZE(mount_rows);
 
+const struct closed_row closed_rows[] = {
+    { "/boot", "kernels and their keys" },
+    { "/etc/gshadow", "passwords of groups" },
+    { "/etc/gshadow-", "as above" },
+    { "/etc/shadow", "passwords" },
+    { "/etc/shadow-", "as above" },
+    { "/etc/ssh", "keys of the machine" },
+    { "/etc/ssl/private", "keys of the machine" },
+    { "/etc/sudoers", "who may become root" },
+    { "/etc/sudoers.d", "as above" },
+    { "/home", "what belongs to people" },
+    { "/lost+found", "root's" },
+    { "/media", "what was plugged in" },
+    { "/mnt", "what was mounted by hand" },
+    { "/proc/1", "the first process" },
+    { "/proc/kcore", "the machine's memory" },
+    { "/proc/kallsyms", "addresses of the kernel" },
+    { "/proc/kmsg", "the kernel's log" },
+    { "/proc/sysrq-trigger", "commands to the kernel" },
+    { "/proc/self/environ", "nothing of the caller's" },
+    { "/proc/self/mem", "memory goes by no file" },
+    { "/proc/self/root", "the tree has one way in" },
+    { "/proc/self/cwd", "as above" },
+    { "/root", "root's home" },
+    { "/run/docker.sock", "who talks to it is root" },
+    { "/run/secrets", "of containers" },
+    { "/srv", "what the machine serves" },
+    { "/sys/kernel/debug", "the kernel's insides" },
+    { "/sys/kernel/security", "as above" },
+    { "/var/lib", "what programs of the machine keep" },
+    { "/var/log", "what happened on the machine" },
+    { "/var/run/docker.sock", "as /run/docker.sock" },
+    { "/var/spool", "mail, jobs" },
+    { "/dev/console", "terminals of the machine" },
+    { "/dev/fuse", "makes file systems" },
+    { "/dev/kmem", "the machine's memory" },
+    { "/dev/kmsg", "the kernel's log" },
+    { "/dev/kvm", "makes machines" },
+    { "/dev/mem", "the machine's memory" },
+    { "/dev/port", "the machine's ports" },
+    { "/dev/ptmx", "a guest has no terminal" },
+    { "/dev/sda", "a disk" },
+};
+const size_t closed_row_count = ARRAY_SIZE(closed_rows);
+
+bool mounts_path_is_closed(const char *path)
+{
+    for (size_t i = 0; i < closed_row_count; i++) {
+        size_t length = strlen(closed_rows[i].path);
+        if (strncmp(path, closed_rows[i].path, length) == 0 &&
+            (path[length] == '/' || path[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 bool mounts_path_is_normal(const char *path)
 {
     if (path[0] != '/')

@@ -62,6 +62,17 @@ struct mount_row {
 #define MOUNT_SCRATCH_DIRECTORIES                                                                  \
     ((int)sizeof(MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE)) - 1)
 
+/* What is there and is not shown, whatever the host has; so is what lies beside a grant. All else that
+ * no row and no grant shows is not there: ENOENT. So neither answer tells anything about the host. */
+struct closed_row {
+    const char *path; /* itself, and all that is below */
+    const char *reason;
+};
+extern const struct closed_row closed_rows[];
+extern const size_t closed_row_count;
+/* Whether a normal path that no mount shows is there for all that: EACCES instead of ENOENT. */
+bool mounts_path_is_closed(const char *path);
+
 extern const struct mount_row mount_rows[];
 extern const size_t mount_row_count;
 

@@ -58,7 +58,8 @@
 #define RULE_NETWORK                                                                               \
     "network", "belljar has no network; hand data in by files= or expose() a host function"
 #define RULE_PROCESSES                                                                             \
-    "processes", "a guest is one process; run the other program outside, or use threads"
+    "processes", "a guest is one process: run the other program outside, or use threads "          \
+                 "(multiprocessing.pool.ThreadPool, concurrent.futures.ThreadPoolExecutor)"
 #define RULE_IDENTITY "identity", "a guest has one unprivileged identity and keeps it"
 #define RULE_LIMITS   "limits", "limits are the policy's: set timeout, memory or cpu outside"
 #define RULE_SYSTEM   "system", "the machine's clock, name and devices are out of reach"
@@ -245,6 +246,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(futex, 0, "WAIT_BITSET", "as WAIT; no priority inheritance, no requeueing", THREADS,
            LOW_MASKED(1, ~FUTEX_HABITS, 9)),
     NATIVE(futex, 0, "WAKE_BITSET", "as WAKE", THREADS, LOW_MASKED(1, ~FUTEX_HABITS, 10)),
+    QUIET(getrandom, EINVAL, "GRND_INSECURE", "Rust's libraries try it first, and go on as on a kernel before 5.6", LOW_EQUAL(2, 4)),
     BROKER(clock_getres, 0, "", WHY_SELF, NONE, LOW_AT_MOST(0, 15)),
     SELF(time), SELF(gettimeofday), /* in the vDSO, except on machines whose clock it cannot read */
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),

@@ -172,7 +172,7 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
                      "a mapping was replaced while a call's answer was written to it");
         return -EOWNERDEAD;
     }
-    if (decide_record(supervisor, guest, call.number, &answer) < 0)
+    if (decide_record(supervisor, guest, &call, &answer) < 0)
         answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
     return answer.waits ? 0 : answer_send(guest, &call, &answer);

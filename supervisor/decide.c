@@ -10,8 +10,11 @@
 #include "policy/syscalls.h"
 #include "supervisor/host.h"
 #include "supervisor/self.h"
+#include "supervisor/told.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /* Whether even looking at the call's arguments may take time: the guest's memory may be a mapped
@@ -23,6 +26,28 @@ static bool decide_may_wait(const struct supervisor *supervisor, const struct gu
     return guest->is_foreign && files_scratch_is_exact(guest->files) &&
            !supervisor->tree->may_wait && row != NULL && row->action == CALL_BROKER &&
            row->number != SYS_recvmsg;
+}
+
+/* Which socket it would have been. Two are asked for by libraries that only want to know whether there are
+ * any, and go on: IPv6, by urllib3 as it is imported, and the name service's, by libc in its own way. */
+static void decide_socket(const struct call *call, struct answer *answer)
+{
+    static const struct {
+        int family;
+        const char *name;
+    } families[] = { { AF_UNIX, "AF_UNIX" },     { AF_INET, "AF_INET" },
+                     { AF_INET6, "AF_INET6" },   { AF_NETLINK, "AF_NETLINK" },
+                     { AF_PACKET, "AF_PACKET" }, { AF_VSOCK, "AF_VSOCK" } };
+    int family = (int)call->args[0];
+    snprintf(answer->target, sizeof answer->target, "address family %d", family);
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        if (families[i].family == family)
+            snprintf(answer->target, sizeof answer->target, "%s", families[i].name);
+    }
+    answer->searched =
+        family == AF_INET6 || (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
+    answer->refused = !answer->searched;
+    answer->error = family == AF_INET6 ? EAFNOSUPPORT : EPERM;
 }
 
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -46,16 +71,19 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->refused = true;
     answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
+    if (call->number == SYS_socket)
+        decide_socket(call, answer);
 }
 
-int decide_record(struct supervisor *supervisor, struct guest *guest, int number,
+int decide_record(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                   const struct answer *answer)
 {
     char buffer[32];
+    const char *name = syscall_name(call->number, buffer);
     guest->served++;
+    guest->searched += answer->searched && !answer->refused;
+    told_keep(guest, call, answer);
     if (answer->refused)
-        guest_record(guest, syscall_name(number, buffer), answer->target, answer->rule,
-                     answer->hint);
-    return supervisor->settings.audit ? host_audit(guest->id, syscall_name(number, buffer), answer)
-                                      : 0;
+        guest_record(guest, name, answer->target, answer->rule, answer->hint);
+    return supervisor->settings.audit ? host_audit(guest->id, name, answer) : 0;
 }

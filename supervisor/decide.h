@@ -10,7 +10,7 @@
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                  struct answer *answer);
 /* Counts the call, and records it where it is to be. */
-MUST_CHECK int decide_record(struct supervisor *supervisor, struct guest *guest, int number,
-                             const struct answer *answer);
+MUST_CHECK int decide_record(struct supervisor *supervisor, struct guest *guest,
+                             const struct call *call, const struct answer *answer);
 
 #endif

@@ -48,6 +48,7 @@ int ending_report(struct guest *guest, uint32_t type)
     pack_u64(&message, has_ended ? guest->peak_bytes : use.resident);
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);
+    pack_u32(&message, guest->searched);
     pack_bytes(&message, crash, guest_crash_text(guest, crash, sizeof crash));
     pack_u32(&message, guest->violation_count);
     for (uint32_t i = 0; i < guest->violation_count; i++) {
@@ -59,7 +60,7 @@ int ending_report(struct guest *guest, uint32_t type)
     int scratch = files_scratch_fd(guest->files);
     int error = host_send(&message, &scratch, scratch >= 0 ? 1 : 0);
     packer_release(&message);
-    guest->served = guest->refused = guest->violation_count = 0;
+    guest->served = guest->refused = guest->searched = guest->violation_count = 0;
     return error;
 }
 

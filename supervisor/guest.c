@@ -83,6 +83,7 @@ static void guest_free(struct guest *guest)
     lending_release(guest);
     files_free(guest->files);
     free(guest->violations);
+    free(guest->told);
     free(guest);
 }
 

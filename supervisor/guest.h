@@ -104,9 +104,10 @@ struct guest {
     uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */
 
     uint64_t served; /* calls answered */
-    uint32_t refused;
+    uint32_t refused, searched; /* recorded as violations; looked for, and not there */
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
     uint32_t violation_count;
+    struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */
 };
 
 /* A guest record with its channels, not forked yet. */

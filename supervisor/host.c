@@ -36,5 +36,5 @@ int host_audit(uint64_t guest_id, const char *op, const struct answer *answer)
 {
     return host_tell(MSG_AUDIT, U64(guest_id), TEXT(op), TEXT(answer->target),
                      TEXT(answer->error == 0 ? "ok" : strerrorname_np(answer->error)),
-                     TEXT(answer->refused ? answer->rule : NULL));
+                     TEXT(answer->refused || answer->searched ? answer->rule : NULL));
 }

@@ -9,6 +9,7 @@
 
 #include "files/files.h"
 #include "files/memory.h"
+#include "guest/told.h"
 #include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
@@ -16,6 +17,7 @@
 #include "supervisor/locks.h"
 #include "supervisor/pairs.h"
 #include "supervisor/protect.h"
+#include "supervisor/told.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
@@ -111,6 +113,10 @@ HANDLER(self_sysinfo)
 
 HANDLER(self_rusage)
 {
+    if ((int)call->args[0] == TOLD_ASKED) {
+        told_answer(guest, call, answer);
+        return;
+    }
     struct rusage usage = { 0 };
     if ((int)call->args[0] !=
         RUSAGE_CHILDREN) { /* it has none: earlier guests are not its children */

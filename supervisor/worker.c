@@ -147,5 +147,5 @@ int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_
     if (report.answer.error == EOWNERDEAD)
         return -EOWNERDEAD;
     workers_reap(supervisor);
-    return caller != NULL ? decide_record(supervisor, caller, call.number, &report.answer) : 0;
+    return caller != NULL ? decide_record(supervisor, caller, &call, &report.answer) : 0;
 }

@@ -57,9 +57,9 @@ enum message_type {
     MSG_READY, /* u64 guest, u64 the guest it branched from or 0; descriptors: value, stdin (write),
                   stdout (read), stderr (read) */
     MSG_ENDED, /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
-                * served, u32 refused, bytes crash text, u32 count of violations, then per
-                * violation: string op, string target, string rule, string hint; descriptor: scratch
-                * directory, if it has one */
+                * served, u32 refused, u32 searched, bytes crash text, u32 count of violations, then
+                * per violation: string op, string target, string rule, string hint; descriptor:
+                * scratch directory, if it has one */
     MSG_REPORT,  /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts
                     start anew */
     MSG_REFUSED, /* u64 guest, u32 errno: it cannot branch */

@@ -210,7 +210,7 @@ class _Saved:
     """What core.Result knows, as plain data."""
 
     NAMES = ("verdict", "exit", "signal", "stdout", "stderr", "totals", "truncated", "error", "text", "value", "displays",
-             "is_complete", "usage", "violations", "refused")  # fmt: skip
+             "is_complete", "usage", "violations", "refused", "probes")  # fmt: skip
 
     def __init__(self, result: Any) -> None:
         for name in self.NAMES:
@@ -376,6 +376,13 @@ class Execution:
         return self._result.refused
 
     @property
+    def probes(self) -> int:
+        """How often the program looked for something that the policy does not show, and was told that it is not there: a
+        library's search for its files. No violations."""
+        self._complete()
+        return self._result.probes
+
+    @property
     def files(self) -> Files:
         """The files that the run created or changed; not those handed in that it left as they were.
 
@@ -439,7 +446,7 @@ class Execution:
 
     def to_json(self) -> str:
         """All of it as one JSON object: `verdict`, `exit`, `text`, `results` (each form by its name), `stdout`, `stderr`, `logs`
-        (both as lists of lines), `error`, `usage`, `violations`, `refused` and `truncated`; `belljar run --json` prints the
+        (both as lists of lines), `error`, `usage`, `violations`, `refused`, `probes` and `truncated`; `belljar run --json` prints the
         same keys. Waits until usage and violations are known."""
         error = self.error
         return json.dumps({
@@ -455,6 +462,7 @@ class Execution:
             "usage": dataclasses.asdict(self.usage),
             "violations": [dataclasses.asdict(violation) for violation in self.violations],
             "refused": self.refused,
+            "probes": self.probes,
             "truncated": self.truncated,
         })  # fmt: skip
 

@@ -113,7 +113,7 @@ class Trial:
     wall_ms: float = 0
     peak_bytes: int = 0
     refused: Sequence[tuple[str, str, str]] = ()
-    """(call, path, answer) of the operations on paths that did not succeed."""
+    """(call, path, answer) of the operations on paths that did not succeed; the answer says whether to write was refused."""
     wants_jit: bool = False
 
     @property
@@ -153,9 +153,9 @@ class Jar:
     def __call__(self, values: Values) -> Trial:
         refused: list[tuple[str, str, str]] = []
 
-        def on_operation(_guest: int, call: str, path: str, answer: str, _rule: str) -> None:
+        def on_operation(_guest: int, call: str, path: str, answer: str, rule: str) -> None:
             if answer != "ok" and path.startswith("/") and len(refused) < REFUSED_MAX:
-                refused.append((call, path, answer))
+                refused.append((call, path, f"{answer} (write)" if rule == "write" else answer))
 
         policy = make_policy(values)
         result = run_once(policy, on_operation, self.source, script=True, filename=self.script, argv=self.argv,
@@ -304,7 +304,7 @@ class Search:
             mode = os.stat(path).st_mode
         except (OSError, ValueError):
             mode = None
-        if answer == "EROFS":
+        if answer.endswith("(write)"):
             # Names are the directory's: to make, move or remove one is to write there.
             return self.grant("write", path if mode is not None and opens else parent, reason)
         if mode is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _preload, _start, _state, native
+from belljar_guest import _adapt, _preload, _start, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
         from belljar_guest._strict import Strict
 
         _state.policy = Strict(language)
+    native.adapt = lambda: _adapt.on_socket()
     sys.addaudithook(native.hook)
     limit_threads()
     directories = module_directories()

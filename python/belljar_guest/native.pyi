@@ -6,13 +6,15 @@ from typing import Any, NoReturn
 # Constants.
 TRACEBACK_SIGNAL: int  # guest/environment.h
 CRASH_FD: int  # wire/messages.h
-REFUSALS: tuple[int, ...]  # errno of refusals: guest/hook.h
+REFUSED: str  # with which the words of a refusal begin: guest/words.h
 REHEARSE: int  # what send_result() is asked for
 STAY: int
 LEAVE: int
 
 # guest/module.c
 def fail(error: int, step: str, text: str) -> NoReturn: ...
+adapt: Callable[[], None]  # before a socket is made: _adapt.py
+
 def hook(event: str, arguments: tuple[Any, ...]) -> None: ...
 def read_frame() -> tuple[int, Any]: ...
 def is_cold() -> bool: ...

@@ -295,21 +295,21 @@ def test_numpy_computes_and_prints(numpy_template):
 
 # code, rule, a part of the message, the system call on record
 REFUSALS = [
-    ("open('/etc/shadow')", "read", "'/etc/shadow'", "openat"),
-    ("open('/etc/x', 'w')", "write", "--write PATH", "openat"),
+    ("open('/etc/shadow')", "read", "--read /etc/shadow", "openat"),
+    ("open('/etc/x', 'w')", "write", "--write /etc/x", "openat"),
     ("import os; os.open('/etc/x', os.O_RDWR | os.O_CREAT | os.O_EXCL)", "write", "'/etc/x'", "openat"),
     ("import os; os.listdir('/boot')", "read", "'/boot'", "openat"),
-    ("import os; os.mkdir('/etc/x')", "write", "os.mkdir()", "mkdir"),
-    ("import os; os.rename('/etc/passwd', '/tmp/x')", "write", "os.rename()", "rename"),
+    ("import os; os.mkdir('/etc/x')", "write", "belljar: mkdir()", "mkdir"),
+    ("import os; os.rename('/etc/passwd', '/tmp/x')", "write", "belljar: rename()", "rename"),
     ("import os; os.system('ls')", "processes", "'ls'", "execve"),
     ("import subprocess; subprocess.run(['ls', '-l'])", "processes", "subprocess.Popen()", "execve"),
     ("import os; os.popen('ls')", "processes", "use threads", "execve"),
     ("import os; os.execv('/bin/ls', ['ls'])", "processes", "'/bin/ls'", "execve"),
     ("import os; os.posix_spawn('/bin/ls', ['ls'], {})", "processes", "os.posix_spawn()", "execve"),
-    ("import os; os.fork()", "processes", "os.fork()", "clone"),
+    ("import os; os.fork()", "processes", "starting a process", "clone"),
     ("import multiprocessing as m; m.Process(target=print).start()", "processes", "starting a process", "clone"),
-    ("import os; os.kill(1, 9)", "processes", "os.kill()", "kill"),
-    ("import socket; socket.socket()", "network", "socket.socket()", "socket"),
+    ("import os; os.kill(1, 9)", "processes", "process 1", "kill"),
+    ("import socket; socket.socket()", "network", "socket()", "socket"),
     ("import socket; socket.create_connection(('example.com', 80))", "network", "'example.com'", "socket"),
     ("import urllib.request; urllib.request.urlopen('http://example.com')", "network", "getaddrinfo", "socket"),
 ]

@@ -1,0 +1,17 @@
+/* What a guest learns of a refusal beyond its errno: it asks, by a getrusage of nobody, about the
+ * calling thread's last call (guest/words.c, supervisor/told.c). */
+#ifndef BELLJAR_TOLD_H
+#define BELLJAR_TOLD_H
+
+#include <stdint.h>
+
+/* getrusage's first argument; the second is where a struct told goes. ESRCH: nothing was refused. */
+#define TOLD_ASKED 0x62656c
+
+struct told {
+    int32_t number, error; /* of the call that was refused */
+    int32_t is_refused;    /* else it only looked for what is not shown */
+    char rule[16], hint[224], target[512];
+};
+
+#endif

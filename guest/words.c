@@ -1,0 +1,258 @@
+/* Words for refusals (words.h). Runs in the guest, among hostile code, and decides nothing.
+ *
+ * The interpreter makes each OSError of errno and strerror(errno). Its strerror is ours: for an errno
+ * that can be a refusal it asks the supervisor about the call that has just been answered
+ * (guest/told.h). Nothing is tried for the sake of a message, and C code that raises through the
+ * interpreter gets the same words. The function is put into the interpreter's own table of imports
+ * (dl_iterate_phdr), before anything untrusted runs. */
+#define _GNU_SOURCE
+#include "guest/words.h"
+
+#include "guest/told.h"
+#include "policy/remedy.h"
+#include "policy/syscalls.h"
+
+#include <errno.h>
+#include <link.h>
+#include <Python.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+
+#define WORDS_MAX 1536
+
+static const struct zygote *words_zygote;
+static _Thread_local bool missing_is_expected;
+
+/* What a person calls a system call, where its name is not that. */
+static const struct {
+    int number;
+    const char *name;
+} operations[] = {
+    { SYS_openat, "open()" },
+    { SYS_creat, "open()" },
+    { SYS_newfstatat, "stat()" },
+    { SYS_faccessat, "access()" },
+    { SYS_faccessat2, "access()" },
+    { SYS_readlinkat, "readlink()" },
+    { SYS_mkdirat, "mkdir()" },
+    { SYS_unlink, "remove()" },
+    { SYS_unlinkat, "remove()" },
+    { SYS_renameat, "rename()" },
+    { SYS_renameat2, "rename()" },
+    { SYS_linkat, "link()" },
+    { SYS_symlinkat, "symlink()" },
+    { SYS_fchmod, "chmod()" },
+    { SYS_fchmodat, "chmod()" },
+    { SYS_utimes, "utime()" },
+    { SYS_futimesat, "utime()" },
+    { SYS_utimensat, "utime()" },
+    { SYS_mknodat, "mknod()" },
+    { SYS_prlimit64, "setrlimit()" },
+    { SYS_clone, "starting a process" },
+    { SYS_fork, "starting a process" },
+    { SYS_vfork, "starting a process" },
+    { SYS_execve, "starting a program" },
+    { SYS_execveat, "starting a program" },
+    { SYS_tgkill, "kill()" },
+    { SYS_tkill, "kill()" },
+    { SYS_rt_sigtimedwait, "sigtimedwait()" },
+    { SYS_rt_sigpending, "sigpending()" },
+};
+
+static const char *operation_name(int number, char buffer[64])
+{
+    char plain[32];
+    for (unsigned i = 0; i < ARRAY_SIZE(operations); i++) {
+        if (operations[i].number == number)
+            return operations[i].name;
+    }
+    snprintf(buffer, 64, "%s()", syscall_name(number, plain));
+    return buffer;
+}
+
+/* Limits that no call to the supervisor is about: the errno says which. */
+static bool words_of_limit(int error, char *text)
+{
+    const struct settings *settings = &words_zygote->settings;
+    unsigned long long bytes = settings->scratch_bytes;
+    struct statfs statfs;
+    switch (error) {
+    case ENOSPC:
+        if (syscall(SYS_statfs, "/work", &statfs) == 0 && statfs.f_ffree == 0)
+            snprintf(text, WORDS_MAX,
+                     "%s: scratch has no room for a file more, of %u (rule: scratch; remedy: "
+                     "--scratch-files N or Policy(scratch_files=N))",
+                     strerror(error), settings->scratch_files);
+        else
+            snprintf(text, WORDS_MAX,
+                     "%s: scratch has %llu bytes (rule: scratch; remedy: --scratch SIZE or "
+                     "Policy(scratch=SIZE)), or the granted folder's disk is full",
+                     strerror(error), bytes);
+        return true;
+    case EFBIG:
+        snprintf(text, WORDS_MAX,
+                 "%s: no file may have more than scratch has, %llu bytes (rule: scratch; remedy: "
+                 "--scratch SIZE or Policy(scratch=SIZE))",
+                 strerror(error), bytes);
+        return true;
+    case EMFILE:
+        snprintf(text, WORDS_MAX,
+                 "%s: %u may be open (rule: descriptors; remedy: --descriptors N or "
+                 "Policy(descriptors=N))",
+                 strerror(error), settings->descriptors);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void words_of_told(const struct told *told, const char *operation, char *text)
+{
+    char buffer[64], remedy[800];
+    if (operation == NULL)
+        operation = operation_name(told->number, buffer);
+    bool is_path = told->target[0] == '/', is_write = strcmp(told->rule, "write") == 0;
+    remedy_fill(told->hint, told->target, remedy, sizeof remedy);
+    const char *verb = is_write ? "writing" : "reading", *at = told->target[0] != '\0' ? ": " : "";
+    if (!told->is_refused && is_path)
+        snprintf(text, WORDS_MAX, "%s: %s: nothing grants %s for %s (rule: %s; remedy: %s)",
+                 strerror(told->error), operation, told->target, verb, told->rule, remedy);
+    else if (!told->is_refused)
+        snprintf(text, WORDS_MAX, "%s: %s%s%s (rule: %s; remedy: %s)", strerror(told->error),
+                 operation, at, told->target, told->rule, remedy);
+    else if (is_path && strncmp(told->hint, "--", 2) == 0)
+        snprintf(text, WORDS_MAX,
+                 WORDS_MARK "%s is refused, nothing grants %s for %s (rule: %s; remedy: %s)",
+                 operation, told->target, verb, told->rule, remedy);
+    else
+        snprintf(text, WORDS_MAX, WORDS_MARK "%s is refused%s%s (rule: %s; remedy: %s)", operation,
+                 at, told->target, told->rule, remedy);
+}
+
+const char *words_of_refusal(int error, const char *operation)
+{
+    static _Thread_local char text[WORDS_MAX];
+    struct told told;
+    if (words_zygote == NULL || words_zygote->guest_pid == 0 ||
+        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0 || told.error != error)
+        return NULL;
+    told.rule[sizeof told.rule - 1] = told.hint[sizeof told.hint - 1] =
+        told.target[sizeof told.target - 1] = '\0';
+    words_of_told(&told, operation, text);
+    return text;
+}
+
+void words_expect_missing(bool may_be)
+{
+    missing_is_expected = may_be;
+}
+
+/* In the place of the interpreter's strerror. */
+static char *words_strerror(int error)
+{
+    static _Thread_local char text[WORDS_MAX];
+    const char *words = NULL;
+    int kept = errno;
+    bool is_guest = words_zygote->guest_pid != 0;
+    if (is_guest && (error == EPERM || error == EACCES || error == EAFNOSUPPORT ||
+                     (error == ENOENT && missing_is_expected)))
+        words = words_of_refusal(error, NULL);
+    if (words == NULL && is_guest && words_of_limit(error, text))
+        words = text;
+    errno = kept;
+    return words != NULL ? (char *)words : strerror(error);
+}
+
+/* ---- The interpreter's table of imports ---- */
+
+struct imports {
+    const ElfW(Rela) * relocations[2];
+    size_t sizes[2];
+    const ElfW(Sym) * symbols;
+    const char *names;
+};
+
+static void imports_read(struct imports *imports, const struct dl_phdr_info *object,
+                         const ElfW(Dyn) * dynamic)
+{
+    for (; dynamic->d_tag != DT_NULL; dynamic++) {
+        /* glibc has made addresses of them, but for those of the vDSO */
+        const void *at = (const void *)(dynamic->d_un.d_ptr < object->dlpi_addr
+                                            ? dynamic->d_un.d_ptr + object->dlpi_addr
+                                            : dynamic->d_un.d_ptr);
+        switch (dynamic->d_tag) {
+        case DT_JMPREL:
+            imports->relocations[0] = at;
+            break;
+        case DT_PLTRELSZ:
+            imports->sizes[0] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            break;
+        case DT_RELA:
+            imports->relocations[1] = at;
+            break;
+        case DT_RELASZ:
+            imports->sizes[1] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            break;
+        case DT_SYMTAB:
+            imports->symbols = at;
+            break;
+        case DT_STRTAB:
+            imports->names = at;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static bool import_replace(ElfW(Addr) address)
+{
+    uintptr_t page = address & ~(uintptr_t)4095;
+    void *function = (void *)words_strerror;
+    /* It stays writable, as it is in an interpreter that binds its imports late. */
+    if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE) < 0 &&
+        mprotect((void *)page, 4096, PROT_READ | PROT_WRITE) < 0)
+        return false;
+    memcpy((void *)address, &function, sizeof function);
+    return true;
+}
+
+/* For dl_iterate_phdr: the object that has the interpreter. */
+static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_done)
+{
+    (void)size;
+    struct imports imports = { .names = NULL };
+    bool is_interpreter = false;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
+        ElfW(Addr) begin = object->dlpi_addr + header->p_vaddr;
+        is_interpreter |= header->p_type == PT_LOAD && (uintptr_t)&PyType_Type >= begin &&
+                          (uintptr_t)&PyType_Type < begin + header->p_memsz;
+        if (header->p_type == PT_DYNAMIC)
+            imports_read(&imports, object, (const void *)begin);
+    }
+    if (!is_interpreter || imports.names == NULL || imports.symbols == NULL)
+        return 0;
+    for (unsigned table = 0; table < 2; table++) {
+        for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
+            const ElfW(Rela) *entry = &imports.relocations[table][i];
+            unsigned type = ELF64_R_TYPE(entry->r_info);
+            if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
+                strcmp(imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name,
+                       "strerror") == 0)
+                *(bool *)ret_done |= import_replace(object->dlpi_addr + entry->r_offset);
+        }
+    }
+    return 1;
+}
+
+bool words_install(const struct zygote *zygote)
+{
+    bool is_done = false;
+    words_zygote = zygote;
+    dl_iterate_phdr(imports_replace, &is_done);
+    return is_done;
+}
