@@ -18,7 +18,7 @@ import sys
 import types
 from typing import TYPE_CHECKING
 
-from belljar_guest import native
+from belljar_guest import _library, native
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -93,7 +93,7 @@ HIDDEN: list[tuple[str, str, str | None, str]] = [
 
 # Rows of these types stay visible from the code of these modules: they build and test classes, or handle errors, in
 # Python. Functions of theirs that would read an attribute of the caller's choice are not in any feature.
-LIBRARY = ("abc", "collections", "contextlib", "enum", "functools", "typing")
+LIBRARY = ("abc", "collections", "contextlib", "dataclasses", "enum", "functools", "random", "string", "typing")
 LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.
@@ -161,6 +161,7 @@ class Language:
         )
         self.build_modules()
         self.import_what_comes_late()
+        _library.adapt(self)
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
@@ -177,6 +178,9 @@ class Language:
         names = dict(config["imports"])
         for name in config["internal"]:
             names.setdefault(name, {"proxied": [], "safe": []})
+        for parent, name, symbol in _library.ASKED_LATE:
+            if parent in names:
+                names.setdefault(name, {"proxied": [], "safe": [symbol]})
         self.dotted: dict[str, Any] = {}
         children: dict[str, list[str]] = {}
         for name in list(names):  # parents that are not allowed themselves are there to lead to their children

@@ -55,7 +55,8 @@ class SandboxConfig:
                 "cpython_restricted=True: Python 3 has no restricted mode; write restricted=True for belljar's preset"
             )
         self.restricted = bool(options.get("restricted", False))
-        self.recursion_limit: int | None = options.get("recursion_limit", DEFAULT_RECURSION)
+        self.recursion_limit = options.get("recursion_limit", DEFAULT_RECURSION)
+        self._has_default_recursion = "recursion_limit" not in options
         self.timeout = options.get("timeout", DEFAULT_TIMEOUT)
         self.max_memory = options.get("max_memory", DEFAULT_MEMORY)
         self.max_input_size = options.get("max_input_size", DEFAULT_SIZE)
@@ -87,6 +88,15 @@ class SandboxConfig:
             raise ValueError("timeout is a number of seconds, or None")
         self._timeout = float(seconds) if seconds else None
 
+    @property
+    def recursion_limit(self) -> int | None:
+        """Frames that calls of the program may be deep; None is the interpreter's own limit."""
+        return self._recursion_limit
+
+    @recursion_limit.setter
+    def recursion_limit(self, frames: int | None) -> None:
+        self._recursion_limit, self._has_default_recursion = frames, False
+
     # ---- Features ------------------------------------------------------------------------------------------------
 
     @property
@@ -108,6 +118,8 @@ class SandboxConfig:
         if self.restricted and feature == "traceback":
             raise ValueError("the traceback feature does not go with restricted=True")
         self._features.add(feature)
+        if row.recursion and self._has_default_recursion:
+            self._recursion_limit = row.recursion
         for needed in row.enables:
             self.enable(needed)
         for module in row.modules:

@@ -10,6 +10,8 @@ functions whose results are the program's own.
 
 from typing import NamedTuple
 
+from belljar._shared.everyday import EVERYDAY
+
 
 class Module(NamedTuple):
     name: str
@@ -27,6 +29,7 @@ class Feature(NamedTuple):
     internal: str = ""  # imported by the library itself when it runs: importable, and empty
     encodings: str = ""
     streams: str = ""
+    recursion: int = 0  # the recursion limit becomes this, if the caller gave none
 
 
 class Builtin(NamedTuple):
@@ -165,6 +168,13 @@ FEATURES = (
             Module("encodings.rot_13", "getregentry", "", "pysandbox allowed it"),
         ),
         encodings=_CODECS,
+    ),
+    Feature(
+        "everyday",
+        "what ordinary programs import; no files, no network, no introspection",
+        enables=("datetime", "future", "hashlib", "itertools", "stderr", "stdout", "time"),
+        modules=tuple(Module(name, "", symbols, reason) for name, symbols, reason in EVERYDAY),
+        recursion=1000,
     ),
     Feature(
         "exit",
