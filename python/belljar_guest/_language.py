@@ -93,7 +93,7 @@ HIDDEN: list[tuple[str, str, str | None, str]] = [
 
 # Rows of these types stay visible from the code of these modules: they build and test classes, or handle errors, in
 # Python. Functions of theirs that would read an attribute of the caller's choice are not in any feature.
-LIBRARY = ("abc", "collections", "contextlib", "dataclasses", "enum", "functools", "random", "string", "typing")
+LIBRARY = ("_collections_abc", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "random", "string", "typing")
 LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.

@@ -34,11 +34,27 @@ def adapt(language: Language) -> None:
             change(sys.modules[name], language)
 
 
+def named_as(real: Any, function: Any) -> Any:
+    """The function, under the name of what it replaces."""
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(function, name, getattr(real, name))
+    return function
+
+
 # ---- sys, as a module of the library uses it ----
 
 
+class Stream:
+    """Stands in for a standard stream that a module keeps where a program finds it: text goes there, and nothing leads to it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"<{name}>"
+        self.write = lambda text: getattr(sys, name).write(text)
+        self.flush = lambda: getattr(sys, name).flush()
+
+
 class System:
-    """Stands in for sys: frames that show the name of their module, streams as a program sees them, no modules."""
+    """Stands in for sys: frames that show the name of their module, streams to write to, no modules."""
 
     modules: dict[str, Any] = {}
 
@@ -46,10 +62,7 @@ class System:
         self.language = language
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("stdin", "stdout", "stderr"):
-            stream = getattr(sys, name)
-            return self.language.proxy(stream) if name in self.language.config["streams"] else stream
-        return getattr(sys, name)
+        return Stream(name) if name in ("stdout", "stderr") else getattr(sys, name)
 
     def _getframe(self, depth: int = 0) -> Any:
         names = self.language.reveal(sys._getframe(depth + 1), "frame", "f_globals")
@@ -79,8 +92,43 @@ class Step:
         return next(self.__self__)
 
 
+class Stepped:
+    """An iterator with such a `__next__`."""
+
+    def __init__(self, iterable: Any) -> None:
+        self.step = Step(iterable)
+
+    def __iter__(self) -> Any:
+        return self.step.__self__
+
+    @property
+    def __next__(self) -> Step:
+        return self.step
+
+
 def adapt_heapq(module: Any, language: Language) -> None:
-    module.iter = lambda iterable: types.SimpleNamespace(__next__=Step(iterable))
+    module.iter = Stepped
+
+
+# ---- collections.namedtuple: the defaults of a function that it made ----
+
+
+def adapt_collections(module: Any, language: Language) -> None:
+    adapt_frames(module, language)
+    real = module.namedtuple
+    set_defaults = types.FunctionType.__dict__["__defaults__"].__set__
+
+    def namedtuple(typename: Any, field_names: Any, *, rename: Any = False, defaults: Any = None, module: Any = None) -> Any:
+        if module is None:
+            module = language.reveal(sys._getframe(1), "frame", "f_globals").get("__name__", "__main__")
+        defaults = None if defaults is None else tuple(defaults)
+        made = real(typename, field_names, rename=rename, defaults=defaults, module=module)
+        if defaults is not None:
+            set_defaults(made.__new__, defaults)
+            vars(made.__new__).pop("__defaults__", None)  # where it was put, as the attribute is hidden
+        return made
+
+    module.namedtuple = named_as(real, namedtuple)
 
 
 # ---- copy: what object.__reduce_ex__ gives, for copying only ----
@@ -143,7 +191,7 @@ def slots_of(kind: type) -> Iterator[str]:
             yield f"_{cls.__name__.lstrip('_')}{name}" if is_private else name
 
 
-# ---- dataclasses: it pastes the names of fields into source text ----
+# ---- dataclasses: it makes source text of the names of fields ----
 
 
 class Looked:
@@ -173,24 +221,13 @@ class Looked:
 
 
 def adapt_dataclasses(module: Any, language: Language) -> None:
-    fields_name = module._FIELDS
+    def execute(text: str, names: Any, local: Any) -> None:
+        """Its text runs with what exec() of the program has: whatever the names of fields are, it reaches no more."""
+        exec(text, {"__builtins__": language.builtins}, local)
 
-    def get(value: Any, name: Any, *otherwise: Any) -> Any:
-        found = getattr(value, name, *otherwise)  # asked from here: what is hidden stays so
-        return checked_fields(module, found) if name == fields_name and found is not None else found
-
-    def put(value: Any, name: Any, what: Any) -> None:
-        setattr(value, name, dict(what) if name == fields_name else what)
-
-    real = module.Field.name
-
-    def set_name(field: Any, name: Any) -> None:
-        if name is not None and (type(name) is not str or not name.isidentifier()):
-            raise TypeError(f"Field names must be valid identifiers: {name!r}")
-        real.__set__(field, name)
-
-    module.Field.name = property(real.__get__, set_name)
-    module.getattr, module.setattr, module.hasattr = get, put, hasattr_of(get)
+    module.exec = execute
+    module.builtins = types.SimpleNamespace(object=object)
+    module.getattr = lambda *asked: getattr(*asked)  # asked from here, what is hidden stays so
     module.sys = Looked(module)
     module.inspect = types.SimpleNamespace(
         signature=lambda cls: signature(module, cls),
@@ -198,23 +235,11 @@ def adapt_dataclasses(module: Any, language: Language) -> None:
     )
 
 
-def hasattr_of(get: Callable[..., Any]) -> Callable[[Any, str], bool]:
-    nothing = object()
-    return lambda value, name: get(value, name, nothing) is not nothing
-
-
-def checked_fields(module: Any, fields: Any) -> dict[str, Any]:
-    """A copy that nobody else can change, of fields whose names are names."""
-    if type(fields) is not dict or not all(type(field) is module.Field for field in fields.values()):
-        raise TypeError("__dataclass_fields__ is not what @dataclass made")
-    return dict(fields)
-
-
 def signature(module: Any, cls: Any) -> str:
     """The text of a dataclass's signature, for its docstring."""
     before: list[str] = []
     named: list[str] = []
-    for field in checked_fields(module, getattr(cls, module._FIELDS)).values():
+    for field in getattr(cls, module._FIELDS).values():
         if not field.init or field._field_type is module._FIELD_CLASSVAR:
             continue
         kind = field.type.type if type(field.type) is module.InitVar else field.type
@@ -252,17 +277,25 @@ def adapt_logging(module: Any, language: Language) -> None:
             return "(unknown file)", 0, "(unknown function)", None
 
     def config(**options: Any) -> None:
-        """Does basic configuration for the logging system."""
         for name in ("filename", "filemode"):
             if options.get(name) is not None:
                 raise PermissionError(13, "logging to a file blocked by the sandbox; give basicConfig() a stream or handlers")
         real_config(**options)
 
+    def flush(self: Any) -> None:
+        self.acquire()
+        try:
+            if self.stream is not None and hasattr(self.stream, "flush"):
+                self.stream.flush()
+        finally:
+            self.release()
+
     def print_exception(kind: Any, error: Any, traceback: Any, limit: Any = None, file: Any = None, chain: bool = True) -> None:
         language.print_exception(error, file=file or sys.stderr, chain=chain)
 
-    module.Logger.findCaller = find_caller
-    module.basicConfig = config
+    module.Logger.findCaller = named_as(module.Logger.findCaller, find_caller)
+    module.StreamHandler.flush = named_as(module.StreamHandler.flush, flush)
+    module.basicConfig = named_as(real_config, config)
     module.traceback = types.SimpleNamespace(print_exception=print_exception, print_stack=lambda *args, **kw: None)
 
 
@@ -271,7 +304,7 @@ ADAPTED: dict[str, Callable[[Any, Language], None]] = {
     "copy": adapt_copy,
     "dataclasses": adapt_dataclasses,
     "logging": adapt_logging,
-    "collections": adapt_frames,
+    "collections": adapt_collections,
     "enum": adapt_frames,
     "typing": adapt_frames,
     "pprint": adapt_frames,

@@ -7,7 +7,7 @@ import os
 import sysconfig
 from typing import TYPE_CHECKING
 
-from belljar._shared.features import BUILTINS, BY_NAME, ENCODINGS, FEATURES, INTERNAL
+from belljar._shared.features import BUILTINS, BY_NAME, ENCODINGS, FEATURES, HELPERS, INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,6 +141,7 @@ class SandboxConfig:
         row = self._imports.setdefault(name, (set(), set()))
         row[0].update(proxied)
         row[1].update(safe)
+        self._internal |= set(HELPERS.get(name, "").split())
 
     @staticmethod
     def _check(name: str, symbols: tuple[str, ...]) -> None:

@@ -102,7 +102,7 @@ EVERYDAY: tuple[tuple[str, str, str], ...] = (
     (
         "dataclasses",
         "Field FrozenInstanceError InitVar KW_ONLY MISSING asdict astuple dataclass field fields is_dataclass make_dataclass replace",
-        "all of it; the names of fields, which become source text, are looked at before",
+        "all of it; the text that it makes of the names of fields runs with the program's builtins",
     ),
     (
         "typing",

@@ -337,6 +337,13 @@ INTERNAL = {
     "struct": "a memoryview of an unusual format",
 }
 
+# What C functions of a module import when they are called, in the name of the program that calls them.
+HELPERS = {
+    "zoneinfo": "weakref",
+    "datetime": "_strptime time",
+    "time": "_strptime",
+}
+
 # Text encodings that every program has, whatever is enabled.
 ENCODINGS = "utf-8 utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be latin-1 ascii unicode_escape raw_unicode_escape"
 
