@@ -18,6 +18,10 @@ import sys
 import types
 from typing import TYPE_CHECKING
 
+from belljar._shared.hints import (
+    for_attribute, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
+    for_symbol, for_view,
+)  # fmt: skip
 from belljar_guest import _library, native
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ ERROR_TEXT_MAX = 64 << 10
 CHAIN_MAX = 10
 FRAMES_MAX = 40
 
+
+OURS = ("<belljar>", "<host>", __file__ if "__file__" in globals() else "")  # frames that no traceback shows
 
 KINDS: dict[str, Any] = {
     "function": types.FunctionType,
@@ -113,6 +119,8 @@ FILE_NAMES = frozenset(
     "seek seekable tell writable write writelines".split()
 )
 
+SINGLE_HINTS = {"import": for_import, "stream": for_stream}
+
 READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 
 
@@ -159,12 +167,19 @@ class Language:
             types.CodeType if "compile" in config["builtins"] else None,
             self.library,
         )
+        native.language_hints(self.hint)
         self.build_modules()
         self.import_what_comes_late()
         _library.adapt(self)
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
+
+    def hint(self, kind: str, name: str, more: Any) -> str:
+        """What would permit what is refused: the end of the message."""
+        if not self.config.get("hints", True):
+            return ""
+        return for_symbol(name, more) if kind == "symbol" else SINGLE_HINTS[kind](name)
 
     # ---- What can be imported --------------------------------------------------------------------------------
 
@@ -496,10 +511,53 @@ class Language:
             filename = self.reveal(code, "code", "co_filename")
             name = self.reveal(code, "code", "co_name")
             line = self.reveal(traceback, "traceback", "tb_lineno")
-            if filename in self.sources or found:
+            if (filename in self.sources or found) and filename not in OURS:
                 found.append((filename, line, name))
             traceback = self.reveal(traceback, "traceback", "tb_next")
         return found
+
+    def explain(self, error: Any) -> str:
+        """What would permit what the interpreter itself refused: the end of the error's text, where it is reported."""
+        if not self.config.get("hints", True):
+            return ""
+        kind = type(error)
+        name = getattr(error, "name", None) if kind in (NameError, UnboundLocalError, AttributeError) else None
+        if kind is RecursionError and self.config["recursion_limit"]:
+            return for_recursion(self.config["recursion_limit"])
+        if kind is NameError and type(name) is str and name not in self.config["builtins"]:
+            return for_builtin(name)
+        if kind is AttributeError and type(name) is str:
+            hint = for_attribute(name)
+            return "" if "traceback" in self.features and "traceback" in hint else hint
+        if kind is native.SandboxError and error.args == ("Read only object",):
+            return for_view()
+        if kind is ValueError and error.args == ("Only read modes are allowed.",):
+            return " Nothing permits writing: return the text, or print it"
+        if kind is PermissionError and str(error.strerror).startswith("Sandbox deny access to the file ") and type(error.filename) is str:
+            return for_path(posixpath.realpath(error.filename))
+        if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
+            start, _, encoding = error.args[0].partition("unknown encoding: ")
+            return for_encoding(encoding) if not start and encoding else ""
+        return ""
+
+    def format_syntax(self, error: Any) -> list[str]:
+        """Line and caret of a SyntaxError, as traceback shows them."""
+        lines = [f'  File "{error.filename}", line {error.lineno}\n']
+        text, offset, end = error.text, error.offset, error.end_offset
+        if type(text) is not str or type(offset) is not int:
+            return lines
+        left = text.rstrip("\n")
+        shown = left.lstrip(" \n\f")
+        lines.append(f"    {shown}\n")
+        if offset >= 1:
+            is_plain = type(end) is int and end not in (0, -1) and error.lineno == error.end_lineno
+            end = end if is_plain and end > offset else offset + 1
+            start = offset - 1 - (len(left) - len(shown))
+            width = max(1, min(end, len(left) + 2) - offset)
+            if start >= 0:
+                space = "".join([one if one.isspace() else " " for one in shown[:start].ljust(start)])
+                lines.append(f"    {space}{'^' * width}\n")
+        return lines
 
     def format_only(self, error: Any, value: Any = None) -> list[str]:
         """["Type: text\\n"], as traceback.format_exception_only gives it. The text is the guest's: it may run code."""
@@ -513,8 +571,9 @@ class Language:
             text = "<exception str() failed>"
         lines = []
         if isinstance(error, SyntaxError) and type(error.lineno) is int:
-            lines.append(f'  File "{error.filename}", line {error.lineno}\n')
+            lines += self.format_syntax(error)
             text = str(error.msg)
+        text += self.explain(error)
         lines.append(f"{name}: {text}\n" if text else f"{name}\n")
         return lines
 

@@ -170,6 +170,9 @@ class StrictFailures(_outcome.Failures):
     def is_shown(self, error: BaseException, flags: int) -> bool:
         return False
 
+    def explain(self, error: BaseException) -> str:
+        return self.policy.language.explain(error)
+
     def format(self, error: BaseException, otherwise: bytes) -> bytes:
         with self.policy.language:
             shown = self.policy.language.format_exception(error)

@@ -42,6 +42,9 @@ class SandboxConfig:
     allow_safe_module() and allow_path() add to it. Everything else is blocked.
     """
 
+    hints = True
+    """Whether refusals end with what would permit them. pysandbox's texts had none."""
+
     def __init__(self, *features: str, **options: Any) -> None:
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
@@ -226,6 +229,7 @@ class SandboxConfig:
         return {
             "features": sorted(self._features),
             "restricted": self.restricted,
+            "hints": self.hints,
             "builtins": sorted(self._builtins),
             "imports": {
                 name: {"proxied": sorted(row[0] - row[1]), "safe": sorted(row[1])}
