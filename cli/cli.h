@@ -73,7 +73,7 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[], mcp_options[];
+    learn_options[], mcp_options[], check_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -85,13 +85,20 @@ MUST_CHECK int arguments_parse(const struct command *command, int argc, char **a
 void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
-/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c */
+/* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/check.c,
+ * cli/mcp.c */
 int command_run(const struct arguments *arguments);
 int command_doctor(const struct arguments *arguments);
 int command_explain(const struct arguments *arguments);
 int command_shell(const struct arguments *arguments);
 int command_learn(const struct arguments *arguments);
+int command_check(const struct arguments *arguments);
 int command_mcp(const struct arguments *arguments);
+
+/* cli/python.c: becomes an interpreter that can import belljar, and runs that module of it with the
+ * policy as --policy, these flags (NULL ends them) and the arguments that are left. Returns only
+ * an exit status, after a message. */
+int python_become(const char *module, const struct arguments *arguments, const char *const *flags);
 
 /* Where the guest sees the directory of the script, if a grant shows it: there it can import its
  * neighbours. The caller frees it. */

@@ -23,6 +23,8 @@ enum option_kind {
     OPTION_FEATURES, /* list of the language policy's features -> in the same object */
     OPTION_ALLOW, /* list of MODULE:SYMBOL,… that the language policy allows -> in the same object
                    */
+    OPTION_ALLOW_SAFE, /* the same, as they are and not as views */
+    OPTION_RECURSION,  /* number of frames -> in the same object */
     OPTION_USER,  /* number of the user (and group) to become when started as root */
     OPTION_KINDS,
 };

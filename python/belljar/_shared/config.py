@@ -261,6 +261,20 @@ class SandboxConfig:
         return f"SandboxConfig({', '.join(map(repr, sorted(self._features)))})"
 
 
+def expand(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What --feature, --allow-module, --allow-safe-module, --recursion-limit and --read say, as to_dict() has it."""
+    config = SandboxConfig(*wanted.get("enable", ()))
+    for key, allow in (("allow", config.allow_module), ("allow_safe", config.allow_safe_module)):
+        for row in wanted.get(key, ()):
+            name, _, symbols = row.partition(":")
+            allow(name, *[symbol for symbol in symbols.split(",") if symbol])
+    if wanted.get("recursion_limit"):
+        config.recursion_limit = wanted["recursion_limit"]
+    for path in wanted.get("paths", ()):
+        config.allow_path(path + "/" if os.path.isdir(path) else path)
+    return config.to_dict()
+
+
 def feature_rows() -> list[tuple[str, str, str]]:
     """(feature, module, symbols or reason): what `explain` shows."""
     rows = []

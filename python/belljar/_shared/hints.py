@@ -38,6 +38,12 @@ HIDDEN_NAMES: dict[str, str | None] = {
     **dict.fromkeys("tb_next tb_lasti tb_lineno __traceback__ __context__ __cause__".split(), "traceback"),
 }
 
+# Symbols that a module's view has in a form of the policy's own.
+REPLACED = {
+    "traceback": "format_exc print_exc format_exception print_exception format_exception_only",
+    "pydoc": "help",
+}
+
 _GENERAL = {"everyday"}  # features that are named after the special ones
 
 
