@@ -129,20 +129,33 @@ READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
 
 
-def late_imports(code: types.CodeType, found: set[str]) -> None:
+def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
     """Adds the modules that a function's code imports."""
+    from importlib.util import resolve_name
     from opcode import EXTENDED_ARG, opmap
 
     number = 0
+    constants: list[Any] = [0, None]  # level and names, before the import itself
     for at in range(0, len(code.co_code), 2):
         operation, number = code.co_code[at], number << 8 | code.co_code[at + 1]
-        if operation == opmap["IMPORT_NAME"]:
-            found.add(code.co_names[number])
+        if operation == opmap["LOAD_CONST"]:
+            constants = [constants[-1], code.co_consts[number]]
+        elif operation == opmap.get("LOAD_SMALL_INT"):
+            constants = [constants[-1], number]
+        elif operation == opmap["IMPORT_NAME"]:
+            name, level, names = code.co_names[number], *constants
+            if type(level) is int and level > 0 and package:
+                try:
+                    name = resolve_name("." * level + name, package)
+                except ImportError:
+                    name = ""
+                found.update(f"{name}.{one}" for one in names or () if name)
+            found.add(name)
         if operation != EXTENDED_ARG:
             number = 0
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            late_imports(constant, found)
+            late_imports(constant, package, found)
 
 
 class Language:
@@ -253,8 +266,8 @@ class Language:
                     for member in vars(thing).values() if isinstance(thing, type) else [thing]:
                         code = getattr(getattr(member, "__func__", member), "__code__", None)
                         if isinstance(code, types.CodeType):
-                            late_imports(code, found)
-        for name in found - LATE_NEVER:
+                            late_imports(code, getattr(modules[name], "__package__", "") or "", found)
+        for name in found - LATE_NEVER - {""}:
             try:
                 __import__(name)
             except ImportError:

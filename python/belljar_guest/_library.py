@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from belljar_guest._language import Language
 
-# Library code asks for these by dotted names when it fails: (module, what it asks, its symbols).
-ASKED_LATE = (("json", "json.decoder", "JSONDecodeError"),)
+# Library code asks for these by dotted names when it is called: (module, what it asks for, the symbol of it).
+ASKED_LATE = (("json", "json.decoder", "JSONDecodeError"), ("asyncio", "asyncio.queues", "Queue"))
 MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT: the instances' dictionary lies before the object
 POINTER = tuple.__itemsize__
 
@@ -299,7 +299,60 @@ def adapt_logging(module: Any, language: Language) -> None:
     module.traceback = types.SimpleNamespace(print_exception=print_exception, print_stack=lambda *args, **kw: None)
 
 
+# ---- asyncio: an event loop that waits for its own timers only ----
+
+NEEDS_MACHINE = (
+    "run_in_executor set_default_executor getaddrinfo getnameinfo create_connection create_server create_unix_connection "
+    "create_unix_server create_datagram_endpoint connect_accepted_socket connect_read_pipe connect_write_pipe start_tls sendfile "
+    "subprocess_exec subprocess_shell add_reader remove_reader add_writer remove_writer sock_recv sock_sendall sock_connect "
+    "sock_accept add_signal_handler remove_signal_handler"
+).split()
+
+
+class Waiter:
+    """Stands in for a selector: there is nothing that could become ready."""
+
+    def select(self, seconds: float | None = None) -> list[Any]:
+        import time
+
+        if seconds is None or seconds > 0:
+            time.sleep(1e6 if seconds is None else seconds)
+        return []
+
+
+def adapt_asyncio(module: Any, language: Language) -> None:
+    class Loop(module.BaseEventLoop):  # type: ignore[misc]
+        """An event loop without files, sockets, threads and processes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._selector = Waiter()
+
+        def _process_events(self, events: Any) -> None:
+            pass
+
+        def _write_to_self(self) -> None:
+            pass
+
+        async def shutdown_default_executor(self, timeout: Any = None) -> None:
+            pass
+
+    def refusing(name: str) -> Any:
+        def refuse(self: Any, *args: Any, **kw: Any) -> Any:
+            raise NotImplementedError(f"{name}() blocked by the sandbox: its event loop has no network, files, threads and "
+                                      "processes; nothing permits it under a language policy")  # fmt: skip
+
+        return refuse
+
+    for name in NEEDS_MACHINE:
+        setattr(Loop, name, refusing(name))
+    Loop.__name__ = Loop.__qualname__ = "EventLoop"
+    get_policy = getattr(module.events, "_get_event_loop_policy", None) or module.get_event_loop_policy
+    get_policy()._loop_factory = Loop
+
+
 ADAPTED: dict[str, Callable[[Any, Language], None]] = {
+    "asyncio": adapt_asyncio,
     "heapq": adapt_heapq,
     "copy": adapt_copy,
     "dataclasses": adapt_dataclasses,

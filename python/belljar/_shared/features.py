@@ -124,6 +124,21 @@ _CODECS = (
 
 FEATURES = (
     Feature(
+        "asyncio",
+        "coroutines, tasks and timers, without a network: its event loop has no sockets, files, threads and processes",
+        modules=(
+            Module(
+                "asyncio",
+                "",
+                "ALL_COMPLETED Barrier BoundedSemaphore BrokenBarrierError CancelledError Condition Event FIRST_COMPLETED "
+                "FIRST_EXCEPTION Future InvalidStateError LifoQueue Lock PriorityQueue Queue QueueEmpty QueueFull QueueShutDown "
+                "Runner Semaphore Task TaskGroup Timeout TimeoutError all_tasks as_completed create_task current_task ensure_future "
+                "gather get_running_loop iscoroutine iscoroutinefunction isfuture run shield sleep timeout timeout_at wait wait_for",
+                "not streams, servers, subprocesses and to_thread()",
+            ),
+        ),
+    ),
+    Feature(
         "codecs",
         "the functions that encode and decode; not open(), which opens files, and not register() (L086)",
         modules=(
