@@ -25,6 +25,14 @@ const struct command commands[] = {
       "Takes the policy options of `belljar run` and shows what they amount to; with SCRIPT, for a "
       "run of that script.",
       explain_options, true, true, command_explain },
+    { "check", "[OPTION]… SCRIPT…", "show what a language policy would refuse, without running it",
+      "Reads SCRIPT in the jar and lists what the deny-by-default policy of the options (without "
+      "any: the one that allows\n"
+      "nothing) would refuse of what can be seen in its text: imports, names, attributes, files, "
+      "each with its line and what\n"
+      "would permit it. The exit status is 0 if nothing was found, 1 if something was, 2 for a "
+      "script that cannot be read.",
+      check_options, true, true, command_check },
     { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
       "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until "
       "it passes; then takes\n"

@@ -206,6 +206,7 @@ char *mcp_about(const struct mcp *mcp)
         fputs("Only a part of the language: nothing is allowed but what follows. ", out);
         put_list(out, "Features: ", json_object_get(mcp->policy, "feature"), ". ");
         put_list(out, "Imports: ", json_object_get(mcp->policy, "allow_module"), ". ");
+        put_list(out, "Imports: ", json_object_get(mcp->policy, "allow_safe_module"), ". ");
     } else {
         put_files(mcp, out);
         put_packages(mcp, out);

@@ -319,6 +319,7 @@ static void print_policy(const struct shell *shell)
     fputs(" (times and output: of each statement)\n", stderr);
     print_list("features: ", json_object_get(policy, "feature"));
     print_list("modules: ", json_object_get(policy, "allow_module"));
+    print_list("modules as they are: ", json_object_get(policy, "allow_safe_module"));
     print_list("reads: ", json_object_get(policy, "read"));
     print_list("writes: ", json_object_get(policy, "write"));
     fputs("No network, no other process, no other file of yours. Ctrl-D leaves.\n", stderr);

@@ -321,13 +321,37 @@ static json_t *language_short(const struct settings *settings)
     return NULL;
 }
 
-/* The short form, if the options for features and modules say all that is in it; else NULL. */
+/* The lists and the number of the short form that options make, by their kinds. */
+static const struct {
+    enum option_kind kind;
+    const char *key;
+} language_keys[] = {
+    { OPTION_FEATURES, "enable" },
+    { OPTION_ALLOW, "allow" },
+    { OPTION_ALLOW_SAFE, "allow_safe" },
+    { OPTION_RECURSION, "recursion_limit" },
+};
+
+static const char *language_key(const struct option_row *row)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(language_keys); i++)
+        if (language_keys[i].kind == row->kind)
+            return language_keys[i].key;
+    return NULL;
+}
+
+/* The short form, if options can say all that is in it; else NULL. */
 static json_t *language_of_options(const struct settings *settings)
 {
     json_t *object = language_short(settings);
-    if (object == NULL ||
-        (json_object_size(object) == 2 && json_is_array(json_object_get(object, "enable")) &&
-         json_is_array(json_object_get(object, "allow"))))
+    size_t known = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(language_keys); i++) {
+        const json_t *value = json_object_get(object, language_keys[i].key);
+        known += language_keys[i].kind == OPTION_RECURSION ? json_is_integer(value)
+                                                           : json_is_array(value);
+    }
+    if (object == NULL || (known == json_object_size(object) && json_object_get(object, "enable") &&
+                           json_object_get(object, "allow")))
         return object;
     json_decref(object);
     return NULL;
@@ -359,8 +383,10 @@ static int set_language(struct settings *settings, const struct option_row *row,
     json_t *other = language_of_options(settings);
     json_decref(other);
     if (other != NULL)
-        return error_set(reterr, EINVAL, "policy",
-                         "language and feature (or allow_module) exclude each other: give one");
+        return error_set(
+            reterr, EINVAL, "policy",
+            "language and feature (or allow_module, allow_safe_module, recursion_limit) "
+            "exclude each other: give one");
     char *text = json_is_object(value) ? json_dumps(value, JSON_COMPACT) : NULL;
     if (text == NULL)
         return bad_value(row, "an object", reterr);
@@ -369,20 +395,27 @@ static int set_language(struct settings *settings, const struct option_row *row,
     return 0;
 }
 
-/* Adds a name to the short form; a list without names, NULL here, makes it. */
-static int add_language(struct settings *settings, const struct option_row *row, const char *name,
+/* Puts a value into the short form: an item of a list, a number, or NULL, which only makes it. Takes
+ * the value. */
+static int add_language(struct settings *settings, const struct option_row *row, json_t *value,
                         struct belljar_error *reterr)
 {
     json_t *object = language_of_options(settings);
-    if (object == NULL && settings->language != NULL)
+    if (object == NULL && settings->language != NULL) {
+        json_decref(value);
         return error_set(reterr, EINVAL, "policy", "%s and language exclude each other: give one",
                          row->key);
+    }
     if (object == NULL)
         object = json_pack("{s:[],s:[]}", "enable", "allow");
-    if (name != NULL)
-        json_array_append_new(
-            json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow"),
-            json_string(name));
+    const char *key = language_key(row);
+    if (json_is_integer(value)) {
+        json_object_set_new(object, key, value);
+    } else if (value != NULL) {
+        if (json_object_get(object, key) == NULL)
+            json_object_set_new(object, key, json_array());
+        json_array_append_new(json_object_get(object, key), value);
+    }
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (text == NULL)
@@ -399,8 +432,21 @@ static int add_name(struct settings *settings, const struct option_row *row, con
         return 0;
     if (json_is_array(value)) /* an empty list: a language without this */
         return add_language(settings, row, NULL, reterr);
-    return json_is_string(value) ? add_language(settings, row, json_string_value(value), reterr)
-                                 : bad_value(row, "a name or a list of them", reterr);
+    return json_is_string(value)
+               ? add_language(settings, row, json_string(json_string_value(value)), reterr)
+               : bad_value(row, "a name or a list of them", reterr);
+}
+
+static int set_recursion(struct settings *settings, const struct option_row *row,
+                         const json_t *value, struct belljar_error *reterr)
+{
+    if (json_is_null(value))
+        return 0;
+    json_int_t frames = json_integer_value(value);
+    if (!json_is_integer(value) || frames < (json_int_t)row->least ||
+        frames > (json_int_t)row->most)
+        return bad_value(row, "a whole number between 1 and 1000000", reterr);
+    return add_language(settings, row, json_integer(frames), reterr);
 }
 
 static json_t *print_language(const struct settings *settings, const struct option_row *row)
@@ -410,9 +456,7 @@ static json_t *print_language(const struct settings *settings, const struct opti
     json_t *object = language_of_options(settings);
     if (object == NULL)
         return row->kind == OPTION_LANGUAGE ? json_loads(settings->language, 0, NULL) : json_null();
-    json_t *list = row->kind == OPTION_LANGUAGE
-                       ? NULL
-                       : json_object_get(object, row->kind == OPTION_FEATURES ? "enable" : "allow");
+    json_t *list = row->kind == OPTION_LANGUAGE ? NULL : json_object_get(object, language_key(row));
     json_t *value = list != NULL ? json_incref(list) : json_null();
     json_decref(object);
     return value;
@@ -664,6 +708,8 @@ static const struct {
     [OPTION_CWD] = { set_cwd, print_start, false, false },
     [OPTION_SEED] = { set_seed, print_start, false, false },
     [OPTION_TIME] = { set_time, print_start, false, false },
+    [OPTION_ALLOW_SAFE] = { add_name, print_language, true, true },
+    [OPTION_RECURSION] = { set_recursion, print_language, false, false },
     [OPTION_USER] = { set_user, print_count, false, false },
 };
 static_assert(ARRAY_SIZE(kinds) == OPTION_KINDS, "every kind has a row");

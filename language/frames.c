@@ -158,7 +158,8 @@ PyObject *guest_dir(PyObject *module, PyObject *args)
 
 PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
 {
-    PyErr_SetString(state_of(module)->error, "exit() function blocked by the sandbox");
+    PyErr_SetString(state_of(module)->error,
+                    "exit() function blocked by the sandbox; to permit it: the feature exit");
     return NULL;
 }
 

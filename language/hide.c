@@ -26,7 +26,8 @@ static int format_check(PyObject *text)
             depth -= depth > 0;
         else if (depth > 0 && now == '_' && (before == '.' || before == '[')) {
             PyErr_SetString(PyExc_AttributeError,
-                            "attribute of a format field blocked by the sandbox: it starts with _");
+                            "attribute of a format field blocked by the sandbox: it starts with _; "
+                            "nothing permits it: hand the value itself to format()");
             return -1;
         }
         before = now;
@@ -295,8 +296,11 @@ PyObject *make_hidden(PyObject *module, PyObject *args)
 static PyObject *stream_getattr(PyObject *object, PyObject *name)
 {
     struct proxy *self = (struct proxy *)object;
-    if (name_is_plain(name))
-        PyErr_Format(self->state->error, "Block access to sys.%U.%U", self->name, name);
+    if (!name_is_plain(name))
+        return NULL;
+    OWNED PyObject *hint = hint_for(self->state, "stream", self->name, Py_None);
+    if (hint)
+        PyErr_Format(self->state->error, "Block access to sys.%U.%U%U", self->name, name, hint);
     return NULL;
 }
 

@@ -41,6 +41,7 @@ struct state {
     PyObject *file_base;     /* io.IOBase */
     PyObject *unproxiable;   /* tuple of types that are never proxied */
     PyObject *no_subclasses; /* function that answers [] */
+    PyObject *hint;          /* function (kind, name, more) -> what would permit it; or NULL */
     PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
@@ -68,6 +69,10 @@ struct proxy {
 struct state *state_of(PyObject *module);
 struct state *state_of_interpreter(void);
 PyObject *set_up(PyObject *module, PyObject *args);
+PyObject *set_hint(PyObject *module, PyObject *hint);
+/* What would permit what is refused, as the end of a message; "" if there is nothing to say. Never
+ * NULL and never with an exception set, but for want of memory. */
+PyObject *hint_for(struct state *state, const char *kind, PyObject *name, PyObject *more);
 /* False with a TypeError if it is not exactly a str. */
 bool name_is_plain(PyObject *name);
 bool name_is(PyObject *name, const char *text);

@@ -28,6 +28,7 @@ static PyMethodDef guest_functions[] = {
 
 static PyMethodDef policy_functions[] = {
     { "language_set_up", set_up, METH_VARARGS, NULL },
+    { "language_hints", set_hint, METH_O, NULL },
     { "language_builtins", make_builtins, METH_VARARGS, NULL },
     { "language_module", make_module, METH_VARARGS, NULL },
     { "language_method", make_method, METH_VARARGS, NULL },

@@ -27,6 +27,14 @@ static void safe_module_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* What would permit a name that the real module has and the policy does not show. */
+static PyObject *safe_module_hint(struct safe_module *self, PyObject *name)
+{
+    if (!self->module || !PyObject_HasAttr(self->module, name))
+        return PyUnicode_FromString("");
+    return hint_for(self->state, "symbol", self->name, name);
+}
+
 static PyObject *safe_module_getattr(PyObject *object, PyObject *name)
 {
     struct safe_module *self = (struct safe_module *)object;
@@ -57,7 +65,10 @@ static PyObject *safe_module_getattr(PyObject *object, PyObject *name)
             return generic;
         PyErr_Clear();
     }
-    PyErr_Format(PyExc_AttributeError, "SafeModule %R has no attribute %R", self->name, name);
+    OWNED PyObject *hint = safe_module_hint(self, name);
+    if (hint)
+        PyErr_Format(PyExc_AttributeError, "SafeModule %R has no attribute %R%U", self->name, name,
+                     hint);
     return NULL;
 }
 
@@ -122,10 +133,33 @@ PyObject *make_module(PyObject *module, PyObject *args)
 /* ---- import ----
  * Serves what was registered, by exact name; nothing is ever loaded here. */
 
-static PyObject *import_blocked(PyObject *name)
+static PyObject *import_blocked(struct state *state, PyObject *name)
 {
-    PyErr_Format(PyExc_ImportError, "Import \"%U\" blocked by the sandbox", name);
+    OWNED PyObject *hint = hint_for(state, "import", name, Py_None);
+    if (hint)
+        PyErr_Format(PyExc_ImportError, "Import \"%U\" blocked by the sandbox%U", name, hint);
     return NULL;
+}
+
+/* `from module import name` of a name that the policy does not show: said here, as the interpreter
+ * would only say that it cannot import it. 0, or -1 with an exception. */
+static int import_names(struct safe_module *module, PyObject *names)
+{
+    if (!PyTuple_CheckExact(names))
+        return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(names); i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        if (!PyUnicode_CheckExact(name) || name_is(name, "*") ||
+            PyDict_Contains(module->values, name) > 0 || PyDict_Contains(module->symbols, name) > 0)
+            continue;
+        OWNED PyObject *hint = safe_module_hint(module, name);
+        if (hint && PyUnicode_GetLength(hint) > 0)
+            PyErr_Format(PyExc_ImportError, "cannot import name %R from %R%U", name, module->name,
+                         hint);
+        if (PyErr_Occurred())
+            return -1;
+    }
+    return 0;
 }
 
 /* The absolute name of a relative import, from the importer's own globals. They are the guest's to
@@ -190,7 +224,7 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
         return NULL;
     PyObject *found = PyDict_GetItemWithError(state->modules, absolute);
     if (!found)
-        return PyErr_Occurred() ? NULL : import_blocked(absolute);
+        return PyErr_Occurred() ? NULL : import_blocked(state, absolute);
 
     /* Exact types only: nothing of the guest's runs in here. */
     bool from = fromlist && fromlist != Py_None &&
@@ -200,7 +234,7 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
     if (importable < 0)
         return NULL;
     if (!importable && !from) /* a parent of something allowed: only `from parent import child` */
-        return import_blocked(absolute);
+        return import_blocked(state, absolute);
     if (!importable && (PyTuple_CheckExact(fromlist) || PyList_CheckExact(fromlist))) {
         for (Py_ssize_t i = 0; i < PySequence_Size(fromlist); i++) {
             OWNED PyObject *child = PySequence_GetItem(fromlist, i);
@@ -210,9 +244,11 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
             if (known < 0)
                 return NULL;
             if (!known)
-                return import_blocked(absolute);
+                return import_blocked(state, absolute);
         }
     }
+    if (from && import_names((struct safe_module *)found, fromlist) < 0)
+        return NULL;
     if (from || level)
         return Py_NewRef(found);
     Py_ssize_t dot = PyUnicode_FindChar(absolute, '.', 0, PyUnicode_GetLength(absolute), 1);
@@ -220,5 +256,5 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
         return Py_NewRef(found);
     OWNED PyObject *top = PyUnicode_Substring(absolute, 0, dot); /* `import a.b` binds a */
     PyObject *parent = top ? PyDict_GetItemWithError(state->modules, top) : NULL;
-    return parent ? Py_NewRef(parent) : (PyErr_Occurred() ? NULL : import_blocked(absolute));
+    return parent ? Py_NewRef(parent) : (PyErr_Occurred() ? NULL : import_blocked(state, absolute));
 }

@@ -72,3 +72,22 @@ PyObject *set_up(PyObject *module, PyObject *args)
     state->code_type = code_type == Py_None ? NULL : Py_NewRef(code_type);
     Py_RETURN_NONE;
 }
+
+/* set_hint(function): what hint_for() asks. */
+PyObject *set_hint(PyObject *module, PyObject *hint)
+{
+    struct state *state = state_of(module);
+    Py_XDECREF(state->hint);
+    state->hint = Py_NewRef(hint);
+    Py_RETURN_NONE;
+}
+
+PyObject *hint_for(struct state *state, const char *kind, PyObject *name, PyObject *more)
+{
+    PyObject *text = state->hint ? PyObject_CallFunction(state->hint, "sOO", kind, name, more) : NULL;
+    if (text && PyUnicode_CheckExact(text))
+        return text;
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return PyUnicode_FromString("");
+}

@@ -27,7 +27,9 @@ enum option_kind {
     OPTION_CWD,   /* path, or null -> char *start */
     OPTION_SEED,  /* whole number, or null -> char *start, uint64_t hash_seed */
     OPTION_TIME,  /* seconds since 1970, text of a date and time, or null -> char *start */
-    OPTION_USER,  /* number of the user (and group) to become when started as root */
+    OPTION_ALLOW_SAFE, /* the same, as they are and not as views */
+    OPTION_RECURSION,  /* number of frames -> in the same object */
+    OPTION_USER,       /* number of the user (and group) to become when started as root */
     OPTION_KINDS,
 };
 

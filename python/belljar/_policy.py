@@ -49,6 +49,8 @@ class Options(TypedDict, total=False):
     warm: str | None
     feature: str | Iterable[str] | None
     allow_module: str | Iterable[str] | None
+    allow_safe_module: str | Iterable[str] | None
+    recursion_limit: int | None
     language: Mapping[str, Any] | None
 
 

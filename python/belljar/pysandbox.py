@@ -34,7 +34,9 @@ _MEGABYTES = 1 << 20  # nobody gives a program a terabyte: what is above is byte
 
 
 class SandboxConfig(_config.SandboxConfig):
-    """SandboxConfig with pysandbox's names."""
+    """SandboxConfig with pysandbox's names, and with its texts of errors."""
+
+    hints = False
 
     def allowModule(self, name: str, *attributes: str) -> None:
         self.allow_module(name, *attributes)

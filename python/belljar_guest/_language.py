@@ -18,7 +18,11 @@ import sys
 import types
 from typing import TYPE_CHECKING
 
-from belljar_guest import native
+from belljar._shared.hints import (
+    for_attribute, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
+    for_symbol, for_view,
+)  # fmt: skip
+from belljar_guest import _library, native
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -27,6 +31,8 @@ ERROR_TEXT_MAX = 64 << 10
 CHAIN_MAX = 10
 FRAMES_MAX = 40
 
+
+OURS = ("<belljar>", "<host>", __file__ if "__file__" in globals() else "")  # frames that no traceback shows
 
 KINDS: dict[str, Any] = {
     "function": types.FunctionType,
@@ -93,7 +99,7 @@ HIDDEN: list[tuple[str, str, str | None, str]] = [
 
 # Rows of these types stay visible from the code of these modules: they build and test classes, or handle errors, in
 # Python. Functions of theirs that would read an attribute of the caller's choice are not in any feature.
-LIBRARY = ("abc", "collections", "contextlib", "enum", "functools", "typing")
+LIBRARY = ("_collections_abc", "abc", "collections", "contextlib", "dataclasses", "enum", "functools", "random", "string", "typing")
 LIBRARY_ROWS = ("type", "object", "BaseException", "classmethod")
 
 # The preset after restricted mode closes these as well.
@@ -117,6 +123,8 @@ FILE_NAMES = frozenset(
     "seek seekable tell writable write writelines".split()
 )
 
+SINGLE_HINTS = {"import": for_import, "stream": for_stream}
+
 READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 
 
@@ -125,20 +133,33 @@ READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
 
 
-def late_imports(code: types.CodeType, found: set[str]) -> None:
+def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
     """Adds the modules that a function's code imports."""
+    from importlib.util import resolve_name
     from opcode import EXTENDED_ARG, opmap
 
     number = 0
+    constants: list[Any] = [0, None]  # level and names, before the import itself
     for at in range(0, len(code.co_code), 2):
         operation, number = code.co_code[at], number << 8 | code.co_code[at + 1]
-        if operation == opmap["IMPORT_NAME"]:
-            found.add(code.co_names[number])
+        if operation == opmap["LOAD_CONST"]:
+            constants = [constants[-1], code.co_consts[number]]
+        elif operation == opmap.get("LOAD_SMALL_INT"):
+            constants = [constants[-1], number]
+        elif operation == opmap["IMPORT_NAME"]:
+            name, level, names = code.co_names[number], *constants
+            if type(level) is int and level > 0 and package:
+                try:
+                    name = resolve_name("." * level + name, package)
+                except ImportError:
+                    name = ""
+                found.update(f"{name}.{one}" for one in names or () if name)
+            found.add(name)
         if operation != EXTENDED_ARG:
             number = 0
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            late_imports(constant, found)
+            late_imports(constant, package, found)
 
 
 class Language:
@@ -163,11 +184,19 @@ class Language:
             types.CodeType if "compile" in config["builtins"] else None,
             self.library,
         )
+        native.language_hints(self.hint)
         self.build_modules()
         self.import_what_comes_late()
+        _library.adapt(self)
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
+
+    def hint(self, kind: str, name: str, more: Any) -> str:
+        """What would permit what is refused: the end of the message."""
+        if not self.config.get("hints", True):
+            return ""
+        return for_symbol(name, more) if kind == "symbol" else SINGLE_HINTS[kind](name)
 
     # ---- What can be imported --------------------------------------------------------------------------------
 
@@ -181,6 +210,9 @@ class Language:
         names = dict(config["imports"])
         for name in config["internal"]:
             names.setdefault(name, {"proxied": [], "safe": []})
+        for parent, name, symbol in _library.ASKED_LATE:
+            if parent in names:
+                names.setdefault(name, {"proxied": [], "safe": [symbol]})
         self.dotted: dict[str, Any] = {}
         children: dict[str, list[str]] = {}
         for name in list(names):  # parents that are not allowed themselves are there to lead to their children
@@ -238,8 +270,8 @@ class Language:
                     for member in vars(thing).values() if isinstance(thing, type) else [thing]:
                         code = getattr(getattr(member, "__func__", member), "__code__", None)
                         if isinstance(code, types.CodeType):
-                            late_imports(code, found)
-        for name in found - LATE_NEVER:
+                            late_imports(code, getattr(modules[name], "__package__", "") or "", found)
+        for name in found - LATE_NEVER - {""}:
             try:
                 __import__(name)
             except ImportError:
@@ -508,10 +540,53 @@ class Language:
             filename = self.reveal(code, "code", "co_filename")
             name = self.reveal(code, "code", "co_name")
             line = self.reveal(traceback, "traceback", "tb_lineno")
-            if filename in self.sources or found:
+            if (filename in self.sources or found) and filename not in OURS:
                 found.append((filename, line, name))
             traceback = self.reveal(traceback, "traceback", "tb_next")
         return found
+
+    def explain(self, error: Any) -> str:
+        """What would permit what the interpreter itself refused: the end of the error's text, where it is reported."""
+        if not self.config.get("hints", True):
+            return ""
+        kind = type(error)
+        name = getattr(error, "name", None) if kind in (NameError, UnboundLocalError, AttributeError) else None
+        if kind is RecursionError and self.config["recursion_limit"]:
+            return for_recursion(self.config["recursion_limit"])
+        if kind is NameError and type(name) is str and name not in self.config["builtins"]:
+            return for_builtin(name)
+        if kind is AttributeError and type(name) is str:
+            hint = for_attribute(name)
+            return "" if "traceback" in self.features and "traceback" in hint else hint
+        if kind is native.SandboxError and error.args == ("Read only object",):
+            return for_view()
+        if kind is ValueError and error.args == ("Only read modes are allowed.",):
+            return " Nothing permits writing: return the text, or print it"
+        if kind is PermissionError and str(error.strerror).startswith("Sandbox deny access to the file ") and type(error.filename) is str:
+            return for_path(posixpath.realpath(error.filename))
+        if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
+            start, _, encoding = error.args[0].partition("unknown encoding: ")
+            return for_encoding(encoding) if not start and encoding else ""
+        return ""
+
+    def format_syntax(self, error: Any) -> list[str]:
+        """Line and caret of a SyntaxError, as traceback shows them."""
+        lines = [f'  File "{error.filename}", line {error.lineno}\n']
+        text, offset, end = error.text, error.offset, error.end_offset
+        if type(text) is not str or type(offset) is not int:
+            return lines
+        left = text.rstrip("\n")
+        shown = left.lstrip(" \n\f")
+        lines.append(f"    {shown}\n")
+        if offset >= 1:
+            is_plain = type(end) is int and end not in (0, -1) and error.lineno == error.end_lineno
+            end = end if is_plain and end > offset else offset + 1
+            start = offset - 1 - (len(left) - len(shown))
+            width = max(1, min(end, len(left) + 2) - offset)
+            if start >= 0:
+                space = "".join([one if one.isspace() else " " for one in shown[:start].ljust(start)])
+                lines.append(f"    {space}{'^' * width}\n")
+        return lines
 
     def format_only(self, error: Any, value: Any = None) -> list[str]:
         """["Type: text\\n"], as traceback.format_exception_only gives it. The text is the guest's: it may run code."""
@@ -525,8 +600,9 @@ class Language:
             text = "<exception str() failed>"
         lines = []
         if isinstance(error, SyntaxError) and type(error.lineno) is int:
-            lines.append(f'  File "{error.filename}", line {error.lineno}\n')
+            lines += self.format_syntax(error)
             text = str(error.msg)
+        text += self.explain(error)
         lines.append(f"{name}: {text}\n" if text else f"{name}\n")
         return lines
 

@@ -43,6 +43,10 @@ class Failures:
     def is_refusal(self, error: BaseException) -> bool:
         return is_refusal(error)
 
+    def explain(self, error: BaseException) -> str:
+        """The end of its text: what would permit it."""
+        return ""
+
     def is_shown(self, error: BaseException, flags: int) -> bool:
         """Whether the program's own sys.excepthook has shown it."""
         if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
@@ -87,7 +91,7 @@ def describe(policy: Policy, error: BaseException, flags: int) -> Result:
         result |= RESULT_SHOWN
     name = cut(to_bytes(type_name(error)), NAME_MAX)
     with policy.guard:
-        text = cut(to_bytes(text_of(error)), VALUE_MAX)
+        text = cut(to_bytes(text_of(error) + failures.explain(error)), VALUE_MAX)
     lines = failures.format(error, name + (b": " + text if text else b"") + b"\n")
     return RUN_EXCEPTION, status, result, (name, text, lines, b"", b"")
 

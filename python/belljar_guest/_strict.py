@@ -43,6 +43,8 @@ def start_language(text: str) -> Language:
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:
+            from belljar._shared.config import expand
+
             wanted = expand(wanted)
         from belljar_guest._language import Language
 
@@ -51,20 +53,6 @@ def start_language(text: str) -> Language:
         native.fail(22, "language", str(error))
     read_only_list, read_only_dict = type(language.proxy([])), type(language.proxy({}))
     return language
-
-
-def expand(wanted: dict[str, Any]) -> dict[str, Any]:
-    """What --feature, --allow-module and --read say, through the same text as in Python."""
-    from belljar._shared.config import SandboxConfig
-
-    config = SandboxConfig(*wanted.get("enable", ()))
-    for key, allow in (("allow", config.allow_module), ("allow_safe", config.allow_safe_module)):
-        for row in wanted.get(key, ()):
-            name, _, symbols = row.partition(":")
-            allow(name, *[symbol for symbol in symbols.split(",") if symbol])
-    for path in wanted.get("paths", ()):
-        config.allow_path(path + "/" if os.path.isdir(path) else path)
-    return config.to_dict()
 
 
 class Strict(Policy):
@@ -169,6 +157,9 @@ class StrictFailures(_outcome.Failures):
 
     def is_shown(self, error: BaseException, flags: int) -> bool:
         return False
+
+    def explain(self, error: BaseException) -> str:
+        return self.policy.language.explain(error)
 
     def format(self, error: BaseException, otherwise: bytes) -> bytes:
         with self.policy.language:

@@ -7,7 +7,7 @@ import os
 import sysconfig
 from typing import TYPE_CHECKING
 
-from belljar._shared.features import BUILTINS, BY_NAME, ENCODINGS, FEATURES, INTERNAL
+from belljar._shared.features import BUILTINS, BY_NAME, ENCODINGS, FEATURES, HELPERS, INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +42,9 @@ class SandboxConfig:
     allow_safe_module() and allow_path() add to it. Everything else is blocked.
     """
 
+    hints = True
+    """Whether refusals end with what would permit them. pysandbox's texts had none."""
+
     def __init__(self, *features: str, **options: Any) -> None:
         unknown = sorted(set(options) - set(_OPTIONS))
         if unknown:
@@ -55,7 +58,8 @@ class SandboxConfig:
                 "cpython_restricted=True: Python 3 has no restricted mode; write restricted=True for belljar's preset"
             )
         self.restricted = bool(options.get("restricted", False))
-        self.recursion_limit: int | None = options.get("recursion_limit", DEFAULT_RECURSION)
+        self.recursion_limit = options.get("recursion_limit", DEFAULT_RECURSION)
+        self._has_default_recursion = "recursion_limit" not in options
         self.timeout = options.get("timeout", DEFAULT_TIMEOUT)
         self.max_memory = options.get("max_memory", DEFAULT_MEMORY)
         self.max_input_size = options.get("max_input_size", DEFAULT_SIZE)
@@ -87,6 +91,15 @@ class SandboxConfig:
             raise ValueError("timeout is a number of seconds, or None")
         self._timeout = float(seconds) if seconds else None
 
+    @property
+    def recursion_limit(self) -> int | None:
+        """Frames that calls of the program may be deep; None is the interpreter's own limit."""
+        return self._recursion_limit
+
+    @recursion_limit.setter
+    def recursion_limit(self, frames: int | None) -> None:
+        self._recursion_limit, self._has_default_recursion = frames, False
+
     # ---- Features ------------------------------------------------------------------------------------------------
 
     @property
@@ -108,6 +121,8 @@ class SandboxConfig:
         if self.restricted and feature == "traceback":
             raise ValueError("the traceback feature does not go with restricted=True")
         self._features.add(feature)
+        if row.recursion and self._has_default_recursion:
+            self._recursion_limit = row.recursion
         for needed in row.enables:
             self.enable(needed)
         for module in row.modules:
@@ -129,6 +144,7 @@ class SandboxConfig:
         row = self._imports.setdefault(name, (set(), set()))
         row[0].update(proxied)
         row[1].update(safe)
+        self._internal |= set(HELPERS.get(name, "").split())
 
     @staticmethod
     def _check(name: str, symbols: tuple[str, ...]) -> None:
@@ -213,6 +229,7 @@ class SandboxConfig:
         return {
             "features": sorted(self._features),
             "restricted": self.restricted,
+            "hints": self.hints,
             "builtins": sorted(self._builtins),
             "imports": {
                 name: {"proxied": sorted(row[0] - row[1]), "safe": sorted(row[1])}
@@ -242,6 +259,20 @@ class SandboxConfig:
 
     def __repr__(self) -> str:
         return f"SandboxConfig({', '.join(map(repr, sorted(self._features)))})"
+
+
+def expand(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What --feature, --allow-module, --allow-safe-module, --recursion-limit and --read say, as to_dict() has it."""
+    config = SandboxConfig(*wanted.get("enable", ()))
+    for key, allow in (("allow", config.allow_module), ("allow_safe", config.allow_safe_module)):
+        for row in wanted.get(key, ()):
+            name, _, symbols = row.partition(":")
+            allow(name, *[symbol for symbol in symbols.split(",") if symbol])
+    if wanted.get("recursion_limit"):
+        config.recursion_limit = wanted["recursion_limit"]
+    for path in wanted.get("paths", ()):
+        config.allow_path(path + "/" if os.path.isdir(path) else path)
+    return config.to_dict()
 
 
 def feature_rows() -> list[tuple[str, str, str]]:

@@ -10,6 +10,8 @@ functions whose results are the program's own.
 
 from typing import NamedTuple
 
+from belljar._shared.everyday import EVERYDAY
+
 
 class Module(NamedTuple):
     name: str
@@ -27,6 +29,7 @@ class Feature(NamedTuple):
     internal: str = ""  # imported by the library itself when it runs: importable, and empty
     encodings: str = ""
     streams: str = ""
+    recursion: int = 0  # the recursion limit becomes this, if the caller gave none
 
 
 class Builtin(NamedTuple):
@@ -121,6 +124,21 @@ _CODECS = (
 
 FEATURES = (
     Feature(
+        "asyncio",
+        "coroutines, tasks and timers, without a network: its event loop has no sockets, files, threads and processes",
+        modules=(
+            Module(
+                "asyncio",
+                "",
+                "ALL_COMPLETED Barrier BoundedSemaphore BrokenBarrierError CancelledError Condition Event FIRST_COMPLETED "
+                "FIRST_EXCEPTION Future InvalidStateError LifoQueue Lock PriorityQueue Queue QueueEmpty QueueFull QueueShutDown "
+                "Runner Semaphore Task TaskGroup Timeout TimeoutError all_tasks as_completed create_task current_task ensure_future "
+                "gather get_running_loop iscoroutine iscoroutinefunction isfuture run shield sleep timeout timeout_at wait wait_for",
+                "not streams, servers, subprocesses and to_thread()",
+            ),
+        ),
+    ),
+    Feature(
         "codecs",
         "the functions that encode and decode; not open(), which opens files, and not register() (L086)",
         modules=(
@@ -165,6 +183,13 @@ FEATURES = (
             Module("encodings.rot_13", "getregentry", "", "pysandbox allowed it"),
         ),
         encodings=_CODECS,
+    ),
+    Feature(
+        "everyday",
+        "what ordinary programs import; no files, no network, no introspection",
+        enables=("datetime", "future", "hashlib", "itertools", "stderr", "stdout", "time"),
+        modules=tuple(Module(name, "", symbols, reason) for name, symbols, reason in EVERYDAY),
+        recursion=1000,
     ),
     Feature(
         "exit",
@@ -325,6 +350,13 @@ INTERNAL = {
     "_typing": "the same",
     "_pylong": "arithmetic of very long integers (3.12)",
     "struct": "a memoryview of an unusual format",
+}
+
+# What C functions of a module import when they are called, in the name of the program that calls them.
+HELPERS = {
+    "zoneinfo": "weakref",
+    "datetime": "_strptime time",
+    "time": "_strptime",
 }
 
 # Text encodings that every program has, whatever is enabled.

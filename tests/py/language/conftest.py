@@ -195,6 +195,7 @@ def run(python: str, extension: pathlib.Path, where: str) -> Callable[..., Outco
     def run_source(config: Any, source: str, **more: Any) -> Outcome:
         if isinstance(config, str):
             config = SandboxConfig(*config.split())
+        config.hints = False  # test_refusals_permit.py has those
         if where == "jar":
             return run_jar(python, config, source, **more)
         return run_plain(python, extension, config, source, **more)

@@ -27,9 +27,11 @@ def main():
 
         sys.path.insert(0, sys.argv[1])
         sys.modules["belljar_guest.native"] = native
+        sys.modules["belljar"] = type(sys)("belljar")  # without its __init__, which needs a build
+        sys.modules["belljar"].__path__ = [os.path.join(sys.argv[1], "belljar")]
         from belljar_guest._language import Language
 
-        for name in [name for name in sys.modules if name.partition(".")[0] == "belljar_guest"]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("belljar", "belljar_guest")]:
             del sys.modules[name]  # in a guest they are not there either
         language = Language(request["config"])
         given = {name: language.proxy(eval(value, {})) for name, value in request.get("given", {}).items()}

@@ -30,7 +30,8 @@ def refuses(kind: type[BaseException], message: str, function: Any, *arguments: 
     with pytest.raises(kind) as caught:
         function(*arguments)
     assert type(caught.value) is kind
-    assert str(caught.value) == message
+    refused, _, _ = str(caught.value).partition("; to permit it")  # test_refusals_permit.py has the rest
+    assert refused.partition(" Nothing permits")[0] == message
 
 
 # ---- execute -----------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ print(parser.parse_args(["abba"]).word, collections.Counter("abbb").most_common(
     assert "counted" in execution.stdout and execution.stdout.endswith("abba b\n")
     for name in ("textwrap", "gettext", "locale", "shutil"):
         refused = belljar.run(f"import {name}", config)
-        assert refused.error.value == f'Import "{name}" blocked by the sandbox'
+        assert refused.error.value.startswith(f'Import "{name}" blocked by the sandbox')
 
 
 @pytest.mark.core
