@@ -16,6 +16,7 @@ import enum
 import fractions
 import io
 import pathlib
+import re
 import sys
 import threading
 import types
@@ -42,8 +43,9 @@ _UNWRAP_MAX = 8
 _PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
 _NUMBER_BYTES_MAX = 512  # a Decimal is compared with an int or a Fraction of a million bits for a second
 _NAME_MAX = 256
+_ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{5,}\b")
 
-OPERATIONS: Final = frozenset({"call", "compare", "contains", "item", "iter", "len", "with"})
+OPERATIONS: Final = frozenset({"call", "compare", "contains", "doc", "hash", "item", "iter", "len", "repr", "str", "with"})
 """What `operations=` may name."""
 
 _PLAIN = frozenset({
@@ -152,7 +154,7 @@ def readonly(
 
     - `attributes`: exactly these are shown, properties too.
     - `methods`: these can be called, with plain values.
-    - `operations`: of "call", "compare", "contains", "item", "iter", "len", "with".
+    - `operations`: of "call", "compare", "contains", "doc", "hash", "item", "iter", "len", "repr", "str", "with".
 
     Each is a list of names for this object, or maps types to such lists, which then hold for every object that is
     reached. Plain values (numbers, text, bytes, dates, arrays, …) cross by copy; everything else that is reached is shown in
@@ -297,7 +299,7 @@ _SHORT: Final = frozenset({type(None), bool, int, float, str, bytes})
 """Whose repr is not much longer than they are."""
 
 
-def _stored_names(value: object) -> dict[str, Any]:
+def stored_names(value: object) -> dict[str, Any]:
     """The public data that an object itself stores: not what its class does. Runs nothing of its class's but what reads
     __dict__."""
     found: dict[str, Any] = {}
@@ -392,6 +394,10 @@ class Handles:
         if kind == "object":
             operations.pop("sequence", None)
         return [1, number, type(original).__name__[:_NAME_MAX], list(operations), sorted(methods)]
+
+    def give_view(self, view: Readonly) -> list[Any]:
+        """What tells the guest of the object behind a view."""
+        return self.give(view.original, view._rules)
 
     def drop(self, number: object, count: object) -> None:
         """The guest has dropped what it was sent `count` times."""
@@ -522,7 +528,7 @@ class Handles:
             fields = getattr(type(original), "_fields", ())
             if type(fields) is tuple and name in fields:
                 return self.show(tuple.__getitem__(original, fields.index(name)), rules)
-        value = _stored_names(original).get(name, _MISSING)
+        value = stored_names(original).get(name, _MISSING)
         if value is _MISSING:
             raise no
         return self.show(value, rules)
@@ -530,7 +536,7 @@ class Handles:
     def _names(self, entry: _Entry) -> list[Any]:
         allowed = entry.rules.find(entry.rules.attributes, type(entry.original))
         if allowed is None:
-            stored = _stored_names(entry.original) if entry.kind != "iterator" else {}
+            stored = stored_names(entry.original) if entry.kind != "iterator" else {}
             allowed = frozenset(name for name, value in stored.items() if not isinstance(value, _NEVER))
         return [0, sorted(name for name in allowed if _is_public(name))]
 
@@ -646,6 +652,21 @@ class Handles:
     def _call(self, entry: _Entry, *arguments: Any, **keywords: Any) -> Any:
         return self.settle(entry.original(*arguments, **keywords), entry.rules)
 
+    def _doc(self, entry: _Entry) -> list[Any]:
+        text = getattr(entry.original, "__doc__", None)
+        return [0, text if type(text) is str else None]
+
+    def _hash(self, entry: _Entry) -> list[Any]:
+        if type(entry.original).__hash__ is object.__hash__:  # it is the object's address
+            return [0, self._numbers[id(entry.original), id(entry.rules)]]
+        return [0, hash(entry.original)]
+
+    def _repr(self, entry: _Entry) -> list[Any]:
+        return [0, _without_address(repr(entry.original))]
+
+    def _str(self, entry: _Entry) -> list[Any]:
+        return [0, _without_address(str(entry.original))]
+
     def _enter(self, entry: _Entry) -> Any:
         value = type(entry.original).__enter__(entry.original)
         entry.entered += 1
@@ -669,6 +690,10 @@ class Handles:
 
     async def _settle_later(self, coroutine: types.CoroutineType[Any, Any, Any], rules: _Rules) -> Any:
         return self.settle(await coroutine, rules)
+
+
+def _without_address(text: str) -> str:
+    return _ADDRESS.sub("", text)
 
 
 class _Lazy:
@@ -713,6 +738,10 @@ _COUNTS: Final[dict[str, tuple[int, int]]] = {
     "compare": (2, 2),
     "method": (1, 256),
     "call": (0, 256),
+    "doc": (0, 0),
+    "hash": (0, 0),
+    "repr": (0, 0),
+    "str": (0, 0),
     "enter": (0, 0),
     "exit": (2, 2),
 }
@@ -727,6 +756,10 @@ _HANDLERS: Final[dict[str, Callable[..., Any]]] = {
     "compare": Handles._compare,
     "method": Handles._method,
     "call": Handles._call,
+    "doc": Handles._doc,
+    "hash": Handles._hash,
+    "repr": Handles._repr,
+    "str": Handles._str,
     "enter": Handles._enter,
     "exit": Handles._exit,
 }
