@@ -58,7 +58,7 @@ def _holds(module: types.ModuleType, full: str, value: Any) -> bool:
 
 def is_own(thing: types.ModuleType | type) -> bool:
     """True for modules (and classes of modules) of the program's, which a sandbox does not have."""
-    name = thing.__module__ if isinstance(thing, type) else thing.__name__
+    name = getattr(thing, "__module__", "") if isinstance(thing, type) else thing.__name__
     module = sys.modules.get(name) if isinstance(thing, type) else thing
     if module is None or name == "__main__":
         return True

@@ -21,6 +21,7 @@ __all__ = [
     "instance_state",
     "is_kept",
     "member_state",
+    "name_of_member",
     "sentinel_name",
     "without_guard",
 ]
@@ -105,12 +106,12 @@ def is_kept(cls: type, name: str, value: Any, is_strict: bool) -> bool:
 
 def dataclass_fields(fields: dict[str, Any], is_strict: bool) -> list[tuple[Any, ...]]:
     return [(field.name, None if is_strict else field.type, field.default, field.default_factory, field.init, field.repr, field.hash,
-             field.compare, dict(field.metadata), field.kw_only, field._field_type) for field in fields.values()]  # fmt: skip
+             field.compare, dict(field.metadata), field.kw_only, getattr(field, "_field_type")) for field in fields.values()]  # fmt: skip
 
 
 def enum_parts(cls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """(name -> value of the members, what else is defined in the class). Its members are there already, so nothing makes any."""
-    members = {name: member._value_ for name, member in cls.__members__.items()}
+    members = {name: vars(member)["_value_"] for name, member in cls.__members__.items()}
     rest = {}
     for name, value in vars(cls).items():
         is_special = name.startswith("__") and name.endswith("__")
@@ -122,6 +123,11 @@ def enum_parts(cls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         elif isinstance(value, property) and not is_special:
             rest[name] = value
     return members, rest
+
+
+def name_of_member(member: Any) -> Any:
+    """Its name, whatever its class calls so."""
+    return vars(member).get("_name_")
 
 
 def member_state(member: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from belljar._portable import (
     instance_state,
     is_kept,
     member_state,
+    name_of_member,
     sentinel_name,
     without_guard,
 )
@@ -276,7 +277,7 @@ class _Packer(pickle.Pickler):
         if issubclass(kind, types.ModuleType):
             return self._module(value)
         if is_member(value):
-            return _MAKERS["attribute"], (kind, value._name_)
+            return _MAKERS["attribute"], (kind, name_of_member(value))
         if id(value) in self._copied or Behaviour.of(kind).is_code:
             return self._instance(value)
         return NotImplemented
@@ -372,7 +373,7 @@ class _Packer(pickle.Pickler):
         origin = find_origin(function)
         if origin is not None:
             return self._symbol(function, origin)
-        owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+        owner = function.__self__ if hasattr(function, "__self__") else function.__objclass__
         if isinstance(owner, type):
             return _MAKERS["attribute"], (owner, function.__name__)
         raise self.refused(function, "it would act on an object of this program's; write a function that makes the call, and hand in "
@@ -435,14 +436,14 @@ class _Packer(pickle.Pickler):
             members, body = enum_parts(cls)
             for member in cls.__members__.values():
                 for name, value in member_state(member).items():
-                    self.later(f"{cls.__name__}.{member._name_}.{name}", "put", member, name, value)
-            return _MAKERS["enum"], (metaclass, cls.__name__, cls.__qualname__, cls.__module__, bases, members, body)
+                    self.later(f"{cls.__name__}.{name_of_member(member)}.{name}", "put", member, name, value)
+            return _MAKERS["enum"], (metaclass, cls.__name__, cls.__qualname__, _module_of(cls), bases, members, body)
         body, rest = {}, {}
         for name, value in vars(cls).items():
             if is_kept(cls, name, value, self.is_strict):
                 (body if _is_immediate(name, value) else rest)[name] = value
         self._later_attributes(cls, rest)
-        return _MAKERS["own_class"], (metaclass, cls.__name__, cls.__qualname__, cls.__module__, bases, body)
+        return _MAKERS["own_class"], (metaclass, cls.__name__, cls.__qualname__, _module_of(cls), bases, body)
 
     def _later_attributes(self, cls: type, rest: dict[str, Any]) -> None:
         for name, value in rest.items():
@@ -499,11 +500,16 @@ def is_enum(cls: type) -> bool:
 def is_member(value: Any) -> bool:
     """Whether it is a member of an enumeration that has a name."""
     kind: Any = type(value)
-    return is_enum(kind) and value._name_ in kind.__members__
+    return is_enum(kind) and name_of_member(value) in kind.__members__
+
+
+def _module_of(cls: type) -> str:
+    name = getattr(cls, "__module__", None)
+    return name if type(name) is str else "__main__"
 
 
 def is_belljar(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == "belljar"
+    return _module_of(cls).partition(".")[0] == "belljar"
 
 
 def _is_immediate(name: str, value: Any) -> bool:

@@ -139,7 +139,7 @@ class Builder:
 
     def sentinel(self, name: str) -> Any:
         found = getattr(self.dataclasses(), name, None)
-        return found if found is not None else self.sentinels.setdefault(name, object())
+        return self.own(found if found is not None else self.sentinels.setdefault(name, object()))
 
     def set_attribute(self, thing: Any, name: str, value: Any) -> None:
         if isinstance(thing, type):
