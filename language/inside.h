@@ -48,7 +48,8 @@ struct state {
     newfunc type_new;                 /* real constructor of classes, under the restricted preset */
     PyTypeObject *group_base, *group; /* BaseExceptionGroup, ExceptionGroup */
     newfunc group_new;                /* what is behind their constructor */
-    newfunc function_new, cell_new;   /* constructors kept for make_function() */
+    newfunc function_new;             /* the constructor, kept for build_function() */
+    PyObject *own; /* dict: address -> code that the program may have as it is; NULL until own() */
     PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
         *hidden_type, *hidden_method_type, *method_type, *fixed_type, *builtins_type;
@@ -124,5 +125,7 @@ PyObject *take_constructor(PyObject *module, PyObject *type);
 PyObject *close_classes(PyObject *module, PyObject *none);
 PyObject *type_modified(PyObject *module, PyObject *type);
 PyObject *build_function(PyObject *module, PyObject *args);
+PyObject *own(PyObject *module, PyObject *thing);
+int is_own(struct state *state, PyObject *thing);
 
 #endif
