@@ -44,15 +44,6 @@ char *script_path0(const struct belljar_policy *policy, const char *script)
 
 /* ---- Deciding ---- */
 
-/* One option that is text, or null. */
-static bool policy_set_text(struct belljar_policy *policy, const char *key, const char *text)
-{
-    json_t *value = json_string(text);
-    CLEANUP(heap_free) char *json = value != NULL ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-    json_decref(value);
-    return json != NULL && belljar_policy_set(policy, key, json, NULL) == 0;
-}
-
 static bool is_above_home(const char *folder)
 {
     const char *home = getenv("HOME");
@@ -142,11 +133,15 @@ int place_set(struct arguments *arguments, const char *script, struct place *ret
     place.has_cwd = !json_is_null(json_object_get(options, "cwd")) ||
                     (has_files && choose_cwd(arguments, &place));
     json_decref(options);
-    struct belljar_error error;
-    if (belljar_policy_check(arguments->policy, &error) < 0)
-        return complain_error(&error, EXIT_USAGE);
     *ret_place = place;
     return 0;
+}
+
+int place_check(const struct arguments *arguments)
+{
+    struct belljar_error error;
+    return belljar_policy_check(arguments->policy, &error) < 0 ? complain_error(&error, EXIT_USAGE)
+                                                               : 0;
 }
 
 /* ---- After the run ---- */

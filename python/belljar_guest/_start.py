@@ -1,4 +1,4 @@
-"""What a policy, or one run, has a guest start with: variables, a directory, a seed, a time."""
+"""What a policy has a guest start with: variables, a directory, a seed, a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def prepare(text: str) -> None:
     _state.start = json.loads(text)
     _state.start_time = _state.start.pop("start_time", None)
     if _state.start_time is not None:
-        native.patch_clock()
+        native.set_clock(None)
     if "seed" in _state.start:
         import random
 
@@ -63,26 +63,3 @@ def seed(number: int) -> None:
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed(number)
 
-
-class Place:
-    """Where one run runs, and with which variables beside its own: put back after it."""
-
-    def __init__(self, directory: str, variables: list[str]) -> None:
-        self.directory = directory
-        self.variables = dict(variable.split("=", 1) for variable in variables)
-
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in [*self.variables, "PWD"]}
-        self.left = os.getcwd() if self.directory else ""
-        os.environ.update(self.variables)
-        if self.directory:
-            enter(self.directory)
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self.before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        if self.left:
-            os.chdir(self.left)
