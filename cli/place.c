@@ -2,6 +2,7 @@
  * caller, before anything of the program's does. */
 #include "cli/cli.h"
 
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,13 +45,21 @@ char *script_path0(const struct belljar_policy *policy, const char *script)
 
 /* ---- Deciding ---- */
 
-static bool is_above_home(const char *folder)
+static bool is_above(const char *folder, const char *home)
 {
-    const char *home = getenv("HOME");
     CLEANUP(heap_free) char *real = home != NULL ? realpath(home, NULL) : NULL;
     size_t length = strlen(folder);
-    return strcmp(folder, "/") == 0 || (real != NULL && strncmp(real, folder, length) == 0 &&
-                                        (real[length] == '/' || real[length] == '\0'));
+    return real != NULL && strncmp(real, folder, length) == 0 &&
+           (real[length] == '/' || real[length] == '\0');
+}
+
+/* The caller's home, by the environment and by the list of users, any other, or above one. */
+static bool is_home(const char *folder)
+{
+    const struct passwd *caller = getpwuid(getuid());
+    const char *last = strrchr(folder, '/');
+    return strcmp(folder, "/") == 0 || (last - folder == 5 && strncmp(folder, "/home", 5) == 0) ||
+           is_above(folder, getenv("HOME")) || (caller != NULL && is_above(folder, caller->pw_dir));
 }
 
 /* The user who runs the sandbox may not come there: then it is not granted, rather than an error of
@@ -80,8 +89,8 @@ static const char *reason_against(const struct arguments *arguments, const json_
     for (size_t i = 0; i < ARRAY_SIZE(languages); i++)
         if (!json_is_null(json_object_get(options, languages[i])))
             return "under a language policy nothing is granted by itself";
-    if (is_above_home(folder))
-        return "it is, or holds, your home directory";
+    if (is_home(folder))
+        return "it is, or holds, a home directory";
     if (stat(folder, &found) < 0 || (found.st_mode & S_IWOTH))
         return "everybody may write there";
     if (utf8_error_offset(folder, strlen(folder)) < strlen(folder))
