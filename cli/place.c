@@ -106,19 +106,20 @@ static json_t *policy_options(const struct belljar_policy *policy)
     return text != NULL ? json_loads(text, 0, NULL) : NULL;
 }
 
-/* The directory that the guest starts in, as far as nobody named it. */
+/* The directory that the guest starts in, as far as nobody named it. With --file and --out it is /work,
+ * where what is handed in lies and what is written stays; then the directory's files are linked
+ * there. */
 static bool choose_cwd(const struct arguments *arguments, const struct place *place)
 {
     char caller[PATH_MAX];
     CLEANUP(heap_free) char *directory = NULL;
-    /* What is handed in lies in /work, and what is collected is looked for there. */
-    if (arguments->own[OWN_FILE] != NULL || arguments->own[OWN_OUT] != NULL)
-        return false;
+    bool is_work = arguments->own[OWN_FILE] != NULL || arguments->own[OWN_OUT] != NULL;
     if (getcwd(caller, sizeof caller) != NULL)
         directory = place_in_guest(arguments->policy, caller, true);
     if (directory == NULL && place->is_granted)
         directory = place_in_guest(arguments->policy, place->script_folder, true);
-    return directory != NULL && policy_set_text(arguments->policy, "cwd", directory);
+    return directory != NULL &&
+           policy_set_text(arguments->policy, is_work ? "links" : "cwd", directory) && !is_work;
 }
 
 int place_set(struct arguments *arguments, const char *script, struct place *ret_place)

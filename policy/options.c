@@ -55,6 +55,9 @@ const struct option_row option_rows[] = {
     { "cwd", "--cwd", "DIR", OPTION_CWD, AT(start), 0, 0, "null",
       "The directory that it starts in: one that is granted, or its own. Default: the caller's if "
       "that is granted, else the script's, else /work." },
+    { "links", NULL, NULL, OPTION_CWD, AT(start), 0, 0, "null",
+      "A granted directory whose files it finds in /work as well, as links: what it reads by a "
+      "relative name is there, and what it writes is its own." },
     { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
       "The seed of hashes, of random and of numpy: two runs draw the same numbers." },
     { "start_time", "--start-time", "TIME", OPTION_TIME, AT(start), 0, 0, "null",

@@ -13,7 +13,7 @@ from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
     RUN_MODULE, RUN_OK, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
-from belljar_guest import _host, _outcome, _program, _session, _state, native
+from belljar_guest import _host, _outcome, _program, _session, _start, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -80,6 +80,8 @@ def run(policy: Policy, frame: Frame) -> Result:
     except OSError as failure:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
+    if "links" in _state.start:
+        _start.link(_state.start.pop("links"))
     if flags & RUN_COMMAND:
         return perform_command(policy, code)
     if flags & RUN_LAST_VALUE:

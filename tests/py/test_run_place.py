@@ -181,6 +181,20 @@ def test_what_the_run_wrote_is_collected(folder):
     assert (out / "data.csv").read_text() == "1,2\n3\n"  # handed in, and changed
 
 
+def test_with_out_a_script_reads_beside_itself_and_writes_what_is_collected(folder):
+    text = ("import helper, os\nrows = open('data.csv').read()\nopen('result.txt', 'w').write(rows * 2)\n"
+            "print(os.getcwd(), os.path.islink('data.csv'))\n")  # fmt: skip
+    main = script(folder, text)
+    assert belljar("run", "--out", folder / "out", main, cwd="/")[0] == "/work True\n"
+    assert [(path.name, path.read_text()) for path in (folder / "out").iterdir()] == [("result.txt", "1,2\n1,2\n")]
+    (folder / "mine.csv").write_text("mine")  # handed in under the name of a neighbour: it goes first
+    belljar("run", "--file", f"{folder}/mine.csv:data.csv", "--out", folder / "out2", main)
+    assert (folder / "out2" / "result.txt").read_text() == "minemine"
+    script(folder, "open('data.csv', 'w')")
+    assert "(rule write)" in belljar("run", "--out", folder / "out3", main, check=126)[1]
+    assert (folder / "data.csv").read_text() == "1,2\n"
+
+
 def test_nothing_is_overwritten_without_force(folder):
     out = folder / "out"
     write = "open('one', 'w').write('new'); open('two', 'w').write('new')"
