@@ -17,6 +17,7 @@ FUZZ_PACKAGES = clang libclang-rt-14-dev
 .PHONY: all run test lint tcb bench fuzz asan wheel format install-packages test-clients clean
 
 all: .venv/bin/belljar
+	@echo "belljar is built. Next: .venv/bin/belljar run -c 'print(6 * 7)'   (.venv/bin/belljar doctor, make run, make test)"
 
 # ---- Building ---------------------------------------------------------------------------------------------
 

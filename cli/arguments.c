@@ -72,8 +72,10 @@ static int unknown_option(const struct command *command, const char *name, size_
             words[count++] = option.flag;
     char wrong[64];
     snprintf(wrong, sizeof wrong, "%.*s", (int)length, name);
-    const char *near = word_nearest(wrong, words);
-    if (near != NULL)
+    const char *near = word_nearest(wrong, words), *answer = belljar_option_answer(wrong);
+    if (answer != NULL)
+        complain("unknown option %s: %s", wrong, answer);
+    else if (near != NULL)
         complain("unknown option %s; did you mean %s?", wrong, near);
     else
         complain("unknown option %s; belljar %s --help lists them", wrong, command->name);
@@ -172,6 +174,39 @@ static int check_ending(const struct parse *parse, int argc, char **argv, int *i
     return 0;
 }
 
+/* One option that is text. */
+bool policy_set_text(struct belljar_policy *policy, const char *key, const char *text)
+{
+    json_t *value = json_string(text);
+    CLEANUP(heap_free) char *json = value != NULL ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    json_decref(value);
+    return json != NULL && belljar_policy_set(policy, key, json, NULL) == 0;
+}
+
+static char *policy_json_of(const struct belljar_policy *policy, const char *key)
+{
+    CLEANUP(heap_free) char *text = belljar_policy_json(policy);
+    json_t *options = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    char *json = json_dumps(json_object_get(options, key), JSON_ENCODE_ANY);
+    json_decref(options);
+    return json;
+}
+
+unsigned policy_user(const struct belljar_policy *policy)
+{
+    CLEANUP(heap_free) char *json = policy_json_of(policy, "user");
+    return json != NULL ? (unsigned)strtoul(json, NULL, 10) : 0;
+}
+
+char *policy_text(const struct belljar_policy *policy, const char *key)
+{
+    CLEANUP(heap_free) char *json = policy_json_of(policy, key);
+    json_t *value = json != NULL ? json_loads(json, JSON_DECODE_ANY, NULL) : NULL;
+    char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
+    json_decref(value);
+    return text;
+}
+
 static bool is_number(const char *text)
 {
     /* JSON's grammar, so that "5s" and "1e" go on as strings and policy_set can say what is wrong
@@ -189,6 +224,10 @@ static json_t *option_value(const struct belljar_option *option, const char *tex
                                          "NAME", "LAYER", "MODULE", NULL };
     if (option->argument == NULL) /* a switch turns its option over */
         return strcmp(option->fallback, "true") == 0 ? json_false() : json_true();
+    if (strcmp(option->key, "env") == 0 && strchr(text, '=') == NULL) { /* the caller's value */
+        const char *value = getenv(text);
+        return value != NULL ? json_sprintf("%s=%s", text, value) : NULL;
+    }
     if (option->repeats) {
         json_t *list = json_array();
         for (const char *at = text; list != NULL;) {
@@ -207,6 +246,47 @@ static json_t *option_value(const struct belljar_option *option, const char *tex
     return is_number(text) ? json_loads(text, JSON_DECODE_ANY, NULL) : json_string(text);
 }
 
+/* Which interpreter it is, and who says so. That of the command's own environment is taken unless
+ * one is named, and as long as the user who runs the sandbox gets there. */
+static int settle_python(struct parse *parse, const char *near)
+{
+    struct arguments *arguments = parse->arguments;
+    const char *standard = "";
+    struct belljar_option option;
+    struct belljar_error error = { 0 };
+    for (unsigned i = 0; belljar_option_at(i, &option); i++)
+        if (strcmp(option.key, "python") == 0)
+            standard = option.fallback + 1;
+    CLEANUP(heap_free) char *python = policy_text(arguments->policy, "python");
+    if (python == NULL)
+        return EXIT_BELLJAR;
+    for (size_t i = 0; i < parse->given_count; i++)
+        if (strcmp(parse->given[i].option.key, "python") == 0)
+            arguments->python_from = "named by --python";
+    if (arguments->python_from != NULL)
+        return 0;
+    if (near == NULL || strcmp(python, near) != 0) {
+        bool is_standard = strncmp(python, standard, strlen(python)) == 0;
+        arguments->python_from = is_standard ? "the default" : "named by the policy file";
+        return 0;
+    }
+    arguments->python_from = "that of the environment in which the command is installed";
+    struct belljar_policy *alone = belljar_policy_new();
+    CLEANUP(heap_free) char *user = policy_json_of(arguments->policy, "user");
+    bool is_closed =
+        alone != NULL && user != NULL && belljar_policy_set(alone, "user", user, NULL) == 0 &&
+        policy_set_text(alone, "python", near) && belljar_policy_check(alone, &error) < 0;
+    CLEANUP(heap_free)
+    char *fallback = alone != NULL ? strndup(standard, strcspn(standard, "\"")) : NULL;
+    belljar_policy_free(alone);
+    if (!is_closed || fallback == NULL)
+        return 0;
+    if (arguments->own[OWN_QUIET] == NULL)
+        complain("%s; until then guests get %s", error.message, fallback);
+    arguments->python_from = "the default, as that of the command's environment cannot be reached";
+    return policy_set_text(arguments->policy, "python", fallback) ? 0 : EXIT_BELLJAR;
+}
+
 static int apply_policy(struct parse *parse)
 {
     struct belljar_error error = { 0 };
@@ -216,6 +296,9 @@ static int apply_policy(struct parse *parse)
         return EXIT_BELLJAR;
     }
     const char *file = parse->arguments->own[OWN_POLICY];
+    const char *near = getenv("BELLJAR_GUEST_PYTHON");
+    if (near != NULL && near[0] == '/')
+        (void)!policy_set_text(policy, "python", near);
     if (file != NULL && belljar_policy_load(policy, file, &error) < 0)
         return complain_error(&error, EXIT_USAGE);
     for (size_t i = 0; i < parse->given_count; i++) {
@@ -227,6 +310,11 @@ static int apply_policy(struct parse *parse)
             return EXIT_USAGE;
         }
         json_t *value = option_value(&given->option, text);
+        if (value == NULL && strcmp(given->option.key, "env") == 0) {
+            complain("--env: there is no %s here whose value it could take: write --env %s=VALUE",
+                     text, text);
+            return EXIT_USAGE;
+        }
         CLEANUP(heap_free) char *json = json_dumps(value, JSON_ENCODE_ANY);
         json_decref(value);
         if (json == NULL) {
@@ -243,7 +331,7 @@ static int apply_policy(struct parse *parse)
             return EXIT_USAGE;
         }
     }
-    return 0;
+    return settle_python(parse, near);
 }
 
 int arguments_parse(const struct command *command, int argc, char **argv,

@@ -60,8 +60,9 @@ struct own_row {
 struct arguments {
     const char *own[OWN_COUNT]; /* the value, "" for a switch, NULL: not given */
     struct belljar_policy
-        *policy;        /* with the file and the options applied; NULL if the command takes none */
-    const char **files; /* the values of --file */
+        *policy; /* with the file and the options applied; NULL if the command takes none */
+    const char *python_from; /* who says which interpreter the guests get, in words */
+    const char **files;      /* the values of --file */
     int file_count;
     char **rest; /* what is left: script and its arguments (borrowed from argv) */
     int rest_count;
@@ -88,6 +89,12 @@ extern const struct own_row run_options[], doctor_options[], explain_options[], 
  * after it has said what is wrong. */
 MUST_CHECK int arguments_parse(const struct command *command, int argc, char **argv,
                                struct arguments *ret_arguments);
+
+bool policy_set_text(struct belljar_policy *policy, const char *key, const char *text);
+/* The user that the sandbox is run by when root starts it. */
+unsigned policy_user(const struct belljar_policy *policy);
+/* An option's value, if it is text; the caller frees it. */
+char *policy_text(const struct belljar_policy *policy, const char *key);
 
 /* cli/manual.c: the options of a command, one after the other: its own, then the policy's. False past
  * the last. Those of its own are not repeated and have no key. */
@@ -126,6 +133,8 @@ struct place {
 };
 /* script: NULL for other programs. 0, or an exit status after a message. */
 MUST_CHECK int place_set(struct arguments *arguments, const char *script, struct place *ret_place);
+/* What can be said before anything is started: 0, or a usage error after a message. */
+MUST_CHECK int place_check(const struct arguments *arguments);
 /* Where the guest sees a directory of the host's, if a mount shows it; the caller frees it. */
 char *place_in_guest(const struct belljar_policy *policy, const char *directory, bool only_grants);
 /* Where the guest sees the directory of the script: there it can import its neighbours. The caller

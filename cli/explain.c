@@ -190,7 +190,7 @@ static int print_json(const struct belljar_policy *policy)
                                 counts, "syscalls", rules, "mounts", mounts));
 }
 
-/* What was decided because of the script. */
+/* The lines about the script, which decides some of the policy. */
 static void print_place(const struct place *place)
 {
     if (place->by_default)
@@ -210,6 +210,7 @@ int command_explain(struct arguments *arguments)
         place_set(arguments, arguments->rest_count > 0 ? arguments->rest[0] : NULL, &place);
     if (status != 0)
         return status;
+    (void)!place_check(arguments); /* said, and shown all the same */
     if (arguments->own[OWN_JSON] != NULL)
         return print_json(policy);
     bool syscalls = arguments->own[OWN_SYSCALLS] != NULL, files = arguments->own[OWN_FILES] != NULL;

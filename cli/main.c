@@ -18,9 +18,12 @@ const struct command commands[] = {
       "itself failed, 126 if the program ended by a refusal, 137 after the memory limit, 128+N if "
       "signal N killed it.",
       run_options, true, true, command_run },
-    { "doctor", "[--json]", "show what this machine can enforce",
-      "Tries each mechanism in a child process. The exit status is 1 if a required one is missing.",
-      doctor_options, false, false, command_doctor },
+    { "doctor", "[OPTION]…", "show what this machine can enforce",
+      "Tries each mechanism in a child process, and says which interpreter guests get. The exit "
+      "status is 1 if a required\n"
+      "mechanism is missing, or the interpreter cannot be reached. Of the policy's options, "
+      "--python and --user matter here.",
+      doctor_options, true, false, command_doctor },
     { "explain", "[OPTION]… [SCRIPT]", "show the effective policy, as tables",
       "Takes the policy options of `belljar run` and shows what they amount to; with SCRIPT, for a "
       "run of that script.",

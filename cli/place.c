@@ -2,6 +2,7 @@
  * caller, before anything of the program's does. */
 #include "cli/cli.h"
 
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,22 +45,21 @@ char *script_path0(const struct belljar_policy *policy, const char *script)
 
 /* ---- Deciding ---- */
 
-/* One option that is text, or null. */
-static bool policy_set_text(struct belljar_policy *policy, const char *key, const char *text)
+static bool is_above(const char *folder, const char *home)
 {
-    json_t *value = json_string(text);
-    CLEANUP(heap_free) char *json = value != NULL ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-    json_decref(value);
-    return json != NULL && belljar_policy_set(policy, key, json, NULL) == 0;
-}
-
-static bool is_above_home(const char *folder)
-{
-    const char *home = getenv("HOME");
     CLEANUP(heap_free) char *real = home != NULL ? realpath(home, NULL) : NULL;
     size_t length = strlen(folder);
-    return strcmp(folder, "/") == 0 || (real != NULL && strncmp(real, folder, length) == 0 &&
-                                        (real[length] == '/' || real[length] == '\0'));
+    return real != NULL && strncmp(real, folder, length) == 0 &&
+           (real[length] == '/' || real[length] == '\0');
+}
+
+/* The caller's home, by the environment and by the list of users, any other, or above one. */
+static bool is_home(const char *folder)
+{
+    const struct passwd *caller = getpwuid(getuid());
+    const char *last = strrchr(folder, '/');
+    return strcmp(folder, "/") == 0 || (last - folder == 5 && strncmp(folder, "/home", 5) == 0) ||
+           is_above(folder, getenv("HOME")) || (caller != NULL && is_above(folder, caller->pw_dir));
 }
 
 /* The user who runs the sandbox may not come there: then it is not granted, rather than an error of
@@ -89,8 +89,8 @@ static const char *reason_against(const struct arguments *arguments, const json_
     for (size_t i = 0; i < ARRAY_SIZE(languages); i++)
         if (!json_is_null(json_object_get(options, languages[i])))
             return "under a language policy nothing is granted by itself";
-    if (is_above_home(folder))
-        return "it is, or holds, your home directory";
+    if (is_home(folder))
+        return "it is, or holds, a home directory";
     if (stat(folder, &found) < 0 || (found.st_mode & S_IWOTH))
         return "everybody may write there";
     if (utf8_error_offset(folder, strlen(folder)) < strlen(folder))
@@ -106,19 +106,20 @@ static json_t *policy_options(const struct belljar_policy *policy)
     return text != NULL ? json_loads(text, 0, NULL) : NULL;
 }
 
-/* The directory that the guest starts in, as far as nobody named it. */
+/* The directory that the guest starts in, as far as nobody named it. With --file and --out it is /work,
+ * where what is handed in lies and what is written stays; then the directory's files are linked
+ * there. */
 static bool choose_cwd(const struct arguments *arguments, const struct place *place)
 {
     char caller[PATH_MAX];
     CLEANUP(heap_free) char *directory = NULL;
-    /* What is handed in lies in /work, and what is collected is looked for there. */
-    if (arguments->own[OWN_FILE] != NULL || arguments->own[OWN_OUT] != NULL)
-        return false;
+    bool is_work = arguments->own[OWN_FILE] != NULL || arguments->own[OWN_OUT] != NULL;
     if (getcwd(caller, sizeof caller) != NULL)
         directory = place_in_guest(arguments->policy, caller, true);
     if (directory == NULL && place->is_granted)
         directory = place_in_guest(arguments->policy, place->script_folder, true);
-    return directory != NULL && policy_set_text(arguments->policy, "cwd", directory);
+    return directory != NULL &&
+           policy_set_text(arguments->policy, is_work ? "links" : "cwd", directory) && !is_work;
 }
 
 int place_set(struct arguments *arguments, const char *script, struct place *ret_place)
@@ -142,11 +143,15 @@ int place_set(struct arguments *arguments, const char *script, struct place *ret
     place.has_cwd = !json_is_null(json_object_get(options, "cwd")) ||
                     (has_files && choose_cwd(arguments, &place));
     json_decref(options);
-    struct belljar_error error;
-    if (belljar_policy_check(arguments->policy, &error) < 0)
-        return complain_error(&error, EXIT_USAGE);
     *ret_place = place;
     return 0;
+}
+
+int place_check(const struct arguments *arguments)
+{
+    struct belljar_error error;
+    return belljar_policy_check(arguments->policy, &error) < 0 ? complain_error(&error, EXIT_USAGE)
+                                                               : 0;
 }
 
 /* ---- After the run ---- */

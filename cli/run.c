@@ -170,6 +170,8 @@ static int prepare(struct arguments *arguments, struct program *program, struct 
         return EXIT_USAGE;
     }
     int status = place_set(arguments, script, &program->place);
+    if (status == 0)
+        status = place_check(arguments);
     if (status != 0)
         return status;
     unsigned count = (unsigned)arguments->rest_count - (script != NULL);

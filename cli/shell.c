@@ -393,6 +393,8 @@ int command_shell(struct arguments *arguments)
 {
     struct place place;
     int placed = place_set(arguments, NULL, &place);
+    if (placed == 0)
+        placed = place_check(arguments);
     if (placed != 0)
         return placed;
     CLEANUP(shell_release) struct shell shell = { .arguments = arguments };

@@ -8,6 +8,7 @@
 #include "policy/options.h"
 #include "policy/syscalls.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool belljar_option_at(unsigned index, struct belljar_option *ret_option)
@@ -26,6 +27,20 @@ bool belljar_option_at(unsigned index, struct belljar_option *ret_option)
         .help = row->help,
     };
     return true;
+}
+
+const char *belljar_option_answer(const char *name)
+{
+    char word[40];
+    name += strspn(name, "-");
+    if (snprintf(word, sizeof word, " %s ", name) >= (int)sizeof word)
+        return NULL;
+    for (char *at = word; (at = strchr(at, '_')) != NULL;)
+        *at = '-';
+    for (size_t i = 0; i < option_wanted_count; i++)
+        if (strstr(option_wanted[i].words, word) != NULL)
+            return option_wanted[i].answer;
+    return NULL;
 }
 
 static const char *action_name(const struct syscall_row *row)

@@ -5,6 +5,7 @@
 
 #include "base/word.h"
 #include "core/failure.h"
+#include "core/start.h"
 #include "policy/layers.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { OPTIONS_MAX = 64 }; /* keys among which the nearest is looked for */
 
@@ -44,6 +44,10 @@ static int unknown_option(const char *key, struct belljar_error *reterr)
     const char *keys[OPTIONS_MAX + 1] = { NULL };
     for (size_t i = 0; i < option_row_count && i < OPTIONS_MAX; i++)
         keys[i] = option_rows[i].key;
+    const char *answer = belljar_option_answer(key);
+    if (answer != NULL)
+        return error_set(reterr, EINVAL, "policy", "%s is not an option of a policy: %s", key,
+                         answer);
     const char *near = word_nearest(key, keys);
     return near != NULL
                ? error_set(reterr, EINVAL, "policy",
@@ -62,7 +66,7 @@ static const void *const_field_of(const struct settings *settings, const struct 
     return (const char *)settings + row->offset;
 }
 
-static int bad_value(const struct option_row *row, const char *expected,
+int option_bad_value(const struct option_row *row, const char *expected,
                      struct belljar_error *reterr)
 {
     return error_set(reterr, EINVAL, "policy", "%s: %s is expected", row->key, expected);
@@ -74,8 +78,8 @@ static int set_seconds(struct settings *settings, const struct option_row *row, 
     double seconds = json_is_null(value) ? 0 : json_number_value(value);
     if ((!json_is_number(value) && !json_is_null(value)) || !(seconds >= 0) ||
         seconds * 1000 > (double)row->most)
-        return bad_value(row, "a number of seconds between 0.001 and 86400, or 0 for no limit",
-                         reterr);
+        return option_bad_value(
+            row, "a number of seconds between 0.001 and 86400, or 0 for no limit", reterr);
     uint64_t milliseconds = (uint64_t)(seconds * 1000 + 0.5);
     *(uint64_t *)field_of(settings, row) = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
     return 0;
@@ -119,9 +123,9 @@ static int set_size(struct settings *settings, const struct option_row *row, con
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         bytes = (uint64_t)json_integer_value(value);
     else if (!json_is_string(value) || !parse_size(json_string_value(value), &bytes))
-        return bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, reterr);
     if (bytes < row->least || bytes > row->most)
-        return bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, reterr);
     *(uint64_t *)field_of(settings, row) = bytes;
     return 0;
 }
@@ -139,7 +143,7 @@ static int set_count(struct settings *settings, const struct option_row *row, co
              (unsigned long long)row->least, (unsigned long long)row->most);
     if (!json_is_integer(value) || json_integer_value(value) < (json_int_t)row->least ||
         json_integer_value(value) > (json_int_t)row->most)
-        return bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, reterr);
     *(uint32_t *)field_of(settings, row) = (uint32_t)json_integer_value(value);
     return 0;
 }
@@ -224,9 +228,9 @@ static int add_grant(struct settings *settings, const struct option_row *row, co
     struct stat found;
     const char *path = json_string_value(value);
     if (path == NULL)
-        return bad_value(row, "a path or a list of paths", reterr);
+        return option_bad_value(row, "a path or a list of paths", reterr);
     if (path[0] == '\0')
-        return bad_value(row, "a path that is not empty", reterr);
+        return option_bad_value(row, "a path that is not empty", reterr);
     if (stat(path, &found) < 0)
         return error_set(reterr, errno, "policy", "%s: %s: %s", row->key, path, strerror(errno));
     if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
@@ -256,7 +260,7 @@ static int add_module(struct settings *settings, const struct option_row *row, c
 {
     const char *name = json_string_value(value);
     if (name == NULL || name[0] == '\0')
-        return bad_value(row, "a module's name or a list of them", reterr);
+        return option_bad_value(row, "a module's name or a list of them", reterr);
     if (list_add(&settings->preload, &settings->preload_count, name) < 0)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
     return 0;
@@ -287,7 +291,7 @@ static int add_layer(struct settings *settings, const struct option_row *row, co
 {
     const char *name = json_string_value(value);
     if (name == NULL)
-        return bad_value(row, "a layer's name or a list of them", reterr);
+        return option_bad_value(row, "a layer's name or a list of them", reterr);
     for (unsigned i = 0; i < ARRAY_SIZE(layers); i++) {
         if (strcmp(layers[i].name, name) == 0) {
             settings->allow_missing |= layers[i].bit;
@@ -363,7 +367,7 @@ static int set_text(struct settings *settings, const struct option_row *row, con
     char **field = field_of(settings, row);
     char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
     if (text == NULL && !json_is_null(value))
-        return bad_value(row, "text", reterr);
+        return option_bad_value(row, "text", reterr);
     free(*field);
     *field = text;
     return 0;
@@ -389,7 +393,7 @@ static int set_language(struct settings *settings, const struct option_row *row,
             "exclude each other: give one");
     char *text = json_is_object(value) ? json_dumps(value, JSON_COMPACT) : NULL;
     if (text == NULL)
-        return bad_value(row, "an object", reterr);
+        return option_bad_value(row, "an object", reterr);
     free(settings->language);
     settings->language = text;
     return 0;
@@ -434,7 +438,7 @@ static int add_name(struct settings *settings, const struct option_row *row, con
         return add_language(settings, row, NULL, reterr);
     return json_is_string(value)
                ? add_language(settings, row, json_string(json_string_value(value)), reterr)
-               : bad_value(row, "a name or a list of them", reterr);
+               : option_bad_value(row, "a name or a list of them", reterr);
 }
 
 static int set_recursion(struct settings *settings, const struct option_row *row,
@@ -445,7 +449,7 @@ static int set_recursion(struct settings *settings, const struct option_row *row
     json_int_t frames = json_integer_value(value);
     if (!json_is_integer(value) || frames < (json_int_t)row->least ||
         frames > (json_int_t)row->most)
-        return bad_value(row, "a whole number between 1 and 1000000", reterr);
+        return option_bad_value(row, "a whole number between 1 and 1000000", reterr);
     return add_language(settings, row, json_integer(frames), reterr);
 }
 
@@ -485,7 +489,7 @@ static int set_path(struct settings *settings, const struct option_row *row, con
                     struct belljar_error *reterr)
 {
     if (!json_is_string(value) || strlen(json_string_value(value)) >= PATH_MAX)
-        return bad_value(row, "a path", reterr);
+        return option_bad_value(row, "a path", reterr);
     strcpy(field_of(settings, row), json_string_value(value));
     return 0;
 }
@@ -505,7 +509,7 @@ static int set_profile(struct settings *settings, const struct option_row *row, 
     else if (strcmp(name, "compute") == 0)
         settings->grants = kept;
     else
-        return bad_value(row, "\"full\" or \"compute\"", reterr);
+        return option_bad_value(row, "\"full\" or \"compute\"", reterr);
     return 0;
 }
 
@@ -519,7 +523,7 @@ static int set_jit(struct settings *settings, const struct option_row *row, cons
                    struct belljar_error *reterr)
 {
     if (!json_is_boolean(value))
-        return bad_value(row, "true or false", reterr);
+        return option_bad_value(row, "true or false", reterr);
     settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT
                                            : settings->grants & ~(uint32_t)GRANT_JIT;
     return 0;
@@ -530,155 +534,6 @@ static json_t *print_jit(const struct settings *settings, const struct option_ro
     (void)row;
     uint32_t needed = GRANT_MODULES | GRANT_JIT;
     return json_boolean((settings->grants & needed) == needed);
-}
-
-/* ---- What a guest starts with ---- */
-
-/* settings->start, or an empty object. */
-static json_t *start_object(const struct settings *settings)
-{
-    return settings->start != NULL && settings->start[0] != '\0'
-               ? json_loads(settings->start, 0, NULL)
-               : json_object();
-}
-
-/* Takes the value; null takes the key away. */
-static int start_put(struct settings *settings, const struct option_row *row, json_t *value,
-                     struct belljar_error *reterr)
-{
-    json_t *object = start_object(settings);
-    if (json_is_null(value))
-        json_object_del(object, row->key);
-    else if (value != NULL)
-        json_object_set(object, row->key, value);
-    char *text = object == NULL || value == NULL ? NULL
-                 : json_object_size(object) > 0  ? json_dumps(object, JSON_COMPACT)
-                                                 : strdup("");
-    json_decref(value);
-    json_decref(object);
-    if (text == NULL)
-        return error_set(reterr, ENOMEM, "policy", "out of memory");
-    free(settings->start);
-    settings->start = text;
-    return 0;
-}
-
-static json_t *print_start(const struct settings *settings, const struct option_row *row)
-{
-    json_t *object = start_object(settings), *value = json_object_get(object, row->key);
-    value = value != NULL             ? json_incref(value)
-            : row->kind == OPTION_ENV ? json_object()
-                                      : json_null();
-    json_decref(object);
-    return value;
-}
-
-char *option_cwd(const struct settings *settings)
-{
-    json_t *object = start_object(settings);
-    const char *cwd = json_string_value(json_object_get(object, "cwd"));
-    char *copy = cwd != NULL ? strdup(cwd) : NULL;
-    json_decref(object);
-    return copy;
-}
-
-static int add_variable(json_t *variables, const struct option_row *row, const char *name,
-                        size_t length, const char *value, struct belljar_error *reterr)
-{
-    if (value == NULL || length == 0 || memchr(name, '=', length) != NULL)
-        return bad_value(row, "NAME=VALUE, or names with their values as text,", reterr);
-    return json_object_setn_new(variables, name, length, json_string(value)) < 0
-               ? error_set(reterr, ENOMEM, "policy", "out of memory")
-               : 0;
-}
-
-static int set_env(struct settings *settings, const struct option_row *row, const json_t *value,
-                   struct belljar_error *reterr)
-{
-    json_t *variables = print_start(settings, row);
-    const char *text = json_string_value(value), *equals = text ? strchr(text, '=') : NULL, *name;
-    json_t *item;
-    int error = 0;
-    if (!json_is_object(value))
-        error = add_variable(variables, row, text ? text : "", equals ? (size_t)(equals - text) : 0,
-                             equals ? equals + 1 : NULL, reterr);
-    json_object_foreach ((json_t *)value, name, item)
-        error = error != 0 ? error
-                           : add_variable(variables, row, name, strlen(name),
-                                          json_string_value(item), reterr);
-    if (error == 0)
-        return start_put(settings, row, variables, reterr);
-    json_decref(variables);
-    return error;
-}
-
-static int set_cwd(struct settings *settings, const struct option_row *row, const json_t *value,
-                   struct belljar_error *reterr)
-{
-    char path[PATH_MAX];
-    if (json_is_null(value))
-        return start_put(settings, row, json_null(), reterr);
-    if (!json_is_string(value) || json_string_length(value) == 0)
-        return bad_value(row, "the path of a directory", reterr);
-    int error = path_normal(json_string_value(value), path, sizeof path);
-    return error < 0 ? error_set(reterr, -error, "policy", "%s: %s", row->key, strerror(-error))
-                     : start_put(settings, row, json_string(path), reterr);
-}
-
-static int set_seed(struct settings *settings, const struct option_row *row, const json_t *value,
-                    struct belljar_error *reterr)
-{
-    json_int_t number = json_integer_value(value);
-    if (!json_is_null(value) &&
-        (!json_is_integer(value) || number < 0 || number > (json_int_t)row->most))
-        return bad_value(row, "a whole number between 0 and 4294967295", reterr);
-    settings->hash_seed = json_is_null(value) ? 0 : (uint64_t)number + 1;
-    return start_put(settings, row, json_is_null(value) ? json_null() : json_integer(number),
-                     reterr);
-}
-
-/* "2026-01-31", "2026-01-31T12:00", "2026-01-31 12:00:00Z", "…+01:00": without a zone it is UTC. */
-static bool parse_time(const char *text, double *ret_seconds)
-{
-    struct tm parts = { 0 };
-    int used = 0, hours = 0, minutes = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &used) != 3)
-        return false;
-    text += used;
-    if ((*text == 'T' || *text == ' ') &&
-        sscanf(text + 1, "%2d:%2d%n", &parts.tm_hour, &parts.tm_min, &used) == 2)
-        text += 1 + used;
-    if (*text == ':' && sscanf(text + 1, "%2d%n", &parts.tm_sec, &used) == 1)
-        text += 1 + used;
-    int sign = *text == '-' ? -1 : 1;
-    if (strcmp(text, "Z") == 0)
-        text++;
-    else if ((*text == '+' || *text == '-') &&
-             sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) == 2)
-        text += 1 + used;
-    parts.tm_year -= 1900;
-    parts.tm_mon -= 1;
-    struct tm same = parts;
-    time_t seconds = timegm(&same);
-    if (*text != '\0' || seconds == (time_t)-1 || same.tm_mday != parts.tm_mday ||
-        same.tm_mon != parts.tm_mon || same.tm_hour != parts.tm_hour || same.tm_min != parts.tm_min)
-        return false;
-    *ret_seconds = (double)seconds - sign * (hours * 3600.0 + minutes * 60.0);
-    return true;
-}
-
-static int set_time(struct settings *settings, const struct option_row *row, const json_t *value,
-                    struct belljar_error *reterr)
-{
-    double seconds = json_number_value(value);
-    bool is_time = json_is_string(value) ? parse_time(json_string_value(value), &seconds)
-                                         : json_is_number(value) || json_is_null(value);
-    if (!is_time || !(seconds >= 0) || seconds > 253402300799.0) /* the end of the year 9999 */
-        return bad_value(row,
-                         "seconds since 1970, or a time as 2026-01-31T12:00:00Z (UTC if no zone "
-                         "is given),",
-                         reterr);
-    return start_put(settings, row, json_is_null(value) ? json_null() : json_real(seconds), reterr);
 }
 
 /* What is done with a value of each kind: taken from JSON (of a list: with each of its items), and
@@ -704,10 +559,10 @@ static const struct {
     [OPTION_LANGUAGE] = { set_language, print_language, false, false },
     [OPTION_FEATURES] = { add_name, print_language, true, true },
     [OPTION_ALLOW] = { add_name, print_language, true, true },
-    [OPTION_ENV] = { set_env, print_start, true, false },
-    [OPTION_CWD] = { set_cwd, print_start, false, false },
-    [OPTION_SEED] = { set_seed, print_start, false, false },
-    [OPTION_TIME] = { set_time, print_start, false, false },
+    [OPTION_ENV] = { start_set_env, start_print, true, false },
+    [OPTION_CWD] = { start_set_cwd, start_print, false, false },
+    [OPTION_SEED] = { start_set_seed, start_print, false, false },
+    [OPTION_TIME] = { start_set_time, start_print, false, false },
     [OPTION_ALLOW_SAFE] = { add_name, print_language, true, true },
     [OPTION_RECURSION] = { set_recursion, print_language, false, false },
     [OPTION_USER] = { set_user, print_count, false, false },
@@ -737,8 +592,9 @@ int option_set(struct settings *settings, const char *key, const json_t *value,
         return error_set(reterr, EINVAL, "policy", "%s takes one value, not a list", key);
     for (size_t i = 0; i < json_array_size(value); i++) {
         json_t *item = json_array_get(value, i);
-        int error = json_is_array(item) ? bad_value(row, "text, not a list in a list", reterr)
-                                        : kinds[row->kind].parse(settings, row, item, reterr);
+        int error = json_is_array(item)
+                        ? option_bad_value(row, "text, not a list in a list", reterr)
+                        : kinds[row->kind].parse(settings, row, item, reterr);
         if (error < 0)
             return error;
     }

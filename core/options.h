@@ -17,11 +17,13 @@ MUST_CHECK int option_set(struct settings *settings, const char *key, const json
 /* Its value, a new reference. */
 json_t *option_print(const struct settings *settings, const struct option_row *row);
 
+/* -EINVAL, and reterr says what is expected. */
+int option_bad_value(const struct option_row *row, const char *expected,
+                     struct belljar_error *reterr);
+
 MUST_CHECK int path_normal(const char *path, char *normal, size_t size);
 MUST_CHECK int option_add_mount(struct settings *settings, const char *path, bool writable,
                                 bool optional, struct belljar_error *reterr);
-/* The directory that guests start in, or NULL: the caller frees it. */
-char *option_cwd(const struct settings *settings);
 MUST_CHECK int option_add_language_paths(struct settings *settings);
 
 #endif

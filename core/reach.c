@@ -6,6 +6,7 @@
 #include "core/failure.h"
 #include "core/options.h"
 #include "core/policy.h"
+#include "core/start.h"
 #include "policy/mounts.h"
 
 #include <fcntl.h>
@@ -127,7 +128,7 @@ static bool is_below(const char *path, const char *directory)
 
 static int check_cwd(const struct belljar_policy *policy, struct belljar_error *reterr)
 {
-    CLEANUP(heap_free) char *cwd = option_cwd(&policy->settings);
+    CLEANUP(heap_free) char *cwd = start_cwd(&policy->settings);
     const struct mount_setting *grant = NULL;
     struct stat found;
     if (cwd == NULL || strcmp(cwd, "/") == 0)

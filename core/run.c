@@ -50,10 +50,6 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
         pack_string(frame, job->files[i].path);
         pack_bytes(frame, job->files[i].bytes, job->files[i].length);
     }
-    pack_string(frame, job->cwd ? job->cwd : "");
-    pack_u32(frame, job->env_count);
-    for (unsigned i = 0; i < job->env_count; i++)
-        pack_string(frame, job->env[i]);
 }
 
 /* True if a session's guest has ended since its last run. */

@@ -120,22 +120,25 @@ static int patch_object(struct dl_phdr_info *object, size_t size, void *context)
     return 0;
 }
 
-PyObject *guest_patch_clock(PyObject *module, PyObject *unused)
-{
-    (void)module;
-    (void)unused;
-    dl_iterate_phdr(patch_object, (void *)shifted_clock_gettime);
-    Py_RETURN_NONE;
-}
-
 PyObject *guest_set_clock(PyObject *module, PyObject *seconds)
 {
     (void)module;
     struct timespec now;
+    if (seconds == Py_None) {
+        dl_iterate_phdr(patch_object, (void *)shifted_clock_gettime);
+        Py_RETURN_NONE;
+    }
     double wanted = PyFloat_AsDouble(seconds);
     if (PyErr_Occurred())
         return NULL;
     clock_gettime(CLOCK_REALTIME, &now);
     shift_ns = (int64_t)(wanted * SECOND) - ((int64_t)now.tv_sec * SECOND + now.tv_nsec);
     Py_RETURN_NONE;
+}
+
+void clock_rest(unsigned seconds)
+{
+    struct timespec rest = { (time_t)seconds, 0 };
+    while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+        continue;
 }

@@ -4,10 +4,10 @@
 
 #include <Python.h>
 
-/* For the zygote, before it locks itself down: has every object that is loaded call us where it
- * calls clock_gettime, time or gettimeofday. */
-PyObject *guest_patch_clock(PyObject *module, PyObject *unused);
-/* Sets the time of day, from now on. */
+/* Sets the time of day, from now on; seconds since 1970. None, for the zygote before it locks itself
+ * down: has every object that is loaded call us where it calls clock_gettime, time or gettimeofday. */
 PyObject *guest_set_clock(PyObject *module, PyObject *seconds);
+/* Sleeps, whatever signals come. */
+void clock_rest(unsigned seconds);
 
 #endif

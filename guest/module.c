@@ -27,7 +27,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -221,8 +220,8 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm,
-                                    settings->language, settings->start, settings->threads,
+            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm, settings->language,
+                                    settings->start, settings->threads,
                                     settings->grants & GRANT_FILES ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
@@ -318,18 +317,7 @@ static PyObject *unpack_object(struct unpacker *frame, bool is_text)
                    : PyBytes_FromStringAndSize(bytes, (Py_ssize_t)field.length);
 }
 
-static PyObject *unpack_texts(struct unpacker *frame)
-{
-    OWNED PyObject *texts = PyList_New(0);
-    for (uint32_t count = texts ? unpack_count(frame, 4) : 0; count > 0; count--) {
-        OWNED PyObject *text = unpack_object(frame, true);
-        if (text == NULL || PyList_Append(texts, text) < 0)
-            return NULL;
-    }
-    return Py_XNewRef(texts);
-}
-
-/* FRAME_RUN as (flags, code, filename, path0, argv, files, cwd, env). */
+/* FRAME_RUN as (flags, code, filename, path0, argv, files). */
 static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
 {
     struct unpacker frame;
@@ -338,10 +326,15 @@ static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
     OWNED PyObject *code = unpack_object(&frame, false);
     OWNED PyObject *filename = unpack_object(&frame, true);
     OWNED PyObject *path0 = unpack_object(&frame, true);
-    OWNED PyObject *argv = unpack_texts(&frame);
+    OWNED PyObject *argv = PyList_New(0);
     OWNED PyObject *files = PyList_New(0);
     if (code == NULL || filename == NULL || path0 == NULL || argv == NULL || files == NULL)
         return NULL;
+    for (uint32_t count = unpack_count(&frame, 4); count > 0; count--) {
+        OWNED PyObject *argument = unpack_object(&frame, true);
+        if (argument == NULL || PyList_Append(argv, argument) < 0)
+            return NULL;
+    }
     for (uint32_t count = unpack_count(&frame, 8); count > 0; count--) {
         OWNED PyObject *path = unpack_object(&frame, true);
         OWNED PyObject *content = unpack_object(&frame, false);
@@ -349,12 +342,9 @@ static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
         if (file == NULL || PyList_Append(files, file) < 0)
             return NULL;
     }
-    OWNED PyObject *cwd = unpack_object(&frame, true);
-    OWNED PyObject *env = unpack_texts(&frame);
-    if (cwd == NULL || env == NULL || !unpacker_is_done(&frame))
+    if (!unpacker_is_done(&frame))
         return PyErr_Format(PyExc_ValueError, "malformed frame");
-    return Py_BuildValue("kOOOOOOO", (unsigned long)flags, code, filename, path0, argv, files, cwd,
-                         env);
+    return Py_BuildValue("kOOOOO", (unsigned long)flags, code, filename, path0, argv, files);
 }
 
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
@@ -383,8 +373,7 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
 static PyObject *guest_is_cold(PyObject *module, PyObject *unused)
 {
     (void)unused;
-    struct guest_module *state = PyModule_GetState(module);
-    return PyBool_FromLong(state->zygote.is_cold);
+    return PyBool_FromLong(((struct guest_module *)PyModule_GetState(module))->zygote.is_cold);
 }
 
 /* A session's fork: this process twice, as os.fork() would do it, except that the host asked for
@@ -453,9 +442,7 @@ static bool pack_object(struct packer *packer, PyObject *object)
  * result off the channel. */
 __attribute__((noreturn)) static void leave_guest(int status)
 {
-    struct timespec rest = { LEAVE_SECONDS, 0 };
-    while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
-        continue;
+    clock_rest(LEAVE_SECONDS);
     _exit(status);
 }
 
@@ -877,8 +864,8 @@ static PyMethodDef methods[] = {
     { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
     { "is_quiet", guest_is_quiet, METH_O,
       "is_quiet(list): whether all of these objects end without anybody noticing." },
-    { "patch_clock", guest_patch_clock, METH_NOARGS, "Have the interpreter read a shifted clock." },
-    { "set_clock", guest_set_clock, METH_O, "set_clock(seconds since 1970): it is then now." },
+    { "set_clock", guest_set_clock, METH_O,
+      "set_clock(seconds since 1970): it is then; None, in the zygote: it will be set." },
     { "make_room", guest_make_room, METH_NOARGS,
       "Give back the memory that was kept for saying that there is none." },
     { NULL, NULL, 0, NULL },

@@ -101,6 +101,10 @@ struct belljar_option {
 };
 BELLJAR_API bool belljar_option_at(unsigned index, struct belljar_option *ret_option);
 
+/* What holds for an option that there is not, if people look for it under that name ("network",
+ * "--gpu"): a sentence with what to use instead. NULL: nothing is known of it. */
+BELLJAR_API const char *belljar_option_answer(const char *name);
+
 /* The effective system call table for a policy, row by row: belljar explain. */
 struct belljar_rule {
     const char *name;
@@ -226,11 +230,6 @@ struct belljar_job {
     const char *path0; /* sys.path[0]; NULL: /work */
     const struct belljar_file *files;
     unsigned file_count;
-    const char *cwd; /* where it runs, a path of the guest's; NULL: where the session is, or as the
-                        policy's cwd says */
-    const char *const *env; /* "NAME=VALUE", beside the policy's. A session has cwd and variables
-                               back after the run */
-    unsigned env_count;
     bool last_value; /* keep the value of a last expression statement */
     bool session;    /* the guest stays for another run */
     /* belljar_guest_start: the next step comes within milliseconds, so that the supervisor need not

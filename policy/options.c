@@ -56,6 +56,9 @@ const struct option_row option_rows[] = {
     { "cwd", "--cwd", "DIR", OPTION_CWD, AT(start), 0, 0, "null",
       "The directory that it starts in: one that is granted, or its own. Default: the caller's if "
       "that is granted, else the script's, else /work." },
+    { "links", NULL, NULL, OPTION_CWD, AT(start), 0, 0, "null",
+      "A granted directory whose files it finds in /work as well, as links: what it reads by a "
+      "relative name is there, and what it writes is its own." },
     { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
       "The seed of hashes, of random and of numpy: two runs draw the same numbers." },
     { "start_time", "--start-time", "TIME", OPTION_TIME, AT(start), 0, 0, "null",
@@ -82,3 +85,37 @@ const struct option_row option_rows[] = {
       "The language policy, as SandboxConfig makes it; null is the open policy." },
 };
 const size_t option_row_count = ARRAY_SIZE(option_rows);
+
+const struct option_wanted option_wanted[] = {
+    { " network net internet allow-net allow-network dns port ports expose-port proxy ",
+      "there is no network in a guest, and no option for one: hand data in as files (--file, "
+      "--read), or let a function of the host's fetch it (Sandbox.expose in Python)" },
+    { " e environ environment envs env-var ",
+      "an environment variable is --env NAME=VALUE, or env={\"NAME\": \"VALUE\"} in Python" },
+    { " t time time-limit timelimit wall wall-time deadline ",
+      "the time limit is --timeout SECONDS, the limit of CPU time --cpu SECONDS" },
+    { " cpus ncpus cores cpu-count cpuset ", "a guest has threads (--threads N) and not CPUs of "
+                                             "its own; --cpu SECONDS limits the CPU time "
+                                             "of all of them" },
+    { " gpu gpus cuda device devices ",
+      "there is no GPU in a guest, nor any other device: what needs one is for a function of the "
+      "host's (Sandbox.expose in Python)" },
+    { " ram mem memory-limit m-limit max-memory ", "the memory limit is --memory SIZE, as 512M" },
+    { " v volume volumes mount bind dir directory ro rw ",
+      "a directory is granted by --read PATH or --write PATH, and seen at the same path" },
+    { " w workdir working-dir working-directory work-dir chdir ",
+      "the directory to start in is --cwd DIR" },
+    { " i in input input-file copy upload ", "a file is handed in by --file PATH[:NAME]" },
+    { " o outdir out-dir output-dir collect download results ",
+      "what the run writes is collected by --out DIR; --output SIZE is how much it may print" },
+    { " packages package pip install requirements r with deps ",
+      "packages are those of the interpreter: install them in a virtual environment, and name its "
+      "python: --python VENV/bin/python" },
+    { " image docker container ",
+      "there is no image: a guest has the host's Python, or another one (--python EXE)" },
+    { " random-seed hash-seed hashseed pythonhashseed ", "the seed is --seed N" },
+    { " privileged root sudo no-sandbox unsafe allow-all all ",
+      "a guest is never without its jail: name what it needs, by --read, --write and others; "
+      "belljar learn SCRIPT finds out what that is" },
+};
+const size_t option_wanted_count = ARRAY_SIZE(option_wanted);

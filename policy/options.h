@@ -42,6 +42,14 @@ struct option_row {
     const char *help;
 };
 
+/* Words under which people look for something that has another name here, or is not available. */
+struct option_wanted {
+    const char *words; /* " network net …", without dashes */
+    const char *answer;
+};
+extern const struct option_wanted option_wanted[];
+extern const size_t option_wanted_count;
+
 extern const struct option_row option_rows[];
 extern const size_t option_row_count;
 

@@ -11,8 +11,7 @@ enum frame_type {
     /* host -> guest */
     FRAME_RUN =
         1, /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n
-            * strings argv, u32 n + n x (string path, bytes content): files to write first, string
-            * cwd ("": as it is), u32 n + n strings NAME=VALUE, both put back after it */
+            * strings argv, u32 n + n x (string path, bytes content): files to write first */
     FRAME_BRANCH, /* nothing: fork yourself (between two runs) */
     FRAME_REPLY,  /* u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL */
     FRAME_LEND,   /* u64 number, u32 n, n x (u64 offset, u64 length, u32 copy): memory for the next

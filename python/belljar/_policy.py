@@ -44,6 +44,7 @@ class Options(TypedDict, total=False):
     user: int
     env: Mapping[str, str] | Iterable[str]
     cwd: _StrPath | None
+    links: _StrPath | None
     seed: int | None
     start_time: float | str | None
     warm: str | None

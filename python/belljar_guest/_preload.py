@@ -143,7 +143,7 @@ def warm_up(policy: Policy) -> None:
     sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace", line_buffering=True)
     try:
         policy.make_main()
-        frame: Frame = RUN_LAST_VALUE, _state.warm_text.encode(), "<warm>", _state.WORK, ["<warm>"], [], "", []
+        frame: Frame = RUN_LAST_VALUE, _state.warm_text.encode(), "<warm>", _state.WORK, ["<warm>"], []
         _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
         _run.flush_at_end()

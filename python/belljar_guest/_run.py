@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     Fields = tuple[bytes, bytes, bytes, bytes, bytes]  # error name, error value, traceback, text, value as CBOR
     Result = tuple[int, int, int, Fields]  # enum run_outcome, exit status, enum result_flags
-    # flags, code, filename, sys.path[0], argv, files, cwd, environment
-    Frame = tuple[int, bytes, str, str, list[str], list[tuple[str, bytes]], str, list[str]]
+    Frame = tuple[int, bytes, str, str, list[str], list[tuple[str, bytes]]]  # flags, code, filename, sys.path[0], argv, files
 
 EMPTY: Fields = (b"", b"", b"", b"", b"")
 NOT_FLUSHED: Result = RUN_EXIT, 120, 0, EMPTY  # as the interpreter ends then
@@ -65,11 +64,14 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
 
 def run(policy: Policy, frame: Frame) -> Result:
     """Does one FRAME_RUN. Returns the fields of its result."""
-    flags, code, filename, path0, argv, files, cwd, env = frame
+    flags, code, filename, path0, argv, files = frame
     if flags & (RUN_COMMAND | RUN_SHOWS):
-        _session.perform_command  # noqa: B018  the host may be asked from now on
+        perform_command = _session.perform_command  # the host may be asked from now on
     if flags & RUN_SHOWS:
         _state.shows_at_once = True
+    if _state.start_time is not None:
+        native.set_clock(_state.start_time)
+        _state.start_time = None
     if _state.can_ask:
         _host.begin_calls()
     try:
@@ -78,19 +80,10 @@ def run(policy: Policy, frame: Frame) -> Result:
     except OSError as failure:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
-    if _state.start_time is not None:
-        native.set_clock(_state.start_time)
-        _state.start_time = None
-    if cwd or env:
-        with _start.Place(cwd, env):
-            return perform_all(policy, frame)
-    return perform_all(policy, frame)
-
-
-def perform_all(policy: Policy, frame: Frame) -> Result:
-    flags, code, filename, path0, argv = frame[:5]
+    if "links" in _state.start:
+        _start.link(_state.start.pop("links"))
     if flags & RUN_COMMAND:
-        return _session.perform_command(policy, code)
+        return perform_command(policy, code)
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
     policy.set_arguments(flags, filename, path0, argv)

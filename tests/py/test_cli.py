@@ -91,7 +91,7 @@ def test_a_granted_folder_is_where_its_scripts_import_from():
         path = pathlib.Path(folder, "job.py")
         path.write_text("import neighbour; print(neighbour.hello())")
         assert belljar("run", "--read", folder, path, check=0).stdout == "from a neighbour\n"
-        refused = belljar("run", path, check=1)
+        refused = belljar("run", "--no-script-dir", path, check=1)
         assert "ModuleNotFoundError: No module named 'neighbour'" in refused.stderr
 
 

@@ -62,6 +62,11 @@ def test_each_header_stands_alone(installed, tmp_path, header, language):
                    cwd=tmp_path, check=True)  # fmt: skip
 
 
+def test_pages_and_completions_are_installed(installed):
+    for name in ("belljar.1", "belljar-run.1", "belljar-completion.1", "belljar.bash", "_belljar", "belljar.fish"):
+        assert "completion" in one(installed, name).read_text() or name == "belljar-run.1"
+
+
 def test_the_headers_name_no_file_that_is_not_installed(installed):
     for header in ("belljar.h", "belljar_frames.h"):
         text = one(installed, header).read_text()
