@@ -109,7 +109,7 @@ static void child_ask(struct wishes *wishes)
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */
 static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
 {
-    size_t size = wishes->count * sizeof *wishes->list;
+    size_t size = (wishes->count + 1) * sizeof *wishes->list; /* the list has room for one more */
     int pipe_ends[2];
     if (pipe2(pipe_ends, O_CLOEXEC) < 0)
         return;
@@ -203,7 +203,7 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     int error = check_cwd(policy, reterr);
     if (error < 0)
         return error;
-    wishes.list = calloc(settings->mount_count + 1, sizeof *wishes.list);
+    wishes.list = calloc(settings->mount_count + 2, sizeof *wishes.list);
     if (wishes.list == NULL)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
     if (strchr(settings->python, '/') != NULL) {
