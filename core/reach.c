@@ -122,7 +122,7 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
             syscall(SYS_setresgid, group, group, group) == 0)
             (void)!syscall(SYS_setresuid, user, user, user);
         child_ask(wishes);
-        _exit(fd_write_all(writer, wishes->list, size) < 0);
+        _exit(fd_write_all(writer, wishes->list, size) < 0 ? 1 : 0);
     }
     fd_close(&writer);
     CLEANUP(heap_free) struct wish *answers = malloc(size);
