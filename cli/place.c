@@ -56,6 +56,7 @@ static bool is_above(const char *folder, const char *home)
 /* The caller's home, by the environment and by the list of users, any other, or above one. */
 static bool is_home(const char *folder)
 {
+    /* cppcheck-suppress getpwuidCalled ; the command has one thread */
     const struct passwd *caller = getpwuid(getuid());
     const char *last = strrchr(folder, '/');
     return strcmp(folder, "/") == 0 || (last - folder == 5 && strncmp(folder, "/home", 5) == 0) ||

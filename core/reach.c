@@ -15,10 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* What is asked, and what is answered. */
+/* One thing that is asked, and the answer. */
 struct wish {
     char path[PATH_MAX], real[PATH_MAX]; /* as it was named; without links */
     int mode;
+    int folder;       /* of a grant: its directory (of a directory: itself), opened by us */
+    const char *name; /* there */
     bool is_closed;
     char at[PATH_MAX]; /* where */
 };
@@ -30,16 +32,45 @@ struct wishes {
 
 static void wishes_release(struct wishes *wishes)
 {
+    for (uint32_t i = 0; i < wishes->count; i++)
+        fd_close(&wishes->list[i].folder);
     free(wishes->list);
 }
 
-static void wish_add(struct wishes *wishes, const char *path, int mode)
+/* Whoever opens what is not there says so: it is no wish. */
+static struct wish *wish_add(struct wishes *wishes, const char *path, int mode)
 {
-    struct wish *wish = &wishes->list[wishes->count++];
+    struct wish *wish = &wishes->list[wishes->count];
     snprintf(wish->path, sizeof wish->path, "%s", path);
-    if (realpath(path, wish->real) == NULL) /* whoever opens it says what is wrong */
-        wishes->count--;
     wish->mode = mode;
+    wish->folder = -1;
+    if (realpath(path, wish->real) == NULL)
+        return NULL;
+    wishes->count++;
+    return wish;
+}
+
+/* A grant is opened before the user changes: the way to it may be closed, it and its directory may
+ * not. */
+static void wish_add_grant(struct wishes *wishes, const struct mount_setting *mount)
+{
+    char folder[PATH_MAX];
+    struct stat found;
+    struct wish *wish = wish_add(wishes, mount->host_path, R_OK | (mount->writable ? W_OK : 0));
+    if (wish == NULL || stat(wish->real, &found) < 0)
+        return;
+    bool is_directory = S_ISDIR(found.st_mode);
+    size_t length = (size_t)(strrchr(wish->real, '/') - wish->real);
+    snprintf(folder, sizeof folder, "%.*s", is_directory ? PATH_MAX : (int)(length ? length : 1),
+             wish->real);
+    wish->mode |= is_directory ? X_OK : 0;
+    wish->name = is_directory ? "." : wish->real + length + 1;
+    wish->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool child_may_not(int folder, const char *path, int mode)
+{
+    return faccessat(folder, path, mode, AT_EACCESS) < 0 && (errno == EACCES || errno == EPERM);
 }
 
 /* Makes system calls only: a child of a program with threads runs it. */
@@ -51,8 +82,7 @@ static bool child_is_closed(const char *path, int mode, char at[PATH_MAX])
             continue;
         memcpy(at, path, i);
         at[i] = '\0';
-        if (faccessat(AT_FDCWD, at, i < length ? X_OK : mode, AT_EACCESS) < 0 &&
-            (errno == EACCES || errno == EPERM))
+        if (child_may_not(AT_FDCWD, at, i < length ? X_OK : mode))
             return true;
     }
     return false;
@@ -62,15 +92,24 @@ static void child_ask(struct wishes *wishes)
 {
     for (uint32_t i = 0; i < wishes->count; i++) {
         struct wish *wish = &wishes->list[i];
-        wish->is_closed = child_is_closed(wish->path, wish->mode, wish->at) ||
-                          child_is_closed(wish->real, wish->mode, wish->at);
+        if (wish->name == NULL) { /* executed by its path */
+            wish->is_closed = child_is_closed(wish->path, wish->mode, wish->at) ||
+                              child_is_closed(wish->real, wish->mode, wish->at);
+            continue;
+        }
+        wish->is_closed = wish->folder >= 0 && child_may_not(wish->folder, wish->name, wish->mode);
+        memcpy(wish->at, wish->real, sizeof wish->at);
+        if (strcmp(wish->name, ".") != 0 && child_may_not(wish->folder, ".", X_OK)) {
+            size_t length = (size_t)(wish->name - wish->real) - 1;
+            wish->at[length > 0 ? length : 1] = '\0';
+        }
     }
 }
 
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */
 static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
 {
-    size_t size = wishes->count * sizeof *wishes->list;
+    size_t size = (wishes->count + 1) * sizeof *wishes->list; /* the list has room for one more */
     int pipe_ends[2];
     if (pipe2(pipe_ends, O_CLOEXEC) < 0)
         return;
@@ -83,7 +122,7 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
             syscall(SYS_setresgid, group, group, group) == 0)
             (void)!syscall(SYS_setresuid, user, user, user);
         child_ask(wishes);
-        _exit(fd_write_all(writer, wishes->list, size) < 0);
+        _exit(fd_write_all(writer, wishes->list, size) < 0 ? 1 : 0);
     }
     fd_close(&writer);
     CLEANUP(heap_free) struct wish *answers = malloc(size);
@@ -96,7 +135,7 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
 
 static int say_closed(const struct wish *wish, unsigned user, struct belljar_error *reterr)
 {
-    bool is_root = geteuid() == 0, is_python = wish->mode == X_OK;
+    bool is_root = geteuid() == 0, is_python = wish->name == NULL;
     char where[PATH_MAX + 64] = "", remedy[PATH_MAX + 128];
     struct stat found;
     bool is_whole = strcmp(wish->at, wish->path) == 0 || strcmp(wish->at, wish->real) == 0;
@@ -164,21 +203,16 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     int error = check_cwd(policy, reterr);
     if (error < 0)
         return error;
-    wishes.list = calloc(settings->mount_count + 1, sizeof *wishes.list);
+    wishes.list = calloc(settings->mount_count + 2, sizeof *wishes.list);
     if (wishes.list == NULL)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
     if (strchr(settings->python, '/') != NULL) {
         char python[PATH_MAX];
         if (path_normal(settings->python, python, sizeof python) == 0)
-            wish_add(&wishes, python, X_OK);
+            (void)wish_add(&wishes, python, X_OK);
     }
-    for (uint32_t i = 0; i < settings->mount_count; i++) {
-        const struct mount_setting *mount = &settings->mounts[i];
-        struct stat found;
-        bool is_directory = stat(mount->host_path, &found) == 0 && S_ISDIR(found.st_mode);
-        wish_add(&wishes, mount->host_path,
-                 R_OK | (is_directory ? X_OK : 0) | (mount->writable ? W_OK : 0));
-    }
+    for (uint32_t i = 0; i < settings->mount_count; i++)
+        wish_add_grant(&wishes, &settings->mounts[i]);
     unsigned user = geteuid();
     if (user == 0) {
         user = settings->uid;

@@ -56,7 +56,7 @@ const struct option_row option_rows[] = {
     { "cwd", "--cwd", "DIR", OPTION_CWD, AT(start), 0, 0, "null",
       "The directory that it starts in: one that is granted, or its own. Default: the caller's if "
       "that is granted, else the script's, else /work." },
-    { "links", NULL, NULL, OPTION_CWD, AT(start), 0, 0, "null",
+    { "links", "--links", "DIR", OPTION_CWD, AT(start), 0, 0, "null",
       "A granted directory whose files it finds in /work as well, as links: what it reads by a "
       "relative name is there, and what it writes is its own." },
     { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
@@ -100,7 +100,7 @@ const struct option_wanted option_wanted[] = {
     { " gpu gpus cuda device devices ",
       "there is no GPU in a guest, nor any other device: what needs one is for a function of the "
       "host's (Sandbox.expose in Python)" },
-    { " ram mem memory-limit m-limit max-memory ", "the memory limit is --memory SIZE, as 512M" },
+    { " ram memory-limit m-limit max-memory ", "the memory limit is --memory SIZE, as 512M" },
     { " v volume volumes mount bind dir directory ro rw ",
       "a directory is granted by --read PATH or --write PATH, and seen at the same path" },
     { " w workdir working-dir working-directory work-dir chdir ",

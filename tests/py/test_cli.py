@@ -474,7 +474,7 @@ def test_doctor_finds_what_is_required_here():
     done = belljar("doctor")
     assert done.stdout.splitlines()[0].split() == ["LAYER", "MECHANISM", "REQUIRED", "WORKS", "DETAIL"]
     answer = json.loads(belljar("doctor", "--json").stdout)
-    assert set(answer) == {"works", "probes"}
+    assert set(answer) == {"works", "probes", "interpreter"}
     assert all(set(probe) == {"layer", "mechanism", "required", "works", "detail"} for probe in answer["probes"])
     assert answer["works"] == all(probe["works"] for probe in answer["probes"] if probe["required"])
     assert done.returncode == (0 if answer["works"] else 1)

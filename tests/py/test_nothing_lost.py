@@ -231,7 +231,7 @@ sys.exit('a word')
     (tmp_path / "program.py").write_text(code)
     arguments = {"script": ["program.py"], "-c": ["-c", code], "-m": ["-m", "program"]}[form]
     plain = subprocess.run([PYTHONS[0], *arguments], cwd=tmp_path, capture_output=True, text=True)
-    granted = [] if form == "-c" else ["--read", "."]
+    granted = [] if form == "-c" else ["--read", ".", "--cwd", "/work"]  # where it may write
     if form == "-m":  # whose folder is not on the path of -m here, which begins with /work
         go = f"import sys, runpy; sys.path.insert(0, {str(tmp_path)!r}); runpy._run_module_as_main('program')"
         arguments = ["-c", go]
