@@ -362,7 +362,7 @@ for path in ('f', '/work/f', 'd', '/work/none', '/usr/lib/python3', '/etc/passwd
     if not os.path.lexists('l'): os.symlink('f', 'l')
     for more in ({}, {'dir_fd': d}):
         for follow in ({}, {'follow_symlinks': False}):
-            for name, *rest in (('stat',), ('chmod', 0o644), ('chown', -1, -1), ('utime', (1, 1)), ('access', 4)):
+            for name, *rest in (('stat',), ('chmod', 0o744), ('chown', -1, -1), ('utime', (1, 1)), ('access', 4)):
                 go(name, path, *rest, **more, **follow)
         for name, *rest in (('mkdir',), ('rmdir',), ('unlink',), ('readlink',), ('mkfifo',), ('mknod',), ('lstat',)):
             go(name, path, *rest, **more)
