@@ -38,7 +38,8 @@ int serve_access(struct request *request)
         return error;
     if ((mode & W_OK) != 0 && !place.node->mount->writable)
         return EROFS;
-    if (place_is_scratch(&place) && sight.fd >= 0) /* its own: the mount, noexec, would not say X_OK */
+    if (place_is_scratch(&place) &&
+        sight.fd >= 0) /* its own: the mount, noexec, would not say X_OK */
         return (mode & ~(int)(sight.stat.st_mode >> 6 & 7)) == 0 ? 0 : EACCES;
     if (sight.fd < 0)
         return (mode & X_OK) != 0 && !S_ISDIR(sight.stat.st_mode) ? EACCES : 0;

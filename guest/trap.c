@@ -90,9 +90,9 @@ static long trap_descriptor(int number, const long args[4])
     case SYS_fdatasync:
         return is_regular || S_ISDIR(stat.st_mode) ? 0 : -EINVAL;
     case SYS_fadvise64:
-        return S_ISFIFO(stat.st_mode)                        ? -ESPIPE
+        return S_ISFIFO(stat.st_mode)                      ? -ESPIPE
                : args[2] < 0 || (unsigned long)args[3] > 5 ? -EINVAL
-                                                             : 0;
+                                                           : 0;
     case SYS_readahead:
         return is_regular ? 0 : -EINVAL;
     default:

@@ -37,7 +37,8 @@ const struct option_row option_rows[] = {
       "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports "
       "of extension modules." },
     { "jit", "--no-jit", NULL, OPTION_JIT, AT(grants), 0, 0, "true",
-      "Executable memory, which numba and ctypes callbacks need: there in the profile full unless this "
+      "Executable memory, which numba and ctypes callbacks need: there in the profile full unless "
+      "this "
       "option refuses it (jit=False), never in compute." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
       "Import these modules once, before any untrusted code, for all guests." },

@@ -198,8 +198,8 @@ TEST(memory_becomes_executable_only_with_jit)
                            PROT_READ | PROT_WRITE | PROT_EXEC, 0, 0)));
     /* What the profile compute leaves of the grants, with it or without. */
     CHECK(!decide(GRANT_JIT, SYS_mprotect, 0, 4096, PROT_READ | PROT_EXEC, 0, 0));
-    CHECK(!decide(GRANT_JIT, SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC,
-                  MAP_PRIVATE | MAP_ANONYMOUS, 0));
+    CHECK(!decide(GRANT_JIT, SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+                  0));
 }
 
 /* What is made read-only is out of RLIMIT_DATA. */
