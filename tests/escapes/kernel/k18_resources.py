@@ -112,7 +112,7 @@ def by_pipes():
             except BlockingIOError:
                 pass
     except OSError as problem:
-        return (HELD if held <= 56 * MB else ESCAPE), f"{held >> 10} KiB, then {problem}"  # 200 ends (lockdown/limits.c)
+        return (HELD if held <= 16 * MB else ESCAPE), f"{held >> 10} KiB, then {problem}"
     return ESCAPE, f"{held >> 20} MiB"
 
 
