@@ -211,12 +211,12 @@ static void result_set_error(struct belljar_result *result, enum belljar_verdict
     result->error_value = strdup(text);
 }
 
-/* An allocation failed. Small as the guest is, that was one that is larger than what it may have;
- * but memory that would be executable is refused whatever its size, and libffi, asked for a
+/* An allocation failed. Where there was room, that was one that is larger than what it may have; but
+ * memory that would be executable is refused whatever its size, and libffi, asked for a
  * callback, has no other word for it. */
 void result_check_memory(struct belljar_result *result, const struct settings *settings)
 {
-    if (result->usage.peak_bytes >= settings->memory_bytes / 2)
+    if (result->usage.peak_bytes >= settings->memory_bytes - settings->memory_bytes / 8)
         return;
     for (unsigned i = 0; i < result->violation_count; i++) {
         if (strcmp(result->violations[i].rule, "jit") == 0) {

@@ -295,13 +295,15 @@ int serve_chown(struct request *request)
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return EINVAL;
     int error = request_look_to_change(request, &place, &sight);
+    if (error != 0)
+        return error;
     bool is_own = place_is_scratch(&place) || sight.stat.st_uid == geteuid();
-    for (unsigned i = 0; i < 2 && error == 0; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         uint32_t id = (uint32_t)request->args[i];
         if (id != UINT32_MAX && (id != GUEST_UID || !is_own))
-            error = request_refuse(request->answer, EPERM, "identity", HINT_CHOWN);
+            return EPERM; /* as for any user who is not root */
     }
-    return error;
+    return 0;
 }
 
 /* What the guest's descriptor is, looked at to be changed, if it still is the file (by its number,

@@ -26,7 +26,7 @@ static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
 static const uint8_t form_number[] = { 0, NONE, 1, 2, NONE }; /* (descriptor, …) */
-static const uint8_t form_times[] = { 0, 1, 2, 4, 5 };        /* (directory, path, times, flags, …) */
+static const uint8_t form_times[] = { 0, 1, 2, 4, 5 }; /* (directory, path, times, flags, …) */
 
 struct file_call {
     int (*serve)(struct request *request);

@@ -26,7 +26,7 @@ static const struct {
     { O_NONBLOCK, false, "always set" },
     { O_NOCTTY, false, "always set" },
     { O_NOATIME, false, "fails for files of others" },
-    { O_SYNC, false, "a guest does not make the disk wait" },
+    { O_SYNC, true, "not in scratch, of which nothing is kept; includes O_DSYNC" },
     { 0100000, false, "O_LARGEFILE: always so" },
 };
 
@@ -189,6 +189,7 @@ static int open_once(struct request *request, struct place *place, struct openin
     if (base < 0)
         return ENOENT;
     if (place_is_scratch(place)) {
+        opening->flags &= ~O_SYNC;
         opening->fd = open_counted(files, base, rest, opening);
     } else if (creates && !mount->writable) { /* fine if it is there already */
         opening->fd =

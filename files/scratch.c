@@ -303,8 +303,8 @@ static bool scratch_count(struct scratch *scratch)
     while (result == 0 && count.used > 0) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%s", count_pop(&count));
-        int next = name[0] == '\0' ? count_leave(&count, directory)
-                                   : count_enter(&count, directory, name);
+        int next =
+            name[0] == '\0' ? count_leave(&count, directory) : count_enter(&count, directory, name);
         fd_close(&directory);
         directory = next;
         if (next < 0)

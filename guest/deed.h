@@ -21,7 +21,7 @@ enum deed_kind {
 
 /* fchmod and utimensat as the handler makes them: behind their own arguments the file's number on
  * its file system, and this. The supervisor knows under which path a descriptor number was opened,
- * and with the file's number whether the guest has put another there. fstatfs and fchown with this
+ * and with the file's number whether the guest has put another there. fstatfs with this
  * alone: there is such a descriptor. */
 #define FILE_KNOWN 0x62656c6c6a617201
 

@@ -68,6 +68,8 @@ int limits_guest(struct lockdown *lockdown)
         { RLIMIT_MEMLOCK, 0 },
         { RLIMIT_MSGQUEUE, 0 },
         { RLIMIT_SIGPENDING, 64 }, /* queued signals are kernel memory */
+        { RLIMIT_NICE, 0 },        /* what is nice stays so */
+        { RLIMIT_RTPRIO, 0 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
         int error = limit_to(limits[i].resource, limits[i].value);

@@ -37,8 +37,9 @@ const struct option_row option_rows[] = {
       "full: all of Python; compute: memory and clocks only, no files, threads, asyncio or imports "
       "of extension modules." },
     { "jit", "--no-jit", NULL, OPTION_JIT, AT(grants), 0, 0, "true",
-      "Refuse it executable memory, which numba and ctypes callbacks need. The profile compute has none "
-      "in any case." },
+      "Executable memory, which numba and ctypes callbacks need: there in the profile full unless "
+      "this "
+      "option refuses it (jit=False), never in compute." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
       "Import these modules once, before any untrusted code, for all guests." },
     { "python", "--python", "EXE", OPTION_PATH, AT(python), 0, 0, "\"/usr/bin/python3\"",

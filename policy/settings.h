@@ -18,9 +18,9 @@ enum grant {
     GRANT_THREADS = 1 << 1, /* threads, signals to itself, interval timers */
     GRANT_EVENTS = 1 << 2,  /* asyncio: epoll, poll, a socket pair to itself */
     GRANT_MODULES = 1 << 3, /* shared objects may be mapped executable after the lockdown */
-    GRANT_JIT = 1 << 4,     /* memory may be made executable (numba, ctypes callbacks), together with
+    GRANT_JIT = 1 << 4,  /* memory may be made executable (numba, ctypes callbacks), together with
                                GRANT_MODULES */
-    GRANT_KEEP = 1 << 5,    /* what it writes outlives it: something is granted for writing */
+    GRANT_KEEP = 1 << 5, /* what it writes outlives it: something is granted for writing */
 };
 #define GRANTS_FULL (GRANT_FILES | GRANT_THREADS | GRANT_EVENTS | GRANT_MODULES)
 

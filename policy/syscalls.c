@@ -94,33 +94,41 @@
 /* Numbers that the headers of the oldest supported system do not name yet. */
 #define NEW(nr, nm, act, err, why) ROW(nr, nm, act, err, 0, "", why, NONE, )
 
-#define WHY_PATH      "names a path or changes what a descriptor means: served from the guest's own tree"
-#define WHY_SELF      "about the guest itself: the supervisor answers, so the native list stays short"
-#define WHY_SOCKET    "no network and no other process to talk to"
-#define WHY_PROCESS   "a guest is one process and makes no other"
-#define WHY_OTHER     "looks into or rewrites another process"
-#define WHY_MOUNT     "mounts change what paths mean; only an attack asks"
-#define WHY_KERNEL    "a privileged or intricate kernel interface that no Python program needs"
-#define WHY_IPC       "shared kernel objects: a channel between guests, memory outside the limits"
-#define WHY_LOCK      "a lock on a file that it holds, kept by the kernel; how many it holds is looked at (locks.c)"
-#define WHY_TEMPORARY "nothing that it writes outlives it: the handler looks whether there is such a thing, and no disk waits"
-#define WHY_DURABLE   "numbers only; what it writes to a granted file is to be there after a power failure"
-#define WHY_ADVICE    "advice, not taken: the handler looks whether there is such a descriptor"
-#define WHY_VECTOR    "as read and write, by pointers to its own memory; nothing is decided by what is there"
-#define WHY_OWN       "about itself, to its own memory; nothing is decided by what is there"
-#define WHY_SAME     "to itself it changes nothing; to others as for any user who is not root"
-#define WHY_KNOWN     "the guest's handler says which file a descriptor is; changed under the path where it was opened"
-#define WHY_NUMBER    "which file a descriptor is only the guest's table knows: its handler adds the file's number"
-#define WHY_FALLBACK  "callers fall back to read and write"
-#define WHY_LIBC      "libc probes for it and goes on without"
-#define WHY_NEWER     "newer than what libraries can rely on: they fall back"
-#define WHY_OBSOLETE  "obsolete: no library of today calls it"
-#define WHY_XATTR     "scratch has no extended attributes; copying tools go on"
-#define WHY_OWNER     "as for any user who is not root"
-#define WHY_NUMA      "placement is left to the kernel; numerical libraries try and go on"
-#define WHY_WAIT      "there never is a child to wait for"
-#define WHY_SCHEDULE  "would take CPU from others or from the limits"
-#define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
+#define WHY_PATH    "names a path or changes what a descriptor means: served from the guest's own tree"
+#define WHY_SELF    "about the guest itself: the supervisor answers, so the native list stays short"
+#define WHY_SOCKET  "no network and no other process to talk to"
+#define WHY_PROCESS "a guest is one process and makes no other"
+#define WHY_OTHER   "looks into or rewrites another process"
+#define WHY_MOUNT   "mounts change what paths mean; only an attack asks"
+#define WHY_KERNEL  "a privileged or intricate kernel interface that no Python program needs"
+#define WHY_IPC     "shared kernel objects: a channel between guests, memory outside the limits"
+#define WHY_LOCK                                                                                   \
+    "a lock on a file that it holds, kept by the kernel; how many it holds is looked at (locks.c)"
+#define WHY_TEMPORARY                                                                              \
+    "nothing that it writes outlives it: the handler looks whether there is such a thing, and no " \
+    "disk waits"
+#define WHY_DURABLE                                                                                \
+    "numbers only; what it writes to a granted file is to be there after a power failure"
+#define WHY_ADVICE "advice, not taken: the handler looks whether there is such a descriptor"
+#define WHY_VECTOR                                                                                 \
+    "as read and write, by pointers to its own memory; nothing is decided by what is there"
+#define WHY_OWN  "about itself, to its own memory; nothing is decided by what is there"
+#define WHY_SAME "to itself it changes nothing; to others as for any user who is not root"
+#define WHY_KNOWN                                                                                  \
+    "the guest's handler says which file a descriptor is; changed under the path where it was "    \
+    "opened"
+#define WHY_NUMBER                                                                                 \
+    "which file a descriptor is only the guest's table knows: its handler adds the file's number"
+#define WHY_FALLBACK "callers fall back to read and write"
+#define WHY_LIBC     "libc probes for it and goes on without"
+#define WHY_NEWER    "newer than what libraries can rely on: they fall back"
+#define WHY_OBSOLETE "obsolete: no library of today calls it"
+#define WHY_XATTR    "scratch has no extended attributes; copying tools go on"
+#define WHY_OWNER    "as for any user who is not root"
+#define WHY_NUMA     "placement is left to the kernel; numerical libraries try and go on"
+#define WHY_WAIT     "there never is a child to wait for"
+#define WHY_SCHEDULE "would take CPU from others or from the limits"
+#define WHY_TIMERS   "kernel memory for each; signal.setitimer and time.sleep do"
 #define WHY_CHANNEL                                                                                \
     "the value channel and the guest's own pairs; without an address, so nowhere else"
 
@@ -167,9 +175,9 @@ const struct syscall_row syscall_rows[] = {
     QUIET(ioctl, ENOTTY, "TIOCGWINSZ", "the terminal's size: there is none", LOW_EQUAL(1, TIOCGWINSZ)),
     QUIET(ioctl, EOPNOTSUPP, "FICLONE", "copying tools try and go on", LOW_EQUAL(1, 0x40049409)),
     REFUSE(ioctl, "any other", "terminals, devices, whole file systems", DESCRIPTORS),
-    CONTINUE(fsync, GRANT_KEEP, "", WHY_DURABLE, NONE), TRAP(fsync, "", WHY_TEMPORARY),
-    CONTINUE(fdatasync, GRANT_KEEP, "", WHY_DURABLE, NONE), TRAP(fdatasync, "", WHY_TEMPORARY),
-    CONTINUE(msync, GRANT_KEEP, "", WHY_DURABLE, NONE),
+    CONTINUE(fsync, GRANT_KEEP, "", WHY_DURABLE, FILES), TRAP(fsync, "", WHY_TEMPORARY),
+    CONTINUE(fdatasync, GRANT_KEEP, "", WHY_DURABLE, FILES), TRAP(fdatasync, "", WHY_TEMPORARY),
+    CONTINUE(msync, GRANT_KEEP, "", WHY_DURABLE, FILES),
     CONTINUE(msync, 0, "not MS_SYNC", "numbers only; says whether there is such memory, and waits for no disk", NONE,
              LOW_MASKED(2, MS_SYNC, 0)),
     TRAP(msync, "", WHY_TEMPORARY),
@@ -323,8 +331,7 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
     BROKER(chown, GRANT_FILES, "", WHY_SAME, IDENTITY), BROKER(lchown, GRANT_FILES, "", WHY_SAME, IDENTITY),
     BROKER(fchownat, GRANT_FILES, "", WHY_SAME, IDENTITY),
-    REFUSE(fchown, "to another", WHY_SAME, IDENTITY, EQUAL(3, FILE_KNOWN)),
-    TRAP(fchown, "", "to itself it changes nothing: the handler looks whether there is such a descriptor; to another is refused"),
+    TRAP(fchown, "", "to itself it changes nothing: the handler looks whether there is such a descriptor; EPERM for another"),
     QUIET(setxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(lsetxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(fsetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(getxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),

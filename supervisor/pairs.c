@@ -94,8 +94,8 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
         return;
     }
     answer->value = 0;
-    answer->error = pairs_install(guest, call, ends, (flags & O_CLOEXEC) != 0,
-                                  call->args[is_socket ? 3 : 0]);
+    answer->error =
+        pairs_install(guest, call, ends, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0]);
     close(ends[0]);
     close(ends[1]);
 }

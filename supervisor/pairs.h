@@ -12,7 +12,7 @@ unsigned pairs_held(const struct guest *guest);
 /* Handlers (self.c): pipe, pipe2, socketpair; eventfd2. */
 void pairs_make(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                 struct answer *answer);
-void pairs_make_counter(struct supervisor *supervisor, struct guest *guest,
-                        const struct call *call, struct answer *answer);
+void pairs_make_counter(struct supervisor *supervisor, struct guest *guest, const struct call *call,
+                        struct answer *answer);
 
 #endif

@@ -384,19 +384,30 @@ FILES_TEST(scratch_works_like_a_file_system)
     CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("made"), (uint64_t)06711), 0);
     CHECK_EQUAL(stat_as("made", 0), 0);
     CHECK_EQUAL(stat_result.st_mode & 07777, 0711);
-    /* Never so that the supervisor could not count and delete what is in it. */
-    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("closed"), (uint64_t)0), 0);
-    CHECK_EQUAL(stat_as("closed", 0), 0);
-    CHECK_EQUAL(stat_result.st_mode & 07777, 0700);
+    /* The supervisor counts and deletes what is in it all the same. */
+    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("closed"), (uint64_t)0777), 0);
+    CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS("closed/deep"), (uint64_t)0500), 0);
     CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("closed"), (uint64_t)0), 0);
     CHECK_EQUAL(stat_as("closed", 0), 0);
-    CHECK_EQUAL(stat_result.st_mode & 07777, 0700);
+    CHECK_EQUAL(stat_result.st_mode & 07777, 0);
+    uint32_t entries = fixture.files->scratch.entries;
+    CHECK(scratch_count(&fixture.files->scratch));
+    CHECK_EQUAL(fixture.files->scratch.entries, entries);
+    CHECK_EQUAL(stat_as("closed", 0), 0);
+    CHECK_EQUAL(stat_result.st_mode & 07777, 0);
+    CHECK_EQUAL(CALL(SYS_chmod, ADDRESS("closed"), (uint64_t)0700), 0);
+    CHECK_EQUAL(stat_as("closed/deep", 0), 0);
+    CHECK_EQUAL(stat_result.st_mode & 07777, 0500);
     struct timespec times[2] = { { 1, 2 }, { 3, 4 } };
     CHECK_EQUAL(
         CALL(SYS_utimensat, (uint64_t)AT_FDCWD, ADDRESS("made"), ADDRESS(times), (uint64_t)0), 0);
     CHECK_EQUAL(stat_as("made", 0), 0);
     CHECK(stat_result.st_mtim.tv_sec == 3 && stat_result.st_mtim.tv_nsec == 4);
-    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)3, (uint64_t)0, ADDRESS(times), (uint64_t)0), EPERM);
+    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)3, (uint64_t)0, ADDRESS(times), (uint64_t)0), EFAULT);
+    CHECK_EQUAL(CALL(SYS_chown, ADDRESS("made"), (uint64_t)GUEST_UID, (uint64_t)UINT32_MAX), 0);
+    CHECK_EQUAL(CALL(SYS_chown, ADDRESS("made"), (uint64_t)0, (uint64_t)UINT32_MAX), EPERM);
+    CHECK_NOT_RECORDED();
+    CHECK_EQUAL(CALL(SYS_chown, ADDRESS("none"), (uint64_t)0, (uint64_t)0), ENOENT);
     CHECK_EQUAL(CALL(SYS_unlink, ADDRESS("d")), EISDIR);
     CHECK_EQUAL(CALL(SYS_rmdir, ADDRESS("d")), ENOTEMPTY);
     CHECK_EQUAL(CALL(SYS_unlink, ADDRESS("made/")), ENOTDIR);
@@ -624,7 +635,7 @@ FILES_TEST(deep_trees_are_counted_and_deleted)
     for (unsigned round = 0; round < ROUNDS; round++) {
         snprintf(path, sizeof path, "/tmp/n");
         for (unsigned i = 0; i < DEPTH; i++) {
-            CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS(path), (uint64_t)0), 0);
+            CHECK_EQUAL(CALL(SYS_mkdir, ADDRESS(path), (uint64_t)0700), 0);
             snprintf(path + strlen(path), 3, "/d");
         }
         CHECK_EQUAL(CALL(SYS_rename, ADDRESS("/tmp/r"), ADDRESS(path)), 0);
@@ -790,9 +801,11 @@ FILES_TEST(a_scratch_folder_that_is_not_there_yet_can_be_changed)
     CHECK_REFUSED("write");
 }
 
-FILES_TEST(the_times_of_a_descriptor_are_refused_and_recorded_those_of_a_path_are_set)
+FILES_TEST(the_times_of_a_descriptor_are_set_where_it_was_opened_and_else_refused_and_recorded)
 {
-    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0), EPERM);
+    CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
+                     (uint64_t)FILE_KNOWN),
+                EPERM);
     CHECK_REFUSED("descriptors");
     CHECK_EQUAL(CALL(SYS_utimensat, (uint64_t)AT_FDCWD, ADDRESS("/work"), (uint64_t)0, (uint64_t)0),
                 0);

@@ -362,7 +362,7 @@ for path in ('f', '/work/f', 'd', '/work/none', '/usr/lib/python3', '/etc/passwd
     if not os.path.lexists('l'): os.symlink('f', 'l')
     for more in ({}, {'dir_fd': d}):
         for follow in ({}, {'follow_symlinks': False}):
-            for name, *rest in (('stat',), ('chmod', 0o644), ('chown', -1, -1), ('utime', (1, 1)), ('access', 4)):
+            for name, *rest in (('stat',), ('chmod', 0o744), ('chown', -1, -1), ('utime', (1, 1)), ('access', 4)):
                 go(name, path, *rest, **more, **follow)
         for name, *rest in (('mkdir',), ('rmdir',), ('unlink',), ('readlink',), ('mkfifo',), ('mknod',), ('lstat',)):
             go(name, path, *rest, **more)
@@ -379,7 +379,7 @@ for path in ('f', '/work/f', 'd', '/work/none', '/usr/lib/python3', '/etc/passwd
     for flags in (os.O_RDWR | os.O_CREAT, 0, os.O_DIRECTORY):
         try: fd = os.open(path, flags)
         except OSError: continue
-        for name, *rest in (('fstat',), ('fchmod', 0o600), ('fchown', -1, -1), ('ftruncate', 2), ('fsync',), ('fdatasync',), ('lseek', 0, 2), ('pread', 3, 0), ('pwrite', b'x', 0),
+        for name, *rest in (('fstat',), ('fchmod', 0o700), ('fchown', -1, -1), ('ftruncate', 2), ('fsync',), ('fdatasync',), ('lseek', 0, 2), ('pread', 3, 0), ('pwrite', b'x', 0),
                             ('posix_fallocate', 0, 10), ('posix_fadvise', 0, 0, 0), ('fstatvfs',), ('fchdir',), ('get_blocking',), ('set_blocking', True), ('isatty',), ('ttyname',),
                             ('get_inheritable',), ('set_inheritable', True), ('listdir',), ('utime',), ('readv', [bytearray(2)]), ('writev', [b'x']), ('lockf', 1, 0),
                             ('copy_file_range', fd, 1), ('sendfile', fd, 0, 1), ('dup',), ('fpathconf', 'PC_NAME_MAX')):

@@ -272,7 +272,7 @@ WRITERS = {
 
 @pytest.fixture(scope="module")
 def short():
-    with Template(Policy(timeout=1, memory="128M", output="1M"), python=PYTHONS[0]) as template:
+    with Template(Policy(jit=False, timeout=1, memory="128M", output="1M"), python=PYTHONS[0]) as template:
         yield template
 
 
