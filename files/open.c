@@ -154,7 +154,7 @@ static int open_row(struct request *request, const struct node *node, struct ope
         return open_directory(request, request->files->tree, node, opening);
     case NODE_TEXT:
         if (opening->is_writing)
-            return request_refuse(request->answer, EACCES, RULE_WRITE, "made by the sandbox");
+            return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_MADE);
         opening->fd = synthetic_open(node->text);
         return opening->fd < 0 ? -opening->fd : 0;
     default:

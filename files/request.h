@@ -45,6 +45,7 @@ struct request {
 #define RULE_WRITE "write"
 #define HINT_READ  "--read PATH or Policy(read=[PATH])"
 #define HINT_WRITE "--write PATH (or its folder) or Policy(write=[PATH])"
+#define HINT_MADE  "the sandbox makes this file: write to /work, /tmp or $HOME"
 #define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_FCHMOD                                                                                \
     "os.chmod(path) does it; by descriptor only where files may be written, under the name with "  \
