@@ -826,6 +826,33 @@ static PyObject *guest_find_nothing(PyObject *module, PyObject *arguments)
     return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
 }
 
+/* The importer's function, and a ModuleNotFoundError of it is explained: `pair` is (function, explain).
+ * In C for the same reason. */
+static PyObject *explained_call(PyObject *pair, PyObject *arguments)
+{
+    PyObject *result = PyObject_CallObject(PyTuple_GetItem(pair, 0), arguments);
+    if (result != NULL || !PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
+        return result;
+    PyObject *kind, *value, *traceback;
+    PyErr_Fetch(&kind, &value, &traceback);
+    PyErr_NormalizeException(&kind, &value, &traceback);
+    PyObject *told = PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), value, NULL);
+    PyErr_Clear(); /* then it says what it said */
+    Py_XDECREF(told);
+    PyErr_Restore(kind, value, traceback);
+    return NULL;
+}
+
+static PyObject *guest_explain_missing(PyObject *module, PyObject *pair)
+{
+    static PyMethodDef method = { "_find_and_load_unlocked", explained_call, METH_VARARGS,
+                                  "As it was, with more to say." };
+    (void)module;
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2)
+        return PyErr_Format(PyExc_TypeError, "(function, explain)");
+    return PyCFunction_NewEx(&method, pair, NULL);
+}
+
 static PyObject *guest_make_room(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -858,6 +885,8 @@ static PyMethodDef methods[] = {
     { "limit_starter", guest_limit_starter, METH_VARARGS,
       "limit_starter(starter, count, limit): the starter of threads, but never more than limit at "
       "a time." },
+    { "explain_missing", guest_explain_missing, METH_VARARGS,
+      "explain_missing(function, explain): the function, whose ModuleNotFoundError is explained." },
     { "find_nothing", guest_find_nothing, METH_VARARGS,
       "find_spec(name, …) of guests without files: raises." },
     { "keep_up", guest_keep_up, METH_VARARGS,

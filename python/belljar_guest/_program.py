@@ -58,6 +58,20 @@ def write_all(path: str, content: bytes, mode: str) -> None:
             view = view[file.write(view) :]
 
 
+def place_script(filename: str, argv: list[str], code: bytes) -> str:
+    """Puts a script whose folder is not shown into the folder of the guest, where its neighbours would be looked for. Its path."""
+    _state.script_folder = os.path.dirname(filename) or "."
+    path = os.path.join(_state.WORK, os.path.basename(filename))
+    if _state.has_files and not os.path.lexists(path):
+        try:
+            write_all(path, code, "x")
+        except OSError:
+            pass  # it has no room: it runs all the same
+    if argv and os.path.isabs(argv[0]) and argv[0] == filename:
+        argv[0] = path
+    return path
+
+
 def write_files(files: list[tuple[str, bytes]]) -> None:
     """Writes what the host hands in. OSError with the file's path."""
     for path, content in files:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _preload, _state, native
+from belljar_guest import _adapt, _missing, _preload, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def prepare(preload: list[str], warm: str, language: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
-    _state.warm_text, _state.thread_limit = warm, threads
+    _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
     _state.original_path[:] = sys.path
     reset_signals()
     open_streams()
@@ -37,6 +37,8 @@ def prepare(preload: list[str], warm: str, language: str, threads: int, files: b
         _state.policy = Strict(language)
     native.adapt = lambda: _adapt.on_socket()
     sys.addaudithook(native.hook)
+    if not language and files:
+        _missing.install()
     limit_threads()
     directories = module_directories()
     gc.freeze()
