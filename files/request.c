@@ -54,8 +54,10 @@ static bool place_is_closed(const struct place *place, enum want want)
     const char *slash = strrchr(place->path, '/');
     bool is_parent_shown = slash != NULL && (size_t)(slash - place->path) == place->node->length;
     const struct node *node = place->node;
-    bool is_closed =
-        mounts_path_is_closed(place->path) || (node->implied && node->has_grant && !node->has_own);
+    /* A look at what lies beside a grant, by a link that leads out of it, finds nothing: programs ask
+     * what things are before they leave them alone. */
+    bool is_beside = node->implied && node->has_grant && !node->has_own && want != WANT_LOOK;
+    bool is_closed = is_beside || mounts_path_is_closed(place->path);
     return scratch_is_own_path(place->path) || (want == WANT_MAKE && is_parent_shown) ||
            (is_closed && (want >= WANT_CHANGE || !name_is_library(place->path)));
 }
