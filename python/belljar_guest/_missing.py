@@ -9,7 +9,7 @@ from belljar_guest import _state, native
 
 found: dict[str, list[str]] = {}  # by the entries of sys.path: the top-level names below
 PACKAGES = (
-    "packages are added by installing them outside, for the sandbox's interpreter or in a virtual environment (--python VENV, python=VENV)"
+    "packages are added by installing them outside, for the sandbox's interpreter or in a virtual environment (--python VENV/bin/python3, python=)"
 )
 NEAR_MAX = 3
 
