@@ -17,8 +17,8 @@ NEAR_MAX = 3
 def install() -> None:
     """From now on importlib says it. The wrapper is compiled: it leaves no frame in tracebacks."""
     bootstrap = sys.modules["_frozen_importlib"]
-    bootstrap._find_and_load_unlocked = native.explain_missing(  # type: ignore[attr-defined]
-        bootstrap._find_and_load_unlocked, explain)  # type: ignore[attr-defined]  # fmt: skip
+    name = "_find_and_load_unlocked"
+    setattr(bootstrap, name, native.explain_missing(getattr(bootstrap, name), explain))
 
 
 def explain(error: ModuleNotFoundError) -> None:

@@ -131,7 +131,8 @@ def environment(folder):
 
 
 def starts(python):
-    return belljar.run("import sys; print(sys.prefix)", python=str(python))
+    with belljar.Template(belljar.Policy(), python=str(python), parked=1) as made:  # belljar.run() keeps its own
+        return made.run("import sys; print(sys.prefix)")
 
 
 def test_an_environment_is_used_unless_it_is_of_another_python_or_gone(environment):
@@ -175,7 +176,7 @@ def test_what_libraries_look_for_is_no_violation(template, name):
         pytest.skip(f"{name} is not installed")
     assert (execution.verdict, execution.violations, execution.refused) == ("ok", [], 0)
     if name == "files":
-        assert execution.probes >= 5
+        assert execution.probes >= 4
 
 
 def test_what_a_program_is_refused_is_a_violation_though_it_goes_on(template):

@@ -69,7 +69,7 @@ ROWS = [
     ("multiprocessing.Pool(2)", "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("clone", "", "processes")),
     ("concurrent.futures.ProcessPoolExecutor(2).submit(print)", "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("clone", "", "processes")),
     ("_posixsubprocess.fork_exec(['ls'], [b'/bin/ls'], True, (), None, None, -1, -1, -1, -1, -1, -1, *pipe(), True, False, *rest())",
-     "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("clone", "", "processes")),
+     "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("vfork", "", "processes")),
     ("os.kill(1, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process 1 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process 1", "processes")),
     ("os.pidfd_open(1)", "PermissionError", 1, None, REFUSED.format("pidfd_open()") + " " + PROCESSES, ("pidfd_open", "", "processes")),
     # The network
