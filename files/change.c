@@ -54,11 +54,19 @@ static int entry_open(const struct files *files, struct entry_place *entry)
 struct entry_rules {
     bool must_exist, must_not_exist;
     int on_row; /* the entry is a row of the tree */
-    int on_dot; /* the path ends in a dot */
+    int on_last
+        [4]; /* the path ends in something else than a name: by enum last, as the kernel has it */
 };
-static const struct entry_rules make_rules = { false, true, EEXIST, EEXIST };
-static const struct entry_rules remove_rules = { true, false, EBUSY, EINVAL };
-static const struct entry_rules replace_rules = { false, false, EBUSY, EBUSY };
+static const struct entry_rules make_rules = { false, true, EEXIST, { 0, EEXIST, EEXIST, EEXIST } };
+static const struct entry_rules rmdir_rules = {
+    true, false, EBUSY, { 0, EINVAL, ENOTEMPTY, EBUSY }
+};
+static const struct entry_rules unlink_rules = {
+    true, false, EBUSY, { 0, EISDIR, EISDIR, EISDIR }
+};
+static const struct entry_rules move_rules = { true, false, EBUSY, { 0, EBUSY, EBUSY, EBUSY } };
+static const struct entry_rules replace_rules = { false, false, EBUSY, { 0, EBUSY, EBUSY, EBUSY } };
+static const struct entry_rules source_rules = { true, false, EPERM, { 0, EPERM, EPERM, EPERM } };
 
 static int entry_once(struct request *request, const struct entry_rules *rules,
                       struct entry_place *entry)
@@ -67,8 +75,8 @@ static int entry_once(struct request *request, const struct entry_rules *rules,
     int error = 0;
     if (place->is_node && place->node->kind == NODE_ABSENT)
         return place->node->error;
-    if (place->ends_in_dot && !place->is_outside)
-        return rules->on_dot;
+    if (request->last != LAST_NAME && !place->is_outside)
+        return rules->on_last[request->last];
     if (!place->is_outside && !place->node->mount->writable &&
         (rules->must_exist || rules->must_not_exist)) {
         SIGHT;
@@ -84,9 +92,21 @@ static int entry_once(struct request *request, const struct entry_rules *rules,
     return error != 0 ? error : entry_open(request->files, entry);
 }
 
+/* A slash behind the name of what is not to be a directory: ENOENT, or an errno for what is there. */
+static int entry_slash(const struct entry_place *entry, int if_directory, int if_link, int if_other)
+{
+    struct stat stat;
+    if (!entry->place.is_directory)
+        return 0;
+    if (fstatat(entry->directory, entry->name, &stat, LOOK_FLAGS) < 0)
+        return errno;
+    return S_ISDIR(stat.st_mode) ? if_directory : S_ISLNK(stat.st_mode) ? if_link : if_other;
+}
+
 static int request_entry(struct request *request, int directory, uint64_t address, bool follow,
                          const struct entry_rules *rules, struct entry_place *entry)
 {
+    request->is_entry = rules != &source_rules;
     int error = request_place_at(request, directory, address, follow, &entry->place);
     if (error != 0)
         return error;
@@ -122,8 +142,8 @@ int serve_symlink(struct request *request)
     if (error == 0)
         error =
             request_entry(request, request->directory, request->path, false, &make_rules, &entry);
-    if (error == 0 && entry.place.is_directory)
-        error = ENOENT;
+    if (error == 0)
+        error = entry_slash(&entry, EEXIST, EEXIST, EEXIST);
     /* In scratch any text will do: we never follow it. In a directory of the host somebody else
      * may. */
     if (error == 0 && !place_is_scratch(&entry.place))
@@ -143,12 +163,12 @@ int serve_unlink(struct request *request)
     ENTRY(entry);
     if ((request->flags & ~AT_REMOVEDIR) != 0)
         return EINVAL;
-    int error =
-        request_entry(request, request->directory, request->path, false, &remove_rules, &entry);
+    int error = request_entry(request, request->directory, request->path, false,
+                              request->flags != 0 ? &rmdir_rules : &unlink_rules, &entry);
+    if (error == 0 && request->flags == 0)
+        error = entry_slash(&entry, EISDIR, ENOTDIR, ENOTDIR);
     if (error != 0)
         return error;
-    if (entry.place.is_directory && request->flags == 0)
-        return ENOTDIR;
     if (place_is_scratch(&entry.place))
         error = scratch_hold(&request->files->scratch, entry.directory, entry.name);
     if (error != 0)
@@ -182,7 +202,7 @@ int serve_rename(struct request *request)
     if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0)
         return EINVAL;
     int error =
-        request_entry(request, request->directory, request->path, false, &remove_rules, &from);
+        request_entry(request, request->directory, request->path, false, &move_rules, &from);
     if (error == 0)
         error = request_entry(request, (int)request->args[0], request->args[1], false,
                               &replace_rules, &to);
@@ -220,11 +240,15 @@ int serve_link(struct request *request)
     int flags = (int)request->args[2];
     if ((flags & ~AT_SYMLINK_FOLLOW) != 0)
         return EINVAL;
-    int error =
-        request_entry(request, (int)request->args[0], request->args[1], false, &make_rules, &to);
+    int error = request_entry(request, request->directory, request->path,
+                              (flags & AT_SYMLINK_FOLLOW) != 0, &source_rules, &from);
     if (error == 0)
-        error = request_entry(request, request->directory, request->path,
-                              (flags & AT_SYMLINK_FOLLOW) != 0, &replace_rules, &from);
+        error = request_entry(request, (int)request->args[0], request->args[1], false, &make_rules,
+                              &to);
+    if (error == 0)
+        error = entry_slash(&to, EEXIST, EEXIST, EEXIST);
+    if (error == 0)
+        error = entry_slash(&from, EPERM, EPERM, ENOTDIR); /* a link to a directory */
     if (error == 0 && place_is_scratch(&from.place) != place_is_scratch(&to.place))
         error = EXDEV;
     if (error == 0 &&

@@ -154,7 +154,7 @@ static int open_row(struct request *request, const struct node *node, struct ope
         return open_directory(request, request->files->tree, node, opening);
     case NODE_TEXT:
         if (opening->is_writing)
-            return request_refuse(request->answer, EACCES, RULE_WRITE, "made by the sandbox");
+            return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_MADE);
         opening->fd = synthetic_open(node->text);
         return opening->fd < 0 ? -opening->fd : 0;
     default:
@@ -211,8 +211,10 @@ static int request_open(struct request *request, struct place *place, struct ope
     bool is_exclusive = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     bool follow = (opening->flags & O_NOFOLLOW) == 0 && !is_exclusive;
     int error = request_place(request, follow, place);
-    if (error != 0 || (place->is_directory && (opening->flags & O_CREAT) != 0))
-        return error != 0 ? error : EISDIR;
+    if (error == 0 && place->is_directory && (opening->flags & O_CREAT) != 0)
+        error = is_exclusive && request->last != LAST_NAME ? EEXIST : EISDIR;
+    if (error != 0)
+        return error;
     error = open_once(request, place, opening);
     if (error == ELOOP && (error = request_follow_links(request, follow, place)) == 0)
         error = open_once(request, place, opening);

@@ -54,8 +54,10 @@ static bool place_is_closed(const struct place *place, enum want want)
     const char *slash = strrchr(place->path, '/');
     bool is_parent_shown = slash != NULL && (size_t)(slash - place->path) == place->node->length;
     const struct node *node = place->node;
-    bool is_closed =
-        mounts_path_is_closed(place->path) || (node->implied && node->has_grant && !node->has_own);
+    /* A look at what lies beside a grant, by a link that leads out of it, finds nothing: programs ask
+     * what things are before they leave them alone. */
+    bool is_beside = node->implied && node->has_grant && !node->has_own && want != WANT_LOOK;
+    bool is_closed = is_beside || mounts_path_is_closed(place->path);
     return scratch_is_own_path(place->path) || (want == WANT_MAKE && is_parent_shown) ||
            (is_closed && (want >= WANT_CHANGE || !name_is_library(place->path)));
 }
@@ -117,6 +119,29 @@ static int stream_number(const char *path)
     return -1;
 }
 
+/* Takes slashes off the end. */
+static bool path_strip(char *path)
+{
+    size_t length = strlen(path), kept = length;
+    while (kept > 1 && path[kept - 1] == '/')
+        kept--;
+    path[kept] = '\0';
+    return kept < length;
+}
+
+static enum last path_last(const char *path)
+{
+    size_t end = strlen(path), from;
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    for (from = end; from > 0 && path[from - 1] != '/';)
+        from--;
+    return end == 0                                                        ? LAST_ROOT
+           : end - from == 1 && path[from] == '.'                          ? LAST_DOT
+           : end - from == 2 && path[from] == '.' && path[from + 1] == '.' ? LAST_DOTDOT
+                                                                           : LAST_NAME;
+}
+
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
  */
 int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
@@ -133,11 +158,13 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
         snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
         return ENXIO;
     }
-    bool is_self = path[0] == '\0';
+    bool is_self = path[0] == '\0', had_slash = request->is_entry && path_strip(path);
+    request->last = path_last(path);
     if (path[0] != '/' && (error = request_start(request->files, directory, &start)) != 0)
         return error;
     error = walk_resolve(request->files->tree, request_scratch_fd(request->files), start,
                          is_self ? "." : path, follow, &request->steps, place);
+    place->is_directory |= had_slash;
     request_target(request->answer, place);
     if (error == 0 && !place->is_outside && place->node->mount->may_wait &&
         !request->files->tree->may_wait)
@@ -154,8 +181,9 @@ int request_place(struct request *request, bool follow, struct place *place)
 int request_follow_links(struct request *request, bool follow, struct place *place)
 {
     bool is_directory = place->is_directory, ends_in_dot = place->ends_in_dot;
-    int error = walk_links(request->files->tree, request_scratch_fd(request->files), "",
-                           place->path, follow || is_directory, &request->steps, place);
+    int error =
+        walk_links(request->files->tree, request_scratch_fd(request->files), "", place->path,
+                   follow || (is_directory && !request->is_entry), &request->steps, place);
     place->is_directory |= is_directory;
     place->ends_in_dot |= ends_in_dot;
     request_target(request->answer, place);

@@ -22,6 +22,9 @@ struct files {
     } numbers[]; /* by the guest's descriptor number */
 };
 
+/* What a path ends in, slashes aside. */
+enum last { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
+
 /* One call with its arguments in the order of the ...at form. */
 struct request {
     struct files *files;
@@ -31,7 +34,10 @@ struct request {
     uint64_t args[4]; /* after the path */
     int flags;        /* AT_… */
     unsigned steps;   /* left of what its paths may cost */
-    int stream;       /* the path names this descriptor of the guest's own; -1: it does not */
+    bool
+        is_entry; /* its last name is what is to be changed: not followed, whatever slash is behind */
+    enum last last; /* of the path that was resolved last */
+    int stream;     /* the path names this descriptor of the guest's own; -1: it does not */
     struct answer *answer;
 };
 
@@ -39,6 +45,7 @@ struct request {
 #define RULE_WRITE "write"
 #define HINT_READ  "--read PATH or Policy(read=[PATH])"
 #define HINT_WRITE "--write PATH (or its folder) or Policy(write=[PATH])"
+#define HINT_MADE  "the sandbox makes this file: write to /work, /tmp or $HOME"
 #define HINT_LINK  "links are made in scratch only: /work, /tmp, $HOME"
 #define HINT_KNOWN                                                                                 \
     "by its path it can be done; by descriptor only where files may be written, under the name "   \

@@ -170,7 +170,7 @@ static int raise_with(PyObject *kind, int number, PyObject *text, PyObject *obje
     return -1;
 }
 
-static int raise_look_up(const char *words, PyObject *arguments)
+static int raise_look_up(int error, const char *words, PyObject *arguments)
 {
     PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
     PyObject *kind = module != NULL ? PyObject_GetAttrString(module, "gaierror") : NULL;
@@ -183,10 +183,20 @@ static int raise_look_up(const char *words, PyObject *arguments)
         port != NULL && port != Py_None
             ? PyUnicode_FromFormat("%s: host %R, port %S", words, host ? host : Py_None, port)
             : PyUnicode_FromFormat("%s: host %R", words, host ? host : Py_None);
-    int result = raise_with(kind, EAI_FAIL, text, Py_NewRef(host ? host : Py_None));
+    int result = raise_with(kind, error, text, Py_NewRef(host ? host : Py_None));
     Py_XDECREF(kind);
     Py_XDECREF(module);
     return result;
+}
+
+/* Its own name, which nothing knows (socket.getfqdn): nobody is asked. */
+static bool host_is_own(PyObject *arguments)
+{
+    PyObject *host = PyTuple_GetItem(arguments, 0);
+    bool is_own = host != NULL && PyUnicode_Check(host) &&
+                  PyUnicode_CompareWithASCIIString(host, "belljar") == 0;
+    PyErr_Clear();
+    return is_own;
 }
 
 static int hook_program(const struct hook_row *row, const char *path)
@@ -240,9 +250,11 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
     if (row->probe == PROBE_NONE) {
         words_expect_missing(text != NULL && !path_is_expected(zygote, text));
     } else if (row->probe == PROBE_LOOK_UP) {
-        if (probe_is_refused(PROBE_LOOK_UP, NULL)) {
+        if (host_is_own(arguments)) {
+            result = raise_look_up(EAI_NONAME, gai_strerror(EAI_NONAME), arguments);
+        } else if (probe_is_refused(PROBE_LOOK_UP, NULL)) {
             const char *words = words_of_refusal(EPERM, row->operation);
-            result = raise_look_up(words ? words : strerror(EPERM), arguments);
+            result = raise_look_up(EAI_FAIL, words ? words : strerror(EPERM), arguments);
         }
     } else if (row->probe == PROBE_ADAPT) {
         result = hook_adapt(module);

@@ -17,8 +17,10 @@
 #include "guest/hook.h"
 #include "guest/quiet.h"
 #include "guest/words.h"
+#include "guest/wrap.h"
 #include "guest/zygote.h"
 #include "language/language.h"
+#include "policy/mounts.h"
 #include "values/value.h"
 #include "wire/pack.h"
 
@@ -204,6 +206,8 @@ static int add_constants(PyObject *module)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
     }
+    if (PyModule_AddStringConstant(module, "SCRATCH_PLACES", MOUNT_SCRATCH_WORDS) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "REFUSED", WORDS_MARK);
 }
 
@@ -782,48 +786,6 @@ static PyObject *guest_hook(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-/* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that
- * tracebacks show no frame that is not the program's. */
-static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *keywords)
-{
-    OWNED PyObject *count = PyObject_CallNoArgs(PyTuple_GetItem(limits, 1));
-    long limit = PyLong_AsLong(PyTuple_GetItem(limits, 2));
-    if (count == NULL)
-        return NULL;
-    if (PyLong_AsLong(count) >= limit)
-        return PyErr_Format(PyExc_RuntimeError,
-                            "can't start new thread: belljar grants %ld threads beside the main "
-                            "thread (rule: threads; "
-                            "remedy: --threads N or Policy(threads=N))",
-                            limit);
-    return PyObject_Call(PyTuple_GetItem(limits, 0), arguments, keywords);
-}
-
-static PyObject *guest_limit_starter(PyObject *module, PyObject *limits)
-{
-    static PyMethodDef method = { "start_new_thread", (PyCFunction)(void (*)(void))limited_start,
-                                  METH_VARARGS | METH_KEYWORDS,
-                                  "As it was, up to the policy's number of threads." };
-    if (!PyTuple_Check(limits) || PyTuple_Size(limits) != 3)
-        return PyErr_Format(PyExc_TypeError, "(starter, count, limit)");
-    OWNED PyObject *name = PyUnicode_FromString("_thread");
-    (void)module;
-    return name ? PyCFunction_NewEx(&method, limits, name) : NULL;
-}
-
-/* A finder's find_spec for guests without files: no module, and why. In C for the same reason. */
-static PyObject *guest_find_nothing(PyObject *module, PyObject *arguments)
-{
-    (void)module;
-    PyObject *name = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : NULL;
-    OWNED PyObject *text = PyUnicode_FromFormat(
-        "No module named %R: belljar grants no files here, so there is only what was imported "
-        "before the run (rule: "
-        "files; remedy: --preload MODULE, Policy(preload=[MODULE]), or the profile full)",
-        name ? name : Py_None);
-    return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
-}
-
 static PyObject *guest_make_room(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -853,10 +815,12 @@ static PyMethodDef methods[] = {
     { "call", guest_call, METH_VARARGS, "call(id, kind, bytes): ask the host; (status, bytes)." },
     { "lent", guest_lent, METH_NOARGS,
       "lent(): the host's memory that came with the last frame, a list of buffers, or None." },
-    { "limit_starter", guest_limit_starter, METH_VARARGS,
+    { "limit_starter", wrap_limit_starter, METH_VARARGS,
       "limit_starter(starter, count, limit): the starter of threads, but never more than limit at "
       "a time." },
-    { "find_nothing", guest_find_nothing, METH_VARARGS,
+    { "explain_missing", wrap_explain_missing, METH_VARARGS,
+      "explain_missing(function, explain): the function, whose ModuleNotFoundError is explained." },
+    { "find_nothing", wrap_find_nothing, METH_VARARGS,
       "find_spec(name, …) of guests without files: raises." },
     { "keep_up", guest_keep_up, METH_VARARGS,
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },

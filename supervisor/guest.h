@@ -103,8 +103,8 @@ struct guest {
     uint64_t owed_ns; /* it is held for so long once the worker is done */
     uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */
 
-    uint64_t served; /* calls answered */
-    uint32_t refused, searched; /* recorded as violations; looked for, and not there */
+    uint64_t served;              /* calls answered */
+    uint32_t refused, searched;   /* recorded as violations; looked for, and not there */
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
     uint32_t violation_count;
     struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */

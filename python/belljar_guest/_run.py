@@ -11,7 +11,7 @@ import _thread
 
 from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
-    RUN_MODULE, RUN_OK, RUN_SESSION, RUN_SHOWS,
+    RUN_MODULE, RUN_OK, RUN_SCRIPT, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
 from belljar_guest import _host, _outcome, _program, _session, _start, _state, native
 
@@ -86,6 +86,8 @@ def run(policy: Policy, frame: Frame) -> Result:
         return perform_command(policy, code)
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
+    if flags & RUN_SCRIPT and policy.is_open and path0 == _state.WORK and filename != "<stdin>":
+        filename = _program.place_script(filename, argv, code)
     policy.set_arguments(flags, filename, path0, argv)
     error, value = perform(policy, flags, code, filename)
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _preload, _start, _state, native
+from belljar_guest import _adapt, _missing, _preload, _start, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
-    _state.warm_text, _state.thread_limit = warm, threads
+    _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
     _state.original_path[:] = sys.path
+    check_environment()
     reset_signals()
     open_streams()
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
@@ -39,10 +40,33 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
         _state.policy = Strict(language)
     native.adapt = lambda: _adapt.on_socket()
     sys.addaudithook(native.hook)
+    if not language and files:
+        _missing.install()
     limit_threads()
     directories = module_directories()
     gc.freeze()
     return directories
+
+
+def check_environment() -> None:
+    """A virtual environment of another Python has packages that this one does not look at: programs would miss them, and nothing
+    would say why."""
+    if sys.prefix == sys.base_prefix:
+        return
+    try:
+        with open(sys.prefix + "/pyvenv.cfg", encoding="utf-8", errors="replace") as file:
+            lines = [line.partition("=") for line in file]
+    except OSError as error:
+        native.fail(error.errno or 22, "environment", "%s/pyvenv.cfg cannot be read: %s" % (sys.prefix, error.strerror))
+    values = {key.strip().lower(): value.strip() for key, _, value in lines}
+    made_for = (values.get("version") or values.get("version_info") or "").split(".")[:2]
+    ours = ["%d" % number for number in sys.version_info[:2]]
+    if made_for[0] and made_for != ours:
+        native.fail(22, "environment", "%s was made for Python %s, and its interpreter is Python %s: make it anew with that interpreter"
+                    % (sys.prefix, ".".join(made_for), ".".join(ours)))  # fmt: skip
+    packages = "%s/%s/python%s/site-packages" % (sys.prefix, sys.platlibdir, ".".join(ours))
+    if not any(os.path.isdir(folder) for folder in (packages, "%s/lib/python%s/site-packages" % (sys.prefix, ".".join(ours)))):
+        native.fail(2, "environment", "%s is not there: the environment is incomplete, or of another Python" % packages)
 
 
 def reset_signals() -> None:

@@ -195,10 +195,10 @@ NEIGHBOUR = """
 import glob, json, os, sys
 import belljar
 grant, code = json.load(sys.stdin)
-with belljar.Sandbox() as victim:
+with belljar.Sandbox(belljar.Policy(scratch_dir="/dev/shm")) as victim:
     victim.run_code("open('secret', 'w').write('secret')")
     found = [path for path in glob.glob("/dev/shm/.belljar-scratch-*/guest-*/work/secret") if open(path).read() == "secret"]
-    folder = "/".join(found[0].split("/")[:4])
+    folder = found[0][:found[0].index("/guest-")]
     with belljar.Sandbox(belljar.Policy(**{grant: ["/dev/shm"]})) as attacker:
         execution = attacker.run_code(f"path, folder = {found[0]!r}, {folder!r}\\n" + code)
     left = victim.run_code("print(open('secret').read(), sorted(__import__('os').listdir('.')))").stdout
@@ -242,8 +242,11 @@ outcomes
 
 @pytest.mark.parametrize("grant", ["read", "write"])
 def test_no_grant_reaches_other_guests_files(grant: str) -> None:
-    found = subprocess.run([sys.executable, str(WRAPPER), sys.executable, "-c", NEIGHBOUR], input=json.dumps([grant, REACHES]),
-                           capture_output=True, text=True, timeout=120)  # fmt: skip
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="belljar-test-") as top:
+        os.chmod(top, 0o777)
+        program, code = NEIGHBOUR.replace("/dev/shm", top), REACHES.replace("/dev/shm", top)
+        found = subprocess.run([sys.executable, str(WRAPPER), sys.executable, "-c", program], input=json.dumps([grant, code]),
+                               capture_output=True, text=True, timeout=120)  # fmt: skip
     assert found.returncode == 0, found.stderr
     outcomes, _, hints, left = json.loads(found.stdout)
     assert set(outcomes) == {"refused"}
@@ -257,7 +260,7 @@ def test_what_lies_beside_them_is_granted(tmp_path_factory: pytest.TempPathFacto
     path.chmod(0o644)
     try:
         code = f"open({str(path)!r}).read()"
-        assert belljar.run(code, policy=belljar.Policy(read=["/dev/shm"])).value == "granted"
+        assert belljar.run(code, policy=belljar.Policy(read=[str(path)])).value == "granted"
     finally:
         path.unlink()
 

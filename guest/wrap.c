@@ -1,0 +1,76 @@
+/* Functions of the interpreter with something of ours around them (wrap.h). In the guest, among hostile
+ * code: they say things better, and decide nothing. In C, so that tracebacks show no frame that is not
+ * the program's. */
+#define _GNU_SOURCE
+#include "guest/wrap.h"
+
+#include "base/owned.h"
+
+/* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that
+ * tracebacks show no frame that is not the program's. */
+static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *keywords)
+{
+    OWNED PyObject *count = PyObject_CallNoArgs(PyTuple_GetItem(limits, 1));
+    long limit = PyLong_AsLong(PyTuple_GetItem(limits, 2));
+    if (count == NULL)
+        return NULL;
+    if (PyLong_AsLong(count) >= limit)
+        return PyErr_Format(PyExc_RuntimeError,
+                            "can't start new thread: belljar grants %ld threads beside the main "
+                            "thread (rule: threads; "
+                            "remedy: --threads N or Policy(threads=N))",
+                            limit);
+    return PyObject_Call(PyTuple_GetItem(limits, 0), arguments, keywords);
+}
+
+PyObject *wrap_limit_starter(PyObject *module, PyObject *limits)
+{
+    static PyMethodDef method = { "start_new_thread", (PyCFunction)(void (*)(void))limited_start,
+                                  METH_VARARGS | METH_KEYWORDS,
+                                  "As it was, up to the policy's number of threads." };
+    if (!PyTuple_Check(limits) || PyTuple_Size(limits) != 3)
+        return PyErr_Format(PyExc_TypeError, "(starter, count, limit)");
+    OWNED PyObject *name = PyUnicode_FromString("_thread");
+    (void)module;
+    return name ? PyCFunction_NewEx(&method, limits, name) : NULL;
+}
+
+/* A finder's find_spec for guests without files: no module, and why. In C for the same reason. */
+PyObject *wrap_find_nothing(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *name = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : NULL;
+    OWNED PyObject *text = PyUnicode_FromFormat(
+        "No module named %R: belljar grants no files here, so there is only what was imported "
+        "before the run (rule: "
+        "files; remedy: --preload MODULE, Policy(preload=[MODULE]), or the profile full)",
+        name ? name : Py_None);
+    return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
+}
+
+/* The importer's function, and a ModuleNotFoundError of it is explained: `pair` is (function, explain).
+ * In C for the same reason. */
+static PyObject *explained_call(PyObject *pair, PyObject *arguments)
+{
+    PyObject *result = PyObject_CallObject(PyTuple_GetItem(pair, 0), arguments);
+    if (result != NULL || !PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
+        return result;
+    PyObject *kind, *value, *traceback;
+    PyErr_Fetch(&kind, &value, &traceback);
+    PyErr_NormalizeException(&kind, &value, &traceback);
+    PyObject *told = PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), value, NULL);
+    PyErr_Clear(); /* then it says what it said */
+    Py_XDECREF(told);
+    PyErr_Restore(kind, value, traceback);
+    return NULL;
+}
+
+PyObject *wrap_explain_missing(PyObject *module, PyObject *pair)
+{
+    static PyMethodDef method = { "_find_and_load_unlocked", explained_call, METH_VARARGS,
+                                  "As it was, with more to say." };
+    (void)module;
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2)
+        return PyErr_Format(PyExc_TypeError, "(function, explain)");
+    return PyCFunction_NewEx(&method, pair, NULL);
+}
