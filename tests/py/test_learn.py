@@ -175,7 +175,7 @@ def test_under_what_was_learned_the_rest_is_still_blocked(folder):
     assert b'Import "os" blocked by the sandbox' in run(folder, done).stderr
 
 
-@pytest.mark.parametrize("name", ["exercises", "game", "transform"])
+@pytest.mark.parametrize("name", ["exercises", "transform"])
 def test_honest_programs_get_a_policy_without_a_warning(folder, name):
     done = learn(folder, (PROGRAMS / f"{name}.py").read_text(), "--config")
     assert done.returncode == 0, done.stderr
@@ -184,14 +184,8 @@ def test_honest_programs_get_a_policy_without_a_warning(folder, name):
 
 
 def test_what_undoes_the_policy_comes_with_a_warning(folder):
-    text = "import pickle
-from functools import singledispatch
-assert pickle.loads(pickle.dumps([1])) == [1]
-"
-    text += "@singledispatch
-def f(x): return x
-assert f(1) == 1
-"
+    text = "import pickle\nfrom functools import singledispatch\nassert pickle.loads(pickle.dumps([1])) == [1]\n"
+    text += "@singledispatch\ndef f(x): return x\nassert f(1) == 1\n"
     done = learn(folder, text, "--config", "--quiet")
     assert done.returncode == 0, done.stderr
     for name in ("pickle.dumps", "pickle.loads", "functools.singledispatch"):
