@@ -157,10 +157,14 @@ static PyObject *run_source(struct state *state, PyObject *real, const char *wha
     PyObject *source, *globals = NULL, *locals = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kw, "O|OO", keywords, &source, &globals, &locals))
         return NULL;
-    if (!PyUnicode_CheckExact(source) && (PyObject *)Py_TYPE(source) != state->code_type) {
+    OWNED PyObject *text = source_text(source);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!text && (PyObject *)Py_TYPE(source) != state->code_type) {
         PyErr_Format(PyExc_TypeError, "%s() arg 1 must be a string", what);
         return NULL;
     }
+    source = text ? text : source;
     PyObject *effective = globals && globals != Py_None ? globals : PyEval_GetGlobals();
     if (namespace_guard(state, effective) < 0)
         return NULL;
@@ -191,10 +195,11 @@ PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
     PyObject *source, *filename, *mode;
     if (!PyArg_ParseTupleAndKeywords(args, kw, "OOO:compile", keywords, &source, &filename, &mode))
         return NULL;
-    if (!name_is_plain(source) || !name_is_plain(filename) || !name_is_plain(mode))
+    OWNED PyObject *text = source_text(source);
+    if (PyErr_Occurred() || !name_is_plain(text ? text : source) || !name_is_plain(filename) ||
+        !name_is_plain(mode))
         return NULL;
-    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, source, filename, mode,
-                                        NULL);
+    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, text, filename, mode, NULL);
 }
 
 PyObject *guest_vars(PyObject *module, PyObject *args)
@@ -211,6 +216,6 @@ PyObject *guest_vars(PyObject *module, PyObject *args)
 
 PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
 {
-    PyErr_SetString(state_of(module)->error, "exit() function blocked by the sandbox; to permit it: the feature exit");
+    PyErr_SetString(state_of(module)->error, "exit() function blocked by the sandbox");
     return NULL;
 }

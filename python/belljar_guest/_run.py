@@ -78,6 +78,8 @@ def run(policy: Policy, frame: Frame) -> Result:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
     if flags & RUN_COMMAND:
+        if argv != [filename]:  # a command's own, and not what stands for none
+            sys.argv[:] = argv
         return perform_command(policy, code)
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
