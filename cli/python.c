@@ -69,9 +69,10 @@ static int find_python(char path[PATH_MAX])
         snprintf(path, PATH_MAX, "%s", named);
         if (has_belljar(path))
             return 0;
-        complain("this command needs a Python that can import belljar, and %s, which BELLJAR_PYTHON "
-                 "names, cannot; name another, or install belljar there",
-                 named);
+        complain(
+            "this command needs a Python that can import belljar, and %s, which BELLJAR_PYTHON "
+            "names, cannot; name another, or install belljar there",
+            named);
         return EXIT_BELLJAR;
     }
     char self[PATH_MAX] = "";
@@ -83,9 +84,10 @@ static int find_python(char path[PATH_MAX])
     snprintf(path, PATH_MAX, "%s", BELLJAR_PYTHON);
     if (has_belljar(path) || (in_path(path) && has_belljar(path)))
         return 0;
-    complain("this command needs a Python that can import belljar, and found none (looked beside this "
-             "command, at " BELLJAR_PYTHON " and for python3 in PATH); name one: "
-             "BELLJAR_PYTHON=/path/to/python3 belljar …");
+    complain(
+        "this command needs a Python that can import belljar, and found none (looked beside this "
+        "command, at " BELLJAR_PYTHON " and for python3 in PATH); name one: "
+        "BELLJAR_PYTHON=/path/to/python3 belljar …");
     return EXIT_BELLJAR;
 }
 

@@ -380,9 +380,10 @@ static int set_language(struct settings *settings, const struct option_row *row,
     json_t *other = language_of_options(settings);
     json_decref(other);
     if (other != NULL)
-        return error_set(reterr, EINVAL, "policy",
-                         "language and feature (or allow_module, allow_safe_module, recursion_limit) "
-                         "exclude each other: give one");
+        return error_set(
+            reterr, EINVAL, "policy",
+            "language and feature (or allow_module, allow_safe_module, recursion_limit) "
+            "exclude each other: give one");
     char *text = json_is_object(value) ? json_dumps(value, JSON_COMPACT) : NULL;
     if (text == NULL)
         return bad_value(row, "an object", reterr);

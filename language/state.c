@@ -78,7 +78,8 @@ PyObject *set_hint(PyObject *module, PyObject *hint)
 
 PyObject *hint_for(struct state *state, const char *kind, PyObject *name, PyObject *more)
 {
-    PyObject *text = state->hint ? PyObject_CallFunction(state->hint, "sOO", kind, name, more) : NULL;
+    PyObject *text =
+        state->hint ? PyObject_CallFunction(state->hint, "sOO", kind, name, more) : NULL;
     if (text && PyUnicode_CheckExact(text))
         return text;
     Py_XDECREF(text);

@@ -25,7 +25,7 @@ enum option_kind {
                    */
     OPTION_ALLOW_SAFE, /* the same, as they are and not as views */
     OPTION_RECURSION,  /* number of frames -> in the same object */
-    OPTION_USER,  /* number of the user (and group) to become when started as root */
+    OPTION_USER,       /* number of the user (and group) to become when started as root */
     OPTION_KINDS,
 };
 
