@@ -65,6 +65,11 @@ def check_text(
     if rows is None:  # the parser's own end: nothing that Python could run
         takes = "takes too long to read" if result.verdict in ("timeout", "cpu") else "is too large or nested too deeply"
         return [Violation(1, 1, "syntax", "", f"the text {takes}: divide it")]
+    return judge_rows(language, rows)
+
+
+def judge_rows(language: dict[str, Any], rows: list[list[Any]]) -> list[Violation]:
+    """The violations in what _reading.py says of a text, by line."""
     judge = _Judge(language, {row[3] for row in rows if row[2] == "from" and row[4] == "*"})
     found = {(line, column, text): Violation(line, column, kind, name, text)
              for line, column, kind, name, more in rows for text in [judge(kind, name, more)] if text}  # fmt: skip

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from belljar import SandboxConfig
+from belljar._reading import read_text
+from belljar.check import judge_rows
 
 BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 COMMAND = str(BUILD / "belljar")
@@ -43,7 +45,7 @@ def config_of(features):
 
 @pytest.mark.parametrize(("text", "features", "expected"), ROWS, ids=[row[0][:24].replace("\n", ";") for row in ROWS])
 def test_what_is_refused_is_found_by_line_and_no_more(text, features, expected):
-    found = config_of(features).check(text)
+    found = judge_rows(config_of(features).to_dict(), read_text(text.encode()))
     assert [(one.line, one.column, one.kind) for one in found] == [row[:3] for row in expected], found
     for one, (*_, part) in zip(found, expected, strict=True):
         assert part in one.text
@@ -53,12 +55,13 @@ def test_a_subclass_of_a_view_is_found_and_one_of_the_thing_itself_is_not():
     text = "import json\nclass E(json.JSONEncoder): pass\n"
     config = SandboxConfig()
     config.allow_module("json", "JSONEncoder")
-    assert ["allow_safe_module" in one.text for one in config.check(text)] == [True]
-    assert SandboxConfig("everyday").check(text) == []
+    assert ["allow_safe_module" in one.text for one in judge_rows(config.to_dict(), read_text(text.encode()))] == [True]
+    assert judge_rows(SandboxConfig("everyday").to_dict(), read_text(text.encode())) == []
 
 
-def test_nothing_of_the_text_runs():
-    assert SandboxConfig("everyday").check("while True: pass\n") == []
+def test_a_text_is_read_in_a_sandbox_and_nothing_of_it_runs():
+    found = SandboxConfig("everyday").check("import os\nwhile True: os.fork()\n")
+    assert [(one.line, one.kind) for one in found] == [(1, "import")] and str(found[0]).startswith('1:8: Import "os" blocked')
     assert SandboxConfig("everyday").check(b"raise ValueError\n") == []
 
 
