@@ -187,7 +187,7 @@ PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw)
     return run_source(state, state->real_eval, "eval", args, kw);
 }
 
-/* Only text, only to code: bytes may carry a coding cookie (L071), flags may ask for other things.
+/* Only text (source_text), only to code: flags may ask for other things.
  */
 PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
 {
