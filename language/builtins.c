@@ -187,8 +187,7 @@ PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw)
     return run_source(state, state->real_eval, "eval", args, kw);
 }
 
-/* Only text (source_text), only to code: flags may ask for other things.
- */
+/* Only text (source_text), only to code: flags may ask for other things. */
 PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
 {
     static char *keywords[] = { "source", "filename", "mode", NULL };
