@@ -80,10 +80,14 @@ static PyObject *run_source(struct state *state, PyObject *real, const char *wha
     if (frame_is_refused(state, what) ||
         !PyArg_ParseTupleAndKeywords(args, kw, "O|OO", keywords, &source, &globals, &locals))
         return NULL;
-    if (!PyUnicode_CheckExact(source) && (PyObject *)Py_TYPE(source) != state->code_type) {
+    OWNED PyObject *text = source_text(source);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!text && (PyObject *)Py_TYPE(source) != state->code_type) {
         PyErr_Format(PyExc_TypeError, "%s() arg 1 must be a string", what);
         return NULL;
     }
+    source = text ? text : source;
     PyObject *effective = globals && globals != Py_None ? globals : PyEval_GetGlobals();
     if (namespace_guard(state, effective) < 0)
         return NULL;
@@ -106,9 +110,8 @@ PyObject *guest_eval(PyObject *module, PyObject *args, PyObject *kw)
     return run_source(state, state->real_eval, "eval", args, kw);
 }
 
-/* Only text, only to code: bytes may carry a coding cookie (L071), flags may ask for other things.
- * What the caller's `from __future__ import` asked for goes into the code, so it is asked of the
- * frame as well. */
+/* Only text (source_text), only to code: flags may ask for other things. What the caller's `from
+ * __future__ import` asked for goes into the code, so it is asked of the frame as well. */
 PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
 {
     static char *keywords[] = { "source", "filename", "mode", NULL };
@@ -116,10 +119,11 @@ PyObject *guest_compile(PyObject *module, PyObject *args, PyObject *kw)
     if (frame_is_refused(state_of(module), "compile") ||
         !PyArg_ParseTupleAndKeywords(args, kw, "OOO:compile", keywords, &source, &filename, &mode))
         return NULL;
-    if (!name_is_plain(source) || !name_is_plain(filename) || !name_is_plain(mode))
+    OWNED PyObject *text = source_text(source);
+    if (PyErr_Occurred() || !name_is_plain(text ? text : source) || !name_is_plain(filename) ||
+        !name_is_plain(mode))
         return NULL;
-    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, source, filename, mode,
-                                        NULL);
+    return PyObject_CallFunctionObjArgs(state_of(module)->real_compile, text, filename, mode, NULL);
 }
 
 PyObject *guest_globals(PyObject *module, PyObject *Py_UNUSED(none))
@@ -158,8 +162,7 @@ PyObject *guest_dir(PyObject *module, PyObject *args)
 
 PyObject *guest_exit(PyObject *module, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw))
 {
-    PyErr_SetString(state_of(module)->error,
-                    "exit() function blocked by the sandbox; to permit it: the feature exit");
+    PyErr_SetString(state_of(module)->error, "exit() function blocked by the sandbox");
     return NULL;
 }
 

@@ -70,6 +70,10 @@ struct proxy {
 struct state *state_of(PyObject *module);
 struct state *state_of_interpreter(void);
 PyObject *set_up(PyObject *module, PyObject *args);
+/* The text of a program's source: a str, or bytes, which are UTF-8 whatever a coding line in them
+ * says (L071). A new reference; NULL with an exception for bytes that are not, and without one for
+ * anything else. */
+PyObject *source_text(PyObject *source);
 PyObject *set_hint(PyObject *module, PyObject *hint);
 /* What would permit what is refused, as the end of a message; "" if there is nothing to say. Never
  * NULL and never with an exception set, but for want of memory. */

@@ -2,6 +2,8 @@
  * in the guest, with the guest's rights. */
 #include "language/inside.h"
 
+#include <string.h>
+
 struct state *state_of(PyObject *module)
 {
     PyObject *capsule = PyDict_GetItemString(PyModule_GetDict(module), STATE_NAME);
@@ -84,10 +86,23 @@ PyObject *set_hint(PyObject *module, PyObject *hint)
 
 PyObject *hint_for(struct state *state, const char *kind, PyObject *name, PyObject *more)
 {
-    PyObject *text = state->hint ? PyObject_CallFunction(state->hint, "sOO", kind, name, more) : NULL;
+    PyObject *text =
+        state->hint ? PyObject_CallFunction(state->hint, "sOO", kind, name, more) : NULL;
     if (text && PyUnicode_CheckExact(text))
         return text;
     Py_XDECREF(text);
     PyErr_Clear();
     return PyUnicode_FromString("");
+}
+
+PyObject *source_text(PyObject *source)
+{
+    if (PyUnicode_CheckExact(source))
+        return Py_NewRef(source);
+    if (!PyBytes_CheckExact(source))
+        return NULL;
+    const char *bytes = PyBytes_AsString(source);
+    Py_ssize_t length = PyBytes_Size(source);
+    int mark = length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    return PyUnicode_DecodeUTF8(bytes + mark, length - mark, NULL);
 }

@@ -74,10 +74,10 @@ const struct option_row option_rows[] = {
     { "allow_module", "--allow-module", "MODULE:NAME,…", OPTION_ALLOW, AT(language), 0, 0, "null",
       "Deny by default as well, and let these names of a module be imported, as read-only views. "
       "May be repeated." },
-    { "allow_safe_module", "--allow-safe-module", "MODULE:NAME,…", OPTION_ALLOW_SAFE,
-      AT(language), 0, 0, "null",
-      "The same, but the names are the things themselves, so that a program can make subclasses "
-      "of them. Some undo the policy. May be repeated." },
+    { "allow_safe_module", "--allow-safe-module", "MODULE:NAME,…", OPTION_ALLOW_SAFE, AT(language),
+      0, 0, "null",
+      "Like --allow-module, but with the things themselves in place of views: a program can make "
+      "subclasses of them. Some undo the policy. May be repeated." },
     { "recursion_limit", "--recursion-limit", "N", OPTION_RECURSION, AT(language), 1, 1000000,
       "null",
       "Deny by default as well: how many frames deep calls may be (50, or 1000 with the feature "

@@ -11,7 +11,7 @@ import errno
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from belljar import _language
@@ -161,11 +161,14 @@ class Session:
         locals: dict[str, Any] | None,
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
+        argv: Sequence[str] | None = None,
     ) -> Operation[Execution]:
         for name, names in (("globals", globals), ("locals", locals)):
             if names is not None and not isinstance(names, dict):
                 raise wrong_type(name, "a dict, which gets what the code made of it,", names)
         text, job = source(code), self._command_job(on_stdout, on_stderr)
+        if argv is not None:
+            job["argv"] = list(argv)
         if self.language is not None:
             text = _language.execute_text(self.desk.handles, text, globals, locals, self.language.show)
             execution = yield from self._go(self.language.check_input(text), job)

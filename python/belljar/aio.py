@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, Unpack, overload
@@ -393,12 +393,13 @@ class AsyncSandbox(Face):
         globals: dict[str, Any] | None = None,
         locals: dict[str, Any] | None = None,
         *,
+        argv: Sequence[str] | None = None,
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
     ) -> Execution:
         """`Sandbox.execute`."""
         async with self._opening.for_call() as driver:
-            return await driver.do(driver.session.execute(code, globals, locals, on_stdout, on_stderr))
+            return await driver.do(driver.session.execute(code, globals, locals, on_stdout, on_stderr, argv))
 
     # ---- Variables
 

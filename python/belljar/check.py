@@ -10,7 +10,7 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ def check_text(
     if rows is None:  # the parser's own end: nothing that Python could run
         takes = "takes too long to read" if result.verdict in ("timeout", "cpu") else "is too large or nested too deeply"
         return [Violation(1, 1, "syntax", "", f"the text {takes}: divide it")]
+    return judge_rows(language, rows)
+
+
+def judge_rows(language: dict[str, Any], rows: list[list[Any]]) -> list[Violation]:
+    """The violations in what _reading.py says of a text, by line."""
     judge = _Judge(language, {row[3] for row in rows if row[2] == "from" and row[4] == "*"})
     found = {(line, column, text): Violation(line, column, kind, name, text)
              for line, column, kind, name, more in rows for text in [judge(kind, name, more)] if text}  # fmt: skip
@@ -96,13 +101,16 @@ class _Judge:
         self.by_star = {symbol for name in stars for symbol in self.imports.get(name, ())}
 
     def __call__(self, kind: str, name: str, more: str) -> str:
-        judges = {
+        judges: dict[str, Callable[[str, str], str]] = {
             "import": self.on_import, "from": self.on_from, "symbol": self.on_symbol, "name": self.on_name,
             "attribute": self.on_attribute, "format": self.on_format, "print": self.on_print, "open": self.on_open,
-            "base": self.on_base, "syntax": lambda name, _: f"SyntaxError: {name}",
+            "base": self.on_base, "syntax": self.on_syntax,
         }  # fmt: skip
         judge = judges.get(kind)
         return judge(name, more) if judge is not None else ""
+
+    def on_syntax(self, says: str, _: str) -> str:
+        return f"SyntaxError: {says}"
 
     def on_import(self, name: str, _: str) -> str:
         if name in self.imports or name in self.language["internal"]:

@@ -17,6 +17,7 @@ __all__ = ["DEFAULT_MEMORY", "DEFAULT_RECURSION", "DEFAULT_SIZE", "DEFAULT_TIMEO
 
 class SandboxConfig(_SandboxConfig):
     __doc__ = _SandboxConfig.__doc__
+    __module__ = "belljar"
 
     def check(self, code: str | bytes, filename: str = "<code>", *, python: str | None = None) -> list[Violation]:
         """Everything in a program's text that this policy would refuse, by line, without running it. Names that the program makes

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from belljar._core import core
+from belljar._features import BY_NAME
+from belljar._shared.hints import undoes
 from belljar.errors import SandboxError
 
 __all__ = ["Jar", "Search", "Trial", "main"]
@@ -53,25 +55,8 @@ REACHED_LIMITS = {
     "memory": ("memory", 2, 1 << 36, "the memory limit was reached"),
 }
 
-# Features that stand for one module, which has another name for two of them.
-MODULE_FEATURES = {
-    "re": "regex",
-    "__future__": "future",
-    **{name: name for name in ("codecs", "datetime", "hashlib", "itertools", "math", "random", "time", "traceback", "unicodedata")},
-}
-# Errors that a script without a feature is told of.
-TOLD_FEATURES = (
-    ("sys.stdout", "stdout"),
-    ("sys.stderr", "stderr"),
-    ("sys.stdin", "stdin"),
-    ("name 'input' is not defined", "stdin"),
-    ("exit() function blocked", "exit"),
-    ("name 'SystemExit' is not defined", "exit"),
-    ("name 'KeyboardInterrupt' is not defined", "exit"),
-    ("name 'BaseException' is not defined", "exit"),
-    ("name 'quit' is not defined", "exit"),
-    ("name 'help' is not defined", "help"),
-)
+# Recursion limits that are tried, one after the other.
+RECURSIONS = (200, 1000, 5000, 20000)
 
 # Runs in a guest with the script as a file: which modules it imports, and which of their names it uses. The script does
 # not run, and its text is not parsed outside of the jar. What is found so is a guess that the trials have to confirm.
@@ -381,32 +366,60 @@ class Search:
             raise NotFound(f"no language policy was found that lets the script pass: {self.trial.error}")
         for key in ("enable", "allow", "allow_safe"):
             for item in list(self.values["language"][key]):
-                language = self.values["language"]
-                self.passes_with("language", {**language, key: [other for other in language[key] if other != item]})
+                self.passes_in_language(**{key: [other for other in self.values["language"][key] if other != item]})
+        for item in list(self.values["language"]["allow_safe"]):  # what does as a view is one
+            language = self.values["language"]
+            self.passes_in_language(allow=[*language["allow"], item], allow_safe=[one for one in language["allow_safe"] if one != item])
         language = self.values["language"]
-        if not language["allow_safe"]:  # then options can say it, which is shorter
-            self.values.update(feature=language["enable"], allow_module=language["allow"], language=None)
+        self.values.update(  # options say it shorter
+            feature=language["enable"], allow_module=language["allow"], allow_safe_module=language["allow_safe"] or None,
+            recursion_limit=language.get("recursion_limit"), language=None,
+        )  # fmt: skip
+        self.warn(language)
+
+    def passes_in_language(self, **changes: Any) -> bool:
+        """Tries other lists of the language policy."""
+        return self.passes_with("language", {**self.values["language"], **changes})
+
+    def warn(self, language: dict[str, Any]) -> None:
+        """Says of what is allowed that it undoes the policy, whoever wants to hear nothing."""
+        for row in (*language["allow"], *language["allow_safe"]):
+            module, _, symbols = row.partition(":")
+            for symbol in symbols.split(","):
+                if undoes(module, symbol):
+                    complain(f"warning: {module}{'.' * bool(symbol)}{symbol} undoes the language policy: with it the script reaches "
+                             "all of Python (the process is held all the same); do without it, or keep it out of this policy")  # fmt: skip
 
     def learn_language(self, error: str, imports: dict[str, list[str]]) -> bool:
         """Allows what was blocked. False if that is not known, or was allowed before."""
-        for text, feature in TOLD_FEATURES:
-            if text in error:
-                return self.add_language("enable", feature, error)
+        for feature in re.findall(r"to permit it: the feature ([a-z]+)", error):
+            if feature != "everyday" and feature in BY_NAME and self.add_language("enable", feature, error):
+                return True
         if match := re.search("Import \"([^'\"]{1,127})['\"]", error):
-            feature = MODULE_FEATURES.get(match[1], "")
-            return bool(feature) and self.add_language("enable", feature, error) or self.allow(match[1], "", error, imports)
+            return self.allow(match[1], "", error, imports) or self.escalate(error)
         for pattern in ("SafeModule '(?P<module>[^'\"]{1,127})['\"].*has no attribute '(?P<symbol>[^'\"]{1,127})['\"]",
                         "cannot import name '(?P<symbol>[^'\"]{1,127})['\"].*from '(?P<module>[^'\"]{1,127})['\"]"):  # fmt: skip
             if match := re.search(pattern, error, re.DOTALL):
-                return self.allow(match["module"], match["symbol"], error, imports)
+                return self.allow(match["module"], match["symbol"], error, imports) or self.escalate(error)
+        if "recursion" in error:
+            limit = self.values["language"].get("recursion_limit", 0)
+            for more in RECURSIONS:
+                if more > limit:
+                    self.values["language"]["recursion_limit"] = more
+                    self.note("recursion_limit", more, error)
+                    return True
+        return self.escalate(error)
+
+    def escalate(self, error: str) -> bool:
+        """Whatever a program says that has views in place of things: first the things themselves, then all that is known to work
+        together. False if it had both."""
         language = self.values["language"]
-        if not language["allow"] or ("Read only object" not in error and "proxy" not in error):
-            return False
-        # Read-only views of what the modules have do not do: it needs the things themselves.
-        language["allow_safe"] += language["allow"]
-        language["allow"] = []
-        self.note("allow_safe", "in place of allow", error)
-        return True
+        if language["allow"]:
+            language["allow_safe"] += language["allow"]
+            language["allow"] = []
+            self.note("allow_safe", "in place of allow", error)
+            return True
+        return self.add_language("enable", "everyday", error)
 
     def add_language(self, key: str, item: str, reason: str) -> bool:
         """Adds to a list of the language policy. False if it is there."""
@@ -489,7 +502,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.policy is not None:
             policy.load(given.policy)
         values: Values = json.loads(policy.json())
-        for key in ("language", "feature", "allow_module"):
+        for key in ("language", "feature", "allow_module", "allow_safe_module", "recursion_limit"):
             if given.config and values[key] is not None:
                 complain(f"--config finds a language policy: the options give one ({key})")
                 return EXIT_USAGE

@@ -149,7 +149,7 @@ class Sandbox(Face):
         from belljar.sandbox import alone, drive
 
         with alone(self.config) as session:
-            drive(session.execute(code, globals, locals, *_streams()))
+            drive(session.execute(code, globals, locals, *_streams(), sys.argv))  # pysandbox forked: they were the same there
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         return lambda: self.call(func, *args, **kw)

@@ -8,7 +8,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, overload
 
@@ -307,6 +307,7 @@ class Sandbox(Face):
         globals: dict[str, Any] | None = None,
         locals: dict[str, Any] | None = None,
         *,
+        argv: Sequence[str] | None = None,
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
     ) -> Execution:
@@ -317,9 +318,11 @@ class Sandbox(Face):
 
         Under a language policy (`SandboxConfig`, `Policy(feature=...)`) it runs in a new guest each time, in an empty namespace or
         with these names; those that it left alone keep the very object. What the code raises is raised: one of a fixed list of
-        builtin exceptions with its text, or a `SandboxError` that names the type; `Timeout` and `MemoryError` for these limits."""
+        builtin exceptions with its text, or a `SandboxError` that names the type; `Timeout` and `MemoryError` for these limits.
+
+        `argv` is what `sys.argv` has there, if the policy shows it."""
         with self._for_call() as session:
-            return drive(session.execute(code, globals, locals, on_stdout, on_stderr))
+            return drive(session.execute(code, globals, locals, on_stdout, on_stderr, argv))
 
     @contextlib.contextmanager
     def _for_call(self) -> Iterator[Session]:

@@ -561,6 +561,8 @@ class Language:
             return "" if "traceback" in self.features and "traceback" in hint else hint
         if kind is native.SandboxError and error.args == ("Read only object",):
             return for_view()
+        if kind is native.SandboxError and error.args == ("exit() function blocked by the sandbox",):
+            return for_builtin("quit")
         if kind is ValueError and error.args == ("Only read modes are allowed.",):
             return " Nothing permits writing: return the text, or print it"
         if kind is PermissionError and str(error.strerror).startswith("Sandbox deny access to the file ") and type(error.filename) is str:

@@ -83,6 +83,8 @@ def run(policy: Policy, frame: Frame) -> Result:
     if "links" in _state.start:
         _start.link(_state.start.pop("links"))
     if flags & RUN_COMMAND:
+        if argv != [filename]:  # a command's own, and not what stands for none
+            sys.argv[:] = argv
         return perform_command(policy, code)
     if flags & RUN_LAST_VALUE:
         policy.offer_results()

@@ -10,6 +10,7 @@ import pytest
 
 BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 COMMAND = str(BUILD / "belljar")
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "language" / "everyday" / "programs"
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_features_are_learned_from_what_was_blocked(folder):
 def test_a_class_that_has_to_be_the_real_one_is_given_as_it_is(folder):
     text = "from collections import OrderedDict\nd = OrderedDict()\nd[1] = 2\nassert d[1] == 2\n"
     done = learn(folder, text, "--config")
-    assert done.policy["language"] == {"enable": [], "allow": [], "allow_safe": ["collections:OrderedDict"]}
+    assert done.policy["allow_safe_module"] == ["collections:OrderedDict"] and not done.policy["allow_module"]
     assert run(folder, done).returncode == 0
 
 
@@ -172,6 +173,23 @@ def test_under_what_was_learned_the_rest_is_still_blocked(folder):
     assert run(folder, done).returncode == 0
     done.script.write_text("import os\n")
     assert b'Import "os" blocked by the sandbox' in run(folder, done).stderr
+
+
+@pytest.mark.parametrize("name", ["exercises", "transform"])
+def test_honest_programs_get_a_policy_without_a_warning(folder, name):
+    done = learn(folder, (PROGRAMS / f"{name}.py").read_text(), "--config")
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr and "everyday" not in done.policy["feature"]
+    assert run(folder, done).returncode == 0
+
+
+def test_what_undoes_the_policy_comes_with_a_warning(folder):
+    text = "import pickle\nfrom functools import singledispatch\nassert pickle.loads(pickle.dumps([1])) == [1]\n"
+    text += "@singledispatch\ndef f(x): return x\nassert f(1) == 1\n"
+    done = learn(folder, text, "--config", "--quiet")
+    assert done.returncode == 0, done.stderr
+    for name in ("pickle.dumps", "pickle.loads", "functools.singledispatch"):
+        assert f"warning: {name} undoes the language policy" in done.stderr
 
 
 def test_files_are_learned_before_the_language(folder):

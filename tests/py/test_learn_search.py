@@ -152,8 +152,8 @@ def language(allowed):
 
 def test_a_language_policy_grows_by_what_was_blocked_and_shrinks_to_what_is_needed():
     search = make(Script(
-        (language(lambda l: "stdout" in l["enable"]), {"error": "AttributeError: sys.stdout is blocked"}),
-        (language(lambda l: "math" in l["enable"]), {"error": 'SandboxError: Import "math" blocked'}),
+        (language(lambda l: "stdout" in l["enable"]), {"error": "Block access to sys.stdout.write; to permit it: the feature stdout or everyday"}),
+        (language(lambda l: "math" in l["enable"]), {"error": 'Import "math" blocked; to permit it: the feature math or everyday'}),
         (language(lambda l: "json:dumps,loads" in l["allow"]), {"error": 'SandboxError: Import "json" blocked'}),
     ))  # fmt: skip
     search.find_language({"json": ["dumps", "loads"]})
@@ -176,8 +176,24 @@ def test_things_that_have_to_be_the_real_ones_are_given_as_they_are():
         (language(lambda l: l["allow_safe"] == ["queue:Queue"]), {"error": "SandboxError: Read only object"}),
     ))  # fmt: skip
     search.find_language({"queue": ["Queue"]})
-    assert search.values["language"] == {"enable": [], "allow": [], "allow_safe": ["queue:Queue"]}
+    assert (search.values["allow_module"], search.values["allow_safe_module"]) == ([], ["queue:Queue"])
 
+
+@pytest.mark.parametrize("failure", ["TypeError: object of type 'A' has no len()", "cannot create 'belljar.ReadOnlyObject' instances", "E"])
+def test_whatever_a_program_says_of_views_they_are_taken_from_it(failure):
+    search = make(Script(
+        (language(lambda l: l["allow"] or l["allow_safe"]), {"error": 'Import "queue" blocked'}),
+        (language(lambda l: l["allow_safe"]), {"error": failure}),
+    ))  # fmt: skip
+    search.find_language({"queue": ["Queue"]})
+    assert search.values["allow_safe_module"] == ["queue:Queue"]
+
+
+def test_the_recursion_limit_is_raised_by_steps():
+    error = "RecursionError: maximum recursion depth exceeded; the limit of 50 frames is the policy's"
+    search = make(Script((language(lambda l: l.get("recursion_limit", 0) >= 500), {"error": error})))
+    search.find_language({})
+    assert search.values["recursion_limit"] == 1000
 
 def test_a_language_error_that_is_not_known_ends_the_search():
     with pytest.raises(NotFound, match="no language policy"):

@@ -99,7 +99,7 @@ BUILTINS = (
     Builtin("exit", True, "replaced: raises SandboxError unless the exit feature is enabled"),
     Builtin("eval exec", True, "replaced: text only, in namespaces that have the policy's builtins"),
     Builtin("vars", True, "replaced: not of types and modules (L007)"),
-    Builtin("compile", False, "makes code objects; builtins_whitelist may add it (text only)"),
+    Builtin("compile", True, "replaced: text only; what it makes shows nothing, and runs as text does"),
     Builtin("breakpoint", False, "imports what the environment names (L079)"),
     Builtin("input", "stdin", "reads standard input"),
     Builtin("help", "help", "replaced: prints documentation, imports nothing"),

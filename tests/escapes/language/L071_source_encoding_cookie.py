@@ -1,7 +1,7 @@
 """L071 coding cookie in a bytes source
 
 kind: namespace
-expect: TypeError
+expect: SyntaxError
 """
 
-exec(b"# coding: latin-1\nreached = 1")
+exec(b"# coding: utf-7\nx = 1 +AAo-reached = 1")

@@ -1,7 +1,7 @@
 """L077 compile of a syntax tree with impossible nodes
 
 kind: namespace
-expect: NameError
+expect: TypeError
 """
 
 reached = compile("1", "", "exec", 0x400)

@@ -28,7 +28,7 @@ def test_a_feature_can_be_enabled_alone(feature: str) -> None:
 
 
 def test_an_unknown_feature_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown feature: interpreter; known: codecs, datetime.*unicodedata"):
+    with pytest.raises(ValueError, match=r"unknown feature: interpreter; known: asyncio, codecs, datetime.*unicodedata"):
         SandboxConfig("interpreter")
 
 

@@ -61,7 +61,7 @@ def test_a_program_may_shadow_a_builtin_for_itself(run: Run) -> None:
     passes(run("", "len = lambda x: 42\nassert len('') == 42\ndel len\nassert len('') == 0"))
 
 
-@pytest.mark.parametrize("name", ["compile", "breakpoint", "input", "help", "quit", "BaseException", "KeyboardInterrupt", "SystemExit", "__loader__", "__spec__"])
+@pytest.mark.parametrize("name", ["breakpoint", "input", "help", "quit", "BaseException", "KeyboardInterrupt", "SystemExit", "__loader__", "__spec__"])
 def test_builtins_outside_the_whitelist_are_unknown(run: Run, name: str) -> None:
     refused(run("", name), "NameError", f"name '{name}' is not defined")
 
@@ -88,13 +88,19 @@ def test_exec_in_a_new_namespace_has_the_same_builtins(run: Run) -> None:
     refused(run("", "exec('import os', {})"), "ImportError", 'Import "os" blocked by the sandbox')
 
 
-def test_compile_can_be_added(run: Run) -> None:
+def test_compile_makes_code_that_shows_nothing(run: Run) -> None:
     config = SandboxConfig()
-    config.builtins_whitelist = config.builtins_whitelist | {"compile"}
     passes(run(config, "code = compile('1 + 1', 'x', 'eval')\nassert eval(code) == 2"))
     refused(run(config, "type(compile('1', 'x', 'eval'))()"), "TypeError", "cannot create 'code' instances")
     refused(run(config, "compile('1', 'x', 'eval').co_code"), "AttributeError", "'code' object has no attribute 'co_code'")
-    assert run(config, "compile(b'1', 'x', 'eval')").error == "TypeError"
+    passes(run(config, "assert eval(compile(b'1', 'x', 'eval')) == 1"))
+    assert run(config, "compile(bytearray(b'1'), 'x', 'eval')").error == "TypeError"
+
+
+def test_bytes_as_source_are_utf_8_whatever_they_say(run: Run) -> None:
+    passes(run("", "exec('x = \"é\"'.encode())\nassert x == 'é' and eval(b'1 + 1') == 2"))
+    passes(run("", "exec(b'# coding: utf-7\\nx = \"+AGE-\"')\nassert x == '+AGE-'"))
+    assert run("", "exec(b'x = \"\\xff\"')").error == "UnicodeDecodeError"
 
 
 @pytest.mark.parametrize("name", ["__closure__", "__globals__", "__code__", "__defaults__", "__kwdefaults__", "__builtins__"])
