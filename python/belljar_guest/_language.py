@@ -319,6 +319,8 @@ class Language:
             chosen["quit"] = safe(self.exit, False)
         if "open" in allowed:
             chosen["open"] = safe(self.open, False)
+        if "input" in allowed:
+            chosen["input"] = safe(self.input, False)
         if "help" in allowed:
             chosen["help"] = safe(self.help, False)
         for name in ("copyright", "credits", "license"):
@@ -332,6 +334,11 @@ class Language:
     @staticmethod
     def exit(code: Any = None) -> NoReturn:
         raise SystemExit(code)
+
+    @staticmethod
+    def input(prompt: Any = "", /) -> str:
+        """Read a line from standard input."""
+        return builtins.input(prompt)  # the shell puts its own there
 
     def open(
         self, file: str, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
