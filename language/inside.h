@@ -112,6 +112,9 @@ PyObject *make_super(PyObject *module, PyObject *none);
 extern PyType_Spec fixed_spec;
 PyObject *close_groups(PyObject *module, PyObject *none);
 
+/* nesting.c */
+PyObject *close_nesting(PyObject *module, PyObject *types);
+
 /* types.c */
 /* A type's own dictionary itself, or NULL with an exception. */
 PyObject *names_of_type(struct state *state, PyObject *type);

@@ -38,6 +38,7 @@ static PyMethodDef policy_functions[] = {
     { "language_take_constructor", take_constructor, METH_O, NULL },
     { "language_close_classes", close_classes, METH_NOARGS, NULL },
     { "language_super", make_super, METH_NOARGS, NULL },
+    { "language_close_nesting", close_nesting, METH_O, NULL },
     { "language_close_groups", close_groups, METH_NOARGS, NULL },
     { "language_type_modified", type_modified, METH_O, NULL },
     { "language_build_function", build_function, METH_VARARGS, NULL },

@@ -111,6 +111,10 @@ NEVER_PROXIED = ("module", "frame", "code", "cell", "traceback", "generator", "c
 # method evaluates the text in the library's frame. The names of 3.14 are here as well.
 FORWARD_HIDDEN = "_evaluate evaluate __forward_code__ __code__ __globals__ __cell__ __owner__".split()
 
+# Iterators that hold another one: going down into them is bounded by the stack.
+NESTING: list[Any] = [filter, map, zip, enumerate, reversed, type(iter(int, 1))]
+NESTING_OF_ITERTOOLS = "accumulate chain compress cycle dropwhile filterfalse groupby islice pairwise starmap takewhile zip_longest batched".split()
+
 # What a file or stream shows. Not: buffer, raw, detach, fileno, reconfigure, which lead to the descriptor (L081).
 FILE_NAMES = frozenset(
     "close closed encoding errors flush isatty line_buffering mode name newlines read readable readline readlines "
@@ -425,6 +429,9 @@ class Language:
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
         native.language_close_groups()
+        itertools = sys.modules.get("itertools")
+        found = [getattr(itertools, name, None) for name in NESTING_OF_ITERTOOLS]
+        native.language_close_nesting(NESTING + [kind for kind in found if kind is not None])
         if self.config["restricted"]:
             native.language_close_classes()
 
