@@ -48,6 +48,7 @@ KINDS: dict[str, Any] = {
     "staticmethod": staticmethod,
     "type": type,
     "object": object,
+    "super": super,
     "BaseException": BaseException,
     "AttributeError": AttributeError,
     "NameError": NameError,
@@ -88,6 +89,7 @@ HIDDEN: list[tuple[str, str, str | None, str]] = [
     ("type", "__subclasses__ __bases__ __base__ __mro__", None, "the graph of all types leads to any module"),
     ("type", "__abstractmethods__", None, "a trusted class can be made abstract"),
     ("module", "__dict__ __init__ __annotations__ __new__", None, "the dictionary behind the builtins"),
+    ("super", "__init__", None, "the program's own super looks at the frame before it takes what it needs from there"),
     ("object", "__reduce__ __reduce_ex__ __getstate__", None, "copying gives the raw state and Python helpers"),
 ]
 

@@ -2,7 +2,7 @@
 # special methods and callbacks are, in C code, each of the builtins that act on the calling frame. Prints what was seen, and counts.
 from collections import defaultdict
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 
 MARK = 1
 TEXT = "__import__('os')"
@@ -100,8 +100,6 @@ def attempt(call, *given, **named):
     calls += 1
     try:
         return call(*given, **named)
-    except SandboxError as error:
-        refused += 1
     except BaseException as error:
         if type(error).__name__ == "SandboxError":
             refused += 1

@@ -18,7 +18,7 @@ def test_nothing_that_is_handed_out_shows_a_frame_of_the_library(
 ) -> None:
     config = everything(*FEATURES)
     modules = sorted({*config.to_dict()["imports"], *SAFE} - {"sys", "encodings", "__future__"})
-    source = f"MODULES = {modules!r}\nSKIP = {SKIP!r}\nclass SandboxError(Exception): pass\n" + (HERE / "sweep_program.py").read_text()
+    source = f"MODULES = {modules!r}\nSKIP = {SKIP!r}\n" + (HERE / "sweep_program.py").read_text()
     outcome = run_plain(python, extension, config, source, seconds=200.0)
     assert outcome.error is None, outcome.text
     lines = outcome.stdout.splitlines()
