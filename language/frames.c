@@ -189,8 +189,7 @@ static int checked_super_init(PyObject *self, PyObject *args, PyObject *kw)
 {
     if (PyTuple_Size(args) == 0 && frame_is_refused(state_of_interpreter(), "super"))
         return -1;
-    initproc real = (initproc)PyType_GetSlot(&PySuper_Type, Py_tp_init);
-    return real(self, args, kw);
+    return state_of_interpreter()->super_init(self, args, kw);
 }
 
 static PyType_Slot super_slots[] = {
@@ -204,7 +203,8 @@ static PyType_Spec super_spec = { "builtins.super", 0, 0,
                                       Py_TPFLAGS_IMMUTABLETYPE,
                                   super_slots };
 
-PyObject *make_super(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+PyObject *make_super(PyObject *module, PyObject *Py_UNUSED(none))
 {
+    state_of(module)->super_init = (initproc)PyType_GetSlot(&PySuper_Type, Py_tp_init);
     return PyType_FromSpecWithBases(&super_spec, (PyObject *)&PySuper_Type);
 }

@@ -20,8 +20,6 @@
 #include "base/base.h"
 #include "base/owned.h"
 
-#define STATE_NAME   "_language_state"
-#define CAPSULE_NAME "belljar.language"
 #define FINAL_TYPE                                                                                 \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
 #define READ_ONLY "Read only object"
@@ -45,6 +43,7 @@ struct state {
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
     newfunc type_new;                 /* real constructor of classes, under the restricted preset */
+    initproc super_init;              /* what is behind super() */
     PyTypeObject *group_base, *group; /* BaseExceptionGroup, ExceptionGroup */
     newfunc group_new;                /* what is behind their constructor */
     newfunc function_new, cell_new;   /* constructors kept for make_function() */
@@ -64,7 +63,8 @@ struct proxy {
                        * hidden attribute: setting it is ignored */
 };
 
-/* state.c. The second one for slots that have no object to find the state by. */
+/* state.c. The last one for slots that have no object to find the state by. */
+struct state *state_new(void);
 struct state *state_of(PyObject *module);
 struct state *state_of_interpreter(void);
 PyObject *set_up(PyObject *module, PyObject *args);

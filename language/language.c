@@ -63,12 +63,11 @@ static int add_guest_functions(PyObject *module)
 
 int language_add_functions(PyObject *module)
 {
-    struct state *state = calloc(1, sizeof(*state));
-    OWNED PyObject *capsule = state ? PyCapsule_New(state, CAPSULE_NAME, NULL) : NULL;
-    PyObject *interpreter = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    if (!capsule || !interpreter || PyModule_AddObjectRef(module, STATE_NAME, capsule) < 0 ||
-        PyDict_SetItemString(interpreter, STATE_NAME, capsule) < 0)
+    struct state *state = state_new();
+    if (!state) {
+        PyErr_NoMemory();
         return -1;
+    }
     const struct {
         PyType_Spec *spec;
         PyTypeObject **type;
