@@ -59,16 +59,35 @@ static int own_builtins_add(struct state *state, PyObject *builtins)
     return all ? 0 : -1;
 }
 
+/* What a namespace has under the very name. A key of another type may pretend to be it, one time and
+ * not the next: no code of the program's is asked. The name is among the first, as a rule. */
+static PyObject *own_item(PyObject *globals, const char *wanted)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(globals, &at, &key, &value))
+        if (PyUnicode_CheckExact(key) && name_is(key, wanted))
+            return value;
+    return NULL;
+}
+
 /* The interpreter puts its builtins dictionary itself into a namespace that has none. Ours goes in
  * first. */
 int namespace_guard(struct state *state, PyObject *globals)
 {
     if (!globals || !PyDict_Check(globals))
         return 0;
-    OWNED PyObject *key = PyUnicode_FromString("__builtins__");
-    PyObject *builtins = key ? PyDict_GetItemWithError(globals, key) : NULL;
-    if (!builtins)
-        return PyErr_Occurred() ? -1 : PyDict_SetItem(globals, key, state->builtins);
+    PyObject *builtins = own_item(globals, "__builtins__");
+    if (!builtins) {
+        if (PyDict_SetItemString(globals, "__builtins__", state->builtins) < 0)
+            return -1;
+        if (own_item(globals, "__builtins__"))
+            return 0;
+        PyErr_SetString(state->error,
+                        "namespace blocked by the sandbox: a key of it that is no text "
+                        "says that it equals '__builtins__'");
+        return -1;
+    }
     return PyDict_Check(builtins) ? own_builtins_add(state, builtins) : 0;
 }
 
@@ -174,8 +193,7 @@ static int checked_super_init(PyObject *self, PyObject *args, PyObject *kw)
 {
     if (PyTuple_Size(args) == 0 && frame_is_refused(state_of_interpreter(), "super"))
         return -1;
-    initproc real = (initproc)PyType_GetSlot(&PySuper_Type, Py_tp_init);
-    return real(self, args, kw);
+    return state_of_interpreter()->super_init(self, args, kw);
 }
 
 static PyType_Slot super_slots[] = {
@@ -189,7 +207,8 @@ static PyType_Spec super_spec = { "builtins.super", 0, 0,
                                       Py_TPFLAGS_IMMUTABLETYPE,
                                   super_slots };
 
-PyObject *make_super(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+PyObject *make_super(PyObject *module, PyObject *Py_UNUSED(none))
 {
+    state_of(module)->super_init = (initproc)PyType_GetSlot(&PySuper_Type, Py_tp_init);
     return PyType_FromSpecWithBases(&super_spec, (PyObject *)&PySuper_Type);
 }

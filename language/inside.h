@@ -20,8 +20,6 @@
 #include "base/base.h"
 #include "base/owned.h"
 
-#define STATE_NAME   "_language_state"
-#define CAPSULE_NAME "belljar.language"
 #define FINAL_TYPE                                                                                 \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
 #define READ_ONLY "Read only object"
@@ -46,6 +44,7 @@ struct state {
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
     newfunc type_new;                 /* real constructor of classes, under the restricted preset */
+    initproc super_init;              /* what is behind super() */
     PyTypeObject *group_base, *group; /* BaseExceptionGroup, ExceptionGroup */
     newfunc group_new;                /* what is behind their constructor */
     newfunc function_new;             /* the constructor, kept for build_function() */
@@ -66,7 +65,8 @@ struct proxy {
                        * hidden attribute: setting it is ignored */
 };
 
-/* state.c. The second one for slots that have no object to find the state by. */
+/* state.c. The last one for slots that have no object to find the state by. */
+struct state *state_new(void);
 struct state *state_of(PyObject *module);
 struct state *state_of_interpreter(void);
 PyObject *set_up(PyObject *module, PyObject *args);
@@ -121,6 +121,9 @@ PyObject *make_super(PyObject *module, PyObject *none);
 /* groups.c */
 extern PyType_Spec fixed_spec;
 PyObject *close_groups(PyObject *module, PyObject *none);
+
+/* nesting.c */
+PyObject *close_nesting(PyObject *module, PyObject *types);
 
 /* types.c */
 /* A type's own dictionary itself, or NULL with an exception. */

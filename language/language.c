@@ -39,6 +39,7 @@ static PyMethodDef policy_functions[] = {
     { "language_take_constructor", take_constructor, METH_O, NULL },
     { "language_close_classes", close_classes, METH_NOARGS, NULL },
     { "language_super", make_super, METH_NOARGS, NULL },
+    { "language_close_nesting", close_nesting, METH_O, NULL },
     { "language_close_groups", close_groups, METH_NOARGS, NULL },
     { "language_type_modified", type_modified, METH_O, NULL },
     { "language_build_function", build_function, METH_VARARGS, NULL },
@@ -64,12 +65,11 @@ static int add_guest_functions(PyObject *module)
 
 int language_add_functions(PyObject *module)
 {
-    struct state *state = calloc(1, sizeof(*state));
-    OWNED PyObject *capsule = state ? PyCapsule_New(state, CAPSULE_NAME, NULL) : NULL;
-    PyObject *interpreter = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    if (!capsule || !interpreter || PyModule_AddObjectRef(module, STATE_NAME, capsule) < 0 ||
-        PyDict_SetItemString(interpreter, STATE_NAME, capsule) < 0)
+    struct state *state = state_new();
+    if (!state) {
+        PyErr_NoMemory();
         return -1;
+    }
     const struct {
         PyType_Spec *spec;
         PyTypeObject **type;

@@ -32,8 +32,18 @@ struct type_layout {
     void *finalize, *vectorcall;
 };
 
+/* What stands in a type's dictionary for a slot: classes derived from it take the slot from there. */
+struct wrapper_layout {
+    PyObject_HEAD PyTypeObject *type;
+    PyObject *name, *qualname;
+    void *base, *wrapped;
+};
+
 /* The type from inside. Its fields are compared with what PyType_GetSlot() says before each use:
  * another layout is a RuntimeError (and NULL), and not a write somewhere else. */
 struct type_layout *layout_of(PyTypeObject *type);
+
+/* Has the wrapper of that name call `now` in place of `before`. Returns 0, or -1 with an exception. */
+int rewrap(struct state *state, PyTypeObject *type, const char *name, void *before, void *now);
 
 #endif

@@ -13,6 +13,8 @@ struct type_layout *layout_of(PyTypeObject *type)
         int slot;
         size_t at;
     } known[] = {
+        { Py_tp_dealloc, offsetof(struct type_layout, dealloc) },
+        { Py_tp_iternext, offsetof(struct type_layout, iternext) },
         { Py_tp_init, offsetof(struct type_layout, init) },
         { Py_tp_new, offsetof(struct type_layout, new) },
         { Py_tp_getattro, offsetof(struct type_layout, getattro) },
@@ -45,6 +47,20 @@ PyObject *names_of_type(struct state *state, PyObject *type)
         return Py_NewRef(own);
     PyErr_SetString(PyExc_RuntimeError, "this interpreter keeps the names of types differently");
     return NULL;
+}
+
+int rewrap(struct state *state, PyTypeObject *type, const char *name, void *before, void *now)
+{
+    OWNED PyObject *own = names_of_type(state, (PyObject *)type);
+    PyObject *found = own ? PyDict_GetItemString(own, name) : NULL;
+    struct wrapper_layout *wrapper = (struct wrapper_layout *)found;
+    if (found && strcmp(layout_of(Py_TYPE(found))->name, "wrapper_descriptor") == 0 &&
+        wrapper->wrapped == before) {
+        wrapper->wrapped = now;
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError, "this interpreter wraps %s differently", name);
+    return -1;
 }
 
 /* take_constructor(type): no code can make such objects by calling the type any more. */
@@ -101,6 +117,9 @@ PyObject *close_classes(PyObject *module, PyObject *Py_UNUSED(none))
     struct state *state = state_of(module);
     struct type_layout *layout = layout_of(&PyType_Type);
     if (!layout)
+        return NULL;
+    if (rewrap(state, &PyType_Type, "__setattr__", layout->setattro, (void *)restricted_setattr) <
+        0)
         return NULL;
     state->type_new = layout->new;
     layout->new = restricted_new;

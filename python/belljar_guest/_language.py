@@ -54,6 +54,7 @@ KINDS: dict[str, Any] = {
     "staticmethod": staticmethod,
     "type": type,
     "object": object,
+    "super": super,
     "BaseException": BaseException,
     "AttributeError": AttributeError,
     "NameError": NameError,
@@ -94,6 +95,7 @@ HIDDEN: list[tuple[str, str, str | None, str]] = [
     ("type", "__subclasses__ __bases__ __base__ __mro__", None, "the graph of all types leads to any module"),
     ("type", "__abstractmethods__", None, "a trusted class can be made abstract"),
     ("module", "__dict__ __init__ __annotations__ __new__", None, "the dictionary behind the builtins"),
+    ("super", "__init__", None, "the program's own super looks at the frame before it takes what it needs from there"),
     ("object", "__reduce__ __reduce_ex__ __getstate__", None, "copying gives the raw state and Python helpers"),
 ]
 
@@ -116,6 +118,10 @@ NEVER_PROXIED = ("module", "frame", "code", "cell", "traceback", "generator", "c
 # Of the class that a text in an annotation becomes; `class C[T]` hands it out, and so does whatever of typing takes a text. Its
 # method evaluates the text in the library's frame. The names of 3.14 are here as well.
 FORWARD_HIDDEN = "_evaluate evaluate __forward_code__ __code__ __globals__ __cell__ __owner__".split()
+
+# Iterators that hold another one: going down into them is bounded by the stack.
+NESTING: list[Any] = [filter, map, zip, enumerate, reversed, type(iter(int, 1))]
+NESTING_OF_ITERTOOLS = "accumulate chain compress cycle dropwhile filterfalse groupby islice pairwise starmap takewhile zip_longest batched".split()
 
 # What a file or stream shows. Not: buffer, raw, detach, fileno, reconfigure, which lead to the descriptor (L081).
 FILE_NAMES = frozenset(
@@ -351,6 +357,8 @@ class Language:
             chosen["quit"] = safe(self.exit, False)
         if "open" in allowed:
             chosen["open"] = safe(self.open, False)
+        if "input" in allowed:
+            chosen["input"] = safe(self.input, False)
         if "help" in allowed:
             chosen["help"] = safe(self.help, False)
         for name in ("copyright", "credits", "license"):
@@ -364,6 +372,11 @@ class Language:
     @staticmethod
     def exit(code: Any = None) -> NoReturn:
         raise SystemExit(code)
+
+    @staticmethod
+    def input(prompt: Any = "", /) -> str:
+        """Read a line from standard input."""
+        return builtins.input(prompt)  # the shell puts its own there
 
     def open(
         self, file: str, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
@@ -450,6 +463,9 @@ class Language:
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
         native.language_close_groups()
+        itertools = sys.modules.get("itertools")
+        found = [getattr(itertools, name, None) for name in NESTING_OF_ITERTOOLS]
+        native.language_close_nesting(NESTING + [kind for kind in found if kind is not None])
         if self.config["restricted"]:
             native.language_close_classes()
 

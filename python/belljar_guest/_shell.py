@@ -114,7 +114,7 @@ def command_shell(policy: Policy, text: bytes, is_all: bool) -> int:
 
 def shell_input(prompt: object = "", /) -> str:
     """input(): the host reads the line, from where it reads statements."""
-    sys.stdout.flush()
+    _run.flush_streams()
     data = native.encode_value(str(prompt)[:1000])
     with _host.call_lock:
         failed, encoded = native.call(_host.next_number(), CALL_FUNCTION, data)

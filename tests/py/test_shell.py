@@ -147,8 +147,9 @@ def test_exit_leaves_with_its_status(text, status):
     assert (done.returncode, done.stdout) == (status, b"")
 
 
-def test_input_reads_the_line_after_the_statement():
-    done = shell("name = input('who? ')\nBob\nname\ninput()\n")
+@pytest.mark.parametrize("options", ([], ["--feature", "stdin,stdout"], ["--feature", "stdin"]))
+def test_input_reads_the_line_after_the_statement(options):
+    done = shell("name = input('who? ')\nBob\nname\ninput()\n", *options)
     assert done.stdout == b"who? 'Bob'\n"
     assert b"EOFError" in done.stderr
 

@@ -1,7 +1,7 @@
 """L122 deeply nested iterators overflow the C stack
 
 kind: crash
-expect: crash or RecursionError
+expect: RecursionError
 control: any
 """
 

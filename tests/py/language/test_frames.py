@@ -205,8 +205,8 @@ ATTACKS = {
     "a generator": "next(merge(map(found.append, some(globals)), []))",
     "abstract class": "issubclass(int, type('A', (ABC,), {'__subclasshook__': keep(eval)}))",
     "a finalizer": "mean(map(Last, [1, 2, 3]))",
-    "super": "random.seed(type('I', (int,), {'__abs__': map(found.append, some(super)).__next__})(5))",
-    "super of a library's class": "random.seed(type('I', (int,), {'__hash__': map(found.append, map(type.__call__, [super])).__next__})(5))",
+    "super": "random.seed(type('S', (), {'__class__': property(keep(super))})())",
+    "what is behind super": "found.append(super_itself())",
 }  # fmt: skip
 
 HELPERS = """
@@ -236,6 +236,13 @@ def keep(call):
     "A callable in C: whatever its arguments are, found gets what call() or call(T) gives there."
     made = map(found.append, map(call, [T] * 9) if call is eval or call is exec else some(call))
     return partial(print, file=type('F', (), {'write': defaultdict(made.__next__).__getitem__})())
+def super_itself():
+    MARK = 1
+    made = super.__new__(super)
+    try:
+        random.seed(type('S', (), {'__class__': property(keep(super(super, made).__init__))})())
+    finally:
+        return "escaped" if made.__self__ is not None else ""
 def with_stack():
     MARK = 1
     with ExitStack() as stack:
@@ -341,3 +348,23 @@ def test_the_program_itself_may_call_them_from_c_as_well(run: Run) -> None:
     answers = report(run, everything(*FEATURES), source)
     assert [row for row, holds in answers if not holds] == []
     assert len(answers) == len(PERMITTED)
+
+
+def test_no_key_pretends_to_be_the_name_of_the_builtins(run: Run) -> None:
+    source = """
+class Key(str):
+    says = []
+    def __hash__(self): return hash("__builtins__")
+    def __eq__(self, other): return self.says.pop(0) if self.says else False
+for says in ([True], [False, True], [True, True], [True, False, True], []):
+    space = {Key("k"): {}}
+    Key.says = [*says]
+    try:
+        exec("x = 1", space)
+    except Exception as error:
+        assert type(error).__name__ == "SandboxError", error
+    Key.says = []
+    assert [one for one in space.values() if type(one) is dict and one] == []
+"""
+    outcome = run("", source)
+    assert outcome.error is None, outcome.text

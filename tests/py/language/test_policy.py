@@ -490,6 +490,8 @@ def test_restricted_closes_functions_for_changes_from_outside(run: Run) -> None:
     assert run(config, "def f(): pass\nf.__dict__").error == "AttributeError"
     assert run(config, "class A: pass\nA().__dict__['x'] = 1").error in ("AttributeError", "SandboxError", "TypeError")
     assert run(config, "class A: pass\nA.x = 1").error in ("AttributeError", "SandboxError", "TypeError")
+    assert run(config, "class M(type): pass\nclass A(metaclass=M): pass\nA.x = 1").error == "TypeError"
+    assert run(config, "class A: pass\ntype.__setattr__(A, 'x', 1)").error == "TypeError"
     passes(run(config, "class A:\n    def __init__(self):\n        self.x = 1\nassert A().x == 1"))
 
 
