@@ -40,8 +40,9 @@ struct state {
     PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile;
-    newfunc type_new;               /* real constructor of classes, under the restricted preset */
-    newfunc function_new, cell_new; /* constructors kept for make_function() */
+    newfunc type_new;     /* real constructor of classes, under the restricted preset */
+    newfunc function_new; /* the constructor, kept for build_function() */
+    PyObject *own; /* dict: address -> code that the program may have as it is; NULL until own() */
     PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
         *hidden_type, *hidden_method_type, *method_type, *builtins_type;
@@ -101,5 +102,7 @@ PyObject *take_constructor(PyObject *module, PyObject *type);
 PyObject *close_classes(PyObject *module, PyObject *none);
 PyObject *type_modified(PyObject *module, PyObject *type);
 PyObject *build_function(PyObject *module, PyObject *args);
+PyObject *own(PyObject *module, PyObject *thing);
+int is_own(struct state *state, PyObject *thing);
 
 #endif

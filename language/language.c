@@ -36,6 +36,7 @@ static PyMethodDef policy_functions[] = {
     { "language_close_classes", close_classes, METH_NOARGS, NULL },
     { "language_type_modified", type_modified, METH_O, NULL },
     { "language_build_function", build_function, METH_VARARGS, NULL },
+    { "language_own", own, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };
 

@@ -521,6 +521,9 @@ PyObject *proxy_value(struct state *state, PyObject *value)
         type == state->function_type || type == state->module_type || type == state->stream_type ||
         is_exception_class(value))
         return Py_NewRef(value);
+    int is_program_code = is_own(state, value);
+    if (is_program_code)
+        return is_program_code > 0 ? Py_NewRef(value) : NULL;
     if (PyTuple_CheckExact(value))
         return proxy_tuple(state, value);
     if (PyFrozenSet_CheckExact(value) || type == &PySet_Type)

@@ -42,8 +42,6 @@ PyObject *take_constructor(PyObject *module, PyObject *type)
         return NULL;
     if (name_is(name, "function"))
         state->function_new = real;
-    if (name_is(name, "cell"))
-        state->cell_new = real;
     layout->new = NULL;
     PyType_Modified((PyTypeObject *)type);
     Py_RETURN_NONE;
@@ -101,35 +99,45 @@ PyObject *type_modified(PyObject *Py_UNUSED(module), PyObject *type)
     Py_RETURN_NONE;
 }
 
-/* build_function(code, globals, name, defaults or None, values of its closure): for functions that
- * the host sends; the constructors are taken away from everybody else. */
+/* build_function(code, globals, name, cells of its closure): for functions that the host sends; the
+ * constructor is taken away from everybody else. */
 PyObject *build_function(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
-    PyObject *code, *globals, *name, *defaults, *values;
-    if (!PyArg_ParseTuple(args, "OO!UOO!", &code, &PyDict_Type, &globals, &name, &defaults,
-                          &PyTuple_Type, &values))
+    PyObject *code, *globals, *name, *cells;
+    if (!PyArg_ParseTuple(args, "OO!UO!", &code, &PyDict_Type, &globals, &name, &PyTuple_Type,
+                          &cells))
         return NULL;
     OWNED PyObject *types = PyImport_ImportModule("types");
     OWNED PyObject *function_type = types ? PyObject_GetAttrString(types, "FunctionType") : NULL;
-    OWNED PyObject *cell_type = types ? PyObject_GetAttrString(types, "CellType") : NULL;
-    OWNED PyObject *cells = PyTuple_New(PyTuple_Size(values));
-    if (!function_type || !cell_type || !cells || namespace_guard(state, globals) < 0)
+    if (!function_type || namespace_guard(state, globals) < 0)
         return NULL;
-    newfunc new_cell = state->cell_new
-                           ? state->cell_new
-                           : (newfunc)PyType_GetSlot((PyTypeObject *)cell_type, Py_tp_new);
     newfunc new_function = state->function_new
                                ? state->function_new
                                : (newfunc)PyType_GetSlot((PyTypeObject *)function_type, Py_tp_new);
-    for (Py_ssize_t i = 0; i < PyTuple_Size(values); i++) {
-        OWNED PyObject *one = PyTuple_Pack(1, PyTuple_GetItem(values, i));
-        PyObject *cell = one ? new_cell((PyTypeObject *)cell_type, one, NULL) : NULL;
-        if (!cell || PyTuple_SetItem(cells, i, cell) < 0)
-            return NULL;
-    }
-    OWNED PyObject *all = PyTuple_Size(values)
-                              ? PyTuple_Pack(5, code, globals, name, defaults, cells)
-                              : PyTuple_Pack(4, code, globals, name, defaults);
+    OWNED PyObject *all = PyTuple_Size(cells) ? PyTuple_Pack(5, code, globals, name, Py_None, cells)
+                                              : PyTuple_Pack(4, code, globals, name, Py_None);
     return all ? new_function((PyTypeObject *)function_type, all, NULL) : NULL;
+}
+
+/* own(thing): code that the program may have as it is. What a read-only list or dict shows of it is no
+ * view. */
+PyObject *own(PyObject *module, PyObject *thing)
+{
+    struct state *state = state_of(module);
+    if (!state->own && !(state->own = PyDict_New()))
+        return NULL;
+    OWNED PyObject *key = PyLong_FromVoidPtr(thing);
+    if (!key || PyDict_SetItem(state->own, key, thing) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Whether the program may have it as it is; -1 with an exception. */
+int is_own(struct state *state, PyObject *thing)
+{
+    if (!state->own)
+        return 0;
+    OWNED PyObject *key = PyLong_FromVoidPtr(thing);
+    return key ? PyDict_Contains(state->own, key) : -1;
 }

@@ -23,8 +23,9 @@ from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
 from belljar._job import Job, Stdin, add_stdin, make_job, show_results, source
 from belljar._language import Language, LanguageHandles
+from belljar._proxy import readonly
 from belljar._session import Desk, Lending, Shown, command, encode
-from belljar._shipping import ship
+from belljar._shipping import check_version, pack
 from belljar._streaming import Output
 from belljar._template import Pool
 from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
@@ -85,7 +86,6 @@ class Session:
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
-        self._has_shipped = False
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 
@@ -129,21 +129,29 @@ class Session:
         kw: dict[str, Any],
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
+        *,
+        are_copies: bool = False,
     ) -> Operation[Any]:
         if not callable(func):
             remedy = "text is for execute(code) and run_code(code)" if isinstance(func, str) else ""
             raise wrong_type("call", "a function", func, remedy)
         job = self._command_job(on_stdout, on_stderr)
+        check_version(self.pool.python)
+        name = getattr(func, "__name__", type(func).__name__)
+        given = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
+        packed = self._pack([(str(name), func), ("keywords", list(kw)), *given, *kw.items()], are_copies)
+        text = command("call", packed)
         if self.language is not None:
-            text = _language.call_text(self.desk.handles, self.pool.python, func, args, kw)
             execution = yield from self._go(self.language.check_input(text), job)
             return self.language.answer(execution, 1)[0]
-        data, helper = ship(func, self.pool.python)
-        arguments, keywords = self.desk.handles.wrap(list(args)), self.desk.handles.wrap(kw)
-        text = command("call", data, b"" if self._has_shipped else helper, arguments, keywords)
-        self._has_shipped = True
         execution = yield from self._command(text, job)
         return (yield from self._answer(execution, "call", 1))[0]
+
+    def _pack(self, values: list[tuple[str, Any]], are_copies: bool = False) -> list[Any]:
+        """Values for the guest, with code among them."""
+        language = self.language
+        return pack(self.desk.handles, values, is_strict=language is not None, are_copies=are_copies,
+                    show=(language.show if language is not None else None) or readonly)  # fmt: skip
 
     def execute(
         self,
@@ -158,12 +166,11 @@ class Session:
                 raise wrong_type(name, "a dict, which gets what the code made of it,", names)
         text, job = source(code), self._command_job(on_stdout, on_stderr)
         if self.language is not None:
-            text = _language.execute_text(self.desk.handles, text, globals, locals)
+            text = _language.execute_text(self.desk.handles, text, globals, locals, self.language.show)
             execution = yield from self._go(self.language.check_input(text), job)
             _language.take_changes(self.language.answer(execution, 2), globals, locals)
             return execution
-        wrap = self.desk.handles.wrap
-        wrapped = [wrap(names) if names is not None else None for names in (globals, locals)]
+        wrapped = [_language.wrap_names(self.desk.handles, names, is_strict=False) for names in (globals, locals)]
         execution = yield from self._command(command("execute", text, *wrapped, "<code>", isinstance(code, str)), job)
         found = yield from self._answer(execution, "execute", 2)
         for mine, theirs in zip((globals, locals), found, strict=True):
@@ -195,8 +202,7 @@ class Session:
         try:
             text = encode(["set", name, [0, value]], copy)
         except (TypeError, ValueError):
-            shown = value if self.language is None else _language.viewed(value)
-            text = encode(["set", name, self.desk.handles.wrap(shown)], copy)
+            text = encode(["set", name, self._pack([(name, value)])], copy)
         yield from self._command(text)
 
     def delete(self, name: str) -> Operation[None]:
@@ -257,7 +263,7 @@ class Session:
             self._check_cause(error)
             raise
         twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest))
-        twin._has_shipped, twin._shows = self._has_shipped, self._shows
+        twin._shows = self._shows
         try:
             for entries in copies(self.guest.scratch(), self.pool.scratch):
                 yield from twin.write(entries)

@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from belljar._engine import Session
@@ -20,7 +19,7 @@ from belljar._policy import Options, Policy
 from belljar._proxy import EXCEPTIONS
 from belljar._template import Pool, as_policy, language_of
 from belljar.config import SandboxConfig
-from belljar.errors import GuestError, SandboxError, StartError
+from belljar.errors import GuestError
 from belljar.sandbox import Template, drive, pool_of
 
 __all__ = ["SandboxExecutor"]
@@ -81,14 +80,14 @@ class SandboxExecutor(Executor, Face):
     ...     list(pool.map(pow, [2, 3, 4], [10, 10, 10]))
     [1024, 59049, 1048576]
 
-    It is a `concurrent.futures.Executor`. Functions and arguments go there by cloudpickle; results come back by copy
+    It is a `concurrent.futures.Executor`. Functions and classes go there as code, arguments as copies; results come back by copy
     (docs/values.md), never by pickle. An exception comes back as the same builtin type with its text, or as a
     `GuestError` if its type is not among the well-known ones; a `TimeoutError` or a `MemoryError` if a limit of the policy ended
     it. The `GuestError` that is the exception's `__cause__` has the traceback and the execution.
 
     `Future.cancel` works on a running call as well: it kills the guest. `preload` names modules that guests have imported when
     they start. `template` is where the guests come from, instead of one of its own; it stays open. Under a language policy
-    functions and arguments go there as `Sandbox.call` sends them, without cloudpickle.
+    arguments go there as `Sandbox.call` sends them.
     """
 
     _elsewhere = {**verbs_of("belljar.Sandbox(policy)"), "call": "pool.submit(function)", "run": "belljar.run(code, policy)"}
@@ -163,17 +162,11 @@ class SandboxExecutor(Executor, Face):
     def _call(
         self, task: _Task, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, BaseException | None]:
-        def bound() -> Any:
-            return fn(*args, **kwargs)
-
-        bound.__module__ = getattr(fn, "__module__", None) or __name__  # where the shipper looks what is the program's own
         try:
             session = Session(self._pool, self._pool.core.take(), self._pool.language)
             with contextlib.closing(session):
                 task.begin(session)
-                if self._pool.language is not None:  # which looks at arguments one by one
-                    return drive(session.call(fn, args, kwargs)), None
-                return drive(session.call(bound, (), {})), None
+                return drive(session.call(fn, args, kwargs, are_copies=True)), None
         except GuestError as error:
             return None, _translate(error)
         except BaseException as error:
@@ -186,14 +179,7 @@ def _own_pool(
     """What the calls of one executor take their guests from."""
     if language_of(policy, as_policy(policy)) is not None:
         return Pool(policy, preload=names, python=python, parked=parked)
-    if find_spec("cloudpickle") is None:
-        raise SandboxError("SandboxExecutor needs cloudpickle, which packs functions: install it (python3-cloudpickle)", "call")
-    try:
-        return Pool(policy, preload=[*names, "cloudpickle"], python=python, parked=parked)
-    except StartError as error:
-        if error.step != "preload" or "cloudpickle" not in str(error):
-            raise
-    return Pool(policy, preload=names, python=python, parked=parked)  # it gets the text
+    return Pool(policy, preload=[*names, "pickle"], python=python, parked=parked)
 
 
 def _translate(error: GuestError) -> BaseException:

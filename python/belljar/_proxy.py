@@ -25,6 +25,7 @@ from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
+from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
 
@@ -36,14 +37,13 @@ HANDLES_MAX: Final = 10_000
 """Host objects that one guest may hold at a time."""
 ITEMS_MAX: Final = 4_000_000
 """Items of the slices and snapshots among them."""
-_CHUNK = 256
 _DEPTH_MAX = 32
 _UNWRAP_MAX = 8
 _PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
 _NUMBER_BYTES_MAX = 512  # a Decimal is compared with an int or a Fraction of a million bits for a second
 _NAME_MAX = 256
 
-OPERATIONS: Final = frozenset({"call", "compare", "contains", "item", "iter", "len", "with"})
+OPERATIONS: Final = frozenset({"call", "compare", "contains", "doc", "hash", "item", "iter", "len", "repr", "str", "with"})
 """What `operations=` may name."""
 
 _PLAIN = frozenset({
@@ -152,7 +152,7 @@ def readonly(
 
     - `attributes`: exactly these are shown, properties too.
     - `methods`: these can be called, with plain values.
-    - `operations`: of "call", "compare", "contains", "item", "iter", "len", "with".
+    - `operations`: of "call", "compare", "contains", "doc", "hash", "item", "iter", "len", "repr", "str", "with".
 
     Each is a list of names for this object, or maps types to such lists, which then hold for every object that is
     reached. Plain values (numbers, text, bytes, dates, arrays, …) cross by copy; everything else that is reached is shown in
@@ -173,7 +173,7 @@ def readonly(
 def _is_array(value: object) -> bool:
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     kind = type(value)
-    if numpy is not None and (kind is numpy.ndarray or isinstance(value, numpy.generic)):
+    if numpy is not None and (kind is numpy.ndarray or issubclass(kind, numpy.generic)):
         return True
     return pandas is not None and kind in (pandas.DataFrame, pandas.Series, pandas.Index)
 
@@ -184,30 +184,44 @@ def _plain(value: Any, depth: int = 0) -> bool:
         return True
     if kind is tuple or kind is frozenset:
         return depth < _DEPTH_MAX and len(value) <= 1000 and all(_plain(item, depth + 1) for item in value)
-    return isinstance(value, enum.Enum) or _is_array(value)
+    return issubclass(kind, enum.Enum) or _is_array(value)
+
+
+def is_plain_through(value: Any, depth: int = 0) -> bool:
+    """Whether it crosses by copy and none of its parts has a class that has a say in that."""
+    kind = type(value)
+    if kind in _PLAIN or depth > _DEPTH_MAX:
+        return depth <= _DEPTH_MAX
+    if kind is dict:
+        return is_plain_through([*value, *value.values()], depth + 1)
+    if kind not in (list, tuple, set, frozenset):
+        return _is_array(value)
+    return set(map(type, value)) <= _PLAIN or all(is_plain_through(item, depth + 1) for item in value)
 
 
 def _base_value(value: object) -> object:
     """Instances of classes derived from plain ones lose their class."""
-    if isinstance(value, enum.Enum):
+    kind = type(value)
+    if issubclass(kind, enum.Enum):
         return value
-    if isinstance(value, str):
+    if issubclass(kind, str):
         return str.__str__(value)
-    if isinstance(value, int):
-        return int.__pos__(value)
-    if isinstance(value, float):
-        return float.__pos__(value)
-    if isinstance(value, bytes):
-        return bytes(memoryview(value))
+    if issubclass(kind, int):
+        return int.__pos__(value)  # type: ignore[arg-type]
+    if issubclass(kind, float):
+        return float.__pos__(value)  # type: ignore[arg-type]
+    if issubclass(kind, bytes):
+        return bytes(memoryview(value))  # type: ignore[arg-type]
     return value
 
 
 def _kind_of(value: object) -> str:
-    if isinstance(value, list | tuple | collections.deque):
+    kind = type(value)  # isinstance() asks the object for its class
+    if issubclass(kind, (list, tuple, collections.deque)):
         return "sequence"
-    if isinstance(value, dict | types.MappingProxyType):
+    if issubclass(kind, (dict, types.MappingProxyType)):
         return "mapping"
-    if isinstance(value, set | frozenset):
+    if issubclass(kind, (set, frozenset)):
         return "set"
     return "object"
 
@@ -284,6 +298,13 @@ def _argument(kind: str, argument: Any) -> Any:
     return argument
 
 
+_COMPARED = _PLAIN - {Opaque, memoryview, array.array}
+
+
+def _image(value: Any) -> Any:
+    return image(value, _COMPARED)
+
+
 def _is_public(name: object) -> bool:
     """True for names that can be meant at all: exact text, short, an identifier of plain letters."""
     return (
@@ -292,40 +313,8 @@ def _is_public(name: object) -> bool:
     )  # fmt: skip
 
 
-_MISSING: Final = object()
 _SHORT: Final = frozenset({type(None), bool, int, float, str, bytes})
 """Whose repr is not much longer than they are."""
-
-
-def _stored_names(value: object) -> dict[str, Any]:
-    """The public data that an object itself stores: not what its class does. Runs nothing of its class's but what reads
-    __dict__."""
-    found: dict[str, Any] = {}
-    kind = type(value)
-    for base in reversed(type.mro(kind) if kind is not type else ()):
-        names = type.__getattribute__(base, "__dict__")
-        is_own = "__slots__" in names
-        for name, item in names.items():
-            if not is_own or name.startswith("_") or type(item) is not types.MemberDescriptorType:
-                continue
-            stored = item.__get__(value, kind) if _has_slot(item, value) else _MISSING
-            if stored is not _MISSING:
-                found[name] = stored
-    try:
-        names = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return found
-    if type(names) is dict:
-        found.update((name, item) for name, item in names.items() if type(name) is str and not name.startswith("_"))
-    return found
-
-
-def _has_slot(slot: types.MemberDescriptorType, value: object) -> bool:
-    try:
-        slot.__get__(value, type(value))
-    except AttributeError:
-        return False
-    return True
 
 
 # ---- The table ----------------------------------------------------------------------------------------------------
@@ -391,7 +380,11 @@ class Handles:
         operations.update(dict.fromkeys(sorted(rules.find(rules.operations, type(original)) or ())))
         if kind == "object":
             operations.pop("sequence", None)
-        return [1, number, type(original).__name__[:_NAME_MAX], list(operations), sorted(methods)]
+        return [1, number, name_of_type(type(original))[:_NAME_MAX], list(operations), sorted(methods)]
+
+    def give_view(self, view: Readonly) -> list[Any]:
+        """What tells the guest of the object behind a view."""
+        return self.give(view.original, view._rules)
 
     def drop(self, number: object, count: object) -> None:
         """The guest has dropped what it was sent `count` times."""
@@ -455,8 +448,8 @@ class Handles:
         base = _base_value(value)
         if type(base) in _PLAIN:
             return [0, base]
-        if isinstance(value, _NEVER) or isinstance(value, Iterator):
-            raise Refused("AttributeError", f"a {type(value).__name__} of the host's is not shown")
+        if issubclass(type(value), (*_NEVER, Iterator)):
+            raise Refused("AttributeError", f"a {name_of_type(type(value))} of the host's is not shown")
         return self.give(value, rules, weight=weight)
 
     def unwrap(self, wrapped: Any) -> Any:
@@ -498,7 +491,7 @@ class Handles:
         allowed = _ALWAYS | set(_CONTAINER.get(entry.kind, ())) | (entry.rules.find(entry.rules.operations, type(entry.original))
                                                                   or frozenset())  # fmt: skip
         if _NEEDS.get(operation, operation) not in allowed:  # type: ignore[call-overload]
-            raise Refused("TypeError", f"host {type(entry.original).__name__} objects are not shown with {operation!r}")
+            raise Refused("TypeError", f"host {name_of_type(type(entry.original))} objects are not shown with {operation!r}")
         least, most = _COUNTS[operation]  # type: ignore[index]
         if not least <= len(arguments) <= most:
             raise Refused("TypeError", f"{operation}: wrong number of arguments")
@@ -506,7 +499,7 @@ class Handles:
 
     def _attribute(self, entry: _Entry, name: object) -> list[Any]:
         original, rules = entry.original, entry.rules
-        no = Refused("AttributeError", f"host {type(original).__name__} object has no attribute {name!r}"
+        no = Refused("AttributeError", f"host {name_of_type(type(original))} object has no attribute {name!r}"
                      if _is_public(name) else "host objects show public names only")  # fmt: skip
         if not _is_public(name):
             raise no
@@ -518,20 +511,20 @@ class Handles:
             return self.show(getattr(original, name), rules)
         if entry.kind == "iterator":
             raise no
-        if isinstance(original, tuple):  # a named tuple's fields
-            fields = getattr(type(original), "_fields", ())
+        if entry.kind == "sequence" and _base_of(original) is tuple:  # a named tuple's fields
+            fields = next((vars(base)["_fields"] for base in type.mro(type(original)) if "_fields" in vars(base)), ())
             if type(fields) is tuple and name in fields:
                 return self.show(tuple.__getitem__(original, fields.index(name)), rules)
-        value = _stored_names(original).get(name, _MISSING)
-        if value is _MISSING:
+        value = stored_names(original).get(name, MISSING)
+        if value is MISSING:
             raise no
         return self.show(value, rules)
 
     def _names(self, entry: _Entry) -> list[Any]:
         allowed = entry.rules.find(entry.rules.attributes, type(entry.original))
         if allowed is None:
-            stored = _stored_names(entry.original) if entry.kind != "iterator" else {}
-            allowed = frozenset(name for name, value in stored.items() if not isinstance(value, _NEVER))
+            stored = stored_names(entry.original) if entry.kind != "iterator" else {}
+            allowed = frozenset(name for name, value in stored.items() if not issubclass(type(value), _NEVER))
         return [0, sorted(name for name in allowed if _is_public(name))]
 
     def _len(self, entry: _Entry) -> list[Any]:
@@ -546,8 +539,8 @@ class Handles:
         else:
             _check_operand(key)
         if entry.kind == "mapping":
-            value = _base_of(original).get(original, key, _MISSING)  # not []: __missing__ may add to it
-            if value is _MISSING:
+            value = _base_of(original).get(original, key, MISSING)  # not []: __missing__ may add to it
+            if value is MISSING:
                 raise Refused("KeyError", repr(key)[:200] if type(key) in _SHORT else "host object")
             return self.show(value, entry.rules)
         value = _base_of(original).__getitem__(original, key)
@@ -562,14 +555,17 @@ class Handles:
                 return [0, any(other is item.original for other in _base_of(original).__iter__(original))]
         else:
             _check_operand(item)
-        return [0, bool(item in original if entry.kind == "object" else _base_of(original).__contains__(original, item))]
+        if entry.kind == "object":
+            return [0, bool(item in original)]
+        looked = _image(original) if entry.kind == "sequence" else original
+        return [0, bool(_base_of(original).__contains__(looked, item))]
 
     def _iter(self, entry: _Entry, what: object) -> list[Any]:
         original = entry.original
         if entry.kind == "object":
             if what != "":
                 raise Refused("TypeError", "this object has no such view")
-            iterator = self.give(_Lazy(iter(original)), entry.rules, "iterator")
+            iterator = self.give(Lazy(iter(original)), entry.rules, "iterator")
             return [3, [iterator, [2, []]]]
         base = _base_of(original)
         if entry.kind == "mapping" and what in ("", "keys"):
@@ -584,10 +580,10 @@ class Handles:
                 items.reverse()
         else:
             raise Refused("TypeError", "this object has no such view")
-        first = [2, [self._show_pair(item, entry, what) for item in items[:_CHUNK]]]
-        if len(items) <= _CHUNK:
+        first = [2, [self._show_pair(item, entry, what) for item in items[:CHUNK]]]
+        if len(items) <= CHUNK:
             return [3, [[0, None], first]]
-        snapshot = _Snapshot(items, what == "items")
+        snapshot = Snapshot(items, what == "items")
         return [3, [self.give(snapshot, entry.rules, "iterator", weight=len(items)), first]]
 
     def _show_pair(self, item: Any, entry: _Entry, what: object) -> list[Any]:
@@ -602,9 +598,9 @@ class Handles:
 
     def _next(self, entry: _Entry) -> list[Any]:
         source = entry.original
-        if type(source) is _Snapshot:
-            items = source.items[source.at : source.at + _CHUNK]
-            source.at += _CHUNK
+        if type(source) is Snapshot:
+            items = source.items[source.at : source.at + CHUNK]
+            source.at += CHUNK
             what = "items" if source.has_pairs else ""
             return [3, [[0, source.at < len(source.items)], [2, [self._show_pair(item, entry, what) for item in items]]]]
         try:
@@ -622,7 +618,10 @@ class Handles:
             _check_operand(other)
         original = entry.original
         kind = type(original) if entry.kind == "object" else _base_of(original)
-        answer = getattr(kind, f"__{operation}__")(original, other)
+        is_container = entry.kind != "object"
+        kind = dict if is_container and kind is types.MappingProxyType else kind
+        left, right = (_image(original), _image(other)) if is_container else (original, other)
+        answer = getattr(kind, f"__{operation}__")(left, right)
         if answer is NotImplemented:
             if operation in ("eq", "ne"):
                 return [0, (original is other) == (operation == "eq")]
@@ -638,13 +637,19 @@ class Handles:
         if name in allowed:
             return self.settle(getattr(original, name)(*arguments, **keywords), rules)
         if name not in _METHODS[entry.kind] or name in ("keys", "values", "items"):
-            raise Refused("AttributeError", f"host {type(original).__name__} object has no method {name!r}")
+            raise Refused("AttributeError", f"host {name_of_type(type(original))} object has no method {name!r}")
         arguments = tuple(_argument(entry.kind, item) for item in arguments)
         _check_operand(list(keywords.values()))
-        return self.show(getattr(_base_of(original), name)(original, *arguments, **keywords), rules)
+        looked = original
+        if entry.kind != "mapping":
+            looked, arguments = _image(original), tuple(map(_image, arguments))
+        return self.show(getattr(_base_of(original), name)(looked, *arguments, **keywords), rules)
 
     def _call(self, entry: _Entry, *arguments: Any, **keywords: Any) -> Any:
         return self.settle(entry.original(*arguments, **keywords), entry.rules)
+
+    def _text(self, entry: _Entry, what: str) -> list[Any]:
+        return [0, said(entry.original, what, self._numbers[id(entry.original), id(entry.rules)])]
 
     def _enter(self, entry: _Entry) -> Any:
         value = type(entry.original).__enter__(entry.original)
@@ -663,38 +668,18 @@ class Handles:
         """What a method of a host object gave: shown, now or when it has been awaited."""
         if isinstance(value, types.CoroutineType):
             return self._settle_later(value, rules)
-        if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
-            return self.give(_Lazy(value), rules, "iterator")
+        if issubclass(type(value), Iterator) and not issubclass(type(value), io.IOBase):
+            return self.give(Lazy(value), rules, "iterator")
         return self.show(value, rules)
 
     async def _settle_later(self, coroutine: types.CoroutineType[Any, Any, Any], rules: _Rules) -> Any:
         return self.settle(await coroutine, rules)
 
 
-class _Lazy:
-    """An iterator that is asked for one item at a time. Nothing but next() is forwarded."""
-
-    __slots__ = ("iterator",)
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.iterator = iterator
-
-
-class _Snapshot:
-    """The items of a container when its iteration began."""
-
-    __slots__ = ("at", "has_pairs", "items")
-
-    def __init__(self, items: list[Any], has_pairs: bool) -> None:
-        self.items = items
-        self.at = _CHUNK
-        self.has_pairs = has_pairs
-
-
 def _base_of(value: object) -> Any:
     """The builtin class whose methods are called, so that none of a derived class's are."""
     for base in (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType):
-        if isinstance(value, base):
+        if issubclass(type(value), base):
             return base
     raise AssertionError
 
@@ -713,6 +698,10 @@ _COUNTS: Final[dict[str, tuple[int, int]]] = {
     "compare": (2, 2),
     "method": (1, 256),
     "call": (0, 256),
+    "doc": (0, 0),
+    "hash": (0, 0),
+    "repr": (0, 0),
+    "str": (0, 0),
     "enter": (0, 0),
     "exit": (2, 2),
 }
@@ -727,6 +716,7 @@ _HANDLERS: Final[dict[str, Callable[..., Any]]] = {
     "compare": Handles._compare,
     "method": Handles._method,
     "call": Handles._call,
+    **{what: lambda handles, entry, what=what: handles._text(entry, what) for what in ("doc", "hash", "repr", "str")},
     "enter": Handles._enter,
     "exit": Handles._exit,
 }

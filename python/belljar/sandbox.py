@@ -18,7 +18,7 @@ from belljar._execution import Execution, Result, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Stdin, contents, make_job, source
-from belljar._language import Language
+from belljar._language import Language, show_all
 from belljar._policy import Options, Policy
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
 from belljar._template import Pool, shared
@@ -205,9 +205,9 @@ def config_of(language: Language | None) -> SandboxConfig:
 
 @contextlib.contextmanager
 def alone(config: SandboxConfig) -> Iterator[Session]:
-    """A session for one call, with a guest of its own: pysandbox's way."""
+    """A session for one call, with a guest of its own and views that call methods: pysandbox's way."""
     pool = shared(config)
-    session = Session(pool, pool.core.take(), Language(config))
+    session = Session(pool, pool.core.take(), Language(config, show_all))
     try:
         yield session
     finally:
@@ -287,8 +287,8 @@ class Sandbox(Face):
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Calls a function of this program in the sandbox and returns its result, by copy.
 
-        The function goes there by cloudpickle, with what it refers to; its arguments go by copy, or as views of
-        `belljar.readonly`. Raises `GuestError` for what it raises there (and for a limit that it ran into);
+        The function goes there as code, with what it refers to; so do functions and classes among its arguments. Other arguments go by
+        copy, objects as views of the plain data that they store (`belljar.readonly` shows more). Raises `GuestError` for what it raises there (and for a limit that it ran into);
         `SandboxError` if it cannot be sent; `TypeError` if an argument cannot.
 
         Under a language policy (`SandboxConfig`, `Policy(feature=...)`) each call has a new guest. The function sees read-only

@@ -16,7 +16,7 @@ from belljar._shared.exceptions import EXCEPTIONS as CROSSING
 from belljar._shared.frames import CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
 from belljar._shared.questions import BYTES_MAX, ELEMENTS_MAX
 from belljar._shared.values import Opaque, Record
-from belljar_guest import _outcome, _state, native
+from belljar_guest import _code, _outcome, _state, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,6 +119,8 @@ def unwrap(wrapped: Any) -> Any:
         return [unwrap(item) for item in wrapped[1]]
     if kind == 3:
         return tuple([unwrap(item) for item in wrapped[1]])
+    if kind == 5:
+        return _code.unpack(*wrapped[1])
     return {unwrap(key): unwrap(item) for key, item in wrapped[1]}
 
 
@@ -327,6 +329,10 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "sequence": {"__repr__": repr_of(lambda self: repr(list(self)))},
     "mapping": {"__repr__": repr_of(lambda self: repr(dict(self.items())))},
     "set": {"__repr__": repr_of(lambda self: repr(set(self)) if len(self) else "set()")},
+    "doc": {"__doc__": property(forwarded("doc"))},
+    "hash": {"__hash__": forwarded("hash")},
+    "repr": {"__repr__": forwarded("repr")},
+    "str": {"__str__": forwarded("str")},
 }  # fmt: skip
 
 

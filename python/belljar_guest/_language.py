@@ -469,7 +469,8 @@ class Language:
         limit = self.config["recursion_limit"]
         self.limits.append(sys.getrecursionlimit())
         if limit:
-            sys.setrecursionlimit(depth() + limit)
+            mine = 2 if sys.version_info >= (3, 12) else 1  # this frame and that of depth(); 3.11 counts one more by itself
+            sys.setrecursionlimit(depth() - mine + limit)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import RUN_BYTES, RUN_COMMAND, RUN_OK, RUN_SESSION
@@ -46,16 +46,16 @@ class Requests:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
 
-    def check_pickle(self) -> None:
-        """Raises unless functions may arrive as pickles."""
-
     def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
         raise _host.SandboxError("without a language policy there is no namespace of a run's own: write execute(code, names)")
 
-    def call_marshalled(
-        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
-    ) -> list[Any]:
-        raise _host.SandboxError("without a language policy functions arrive as pickles: write call(function, ...)")
+    def call(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        result = function(*arguments, **keywords)
+        if type(result) is CoroutineType:
+            import asyncio
+
+            return asyncio.run(result)
+        return result
 
     def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
         """What a host function's signature shows."""
@@ -69,8 +69,9 @@ def get(policy: Policy, name: str) -> list[Any]:
     return [name in policy.names, policy.leaving(policy.names.get(name))]
 
 
-def put(policy: Policy, name: str, value: Any) -> None:
-    policy.names[name] = policy.arriving(_host.unwrap(value))
+def put(policy: Policy, name: str, wrapped: Any) -> None:
+    value = _host.unwrap(wrapped)
+    policy.names[name] = policy.arriving(value[0] if wrapped[0] == 5 else value)
 
 
 def delete(policy: Policy, name: str) -> None:
@@ -93,8 +94,12 @@ def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: s
 
 
 def given(policy: Policy, wrapped: Any) -> dict[str, Any]:
-    """Names that the host gives, as the program sees them."""
-    return {name: policy.arriving(value) for name, value in _host.unwrap(wrapped).items()}
+    """Names that the host gives, as the program sees them: a dict, or a list of the names and of their values."""
+    found = _host.unwrap(wrapped)
+    if type(found) is list:
+        names, *values = found
+        found = dict(zip(names, values))
+    return {name: policy.arriving(value) for name, value in found.items()}
 
 
 def execute(
@@ -113,28 +118,15 @@ def execute(
     return [own, local if local is None else {key: policy.leaving(value) for key, value in local.items()}]
 
 
-def call(policy: Policy, data: bytes, helper: str, arguments: Any, keywords: Any) -> list[Any]:
-    """Calls a function of the host's, as cloudpickle packed it."""
-    policy.requests.check_pickle()
-    import pickle
-
-    if "cloudpickle" not in sys.modules:
-        try:
-            __import__("cloudpickle")
-        except ImportError:
-            module: Any = type(sys)("cloudpickle")
-            sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = module.cloudpickle = module
-            module.__file__ = "<cloudpickle>"
-            exec(compile(helper, "<cloudpickle>", "exec"), module.__dict__)
-    return [pickle.loads(data)(*_host.unwrap(arguments), **_host.unwrap(keywords))]
+def call(policy: Policy, packed: list[Any]) -> list[Any]:
+    """Calls a function of the host's: it, the names of its keywords, and the arguments."""
+    function, keywords, *values = _host.unwrap(packed)
+    given = len(values) - len(keywords)
+    return [policy.requests.call(function, values[:given], dict(zip(keywords, values[given:])))]
 
 
 def strict_execute(policy: Policy, *arguments: Any) -> Any:
     return policy.requests.execute_in_empty(*arguments)
-
-
-def strict_call(policy: Policy, *arguments: Any) -> Any:
-    return policy.requests.call_marshalled(*arguments)
 
 
 def show(policy: Policy) -> None:
@@ -175,7 +167,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "set": put,
     "shell": lambda policy, source, is_all: _shell.command_shell(policy, source, is_all),
     "show": show,
-    "strict_call": strict_call,
     "strict_execute": strict_execute,
     "write": write,
 }

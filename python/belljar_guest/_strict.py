@@ -11,9 +11,10 @@ import json
 import marshal
 import os
 import sys
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
-from belljar_guest import _host, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+from belljar_guest import _code, _host, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ PLAIN_DEPTH = 100
 # What the host's values are made with, and what _program and _shell import when it is too late.
 LATE = "datetime", "decimal", "fractions", "uuid", "_ast", "keyword"
 
-set_keyword_defaults = type(_run.serve).__dict__["__kwdefaults__"].__set__
 read_only_list: Any = None  # the types of the policy's views, once there is one
 read_only_dict: Any = None
 
@@ -39,7 +39,7 @@ def start_language(text: str) -> Language:
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
-    _ = _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _shell.complete_words, _preload.share
+    _ = _code.unpack, _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _shell.complete_words, _preload.share
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:
@@ -74,7 +74,8 @@ class Strict(Policy):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.language = self.guard = start_language(text)
+        self.language = self.guard = StrictBuilder.language = start_language(text)
+        _code.make_builder = StrictBuilder
         self.has_begun = False
 
     # ---- Before a run ----
@@ -182,10 +183,6 @@ class StrictFailures(_outcome.Failures):
 class StrictRequests(_session.Requests):
     policy: Strict
 
-    def check_pickle(self) -> NoReturn:
-        raise _host.SandboxError("under a language policy no pickle is loaded, it could make anything: write run_code() with the "
-                                 "function's text, or call it by Template.call() or belljar.pysandbox")  # fmt: skip
-
     def execute_in_empty(self, code: bytes, given: Any, given_local: Any, is_one: bool, filename: str) -> list[Any]:
         """Runs code in an empty namespace or with the given names. Returns what became of the names:
         [[names that are gone, {name: value that is new}] for the globals and for the locals]."""
@@ -199,45 +196,12 @@ class StrictRequests(_session.Requests):
         changes.append(changed(before_local, local) if before_local is not None and local is not None else None)
         return changes
 
-    def call_marshalled(
-        self, functions: list[Any], namespaces: list[Any], wanted: int, arguments: Any, keywords: Any
-    ) -> list[Any]:
-        """Calls a function of the host's: marshalled code and what it refers to (python/belljar/strict.py packs them)."""
-        language = self.policy.language
-        spaces = [language.namespace() for _ in namespaces]
-        built: list[Any] = []
-
-        def item(packed: list[Any]) -> Any:
-            kind, value = packed
-            if kind == 0:
-                return language.proxy(_host.unwrap(value))
-            if kind == 1:
-                return built[value]
-            if kind == 2:
-                return language.builtins["__import__"](value, None, None, ("*",))
-            if kind == 4:
-                return getattr(language.builtins["__import__"](value[0], None, None, (value[1],)), value[1])
-            if value == "SandboxError":
-                return _host.SandboxError
-            return language.builtins[value]
-
-        for marshalled, name, space, defaults, keyword_defaults, cells in functions:
-            code = marshal.loads(marshalled)
-            language.remember(language.reveal(code, "code", "co_filename"), "")
-            function = language.build_function(
-                code, spaces[space], name, None if defaults is None else tuple([item(one) for one in defaults]),
-                tuple([item(one) for one in cells]))  # fmt: skip
-            if keyword_defaults is not None:
-                set_keyword_defaults(function, {key: item(one) for key, one in keyword_defaults.items()})
-            built.append(function)
-        for names, packed in zip(spaces, namespaces):
-            for name, one in packed.items():
-                names[name] = item(one)
-        given = [language.proxy(one) for one in _host.unwrap(arguments)]
-        named = _session.given(self.policy, keywords)
-        language.enter()
-        with language:
-            return [plain(built[wanted](*given, **named))]
+    def call(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        with self.policy.language:
+            result = function(*arguments, **keywords)
+            if type(result) is CoroutineType:
+                result = finished(result)
+            return plain(result)
 
     def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
         return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
@@ -271,6 +235,16 @@ class StrictShell(_shell.Shell):
         raise error  # the host shows it: the program may have no stderr
 
 
+def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """What an `async def` function comes to that waits for nobody outside it."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    coroutine.close()
+    raise _host.SandboxError("an async function that waits for an event loop has none here: call one that runs it with asyncio.run()")
+
+
 def plain(value: Any, depth: int = 0) -> Any:
     """A value without the policy's own read-only views: copies of what they show."""
     kind = type(value)
@@ -285,15 +259,121 @@ def plain(value: Any, depth: int = 0) -> Any:
     return value
 
 
-# ---- Host objects: pysandbox's views showed these as well ----------------------------------------------------------
+# ---- The host's code ---------------------------------------------------------------------------------------------
+
+# What classes of the program derive from and are made by, whatever the policy: it is not handed to them.
+LIBRARY = {"abc": "ABC ABCMeta", "enum": "Enum EnumMeta EnumType Flag IntEnum IntFlag ReprEnum StrEnum"}
+PARTIAL = """
+def partial(function, arguments, keywords):
+    def bound(*more, **others):
+        return function(*arguments, *more, **{**keywords, **others})
+    return bound
+"""
 
 
-def said(what: str) -> Callable[[_host.HostObject], Any]:
-    return lambda self: _host.operate(self, "text", what)
+class OwnModule:
+    """A module of the host's program: the names of it that its functions use."""
 
 
-for name in ("str", "repr", "hash"):
-    setattr(_host.HostObject, "__%s__" % name, said(name))
+class Blocked:
+    """In the place of what code refers to and the policy does not allow: an error as soon as it is used, and not before."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, *arguments: Any, **keywords: Any) -> NoReturn:
+        raise type(self._error)(str(self._error))
+
+    def __repr__(self) -> str:
+        return "<not allowed: %s>" % self._error
+
+    __call__ = __iter__ = __getitem__ = __contains__ = __len__ = __bool__ = __enter__ = __getattr__
+    __instancecheck__ = __subclasscheck__ = __mro_entries__ = __getattr__
+
+
+class StrictBuilder(_code.Builder):
+    """What is made here is found by name only where the policy allows it."""
+
+    language: Language
+
+    def arriving(self, value: Any) -> Any:
+        return self.language.proxy(value)
+
+    def own(self, thing: Any) -> Any:
+        native.language_own(thing)
+        return thing
+
+    def check_class(self, module: str, name: str) -> NoReturn:
+        raise _host.SandboxError("Under a language policy no object is unpickled")
+
+    def make_space(self, number: int) -> dict[str, Any]:
+        return self.language.namespace()
+
+    def make_code(self, data: bytes) -> Any:
+        code = marshal.loads(data)
+        self.language.remember(self.language.reveal(code, "code", "co_filename"), "")
+        return code
+
+    def build_function(self, code: Any, names: dict[str, Any], name: str, cells: tuple[Any, ...]) -> Any:
+        return self.language.build_function(code, names, name, cells)
+
+    def make_symbol(self, rows: list[list[str]], path: str, is_value: bool = True) -> Any:
+        for module, name in rows[::-1]:
+            try:
+                return self.own(self.find(module, name))
+            except (ImportError, AttributeError, KeyError) as found:
+                error: Exception = found
+        module, name = rows[0]
+        if module == "builtins":
+            error = _host.SandboxError("%s is not among the builtins of the policy: config.builtins_whitelist has them, and features "
+                                       "that add to them" % path)  # fmt: skip
+        elif isinstance(error, AttributeError):
+            error = _host.SandboxError("%s is not among what the policy allows: config.allow_module(%r, %r) does" % (
+                path, module, name.partition(".")[0]))  # fmt: skip
+        if is_value:
+            raise error
+        return self.own(Blocked(error))
+
+    def find(self, module: str, name: str) -> Any:
+        if module == "builtins":
+            return self.language.builtins[name]
+        found = self.language.builtins["__import__"](module, None, None, ("*",))
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found
+
+    def make_library(self, rows: list[list[str]], path: str) -> Any:
+        for module, name in rows:
+            if name in LIBRARY.get(module, "").split() and hasattr(sys.modules.get(module), name):
+                return getattr(sys.modules[module], name)
+        return self.make_symbol(rows, path)
+
+    def make_module(self, name: str) -> Any:
+        try:
+            return self.language.builtins["__import__"](name, None, None, ("*",))
+        except ImportError as error:
+            return self.own(Blocked(error))
+
+    def make_apply(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return function if type(function) is Blocked else super().make_apply(function, arguments, keywords)
+
+    def make_own_module(self, name: str, space: int) -> Any:
+        module = OwnModule()
+        module.__dict__ = self.space(space)
+        return self.own(module)
+
+    def make_partial(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        names = self.language.namespace()
+        exec(PARTIAL, names)
+        return self.own(names["partial"](function, self.arriving(arguments), {key: self.arriving(one) for key, one in keywords.items()}))
+
+    def dataclasses(self) -> Any:
+        return sys.modules.get("dataclasses")
+
+    def fill_import(self, name: str) -> None:
+        pass
 
 
 shown: Any = _host.HostObject
@@ -301,15 +381,12 @@ get_attribute = shown.__getattr__
 
 
 def get_more(self: _host.HostObject, name: str) -> Any:
-    if name == "__name__":
-        return _host.operate(self, "text", "name")
     if name == "__dict__":
         return {name: getattr(self, name) for name in _host.operate(self, "names")}
     return get_attribute(self, name)
 
 
 shown.__getattr__ = get_more
-shown.__doc__ = property(said("doc"))
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 import belljar
 from belljar import AsyncSandbox, Execution, Output, Policy, Result, Sandbox, SandboxConfig, SandboxExecutor, Template, pysandbox
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("cloudpickle") is None, reason="python3-cloudpickle is not installed")
 
 FEATURES = ("stdout", "math")
 POLICIES: dict[str, Callable[[], Any]] = {

@@ -4,6 +4,7 @@ are those of the header."""
 import ast
 import os
 import pathlib
+import pickle
 import re
 import subprocess
 import sys
@@ -174,10 +175,11 @@ def test_a_session_under_a_policy_shows_its_results(under_a_policy):
             sandbox.execute("import os")
 
 
-@pytest.mark.parametrize(("name", "said"), [("fly", "no command 'fly'"), ("call", "no pickle is loaded.*write run_code")])
+@pytest.mark.parametrize(("name", "said"), [("fly", "no command 'fly'"), ("call", "no object is unpickled")])
 def test_what_a_policy_does_not_know_or_load_is_refused_in_words(under_a_policy, name, said):
     with under_a_policy.sandbox() as sandbox:
-        result = sandbox._session.guest.run(command(name, b"", b"", [], {}), session=True, command=True)
+        stream = pickle.dumps(("value", os.getpid)) + pickle.dumps(None)
+        result = sandbox._session.guest.run(command(name, [5, [stream, []]]), session=True, command=True)
         assert result.error and re.search(said, result.error[1]), result.error
 
 

@@ -422,9 +422,14 @@ def test_an_operand_that_the_guest_made_is_inert(sandbox):
 
         __hash__ = None
 
-    sandbox["x"] = readonly([Watcher()])
+    sandbox["x"] = readonly([Watcher(), (Watcher(), {"a": [Watcher()]})])
+    sandbox["y"] = readonly({"a": Watcher()})
     sandbox.run_code("class Evil:\n  def __eq__(self, o): raise SystemExit\n  def __radd__(self, o): return o\nEvil() in x; x.count(Evil()); x == [Evil()]")
-    assert set(Watcher.seen) <= {belljar.Opaque}
+    sandbox.run_code("1 in x; x.count(1); x == [1, (2, 3)]; x[1] == (1, {}); x < [1]; y == {'a': 1}; x == x; x[0] == 1; list(x).index(x[1])")
+    assert Watcher.seen == []  # nobody has named its comparison
+    assert value(sandbox, "x[0] in x, x.count(x[0]), x.index(x[1]), x == x, x == [1], y == y") == (True, 1, 1, True, False, True)
+    sandbox["z"] = readonly(Watcher(), operations=["compare"])  # the twin
+    assert value(sandbox, "z == [1]") is False and Watcher.seen == [list]
 
 
 # ---- Handles -----------------------------------------------------------------------------------------------------

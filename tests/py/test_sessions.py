@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import decimal
 import gc
-import importlib.util
 import os
 import sys
 import threading
@@ -153,7 +152,6 @@ def uses_helper(n):
     return helper(n) * 2
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cloudpickle") is None, reason="cloudpickle is not installed")
 class TestCall:
     def test_calls_a_function_with_what_it_refers_to(self, sandbox):
         offset = 10
@@ -191,7 +189,7 @@ class TestCall:
         assert not isinstance(caught.value, StopIteration)
 
     def test_works_without_files(self):
-        with Sandbox(Policy(profile="compute", preload=["cloudpickle"]), python=PYTHON) as sandbox:
+        with Sandbox(Policy(profile="compute", preload=["pickle"]), python=PYTHON) as sandbox:
             assert sandbox.call(lambda x: x + 1, 1) == 2
 
 

@@ -33,7 +33,6 @@ def check(test: doctest.DocTest) -> None:
 
 
 def test_the_tutorial_is_true():
-    pytest.importorskip("cloudpickle", reason="python3-cloudpickle is not installed")
     text = TUTORIAL.read_text().replace("\n```\n", "\n\n")  # the end of a block is no output
     check(doctest.DocTestParser().get_doctest(text, {}, "tutorial.md", str(TUTORIAL), 0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -140,6 +141,8 @@ def run_plain(
 def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, stdin: str = "", given: Any = None) -> Outcome:
     """The outcome in a real sandbox. `given` is evaluated on this side, which is the host's."""
     belljar = pytest.importorskip("belljar")
+    from belljar._language import show_all
+
     policy = belljar.Policy(**config.to_policy()).replace(timeout=min(seconds, 10.0), output=1 << 20)
     if stdin:  # that of a session does not end
         done = belljar.run(source, policy, python=python, stdin=stdin)
@@ -151,6 +154,8 @@ def run_jar(python: str, config: Any, source: str, seconds: float = SECONDS, std
         assert error.step != "interpreter", error  # the policy cannot be made: an answer of its own
         raise AssertionError(str(error)) from None
     with session:
+        inner = session._session
+        inner.language = dataclasses.replace(inner.language, show=show_all)  # what pysandbox showed of an object
         for name, value in (given or {}).items():
             give(session, name, eval(value, {}))
         done = session.run_code(source, filename="<sandbox>")

@@ -151,14 +151,21 @@ def test_what_leads_further_cannot_be_proxied(run: Run, value: str) -> None:
         run("", "pass", given={"data": value})
 
 
-def test_a_functions_results_are_proxied(run: Run) -> None:
+def test_a_functions_results_are_proxied(run: Run, where: str) -> None:
     given = {"data": "lambda: [1, 2]"}
+    if where == "jar":  # its code goes there, and what it makes is the program's own
+        check(run, given, "assert data() == [1, 2] and type(data()) is list and data.__name__ == '<lambda>'")
+        return
     check(run, given, "assert data() == [1, 2] and type(data()) is not list")
     assert run("", "data().append(3)", given=given).message == "Read only object"
 
 
-def test_a_class_makes_proxied_instances(run: Run) -> None:
+def test_a_class_makes_proxied_instances(run: Run, where: str) -> None:
     given = {"data": "__import__('fractions').Fraction"}
+    if where == "jar":  # there it is the policy's, if the policy has it
+        with pytest.raises(AssertionError, match='Import "fractions" blocked by the sandbox'):
+            run("", "pass", given=given)
+        return
     check(run, given, "half = data(1, 2)\nassert half.numerator == 1 and str(half) == '1/2' and data.__name__ == 'Fraction'")
     assert run("", "data(1, 2)._numerator", given=given).error == "AttributeError"
     assert run("", "data.x = 1", given=given).message == "Read only object"

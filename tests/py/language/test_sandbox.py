@@ -100,20 +100,28 @@ def test_what_leads_further_is_not_handed_in(sandbox: Any) -> None:
     refuses(SandboxError, "Unable to proxy a value of type <class 'generator'>", sandbox.execute, "", {"g": (x for x in ())})
 
 
-def test_host_functions_files_and_classes_can_be_handed_in(sandbox: Any, tmp_path: Any) -> None:
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_functions_and_classes_that_are_handed_in_run_inside(sandbox: Any) -> None:
+    names: dict[str, Any] = {"double": lambda x: [x, x], "Point": Point, "names": []}
+    sandbox.execute("twice = double(2)[1]; x = Point(7).x; kind = isinstance(Point(1), Point); double(1).append(2)", names)
+    assert (names["twice"], names["x"], names["kind"]) == (2, 7, True)
+
+
+def test_pysandbox_reads_a_file_that_it_was_handed_and_no_other_face_does(sandbox: Any, tmp_path: Any) -> None:
     (tmp_path / "text").write_text("one\ntwo\n")
-
-    class Point:
-        def __init__(self, x: int) -> None:
-            self.x = x
-
+    old = pysandbox.Sandbox(pysandbox.SandboxConfig())
     with open(tmp_path / "text") as file:
-        names: dict[str, Any] = {"double": lambda x: [x, x], "file": file, "Point": Point}
-        sandbox.execute("twice = double(2)[1]; first = file.readline(); rest = list(file); x = Point(7).x", names)
-    assert (names["twice"], names["first"], names["rest"], names["x"]) == (2, "one\n", ["two\n"], 7)
-    with open(tmp_path / "text") as file:
-        refuses(SandboxError, "Read only object", sandbox.execute, "file.mode = 'w'", {"file": file})
-        refuses(AttributeError, "'belljar.ReadOnlyObject' object has no attribute '_path'", sandbox.execute, "file._path", {"file": file})
+        names: dict[str, Any] = {"file": file}
+        old.execute("first = file.readline(); rest = list(file)", names)
+        assert (names["first"], names["rest"]) == ("one\n", ["two\n"])
+        refuses(SandboxError, "Read only object", old.execute, "file.mode = 'w'", {"file": file})
+        refuses(AttributeError, "'belljar.ReadOnlyObject' object has no attribute '_path'", old.execute, "file._path", {"file": file})
+        with pytest.raises(SandboxError, match="^file → open file cannot be sent to a sandbox: make it inside"):
+            sandbox.execute("file.readline()", {"file": file})
 
 
 # ---- Limits ------------------------------------------------------------------------------------------------------
@@ -323,7 +331,7 @@ def test_builtins_and_symbols_that_the_policy_allows_can_be_called(sandbox: Any)
     with belljar.Sandbox(SandboxConfig("math")) as other:
         assert other.call(math.sqrt, 4) == 2.0
     for function in ([].append, itertools.count(1).__next__, "a".upper):  # theirs would be the host's doing
-        with pytest.raises(SandboxError, match="a function written in Python is expected"):
+        with pytest.raises(SandboxError, match="it would act on an object of this program's; write a function that makes the call"):
             sandbox.call(function)
 
 
