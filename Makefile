@@ -7,7 +7,7 @@ BUILD = build
 export PYTHONDONTWRITEBYTECODE = 1
 
 BUILD_PACKAGES = gcc libc6-dev meson ninja-build pkg-config libjansson-dev libedit-dev python3 python3-dev
-RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib python3-cloudpickle
+RUN_PACKAGES = python3-numpy python3-pandas python3-matplotlib
 TEST_PACKAGES = python3-pytest python3-pytest-xdist python3-pytest-timeout python3-hypothesis mypy g++ \
     crun golang-github-containers-common
 WHEEL_PACKAGES = python3-mesonpy patchelf

@@ -153,9 +153,8 @@ PyObject *build_function(PyObject *module, PyObject *args)
     newfunc new_function = state->function_new
                                ? state->function_new
                                : (newfunc)PyType_GetSlot((PyTypeObject *)function_type, Py_tp_new);
-    OWNED PyObject *all = PyTuple_Size(cells)
-                              ? PyTuple_Pack(5, code, globals, name, Py_None, cells)
-                              : PyTuple_Pack(4, code, globals, name, Py_None);
+    OWNED PyObject *all = PyTuple_Size(cells) ? PyTuple_Pack(5, code, globals, name, Py_None, cells)
+                                              : PyTuple_Pack(4, code, globals, name, Py_None);
     return all ? new_function((PyTypeObject *)function_type, all, NULL) : NULL;
 }
 

@@ -152,7 +152,7 @@ class Session:
         """Values for the guest, with code among them."""
         language = self.language
         return pack(self.desk.handles, values, is_strict=language is not None, are_copies=are_copies,
-                    show=language.show if language is not None else readonly)  # fmt: skip
+                    show=(language.show if language is not None else None) or readonly)  # fmt: skip
 
     def execute(
         self,

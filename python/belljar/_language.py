@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from belljar._core import core
 from belljar._execution import Execution, value_bytes
-from belljar._proxy import EXCEPTIONS, Handles, Readonly, readonly
+from belljar._proxy import EXCEPTIONS, Handles, Readonly, is_plain_through, readonly
 from belljar._session import Lending, command
 from belljar._shipping import pack
 from belljar.config import SandboxConfig
@@ -55,8 +55,8 @@ class Language:
 
     config: SandboxConfig | None
     """What it was made by, if it was: its limits hold for what goes in and comes out."""
-    show: Show = readonly
-    """How objects are shown that are handed in."""
+    show: Show | None = None
+    """How objects are shown that are handed in, if not by the data that they store."""
 
     def check_input(self, text: bytes) -> bytes:
         """A command, unless it is too much."""
@@ -80,7 +80,7 @@ class Language:
 
 
 def execute_text(
-    handles: Handles, code: bytes, names: dict[str, Any] | None, local_names: dict[str, Any] | None, show: Show
+    handles: Handles, code: bytes, names: dict[str, Any] | None, local_names: dict[str, Any] | None, show: Show | None
 ) -> bytes:
     """The command that runs code in an empty namespace or with these names."""
     is_one = names is not None and local_names is names
@@ -99,7 +99,7 @@ def take_changes(answer: list[Any], names: dict[str, Any] | None, local_names: d
             mine.update(change[1])
 
 
-def wrap_names(handles: Handles, names: dict[str, Any] | None, show: Show = readonly, is_strict: bool = True) -> list[Any] | None:
+def wrap_names(handles: Handles, names: dict[str, Any] | None, show: Show | None = None, is_strict: bool = True) -> list[Any] | None:
     """Names with their values, for the guest: by copy if all can cross, else each for itself."""
     if names is None:
         return None
@@ -112,7 +112,7 @@ def wrap_names(handles: Handles, names: dict[str, Any] | None, show: Show = read
         core.encode_value([0, names], strict=True)
         return [0, names]
     except (TypeError, ValueError):
-        return pack(handles, [("names", list(names)), *names.items()], is_strict=is_strict, show=show)
+        return pack(handles, [("names", list(names)), *names.items()], is_strict=is_strict, show=show or readonly)
 
 
 class LanguageHandles(Handles):
@@ -120,12 +120,8 @@ class LanguageHandles(Handles):
     pysandbox's did."""
 
     def show(self, value: Any, rules: Any, weight: int = 0) -> list[Any]:
-        if type(value) in (list, tuple, dict):
-            try:
-                core.encode_value([0, value], strict=True)
-                return [0, value]
-            except (TypeError, ValueError):
-                pass
+        if type(value) in (list, tuple, dict) and is_plain_through(value):
+            return [0, value]
         return super().show(value, rules, weight)
 
 

@@ -146,10 +146,9 @@ def instance_state(value: Any) -> dict[str, Any] | None:
     kind = type(value)
     if isinstance(value, enum.Enum) or any(base is not object and not base.__flags__ & _HEAP for base in type.mro(kind)):
         return None
-    if kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__:
-        return None
-    if getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None) or hasattr(kind, "__setstate__"):
-        return None
+    for name in ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__"):
+        if getattr(kind, name, None) is not getattr(object, name, None):
+            return None
     state: dict[str, Any] = {}
     for base in reversed(type.mro(kind)):
         for name, slot in vars(base).items():

@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
-from belljar._showing import MISSING, image, name_of_type, said, stored_names
+from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
 
@@ -37,7 +37,6 @@ HANDLES_MAX: Final = 10_000
 """Host objects that one guest may hold at a time."""
 ITEMS_MAX: Final = 4_000_000
 """Items of the slices and snapshots among them."""
-_CHUNK = 256
 _DEPTH_MAX = 32
 _UNWRAP_MAX = 8
 _PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
@@ -188,13 +187,25 @@ def _plain(value: Any, depth: int = 0) -> bool:
     return issubclass(kind, enum.Enum) or _is_array(value)
 
 
+def is_plain_through(value: Any, depth: int = 0) -> bool:
+    """Whether it crosses by copy and none of its parts has a class that has a say in that."""
+    kind = type(value)
+    if kind in _PLAIN or depth > _DEPTH_MAX:
+        return depth <= _DEPTH_MAX
+    if kind is dict:
+        return is_plain_through([*value, *value.values()], depth + 1)
+    if kind not in (list, tuple, set, frozenset):
+        return _is_array(value)
+    return set(map(type, value)) <= _PLAIN or all(is_plain_through(item, depth + 1) for item in value)
+
+
 def _base_value(value: object) -> object:
     """Instances of classes derived from plain ones lose their class."""
     kind = type(value)
     if issubclass(kind, enum.Enum):
         return value
     if issubclass(kind, str):
-        return str.__str__(value)  # type: ignore[arg-type]
+        return str.__str__(value)
     if issubclass(kind, int):
         return int.__pos__(value)  # type: ignore[arg-type]
     if issubclass(kind, float):
@@ -554,7 +565,7 @@ class Handles:
         if entry.kind == "object":
             if what != "":
                 raise Refused("TypeError", "this object has no such view")
-            iterator = self.give(_Lazy(iter(original)), entry.rules, "iterator")
+            iterator = self.give(Lazy(iter(original)), entry.rules, "iterator")
             return [3, [iterator, [2, []]]]
         base = _base_of(original)
         if entry.kind == "mapping" and what in ("", "keys"):
@@ -569,10 +580,10 @@ class Handles:
                 items.reverse()
         else:
             raise Refused("TypeError", "this object has no such view")
-        first = [2, [self._show_pair(item, entry, what) for item in items[:_CHUNK]]]
-        if len(items) <= _CHUNK:
+        first = [2, [self._show_pair(item, entry, what) for item in items[:CHUNK]]]
+        if len(items) <= CHUNK:
             return [3, [[0, None], first]]
-        snapshot = _Snapshot(items, what == "items")
+        snapshot = Snapshot(items, what == "items")
         return [3, [self.give(snapshot, entry.rules, "iterator", weight=len(items)), first]]
 
     def _show_pair(self, item: Any, entry: _Entry, what: object) -> list[Any]:
@@ -587,9 +598,9 @@ class Handles:
 
     def _next(self, entry: _Entry) -> list[Any]:
         source = entry.original
-        if type(source) is _Snapshot:
-            items = source.items[source.at : source.at + _CHUNK]
-            source.at += _CHUNK
+        if type(source) is Snapshot:
+            items = source.items[source.at : source.at + CHUNK]
+            source.at += CHUNK
             what = "items" if source.has_pairs else ""
             return [3, [[0, source.at < len(source.items)], [2, [self._show_pair(item, entry, what) for item in items]]]]
         try:
@@ -658,31 +669,11 @@ class Handles:
         if isinstance(value, types.CoroutineType):
             return self._settle_later(value, rules)
         if issubclass(type(value), Iterator) and not issubclass(type(value), io.IOBase):
-            return self.give(_Lazy(value), rules, "iterator")
+            return self.give(Lazy(value), rules, "iterator")
         return self.show(value, rules)
 
     async def _settle_later(self, coroutine: types.CoroutineType[Any, Any, Any], rules: _Rules) -> Any:
         return self.settle(await coroutine, rules)
-
-
-class _Lazy:
-    """An iterator that is asked for one item at a time. Nothing but next() is forwarded."""
-
-    __slots__ = ("iterator",)
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.iterator = iterator
-
-
-class _Snapshot:
-    """The items of a container when its iteration began."""
-
-    __slots__ = ("at", "has_pairs", "items")
-
-    def __init__(self, items: list[Any], has_pairs: bool) -> None:
-        self.items = items
-        self.at = _CHUNK
-        self.has_pairs = has_pairs
 
 
 def _base_of(value: object) -> Any:

@@ -16,6 +16,7 @@ import functools
 import io
 import marshal
 import pickle
+import re
 import sys
 import types
 import typing
@@ -36,7 +37,8 @@ from belljar._portable import (
     sentinel_name,
     without_guard,
 )
-from belljar._proxy import Handles, Readonly, readonly, stored_names
+from belljar._proxy import Handles, Readonly, readonly
+from belljar._showing import stored_names
 from belljar.errors import SandboxError
 
 __all__ = ["Arrival", "check_version", "is_code", "pack"]
@@ -253,7 +255,7 @@ class _Packer(pickle.Pickler):
 
     def _value(self, value: Any) -> Any:
         """An object that is no code."""
-        if not self.is_strict and not self._is_value:
+        if not self.is_strict and (not self._is_value or (type(value).__module__ == "typing" or type(value) in _ALIASES)):
             return None
         try:
             core.encode_value(value, strict=True, only_public=True)
@@ -263,7 +265,8 @@ class _Packer(pickle.Pickler):
         if not self.is_strict and not stored_names(value):
             raise _NothingToShow(f"{' → '.join(self._path)}: cannot send an object of type {type(value).__name__}: it stores nothing public; "
                             "hand in plain values, or belljar.readonly(...)")  # fmt: skip
-        return self.part(self.handles.give_view(self._show(value)), value)
+        show: Any = self._show if self._is_value else readonly  # nobody handed in what code refers to
+        return self.part(self.handles.give_view(show(value)), value)
 
     # ---- What is made there
 
@@ -283,12 +286,12 @@ class _Packer(pickle.Pickler):
         return NotImplemented
 
     def _symbol(self, value: Any, origin: Origin) -> Reduced:
-        return _MAKERS["symbol"], (origin.rows, " → ".join((*self._path, origin.words)))
+        return _MAKERS["symbol"], (origin.rows, " → ".join((*self._path, origin.words)), self._is_value)
 
     def _function(self, function: types.FunctionType) -> Reduced:
         origin = find_origin(function)
-        if origin is not None:
-            return self._symbol(function, origin)
+        if origin is not None and not (self.is_strict and origin.words.startswith("functools._") and "_from_" in origin.words):
+            return self._symbol(function, origin)  # (total_ordering's methods go along)
         function = without_guard(function) if self.is_strict else function
         if self.is_strict and function.__globals__.get("__name__") == "contextlib" and hasattr(function, "__wrapped__"):
             return _MAKERS["apply"], (contextlib.contextmanager, (function.__wrapped__,), {})  # its own code is the library's
@@ -417,7 +420,7 @@ class _Packer(pickle.Pickler):
 
     # ---- Classes
 
-    def _class(self, cls: type) -> Reduced:
+    def _class(self, cls: Any) -> Reduced:
         if issubclass(cls, SandboxError) and is_belljar(cls):
             return _MAKERS["kind"], ("SandboxError",)
         if self.is_strict and cls is dataclasses.FrozenInstanceError:
@@ -433,12 +436,13 @@ class _Packer(pickle.Pickler):
         bases = tuple(_Base(base) for base in cls.__bases__ if base is not object)
         metaclass = None if type(cls) is type else _Base(type(cls))
         if is_enum(cls):
-            members, body = enum_parts(cls)
+            members, methods = enum_parts(cls)
             for member in cls.__members__.values():
                 for name, value in member_state(member).items():
                     self.later(f"{cls.__name__}.{name_of_member(member)}.{name}", "put", member, name, value)
-            return _MAKERS["enum"], (metaclass, cls.__name__, cls.__qualname__, _module_of(cls), bases, members, body)
-        body, rest = {}, {}
+            return _MAKERS["enum"], (metaclass, cls.__name__, cls.__qualname__, _module_of(cls), bases, members, methods)
+        body: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
         for name, value in vars(cls).items():
             if is_kept(cls, name, value, self.is_strict):
                 (body if _is_immediate(name, value) else rest)[name] = value
@@ -525,7 +529,7 @@ def _is_immediate(name: str, value: Any) -> bool:
 def _classes_within(value: Any) -> list[type]:
     """The program's own classes whose instances are in a value, as far as one sees from outside."""
     found: dict[type, None] = {}
-    waiting, seen = [value], set()
+    waiting, seen = [value], set[int]()
     while waiting and len(seen) < _LOOK_MAX:
         item = waiting.pop()
         kind = type(item)
@@ -576,6 +580,7 @@ def _words_for(value: Any) -> str:
 
 
 _REMEDY: Final = "make it inside the function, or hand in what it holds"
+_ALIASES: Final = frozenset({types.GenericAlias, types.UnionType})
 _LOOK_MAX: Final = 10_000
 """Items that are looked at for classes, and for the way to what was refused."""
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented)})
@@ -602,6 +607,7 @@ _REDUCERS: Final[dict[type, Callable[[_Packer, Any], Any]]] = {
     staticmethod: lambda self, value: (_MAKERS["descriptor"], ("staticmethod", (value.__func__,), {})),
     classmethod: lambda self, value: (_MAKERS["descriptor"], ("classmethod", (value.__func__,), {})),
     property: lambda self, value: (_MAKERS["descriptor"], ("property", (value.fget, value.fset, value.fdel, value.__doc__), {})),
+    re.Pattern: lambda self, value: (_MAKERS["apply"], (re.compile, (value.pattern, value.flags), {})),
     _TUPLE_FIELD: lambda self, value: (_MAKERS["descriptor"], ("field", value.__reduce__()[1], {})),
     typing.TypeVar: lambda self, value: (_MAKERS["apply"], (typing.TypeVar, (value.__name__, *value.__constraints__), {
         "bound": value.__bound__, "covariant": value.__covariant__, "contravariant": value.__contravariant__})),

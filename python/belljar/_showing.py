@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import re
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-__all__ = ["MISSING", "image", "name_of_type", "said", "stored_names"]
+__all__ = ["CHUNK", "MISSING", "Lazy", "Snapshot", "image", "name_of_type", "said", "stored_names"]
 
+CHUNK: Final = 256
+"""Items of an iteration that go to a guest at a time."""
 MISSING: Final = object()
 """In the place of what is not there."""
 _ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{5,}\b")
@@ -31,7 +33,7 @@ def stored_names(value: object) -> dict[str, Any]:
         own = type.__getattribute__(base, "__dict__")
         has_slots = "__slots__" in own
         for name, item in own.items():
-            if name == "__dict__" and type(item) is types.GetSetDescriptorType:
+            if name == "__dict__" and type(item) in (types.GetSetDescriptorType, types.MemberDescriptorType):
                 names = item.__get__(value, kind)  # the interpreter's: a class may have another by this name
             elif has_slots and not name.startswith("_") and type(item) is types.MemberDescriptorType:
                 try:
@@ -79,6 +81,26 @@ def image(value: Any, plain: Collection[type], depth: int = 0) -> Any:
             return value
         return made(image(item, plain, depth + 1) for item in base.__iter__(value))  # type: ignore[attr-defined]
     return _Same(value)
+
+
+class Lazy:
+    """An iterator that is asked for one item at a time. Nothing but next() is forwarded."""
+
+    __slots__ = ("iterator",)
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self.iterator = iterator
+
+
+class Snapshot:
+    """The items of a container when its iteration began."""
+
+    __slots__ = ("at", "has_pairs", "items")
+
+    def __init__(self, items: list[Any], has_pairs: bool) -> None:
+        self.items = items
+        self.at = CHUNK
+        self.has_pairs = has_pairs
 
 
 def said(value: object, what: str, number: int) -> str | int | None:

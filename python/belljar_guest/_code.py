@@ -6,7 +6,6 @@ policy those of `StrictBuilder` in _strict.py, which find by name only what the 
 
 from __future__ import annotations
 
-import _pickle
 import functools
 import io
 import marshal
@@ -14,7 +13,8 @@ import sys
 import types
 from typing import TYPE_CHECKING
 
-from _collections import _tuplegetter
+from _collections import _tuplegetter  # type: ignore[import]
+from _pickle import Unpickler as PickleReader  # type: ignore[import]
 from belljar_guest import _host
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ keyword_defaults_of = types.FunctionType.__dict__["__kwdefaults__"].__get__
 set_keyword_defaults = types.FunctionType.__dict__["__kwdefaults__"].__set__
 method_type: Any = types.MethodType
 view_type = types.MappingProxyType
-names_of_type = type.__dict__["__dict__"].__get__
-mro_of = type.__dict__["__mro__"].__get__
+own_of_type: Any = type.__dict__
+names_of_type = own_of_type["__dict__"].__get__
+mro_of = own_of_type["__mro__"].__get__
 module_type = type(sys)
 cached_functions = functools.lru_cache
 DESCRIPTORS: dict[str, Any] = {
@@ -42,7 +43,7 @@ DESCRIPTORS: dict[str, Any] = {
 NOT_HERE = object()  # in the place of what this guest has no module for
 
 
-class Unpickler(_pickle.Unpickler):
+class Unpickler(PickleReader):  # type: ignore[misc]
     def __init__(self, stream: io.BytesIO, builder: Builder, parts: list[Any]) -> None:
         super().__init__(stream)
         self.builder = builder
@@ -107,8 +108,8 @@ class Builder:
     def build_function(self, code: Any, names: dict[str, Any], name: str, cells: tuple[Any, ...]) -> Any:
         return types.FunctionType(code, names, name, None, cells)
 
-    def make_symbol(self, rows: list[list[str]], path: str) -> Any:
-        """What a module has under a name: the first that is there."""
+    def make_symbol(self, rows: list[list[str]], path: str, is_value: bool = True) -> Any:
+        """What a module has under a name: the first that is there. `is_value`: it was handed in, and is not what code refers to."""
         error: Exception = ImportError("no module has it")
         for module, name in rows:
             try:
@@ -183,7 +184,7 @@ class Builder:
         return self.own(cached_functions(size, is_typed)(function))
 
     def make_descriptor(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        return DESCRIPTORS[name](*arguments, **keywords)
+        return self.own(DESCRIPTORS[name](*arguments, **keywords))
 
     def make_apply(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         return self.own(function(*arguments, **keywords))
@@ -194,7 +195,7 @@ class Builder:
     def make_kind(self, what: Any) -> Any:
         if what == "SandboxError":
             return _host.SandboxError
-        return {"None": type(None), "...": type(...), "NotImplemented": type(NotImplemented)}[what] if type(what) is str else what
+        return self.own({"None": type(None), "...": type(...), "NotImplemented": type(NotImplemented)}[what]) if type(what) is str else what
 
     def make_view_of_dict(self, value: dict[Any, Any]) -> Any:
         return view_type(value)

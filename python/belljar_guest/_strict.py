@@ -266,6 +266,24 @@ class OwnModule:
     """A module of the host's program: the names of it that its functions use."""
 
 
+class Blocked:
+    """In the place of what code refers to and the policy does not allow: an error as soon as it is used, and not before."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, *arguments: Any, **keywords: Any) -> NoReturn:
+        raise type(self._error)(str(self._error))
+
+    def __repr__(self) -> str:
+        return "<not allowed: %s>" % self._error
+
+    __call__ = __iter__ = __getitem__ = __contains__ = __len__ = __bool__ = __enter__ = __getattr__
+    __instancecheck__ = __subclasscheck__ = __mro_entries__ = __getattr__
+
+
 class StrictBuilder(_code.Builder):
     """What is made here is found by name only where the policy allows it."""
 
@@ -292,26 +310,26 @@ class StrictBuilder(_code.Builder):
     def build_function(self, code: Any, names: dict[str, Any], name: str, cells: tuple[Any, ...]) -> Any:
         return self.language.build_function(code, names, name, cells)
 
-    def make_symbol(self, rows: list[list[str]], path: str) -> Any:
-        if rows[0][0] == "builtins":
-            name = rows[0][1]
-            if name not in self.language.builtins:
-                raise _host.SandboxError("%s is not among the builtins of the policy: config.builtins_whitelist has them, and "
-                                         "features that add to them" % path)  # fmt: skip
-            return self.own(self.language.builtins[name])
-        for module, name in rows[1:]:
+    def make_symbol(self, rows: list[list[str]], path: str, is_value: bool = True) -> Any:
+        for module, name in rows[::-1]:
             try:
                 return self.own(self.find(module, name))
-            except (ImportError, AttributeError):
-                pass
+            except (ImportError, AttributeError, KeyError) as found:
+                error: Exception = found
         module, name = rows[0]
-        try:
-            return self.own(self.find(module, name))
-        except AttributeError:
-            raise _host.SandboxError("%s is not among what the policy allows: config.allow_module(%r, %r) does" % (
-                path, module, name.partition(".")[0])) from None  # fmt: skip
+        if module == "builtins":
+            error = _host.SandboxError("%s is not among the builtins of the policy: config.builtins_whitelist has them, and features "
+                                       "that add to them" % path)  # fmt: skip
+        elif isinstance(error, AttributeError):
+            error = _host.SandboxError("%s is not among what the policy allows: config.allow_module(%r, %r) does" % (
+                path, module, name.partition(".")[0]))  # fmt: skip
+        if is_value:
+            raise error
+        return self.own(Blocked(error))
 
     def find(self, module: str, name: str) -> Any:
+        if module == "builtins":
+            return self.language.builtins[name]
         found = self.language.builtins["__import__"](module, None, None, ("*",))
         for part in name.split("."):
             found = getattr(found, part)
@@ -324,7 +342,13 @@ class StrictBuilder(_code.Builder):
         return self.make_symbol(rows, path)
 
     def make_module(self, name: str) -> Any:
-        return self.language.builtins["__import__"](name, None, None, ("*",))
+        try:
+            return self.language.builtins["__import__"](name, None, None, ("*",))
+        except ImportError as error:
+            return self.own(Blocked(error))
+
+    def make_apply(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return function if type(function) is Blocked else super().make_apply(function, arguments, keywords)
 
     def make_own_module(self, name: str, space: int) -> Any:
         module = OwnModule()
