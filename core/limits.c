@@ -12,6 +12,7 @@
 #include "core/watch.h"
 #include "wire/messages.h"
 
+#define GRACE_MS          500 /* for a session's run that was interrupted at its limit, to end */
 #define TELL_MS           100
 #define CANCEL_EVERY_MS   100
 #define OVERDUE_MS        250  /* after a limit the supervisor has so long to end the run, */
@@ -27,6 +28,7 @@ static int tell(struct belljar_guest *guest, int64_t wall_ms)
     pack_u64(&message, guest->started_ns);
     pack_u64(&message, wall_ms > 0 ? (uint64_t)wall_ms : 0);
     pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
+    pack_u64(&message, guest->is_session ? GRACE_MS : 0);
     pthread_mutex_lock(&guest->tmpl->lock);
     int error = link_send(guest->tmpl, &message);
     pthread_mutex_unlock(&guest->tmpl->lock);

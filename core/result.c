@@ -357,6 +357,18 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         result->traceback = crash_traceback(guest->report.crash);
 }
 
+void result_was_interrupted(struct belljar_result *result, const struct belljar_guest *guest)
+{
+    bool is_wall = guest->report.reason == END_WALL;
+    free(result->error_name);
+    free(result->error_value);
+    result_set_error(result, is_wall ? BELLJAR_TIMEOUT : BELLJAR_CPU, "TimeoutError",
+                     "%s time limit of %g s reached: the code was interrupted, the session goes on",
+                     is_wall ? "wall" : "CPU",
+                     (double)(is_wall ? guest->wall_ms : guest->cpu_ms) / 1000);
+    result->exit_status = verdict_exit_status(result->verdict, 1);
+}
+
 /* What ended a guest by itself, not by an answer of the supervisor's, is on record as well. The
  * report's array has room for one. */
 static void report_add_end(struct report *report, const struct belljar_result *result)

@@ -331,6 +331,8 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)
             error = result_add_report(guest->result, &guest->report);
+        if (error == 0 && guest->report.reason != END_ITSELF && !guest->has_ended)
+            result_was_interrupted(guest->result, guest);
     }
     if (error == 0 && guest->setup_failed)
         return run_not_begun(guest, reterr);

@@ -41,7 +41,7 @@ int ending_report(struct guest *guest, uint32_t type)
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
-    pack_u32(&message, guest->end_reason);
+    pack_u32(&message, has_ended ? guest->end_reason : guest->interrupted_for);
     pack_u32(&message, (uint32_t)guest->status);
     pack_u64(&message,
              has_ended ? guest->cpu_us : (cpu_ns + guest->charged_ns - guest->cpu_base_ns) / 1000);

@@ -36,7 +36,8 @@ enum message_type {
     MSG_SPAWN, /* u32 count, u32 cold: that many guests more, now, and those that a MSG_KILL left
                   for later; cold ones are waited for and do not warm up */
     MSG_ARM, /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0
-                = no limit */
+                = no limit. u64 grace_ms: so much more once it was interrupted at its limit; 0 =
+                killed there */
     MSG_DISARM,    /* u64 guest: the run is over, the guest stays (a session between two runs):
                       answered by MSG_REPORT */
     MSG_INTERRUPT, /* u64 guest: SIGINT */
@@ -60,8 +61,8 @@ enum message_type {
                 * served, u32 refused, bytes crash text, u32 count of violations, then per
                 * violation: string op, string target, string rule, string hint; descriptor: scratch
                 * directory, if it has one */
-    MSG_REPORT,  /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts
-                    start anew */
+    MSG_REPORT, /* as MSG_ENDED, of a session that goes on: the reason is the limit at which its run
+                    was interrupted, the status 0; the counts start anew */
     MSG_REFUSED, /* u64 guest, u32 errno: it cannot branch */
     MSG_LENT,    /* u64 guest: what was lent is there for it to take (also if the guest is gone) */
     MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
