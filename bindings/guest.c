@@ -239,18 +239,18 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",
                              "module",   "script",   "last_value",  "session",   "wall_ms",
                              "cpu_ms",   "stdin_fd", "stdin_bytes", "on_output", "on_input",
-                             "on_frame", "command",  "bytes",       NULL };
+                             "on_frame", "command",  "bytes",       "prepared",  NULL };
     PyObject *code, *filename = Py_None, *argv = Py_None, *path0 = Py_None, *files = Py_None,
                     *stdin_bytes = Py_None;
     PyObject *output = Py_None, *input = Py_None, *frame = Py_None;
     int kinds[BELLJAR_COMMAND + 1] = { 0 }, kind_count = 0, last_value = 0, session = 0,
-                                stdin_fd = -1;
+                                prepared = 0, stdin_fd = -1;
     long long wall_ms = 0, cpu_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOpp:run", names, &code,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "S|$OOOOppppLLiOOOOppp:run", names, &code,
                                      &filename, &argv, &path0, &files, &kinds[BELLJAR_MODULE],
                                      &kinds[BELLJAR_SCRIPT], &last_value, &session, &wall_ms,
                                      &cpu_ms, &stdin_fd, &stdin_bytes, &output, &input, &frame,
-                                     &kinds[BELLJAR_COMMAND], &kinds[BELLJAR_BYTES]))
+                                     &kinds[BELLJAR_COMMAND], &kinds[BELLJAR_BYTES], &prepared))
         return NULL;
     CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
     if (run == NULL || (run->keep = PyList_New(0)) == NULL)
@@ -267,6 +267,7 @@ static struct run *run_new(PyObject *args, PyObject *kwargs)
                NULL;
     run->job.last_value = last_value;
     run->job.session = session;
+    run->job.prepared = prepared;
     run->job.wall_ms = wall_ms;
     run->job.cpu_ms = cpu_ms;
     run->job.stdin_fd = stdin_fd;
@@ -659,7 +660,7 @@ static PyMethodDef guest_methods[] = {
     { "run", (PyCFunction)(void (*)(void))guest_run, METH_VARARGS | METH_KEYWORDS,
       "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, "
       "cpu_ms, stdin_fd, "
-      "stdin_bytes, on_output, on_input, on_frame, command, bytes) -> Result" },
+      "stdin_bytes, on_output, on_input, on_frame, command, bytes, prepared) -> Result" },
     { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
       "The same in steps, for event loops." },
     { "step", guest_step, METH_NOARGS,

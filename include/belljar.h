@@ -226,6 +226,8 @@ struct belljar_job {
     bool soon;
     /* With on_frame: what it shows comes at once (belljar_guest_on_display), not with the result. */
     bool shows;
+    /* code is CBOR, a list of settings for the run and of the code itself (RUN_PREPARED). */
+    bool prepared;
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
     /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
      * stays there; what a run does not read is for the next. */

@@ -53,8 +53,9 @@ enum run_flags {
     RUN_COMMAND =
         1
         << 4, /* code is no Python but a CBOR list [name, arguments...]: belljar_guest/_session.py */
-    RUN_BYTES = 1 << 5, /* code is bytes as of a file: honour its coding cookie */
-    RUN_SHOWS = 1 << 6, /* what it shows is sent at once, as CALL_DISPLAY */
+    RUN_BYTES = 1 << 5,    /* code is bytes as of a file: honour its coding cookie */
+    RUN_SHOWS = 1 << 6,    /* what it shows is sent at once, as CALL_DISPLAY */
+    RUN_PREPARED = 1 << 7, /* code is CBOR [settings, code]: belljar_guest/_settings.py */
 };
 
 enum run_outcome {

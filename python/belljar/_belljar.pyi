@@ -103,6 +103,7 @@ class Guest:
         on_frame: Callable[[int, bytes], object] | None = None,
         command: bool = False,
         bytes: bool = False,
+        prepared: bool = False,
     ) -> Result: ...
     def start(
         self,
@@ -125,6 +126,7 @@ class Guest:
         on_frame: Callable[[int, bytes], object] | None = None,
         command: bool = False,
         bytes: bool = False,
+        prepared: bool = False,
     ) -> None: ...
     def step(self) -> Result | None: ...
     def pollfds(self) -> tuple[list[tuple[int, int]], int]: ...

@@ -11,8 +11,8 @@ import errno
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, TypeVar, Unpack
 
 from belljar import _language
 from belljar._copying import copies
@@ -21,8 +21,9 @@ from belljar._execution import Execution, Result, complete
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
-from belljar._job import Job, Stdin, add_stdin, make_job, show_results, source
+from belljar._job import Job, Stdin, Wish, add_stdin, make_job, prepare, show_results, source
 from belljar._language import Language, LanguageHandles
+from belljar._policy import Place, place, place_of
 from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import ship
 from belljar._streaming import Output
@@ -47,18 +48,34 @@ def _ignore(error: BaseException) -> None:
 
 
 def run_once(
-    pool: Pool, guest: core.Guest, code: bytes, job: Job, on_result: Callable[[Result], object] | None
-) -> Operation[Execution]:
+    pool: Pool, guest: core.Guest, code: bytes, job: Wish, on_result: Callable[[Result], object] | None,
+    place: Mapping[str, Any] | None = None,
+) -> Operation[Execution]:  # fmt: skip
     """One program in a guest of its own, which is ended unless somebody may want its files."""
+    desk = Desk()
     try:
+        if "ask" in job:
+            desk.guest = guest
+            desk.answers_input(job["ask"])
+            job["on_frame"] = desk.on_frame
+            desk.deadline = _deadline(pool, job)
+        code = prepare(code, job, place)
         watch = Watch(Ledger(pool.scratch), job.get("files", ()))
         execution = Execution((yield guest, code, job, _ignore), guest, watch)
     except BaseException:
         guest.close()
         raise
+    finally:
+        desk.close()
     pool.hold(execution)
     show_results(execution, on_result)
     return execution
+
+
+def _deadline(pool: Pool, job: Job) -> float | None:
+    """When a run that begins now will have been ended (time.monotonic)."""
+    wall_ms = job.get("wall_ms") or pool.wall_ms
+    return time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
 
 
 class Session:
@@ -72,6 +89,7 @@ class Session:
         files: list[tuple[str, bytes]] | None = None,
         stdin: Stdin = None,
         desk: Desk | None = None,
+        place: Mapping[str, Any] | None = None,
     ) -> None:
         self.pool = pool
         self.guest = guest
@@ -81,6 +99,7 @@ class Session:
         self.watch = Watch(Ledger(pool.scratch), files or ())
         self._files = files or []  # what goes in with the first run
         self._stdin = stdin
+        self._place = place or place_of(pool.policy)
         self._runs = 0
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
@@ -100,8 +119,10 @@ class Session:
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Operation[Execution]:
-        job = make_job(filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)
+        job = make_job(filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result,
+                       settings=place(**around))  # fmt: skip
         text = source(code, job)
         if on_result is not None:
             yield from self._show_at_once()
@@ -111,15 +132,15 @@ class Session:
         return execution
 
     def stream(
-        self, code: str | bytes, filename: str | None, timeout: float | None
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
     ) -> Operation[tuple[Run, deque[Output | Result]]]:
         """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
         events: deque[Output | Result] = deque()
         job = make_job(filename=filename, timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
-                       on_stderr=lambda text: events.append(Output("stderr", text)))  # fmt: skip
+                       on_stderr=lambda text: events.append(Output("stderr", text)), settings=place(**around))  # fmt: skip
         text = source(code, job)
         yield from self._show_at_once()
-        self._begin(self._with_input(job), events.append)
+        text = self._begin(text, self._with_input(job), events.append)
         return (self.guest, text, job, self.failed), events
 
     def call(
@@ -176,7 +197,7 @@ class Session:
 
     def beside(self, guest: core.Guest) -> Session:
         """For one call or execute under a language policy: a session that lives as long as that."""
-        made = Session(self.pool, guest, self.language)
+        made = Session(self.pool, guest, self.language, place=self._place)
         made._beside = self._beside
         self._beside.add(made)
         return made
@@ -256,7 +277,7 @@ class Session:
         except SandboxError as error:
             self._check_cause(error)
             raise
-        twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest))
+        twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest), place=self._place)
         twin._has_shipped, twin._shows = self._has_shipped, self._shows
         try:
             for entries in copies(self.guest.scratch(), self.pool.scratch):
@@ -268,7 +289,7 @@ class Session:
 
     # ---- What is sent
 
-    def _with_input(self, job: Job) -> Job:
+    def _with_input(self, job: Wish) -> Wish:
         """A run that takes along what was handed in: standard input, and files that no run has written yet."""
         if self._stdin is not None:
             add_stdin(job, self._stdin)
@@ -276,13 +297,12 @@ class Session:
             job["files"] = self._files
         return job
 
-    def _command_job(self, on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None) -> Job:
+    def _command_job(self, on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None) -> Wish:
         """For a command that runs code, which may print, and read where the last one stopped."""
         job = make_job(on_stdout=on_stdout, on_stderr=on_stderr)
         del job["last_value"]
         job["command"] = True
-        if self.language is None:
-            add_stdin(job, b"" if self._stdin is None else self._stdin)
+        add_stdin(job, self._stdin)
         return job
 
     def _show_at_once(self) -> Operation[None]:
@@ -295,7 +315,7 @@ class Session:
         """Has the files written that no run has written yet."""
         return self._go(b"", self._with_input(make_job()))
 
-    def _command(self, text: bytes, job: Job | None = None) -> Operation[Execution]:
+    def _command(self, text: bytes, job: Wish | None = None) -> Operation[Execution]:
         """Has the guest do a command. `GuestError` if it failed there."""
         if self._files:
             yield from self._hand_in()
@@ -307,9 +327,9 @@ class Session:
             raise guest_error(execution.verdict, "", "", execution)
         return execution
 
-    def _go(self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None) -> Operation[Execution]:
+    def _go(self, code: bytes, job: Wish, on_result: Callable[[Result], object] | None = None) -> Operation[Execution]:
         """Runs code or a command."""
-        self._begin(job, on_result)
+        code = self._begin(code, job, on_result)
         if type(code) is Lending:
             try:
                 code.lend(self.guest)
@@ -318,8 +338,8 @@ class Session:
                 raise
         return self.done((yield self.guest, code, job, self.failed))
 
-    def _begin(self, job: Job, on_result: Callable[[Result], object] | None = None) -> None:
-        """What comes before a run."""
+    def _begin(self, code: bytes, job: Wish, on_result: Callable[[Result], object] | None = None) -> bytes:
+        """What comes before a run. Returns what the guest gets."""
         self.check()
         job["session"] = True
         job["on_frame"] = self.desk.on_frame
@@ -327,11 +347,16 @@ class Session:
             complete(self._counted)
         if "files" in job:
             self._files = []
-        if "stdin_bytes" in job:
+        if "stdin_bytes" in job or "ask" in job:
             self._stdin = None  # it has them now, for as many runs as it takes to read them
+        if self._stdin is None:
+            job.setdefault("stdin_bytes", b"")  # nothing is to come: who reads finds the end at once
+        if "ask" in job:
+            self.desk.answers_input(job["ask"])
         self.desk.shown = Shown(on_result)
-        wall_ms = job.get("wall_ms") or self.pool.wall_ms
-        self.desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
+        self.desk.deadline = _deadline(self.pool, job)
+        text = prepare(code, job, self._place)
+        return code.beside(text) if type(code) is Lending and text is not code else text
 
     # ---- What an answer means
 

@@ -22,6 +22,7 @@ from belljar._shared.frames import (
 from belljar._shared.questions import BYTES_MAX as BYTES_MAX, ELEMENTS_MAX as ELEMENTS_MAX
 from belljar.errors import ProtocolError
 from belljar._execution import Result, Shows, make_result
+from belljar._job import ASKED, answerer
 from belljar._host_functions import HostFunction, check_arguments, describe_error, run_coroutine
 from belljar._proxy import Handles, Refused
 
@@ -65,6 +66,12 @@ class Lending(bytes):
     def lend(self, guest: core.Guest) -> None:
         """Before the bytes are sent."""
         guest.lend(self.memory, self.copy)
+
+    def beside(self, data: bytes) -> Lending:
+        """Other bytes, beside which the same memory goes."""
+        other = Lending(data)
+        other.memory, other.copy = self.memory, self.copy
+        return other
 
 
 def encode(value: object, copy: bool = False) -> bytes:
@@ -136,6 +143,10 @@ class Desk:
         twin.guest = guest
         twin._last_call = self._last_call
         return twin
+
+    def answers_input(self, ask: Callable[[str], Any]) -> None:
+        """Has the guest's reads of standard input answered by a function, which gets the prompt."""
+        self.functions[ASKED] = HostFunction(answerer(ask), ASKED, None, None)
 
     def on_frame(self, kind: int, payload: bytes) -> None:
         """One frame of the guest's. `ProtocolError` if it is not a call as it should be."""

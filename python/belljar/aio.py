@@ -9,22 +9,21 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
 from belljar._engine import Operation, Run, Session, run_once
 from belljar._execution import Execution, Result, unseen
 from belljar._files import SessionFiles, open_whole, writing
-from belljar._instead import Face, NoOther, refuse_others
+from belljar._instead import Face
 from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
 from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
-from belljar._policy import Options, Policy
+from belljar._policy import Place, Policy, RunOptions, SessionOptions, joined, place_of
 from belljar._streaming import INTERRUPT_SECONDS, Event
-from belljar._template import as_policy
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.sandbox import Template, config_of, fork, pool_of
+from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
@@ -51,19 +50,20 @@ async def arun(
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
     template: Template | None = None,
-    **others: Unpack[NoOther],
+    **options: Unpack[RunOptions],
 ) -> Execution:
     """`run` for event loops: `execution = await belljar.arun("print(6 * 7)")`. Cancelling the task kills the guest.
 
     `template` is where the guest comes from, instead of the one that belljar keeps for the policy. The callbacks are
     called in the loop's thread."""
-    if others:
-        refuse_others("belljar.arun", others, arun, "belljar.AsyncSandbox(policy)", Options.__annotations__)
+    around, others = parted("belljar.arun", options, arun, "belljar.AsyncSandbox(policy)")
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
-    pool = pool_of(template, policy, preload, python) or await shared_pool(policy, preload, python)
-    return await drive(run_once(pool, await take(pool), text, job, on_result), perform_once)
+    meant, pool = source_of(template, policy, preload, python, others)
+    pool = pool or await shared_pool(meant, preload, python)
+    settings = joined(place_of(meant), around)
+    return await drive(run_once(pool, await take(pool), text, job, on_result, settings), perform_once)
 
 
 # ---- Sessions ------------------------------------------------------------------------------------------------------
@@ -104,11 +104,13 @@ class _Driver:
         async with self._waiting() as waiter:
             return await perform(run, waiter)
 
-    async def events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
+    ) -> AsyncGenerator[Event, None]:
         """`Sandbox.stream`."""
         session = self.session
         async with self.busy():
-            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout), self.perform)
+            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout, around), self.perform)
             async with self._waiting() as waiter:
                 try:
                     guest.start(text, **job)
@@ -337,20 +339,26 @@ class AsyncSandbox(Face):
         python: _StrPath | None = None,
         stdin: Stdin = None,
         template: Template | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.AsyncSandbox", others, AsyncSandbox, "belljar.AsyncSandbox(policy)", Options.__annotations__)
-        given = pool_of(template, policy, preload, python)
-        self._policy = given.policy if given is not None else as_policy(policy)
+        around, others = parted("belljar.AsyncSandbox", options, AsyncSandbox, "belljar.AsyncSandbox(policy)")
+        self._policy, given = source_of(template, policy, preload, python, others)
+        settings = joined(place_of(self._policy), around)
         self._language = given.language if given is not None else Language(policy) if isinstance(policy, SandboxConfig) else None
         handed = contents(files)
 
         async def open_session() -> Session:
             pool = given or await shared_pool(self._policy, preload, python)
-            return Session(pool, await take(pool), self._language or pool.language, handed, stdin)
+            return Session(pool, await take(pool), self._language or pool.language, handed, stdin, place=settings)
 
         self._opening = _Opening(open_session)
+
+    @classmethod
+    async def create(cls, *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, as `await AsyncSandbox(...)` makes it."""
+        made = cls(*arguments, **keywords)
+        await made._opening.driver()
+        return made
 
     # ---- Code
 
@@ -363,18 +371,25 @@ class AsyncSandbox(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Execution:
         """`Sandbox.run_code`. The callbacks are called in the loop's thread."""
+        check_place("run_code", around, self.run_code)
         return await self._opening.do(Session.run_code, code, filename=filename, timeout=timeout, on_stdout=on_stdout,
-                                      on_stderr=on_stderr, on_result=on_result)  # fmt: skip
+                                      on_stderr=on_stderr, on_result=on_result, **around)  # fmt: skip
 
-    def stream(self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None) -> AsyncStream:
+    def stream(
+        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None, **around: Unpack[Place]
+    ) -> AsyncStream:
         """`Sandbox.stream`: `async for event in sandbox.stream(code)`."""
-        return AsyncStream(self._opening, self._events(code, filename, timeout))
+        check_place("stream", around, self.stream)
+        return AsyncStream(self._opening, self._events(code, filename, timeout, around))
 
-    async def _events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
+    ) -> AsyncGenerator[Event, None]:
         driver = await self._opening.driver()
-        async with contextlib.aclosing(driver.events(code, filename, timeout)) as events:
+        async with contextlib.aclosing(driver.events(code, filename, timeout, around)) as events:
             async for event in events:
                 yield event
 

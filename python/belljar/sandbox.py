@@ -10,18 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
 from belljar._engine import Operation, Session, run_once
 from belljar._execution import Execution, Result, unseen
 from belljar._files import Entry, SessionFiles
-from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
+from belljar._instead import Face, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
-from belljar._policy import Options, Policy
+from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
-from belljar._template import Pool, shared
+from belljar._template import Pool, shared, with_options
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
@@ -63,7 +63,7 @@ def run(
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
     template: Template | None = None,
-    **others: Unpack[NoOther],
+    **options: Unpack[RunOptions],
 ) -> Execution:
     """Runs code in a fresh guest and returns what it came to.
 
@@ -71,14 +71,16 @@ def run(
     '42\\n'
 
     The first call with a policy starts its template; later ones take a guest that is ready. `template` is where the
-    guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments."""
-    if others:
-        refuse_others("belljar.run", others, run, "belljar.Sandbox(policy)", Options.__annotations__)
+    guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments.
+
+    The options of `Policy` may be given here as well (`memory="100M"`, `read=...`), in place of the policy's own."""
+    around, others = parted("belljar.run", options, run, "belljar.Sandbox(policy)")
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
-    pool = pool_of(template, policy, preload, python) or shared(policy, preload, python)
-    return drive(run_once(pool, pool.core.take(), text, job, on_result))
+    meant, pool = source_of(template, policy, preload, python, others)
+    pool = pool or shared(meant, preload, python)
+    return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
 
 
 class Template(Face):
@@ -107,11 +109,11 @@ class Template(Face):
         python: str | os.PathLike[str] | None = None,
         parked: int = 1,
         on_operation: Callable[[int, str, str, str, str], object] | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.Template", others, Template, "template.sandbox()", Options.__annotations__)
-        self._pool = Pool(policy, preload=preload, python=python, parked=parked, on_operation=on_operation)
+        around, others = parted("belljar.Template", options, Template, "template.sandbox()")
+        self._pool = Pool(policy, preload=preload, python=python, parked=parked, on_operation=on_operation,
+                          options={**others, **around})  # fmt: skip
 
     def run(
         self,
@@ -125,22 +127,26 @@ class Template(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
-        **others: Unpack[NoOther],
+        **around: Unpack[Place],
     ) -> Execution:
         """Runs code in a fresh guest and returns what it came to.
 
         `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no
-        limit). The callbacks get output as it comes; an exception in one ends the run and comes out here."""
-        if others:
-            refuse_others("Template.run", others, self.run, "template.sandbox()", Options.__annotations__)
+        limit). `env` (or `envs`) sets environment variables, `cwd` is where the program starts. The callbacks get output as it
+        comes; an exception in one ends the run and comes out here."""
+        if others := around.keys() - Place.__annotations__:
+            refuse_others("Template.run", sorted(others), self.run, "template.sandbox()", Options.__annotations__, Place.__annotations__)
+        settings = joined(place_of(self.policy), place(**around))
         job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
         text = source(code, job)
-        return drive(run_once(self._pool, self._pool.core.take(), text, job, on_result))
+        return drive(run_once(self._pool, self._pool.core.take(), text, job, on_result, settings))
 
-    def sandbox(self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None) -> Sandbox:
+    def sandbox(
+        self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None, **around: Unpack[Place]
+    ) -> Sandbox:
         """A session in a fresh guest of this template."""
-        return Sandbox(template=self, files=files, stdin=stdin)
+        return Sandbox(template=self, files=files, stdin=stdin, **around)
 
     @property
     def policy(self) -> Policy:
@@ -194,6 +200,36 @@ def pool_of(
     if policy is not None or preload or python is not None:
         raise SandboxError("template= comes with its policy, preload and python: give either it or them")
     return template._pool
+
+
+def parted(
+    face: str, given: Mapping[str, Any], function: Callable[..., Any], maker: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keywords that are options: (what a program finds around it, the policy's). `TypeError` for any other."""
+    known = SessionOptions.__annotations__
+    if others := [name for name in given if name not in known]:
+        refuse_others(face, others, function, maker, Options.__annotations__, known)
+    around: Any = {name: given[name] for name in given if name in Place.__annotations__}
+    return place(**around), {name: given[name] for name in given if name not in Place.__annotations__}
+
+
+def check_place(face: str, around: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """`TypeError` for keywords of a run that it does not take."""
+    if others := around.keys() - Place.__annotations__:
+        refuse_others(face, sorted(others), function, "belljar.Sandbox(policy)", Options.__annotations__, Place.__annotations__)
+
+
+def source_of(
+    template: Template | None, policy: Policy | SandboxConfig | None, preload: str | Iterable[str],
+    python: str | os.PathLike[str] | None, options: Mapping[str, Any],
+) -> tuple[Policy, Pool | None]:  # fmt: skip
+    """(the policy that is meant, where the guests of a template come from or None)."""
+    pool = pool_of(template, policy, preload, python)
+    if pool is None:
+        return with_options(policy, options), None
+    if options:
+        raise SandboxError(f"template= comes with its policy: give either it or {', '.join(f'{name}=' for name in options)}")
+    return pool.policy, pool
 
 
 def config_of(language: Language | None) -> SandboxConfig:
@@ -258,14 +294,19 @@ class Sandbox(Face):
         python: str | os.PathLike[str] | None = None,
         stdin: Stdin = None,
         template: Template | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.Sandbox", others, Sandbox, "belljar.Sandbox(policy)", Options.__annotations__)
+        around, others = parted("belljar.Sandbox", options, Sandbox, "belljar.Sandbox(policy)")
         handed = contents(files)
-        pool = pool_of(template, policy, preload, python) or shared(policy, preload, python)
+        self._policy, pool = source_of(template, policy, preload, python, others)
+        pool = pool or shared(self._policy, preload, python)
         language = Language(policy) if isinstance(policy, SandboxConfig) else pool.language
-        self._session = Session(pool, pool.core.take(), language, handed, stdin)
+        self._session = Session(pool, pool.core.take(), language, handed, stdin, place=joined(place_of(self._policy), around))
+
+    @classmethod
+    def create(cls, *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, as `Sandbox(...)` makes it."""
+        return cls(*arguments, **keywords)
 
     # ---- Code
 
@@ -278,11 +319,13 @@ class Sandbox(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Execution:
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
-        result. See `Template.run` for the arguments."""
+        result. See `Template.run` for the arguments; `env` and `cwd` are put back after the run."""
+        check_place("run_code", around, self.run_code)
         return drive(self._session.run_code(code, filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr,
-                                            on_result=on_result))  # fmt: skip
+                                            on_result=on_result, **around))  # fmt: skip
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Calls a function of this program in the sandbox and returns its result, by copy.
@@ -335,7 +378,7 @@ class Sandbox(Face):
             session.close()
 
     def stream(
-        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None
+        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None, **around: Unpack[Place]
     ) -> Iterator[Event]:
         """Runs code as `run_code` does and gives what happens as it happens: an `Output` for each piece of output, then the
         `Result`s, and at the end the `Execution`.
@@ -347,8 +390,9 @@ class Sandbox(Face):
         <Execution 'ok', text='42', stdout='working\\n'>
 
         To leave the loop early interrupts the code; the session stays, unless the code goes on all the same."""
+        check_place("stream", around, self.stream)
         session = self._session
-        (guest, text, job, _), events = drive(session.stream(code, filename, timeout))
+        (guest, text, job, _), events = drive(session.stream(code, filename, timeout, around))
         try:
             guest.start(text, **job)
             while (result := guest.step()) is None:
@@ -440,7 +484,7 @@ class Sandbox(Face):
 
     def _of(self, session: Session) -> Sandbox:
         twin = object.__new__(type(self))
-        twin._session = session
+        twin._session, twin._policy = session, self._policy
         return twin
 
     # ---- Its guest
@@ -448,7 +492,7 @@ class Sandbox(Face):
     @property
     def policy(self) -> Policy:
         """What its code may do."""
-        return self._session.pool.policy
+        return self._policy
 
     @property
     def config(self) -> SandboxConfig:

@@ -11,9 +11,9 @@ import _thread
 
 from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
-    RUN_MODULE, RUN_OK, RUN_SESSION, RUN_SHOWS,
+    RUN_MODULE, RUN_OK, RUN_PREPARED, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
-from belljar_guest import _host, _outcome, _program, _session, _state, native
+from belljar_guest import _host, _outcome, _program, _session, _settings, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -65,7 +65,7 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
 def run(policy: Policy, frame: Frame) -> Result:
     """Does one FRAME_RUN. Returns the fields of its result."""
     flags, code, filename, path0, argv, files = frame
-    if flags & (RUN_COMMAND | RUN_SHOWS):
+    if flags & (RUN_COMMAND | RUN_SHOWS | RUN_PREPARED):
         perform_command = _session.perform_command  # the host may be asked from now on
     if flags & RUN_SHOWS:
         _state.shows_at_once = True
@@ -77,8 +77,23 @@ def run(policy: Policy, frame: Frame) -> Result:
     except OSError as failure:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
-    if flags & RUN_COMMAND:
-        return perform_command(policy, code)
+    undo: _settings.Undo = []
+    if flags & RUN_PREPARED:
+        settings, code = native.decode_value(code)
+        try:
+            undo = _settings.apply(settings)
+        except OSError as failure:
+            return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b"")
+    try:
+        if flags & RUN_COMMAND:
+            return perform_command(policy, code)
+        return run_code(policy, flags, code, filename, path0, argv)
+    finally:
+        if undo and flags & RUN_SESSION:
+            _settings.put_back(undo)
+
+
+def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str, argv: list[str]) -> Result:
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
     policy.set_arguments(flags, filename, path0, argv)

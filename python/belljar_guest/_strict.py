@@ -6,6 +6,7 @@ frames, code or the globals of functions: they are hidden from this text as well
 
 from __future__ import annotations
 
+import builtins
 import codeop
 import json
 import marshal
@@ -13,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar_guest import _host, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+from belljar_guest import _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def start_language(text: str) -> Language:
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
-    _ = _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _shell.complete_words, _preload.share
+    _ = _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _settings.apply, _shell.complete_words, _preload.share
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:
             wanted = expand(wanted)
         from belljar_guest._language import Language
 
+        builtins.input = native.language_function(_settings.input_as_set, False)  # it takes what it finds there
         language = Language(wanted)
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))

@@ -25,6 +25,7 @@ RUN_SCRIPT: Final = 8
 RUN_COMMAND: Final = 16
 RUN_BYTES: Final = 32
 RUN_SHOWS: Final = 64
+RUN_PREPARED: Final = 128
 RUN_OK: Final = 0
 RUN_EXCEPTION: Final = 1
 RUN_EXIT: Final = 2
