@@ -121,7 +121,7 @@ class Session:
         on_result: Callable[[Result], object] | None = None,
         **around: Unpack[Place],
     ) -> Operation[Execution]:
-        job = make_job(filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result,
+        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result,
                        settings=place(**around))  # fmt: skip
         text = source(code, job)
         if on_result is not None:
@@ -131,12 +131,16 @@ class Session:
             show_results(execution, on_result)
         return execution
 
+    def _cell(self, filename: str | None) -> str | None:
+        """What tracebacks call it, unless the caller says: a name of its own, so that they show the lines of each."""
+        return f"<cell {self._runs + 1}>" if filename is None else filename
+
     def stream(
         self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
     ) -> Operation[tuple[Run, deque[Output | Result]]]:
         """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
         events: deque[Output | Result] = deque()
-        job = make_job(filename=filename, timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
+        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
                        on_stderr=lambda text: events.append(Output("stderr", text)), settings=place(**around))  # fmt: skip
         text = source(code, job)
         yield from self._show_at_once()
@@ -278,7 +282,7 @@ class Session:
             self._check_cause(error)
             raise
         twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest), place=self._place)
-        twin._has_shipped, twin._shows = self._has_shipped, self._shows
+        twin._has_shipped, twin._shows, twin._runs = self._has_shipped, self._shows, self._runs
         try:
             for entries in copies(self.guest.scratch(), self.pool.scratch):
                 yield from twin.write(entries)

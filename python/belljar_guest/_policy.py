@@ -8,11 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT
-from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT, RUN_SESSION
+from belljar_guest import _cells, _end, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any
 
     from belljar_guest._run import Result
@@ -54,6 +54,7 @@ class Policy:
     """The program's module, and what is done with programs."""
 
     is_open = True
+    more_syntax = _program.ALLOW_AWAIT  # that a cell may have and a file may not
     guard: Any = Guard()
 
     def __init__(self) -> None:
@@ -120,7 +121,21 @@ class Policy:
 
         runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
+    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
+        """Runs one part of a cell."""
+        if not code.co_flags & _program.IS_COROUTINE:
+            return eval(code, self.names)
+        try:
+            return _cells.run_coroutine(eval(code, self.names), bool(flags & RUN_SESSION))
+        except BaseException as error:
+            _cells.hide_loop(error, filename)
+            raise
+
     # ---- Its values ----
+
+    def keep_last(self, value: object) -> None:
+        """The value of a cell is `_` in the next one, as in the interpreter: unless the program has a `_` of its own."""
+        builtins._ = value  # type: ignore[attr-defined]
 
     def collect_results(self, value: object) -> None:
         _results.collect_results(value)

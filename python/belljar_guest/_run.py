@@ -13,7 +13,7 @@ from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
     RUN_MODULE, RUN_OK, RUN_PREPARED, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
-from belljar_guest import _host, _outcome, _program, _session, _settings, _state, native
+from belljar_guest import _cells, _host, _outcome, _program, _session, _settings, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -106,6 +106,25 @@ def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str,
         error = value = None  # the exception knows this frame: neither of them would come to its end
 
 
+def parse_cell(policy: Policy, source: Any, filename: str, more: int) -> Any:
+    """What split_last_expression makes of it. Text that is no Python may be a notebook's."""
+    text = _program.text_of_source(source, filename)
+    try:
+        return _program.split_last_expression(text, filename, more)
+    except SyntaxError as error:
+        failure = error
+    try:
+        other = _cells.rewritten(policy, text, filename)
+        if other is not None:
+            try:
+                return _program.split_last_expression(other, filename, more)
+            except SyntaxError:
+                pass
+        raise failure
+    finally:
+        del failure
+
+
 def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[BaseException | None, Any]:
     """Runs the code. Returns (exception or None, value of a last expression or None)."""
     try:
@@ -114,16 +133,21 @@ def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[Bas
             return None, None
         source = policy.source(code, flags)
         policy.remember(filename, source)
-        last, body, value = None, source, None
-        if flags & RUN_LAST_VALUE:
-            body, last = _program.split_last_expression(_program.text_of_source(source, filename), filename)
+        if not flags & RUN_LAST_VALUE:
+            with policy.guard:
+                exec(compile(source, filename, "exec", 0, True), policy.names)
+            return None, None
+        more, value = policy.more_syntax, None
+        body, last = parse_cell(policy, source, filename, more)
+        first = compile(body, filename, "exec", more, True) if body is not None else None
         with policy.guard:
-            if body is not None:
-                exec(compile(body, filename, "exec", 0, True), policy.names)
+            if first is not None:
+                policy.run_cell(first, filename, flags)
             if last is not None:
-                value = eval(last, policy.names)
-        if flags & RUN_LAST_VALUE:
-            policy.collect_results(value)
+                value = policy.run_cell(last, filename, flags)
+        policy.collect_results(value)
+        if value is not None and flags & RUN_SESSION:
+            policy.keep_last(value)
         return None, value
     except BaseException as error:
         policy.hide_runner(error)

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar_guest import _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
+from belljar_guest import _cells, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def start_language(text: str) -> Language:
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
-    _ = _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _settings.apply, _shell.complete_words, _preload.share
+    _ = _cells.rewritten, _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _settings.apply, _shell.complete_words, _preload.share
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:
@@ -73,6 +73,7 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
+    more_syntax = 0  # no asyncio: await outside of a function stays a SyntaxError
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -123,6 +124,12 @@ class Strict(Policy):
             return super().result_text(value)
         with self.language:
             return _outcome.value_text(value)
+
+    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
+        return eval(code, self.names)
+
+    def keep_last(self, value: object) -> None:
+        self.names["_"] = value
 
     def leaving(self, value: Any) -> Any:
         return plain(value)
