@@ -570,6 +570,42 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *guest_freeze(PyObject *object, PyObject *args)
+{
+    int is_on;
+    if (!PyArg_ParseTuple(args, "p:freeze", &is_on))
+        return NULL;
+    struct belljar_guest *handle = guest_enter(object, false);
+    if (handle == NULL)
+        return NULL;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_freeze(handle, is_on);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
+    if (failed < 0)
+        return raise_text(-failed, "freeze", strerror(-failed));
+    Py_RETURN_NONE;
+}
+
+static PyObject *guest_usage(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct belljar_guest *handle = guest_enter(object, false);
+    if (handle == NULL)
+        return NULL;
+    struct belljar_usage usage;
+    struct belljar_error error = { 0 };
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = belljar_guest_usage(handle, &usage, &error);
+    Py_END_ALLOW_THREADS
+    guest_leave(object, false);
+    if (failed < 0)
+        return raise_error(&error);
+    return Py_BuildValue("ddKK", usage.wall_ms, usage.cpu_ms, (unsigned long long)usage.peak_bytes,
+                         (unsigned long long)usage.served);
+}
+
 static PyObject *guest_branch(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct guest_object *self = (struct guest_object *)object;
@@ -674,6 +710,10 @@ static PyMethodDef guest_methods[] = {
       "Forks a session between two runs: the Guest that goes on from the same state." },
     { "interrupt", guest_interrupt, METH_NOARGS,
       "KeyboardInterrupt in the guest. From any thread." },
+    { "freeze", guest_freeze, METH_VARARGS,
+      "freeze(is_on): stops it, or has it go on. From any thread." },
+    { "usage", guest_usage, METH_NOARGS,
+      "(wall_ms, cpu_ms, bytes, served) of the run that is on. From any thread." },
     { "complete", guest_complete, METH_VARARGS,
       "complete(result): ends it; usage and violations are known then." },
     { "scratch", guest_scratch, METH_NOARGS,

@@ -81,6 +81,7 @@ static const struct link_row heard_rows[] = {
     { MSG_REPORT, LINK_STARTED, guest_hear_report },
     { MSG_PERMITTED, LINK_STARTED, guest_hear_permitted },
     { MSG_REFUSED, LINK_STARTED, guest_hear_refused },
+    { MSG_USAGE, LINK_STARTED, guest_hear_usage },
     { MSG_LENT, LINK_STARTED, guest_hear_lent },
     { MSG_AUDIT, LINK_STARTED, hear_audit },
 };

@@ -72,6 +72,25 @@ void limits_disarm(struct guest *guest)
     }
 }
 
+void limits_freeze(struct supervisor *supervisor, struct guest *guest, bool is_on)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (is_on == (guest->frozen_ns != 0))
+        return;
+    if (is_on) {
+        guest->frozen_ns = now_ns;
+        guest_signal(guest, SIGSTOP);
+        return;
+    }
+    if (guest->wall_deadline_ns != 0) {
+        guest->wall_deadline_ns += now_ns - guest->frozen_ns;
+        guest_look_by(supervisor, guest, guest->wall_deadline_ns);
+    }
+    guest->frozen_ns = 0;
+    guest_signal(guest, SIGCONT);
+    limits_stir(supervisor, guest);
+}
+
 /* A limit was met. A session's run is interrupted, once, and has its grace, by the clock that ran
  * out, to end in. Else: asks where the program is, and kills it soon after. */
 static void guest_expire(struct guest *guest, uint32_t reason, uint64_t now_ns)
@@ -223,7 +242,7 @@ static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, 
         return TICK_MS;
     }
     check_fork(guest, now_ns);
-    if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
+    if (guest->wall_deadline_ns != 0 && guest->frozen_ns == 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
     if (!guest_has_moved(guest)) { /* most guests sleep: they are looked at ever less often */
         guest->quiet_looks++;

@@ -24,6 +24,8 @@ void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
                 uint64_t wall_ms, uint64_t cpu_ms, uint64_t grace_ms);
 /* The run is over: no limit on its wall time any more. All others go on. */
 void limits_disarm(struct guest *guest);
+/* Stops it, or has it go on: its wall time stands still meanwhile, all other limits hold. */
+void limits_freeze(struct supervisor *supervisor, struct guest *guest, bool is_on);
 /* Kills it unless it ends by itself in a moment: its channel is closed, which is what the end of a
  * process begins with. */
 void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason);

@@ -48,6 +48,19 @@ static int request_interrupt(struct supervisor *supervisor, struct guest *guest,
     return 0;
 }
 
+static int request_freeze(struct supervisor *supervisor, struct guest *guest,
+                          const uint64_t *fields)
+{
+    limits_freeze(supervisor, guest, fields[0] != 0);
+    return 0;
+}
+
+static int request_look(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+{
+    (void)supervisor, (void)fields;
+    return ending_tell_usage(guest);
+}
+
 static int request_kill(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
 {
     uint32_t reason = (uint32_t)fields[0], count = (uint32_t)fields[1];
@@ -109,6 +122,8 @@ static const struct {
     { MSG_KILL, OF_ANY, "uuu", request_kill },
     { MSG_WAIT, OF_RECORD, "", request_wait },
     { MSG_BRANCH, OF_RECORD, "", request_branch },
+    { MSG_FREEZE, OF_LIVE, "u", request_freeze },
+    { MSG_ASK_USAGE, OF_RECORD, "", request_look },
     { MSG_RELEASE, OF_RECORD, "", request_release },
 };
 

@@ -41,15 +41,17 @@ enum message_type {
     MSG_DISARM,    /* u64 guest: the run is over, the guest stays (a session between two runs):
                       answered by MSG_REPORT */
     MSG_INTERRUPT, /* u64 guest: SIGINT */
-    MSG_KILL,    /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
+    MSG_KILL,   /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
                     others: cold ones now, else after REFILL_MS */
-    MSG_WAIT,    /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
+    MSG_WAIT,   /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
                     unasked */
-    MSG_LEND,    /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
+    MSG_LEND,   /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
                     that number; those of earlier numbers go. Answered by MSG_LENT */
-    MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
+    MSG_BRANCH, /* u64 guest: let it fork itself, once (a session between two runs); answered by
                     MSG_PERMITTED, and then MSG_READY, or by MSG_REFUSED at any time */
-    MSG_RELEASE, /* u64 guest: killed if alive; forget it, its scratch with it */
+    MSG_FREEZE, /* u64 guest, u32 is_on: stopped, its wall time with it; or it goes on */
+    MSG_ASK_USAGE, /* u64 guest: answered by MSG_USAGE */
+    MSG_RELEASE,   /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
     MSG_STARTED = 32, /* u32 python hexversion, u32 count, then per layer: string name, u32 state,
@@ -69,7 +71,8 @@ enum message_type {
                     rule */
     MSG_SPAWN_FAILED, /* u32 errno, string step, string text: one of the guests that were asked for
                          cannot be had; all else goes on */
-    MSG_PERMITTED,    /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
+    MSG_USAGE, /* u64 guest, u64 cpu_us of its run, u64 bytes, u64 served: what it has used by now */
+    MSG_PERMITTED, /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */

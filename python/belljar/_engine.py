@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Unpack
 from belljar import _language
 from belljar._copying import copies
 from belljar._core import core
-from belljar._execution import Execution, Result, complete
+from belljar._execution import Execution, Result, Usage, complete
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
@@ -105,6 +105,7 @@ class Session:
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
         self._has_shipped = False
+        self.is_frozen = False
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 
@@ -425,6 +426,8 @@ class Session:
         if self.desk.is_answering:
             raise SandboxError("this sandbox waits for the host function that it has called, and runs no code meanwhile; use "
                                "another sandbox", "session", errno.EBUSY)  # fmt: skip
+        if self.is_frozen and not self.guest.is_closed:
+            raise SandboxError("this sandbox is frozen, and runs nothing; call thaw() first", "session", errno.EBUSY)
         if self.guest.is_closed:
             over = f"the session is over: {self._cause}; make a new sandbox"
             raise SessionEnded(over if self._cause else "the sandbox was closed; make a new one", self._last)
@@ -447,6 +450,22 @@ class Session:
         """KeyboardInterrupt in the code that runs: of the session, and of calls that have a guest of their own."""
         for session in (self, *self._beside):
             session.guest.interrupt()
+
+    def freeze(self, is_on: bool) -> None:
+        """Stops its guests where they are, or has them go on."""
+        if self.guest.is_closed:
+            raise SessionEnded("the sandbox was closed; make a new one", self._last)
+        for session in (self, *self._beside):
+            if session.is_frozen != is_on:
+                session.guest.freeze(is_on)
+                session.is_frozen = is_on
+                session.desk.freeze(is_on)
+
+    def usage(self) -> Usage:
+        """What the run that is on has used, or what the last one had."""
+        if self.guest.is_closed:
+            raise SessionEnded("the sandbox was closed; make a new one", self._last)
+        return Usage(*self.guest.usage())
 
     def kill(self) -> None:
         """Ends its guests at once."""

@@ -19,6 +19,7 @@ _WRITTEN = {
     "expose": "{}.expose(function)",
     "files": "{}.files",
     "fork": "{}.fork()",
+    "freeze": "{}.freeze()",
     "get": "{}[name]",
     "has": "name in {}",
     "interrupt": "{}.interrupt()",
@@ -26,6 +27,8 @@ _WRITTEN = {
     "run_code": "{}.run_code(code)",
     "set": "{}[name] = value",
     "stream": "{}.stream(code)",
+    "thaw": "{}.thaw()",
+    "usage": "{}.usage()",
 }
 """What a session does, and how it is written."""
 

@@ -131,6 +131,7 @@ class Desk:
         self.is_answering = False
         self.shown = Shown(None)  # what the run that is on has displayed
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
+        self._frozen = 0.0  # since when
         self._last_call = 0
         self._outstanding = 0  # calls that tasks are at work on
         self._outstanding_bytes = 0
@@ -198,6 +199,13 @@ class Desk:
         finally:
             _depth.reset(token)
             self.is_answering = was_answering
+
+    def freeze(self, is_on: bool) -> None:
+        """Its guest was stopped, or goes on: its time stands still meanwhile."""
+        if is_on:
+            self._frozen = time.monotonic()
+        elif self.deadline is not None:
+            self.deadline += time.monotonic() - self._frozen
 
     def end_run(self) -> None:
         """What has not been answered by now is not answered any more."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar, Unpack
 
 from belljar._core import core
 from belljar._engine import Operation, Run, Session, run_once
-from belljar._execution import Execution, Result, unseen
+from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import SessionFiles, open_whole, writing
 from belljar._instead import Face
 from belljar._job import Content, Stdin, contents, make_job, source
@@ -510,6 +510,18 @@ class AsyncSandbox(Face):
         """KeyboardInterrupt in the running code; the session stays."""
         if self._opening.now is not None:
             self._opening.now.session.interrupt()
+
+    async def freeze(self) -> None:
+        """`Sandbox.freeze`."""
+        (await self._opening.driver()).session.freeze(True)
+
+    async def thaw(self) -> None:
+        """`Sandbox.thaw`."""
+        (await self._opening.driver()).session.freeze(False)
+
+    async def usage(self) -> Usage:
+        """`Sandbox.usage`."""
+        return await asyncio.to_thread((await self._opening.driver()).session.usage)
 
     def kill(self) -> None:
         """Ends the guest at once."""

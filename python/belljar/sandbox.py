@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
 from belljar._engine import Operation, Session, run_once
-from belljar._execution import Execution, Result, unseen
+from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Stdin, contents, make_job, source
@@ -502,6 +502,20 @@ class Sandbox(Face):
     def interrupt(self) -> None:
         """KeyboardInterrupt in the running code; the session stays. From any thread."""
         self._session.interrupt()
+
+    def freeze(self) -> None:
+        """Stops the session where it is, in a run or between two: no code of it runs, and a run's time limit stands still, until
+        `thaw`. It keeps its memory. From any thread."""
+        self._session.freeze(True)
+
+    def thaw(self) -> None:
+        """Has a frozen session go on."""
+        self._session.freeze(False)
+
+    def usage(self) -> Usage:
+        """What the run that is on has used by now, or what the last one had; `peak_bytes` is the memory that the session has now.
+        From any thread."""
+        return self._session.usage()
 
     def kill(self) -> None:
         """Ends the guest at once. From any thread."""

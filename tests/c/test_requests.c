@@ -51,8 +51,9 @@ TEST(each_request_has_its_length_and_every_other_is_refused)
         uint32_t type;
         size_t rest; /* after the guest's number */
     } rows[] = {
-        { MSG_ARM, 32 }, { MSG_DISARM, 0 }, { MSG_INTERRUPT, 0 }, { MSG_KILL, 12 },
-        { MSG_WAIT, 0 }, { MSG_BRANCH, 0 }, { MSG_RELEASE, 0 },   { MSG_LEND, 8 },
+        { MSG_ARM, 32 },    { MSG_DISARM, 0 },    { MSG_INTERRUPT, 0 }, { MSG_KILL, 12 },
+        { MSG_FREEZE, 4 },  { MSG_ASK_USAGE, 0 }, { MSG_WAIT, 0 },      { MSG_BRANCH, 0 },
+        { MSG_RELEASE, 0 }, { MSG_LEND, 8 },
     };
     const uint64_t gone = (uint64_t)99 << 20;
     start();

@@ -105,6 +105,12 @@ class Once:
     def interrupt(self) -> None:
         self.keyword("interrupt")
 
+    def freeze(self) -> None:
+        self.keyword("freeze")
+
+    def usage(self) -> None:
+        self.keyword("usage")
+
 
 class AsyncOnce(Once):
     def run(self, code: Any, **keywords: Any) -> Execution:
@@ -200,6 +206,17 @@ class Session:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert self.made.run_code("6 * 7").value == 42
 
+    def freeze(self) -> None:
+        self.made.freeze()
+        with pytest.raises(belljar.SandboxError, match="thaw"):
+            self.made.run_code("1")
+        self.made.thaw()
+        assert self.made.run_code("6 * 7").value == 42
+
+    def usage(self) -> None:
+        self.made.run_code("6 * 7")
+        assert self.made.usage().peak_bytes > 1 << 20
+
     def template(self) -> None:
         with Template(self.policy) as template:
             with Sandbox(template=template) as sandbox:
@@ -284,6 +301,17 @@ class AsyncSession:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert (await self.made.run_code("6 * 7")).value == 42
 
+    async def freeze(self) -> None:
+        await self.made.freeze()
+        with pytest.raises(belljar.SandboxError, match="thaw"):
+            await self.made.run_code("1")
+        await self.made.thaw()
+        assert (await self.made.run_code("6 * 7")).value == 42
+
+    async def usage(self) -> None:
+        await self.made.run_code("6 * 7")
+        assert (await self.made.usage()).peak_bytes > 1 << 20
+
     async def template(self) -> None:
         with Template(self.policy) as template:
             async with AsyncSandbox(template=template) as sandbox:
@@ -331,6 +359,12 @@ class Functions:
 
     def interrupt(self) -> None:
         self.verb("interrupt")
+
+    def freeze(self) -> None:
+        self.verb("freeze")
+
+    def usage(self) -> None:
+        self.verb("usage")
 
     def execute(self) -> None:
         self.verb("execute")
@@ -394,13 +428,14 @@ FACES: dict[str, Callable[[Any], Any]] = {
     "pysandbox": Pysandbox,
 }
 VERBS = ("run_code", "stream", "on_result", "execute", "call", "create_callback", "variables", "files", "expose", "fork", "interrupt",
-         "template")  # fmt: skip
+         "freeze", "usage", "template")  # fmt: skip
 
 # ---- What is refused, and what its sentence has to name --------------------------------------------------------------
 
 SESSION = {
     "execute": ".execute(code)", "call": ".call(function)", "create_callback": ".create_callback(function)", "variables": "[name] = value",
-    "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()",
+    "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()", "freeze": ".freeze()",
+    "usage": ".usage()",
 }  # fmt: skip
 AWAITED = {
     **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb != "interrupt"},

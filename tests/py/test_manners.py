@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import io
+import pickle
+import threading
+import time
 
 import pytest
 
 import belljar
+import looking
 from belljar import AsyncSandbox, Policy, PolicyError, Sandbox, SandboxConfig, SandboxError, SessionEnded, Template
 
 core = pytest.mark.core
@@ -425,3 +429,100 @@ def test_cells_are_numbered_and_show_their_lines(sandbox):
     assert 'File "mine.py", line 1' in sandbox.run_code("1 / 0", filename="mine.py").error.traceback
     with sandbox.fork() as twin:
         assert 'File "<cell 4>"' in twin.run_code("first()").error.traceback
+
+
+# ---- What a run came to, and what it uses -----------------------------------------------------------------------------
+
+
+@core
+def test_an_execution_is_true_if_it_is_ok_and_raises_what_it_came_to(sandbox, template):
+    good, bad, left = sandbox.run_code("1"), sandbox.run_code("1 / 0"), template.run("raise SystemExit(3)")
+    assert good and good.ok and good.raise_for_error() is good
+    assert not bad and not bad.ok and not left
+    with pytest.raises(ZeroDivisionError, match="division by zero") as caught:
+        bad.raise_for_error()
+    assert isinstance(caught.value, belljar.GuestError) and caught.value.execution is bad
+    with pytest.raises(belljar.GuestError, match="SystemExit: 3"):
+        left.raise_for_error()
+    with pytest.raises(TimeoutError):
+        sandbox.run_code("while True: pass", timeout=0.2).raise_for_error()
+
+
+@pytest.mark.parametrize("code", ["open('made.txt', 'w').write('x'); print('out'); 42", "1 / 0", "open('/etc/shadow')"])
+def test_an_execution_can_be_pickled(sandbox, template, code):
+    for made in (sandbox.run_code(code), template.run(code)):
+        copy = pickle.loads(pickle.dumps(made))
+        for name in ("verdict", "stdout", "value", "error", "usage", "violations", "ok", "execution_count"):
+            assert getattr(copy, name) == getattr(made, name)
+        assert [*copy.files] == [*made.files]
+
+
+def in_thread(call):
+    """Begins a call in a thread; a function that waits for what it returns."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+
+    def result():
+        thread.join(60)
+        return found[0]
+
+    return result
+
+
+def begun(sandbox, code, **keywords):
+    """Runs code in a thread; returns when it has printed something."""
+    has_begun = threading.Event()
+    wait = in_thread(lambda: sandbox.run_code("print('begun')\n" + code, on_stdout=lambda text: has_begun.set(), **keywords))
+    assert has_begun.wait(60)
+    return wait
+
+
+@core
+def test_usage_is_told_while_it_runs(sandbox):
+    assert sandbox.usage().wall_ms == 0
+    wait = begun(sandbox, "held = bytearray(64 << 20)\nwhile True: pass")
+    assert looking.wait_until(lambda: sandbox.usage().peak_bytes > 64 << 20 and sandbox.usage().cpu_ms > 50, 30)
+    sandbox.interrupt()
+    execution = wait()
+    assert execution.error.name == "KeyboardInterrupt" and execution.usage.cpu_ms > 50
+    assert sandbox.usage().wall_ms == pytest.approx(execution.usage.wall_ms, abs=1)
+
+
+@core
+def test_a_frozen_session_uses_no_cpu_and_its_time_stands(sandbox):
+    wait = begun(sandbox, "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n'done'", timeout=5)
+    sandbox.freeze()
+    sandbox.freeze()
+    before = sandbox.usage()
+    time.sleep(0.5)
+    after = sandbox.usage()
+    assert after.cpu_ms - before.cpu_ms < 5 and after.wall_ms == before.wall_ms
+    sandbox.thaw()
+    assert wait().value == "done"
+
+
+@core
+def test_the_time_limit_does_not_pass_while_a_session_is_frozen_and_does_afterwards(sandbox):
+    wait = begun(sandbox, "while True: pass", timeout=0.5)
+    sandbox.freeze()
+    time.sleep(1.6)  # more than limit, grace, and what the host allows beyond both
+    assert sandbox.usage().wall_ms < 1000
+    sandbox.thaw()
+    assert wait().verdict == "timeout" and sandbox.run_code("6 * 7").value == 42
+
+
+def test_a_frozen_session_runs_nothing_and_can_be_closed(template):
+    sandbox = template.sandbox()
+    sandbox.run_code("kept = 42")
+    sandbox.freeze()
+    for verb in (lambda: sandbox.run_code("1"), lambda: sandbox["kept"], lambda: sandbox.fork(), lambda: sandbox.expose(len)):
+        with pytest.raises(SandboxError, match="thaw"):
+            verb()
+    sandbox.thaw()
+    assert sandbox["kept"] == 42
+    sandbox.freeze()
+    sandbox.close()
+    for verb in (sandbox.thaw, sandbox.usage):
+        with pytest.raises(SessionEnded, match="closed"):
+            verb()
