@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import inspect
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
@@ -255,7 +256,7 @@ class Session:
         if name is None and type(getattr(fn, "__name__", None)) is not str:
             raise wrong_type("expose", "a function with a name", fn, "write expose(fn, name)")
         function = HostFunction(fn, check_name(name if name is not None else fn.__name__), max_calls, timeout)
-        yield from self._command(command("expose", *function.describe()))
+        yield from self._command(command("expose", *function.describe(), inspect.iscoroutinefunction(fn)))
         self.desk.functions[function.name] = function
 
     def write(self, entries: list[Entry]) -> Operation[None]:

@@ -17,9 +17,10 @@ from belljar._engine import Operation, Session, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, refuse_others, verbs_of, wrong_type
-from belljar._job import Content, Stdin, contents, make_job, source
+from belljar._job import Content, Job, Stdin, contents, make_job, source
 from belljar._language import Language
 from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
+from belljar._session import Desk
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
 from belljar._template import Pool, shared, with_options
 from belljar.config import SandboxConfig
@@ -40,12 +41,25 @@ def drive(operation: Operation[T]) -> T:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
-                result = guest.run(code, **job)
+                desk = getattr(job.get("on_frame"), "__self__", None)
+                result = _stepped(guest, code, job, desk) if desk is not None and desk.functions else guest.run(code, **job)
             except BaseException as error:
                 failed(error)
                 raise
     finally:
         operation.close()
+
+
+def _stepped(guest: core.Guest, code: bytes, job: Job, desk: Desk) -> core.Result:
+    """A run in which host functions may be at work in other threads."""
+    try:
+        guest.start(code, **job)
+        while (result := guest.step()) is None:
+            desk.settle()
+            _wait(guest, desk)
+        return result
+    finally:
+        desk.end_run()
 
 
 def run(
@@ -397,13 +411,16 @@ class Sandbox(Face):
             guest.start(text, **job)
             while (result := guest.step()) is None:
                 yield from _drained(events)
-                _wait(guest)
+                session.desk.settle()
+                _wait(guest, session.desk)
         except GeneratorExit:
             _stop(session)
             raise
         except BaseException as error:
             session.failed(error)
             raise
+        finally:
+            session.desk.end_run()
         execution = session.ran(session.done(result))
         yield from _drained(events)
         yield from unseen(execution)
@@ -449,8 +466,9 @@ class Sandbox(Face):
         `belljar.readonly`; what is neither is a `TypeError` in the sandbox. What it raises is raised there as the
         nearest of a fixed list of builtin exceptions, with its text without directories, and nothing else.
 
-        The thread that runs the code calls it. An `async def` function runs in a loop of belljar's own. While it runs, the
-        sandbox waits: running code in the same sandbox from it is a `SandboxError`, in another one it works, up to 32
+        The thread that runs the code calls it, as long as the guest has one thread; calls of several threads are at work side by
+        side, in workers. An `async def` function runs in a loop of belljar's own, and can be awaited in code that awaits. While
+        it runs, the sandbox waits: running code in the same sandbox from it is a `SandboxError`, in another one it works, up to 32
         deep. The time that it takes counts for the policy's wall time.
 
         `max_calls` is how often the session may call it, `timeout` how many seconds all its calls may take: an `async
@@ -556,14 +574,16 @@ def fork(session: Session, n: int) -> list[Session]:
     return made
 
 
-def _wait(guest: core.Guest, at_most_ms: int = -1) -> None:
-    """Returns when the guest's run can go on."""
+def _wait(guest: core.Guest, desk: Desk, at_most_ms: int = -1) -> None:
+    """Returns when the guest's run can go on, or a host function has ended."""
     fds, timeout_ms = guest.pollfds()
     if at_most_ms >= 0:
         timeout_ms = at_most_ms if timeout_ms < 0 else min(timeout_ms, at_most_ms)
     poll = select.poll()
     for fd, wanted in fds:
         poll.register(fd, wanted)
+    if desk.finished.fileno() >= 0:
+        poll.register(desk.finished.fileno(), select.POLLIN)
     poll.poll(timeout_ms)
 
 
@@ -584,5 +604,6 @@ def _stop(session: Session) -> None:
         if left_ms <= 0:
             session.end("its last run went on after it was interrupted")
             return
-        _wait(guest, left_ms)
+        session.desk.settle()
+        _wait(guest, session.desk, left_ms)
     session.ran(session.done(result))

@@ -526,3 +526,100 @@ def test_a_frozen_session_runs_nothing_and_can_be_closed(template):
     for verb in (sandbox.thaw, sandbox.usage):
         with pytest.raises(SessionEnded, match="closed"):
             verb()
+
+
+# ---- Host functions side by side ----------------------------------------------------------------------------------------
+
+BY_THREADS = """
+import threading
+found = {}
+threads = [threading.Thread(target=lambda i=i: found.__setitem__(i, meet(i))) for i in range(3)]
+for one in threads: one.start()
+for one in threads: one.join()
+[found[i] for i in range(3)]
+"""
+SIDE_BY_SIDE = {
+    "threads": BY_THREADS,
+    "to_thread": "import asyncio\nawait asyncio.gather(*[asyncio.to_thread(meet, i) for i in range(3)])",
+    "gather": "import asyncio\nawait asyncio.gather(*[meet(i) for i in range(3)])",
+}
+
+
+def met(count):
+    """A function and its twin, each of which returns when so many calls of it are at work: one after the other would never."""
+    here = threading.Barrier(count, timeout=60)
+    come = []
+
+    def meet(number):
+        here.wait()
+        return number * 2
+
+    async def meet_later(number):
+        come.append(number)
+        async with asyncio.timeout(60):
+            while len(come) < count:
+                await asyncio.sleep(0.01)
+        return number * 2
+
+    return meet, meet_later
+
+
+@core
+@pytest.mark.parametrize(("how", "is_async"), [("threads", False), ("threads", True), ("to_thread", False), ("gather", True)])
+@pytest.mark.parametrize("face", ["Sandbox", "stream", "AsyncSandbox"])
+def test_host_functions_are_at_work_side_by_side(template, face, how, is_async):
+    function = met(3)[is_async]
+    code = SIDE_BY_SIDE[how]
+
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            await sandbox.expose(function, "meet")
+            return await sandbox.run_code(code)
+
+    if face == "AsyncSandbox":
+        execution = asyncio.run(main())
+    else:
+        with template.sandbox() as sandbox:
+            sandbox.expose(function, "meet")
+            execution = [*sandbox.stream(code)][-1] if face == "stream" else sandbox.run_code(code)
+    assert execution.value == [0, 2, 4], execution.error
+
+
+def test_one_after_the_other_is_in_the_thread_that_runs_the_code(sandbox):
+    sandbox.expose(threading.get_ident, "which")
+    assert sandbox.run_code("which(), which()").value == (threading.get_ident(),) * 2
+
+
+def test_their_budget_is_counted_as_they_begin(sandbox):
+    sandbox.expose(lambda i: i, "meet", max_calls=2)
+    code = BY_THREADS.replace("meet(i)", "attempt(i)")
+    execution = sandbox.run_code("def attempt(i):\n  try: return meet(i)\n  except RuntimeError as error: return str(error)[:5]\n" + code)
+    assert execution.value.count("meet:") == 1
+
+
+def test_what_they_raise_is_raised_where_they_were_called(sandbox):
+    def fail(number):
+        raise LookupError(f"no {number}")
+
+    sandbox.expose(fail, "meet")
+    code = BY_THREADS.replace("meet(i)", "attempt(i)")
+    execution = sandbox.run_code("def attempt(i):\n  try: return meet(i)\n  except LookupError as error: return str(error)\n" + code)
+    assert execution.value == ["no 0", "no 1", "no 2"]
+
+
+def test_the_time_limit_does_not_wait_for_them_and_their_answers_are_dropped(sandbox):
+    go_on = threading.Event()
+    sandbox.expose(lambda i: go_on.wait(60), "meet")
+    over = sandbox.run_code("import asyncio\nawait asyncio.gather(*[asyncio.to_thread(meet, i) for i in range(3)])", timeout=0.4)
+    go_on.set()
+    assert over.verdict == "timeout"
+
+
+def test_async_functions_are_values_where_nothing_awaits(sandbox):
+    async def later(number):
+        return number * 3
+
+    sandbox.expose(later)
+    assert sandbox.run_code("later(14)").value == 42
+    assert sandbox.run_code("import asyncio\nawait later(14)").value == 42
+    assert sandbox.run_code("async def main(): return await later(14)\nasyncio.run(main())").value == 42
