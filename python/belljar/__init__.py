@@ -30,7 +30,7 @@ from belljar._streaming import Output
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
-from belljar.sandbox import Sandbox, Template, run
+from belljar.sandbox import Sandbox, Template, packages, run
 from belljar.values import Opaque, Record
 
 __version__ = "0.1.0"
@@ -64,6 +64,7 @@ __all__ = [
     "Violation",
     "arun",
     "empty",
+    "packages",
     "readonly",
     "run",
 ]

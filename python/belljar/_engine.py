@@ -7,9 +7,12 @@ an event loop. The language policy is a value here (`Session.language`), not a c
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import functools
 import inspect
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
@@ -25,13 +28,14 @@ from belljar._instead import wrong_type
 from belljar._job import Job, Stdin, Wish, add_stdin, make_job, prepare, show_results, source
 from belljar._language import Language, LanguageHandles
 from belljar._policy import Place, place, place_of
+from belljar._saving import Saver, is_value, records
 from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import ship
 from belljar._streaming import Output
 from belljar._template import Pool
-from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
+from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
-__all__ = ["Operation", "Run", "Session", "run_once"]
+__all__ = ["Operation", "Run", "Session", "check_context", "in_context", "run_once"]
 
 T = TypeVar("T")
 
@@ -42,6 +46,10 @@ better one)."""
 
 Operation = Generator[Run, core.Result, T]
 """Yields runs, is sent their results, returns what it comes to. It is closed when a run fails."""
+
+
+in_context: contextvars.ContextVar[str] = contextvars.ContextVar("belljar_context", default="")
+"""The context of its session that an operation is for; the session's own names are ""."""
 
 
 def _ignore(error: BaseException) -> None:
@@ -71,6 +79,15 @@ def run_once(
     pool.hold(execution)
     show_results(execution, on_result)
     return execution
+
+
+def check_context(name: object) -> str:
+    """A context's name."""
+    if not isinstance(name, str):
+        raise wrong_type("context", "a name", name)
+    if not name or len(name) > 256:
+        raise ValueError(f"context: a name of 1 to 256 characters is expected, not {name!r:.100}")
+    return name
 
 
 def _deadline(pool: Pool, job: Job) -> float | None:
@@ -107,6 +124,7 @@ class Session:
         self._cause = ""  # why it is over
         self._has_shipped = False
         self.is_frozen = False
+        self.queue: threading.Lock | None = None  # whose turn it is, once there are contexts
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 
@@ -293,6 +311,42 @@ class Session:
             raise
         return twin
 
+    # ---- As a file
+
+    def export(self, path: str | os.PathLike[str]) -> Operation[dict[str, str]]:
+        """Writes the session's variables that are values, and its files. Returns what could not be kept, each with the reason."""
+        lost: dict[str, str] = {}
+        saver = Saver(path)
+        try:
+            for name in (yield from self.names()):
+                try:
+                    value = yield from self.get(name)
+                    why = is_value(value)
+                    if not why:
+                        saver.add("variable", name, value)
+                except (GuestError, TypeError, ValueError) as error:
+                    if self.guest.is_closed:
+                        raise
+                    why = str(error)
+                if why:
+                    lost[name] = why
+            scratch = yield from self.scratch()
+            for entries in copies(scratch, self.pool.scratch):
+                saver.add("write", entries)
+            saver.finish()
+        except BaseException:
+            saver.drop()
+            raise
+        return lost
+
+    def load(self, path: str | os.PathLike[str]) -> Operation[None]:
+        """Has what `export` has written: the files first."""
+        for record in records(path):
+            if record[0] == "write":
+                yield from self.write(record[1])
+            elif record[0] == "variable":
+                yield from self.set(record[1], record[2])
+
     # ---- What is sent
 
     def _with_input(self, job: Wish) -> Wish:
@@ -359,6 +413,8 @@ class Session:
             job.setdefault("stdin_bytes", b"")  # nothing is to come: who reads finds the end at once
         if "ask" in job:
             self.desk.answers_input(job["ask"])
+        if name := in_context.get():
+            job["settings"] = {**job.get("settings", {}), "context": name}
         self.desk.shown = Shown(on_result)
         self.desk.deadline = _deadline(self.pool, job)
         text = prepare(code, job, self._place)

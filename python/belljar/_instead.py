@@ -13,9 +13,11 @@ __all__ = ["Face", "NoOther", "refuse_others", "verbs_of", "wrong_type"]
 
 _WRITTEN = {
     "call": "{}.call(function)",
+    "context": "{}.context(name)",
     "create_callback": "{}.create_callback(function)",
     "delete": "del {}[name]",
     "execute": "{}.execute(code)",
+    "export": "{}.export(path)",
     "expose": "{}.expose(function)",
     "files": "{}.files",
     "fork": "{}.fork()",
@@ -34,7 +36,7 @@ _WRITTEN = {
 
 
 _AWAITED = {
-    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("create_callback", "files", "interrupt", "kill")},
+    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("context", "create_callback", "files", "interrupt", "kill")},
     "delete": "await {}.delete(name)",
     "get": "await {}.get(name)",
     "has": "await {}.has(name)",

@@ -206,6 +206,10 @@ class Desk:
             _depth.reset(token)
             self.is_answering = was_answering
 
+    def is_asking_here(self) -> bool:
+        """Whether this is a host function that its guest waits for."""
+        return _depth.get() > 0 and (self.is_answering or self._outstanding > 0)
+
     def freeze(self, is_on: bool) -> None:
         """Its guest was stopped, or goes on: its time stands still meanwhile."""
         if is_on:

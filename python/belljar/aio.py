@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
-from belljar._engine import Operation, Run, Session, run_once
+from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import SessionFiles, open_whole, writing
 from belljar._instead import Face
@@ -75,6 +75,7 @@ class _Driver:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
+        self.queue: asyncio.Lock | None = None  # whose turn it is, once there are contexts
         self._is_busy = False
         self._waiter: Waiter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +91,10 @@ class _Driver:
         """One coroutine at a time runs something; what is being stopped has its time to end."""
         if self.stopping is not None:
             await asyncio.wait({self.stopping})
+        if self.queue is not None:
+            async with self.queue:
+                yield
+            return
         if self._is_busy:
             raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
                                errno.EBUSY)  # fmt: skip
@@ -105,12 +110,16 @@ class _Driver:
             return await perform(run, waiter)
 
     async def events(
-        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place, name: str
     ) -> AsyncGenerator[Event, None]:
-        """`Sandbox.stream`."""
+        """`Sandbox.stream`, in a context."""
         session = self.session
         async with self.busy():
-            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout, around), self.perform)
+            token = in_context.set(name)
+            try:
+                (guest, text, job, _), events = await drive(session.stream(code, filename, timeout, around), self.perform)
+            finally:
+                in_context.reset(token)
             async with self._waiting() as waiter:
                 try:
                     guest.start(text, **job)
@@ -189,6 +198,8 @@ class _Driver:
 class _Opening:
     """The session of an `AsyncSandbox`: its guest is taken when it is first needed."""
 
+    name = ""  # of the context
+
     def __init__(self, open_session: Callable[[], Coroutine[Any, Any, Session]], now: _Driver | None = None) -> None:
         self.now = now
         self.is_closed = False
@@ -209,7 +220,11 @@ class _Opening:
     async def do(self, verb: Callable[..., Operation[T]], *arguments: Any, **keywords: Any) -> T:
         """Does a verb of the session's."""
         driver = await self.driver()
-        return await driver.do(verb(driver.session, *arguments, **keywords))
+        token = in_context.set(self.name)
+        try:
+            return await driver.do(verb(driver.session, *arguments, **keywords))
+        finally:
+            in_context.reset(token)
 
     @contextlib.asynccontextmanager
     async def for_call(self) -> AsyncIterator[_Driver]:
@@ -229,6 +244,21 @@ class _Opening:
         """Nothing runs before this has ended."""
         if self.now is not None:
             self.now.stopping = stopping
+
+
+class _Within(_Opening):
+    """A context of the session that another opens."""
+
+    def __init__(self, outer: _Opening, name: str) -> None:
+        super().__init__(outer._open_session, outer.now)
+        self.name = name
+        self._outer = outer
+
+    async def driver(self) -> _Driver:
+        """The session's."""
+        self.now = driver = await self._outer.driver()
+        driver.queue = driver.queue or asyncio.Lock()
+        return driver
 
 
 class AsyncFiles(Face):
@@ -360,6 +390,15 @@ class AsyncSandbox(Face):
         await made._opening.driver()
         return made
 
+    # ---- Contexts
+
+    def context(self, name: str) -> AsyncSandbox:
+        """`Sandbox.context`. Coroutines wait for their turn."""
+        made = object.__new__(_AsyncContext)
+        made._policy, made._language = self._policy, self._language
+        made._opening = _Within(self._opening, check_context(name))
+        return made
+
     # ---- Code
 
     async def run_code(
@@ -389,7 +428,7 @@ class AsyncSandbox(Face):
         self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
     ) -> AsyncGenerator[Event, None]:
         driver = await self._opening.driver()
-        async with contextlib.aclosing(driver.events(code, filename, timeout, around)) as events:
+        async with contextlib.aclosing(driver.events(code, filename, timeout, around, self._opening.name)) as events:
             async for event in events:
                 yield event
 
@@ -465,7 +504,22 @@ class AsyncSandbox(Face):
         """`Sandbox.expose`. An `async def` function runs on this loop."""
         await self._opening.do(Session.expose, fn, name, max_calls, timeout)
 
-    # ---- Branches
+    # ---- As a file, and branches
+
+    async def export(self, path: _StrPath) -> dict[str, str]:
+        """`Sandbox.export`."""
+        return await self._opening.do(Session.export, path)
+
+    @classmethod
+    async def load(cls, path: _StrPath, *arguments: Any, **keywords: Any) -> Self:
+        """`Sandbox.load`."""
+        made = cls(*arguments, **keywords)
+        try:
+            await made._opening.do(Session.load, path)
+        except BaseException:
+            await made.close()
+            raise
+        return made
 
     @overload
     async def fork(self) -> AsyncSandbox: ...
@@ -480,7 +534,7 @@ class AsyncSandbox(Face):
         return twins[0] if n is None else twins
 
     def _of(self, session: Session) -> AsyncSandbox:
-        twin = object.__new__(type(self))
+        twin = object.__new__(AsyncSandbox)
         twin._policy, twin._language = self._policy, self._language
 
         async def open_session() -> Session:
@@ -550,3 +604,10 @@ class AsyncSandbox(Face):
     def __repr__(self) -> str:
         state = "closed" if self._opening.is_closed else "open"
         return f"<AsyncSandbox {state}>"
+
+
+class _AsyncContext(AsyncSandbox):
+    """`AsyncSandbox.context`."""
+
+    async def close(self) -> None:
+        """Nothing: a context lives as long as its sandbox."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
-from belljar._engine import Operation, Session, run_once
+from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, refuse_others, verbs_of, wrong_type
@@ -22,11 +23,11 @@ from belljar._language import Language
 from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
 from belljar._session import Desk
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
-from belljar._template import Pool, shared, with_options
+from belljar._template import Pool, as_policy, shared, with_options
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
-__all__ = ["Sandbox", "Template", "run"]
+__all__ = ["Sandbox", "Template", "packages", "run"]
 
 T = TypeVar("T")
 
@@ -52,8 +53,8 @@ def drive(operation: Operation[T]) -> T:
 
 def _stepped(guest: core.Guest, code: bytes, job: Job, desk: Desk) -> core.Result:
     """A run in which host functions may be at work in other threads."""
+    guest.start(code, **job)
     try:
-        guest.start(code, **job)
         while (result := guest.step()) is None:
             desk.settle()
             _wait(guest, desk)
@@ -95,6 +96,26 @@ def run(
     meant, pool = source_of(template, policy, preload, python, others)
     pool = pool or shared(meant, preload, python)
     return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
+
+
+_PACKAGES = """
+from importlib import metadata
+found = {}
+for one in metadata.distributions():
+    name = one.metadata["Name"]
+    if name and name not in found:
+        found[name] = one.version or ""
+dict(sorted(found.items(), key=lambda row: row[0].lower()))
+"""
+
+
+def packages(policy: Policy | SandboxConfig | None = None, *, python: str | os.PathLike[str] | None = None) -> dict[str, str]:
+    """The packages that a guest would have, with their versions: what is installed for the policy's interpreter, or for `python`.
+
+    It is asked in a guest. Under a language policy a program can import what that allows, and no more."""
+    options = as_policy(policy).options
+    own: Any = {"python": options["python"]} if policy is not None and options["python"] else {}
+    return run(_PACKAGES, Policy(read=options["read"], **own), python=python, timeout=60).raise_for_error().value  # type: ignore[no-any-return]
 
 
 class Template(Face):
@@ -322,6 +343,45 @@ class Sandbox(Face):
         """A sandbox, as `Sandbox(...)` makes it."""
         return cls(*arguments, **keywords)
 
+    # ---- Contexts
+
+    _context = ""
+
+    def context(self, name: str) -> Sandbox:
+        """A context of the session: variables of its own, in the same process, with the same modules, files and limits. The same name
+        is the same context. It has all the verbs of a sandbox; `interrupt`, `kill`, `freeze`, `fork` are about the whole session.
+
+        >>> other = sandbox.context("other")
+        >>> _ = sandbox.run_code("x = 1"), other.run_code("x = 2")
+        >>> sandbox["x"], other["x"]
+        (1, 2)
+
+        Threads may use the contexts of a session, and the session itself, at the same time: one runs, the others wait for their
+        turn."""
+        made = object.__new__(_Context)
+        made._session, made._policy, made._context = self._session, self._policy, check_context(name)
+        self._session.queue = self._session.queue or threading.Lock()
+        return made
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One verb: in its context, and one at a time once there are several."""
+        session = self._session
+        waits: Any = contextlib.nullcontext()
+        if session.queue is not None and not session.desk.is_asking_here():  # else it would wait for itself
+            waits = session.queue
+        with waits:
+            token = in_context.set(self._context)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(ValueError):  # a stream that another thread ends
+                    in_context.reset(token)
+
+    def _drive(self, operation: Operation[T]) -> T:
+        with self._turn():
+            return drive(operation)
+
     # ---- Code
 
     def run_code(
@@ -338,7 +398,7 @@ class Sandbox(Face):
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
         result. See `Template.run` for the arguments; `env` and `cwd` are put back after the run."""
         check_place("run_code", around, self.run_code)
-        return drive(self._session.run_code(code, filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr,
+        return self._drive(self._session.run_code(code, filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr,
                                             on_result=on_result, **around))  # fmt: skip
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
@@ -352,7 +412,7 @@ class Sandbox(Face):
         views of its arguments and of what it refers to, the modules that it uses are those that the policy allows, and what it
         raises is raised (see `execute`)."""
         with self._for_call() as session:
-            return drive(session.call(func, args, kw))
+            return self._drive(session.call(func, args, kw))
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         """A function that does `call(func, *args, **kw)`."""
@@ -376,7 +436,7 @@ class Sandbox(Face):
         with these names; those that it left alone keep the very object. What the code raises is raised: one of a fixed list of
         builtin exceptions with its text, or a `SandboxError` that names the type; `Timeout` and `MemoryError` for these limits."""
         with self._for_call() as session:
-            return drive(session.execute(code, globals, locals, on_stdout, on_stderr))
+            return self._drive(session.execute(code, globals, locals, on_stdout, on_stderr))
 
     @contextlib.contextmanager
     def _for_call(self) -> Iterator[Session]:
@@ -406,9 +466,17 @@ class Sandbox(Face):
         To leave the loop early interrupts the code; the session stays, unless the code goes on all the same."""
         check_place("stream", around, self.stream)
         session = self._session
-        (guest, text, job, _), events = drive(session.stream(code, filename, timeout, around))
+        with self._turn():
+            yield from self._events(session, drive(session.stream(code, filename, timeout, around)))
+
+    def _events(self, session: Session, begun: tuple[Run, deque[Output | Result]]) -> Iterator[Event]:
+        (guest, text, job, _), events = begun
         try:
             guest.start(text, **job)
+        except BaseException as error:
+            session.failed(error)
+            raise
+        try:
             while (result := guest.step()) is None:
                 yield from _drained(events)
                 session.desk.settle()
@@ -429,26 +497,26 @@ class Sandbox(Face):
     # ---- Variables
 
     def __getitem__(self, name: str) -> Any:
-        return drive(self._session.get(name))
+        return self._drive(self._session.get(name))
 
     def __setitem__(self, name: str, value: object) -> None:
-        drive(self._session.set(name, value))
+        self._drive(self._session.set(name, value))
 
     def set(self, name: str, value: object, *, copy: bool = False) -> None:
         """Sets a variable of the session, as `sandbox[name] = value` does.
 
         Arrays of 256 KiB and more are lent: the sandbox sees them in shared memory, read only, and they count nothing in its
         memory limit. `copy` gives it copies of its own, to write to. (docs/values.md, "Large arrays")"""
-        drive(self._session.set(name, value, copy))
+        self._drive(self._session.set(name, value, copy))
 
     def __delitem__(self, name: str) -> None:
-        drive(self._session.delete(name))
+        self._drive(self._session.delete(name))
 
     def __contains__(self, name: object) -> bool:
-        return drive(self._session.has(name))
+        return self._drive(self._session.has(name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(drive(self._session.names()))
+        return iter(self._drive(self._session.names()))
 
     # ---- Host functions and files
 
@@ -473,7 +541,7 @@ class Sandbox(Face):
 
         `max_calls` is how often the session may call it, `timeout` how many seconds all its calls may take: an `async
         def` function is cancelled then, another one runs to its end, and its answer is thrown away."""
-        drive(self._session.expose(fn, name, max_calls, timeout))
+        self._drive(self._session.expose(fn, name, max_calls, timeout))
 
     @property
     def files(self) -> SessionFiles:
@@ -481,11 +549,30 @@ class Sandbox(Face):
         session = self._session
 
         def write(entries: list[Entry]) -> None:
-            drive(session.write(entries))
+            self._drive(session.write(entries))
 
-        return SessionFiles(lambda: drive(session.scratch()), session.watch.ledger, write)
+        return SessionFiles(lambda: self._drive(session.scratch()), session.watch.ledger, write)
 
-    # ---- Branches
+    # ---- As a file, and branches
+
+    def export(self, path: str | os.PathLike[str]) -> dict[str, str]:
+        """Writes a file from which `Sandbox.load` makes a session with the same variables and files, in another process too.
+
+        Kept are public variables that are values (docs/values.md) and what the session has written below its scratch places.
+        Returns what could not be kept: {name: reason}, of functions, classes, modules, open files, …"""
+        return self._drive(self._session.export(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, made with these arguments, that has what `export` wrote to a file. The file may be anybody's: it is read as what
+        a guest sends is."""
+        made = cls(*arguments, **keywords)
+        try:
+            made._drive(made._session.load(path))
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     @overload
     def fork(self) -> Sandbox: ...
@@ -497,11 +584,12 @@ class Sandbox(Face):
         Memory is copied when it is written to. Each has the policy's limits for itself, and what is left of the host
         functions' budgets. Files that the code holds open stay shared. `SandboxError` where the machine cannot do it
         (it needs user namespaces) and while code runs."""
-        made = [self._of(session) for session in fork(self._session, 1 if n is None else n)]
+        with self._turn():
+            made = [self._of(session) for session in fork(self._session, 1 if n is None else n)]
         return made[0] if n is None else made
 
     def _of(self, session: Session) -> Sandbox:
-        twin = object.__new__(type(self))
+        twin = object.__new__(Sandbox)
         twin._session, twin._policy = session, self._policy
         return twin
 
@@ -555,6 +643,13 @@ class Sandbox(Face):
         language = self._session.language
         made_with = language.config if language is not None and language.config is not None else self.policy
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
+
+
+class _Context(Sandbox):
+    """`Sandbox.context`."""
+
+    def close(self) -> None:
+        """Nothing: a context lives as long as its sandbox."""
 
 
 def fork(session: Session, n: int) -> list[Session]:

@@ -77,11 +77,15 @@ class Policy:
             else:
                 self.make_main()
 
-    def make_main(self) -> None:
+    def make_names(self) -> None:
+        """A module of its own, with nothing in it."""
         self.main = type(sys)("__main__")
         self.names = self.main.__dict__
         self.names["__builtins__"] = builtins
         sys.modules["__main__"] = self.main
+
+    def make_main(self) -> None:
+        self.make_names()
         self.module_count = len(sys.modules)
 
     def offer_results(self) -> None:

@@ -81,7 +81,7 @@ def run(policy: Policy, frame: Frame) -> Result:
     if flags & RUN_PREPARED:
         settings, code = native.decode_value(code)
         try:
-            undo = _settings.apply(settings)
+            undo = _settings.apply(policy, settings)
         except OSError as failure:
             return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b"")
     try:

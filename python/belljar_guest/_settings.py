@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from belljar_guest._policy import Policy
+
     Undo = list[Callable[[], object]]
 
 STDIN = "<stdin>"  # the host function that answers; no program's name
@@ -72,7 +74,33 @@ def ask_for_input() -> None:
     sys.stdin = sys.__stdin__ = stream
 
 
-def apply(settings: dict[str, Any]) -> Undo:
+contexts: dict[str, list[Any]] = {}  # name -> main module or None, its names, the last value
+
+
+def enter_context(policy: Policy, name: str, undo: Undo) -> None:
+    """Has the run see the names of another context."""
+    before = [policy.main, policy.names, getattr(builtins, "_", None)]
+    if name not in contexts:
+        policy.make_names()
+        contexts[name] = [policy.main, policy.names, None]
+    mine = contexts[name]
+    use_context(policy, mine)
+
+    def leave() -> None:
+        mine[2] = getattr(builtins, "_", None)
+        use_context(policy, before)
+
+    undo.append(leave)
+
+
+def use_context(policy: Policy, context: list[Any]) -> None:
+    policy.main, policy.names, last = context
+    if policy.main is not None:
+        sys.modules["__main__"] = policy.main
+        builtins._ = last  # type: ignore[attr-defined]
+
+
+def apply(policy: Policy, settings: dict[str, Any]) -> Undo:
     """Puts settings in force. Returns what puts those of this run back. OSError for a directory that cannot be."""
     global has_begun
     undo: Undo = []
@@ -81,6 +109,8 @@ def apply(settings: dict[str, Any]) -> Undo:
         has_begun = True
     if settings.get("asks"):
         ask_for_input()
+    if "context" in settings:
+        enter_context(policy, settings["context"], undo)
     set_place(settings, undo)
     return undo
 

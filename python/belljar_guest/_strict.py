@@ -91,6 +91,9 @@ class Strict(Policy):
             self.names = self.language.namespace()
             self.has_begun = True
 
+    def make_names(self) -> None:
+        self.names = self.language.namespace()
+
     def offer_results(self) -> None:
         pass
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import importlib.util
 import inspect
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +105,12 @@ class Once:
 
     def interrupt(self) -> None:
         self.keyword("interrupt")
+
+    def context(self) -> None:
+        self.keyword("context")
+
+    def export(self) -> None:
+        self.keyword("export")
 
     def freeze(self) -> None:
         self.keyword("freeze")
@@ -206,6 +213,18 @@ class Session:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert self.made.run_code("6 * 7").value == 42
 
+    def context(self) -> None:
+        other = self.made.context("other")
+        self.made["x"], other["x"] = 1, 2
+        assert self.made.run_code("x").value == 1 and other.run_code("x").value == 2
+
+    def export(self) -> None:
+        self.made["x"] = [1, 2]
+        with tempfile.TemporaryDirectory() as folder:
+            assert self.made.export(folder + "/session") == {}
+            with type(self.made).load(folder + "/session", self.policy) as again:
+                assert again["x"] == [1, 2]
+
     def freeze(self) -> None:
         self.made.freeze()
         with pytest.raises(belljar.SandboxError, match="thaw"):
@@ -301,6 +320,19 @@ class AsyncSession:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert (await self.made.run_code("6 * 7")).value == 42
 
+    async def context(self) -> None:
+        other = self.made.context("other")
+        await self.made.set("x", 1)
+        await other.set("x", 2)
+        assert (await self.made.run_code("x")).value == 1 and (await other.run_code("x")).value == 2
+
+    async def export(self) -> None:
+        await self.made.set("x", [1, 2])
+        with tempfile.TemporaryDirectory() as folder:
+            assert await self.made.export(folder + "/session") == {}
+            async with await AsyncSandbox.load(folder + "/session", self.policy) as again:
+                assert await again.get("x") == [1, 2]
+
     async def freeze(self) -> None:
         await self.made.freeze()
         with pytest.raises(belljar.SandboxError, match="thaw"):
@@ -359,6 +391,12 @@ class Functions:
 
     def interrupt(self) -> None:
         self.verb("interrupt")
+
+    def context(self) -> None:
+        self.verb("context")
+
+    def export(self) -> None:
+        self.verb("export")
 
     def freeze(self) -> None:
         self.verb("freeze")
@@ -428,18 +466,18 @@ FACES: dict[str, Callable[[Any], Any]] = {
     "pysandbox": Pysandbox,
 }
 VERBS = ("run_code", "stream", "on_result", "execute", "call", "create_callback", "variables", "files", "expose", "fork", "interrupt",
-         "freeze", "usage", "template")  # fmt: skip
+         "context", "export", "freeze", "usage", "template")  # fmt: skip
 
 # ---- What is refused, and what its sentence has to name --------------------------------------------------------------
 
 SESSION = {
     "execute": ".execute(code)", "call": ".call(function)", "create_callback": ".create_callback(function)", "variables": "[name] = value",
     "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()", "freeze": ".freeze()",
-    "usage": ".usage()",
+    "usage": ".usage()", "context": ".context(name)", "export": ".export(path)",
 }  # fmt: skip
 AWAITED = {
-    **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb != "interrupt"},
-    "variables": "await belljar.AsyncSandbox(policy).set(name, value)", "interrupt": ".interrupt()", "call": ".call(function)",
+    **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb not in ("interrupt", "context")},
+    "variables": "await belljar.AsyncSandbox(policy).set(name, value)", "interrupt": ".interrupt()", "context": ".context(name)", "call": ".call(function)",
 }  # fmt: skip
 EITHER = {"template": "give either it or them"}
 ELSEWHERE = {**SESSION, "run_code": ".run_code(code)", "stream": ".stream(code)", "on_result": ".run_code(code)", "variables": "[name]",
