@@ -24,13 +24,14 @@ from belljar._arrays import empty
 from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar._executor import SandboxExecutor
 from belljar._files import Files, SessionFiles
+from belljar._packages import packages
 from belljar._policy import Policy
 from belljar._proxy import Readonly, readonly
 from belljar._streaming import Output
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
-from belljar.sandbox import Sandbox, Template, packages, run
+from belljar.sandbox import Sandbox, Template, run
 from belljar.values import Opaque, Record
 
 __version__ = "0.1.0"

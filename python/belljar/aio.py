@@ -387,16 +387,20 @@ class AsyncSandbox(Face):
     async def create(cls, *arguments: Any, **keywords: Any) -> Self:
         """A sandbox, as `await AsyncSandbox(...)` makes it."""
         made = cls(*arguments, **keywords)
-        await made._opening.driver()
+        await made
         return made
 
     # ---- Contexts
 
     def context(self, name: str) -> AsyncSandbox:
         """`Sandbox.context`. Coroutines wait for their turn."""
-        made = object.__new__(_AsyncContext)
-        made._policy, made._language = self._policy, self._language
-        made._opening = _Within(self._opening, check_context(name))
+        return _AsyncContext._with(self._policy, self._language, _Within(self._opening, check_context(name)))
+
+    @classmethod
+    def _with(cls, policy: Policy, language: Language | None, opening: _Opening) -> Self:
+        """One for a session that is there."""
+        made = object.__new__(cls)
+        made._policy, made._language, made._opening = policy, language, opening
         return made
 
     # ---- Code
@@ -515,7 +519,7 @@ class AsyncSandbox(Face):
         """`Sandbox.load`."""
         made = cls(*arguments, **keywords)
         try:
-            await made._opening.do(Session.load, path)
+            await _load(made, path)
         except BaseException:
             await made.close()
             raise
@@ -534,14 +538,10 @@ class AsyncSandbox(Face):
         return twins[0] if n is None else twins
 
     def _of(self, session: Session) -> AsyncSandbox:
-        twin = object.__new__(AsyncSandbox)
-        twin._policy, twin._language = self._policy, self._language
-
         async def open_session() -> Session:
             return session
 
-        twin._opening = _Opening(open_session, _Driver(session))
-        return twin
+        return AsyncSandbox._with(self._policy, self._language, _Opening(open_session, _Driver(session)))
 
     # ---- Its guest
 
@@ -604,6 +604,10 @@ class AsyncSandbox(Face):
     def __repr__(self) -> str:
         state = "closed" if self._opening.is_closed else "open"
         return f"<AsyncSandbox {state}>"
+
+
+async def _load(made: AsyncSandbox, path: _StrPath) -> None:
+    await made._opening.do(Session.load, path)
 
 
 class _AsyncContext(AsyncSandbox):

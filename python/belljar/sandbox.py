@@ -23,11 +23,11 @@ from belljar._language import Language
 from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
 from belljar._session import Desk
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
-from belljar._template import Pool, as_policy, shared, with_options
+from belljar._template import Pool, shared, with_options
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
-__all__ = ["Sandbox", "Template", "packages", "run"]
+__all__ = ["Sandbox", "Template", "run"]
 
 T = TypeVar("T")
 
@@ -96,26 +96,6 @@ def run(
     meant, pool = source_of(template, policy, preload, python, others)
     pool = pool or shared(meant, preload, python)
     return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
-
-
-_PACKAGES = """
-from importlib import metadata
-found = {}
-for one in metadata.distributions():
-    name = one.metadata["Name"]
-    if name and name not in found:
-        found[name] = one.version or ""
-dict(sorted(found.items(), key=lambda row: row[0].lower()))
-"""
-
-
-def packages(policy: Policy | SandboxConfig | None = None, *, python: str | os.PathLike[str] | None = None) -> dict[str, str]:
-    """The packages that a guest would have, with their versions: what is installed for the policy's interpreter, or for `python`.
-
-    It is asked in a guest. Under a language policy a program can import what that allows, and no more."""
-    options = as_policy(policy).options
-    own: Any = {"python": options["python"]} if policy is not None and options["python"] else {}
-    return run(_PACKAGES, Policy(read=options["read"], **own), python=python, timeout=60).raise_for_error().value  # type: ignore[no-any-return]
 
 
 class Template(Face):
@@ -358,9 +338,15 @@ class Sandbox(Face):
 
         Threads may use the contexts of a session, and the session itself, at the same time: one runs, the others wait for their
         turn."""
-        made = object.__new__(_Context)
-        made._session, made._policy, made._context = self._session, self._policy, check_context(name)
+        made = _Context._with(self._session, self._policy, check_context(name))
         self._session.queue = self._session.queue or threading.Lock()
+        return made
+
+    @classmethod
+    def _with(cls, session: Session, policy: Policy, context: str = "") -> Self:
+        """One for a session that is there."""
+        made = object.__new__(cls)
+        made._session, made._policy, made._context = session, policy, context
         return made
 
     @contextlib.contextmanager
@@ -568,7 +554,7 @@ class Sandbox(Face):
         a guest sends is."""
         made = cls(*arguments, **keywords)
         try:
-            made._drive(made._session.load(path))
+            _load(made, path)
         except BaseException:
             made.close()
             raise
@@ -589,9 +575,7 @@ class Sandbox(Face):
         return made[0] if n is None else made
 
     def _of(self, session: Session) -> Sandbox:
-        twin = object.__new__(Sandbox)
-        twin._session, twin._policy = session, self._policy
-        return twin
+        return Sandbox._with(session, self._policy)
 
     # ---- Its guest
 
@@ -643,6 +627,10 @@ class Sandbox(Face):
         language = self._session.language
         made_with = language.config if language is not None and language.config is not None else self.policy
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
+
+
+def _load(made: Sandbox, path: str | os.PathLike[str]) -> None:
+    drive(made._session.load(path))
 
 
 class _Context(Sandbox):
