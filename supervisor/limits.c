@@ -66,6 +66,7 @@ void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
 void limits_disarm(struct guest *guest)
 {
     guest->wall_deadline_ns = 0;
+    guest->grace_ns = 0; /* threads that it left behind would not hear of an interrupt */
     if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
         guest->kill_at_ns = 0;
         guest->end_reason = END_ITSELF;
