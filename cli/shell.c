@@ -234,8 +234,11 @@ static void report_trouble(const struct belljar_result *result)
         complain("output over its limit was cut (--output)");
     if (trace != NULL && trace[0] != '\0')
         fputs(trace, stderr);
-    if (is_alive(result))
+    if (is_alive(result)) {
+        if (result->verdict == BELLJAR_TIMEOUT || result->verdict == BELLJAR_CPU)
+            complain("%s", result->error_value);
         return;
+    }
     if (interrupts >= INTERRUPTS_MAX)
         complain("the session is over: it did not stop at Ctrl-C");
     else if (result->signal != 0 && result->verdict == BELLJAR_CRASHED)

@@ -32,6 +32,18 @@ void guest_hear_permitted(struct belljar_template *tmpl, struct heard *heard)
         guest->may_branch = true;
 }
 
+void guest_hear_usage(struct belljar_template *tmpl, struct heard *heard)
+{
+    struct unpacker *message = &heard->fields;
+    struct belljar_guest *guest = pool_find(tmpl, unpack_u64(message));
+    if (guest == NULL || guest->looks == 0)
+        return;
+    guest->looks--;
+    guest->usage.cpu_ms = (double)unpack_u64(message) / 1000;
+    guest->usage.peak_bytes = unpack_u64(message);
+    guest->usage.served = unpack_u64(message);
+}
+
 void guest_hear_lent(struct belljar_template *tmpl, struct heard *heard)
 {
     struct unpacker *message = &heard->fields;
@@ -154,6 +166,57 @@ int belljar_guest_interrupt(struct belljar_guest *guest)
     int error = template_check(tmpl, NULL);
     if (error == 0)
         error = guest_message(guest, MSG_INTERRUPT, NULL);
+    pthread_mutex_unlock(&tmpl->lock);
+    return error;
+}
+
+static bool was_looked_at(void *context)
+{
+    return ((struct belljar_guest *)context)->looks == 0;
+}
+
+int belljar_guest_usage(struct belljar_guest *guest, struct belljar_usage *ret_usage,
+                        struct belljar_error *reterr)
+{
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, reterr);
+    if (error == 0)
+        error = guest_message(guest, MSG_ASK_USAGE, reterr);
+    if (error == 0) {
+        guest->looks++;
+        error = link_wait(tmpl, was_looked_at, guest, reterr);
+    }
+    if (error == 0) {
+        uint64_t until_ns = guest->state != RUN_GOING ? guest->ended_ns
+                            : guest->frozen_ns != 0   ? guest->frozen_ns
+                                                      : clock_now_ns();
+        *ret_usage = guest->usage;
+        ret_usage->wall_ms =
+            guest->run_count > 0 ? (double)(until_ns - guest->started_ns) / 1e6 : 0;
+    }
+    pthread_mutex_unlock(&tmpl->lock);
+    return error;
+}
+
+int belljar_guest_freeze(struct belljar_guest *guest, bool is_on)
+{
+    struct belljar_template *tmpl = guest->tmpl;
+    pthread_mutex_lock(&tmpl->lock);
+    int error = template_check(tmpl, NULL);
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_FREEZE);
+    pack_u64(&message, guest->id);
+    pack_u32(&message, is_on);
+    if (error == 0 && is_on != (guest->frozen_ns != 0))
+        error = link_send(tmpl, &message);
+    packer_release(&message);
+    if (error == 0 && is_on && guest->frozen_ns == 0) {
+        guest->frozen_ns = clock_now_ns();
+    } else if (error == 0 && !is_on && guest->frozen_ns != 0) {
+        guest->started_ns += clock_now_ns() - guest->frozen_ns; /* its wall time stood still */
+        guest->frozen_ns = 0;
+    }
     pthread_mutex_unlock(&tmpl->lock);
     return error;
 }

@@ -27,6 +27,10 @@ struct belljar_guest {
     int branch_error;
     bool may_branch; /* the supervisor expects it to */
 
+    struct belljar_usage usage; /* by the newest MSG_USAGE */
+    unsigned looks;             /* MSG_ASK_USAGE that none has answered yet */
+    uint64_t frozen_ns;         /* since when it is stopped; 0: it is not */
+
     /* the run in progress */
     enum run_state state;
     bool is_session, is_armed;
@@ -65,9 +69,10 @@ MUST_CHECK int guest_ended_between(struct belljar_guest *guest, struct belljar_e
 /* Frees these and those that follow them. */
 void guest_forget(struct belljar_guest *guest);
 
-/* Hearing MSG_REFUSED, MSG_PERMITTED, MSG_LENT, and MSG_REPORT or MSG_ENDED. */
+/* Hearing MSG_USAGE, MSG_REFUSED, MSG_PERMITTED, MSG_LENT, and MSG_REPORT or MSG_ENDED. */
 void guest_hear_refused(struct belljar_template *tmpl, struct heard *heard);
 void guest_hear_permitted(struct belljar_template *tmpl, struct heard *heard);
+void guest_hear_usage(struct belljar_template *tmpl, struct heard *heard);
 void guest_hear_lent(struct belljar_template *tmpl, struct heard *heard);
 void guest_hear_report(struct belljar_template *tmpl, struct heard *heard);
 

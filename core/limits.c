@@ -12,6 +12,7 @@
 #include "core/watch.h"
 #include "wire/messages.h"
 
+#define GRACE_MS          500 /* for a session's run that was interrupted at its limit, to end */
 #define TELL_MS           100
 #define CANCEL_EVERY_MS   100
 #define OVERDUE_MS        250  /* after a limit the supervisor has so long to end the run, */
@@ -27,6 +28,7 @@ static int tell(struct belljar_guest *guest, int64_t wall_ms)
     pack_u64(&message, guest->started_ns);
     pack_u64(&message, wall_ms > 0 ? (uint64_t)wall_ms : 0);
     pack_u64(&message, guest->cpu_ms > 0 ? (uint64_t)guest->cpu_ms : 0);
+    pack_u64(&message, guest->is_session ? GRACE_MS : 0);
     pthread_mutex_lock(&guest->tmpl->lock);
     int error = link_send(guest->tmpl, &message);
     pthread_mutex_unlock(&guest->tmpl->lock);
@@ -74,15 +76,18 @@ bool limits_have_passed(const struct belljar_guest *guest, uint64_t now_ns, int6
 void limits_watch(struct belljar_guest *guest)
 {
     uint64_t now_ns = clock_now_ns();
-    bool is_late = limits_have_passed(guest, now_ns, guest->wall_ms, OVERDUE_MS);
+    bool runs = guest->frozen_ns == 0; /* else its time stands still */
+    bool is_late = runs && limits_have_passed(guest, now_ns, guest->wall_ms, OVERDUE_MS);
     if (!is_late && now_ns < guest->look_ns)
         return;
-    bool may_be_late = is_late || limits_have_passed(guest, now_ns, guest->cpu_ms, OVERDUE_MS);
+    bool may_be_late =
+        is_late || (runs && limits_have_passed(guest, now_ns, guest->cpu_ms, OVERDUE_MS));
     bool is_owed = link_look(guest->tmpl, is_late ? OVERDUE_SILENT_MS : SILENT_MS,
                              may_be_late ? OVERDUE_SILENT_MS : SILENT_MS);
     uint64_t next_ms = may_be_late || is_owed ? SLICE_MS : LOOK_EVERY_MS;
     guest->look_ns = now_ns + next_ms * 1000000u;
-    if (!guest->is_overdue && limits_have_passed(guest, now_ns, guest->wall_ms, OVERDUE_KILL_MS)) {
+    if (runs && !guest->is_overdue &&
+        limits_have_passed(guest, now_ns, guest->wall_ms, OVERDUE_KILL_MS)) {
         guest->is_overdue = true;
         (void)!guest_end(guest, END_WALL);
     }
@@ -94,7 +99,7 @@ int limits_timeout_ms(const struct belljar_guest *guest)
     if (!guest->is_armed)
         return ARM_AFTER_MS;
     uint64_t now_ns = clock_now_ns(), due_ns = guest->look_ns;
-    if (guest->wall_ms > 0) {
+    if (guest->wall_ms > 0 && guest->frozen_ns == 0) {
         uint64_t late_ns = guest->started_ns + (uint64_t)(guest->wall_ms + OVERDUE_MS) * 1000000u;
         if (late_ns < due_ns && late_ns > now_ns)
             due_ns = late_ns;

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "core/options.h"
 
+#include "core/size.h"
+
 #include "base/word.h"
 #include "core/failure.h"
 #include "core/start.h"
@@ -66,10 +68,18 @@ static const void *const_field_of(const struct settings *settings, const struct 
     return (const char *)settings + row->offset;
 }
 
-int option_bad_value(const struct option_row *row, const char *expected,
+/* What is wrong with a value, and the value: who wrote it may not know what it is. */
+int option_bad_value(const struct option_row *row, const char *expected, const json_t *value,
                      struct belljar_error *reterr)
 {
-    return error_set(reterr, EINVAL, "policy", "%s: %s is expected", row->key, expected);
+    enum { SHOWN = 40 };
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    bool is_long = text != NULL && strlen(text) > SHOWN;
+    int error = error_set(reterr, EINVAL, "policy", "%s: %s is expected, not %s%.*s%s", row->key,
+                          expected, json_is_string(value) ? "the text " : "", SHOWN,
+                          text != NULL ? text : "that", is_long ? "…" : "");
+    free(text);
+    return error;
 }
 
 static int set_seconds(struct settings *settings, const struct option_row *row, const json_t *value,
@@ -79,7 +89,7 @@ static int set_seconds(struct settings *settings, const struct option_row *row, 
     if ((!json_is_number(value) && !json_is_null(value)) || !(seconds >= 0) ||
         seconds * 1000 > (double)row->most)
         return option_bad_value(
-            row, "a number of seconds between 0.001 and 86400, or 0 for no limit", reterr);
+            row, "a number of seconds between 0.001 and 86400, or 0 for no limit", value, reterr);
     uint64_t milliseconds = (uint64_t)(seconds * 1000 + 0.5);
     *(uint64_t *)field_of(settings, row) = seconds > 0 && milliseconds == 0 ? 1 : milliseconds;
     return 0;
@@ -118,14 +128,14 @@ static int set_size(struct settings *settings, const struct option_row *row, con
     uint64_t bytes = 0;
     char expected[160];
     snprintf(expected, sizeof expected,
-             "a size between %llu and %llu bytes (a number, or text such as \"512M\")",
-             (unsigned long long)row->least, (unsigned long long)row->most);
+             "a size between %s and %s (a number of bytes, or text such as \"512M\")",
+             size_words(row->least).text, size_words(row->most).text);
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         bytes = (uint64_t)json_integer_value(value);
     else if (!json_is_string(value) || !parse_size(json_string_value(value), &bytes))
-        return option_bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, value, reterr);
     if (bytes < row->least || bytes > row->most)
-        return option_bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, value, reterr);
     *(uint64_t *)field_of(settings, row) = bytes;
     return 0;
 }
@@ -143,7 +153,7 @@ static int set_count(struct settings *settings, const struct option_row *row, co
              (unsigned long long)row->least, (unsigned long long)row->most);
     if (!json_is_integer(value) || json_integer_value(value) < (json_int_t)row->least ||
         json_integer_value(value) > (json_int_t)row->most)
-        return option_bad_value(row, expected, reterr);
+        return option_bad_value(row, expected, value, reterr);
     *(uint32_t *)field_of(settings, row) = (uint32_t)json_integer_value(value);
     return 0;
 }
@@ -228,9 +238,9 @@ static int add_grant(struct settings *settings, const struct option_row *row, co
     struct stat found;
     const char *path = json_string_value(value);
     if (path == NULL)
-        return option_bad_value(row, "a path or a list of paths", reterr);
+        return option_bad_value(row, "a path or a list of paths", value, reterr);
     if (path[0] == '\0')
-        return option_bad_value(row, "a path that is not empty", reterr);
+        return option_bad_value(row, "a path that is not empty", value, reterr);
     if (stat(path, &found) < 0)
         return error_set(reterr, errno, "policy", "%s: %s: %s", row->key, path, strerror(errno));
     if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
@@ -260,7 +270,7 @@ static int add_module(struct settings *settings, const struct option_row *row, c
 {
     const char *name = json_string_value(value);
     if (name == NULL || name[0] == '\0')
-        return option_bad_value(row, "a module's name or a list of them", reterr);
+        return option_bad_value(row, "a module's name or a list of them", value, reterr);
     if (list_add(&settings->preload, &settings->preload_count, name) < 0)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
     return 0;
@@ -291,7 +301,7 @@ static int add_layer(struct settings *settings, const struct option_row *row, co
 {
     const char *name = json_string_value(value);
     if (name == NULL)
-        return option_bad_value(row, "a layer's name or a list of them", reterr);
+        return option_bad_value(row, "a layer's name or a list of them", value, reterr);
     for (unsigned i = 0; i < ARRAY_SIZE(layers); i++) {
         if (strcmp(layers[i].name, name) == 0) {
             settings->allow_missing |= layers[i].bit;
@@ -367,7 +377,7 @@ static int set_text(struct settings *settings, const struct option_row *row, con
     char **field = field_of(settings, row);
     char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
     if (text == NULL && !json_is_null(value))
-        return option_bad_value(row, "text", reterr);
+        return option_bad_value(row, "text", value, reterr);
     free(*field);
     *field = text;
     return 0;
@@ -393,7 +403,7 @@ static int set_language(struct settings *settings, const struct option_row *row,
             "exclude each other: give one");
     char *text = json_is_object(value) ? json_dumps(value, JSON_COMPACT) : NULL;
     if (text == NULL)
-        return option_bad_value(row, "an object", reterr);
+        return option_bad_value(row, "an object", value, reterr);
     free(settings->language);
     settings->language = text;
     return 0;
@@ -438,7 +448,7 @@ static int add_name(struct settings *settings, const struct option_row *row, con
         return add_language(settings, row, NULL, reterr);
     return json_is_string(value)
                ? add_language(settings, row, json_string(json_string_value(value)), reterr)
-               : option_bad_value(row, "a name or a list of them", reterr);
+               : option_bad_value(row, "a name or a list of them", value, reterr);
 }
 
 static int set_recursion(struct settings *settings, const struct option_row *row,
@@ -449,7 +459,7 @@ static int set_recursion(struct settings *settings, const struct option_row *row
     json_int_t frames = json_integer_value(value);
     if (!json_is_integer(value) || frames < (json_int_t)row->least ||
         frames > (json_int_t)row->most)
-        return option_bad_value(row, "a whole number between 1 and 1000000", reterr);
+        return option_bad_value(row, "a whole number between 1 and 1000000", value, reterr);
     return add_language(settings, row, json_integer(frames), reterr);
 }
 
@@ -489,7 +499,7 @@ static int set_path(struct settings *settings, const struct option_row *row, con
                     struct belljar_error *reterr)
 {
     if (!json_is_string(value) || strlen(json_string_value(value)) >= PATH_MAX)
-        return option_bad_value(row, "a path", reterr);
+        return option_bad_value(row, "a path", value, reterr);
     strcpy(field_of(settings, row), json_string_value(value));
     return 0;
 }
@@ -509,7 +519,7 @@ static int set_profile(struct settings *settings, const struct option_row *row, 
     else if (strcmp(name, "compute") == 0)
         settings->grants = kept;
     else
-        return option_bad_value(row, "\"full\" or \"compute\"", reterr);
+        return option_bad_value(row, "\"full\" or \"compute\"", value, reterr);
     return 0;
 }
 
@@ -523,7 +533,7 @@ static int set_jit(struct settings *settings, const struct option_row *row, cons
                    struct belljar_error *reterr)
 {
     if (!json_is_boolean(value))
-        return option_bad_value(row, "true or false", reterr);
+        return option_bad_value(row, "true or false", value, reterr);
     settings->grants = json_is_true(value) ? settings->grants | GRANT_JIT
                                            : settings->grants & ~(uint32_t)GRANT_JIT;
     return 0;
@@ -593,7 +603,7 @@ int option_set(struct settings *settings, const char *key, const json_t *value,
     for (size_t i = 0; i < json_array_size(value); i++) {
         json_t *item = json_array_get(value, i);
         int error = json_is_array(item)
-                        ? option_bad_value(row, "text, not a list in a list", reterr)
+                        ? option_bad_value(row, "text, not a list in a list", item, reterr)
                         : kinds[row->kind].parse(settings, row, item, reterr);
         if (error < 0)
             return error;

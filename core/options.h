@@ -18,7 +18,7 @@ MUST_CHECK int option_set(struct settings *settings, const char *key, const json
 json_t *option_print(const struct settings *settings, const struct option_row *row);
 
 /* -EINVAL, and reterr says what is expected. */
-int option_bad_value(const struct option_row *row, const char *expected,
+int option_bad_value(const struct option_row *row, const char *expected, const json_t *value,
                      struct belljar_error *reterr);
 
 MUST_CHECK int path_normal(const char *path, char *normal, size_t size);

@@ -4,6 +4,7 @@
 #include "core/result.h"
 
 #include "core/guest.h"
+#include "core/size.h"
 #include "core/template.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -294,9 +295,8 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
                          (double)guest->cpu_ms / 1000);
         break;
     case END_MEMORY:
-        result_set_error(result, BELLJAR_MEMORY, "MemoryError",
-                         "memory limit of %llu bytes reached",
-                         (unsigned long long)settings->memory_bytes);
+        result_set_error(result, BELLJAR_MEMORY, "MemoryError", "memory limit of %s reached",
+                         size_words(settings->memory_bytes).text);
         break;
     case END_THREADS:
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
@@ -306,10 +306,10 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         break;
     case END_SCRATCH:
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
-                         "more than %llu bytes or %u files of scratch (rule: scratch); allow more "
+                         "more than %s or %u files of scratch (rule: scratch); allow more "
                          "with --scratch SIZE, "
                          "--scratch-files N",
-                         (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+                         size_words(settings->scratch_bytes).text, settings->scratch_files);
         break;
     case END_UNSEEN:
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
@@ -331,8 +331,8 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
     case END_HOST:
         if (killed_for == BELLJAR_OUTPUT)
             result_set_error(result, BELLJAR_OUTPUT, "OutputError",
-                             "wrote far more than the output limit of %llu bytes",
-                             (unsigned long long)settings->output_bytes);
+                             "wrote far more than the output limit of %s",
+                             size_words(settings->output_bytes).text);
         else if (killed_for == BELLJAR_VIOLATION)
             result_set_error(result, BELLJAR_VIOLATION, "ProtocolError",
                              "sent a malformed message on its value channel");
@@ -355,6 +355,18 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
         result->exit_status = 0;
     if (guest->report.crash != NULL && guest->report.crash[0] != '\0')
         result->traceback = crash_traceback(guest->report.crash);
+}
+
+void result_was_interrupted(struct belljar_result *result, const struct belljar_guest *guest)
+{
+    bool is_wall = guest->report.reason == END_WALL;
+    free(result->error_name);
+    free(result->error_value);
+    result_set_error(result, is_wall ? BELLJAR_TIMEOUT : BELLJAR_CPU, "TimeoutError",
+                     "%s time limit of %g s reached%s", is_wall ? "wall" : "CPU",
+                     (double)(is_wall ? guest->wall_ms : guest->cpu_ms) / 1000,
+                     guest->has_ended ? "" : ": the code was interrupted, the session goes on");
+    result->exit_status = verdict_exit_status(result->verdict, 1);
 }
 
 /* What ended a guest by itself, not by an answer of the supervisor's, is on record as well. The

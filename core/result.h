@@ -17,6 +17,8 @@ void result_from_failure(struct belljar_result *result, const struct belljar_err
 void result_check_memory(struct belljar_result *result, const struct settings *settings);
 /* Verdict, exit status and traceback of a guest that ended without a result. */
 void result_from_end(struct belljar_result *result, const struct belljar_guest *guest);
+/* The verdict on a session's run that ended when it was interrupted at a limit. */
+void result_was_interrupted(struct belljar_result *result, const struct belljar_guest *guest);
 /* Whether an exception came of a refusal. */
 void result_set_refused(struct belljar_result *result, bool is_refused);
 /* Usage and violations. */

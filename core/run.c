@@ -14,6 +14,7 @@
 #include "core/link.h"
 #include "core/result.h"
 #include "core/send.h"
+#include "core/size.h"
 #include "core/stream.h"
 #include "core/template.h"
 #include "policy/mounts.h"
@@ -35,7 +36,8 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
                                       [BELLJAR_MODULE] = RUN_MODULE,
                                       [BELLJAR_COMMAND] = RUN_COMMAND };
     uint32_t flags = kinds[job->kind] | (job->last_value ? RUN_LAST_VALUE : 0) |
-                     (job->session ? RUN_SESSION : 0) | (job->shows ? RUN_SHOWS : 0);
+                     (job->session ? RUN_SESSION : 0) | (job->shows ? RUN_SHOWS : 0) |
+                     (job->prepared ? RUN_PREPARED : 0);
     pack_u32(frame, flags);
     pack_bytes(frame, job->code, job->code_length);
     pack_string(frame, filename);
@@ -81,12 +83,11 @@ static int check_files(const struct settings *settings, const struct belljar_job
         bytes += job->files[i].length;
     if (bytes == 0 || 2 * bytes + INTERPRETER_BYTES <= settings->memory_bytes)
         return 0;
-    return error_set(
-        reterr, E2BIG, "files",
-        "the files handed in (%s%s: %llu bytes) pass through the guest's memory, twice, "
-        "and its limit is %llu bytes (--memory): raise it, or grant reading them",
-        job->files[0].path, job->file_count > 1 ? " and others" : "", (unsigned long long)bytes,
-        (unsigned long long)settings->memory_bytes);
+    return error_set(reterr, E2BIG, "files",
+                     "the files handed in (%s%s: %s) pass through the guest's memory, twice, "
+                     "and its limit is %s (--memory): raise it, or grant reading them",
+                     job->files[0].path, job->file_count > 1 ? " and others" : "",
+                     size_words(bytes).text, size_words(settings->memory_bytes).text);
 }
 
 static int guest_begin(struct belljar_guest *guest, const struct belljar_job *job,
@@ -120,10 +121,10 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     }
     if (error < 0)
         return error_set(reterr, -error, "run",
-                         error == -E2BIG ? "code and files are larger than %u bytes: grant reading "
+                         error == -E2BIG ? "code and files are larger than %s: grant reading "
                                            "them, or write them in a session, one by one"
                                          : "out of memory",
-                         FRAME_PAYLOAD_MAX);
+                         size_words(FRAME_PAYLOAD_MAX).text);
     capture_release(&guest->captures[0]);
     capture_release(&guest->captures[1]);
     capture_init(&guest->captures[0], settings->output_bytes);
@@ -278,11 +279,11 @@ static int run_not_begun(struct belljar_guest *guest, struct belljar_error *rete
     int error = error_set(reterr, EINVAL, "files",
                           "%.400s; files are handed in below one of" MOUNT_SCRATCH_WORDS
                           ", or where the policy grants "
-                          "writing, and count for its scratch (%llu bytes) and "
+                          "writing, and count for its scratch (%s) and "
                           "scratch_files (%u)",
                           guest->result->error_value != NULL ? guest->result->error_value
                                                              : "a file does not fit",
-                          (unsigned long long)settings->scratch_bytes, settings->scratch_files);
+                          size_words(settings->scratch_bytes).text, settings->scratch_files);
     guest->is_dead = true;
     if (guest->is_session) /* half of its files are there */
         (void)!guest_end(guest, END_HOST);
@@ -331,6 +332,8 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)
             error = result_add_report(guest->result, &guest->report);
+        if (error == 0 && (guest->report.reason == END_WALL || guest->report.reason == END_CPU))
+            result_was_interrupted(guest->result, guest);
     }
     if (error == 0 && guest->setup_failed)
         return run_not_begun(guest, reterr);

@@ -58,10 +58,12 @@ char *start_cwd(const struct settings *settings)
 }
 
 static int add_variable(json_t *variables, const struct option_row *row, const char *name,
-                        size_t length, const char *value, struct belljar_error *reterr)
+                        size_t length, const char *value, const json_t *given,
+                        struct belljar_error *reterr)
 {
     if (value == NULL || length == 0 || memchr(name, '=', length) != NULL)
-        return option_bad_value(row, "NAME=VALUE, or names with their values as text,", reterr);
+        return option_bad_value(row, "NAME=VALUE, or names with their values as text,", given,
+                                reterr);
     return json_object_setn_new(variables, name, length, json_string(value)) < 0
                ? error_set(reterr, ENOMEM, "policy", "out of memory")
                : 0;
@@ -76,11 +78,11 @@ int start_set_env(struct settings *settings, const struct option_row *row, const
     int error = 0;
     if (!json_is_object(value))
         error = add_variable(variables, row, text ? text : "", equals ? (size_t)(equals - text) : 0,
-                             equals ? equals + 1 : NULL, reterr);
+                             equals ? equals + 1 : NULL, value, reterr);
     json_object_foreach ((json_t *)value, name, item)
         error = error != 0 ? error
                            : add_variable(variables, row, name, strlen(name),
-                                          json_string_value(item), reterr);
+                                          json_string_value(item), item, reterr);
     if (error == 0)
         return start_put(settings, row, variables, reterr);
     json_decref(variables);
@@ -94,7 +96,7 @@ int start_set_cwd(struct settings *settings, const struct option_row *row, const
     if (json_is_null(value))
         return start_put(settings, row, json_null(), reterr);
     if (!json_is_string(value) || json_string_length(value) == 0)
-        return option_bad_value(row, "the path of a directory", reterr);
+        return option_bad_value(row, "the path of a directory", value, reterr);
     int error = path_normal(json_string_value(value), path, sizeof path);
     return error < 0 ? error_set(reterr, -error, "policy", "%s: %s", row->key, strerror(-error))
                      : start_put(settings, row, json_string(path), reterr);
@@ -106,7 +108,7 @@ int start_set_seed(struct settings *settings, const struct option_row *row, cons
     json_int_t number = json_integer_value(value);
     if (!json_is_null(value) &&
         (!json_is_integer(value) || number < 0 || number > (json_int_t)row->most))
-        return option_bad_value(row, "a whole number between 0 and 4294967295", reterr);
+        return option_bad_value(row, "a whole number between 0 and 4294967295", value, reterr);
     settings->hash_seed = json_is_null(value) ? 0 : (uint64_t)number + 1;
     return start_put(settings, row, json_is_null(value) ? json_null() : json_integer(number),
                      reterr);
@@ -153,6 +155,6 @@ int start_set_time(struct settings *settings, const struct option_row *row, cons
             row,
             "seconds since 1970, or a time as 2026-01-31T12:00:00Z (UTC if no zone "
             "is given),",
-            reterr);
+            value, reterr);
     return start_put(settings, row, json_is_null(value) ? json_null() : json_real(seconds), reterr);
 }

@@ -8,6 +8,7 @@
 #include "core/link.h"
 #include "core/policy.h"
 #include "core/pool.h"
+#include "core/size.h"
 #include "core/supervisor.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
@@ -15,8 +16,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 
-#define FDS_LEAST 96 /* open files that this process must be allowed */
+#define MEMORY_USUAL (512u << 20) /* the limit that nobody has asked for */
+#define FDS_LEAST    96           /* open files that this process must be allowed */
 
 /* ---- What the supervisor says ---- */
 
@@ -78,6 +81,7 @@ static const struct link_row heard_rows[] = {
     { MSG_REPORT, LINK_STARTED, guest_hear_report },
     { MSG_PERMITTED, LINK_STARTED, guest_hear_permitted },
     { MSG_REFUSED, LINK_STARTED, guest_hear_refused },
+    { MSG_USAGE, LINK_STARTED, guest_hear_usage },
     { MSG_LENT, LINK_STARTED, guest_hear_lent },
     { MSG_AUDIT, LINK_STARTED, hear_audit },
 };
@@ -89,6 +93,21 @@ static bool is_started(void *context)
     return ((struct belljar_template *)context)->is_started;
 }
 
+/* A limit that the machine cannot keep is a mistake; what a policy has unless it is said is none. */
+static int check_memory(const struct settings *settings, struct belljar_error *reterr)
+{
+    struct sysinfo machine;
+    if (settings->memory_bytes <= MEMORY_USUAL || sysinfo(&machine) < 0)
+        return 0;
+    uint64_t total = (uint64_t)(machine.totalram + machine.totalswap) * machine.mem_unit;
+    if (settings->memory_bytes <= total)
+        return 0;
+    return error_set(reterr, ENOMEM, "memory",
+                     "a limit of %s is more than this machine has (%s with its swap space): give "
+                     "less (--memory)",
+                     size_words(settings->memory_bytes).text, size_words(total).text);
+}
+
 static int template_start(struct belljar_template *tmpl, struct belljar_error *reterr)
 {
     struct rlimit limit;
@@ -97,6 +116,9 @@ static int template_start(struct belljar_template *tmpl, struct belljar_error *r
                          "this process may have %llu open files at a time, and a sandbox needs a "
                          "limit of %d: raise it (ulimit -n)",
                          (unsigned long long)limit.rlim_cur, FDS_LEAST);
+    int error = check_memory(&tmpl->settings, reterr);
+    if (error < 0)
+        return error;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(reterr, errno, "supervisor", "no socket pair: %s", strerror(errno));
@@ -106,7 +128,7 @@ static int template_start(struct belljar_template *tmpl, struct belljar_error *r
         return error_set(reterr, theirs < 0 ? -theirs : errno, "supervisor",
                          "no descriptor for its channel: %s",
                          strerror(theirs < 0 ? -theirs : errno));
-    int error = supervisor_spawn(tmpl, theirs, reterr);
+    error = supervisor_spawn(tmpl, theirs, reterr);
     if (error < 0)
         return error;
     fd_close(&theirs);

@@ -418,17 +418,6 @@ static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-static PyObject *guest_write_frame(PyObject *module, PyObject *arguments)
-{
-    (void)module;
-    unsigned long type;
-    const char *payload;
-    Py_ssize_t length;
-    if (!PyArg_ParseTuple(arguments, "ky#", &type, &payload, &length))
-        return NULL;
-    return write_frame((uint32_t)type, payload, (size_t)length);
-}
-
 static bool pack_object(struct packer *packer, PyObject *object)
 {
     char *bytes;
@@ -497,11 +486,10 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
     return sent;
 }
 
-/* call(id, kind, value) -> (status, value): asks the host and waits for its answer. Answers to
- * earlier calls, which an exception cut short, are thrown away. */
-static PyObject *guest_call(PyObject *module, PyObject *arguments)
+/* send_call(id, kind, value): asks the host. */
+static PyObject *guest_send_call(PyObject *module, PyObject *arguments)
 {
-    struct guest_module *state = PyModule_GetState(module);
+    (void)module;
     unsigned int id, kind;
     PyObject *value;
     if (!PyArg_ParseTuple(arguments, "IIS", &id, &kind, &value))
@@ -511,11 +499,14 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
     pack_u32(&frame, kind);
     if (!pack_object(&frame, value))
         return NULL;
-    if (frame.failed)
-        return PyErr_NoMemory();
-    OWNED PyObject *sent = write_frame(FRAME_CALL, frame.bytes, frame.used);
-    if (sent == NULL)
-        return NULL;
+    return frame.failed ? PyErr_NoMemory() : write_frame(FRAME_CALL, frame.bytes, frame.used);
+}
+
+/* read_answer() -> (id, status, value): the next answer of the host, to whichever call. */
+static PyObject *guest_read_answer(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
     for (;;) {
         uint32_t type = 0, length = 0;
         CLEANUP(heap_free) uint8_t *payload = NULL;
@@ -534,10 +525,10 @@ static PyObject *guest_call(PyObject *module, PyObject *arguments)
             _exit(0); /* nobody is left to work for */
         struct unpacker reply;
         unpacker_init(&reply, payload, length);
-        uint32_t answered = unpack_u32(&reply), status = unpack_u32(&reply);
+        uint32_t id = unpack_u32(&reply), status = unpack_u32(&reply);
         struct bytes answer = unpack_bytes(&reply);
-        if (type == FRAME_REPLY && answered == id && unpacker_is_done(&reply))
-            return Py_BuildValue("Iy#", status, (const char *)answer.bytes,
+        if (type == FRAME_REPLY && unpacker_is_done(&reply))
+            return Py_BuildValue("IIy#", id, status, (const char *)answer.bytes,
                                  (Py_ssize_t)answer.length);
         lent_clear(&state->lent);
     }
@@ -808,11 +799,12 @@ static PyMethodDef methods[] = {
     { "is_cold", guest_is_cold, METH_NOARGS,
       "Whether somebody waits for this guest, so that it does not warm up." },
     { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
-    { "write_frame", guest_write_frame, METH_VARARGS, "write_frame(type, payload)" },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
       "leave)" },
-    { "call", guest_call, METH_VARARGS, "call(id, kind, bytes): ask the host; (status, bytes)." },
+    { "send_call", guest_send_call, METH_VARARGS, "send_call(id, kind, bytes): asks the host." },
+    { "read_answer", guest_read_answer, METH_NOARGS,
+      "read_answer(): the next answer, (id, status, bytes)." },
     { "lent", guest_lent, METH_NOARGS,
       "lent(): the host's memory that came with the last frame, a list of buffers, or None." },
     { "limit_starter", wrap_limit_starter, METH_VARARGS,

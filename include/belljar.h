@@ -44,6 +44,7 @@ extern "C" {
 
 struct belljar_policy;
 struct belljar_template;
+struct belljar_usage;
 struct belljar_guest;
 
 struct belljar_error {
@@ -198,6 +199,12 @@ BELLJAR_API uint64_t belljar_guest_id(const struct belljar_guest *guest);
 BELLJAR_API int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason);
 /* KeyboardInterrupt in the guest's main thread. Any thread. */
 BELLJAR_API int belljar_guest_interrupt(struct belljar_guest *guest);
+/* Stops it where it is, or has it go on. Its run's wall time stands still meanwhile. Any thread. */
+BELLJAR_API int belljar_guest_freeze(struct belljar_guest *guest, bool is_on);
+/* What the run that is on, or was the last, has used by now; peak_bytes is what it has of memory
+ * now. Any thread. */
+BELLJAR_API int belljar_guest_usage(struct belljar_guest *guest, struct belljar_usage *ret_usage,
+                                    struct belljar_error *reterr);
 
 /* Forks a session between two runs: the branch has its whole state (copied on write), channels and
  * limits of its own, an empty scratch; files that were open stay shared. -EOPNOTSUPP where the
@@ -237,6 +244,8 @@ struct belljar_job {
     bool soon;
     /* With on_frame: what it shows comes at once (belljar_guest_on_display), not with the result. */
     bool shows;
+    /* code is CBOR, a list of settings for the run and of the code itself (RUN_PREPARED). */
+    bool prepared;
     int64_t wall_ms, cpu_ms; /* 0: the policy's; -1: none */
     /* A session's stdin is at its end once a run (or a command that brings one) is out of it, and
      * stays there; what a run does not read is for the next. */

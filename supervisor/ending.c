@@ -28,6 +28,21 @@ static size_t guest_crash_text(const struct guest *guest, char *text, size_t siz
     return used;
 }
 
+static uint64_t run_cpu_us(const struct guest *guest)
+{
+    return (guest_cpu_ns(guest) + guest->charged_ns - guest->cpu_base_ns) / 1000;
+}
+
+int ending_tell_usage(struct guest *guest)
+{
+    struct limits_use use = { .resident = guest->resident_bytes };
+    bool has_ended = guest->state == GUEST_ENDED;
+    if (!has_ended)
+        (void)!limits_measure(guest, &use);
+    return host_tell(MSG_USAGE, U64(guest->id), U64(has_ended ? guest->cpu_us : run_cpu_us(guest)),
+                     U64(has_ended ? guest->peak_bytes : use.resident), U64(guest->served));
+}
+
 int ending_report(struct guest *guest, uint32_t type)
 {
     static char crash[CRASH_TEXT_MAX];
@@ -41,10 +56,9 @@ int ending_report(struct guest *guest, uint32_t type)
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);
-    pack_u32(&message, guest->end_reason);
+    pack_u32(&message, has_ended ? guest->end_reason : guest->interrupted_for);
     pack_u32(&message, (uint32_t)guest->status);
-    pack_u64(&message,
-             has_ended ? guest->cpu_us : (cpu_ns + guest->charged_ns - guest->cpu_base_ns) / 1000);
+    pack_u64(&message, has_ended ? guest->cpu_us : run_cpu_us(guest));
     pack_u64(&message, has_ended ? guest->peak_bytes : use.resident);
     pack_u64(&message, guest->served);
     pack_u32(&message, guest->refused);

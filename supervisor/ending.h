@@ -5,6 +5,8 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
+/* Tells the host what the guest has used by now (MSG_USAGE). */
+MUST_CHECK int ending_tell_usage(struct guest *guest);
 /* Tells the host how the guest ended (MSG_ENDED), or how it does (MSG_REPORT). */
 MUST_CHECK int ending_report(struct guest *guest, uint32_t type);
 /* Reports the end now or as soon as it has come. */

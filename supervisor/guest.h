@@ -51,6 +51,9 @@ struct guest {
     uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
     uint64_t cpu_limit_ns, cpu_base_ns; /* limit of the last run (0: none), which holds until the
                                            next one begins, and what had been used before it */
+    uint64_t grace_ns;  /* what a limit becomes longer by once the run was interrupted for it */
+    uint64_t frozen_ns; /* since when it is stopped; 0: it is not */
+    uint32_t interrupted_for; /* enum end_reason: the limit that the run has met and survived */
     uint64_t seen_cpu_ns; /* when its limits were last looked at: who has not moved has not grown */
     uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
                             is going by itself; 0: not */

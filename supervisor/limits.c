@@ -54,12 +54,14 @@ void limits_look_soon(struct supervisor *supervisor, struct guest *guest)
 }
 
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
-                uint64_t wall_ms, uint64_t cpu_ms)
+                uint64_t wall_ms, uint64_t cpu_ms, uint64_t grace_ms)
 {
     if (guest->state != GUEST_LIVE || guest->kill_at_ns != 0) /* what is over is over */
         return;
     guest->wall_deadline_ns = wall_ms ? started_ns + wall_ms * 1000000u : 0;
     guest->cpu_limit_ns = cpu_ms * 1000000u;
+    guest->grace_ns = grace_ms * 1000000u;
+    guest->interrupted_for = END_ITSELF;
     guest->cpu_base_ns = guest_cpu_ns(guest) + guest->charged_ns;
     guest->quiet_looks = 1;
     limits_stir(supervisor, guest);
@@ -70,17 +72,45 @@ void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t sta
 void limits_disarm(struct guest *guest)
 {
     guest->wall_deadline_ns = 0;
+    guest->grace_ns = 0; /* threads that it left behind would not hear of an interrupt */
     if (guest->kill_at_ns != 0 && guest->late_reason == END_WALL) { /* it was in time after all */
         guest->kill_at_ns = 0;
         guest->end_reason = END_ITSELF;
     }
 }
 
-/* A limit was met: asks where the program is, and kills it soon after. */
+void limits_freeze(struct supervisor *supervisor, struct guest *guest, bool is_on)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (is_on == (guest->frozen_ns != 0))
+        return;
+    if (is_on) {
+        guest->frozen_ns = now_ns;
+        guest_signal(guest, SIGSTOP);
+        return;
+    }
+    if (guest->wall_deadline_ns != 0) {
+        guest->wall_deadline_ns += now_ns - guest->frozen_ns;
+        guest_look_by(supervisor, guest, guest->wall_deadline_ns);
+    }
+    guest->frozen_ns = 0;
+    guest_signal(guest, SIGCONT);
+    limits_stir(supervisor, guest);
+}
+
+/* A limit was met. A session's run is interrupted, once, and has its grace, by the clock that ran
+ * out, to end in. Else: asks where the program is, and kills it soon after. */
 static void guest_expire(struct guest *guest, uint32_t reason, uint64_t now_ns)
 {
     if (guest->kill_at_ns != 0)
         return;
+    if (guest->grace_ns != 0) {
+        *(reason == END_WALL ? &guest->wall_deadline_ns : &guest->cpu_limit_ns) += guest->grace_ns;
+        guest->grace_ns = 0;
+        guest->interrupted_for = reason;
+        guest_signal(guest, SIGINT);
+        return;
+    }
     if (guest->end_reason == END_ITSELF)
         guest->end_reason = reason;
     guest->late_reason = reason;
@@ -220,7 +250,7 @@ static unsigned guest_check(struct supervisor *supervisor, struct guest *guest, 
         return TICK_MS;
     }
     check_fork(guest, now_ns);
-    if (guest->wall_deadline_ns != 0 && now_ns >= guest->wall_deadline_ns)
+    if (guest->wall_deadline_ns != 0 && guest->frozen_ns == 0 && now_ns >= guest->wall_deadline_ns)
         guest_expire(guest, END_WALL, now_ns);
     if (!guest_has_moved(guest) &&
         guest->waiting_count == 0) { /* most guests sleep: they are looked at ever less often */

@@ -19,9 +19,11 @@ MUST_CHECK bool limits_measure(const struct guest *guest, struct limits_use *ret
 /* Kills a guest whose limits cannot be looked at any more. */
 void limits_kill_unseen(struct guest *guest);
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
-                uint64_t wall_ms, uint64_t cpu_ms);
+                uint64_t wall_ms, uint64_t cpu_ms, uint64_t grace_ms);
 /* The run is over: no limit on its wall time any more. All others go on. */
 void limits_disarm(struct guest *guest);
+/* Stops it, or has it go on: its wall time stands still meanwhile, all other limits hold. */
+void limits_freeze(struct supervisor *supervisor, struct guest *guest, bool is_on);
 /* Kills it unless it ends by itself in a moment: its channel is closed, which is what the end of a
  * process begins with. */
 void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32_t reason);

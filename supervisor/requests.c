@@ -26,7 +26,7 @@ static int request_spawn(struct supervisor *supervisor, struct guest *guest, con
 
 static int request_arm(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
 {
-    limits_arm(supervisor, guest, fields[0], fields[1], fields[2]);
+    limits_arm(supervisor, guest, fields[0], fields[1], fields[2], fields[3]);
     return 0;
 }
 
@@ -46,6 +46,19 @@ static int request_interrupt(struct supervisor *supervisor, struct guest *guest,
     (void)supervisor, (void)fields;
     guest_signal(guest, SIGINT);
     return 0;
+}
+
+static int request_freeze(struct supervisor *supervisor, struct guest *guest,
+                          const uint64_t *fields)
+{
+    limits_freeze(supervisor, guest, fields[0] != 0);
+    return 0;
+}
+
+static int request_look(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+{
+    (void)supervisor, (void)fields;
+    return ending_tell_usage(guest);
 }
 
 static int request_kill(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
@@ -103,12 +116,14 @@ static const struct {
     int (*handle)(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields);
 } requests[] = {
     { MSG_SPAWN, OF_NOBODY, "uu", request_spawn },
-    { MSG_ARM, OF_LIVE, "qqq", request_arm },
+    { MSG_ARM, OF_LIVE, "qqqq", request_arm },
     { MSG_DISARM, OF_RECORD, "", request_disarm },
     { MSG_INTERRUPT, OF_LIVE, "", request_interrupt },
     { MSG_KILL, OF_ANY, "uuu", request_kill },
     { MSG_WAIT, OF_RECORD, "", request_wait },
     { MSG_BRANCH, OF_RECORD, "", request_branch },
+    { MSG_FREEZE, OF_LIVE, "u", request_freeze },
+    { MSG_ASK_USAGE, OF_RECORD, "", request_look },
     { MSG_RELEASE, OF_RECORD, "", request_release },
 };
 
@@ -132,7 +147,7 @@ static int requests_dispatch(struct supervisor *supervisor, uint32_t type, struc
     if (row == ARRAY_SIZE(requests))
         return -EBADMSG;
     enum subject subject = requests[row].subject;
-    uint64_t id = subject == OF_NOBODY ? 0 : unpack_u64(message), fields[3] = { 0 };
+    uint64_t id = subject == OF_NOBODY ? 0 : unpack_u64(message), fields[4] = { 0 };
     for (unsigned i = 0; requests[row].fields[i] != '\0'; i++)
         fields[i] = requests[row].fields[i] == 'q' ? unpack_u64(message) : unpack_u32(message);
     if (!unpacker_is_done(message))

@@ -34,6 +34,7 @@ enum call_kind {
     CALL_FUNCTION = 1,  /* [released, name, wrapped list of arguments, wrapped dict of keywords] */
     CALL_OPERATION = 2, /* [released, handle, operation, wrapped list of arguments]: on an object of
                            belljar.readonly */
+    CALL_BESIDE = 4,    /* as CALL_FUNCTION, where others may be asked before it is answered */
     CALL_DISPLAY =
         3, /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
     /* released: [handle, count, handle, count, ...] of host objects that the guest has dropped */
@@ -53,8 +54,9 @@ enum run_flags {
     RUN_COMMAND =
         1
         << 4, /* code is no Python but a CBOR list [name, arguments...]: belljar_guest/_session.py */
-    RUN_BYTES = 1 << 5, /* code is bytes as of a file: honour its coding cookie */
-    RUN_SHOWS = 1 << 6, /* what it shows is sent at once, as CALL_DISPLAY */
+    RUN_BYTES = 1 << 5,    /* code is bytes as of a file: honour its coding cookie */
+    RUN_SHOWS = 1 << 6,    /* what it shows is sent at once, as CALL_DISPLAY */
+    RUN_PREPARED = 1 << 7, /* code is CBOR [settings, code]: belljar_guest/_settings.py */
 };
 
 enum run_outcome {

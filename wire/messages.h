@@ -36,19 +36,22 @@ enum message_type {
     MSG_SPAWN, /* u32 count, u32 cold: that many guests more, now, and those that a MSG_KILL left
                   for later; cold ones are waited for and do not warm up */
     MSG_ARM, /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0
-                = no limit */
+                = no limit. u64 grace_ms: so much more once it was interrupted at its limit; 0 =
+                killed there */
     MSG_DISARM,    /* u64 guest: the run is over, the guest stays (a session between two runs):
                       answered by MSG_REPORT */
     MSG_INTERRUPT, /* u64 guest: SIGINT */
-    MSG_KILL,    /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
+    MSG_KILL,   /* u64 guest, u32 enum end_reason, u32 count, u32 cold: end it, and fork that many
                     others: cold ones now, else after REFILL_MS */
-    MSG_WAIT,    /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
+    MSG_WAIT,   /* u64 guest: answered by MSG_ENDED as soon as it has ended; nothing is reported
                     unasked */
-    MSG_LEND,    /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
+    MSG_LEND,   /* u64 guest, u64 number; descriptors, at most LEND_MAX, that it may ask for by
                     that number; those of earlier numbers go. Answered by MSG_LENT */
-    MSG_BRANCH,  /* u64 guest: let it fork itself, once (a session between two runs); answered by
+    MSG_BRANCH, /* u64 guest: let it fork itself, once (a session between two runs); answered by
                     MSG_PERMITTED, and then MSG_READY, or by MSG_REFUSED at any time */
-    MSG_RELEASE, /* u64 guest: killed if alive; forget it, its scratch with it */
+    MSG_FREEZE, /* u64 guest, u32 is_on: stopped, its wall time with it; or it goes on */
+    MSG_ASK_USAGE, /* u64 guest: answered by MSG_USAGE */
+    MSG_RELEASE,   /* u64 guest: killed if alive; forget it, its scratch with it */
 
     /* supervisor -> host */
     MSG_STARTED = 32, /* u32 python hexversion, u32 count, then per layer: string name, u32 state,
@@ -60,15 +63,16 @@ enum message_type {
                 * served, u32 refused, u32 searched, bytes crash text, u32 count of violations, then
                 * per violation: string op, string target, string rule, string hint; descriptor:
                 * scratch directory, if it has one */
-    MSG_REPORT,  /* as MSG_ENDED, of a session that goes on: reason and status are 0; the counts
-                    start anew */
+    MSG_REPORT, /* as MSG_ENDED, of a session that goes on: the reason is the limit at which its run
+                    was interrupted, the status 0; the counts start anew */
     MSG_REFUSED, /* u64 guest, u32 errno: it cannot branch */
     MSG_LENT,    /* u64 guest: what was lent is there for it to take (also if the guest is gone) */
     MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
                     rule */
     MSG_SPAWN_FAILED, /* u32 errno, string step, string text: one of the guests that were asked for
                          cannot be had; all else goes on */
-    MSG_PERMITTED,    /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
+    MSG_USAGE, /* u64 guest, u64 cpu_us of its run, u64 bytes, u64 served: what it has used by now */
+    MSG_PERMITTED, /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */

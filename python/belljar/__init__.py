@@ -24,6 +24,7 @@ from belljar._arrays import empty
 from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar._executor import SandboxExecutor
 from belljar._files import Files, SessionFiles
+from belljar._packages import packages
 from belljar._policy import Policy
 from belljar._proxy import Readonly, readonly
 from belljar._streaming import Output
@@ -64,6 +65,7 @@ __all__ = [
     "Violation",
     "arun",
     "empty",
+    "packages",
     "readonly",
     "run",
 ]

@@ -7,30 +7,36 @@ an event loop. The language policy is a value here (`Session.language`), not a c
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import functools
+import inspect
+import os
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypeVar, Unpack
 
 from belljar import _language
 from belljar._copying import copies
 from belljar._core import core
-from belljar._execution import Execution, Result, complete
+from belljar._execution import Execution, Result, Usage, complete
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
-from belljar._job import Job, Stdin, add_stdin, make_job, show_results, source
+from belljar._job import Job, Stdin, Wish, add_stdin, make_job, prepare, show_results, source
 from belljar._language import Language, LanguageHandles
+from belljar._policy import Place, place, place_of
 from belljar._proxy import readonly
+from belljar._saving import Saver, is_value, records
 from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import check_version, pack
 from belljar._streaming import Output
 from belljar._template import Pool
-from belljar.errors import ProtocolError, SandboxError, SessionEnded, guest_error
+from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
-__all__ = ["Operation", "Run", "Session", "run_once"]
+__all__ = ["Operation", "Run", "Session", "check_context", "in_context", "run_once"]
 
 T = TypeVar("T")
 
@@ -43,23 +49,52 @@ Operation = Generator[Run, core.Result, T]
 """Yields runs, is sent their results, returns what it comes to. It is closed when a run fails."""
 
 
+in_context: contextvars.ContextVar[str] = contextvars.ContextVar("belljar_context", default="")
+"""The context of its session that an operation is for; the session's own names are ""."""
+
+
 def _ignore(error: BaseException) -> None:
     """The exception itself is what there is to say."""
 
 
 def run_once(
-    pool: Pool, guest: core.Guest, code: bytes, job: Job, on_result: Callable[[Result], object] | None
-) -> Operation[Execution]:
+    pool: Pool, guest: core.Guest, code: bytes, job: Wish, on_result: Callable[[Result], object] | None,
+    place: Mapping[str, Any] | None = None,
+) -> Operation[Execution]:  # fmt: skip
     """One program in a guest of its own, which is ended unless somebody may want its files."""
+    desk = Desk()
     try:
+        if "ask" in job:
+            desk.guest = guest
+            desk.answers_input(job["ask"])
+            job["on_frame"] = desk.on_frame
+            desk.deadline = _deadline(pool, job)
+        code = prepare(code, job, place)
         watch = Watch(Ledger(pool.scratch), job.get("files", ()))
         execution = Execution((yield guest, code, job, _ignore), guest, watch)
     except BaseException:
         guest.close()
         raise
+    finally:
+        desk.close()
     pool.hold(execution)
     show_results(execution, on_result)
     return execution
+
+
+def check_context(name: object) -> str:
+    """A context's name."""
+    if not isinstance(name, str):
+        raise wrong_type("context", "a name", name)
+    if not name or len(name) > 256:
+        raise ValueError(f"context: a name of 1 to 256 characters is expected, not {name!r:.100}")
+    return name
+
+
+def _deadline(pool: Pool, job: Job) -> float | None:
+    """When a run that begins now will have been ended (time.monotonic)."""
+    wall_ms = job.get("wall_ms") or pool.wall_ms
+    return time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
 
 
 class Session:
@@ -73,6 +108,7 @@ class Session:
         files: list[tuple[str, bytes]] | None = None,
         stdin: Stdin = None,
         desk: Desk | None = None,
+        place: Mapping[str, Any] | None = None,
     ) -> None:
         self.pool = pool
         self.guest = guest
@@ -83,10 +119,13 @@ class Session:
         self._files = files or []  # what goes in with the first run
         self._stdin = stdin
         self._stdin_of_each = stdin  # of those that `beside` makes: a text from its beginning, a file where it stands
+        self._place = place or place_of(pool.policy)
         self._runs = 0
         self._last: Execution | None = None
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
+        self.is_frozen = False
+        self.queue: threading.Lock | None = None  # whose turn it is, once there are contexts
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 
@@ -101,8 +140,10 @@ class Session:
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Operation[Execution]:
-        job = make_job(filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)
+        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result,
+                       settings=place(**around))  # fmt: skip
         text = source(code, job)
         if on_result is not None:
             yield from self._show_at_once()
@@ -111,16 +152,20 @@ class Session:
             show_results(execution, on_result)
         return execution
 
+    def _cell(self, filename: str | None) -> str | None:
+        """What tracebacks call it, unless the caller says: a name of its own, so that they show the lines of each."""
+        return f"<cell {self._runs + 1}>" if filename is None else filename
+
     def stream(
-        self, code: str | bytes, filename: str | None, timeout: float | None
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
     ) -> Operation[tuple[Run, deque[Output | Result]]]:
         """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
         events: deque[Output | Result] = deque()
-        job = make_job(filename=filename, timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
-                       on_stderr=lambda text: events.append(Output("stderr", text)))  # fmt: skip
+        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
+                       on_stderr=lambda text: events.append(Output("stderr", text)), settings=place(**around))  # fmt: skip
         text = source(code, job)
         yield from self._show_at_once()
-        self._begin(self._with_input(job), events.append)
+        text = self._begin(text, self._with_input(job), events.append)
         return (self.guest, text, job, self.failed), events
 
     def call(
@@ -187,7 +232,7 @@ class Session:
 
     def beside(self, guest: core.Guest) -> Session:
         """For one call or execute under a language policy: a session that lives as long as that."""
-        made = Session(self.pool, guest, self.language, stdin=self._stdin_of_each)
+        made = Session(self.pool, guest, self.language, stdin=self._stdin_of_each, place=self._place)
         made._beside = self._beside
         self._beside.add(made)
         return made
@@ -239,7 +284,7 @@ class Session:
         if name is None and type(getattr(fn, "__name__", None)) is not str:
             raise wrong_type("expose", "a function with a name", fn, "write expose(fn, name)")
         function = HostFunction(fn, check_name(name if name is not None else fn.__name__), max_calls, timeout)
-        yield from self._command(command("expose", *function.describe()))
+        yield from self._command(command("expose", *function.describe(), inspect.iscoroutinefunction(fn)))
         self.desk.functions[function.name] = function
 
     def write(self, entries: list[Entry]) -> Operation[None]:
@@ -266,8 +311,8 @@ class Session:
         except SandboxError as error:
             self._check_cause(error)
             raise
-        twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest))
-        twin._shows, twin._stdin_of_each = self._shows, self._stdin_of_each
+        twin = Session(self.pool, guest, self.language, desk=self.desk.copy(guest), place=self._place)
+        twin._shows, twin._stdin_of_each, twin._runs = self._shows, self._stdin_of_each, self._runs
         try:
             for entries in copies(self.guest.scratch(), self.pool.scratch):
                 yield from twin.write(entries)
@@ -276,9 +321,45 @@ class Session:
             raise
         return twin
 
+    # ---- As a file
+
+    def export(self, path: str | os.PathLike[str]) -> Operation[dict[str, str]]:
+        """Writes the session's variables that are values, and its files. Returns what could not be kept, each with the reason."""
+        lost: dict[str, str] = {}
+        saver = Saver(path)
+        try:
+            for name in (yield from self.names()):
+                try:
+                    value = yield from self.get(name)
+                    why = is_value(value)
+                    if not why:
+                        saver.add("variable", name, value)
+                except (GuestError, TypeError, ValueError) as error:
+                    if self.guest.is_closed:
+                        raise
+                    why = str(error)
+                if why:
+                    lost[name] = why
+            scratch = yield from self.scratch()
+            for entries in copies(scratch, self.pool.scratch):
+                saver.add("write", entries)
+            saver.finish()
+        except BaseException:
+            saver.drop()
+            raise
+        return lost
+
+    def load(self, path: str | os.PathLike[str]) -> Operation[None]:
+        """Has what `export` has written: the files first."""
+        for record in records(path):
+            if record[0] == "write":
+                yield from self.write(record[1])
+            elif record[0] == "variable":
+                yield from self.set(record[1], record[2])
+
     # ---- What is sent
 
-    def _with_input(self, job: Job) -> Job:
+    def _with_input(self, job: Wish) -> Wish:
         """A run that takes along what was handed in: standard input, and files that no run has written yet."""
         if self._stdin is not None:
             add_stdin(job, self._stdin)
@@ -286,7 +367,7 @@ class Session:
             job["files"] = self._files
         return job
 
-    def _command_job(self, on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None) -> Job:
+    def _command_job(self, on_stdout: Callable[[str], object] | None, on_stderr: Callable[[str], object] | None) -> Wish:
         """For a command that runs code, which may print, and read where the last one stopped."""
         job = make_job(on_stdout=on_stdout, on_stderr=on_stderr)
         del job["last_value"]
@@ -304,7 +385,7 @@ class Session:
         """Has the files written that no run has written yet."""
         return self._go(b"", self._with_input(make_job()))
 
-    def _command(self, text: bytes, job: Job | None = None) -> Operation[Execution]:
+    def _command(self, text: bytes, job: Wish | None = None) -> Operation[Execution]:
         """Has the guest do a command. `GuestError` if it failed there."""
         if self._files:
             yield from self._hand_in()
@@ -316,9 +397,9 @@ class Session:
             raise guest_error(execution.verdict, "", "", execution)
         return execution
 
-    def _go(self, code: bytes, job: Job, on_result: Callable[[Result], object] | None = None) -> Operation[Execution]:
+    def _go(self, code: bytes, job: Wish, on_result: Callable[[Result], object] | None = None) -> Operation[Execution]:
         """Runs code or a command."""
-        self._begin(job, on_result)
+        code = self._begin(code, job, on_result)
         if type(code) is Lending:
             try:
                 code.lend(self.guest)
@@ -327,8 +408,8 @@ class Session:
                 raise
         return self.done((yield self.guest, code, job, self.failed))
 
-    def _begin(self, job: Job, on_result: Callable[[Result], object] | None = None) -> None:
-        """What comes before a run."""
+    def _begin(self, code: bytes, job: Wish, on_result: Callable[[Result], object] | None = None) -> bytes:
+        """What comes before a run. Returns what the guest gets."""
         self.check()
         job["session"] = True
         job["on_frame"] = self.desk.on_frame
@@ -336,11 +417,18 @@ class Session:
             complete(self._counted)
         if "files" in job:
             self._files = []
-        if "stdin_bytes" in job:
+        if "stdin_bytes" in job or "ask" in job:
             self._stdin = None  # it has them now, for as many runs as it takes to read them
+        if self._stdin is None:
+            job.setdefault("stdin_bytes", b"")  # nothing is to come: who reads finds the end at once
+        if "ask" in job:
+            self.desk.answers_input(job["ask"])
+        if name := in_context.get():
+            job["settings"] = {**job.get("settings", {}), "context": name}
         self.desk.shown = Shown(on_result)
-        wall_ms = job.get("wall_ms") or self.pool.wall_ms
-        self.desk.deadline = time.monotonic() + wall_ms / 1000 if wall_ms > 0 else None
+        self.desk.deadline = _deadline(self.pool, job)
+        text = prepare(code, job, self._place)
+        return code.beside(text) if type(code) is Lending and text is not code else text
 
     # ---- What an answer means
 
@@ -405,6 +493,8 @@ class Session:
         if self.desk.is_answering:
             raise SandboxError("this sandbox waits for the host function that it has called, and runs no code meanwhile; use "
                                "another sandbox", "session", errno.EBUSY)  # fmt: skip
+        if self.is_frozen and not self.guest.is_closed:
+            raise SandboxError("this sandbox is frozen, and runs nothing; call thaw() first", "session", errno.EBUSY)
         if self.guest.is_closed:
             over = f"the session is over: {self._cause}; make a new sandbox"
             raise SessionEnded(over if self._cause else "the sandbox was closed; make a new one", self._last)
@@ -427,6 +517,22 @@ class Session:
         """KeyboardInterrupt in the code that runs: of the session, and of calls that have a guest of their own."""
         for session in (self, *self._beside):
             session.guest.interrupt()
+
+    def freeze(self, is_on: bool) -> None:
+        """Stops its guests where they are, or has them go on."""
+        if self.guest.is_closed:
+            raise SessionEnded("the sandbox was closed; make a new one", self._last)
+        for session in (self, *self._beside):
+            if session.is_frozen != is_on:
+                session.guest.freeze(is_on)
+                session.is_frozen = is_on
+                session.desk.freeze(is_on)
+
+    def usage(self) -> Usage:
+        """What the run that is on has used, or what the last one had."""
+        if self.guest.is_closed:
+            raise SessionEnded("the sandbox was closed; make a new one", self._last)
+        return Usage(*self.guest.usage())
 
     def kill(self) -> None:
         """Ends its guests at once."""

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from belljar._core import core
-from belljar.errors import SandboxError
+from belljar.errors import SandboxError, guest_error
 from belljar._files import Files, Ledger, Watch, file_name, guest_path
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
@@ -268,6 +268,8 @@ class Execution:
     >>> ex.stdout, ex.text, ex.value, ex.verdict
     ('hello\\n', '42', 42, 'ok')
 
+    It is true if it is `ok`, and `raise_for_error()` raises what came out of the code.
+
     `usage` and `violations` are known when the guest has ended; reading them waits for that. Until then the
     execution holds the guest; `files` holds its scratch. Both go when the execution goes. Pickled, as for the way back from
     a process pool, it takes along all that it knows and the contents of its files.
@@ -296,6 +298,26 @@ class Execution:
         self._saved: _SavedFiles | None = None  # that came along from another process
         self._lock = threading.Lock()
         self.verdict = result.verdict
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran to its end: its verdict is "ok". An execution is true if it is."""
+        return self.verdict == "ok"
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def raise_for_error(self) -> Self:
+        """Itself if it is `ok`; else raises a `GuestError` for its error, which is the builtin exception too that it was there
+        (`except ZeroDivisionError` works), or a `SandboxError` where belljar itself failed."""
+        if self.ok:
+            return self
+        error = self.error
+        if self.verdict == "infra_error":
+            raise SandboxError(error.value if error is not None else "the run failed", "run")
+        if error is None:
+            raise guest_error("SystemExit", str(self.exit), "", self)
+        raise guest_error(error.name, error.value, error.traceback, self)
 
     @property
     def exit(self) -> int:

@@ -63,6 +63,7 @@ class HostFunction:
         self.timeout = timeout
         self.calls = 0
         self.spent = 0.0
+        self._lock = threading.Lock()  # several threads may call it
 
     def copy(self) -> HostFunction:
         """For a forked session: what is left of the budget, for each side."""
@@ -94,21 +95,26 @@ class HostFunction:
 
     def call(self, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Calls it within its budget. Its result, or a coroutine for it."""
-        if self.max_calls is not None and self.calls >= self.max_calls:
-            raise Refused("RuntimeError", f"{self.name}: all of its {self.max_calls} calls have been used")
-        if self.timeout is not None and self.spent >= self.timeout:
-            raise Refused("TimeoutError", f"{self.name}: its {self.timeout:g} seconds have been used")
-        self.calls += 1
+        with self._lock:
+            if self.max_calls is not None and self.calls >= self.max_calls:
+                raise Refused("RuntimeError", f"{self.name}: all of its {self.max_calls} calls have been used")
+            if self.timeout is not None and self.spent >= self.timeout:
+                raise Refused("TimeoutError", f"{self.name}: its {self.timeout:g} seconds have been used")
+            self.calls += 1
         before = time.monotonic()
         try:
             value = self.function(*arguments, **keywords)
         finally:
-            self.spent += time.monotonic() - before
+            self._spend(before)
         if inspect.iscoroutine(value):
             return self._finish(value)
         if self.timeout is not None and self.spent > self.timeout:
             raise Refused("TimeoutError", f"{self.name}: its {self.timeout:g} seconds have been used")
         return value
+
+    def _spend(self, since: float) -> None:
+        with self._lock:
+            self.spent += time.monotonic() - since
 
     async def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         before = time.monotonic()
@@ -120,7 +126,7 @@ class HostFunction:
                 raise Refused("TimeoutError", f"{self.name}: its {self.timeout:g} seconds have been used")
             return task.result()
         finally:
-            self.spent += time.monotonic() - before
+            self._spend(before)
             await _cancel(task)
 
 

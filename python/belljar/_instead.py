@@ -13,12 +13,15 @@ __all__ = ["Face", "NoOther", "refuse_others", "verbs_of", "wrong_type"]
 
 _WRITTEN = {
     "call": "{}.call(function)",
+    "context": "{}.context(name)",
     "create_callback": "{}.create_callback(function)",
     "delete": "del {}[name]",
     "execute": "{}.execute(code)",
+    "export": "{}.export(path)",
     "expose": "{}.expose(function)",
     "files": "{}.files",
     "fork": "{}.fork()",
+    "freeze": "{}.freeze()",
     "get": "{}[name]",
     "has": "name in {}",
     "interrupt": "{}.interrupt()",
@@ -26,12 +29,14 @@ _WRITTEN = {
     "run_code": "{}.run_code(code)",
     "set": "{}[name] = value",
     "stream": "{}.stream(code)",
+    "thaw": "{}.thaw()",
+    "usage": "{}.usage()",
 }
 """What a session does, and how it is written."""
 
 
 _AWAITED = {
-    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("create_callback", "files", "interrupt", "kill")},
+    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("context", "create_callback", "files", "interrupt", "kill")},
     "delete": "await {}.delete(name)",
     "get": "await {}.get(name)",
     "has": "await {}.has(name)",
@@ -73,19 +78,24 @@ _KEYWORDS = {
 """Keywords that somebody may try, and the verb that does it."""
 
 
-def refuse_others(face: str, others: Iterable[str], function: Callable[..., Any], maker: str, options: Iterable[str] = ()) -> None:
-    """`TypeError` for keywords that a function does not take, with what to write instead."""
+def refuse_others(
+    face: str, others: Iterable[str], function: Callable[..., Any], maker: str, options: Iterable[str] = (), more: Iterable[str] = ()
+) -> None:
+    """`TypeError` for keywords that a function does not take, with what to write instead. `options` are a policy's; `more` are
+    keywords that it takes beside those of its signature."""
     for name in others:
-        known = [row.name for row in inspect.signature(function).parameters.values() if row.kind != row.VAR_KEYWORD]
+        rows = inspect.signature(function).parameters.values()
+        known = [row.name for row in rows if row.kind != row.VAR_KEYWORD]
         verb = _KEYWORDS.get(name, name)
         if name in options:
             remedy = f"write it as belljar.Policy({name}=...)"
         elif verb in _WRITTEN:
             remedy = f"that is a session's: write {verbs_of(maker)[verb]}"
-        elif near := difflib.get_close_matches(name, known, 1):
+        elif near := difflib.get_close_matches(name, [*known, *more], 1):
             remedy = f"did you mean {near[0]}=?"
         else:
-            remedy = f"it takes {', '.join(known)}"
+            beside = "" if len(rows) == len(known) else ", and env, cwd" + (", and the options of a policy" if "memory" in more else "")
+            remedy = f"it takes {', '.join(known)}{beside}"
         raise TypeError(f"{face} has no argument {name}=: {remedy}")
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import math
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any, TypedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import IO, Any, TypedDict, cast
 
+from belljar._core import core
 from belljar._execution import Execution, Result, stream_callback, unseen
 from belljar._instead import wrong_type
 
-__all__ = ["Content", "Job", "Stdin", "add_stdin", "check_callbacks", "contents", "make_job", "modules", "show_results", "source"]
+__all__ = ["ASKED", "Content", "Job", "Stdin", "Wish", "add_stdin", "answerer", "check_callbacks", "contents", "make_job", "modules",
+           "prepare", "show_results", "source"]  # fmt: skip
 
 Content = bytes | str | os.PathLike[str]
 """A file handed in: bytes, text, or the path of a file of the host that is copied."""
 
-Stdin = str | bytes | int | IO[Any] | Callable[[], str | bytes | None] | None
-"""Standard input: text or bytes, a descriptor or an open file that is read as it comes, or a callback that returns
-more of it and None at the end. None is empty."""
+Line = str | bytes | None
+
+Stdin = str | bytes | int | IO[Any] | Iterable[str | bytes] | Callable[[str], Line | Awaitable[Line]] | Callable[[], Line] | None
+"""Standard input. Text or bytes; a descriptor or an open file that is read as it comes; lines, of which each is taken when the
+program reads; a function that is called with the prompt when the program reads, and returns the line, or None for the end of
+the input (`stdin=input` asks whoever sits there); or one without a parameter, which is called ahead of need and returns any
+piece. None is empty: `input()` raises EOFError at once."""
+
+ASKED = "<stdin>"
+"""The host function that a guest calls for a line (belljar_guest/_settings.py)."""
 
 
 class Job(TypedDict, total=False):
@@ -37,6 +48,14 @@ class Job(TypedDict, total=False):
     on_frame: Callable[[int, bytes], object] | None
     command: bool
     bytes: bool
+    prepared: bool
+
+
+class Wish(Job, total=False):
+    """A job with what `prepare` puts into its code: settings for the guest, and who answers what it reads."""
+
+    settings: dict[str, Any]
+    ask: Callable[[str], Any]
 
 
 def modules(preload: str | Iterable[str]) -> tuple[str, ...]:
@@ -96,7 +115,7 @@ def _check_handed(names: list[str]) -> None:
             folder = posixpath.dirname(folder)
 
 
-def add_stdin(job: Job, stdin: Stdin) -> None:
+def add_stdin(job: Wish, stdin: Stdin) -> None:
     """Adds where its standard input comes from."""
     if stdin is None:
         return
@@ -106,10 +125,15 @@ def add_stdin(job: Job, stdin: Stdin) -> None:
         job["stdin_bytes"] = stdin
     elif isinstance(stdin, int) and not isinstance(stdin, bool):
         job["stdin_fd"] = stdin
-    elif hasattr(stdin, "fileno"):
-        job["stdin_fd"] = stdin.fileno()
+    elif (number := _descriptor(stdin)) is not None:
+        job["stdin_fd"] = number
+    elif isinstance(stdin, Iterable):
+        lines = iter(stdin)
+        job["ask"] = lambda prompt: next(lines, None)
+    elif callable(stdin) and _takes_prompt(stdin):
+        job["ask"] = cast(Any, stdin)
     elif callable(stdin):
-        ask = stdin
+        ask: Callable[[], Line] = cast(Any, stdin)
 
         def on_input() -> bytes | None:
             more = ask()
@@ -117,7 +141,65 @@ def add_stdin(job: Job, stdin: Stdin) -> None:
 
         job["on_input"] = on_input
     else:
-        raise wrong_type("stdin", "text, bytes, an open file or a callback", stdin)
+        raise wrong_type("stdin", "text, bytes, an open file, lines or a function", stdin)
+
+
+def _descriptor(stdin: object) -> int | None:
+    """The number of an open file; None for what only looks like one (io.StringIO)."""
+    try:
+        return stdin.fileno()  # type: ignore[attr-defined, no-any-return]
+    except (AttributeError, io.UnsupportedOperation):
+        return None
+
+
+def _takes_prompt(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind("prompt")
+        return True
+    except (TypeError, ValueError):
+        return False
+
+
+def answerer(ask: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A function for the guest, that answers with the bytes of a line."""
+
+    def answer(prompt: object) -> Any:
+        try:
+            found = ask(str(prompt))
+        except EOFError:
+            return b""
+        return later(found) if inspect.isawaitable(found) else _line(found)
+
+    async def later(found: Awaitable[object]) -> bytes:
+        try:
+            return _line(await found)
+        except EOFError:
+            return b""
+
+    return answer
+
+
+def _line(found: object) -> bytes:
+    if found is None:
+        return b""
+    if isinstance(found, str):
+        found = found.encode("utf-8", "surrogateescape")
+    if not isinstance(found, bytes):
+        raise wrong_type("stdin", "a function that returns text or None, or lines of text,", found)
+    return found if found.endswith(b"\n") else found + b"\n"
+
+
+def prepare(code: bytes, job: Wish, begin: Mapping[str, Any] | None = None) -> bytes:
+    """The code with the settings of the run, and with those of the session (`begin`), as the guest takes them."""
+    settings = job.pop("settings", {})
+    if job.pop("ask", None) is not None:
+        settings = {**settings, "asks": True}
+    if begin:
+        settings = {**settings, "session": dict(begin)}
+    if not settings:
+        return code
+    job["prepared"] = True
+    return core.encode_value([settings, bytes(code)], strict=True)
 
 
 def _wall_ms(timeout: float) -> int:
@@ -145,9 +227,10 @@ def make_job(
     on_stdout: Callable[[str], object] | None = None,
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
-) -> Job:
+    settings: dict[str, Any] | None = None,
+) -> Wish:
     """The arguments that every kind of run shares, for the core. `on_result` is looked at, and called by who runs it."""
-    job: Job = {"last_value": True}
+    job: Wish = {"last_value": True}
     if filename is not None:
         if not isinstance(filename, str):
             raise wrong_type("filename", "text, for tracebacks,", filename)
@@ -163,6 +246,8 @@ def make_job(
     if on_stdout is not None or on_stderr is not None or on_result is not None:
         check_callbacks(on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)
         job["on_output"] = stream_callback(on_stdout, on_stderr)
+    if settings:
+        job["settings"] = settings
     add_stdin(job, stdin)
     return job
 

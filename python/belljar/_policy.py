@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import math
@@ -16,18 +17,19 @@ except ImportError:  # pragma: no cover
     raise ImportError("belljar needs Python 3.11 or later") from None
 
 from belljar._core import core
+from belljar._instead import wrong_type
+from belljar.errors import PolicyError
 
 __all__ = ["Options", "Policy"]
 
 _StrPath = str | os.PathLike[str]
 
 
-class Options(TypedDict, total=False):
-    """The options of a policy. `belljar run --help` says what each does."""
+class MoreOptions(TypedDict, total=False):
+    """Those that are nothing but options of a policy wherever they are written."""
 
     read: _StrPath | Iterable[_StrPath]
     write: _StrPath | Iterable[_StrPath]
-    timeout: float | None
     cpu: float | None
     memory: int | str
     output: int | str
@@ -37,13 +39,9 @@ class Options(TypedDict, total=False):
     threads: int
     profile: Literal["full", "compute"]
     jit: bool
-    preload: str | Iterable[str]
-    python: _StrPath
     allow_missing: str | Iterable[str]
     scratch_dir: _StrPath
     user: int
-    env: Mapping[str, str] | Iterable[str]
-    cwd: _StrPath | None
     links: _StrPath | None
     seed: int | None
     start_time: float | str | None
@@ -53,6 +51,71 @@ class Options(TypedDict, total=False):
     allow_safe_module: str | Iterable[str] | None
     recursion_limit: int | None
     language: Mapping[str, Any] | None
+
+
+class Options(MoreOptions, total=False):
+    """The options of a policy. `belljar run --help` says what each does."""
+
+    timeout: float | None
+    preload: str | Iterable[str]
+    python: _StrPath
+
+
+class Place(TypedDict, total=False):
+    """What a program finds around it. `envs` is another name of `env`."""
+
+    env: Mapping[str, str] | None
+    envs: Mapping[str, str] | None
+    cwd: _StrPath | None
+
+
+class AllOptions(Options, Place, total=False):
+    """The options of a policy, with those that need no template of their own."""
+
+
+class RunOptions(MoreOptions, Place, total=False):
+    """What `run` takes beside its own arguments."""
+
+
+class SessionOptions(RunOptions, total=False):
+    """What `Sandbox` and `Template` take beside their own arguments."""
+
+    timeout: float | None
+
+
+def place(env: object = None, envs: object = None, cwd: object = None) -> dict[str, Any]:
+    """The settings for a guest that these come to; {} where nothing is set."""
+    if env is not None and envs is not None:
+        raise TypeError("env and envs are the same: give one of them")
+    env = envs if env is None else env
+    settings: dict[str, Any] = {}
+    if env is not None and env != {}:
+        if not isinstance(env, Mapping):
+            raise wrong_type("env", "a mapping of names to texts", env, 'write env={"NAME": "value"}')
+        for name, value in env.items():
+            if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+                raise ValueError(f"env: {name!r} is no name of an environment variable: text without = is expected")
+            if not isinstance(value, str):
+                raise wrong_type(f"env[{name!r}]", "text", value, f"write str({value!r})" if isinstance(value, int | float) else "")
+            if "\0" in value:
+                raise ValueError(f"env[{name!r}]: the value holds a NUL character, which no environment can")
+        settings["env"] = dict(env)
+    if cwd is not None:
+        if not isinstance(cwd, str | os.PathLike):
+            raise wrong_type("cwd", "the path of a folder inside the sandbox", cwd)
+        path = os.fspath(cwd)
+        if not path or "\0" in path:
+            raise ValueError(f"cwd: {path!r} is no path: name a folder inside the sandbox, as in '/work/data'")
+        settings["cwd"] = path
+    return settings
+
+
+def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others on top of them."""
+    both = {**first, **second}
+    if "env" in first and "env" in second:
+        both["env"] = {**first["env"], **second["env"]}
+    return both
 
 
 def _plain(value: object) -> object:
@@ -82,16 +145,20 @@ class Policy:
     cannot be, is a `PolicyError` (a `ValueError`) that names the nearest one that would do.
     """
 
-    __slots__ = ("_core", "_given", "_json")
+    __slots__ = ("_core", "_given", "_json", "_place")
 
     _core: core.Policy
     _given: dict[str, object]
     _json: str
+    _place: dict[str, Any]
 
-    def __init__(self, **options: Unpack[Options]) -> None:
+    def __init__(self, **options: Unpack[AllOptions]) -> None:
         self._core = core.Policy()
-        self._given = {}
+        self._place = place(options.get("env"), options.get("envs"), options.get("cwd"))
+        self._given = {**self._place}
         for key, value in options.items():
+            if key in Place.__annotations__:
+                continue
             plain = self._given[key] = _plain(value)
             try:
                 text = json.dumps(plain, allow_nan=False)
@@ -105,32 +172,44 @@ class Policy:
     @classmethod
     def from_file(cls, path: _StrPath) -> Policy:
         """The policy of a JSON file: one object, its keys the names of options."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                given = json.load(file)
+        except (OSError, ValueError):
+            given = None  # the core says it better
+        if isinstance(given, dict) and not Place.__annotations__.keys().isdisjoint(given):
+            try:
+                return cls(**given)
+            except PolicyError as error:
+                raise PolicyError(f"{os.fsdecode(path)}: {error}", "policy", errno.EINVAL) from None
         self = cls()
         self._core.load(path)
-        with open(path, encoding="utf-8") as file:
-            self._given = json.load(file)
+        self._given = given or {}
         self._json = self._core.json()
         return self
 
-    def replace(self, **options: Unpack[Options]) -> Policy:
+    def replace(self, **options: Unpack[AllOptions]) -> Policy:
         """A copy of the policy with these options set instead. Lists are not added to."""
-        merged: Any = {**self._given, **options}
+        given: Any = dict(options)
+        if "envs" in given and "env" not in given:
+            given["env"] = given.pop("envs")
+        merged: Any = {**self._given, **given}
         return Policy(**merged)
 
     def to_json(self) -> str:
         """The effective policy, every option with its value, as a JSON object. `from_file` reads it back."""
-        return self._json
+        return json.dumps({**json.loads(self._json), **self._place}) if self._place else self._json
 
     @property
     def options(self) -> dict[str, Any]:
-        """Every option with its effective value."""
-        options: dict[str, Any] = json.loads(self._json)
+        """Every option with its effective value; `env` and `cwd` if they were given."""
+        options: dict[str, Any] = {**json.loads(self._json), **self._place}
         return options
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self._json == other._json
+        return self._json == other._json and self._place == other._place
 
     def __hash__(self) -> int:
         return hash(self._json)
@@ -174,7 +253,21 @@ Policy.__doc__ = f"""{inspect.cleandoc(Policy.__doc__ or "")}
 The options, each with its unit and what it is unless given:
 
 {_option_lines()}
+    envs is another name of env.
 """
+
+
+def place_of(policy: Policy) -> dict[str, Any]:
+    """What its programs find around them, as settings for a guest."""
+    return policy._place
+
+
+def without_place(policy: Policy) -> Policy:
+    """The policy as far as a template depends on it."""
+    if not policy._place:
+        return policy
+    given: Any = {key: value for key, value in policy._given.items() if key not in Place.__annotations__}
+    return Policy(**given)
 
 
 def names_interpreter(policy: Policy) -> bool:
@@ -190,7 +283,7 @@ def has_language(policy: Policy) -> bool:
 def for_template(policy: Policy, preload: Iterable[str], python: str | None) -> core.Policy:
     """A copy for the core with more modules to preload and another interpreter."""
     copy = core.Policy()
-    for key, value in policy.options.items():
+    for key, value in json.loads(policy._json).items():
         copy.set(key, json.dumps(value))
     copy.set("preload", json.dumps(list(preload)))
     if python is not None:

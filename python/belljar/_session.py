@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import struct
 import time
 import types
@@ -16,14 +17,16 @@ from typing import Any, Final
 
 from belljar._core import core
 from belljar._shared.frames import (
-    CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
+    CALL_BESIDE as CALL_BESIDE, CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
     FRAME_REPLY as FRAME_REPLY, REPLY_EXCEPTION as REPLY_EXCEPTION, REPLY_VALUE as REPLY_VALUE,
 )  # fmt: skip
 from belljar._shared.questions import BYTES_MAX as BYTES_MAX, ELEMENTS_MAX as ELEMENTS_MAX
 from belljar.errors import ProtocolError
 from belljar._execution import Result, Shows, make_result
+from belljar._job import ASKED, answerer
 from belljar._host_functions import HostFunction, check_arguments, describe_error, run_coroutine
 from belljar._proxy import Handles, Refused
+from belljar._workers import Finished
 
 __all__ = ["Desk", "Lending", "command", "encode"]
 
@@ -65,6 +68,12 @@ class Lending(bytes):
     def lend(self, guest: core.Guest) -> None:
         """Before the bytes are sent."""
         guest.lend(self.memory, self.copy)
+
+    def beside(self, data: bytes) -> Lending:
+        """Other bytes, beside which the same memory goes."""
+        other = Lending(data)
+        other.memory, other.copy = self.memory, self.copy
+        return other
 
 
 def encode(value: object, copy: bool = False) -> bytes:
@@ -124,7 +133,9 @@ class Desk:
         self.is_answering = False
         self.shown = Shown(None)  # what the run that is on has displayed
         self.deadline: float | None = None  # when the run that is on will have been ended (time.monotonic)
+        self._frozen = 0.0  # since when
         self._last_call = 0
+        self.finished = Finished()
         self._outstanding = 0  # calls that tasks are at work on
         self._outstanding_bytes = 0
         self._epoch = 0  # answers of an earlier one come too late
@@ -136,6 +147,10 @@ class Desk:
         twin.guest = guest
         twin._last_call = self._last_call
         return twin
+
+    def answers_input(self, ask: Callable[[str], Any]) -> None:
+        """Has the guest's reads of standard input answered by a function, which gets the prompt."""
+        self.functions[ASKED] = HostFunction(answerer(ask), ASKED, None, None)
 
     def on_frame(self, kind: int, payload: bytes) -> None:
         """One frame of the guest's. `ProtocolError` if it is not a call as it should be."""
@@ -172,6 +187,9 @@ class Desk:
                 raise Refused("RecursionError", f"host functions and sandboxes call each other more than {DEPTH_MAX} deep")
             self._check_time()
             self._check_outstanding(message[0], costs[0])
+            if call == CALL_BESIDE:
+                self._call_beside(number, message, costs[0])
+                return
             value = handler(self, message)
             if isinstance(value, types.CoroutineType):
                 if self.defer is not None:
@@ -188,6 +206,17 @@ class Desk:
             _depth.reset(token)
             self.is_answering = was_answering
 
+    def is_asking_here(self) -> bool:
+        """Whether this is a host function that its guest waits for."""
+        return _depth.get() > 0 and (self.is_answering or self._outstanding > 0)
+
+    def freeze(self, is_on: bool) -> None:
+        """Its guest was stopped, or goes on: its time stands still meanwhile."""
+        if is_on:
+            self._frozen = time.monotonic()
+        elif self.deadline is not None:
+            self.deadline += time.monotonic() - self._frozen
+
     def end_run(self) -> None:
         """What has not been answered by now is not answered any more."""
         self._epoch += 1
@@ -195,6 +224,7 @@ class Desk:
     def close(self) -> None:
         """The guest has gone."""
         self.end_run()
+        self.finished.close()
         self.handles.close()
         self.guest = None
 
@@ -244,7 +274,7 @@ class Desk:
         for number, count in zip(released[::2], released[1::2], strict=True):
             self.handles.drop(number, count)
 
-    def _call_function(self, message: list[Any]) -> Any:
+    def _function_of(self, message: list[Any]) -> tuple[HostFunction, list[Any], dict[str, Any]]:
         if len(message) != 4 or type(message[1]) is not str:
             raise ProtocolError("it called a host function in a way that there is not")
         released, name, arguments, keywords = message
@@ -252,7 +282,55 @@ class Desk:
         function = self.functions.get(name)
         if function is None:
             raise Refused("NameError", f"no host function {name[:100]!r}")
-        return _Whole(function.call(*check_arguments(self.handles.unwrap(arguments), self.handles.unwrap(keywords)))).settled()
+        return function, *check_arguments(self.handles.unwrap(arguments), self.handles.unwrap(keywords))
+
+    def _call_function(self, message: list[Any]) -> Any:
+        function, arguments, keywords = self._function_of(message)
+        return _Whole(function.call(arguments, keywords)).settled()
+
+    def _call_beside(self, number: int, message: list[Any], cost: int) -> None:
+        """Begins a call that others may follow before it has ended: in a worker, or as a task of the loop."""
+        function, arguments, keywords = self._function_of(message)
+        context, epoch = contextvars.copy_context(), self._epoch
+        if self.defer is not None:
+            if inspect.iscoroutinefunction(function.function):
+                value = function.call(arguments, keywords)
+            else:
+                value = asyncio.to_thread(function.call, arguments, keywords)
+            self._defer(self.defer, self._reply_later(number, _whole_later(value), epoch), cost)
+            return
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+
+        def work() -> tuple[Any, ...]:
+            try:
+                value = context.run(function.call, arguments, keywords)
+                if isinstance(value, types.CoroutineType):
+                    value = run_coroutine(value, left)
+                return number, epoch, cost, value, None
+            except BaseException as error:
+                return number, epoch, cost, None, error
+
+        self._outstanding += 1
+        self._outstanding_bytes += cost
+        self.finished.begin(work)
+
+    def settle(self) -> None:
+        """Answers the calls that workers have ended: in the thread that runs the code. `KeyboardInterrupt` and `SystemExit` of a
+        function come out here."""
+        for number, epoch, cost, value, error in self.finished.take():
+            self._outstanding -= 1
+            self._outstanding_bytes -= cost
+            if epoch != self._epoch:
+                continue  # its run is over
+            if error is None:
+                try:
+                    self._reply(number, _Whole(value))
+                    continue
+                except Exception as wrong:
+                    error = wrong
+            if not isinstance(error, Exception):
+                raise error
+            self._reply_error(number, error)
 
     def _call_operation(self, message: list[Any]) -> Any:
         if len(message) not in (4, 5):
@@ -291,7 +369,7 @@ class Desk:
     def _reply_error(self, number: int, error: Exception) -> None:
         self._send(number, REPLY_EXCEPTION, core.encode_value(list(describe_error(error)), strict=True))
 
-    async def _reply_later(self, number: int, coroutine: types.CoroutineType[Any, Any, Any], epoch: int) -> None:
+    async def _reply_later(self, number: int, coroutine: Coroutine[Any, Any, Any], epoch: int) -> None:
         try:
             value = await coroutine
             if epoch == self._epoch:
@@ -302,6 +380,7 @@ class Desk:
 
 
 _KINDS: Final[dict[int, Callable[[Desk, list[Any]], Any]]] = {
+    CALL_BESIDE: Desk._call_function,
     CALL_FUNCTION: Desk._call_function,
     CALL_OPERATION: Desk._call_operation,
 }
@@ -323,3 +402,9 @@ class _Whole:
 
     async def _later(self) -> _Whole:
         return _Whole(await self.value)
+
+
+async def _whole_later(coroutine: Any) -> _Whole:
+    """What it comes to; also where that is a coroutine in turn."""
+    value = await coroutine
+    return _Whole(await value if inspect.iscoroutine(value) else value)

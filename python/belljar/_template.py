@@ -10,7 +10,8 @@ import select
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from belljar._core import core
 from belljar._execution import Execution, release
@@ -18,11 +19,11 @@ from belljar._instead import wrong_type
 from belljar._interpreter import callers_level, default_interpreter
 from belljar._job import modules
 from belljar._language import Language
-from belljar._policy import Policy, for_template, has_language, names_interpreter
+from belljar._policy import Policy, for_template, has_language, names_interpreter, without_place
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
-__all__ = ["Pool", "as_policy", "ready", "shared", "template_key"]
+__all__ = ["Pool", "as_policy", "ready", "shared", "template_key", "with_options"]
 
 OnOperation = Callable[[int, str, str, str, str], object]
 
@@ -40,13 +41,14 @@ class Pool:
         python: str | os.PathLike[str] | None = None,
         parked: int = 1,
         on_operation: OnOperation | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(parked, bool) or not isinstance(parked, int):
             raise wrong_type("parked", "a number of guests", parked)
         if parked == 0:
             warnings.warn("parked=0 has always meant 1, and will be an error: write parked=1, or leave it out", DeprecationWarning,
                           stacklevel=callers_level())  # fmt: skip
-        self.policy = as_policy(policy)
+        self.policy = with_options(policy, options or {})
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
         self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked, on_operation)
@@ -117,6 +119,12 @@ def as_policy(policy: Policy | SandboxConfig | None) -> Policy:
     raise wrong_type("policy", "a belljar.Policy or a belljar.SandboxConfig", policy, *_remedies(policy))
 
 
+def with_options(policy: Policy | SandboxConfig | None, options: Mapping[str, Any]) -> Policy:
+    """The policy that is meant, with these options in place of its own."""
+    meant = as_policy(policy)
+    return meant.replace(**options) if options else meant
+
+
 def _remedies(policy: object) -> list[str]:
     if isinstance(policy, dict):
         return ["write belljar.Policy(**options)"]
@@ -132,6 +140,7 @@ def language_of(given: Policy | SandboxConfig | None, policy: Policy) -> Languag
 
 def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.PathLike[str] | None) -> _Key:
     """What makes two templates the same."""
+    policy = without_place(policy)
     if python is None:
         return policy, preload, None if names_interpreter(policy) else default_interpreter()
     if not isinstance(python, str | bytes | os.PathLike):

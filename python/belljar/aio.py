@@ -9,22 +9,21 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
-from belljar._engine import Operation, Run, Session, run_once
-from belljar._execution import Execution, Result, unseen
+from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
+from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import SessionFiles, open_whole, writing
-from belljar._instead import Face, NoOther, refuse_others
+from belljar._instead import Face
 from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
 from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
-from belljar._policy import Options, Policy
+from belljar._policy import Place, Policy, RunOptions, SessionOptions, joined, place_of
 from belljar._streaming import INTERRUPT_SECONDS, Event
-from belljar._template import as_policy
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.sandbox import Template, config_of, fork, pool_of
+from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
@@ -51,19 +50,20 @@ async def arun(
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
     template: Template | None = None,
-    **others: Unpack[NoOther],
+    **options: Unpack[RunOptions],
 ) -> Execution:
     """`run` for event loops: `execution = await belljar.arun("print(6 * 7)")`. Cancelling the task kills the guest.
 
     `template` is where the guest comes from, instead of the one that belljar keeps for the policy. The callbacks are
     called in the loop's thread."""
-    if others:
-        refuse_others("belljar.arun", others, arun, "belljar.AsyncSandbox(policy)", Options.__annotations__)
+    around, others = parted("belljar.arun", options, arun, "belljar.AsyncSandbox(policy)")
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
-    pool = pool_of(template, policy, preload, python) or await shared_pool(policy, preload, python)
-    return await drive(run_once(pool, await take(pool), text, job, on_result), perform_once)
+    meant, pool = source_of(template, policy, preload, python, others)
+    pool = pool or await shared_pool(meant, preload, python)
+    settings = joined(place_of(meant), around)
+    return await drive(run_once(pool, await take(pool), text, job, on_result, settings), perform_once)
 
 
 # ---- Sessions ------------------------------------------------------------------------------------------------------
@@ -75,6 +75,7 @@ class _Driver:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
+        self.queue: asyncio.Lock | None = None  # whose turn it is, once there are contexts
         self._is_busy = False
         self._waiter: Waiter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +91,10 @@ class _Driver:
         """One coroutine at a time runs something; what is being stopped has its time to end."""
         if self.stopping is not None:
             await asyncio.wait({self.stopping})
+        if self.queue is not None:
+            async with self.queue:
+                yield
+            return
         if self._is_busy:
             raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
                                errno.EBUSY)  # fmt: skip
@@ -104,11 +109,17 @@ class _Driver:
         async with self._waiting() as waiter:
             return await perform(run, waiter)
 
-    async def events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
-        """`Sandbox.stream`."""
+    async def events(
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place, name: str
+    ) -> AsyncGenerator[Event, None]:
+        """`Sandbox.stream`, in a context."""
         session = self.session
         async with self.busy():
-            (guest, text, job, _), events = await drive(session.stream(code, filename, timeout), self.perform)
+            token = in_context.set(name)
+            try:
+                (guest, text, job, _), events = await drive(session.stream(code, filename, timeout, around), self.perform)
+            finally:
+                in_context.reset(token)
             async with self._waiting() as waiter:
                 try:
                     guest.start(text, **job)
@@ -187,6 +198,8 @@ class _Driver:
 class _Opening:
     """The session of an `AsyncSandbox`: its guest is taken when it is first needed."""
 
+    name = ""  # of the context
+
     def __init__(self, open_session: Callable[[], Coroutine[Any, Any, Session]], now: _Driver | None = None) -> None:
         self.now = now
         self.is_closed = False
@@ -207,7 +220,11 @@ class _Opening:
     async def do(self, verb: Callable[..., Operation[T]], *arguments: Any, **keywords: Any) -> T:
         """Does a verb of the session's."""
         driver = await self.driver()
-        return await driver.do(verb(driver.session, *arguments, **keywords))
+        token = in_context.set(self.name)
+        try:
+            return await driver.do(verb(driver.session, *arguments, **keywords))
+        finally:
+            in_context.reset(token)
 
     @contextlib.asynccontextmanager
     async def for_call(self) -> AsyncIterator[_Driver]:
@@ -227,6 +244,21 @@ class _Opening:
         """Nothing runs before this has ended."""
         if self.now is not None:
             self.now.stopping = stopping
+
+
+class _Within(_Opening):
+    """A context of the session that another opens."""
+
+    def __init__(self, outer: _Opening, name: str) -> None:
+        super().__init__(outer._open_session, outer.now)
+        self.name = name
+        self._outer = outer
+
+    async def driver(self) -> _Driver:
+        """The session's."""
+        self.now = driver = await self._outer.driver()
+        driver.queue = driver.queue or asyncio.Lock()
+        return driver
 
 
 class AsyncFiles(Face):
@@ -337,20 +369,39 @@ class AsyncSandbox(Face):
         python: _StrPath | None = None,
         stdin: Stdin = None,
         template: Template | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.AsyncSandbox", others, AsyncSandbox, "belljar.AsyncSandbox(policy)", Options.__annotations__)
-        given = pool_of(template, policy, preload, python)
-        self._policy = given.policy if given is not None else as_policy(policy)
+        around, others = parted("belljar.AsyncSandbox", options, AsyncSandbox, "belljar.AsyncSandbox(policy)")
+        self._policy, given = source_of(template, policy, preload, python, others)
+        settings = joined(place_of(self._policy), around)
         self._language = given.language if given is not None else Language(policy) if isinstance(policy, SandboxConfig) else None
         handed = contents(files)
 
         async def open_session() -> Session:
             pool = given or await shared_pool(self._policy, preload, python)
-            return Session(pool, await take(pool), self._language or pool.language, handed, stdin)
+            return Session(pool, await take(pool), self._language or pool.language, handed, stdin, place=settings)
 
         self._opening = _Opening(open_session)
+
+    @classmethod
+    async def create(cls, *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, as `await AsyncSandbox(...)` makes it."""
+        made = cls(*arguments, **keywords)
+        await made
+        return made
+
+    # ---- Contexts
+
+    def context(self, name: str) -> AsyncSandbox:
+        """`Sandbox.context`. Coroutines wait for their turn."""
+        return _AsyncContext._with(self._policy, self._language, _Within(self._opening, check_context(name)))
+
+    @classmethod
+    def _with(cls, policy: Policy, language: Language | None, opening: _Opening) -> Self:
+        """One for a session that is there."""
+        made = object.__new__(cls)
+        made._policy, made._language, made._opening = policy, language, opening
+        return made
 
     # ---- Code
 
@@ -363,18 +414,25 @@ class AsyncSandbox(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Execution:
         """`Sandbox.run_code`. The callbacks are called in the loop's thread."""
+        check_place("run_code", around, self.run_code)
         return await self._opening.do(Session.run_code, code, filename=filename, timeout=timeout, on_stdout=on_stdout,
-                                      on_stderr=on_stderr, on_result=on_result)  # fmt: skip
+                                      on_stderr=on_stderr, on_result=on_result, **around)  # fmt: skip
 
-    def stream(self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None) -> AsyncStream:
+    def stream(
+        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None, **around: Unpack[Place]
+    ) -> AsyncStream:
         """`Sandbox.stream`: `async for event in sandbox.stream(code)`."""
-        return AsyncStream(self._opening, self._events(code, filename, timeout))
+        check_place("stream", around, self.stream)
+        return AsyncStream(self._opening, self._events(code, filename, timeout, around))
 
-    async def _events(self, code: str | bytes, filename: str | None, timeout: float | None) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
+    ) -> AsyncGenerator[Event, None]:
         driver = await self._opening.driver()
-        async with contextlib.aclosing(driver.events(code, filename, timeout)) as events:
+        async with contextlib.aclosing(driver.events(code, filename, timeout, around, self._opening.name)) as events:
             async for event in events:
                 yield event
 
@@ -451,7 +509,22 @@ class AsyncSandbox(Face):
         """`Sandbox.expose`. An `async def` function runs on this loop."""
         await self._opening.do(Session.expose, fn, name, max_calls, timeout)
 
-    # ---- Branches
+    # ---- As a file, and branches
+
+    async def export(self, path: _StrPath) -> dict[str, str]:
+        """`Sandbox.export`."""
+        return await self._opening.do(Session.export, path)
+
+    @classmethod
+    async def load(cls, path: _StrPath, *arguments: Any, **keywords: Any) -> Self:
+        """`Sandbox.load`."""
+        made = cls(*arguments, **keywords)
+        try:
+            await _load(made, path)
+        except BaseException:
+            await made.close()
+            raise
+        return made
 
     @overload
     async def fork(self) -> AsyncSandbox: ...
@@ -466,14 +539,10 @@ class AsyncSandbox(Face):
         return twins[0] if n is None else twins
 
     def _of(self, session: Session) -> AsyncSandbox:
-        twin = object.__new__(type(self))
-        twin._policy, twin._language = self._policy, self._language
-
         async def open_session() -> Session:
             return session
 
-        twin._opening = _Opening(open_session, _Driver(session))
-        return twin
+        return AsyncSandbox._with(self._policy, self._language, _Opening(open_session, _Driver(session)))
 
     # ---- Its guest
 
@@ -496,6 +565,18 @@ class AsyncSandbox(Face):
         """KeyboardInterrupt in the running code; the session stays."""
         if self._opening.now is not None:
             self._opening.now.session.interrupt()
+
+    async def freeze(self) -> None:
+        """`Sandbox.freeze`."""
+        (await self._opening.driver()).session.freeze(True)
+
+    async def thaw(self) -> None:
+        """`Sandbox.thaw`."""
+        (await self._opening.driver()).session.freeze(False)
+
+    async def usage(self) -> Usage:
+        """`Sandbox.usage`."""
+        return await asyncio.to_thread((await self._opening.driver()).session.usage)
 
     def kill(self) -> None:
         """Ends the guest at once."""
@@ -524,3 +605,14 @@ class AsyncSandbox(Face):
     def __repr__(self) -> str:
         state = "closed" if self._opening.is_closed else "open"
         return f"<AsyncSandbox {state}>"
+
+
+async def _load(made: AsyncSandbox, path: _StrPath) -> None:
+    await made._opening.do(Session.load, path)
+
+
+class _AsyncContext(AsyncSandbox):
+    """`AsyncSandbox.context`."""
+
+    async def close(self) -> None:
+        """Nothing: a context lives as long as its sandbox."""

@@ -6,22 +6,24 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from belljar._core import core
-from belljar._engine import Operation, Session, run_once
-from belljar._execution import Execution, Result, unseen
+from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
+from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
-from belljar._job import Content, Stdin, contents, make_job, source
+from belljar._job import Content, Job, Stdin, contents, make_job, source
 from belljar._language import Language, show_all
-from belljar._policy import Options, Policy
+from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
+from belljar._session import Desk
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
-from belljar._template import Pool, shared
+from belljar._template import Pool, shared, with_options
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
@@ -40,12 +42,25 @@ def drive(operation: Operation[T]) -> T:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             try:
-                result = guest.run(code, **job)
+                desk = getattr(job.get("on_frame"), "__self__", None)
+                result = _stepped(guest, code, job, desk) if desk is not None and desk.functions else guest.run(code, **job)
             except BaseException as error:
                 failed(error)
                 raise
     finally:
         operation.close()
+
+
+def _stepped(guest: core.Guest, code: bytes, job: Job, desk: Desk) -> core.Result:
+    """A run in which host functions may be at work in other threads."""
+    guest.start(code, **job)
+    try:
+        while (result := guest.step()) is None:
+            desk.settle()
+            _wait(guest, desk)
+        return result
+    finally:
+        desk.end_run()
 
 
 def run(
@@ -63,7 +78,7 @@ def run(
     on_stderr: Callable[[str], object] | None = None,
     on_result: Callable[[Result], object] | None = None,
     template: Template | None = None,
-    **others: Unpack[NoOther],
+    **options: Unpack[RunOptions],
 ) -> Execution:
     """Runs code in a fresh guest and returns what it came to.
 
@@ -71,14 +86,16 @@ def run(
     '42\\n'
 
     The first call with a policy starts its template; later ones take a guest that is ready. `template` is where the
-    guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments."""
-    if others:
-        refuse_others("belljar.run", others, run, "belljar.Sandbox(policy)", Options.__annotations__)
+    guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments.
+
+    The options of `Policy` may be given here as well (`memory="100M"`, `read=...`), in place of the policy's own."""
+    around, others = parted("belljar.run", options, run, "belljar.Sandbox(policy)")
     job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
-    pool = pool_of(template, policy, preload, python) or shared(policy, preload, python)
-    return drive(run_once(pool, pool.core.take(), text, job, on_result))
+    meant, pool = source_of(template, policy, preload, python, others)
+    pool = pool or shared(meant, preload, python)
+    return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
 
 
 class Template(Face):
@@ -107,11 +124,11 @@ class Template(Face):
         python: str | os.PathLike[str] | None = None,
         parked: int = 1,
         on_operation: Callable[[int, str, str, str, str], object] | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.Template", others, Template, "template.sandbox()", Options.__annotations__)
-        self._pool = Pool(policy, preload=preload, python=python, parked=parked, on_operation=on_operation)
+        around, others = parted("belljar.Template", options, Template, "template.sandbox()")
+        self._pool = Pool(policy, preload=preload, python=python, parked=parked, on_operation=on_operation,
+                          options={**others, **around})  # fmt: skip
 
     def run(
         self,
@@ -125,22 +142,26 @@ class Template(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
-        **others: Unpack[NoOther],
+        **around: Unpack[Place],
     ) -> Execution:
         """Runs code in a fresh guest and returns what it came to.
 
         `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no
-        limit). The callbacks get output as it comes; an exception in one ends the run and comes out here."""
-        if others:
-            refuse_others("Template.run", others, self.run, "template.sandbox()", Options.__annotations__)
+        limit). `env` (or `envs`) sets environment variables, `cwd` is where the program starts. The callbacks get output as it
+        comes; an exception in one ends the run and comes out here."""
+        if others := around.keys() - Place.__annotations__:
+            refuse_others("Template.run", sorted(others), self.run, "template.sandbox()", Options.__annotations__, Place.__annotations__)
+        settings = joined(place_of(self.policy), place(**around))
         job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
         text = source(code, job)
-        return drive(run_once(self._pool, self._pool.core.take(), text, job, on_result))
+        return drive(run_once(self._pool, self._pool.core.take(), text, job, on_result, settings))
 
-    def sandbox(self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None) -> Sandbox:
+    def sandbox(
+        self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None, **around: Unpack[Place]
+    ) -> Sandbox:
         """A session in a fresh guest of this template."""
-        return Sandbox(template=self, files=files, stdin=stdin)
+        return Sandbox(template=self, files=files, stdin=stdin, **around)
 
     @property
     def policy(self) -> Policy:
@@ -194,6 +215,36 @@ def pool_of(
     if policy is not None or preload or python is not None:
         raise SandboxError("template= comes with its policy, preload and python: give either it or them")
     return template._pool
+
+
+def parted(
+    face: str, given: Mapping[str, Any], function: Callable[..., Any], maker: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keywords that are options: (what a program finds around it, the policy's). `TypeError` for any other."""
+    known = SessionOptions.__annotations__
+    if others := [name for name in given if name not in known]:
+        refuse_others(face, others, function, maker, Options.__annotations__, known)
+    around: Any = {name: given[name] for name in given if name in Place.__annotations__}
+    return place(**around), {name: given[name] for name in given if name not in Place.__annotations__}
+
+
+def check_place(face: str, around: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """`TypeError` for keywords of a run that it does not take."""
+    if others := around.keys() - Place.__annotations__:
+        refuse_others(face, sorted(others), function, "belljar.Sandbox(policy)", Options.__annotations__, Place.__annotations__)
+
+
+def source_of(
+    template: Template | None, policy: Policy | SandboxConfig | None, preload: str | Iterable[str],
+    python: str | os.PathLike[str] | None, options: Mapping[str, Any],
+) -> tuple[Policy, Pool | None]:  # fmt: skip
+    """(the policy that is meant, where the guests of a template come from or None)."""
+    pool = pool_of(template, policy, preload, python)
+    if pool is None:
+        return with_options(policy, options), None
+    if options:
+        raise SandboxError(f"template= comes with its policy: give either it or {', '.join(f'{name}=' for name in options)}")
+    return pool.policy, pool
 
 
 def config_of(language: Language | None) -> SandboxConfig:
@@ -258,14 +309,64 @@ class Sandbox(Face):
         python: str | os.PathLike[str] | None = None,
         stdin: Stdin = None,
         template: Template | None = None,
-        **others: Unpack[NoOther],
+        **options: Unpack[SessionOptions],
     ) -> None:
-        if others:
-            refuse_others("belljar.Sandbox", others, Sandbox, "belljar.Sandbox(policy)", Options.__annotations__)
+        around, others = parted("belljar.Sandbox", options, Sandbox, "belljar.Sandbox(policy)")
         handed = contents(files)
-        pool = pool_of(template, policy, preload, python) or shared(policy, preload, python)
+        self._policy, pool = source_of(template, policy, preload, python, others)
+        pool = pool or shared(self._policy, preload, python)
         language = Language(policy) if isinstance(policy, SandboxConfig) else pool.language
-        self._session = Session(pool, pool.core.take(), language, handed, stdin)
+        self._session = Session(pool, pool.core.take(), language, handed, stdin, place=joined(place_of(self._policy), around))
+
+    @classmethod
+    def create(cls, *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, as `Sandbox(...)` makes it."""
+        return cls(*arguments, **keywords)
+
+    # ---- Contexts
+
+    _context = ""
+
+    def context(self, name: str) -> Sandbox:
+        """A context of the session: variables of its own, in the same process, with the same modules, files and limits. The same name
+        is the same context. It has all the verbs of a sandbox; `interrupt`, `kill`, `freeze`, `fork` are about the whole session.
+
+        >>> other = sandbox.context("other")
+        >>> _ = sandbox.run_code("x = 1"), other.run_code("x = 2")
+        >>> sandbox["x"], other["x"]
+        (1, 2)
+
+        Threads may use the contexts of a session, and the session itself, at the same time: one runs, the others wait for their
+        turn."""
+        made = _Context._with(self._session, self._policy, check_context(name))
+        self._session.queue = self._session.queue or threading.Lock()
+        return made
+
+    @classmethod
+    def _with(cls, session: Session, policy: Policy, context: str = "") -> Self:
+        """One for a session that is there."""
+        made = object.__new__(cls)
+        made._session, made._policy, made._context = session, policy, context
+        return made
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One verb: in its context, and one at a time once there are several."""
+        session = self._session
+        waits: Any = contextlib.nullcontext()
+        if session.queue is not None and not session.desk.is_asking_here():  # else it would wait for itself
+            waits = session.queue
+        with waits:
+            token = in_context.set(self._context)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(ValueError):  # a stream that another thread ends
+                    in_context.reset(token)
+
+    def _drive(self, operation: Operation[T]) -> T:
+        with self._turn():
+            return drive(operation)
 
     # ---- Code
 
@@ -278,11 +379,13 @@ class Sandbox(Face):
         on_stdout: Callable[[str], object] | None = None,
         on_stderr: Callable[[str], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        **around: Unpack[Place],
     ) -> Execution:
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
-        result. See `Template.run` for the arguments."""
-        return drive(self._session.run_code(code, filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr,
-                                            on_result=on_result))  # fmt: skip
+        result. See `Template.run` for the arguments; `env` and `cwd` are put back after the run."""
+        check_place("run_code", around, self.run_code)
+        return self._drive(self._session.run_code(code, filename=filename, timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr,
+                                            on_result=on_result, **around))  # fmt: skip
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Calls a function of this program in the sandbox and returns its result, by copy.
@@ -295,7 +398,7 @@ class Sandbox(Face):
         views of its arguments and of what it refers to, the modules that it uses are those that the policy allows, and what it
         raises is raised (see `execute`)."""
         with self._for_call() as session:
-            return drive(session.call(func, args, kw))
+            return self._drive(session.call(func, args, kw))
 
     def create_callback(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Callable[[], Any]:
         """A function that does `call(func, *args, **kw)`."""
@@ -322,7 +425,7 @@ class Sandbox(Face):
 
         `argv` is what `sys.argv` has there, if the policy shows it."""
         with self._for_call() as session:
-            return drive(session.execute(code, globals, locals, on_stdout, on_stderr, argv))
+            return self._drive(session.execute(code, globals, locals, on_stdout, on_stderr, argv))
 
     @contextlib.contextmanager
     def _for_call(self) -> Iterator[Session]:
@@ -338,7 +441,7 @@ class Sandbox(Face):
             session.close()
 
     def stream(
-        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None
+        self, code: str | bytes, *, filename: str | None = None, timeout: float | None = None, **around: Unpack[Place]
     ) -> Iterator[Event]:
         """Runs code as `run_code` does and gives what happens as it happens: an `Output` for each piece of output, then the
         `Result`s, and at the end the `Execution`.
@@ -350,19 +453,31 @@ class Sandbox(Face):
         <Execution 'ok', text='42', stdout='working\\n'>
 
         To leave the loop early interrupts the code; the session stays, unless the code goes on all the same."""
+        check_place("stream", around, self.stream)
         session = self._session
-        (guest, text, job, _), events = drive(session.stream(code, filename, timeout))
+        with self._turn():
+            yield from self._events(session, drive(session.stream(code, filename, timeout, around)))
+
+    def _events(self, session: Session, begun: tuple[Run, deque[Output | Result]]) -> Iterator[Event]:
+        (guest, text, job, _), events = begun
         try:
             guest.start(text, **job)
+        except BaseException as error:
+            session.failed(error)
+            raise
+        try:
             while (result := guest.step()) is None:
                 yield from _drained(events)
-                _wait(guest)
+                session.desk.settle()
+                _wait(guest, session.desk)
         except GeneratorExit:
             _stop(session)
             raise
         except BaseException as error:
             session.failed(error)
             raise
+        finally:
+            session.desk.end_run()
         execution = session.ran(session.done(result))
         yield from _drained(events)
         yield from unseen(execution)
@@ -371,26 +486,26 @@ class Sandbox(Face):
     # ---- Variables
 
     def __getitem__(self, name: str) -> Any:
-        return drive(self._session.get(name))
+        return self._drive(self._session.get(name))
 
     def __setitem__(self, name: str, value: object) -> None:
-        drive(self._session.set(name, value))
+        self._drive(self._session.set(name, value))
 
     def set(self, name: str, value: object, *, copy: bool = False) -> None:
         """Sets a variable of the session, as `sandbox[name] = value` does.
 
         Arrays of 256 KiB and more are lent: the sandbox sees them in shared memory, read only, and they count nothing in its
         memory limit. `copy` gives it copies of its own, to write to. (docs/values.md, "Large arrays")"""
-        drive(self._session.set(name, value, copy))
+        self._drive(self._session.set(name, value, copy))
 
     def __delitem__(self, name: str) -> None:
-        drive(self._session.delete(name))
+        self._drive(self._session.delete(name))
 
     def __contains__(self, name: object) -> bool:
-        return drive(self._session.has(name))
+        return self._drive(self._session.has(name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(drive(self._session.names()))
+        return iter(self._drive(self._session.names()))
 
     # ---- Host functions and files
 
@@ -408,13 +523,14 @@ class Sandbox(Face):
         `belljar.readonly`; what is neither is a `TypeError` in the sandbox. What it raises is raised there as the
         nearest of a fixed list of builtin exceptions, with its text without directories, and nothing else.
 
-        The thread that runs the code calls it. An `async def` function runs in a loop of belljar's own. While it runs, the
-        sandbox waits: running code in the same sandbox from it is a `SandboxError`, in another one it works, up to 32
+        The thread that runs the code calls it, as long as the guest has one thread; calls of several threads are at work side by
+        side, in workers. An `async def` function runs in a loop of belljar's own, and can be awaited in code that awaits. While
+        it runs, the sandbox waits: running code in the same sandbox from it is a `SandboxError`, in another one it works, up to 32
         deep. The time that it takes counts for the policy's wall time.
 
         `max_calls` is how often the session may call it, `timeout` how many seconds all its calls may take: an `async
         def` function is cancelled then, another one runs to its end, and its answer is thrown away."""
-        drive(self._session.expose(fn, name, max_calls, timeout))
+        self._drive(self._session.expose(fn, name, max_calls, timeout))
 
     @property
     def files(self) -> SessionFiles:
@@ -422,11 +538,30 @@ class Sandbox(Face):
         session = self._session
 
         def write(entries: list[Entry]) -> None:
-            drive(session.write(entries))
+            self._drive(session.write(entries))
 
-        return SessionFiles(lambda: drive(session.scratch()), session.watch.ledger, write)
+        return SessionFiles(lambda: self._drive(session.scratch()), session.watch.ledger, write)
 
-    # ---- Branches
+    # ---- As a file, and branches
+
+    def export(self, path: str | os.PathLike[str]) -> dict[str, str]:
+        """Writes a file from which `Sandbox.load` makes a session with the same variables and files, in another process too.
+
+        Kept are public variables that are values (docs/values.md) and what the session has written below its scratch places.
+        Returns what could not be kept: {name: reason}, of functions, classes, modules, open files, …"""
+        return self._drive(self._session.export(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *arguments: Any, **keywords: Any) -> Self:
+        """A sandbox, made with these arguments, that has what `export` wrote to a file. The file may be anybody's: it is read as what
+        a guest sends is."""
+        made = cls(*arguments, **keywords)
+        try:
+            _load(made, path)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     @overload
     def fork(self) -> Sandbox: ...
@@ -438,20 +573,19 @@ class Sandbox(Face):
         Memory is copied when it is written to. Each has the policy's limits for itself, and what is left of the host
         functions' budgets. Files that the code holds open stay shared. `SandboxError` where the machine cannot do it
         (it needs user namespaces) and while code runs."""
-        made = [self._of(session) for session in fork(self._session, 1 if n is None else n)]
+        with self._turn():
+            made = [self._of(session) for session in fork(self._session, 1 if n is None else n)]
         return made[0] if n is None else made
 
     def _of(self, session: Session) -> Sandbox:
-        twin = object.__new__(type(self))
-        twin._session = session
-        return twin
+        return Sandbox._with(session, self._policy)
 
     # ---- Its guest
 
     @property
     def policy(self) -> Policy:
         """What its code may do."""
-        return self._session.pool.policy
+        return self._policy
 
     @property
     def config(self) -> SandboxConfig:
@@ -461,6 +595,20 @@ class Sandbox(Face):
     def interrupt(self) -> None:
         """KeyboardInterrupt in the running code; the session stays. From any thread."""
         self._session.interrupt()
+
+    def freeze(self) -> None:
+        """Stops the session where it is, in a run or between two: no code of it runs, and a run's time limit stands still, until
+        `thaw`. It keeps its memory. From any thread."""
+        self._session.freeze(True)
+
+    def thaw(self) -> None:
+        """Has a frozen session go on."""
+        self._session.freeze(False)
+
+    def usage(self) -> Usage:
+        """What the run that is on has used by now, or what the last one had; `peak_bytes` is the memory that the session has now.
+        From any thread."""
+        return self._session.usage()
 
     def kill(self) -> None:
         """Ends the guest at once. From any thread."""
@@ -484,6 +632,17 @@ class Sandbox(Face):
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
 
 
+def _load(made: Sandbox, path: str | os.PathLike[str]) -> None:
+    drive(made._session.load(path))
+
+
+class _Context(Sandbox):
+    """`Sandbox.context`."""
+
+    def close(self) -> None:
+        """Nothing: a context lives as long as its sandbox."""
+
+
 def fork(session: Session, n: int) -> list[Session]:
     """So many branches of a session, or none."""
     if isinstance(n, bool) or not isinstance(n, int):
@@ -501,14 +660,16 @@ def fork(session: Session, n: int) -> list[Session]:
     return made
 
 
-def _wait(guest: core.Guest, at_most_ms: int = -1) -> None:
-    """Returns when the guest's run can go on."""
+def _wait(guest: core.Guest, desk: Desk, at_most_ms: int = -1) -> None:
+    """Returns when the guest's run can go on, or a host function has ended."""
     fds, timeout_ms = guest.pollfds()
     if at_most_ms >= 0:
         timeout_ms = at_most_ms if timeout_ms < 0 else min(timeout_ms, at_most_ms)
     poll = select.poll()
     for fd, wanted in fds:
         poll.register(fd, wanted)
+    if desk.finished.fileno() >= 0:
+        poll.register(desk.finished.fileno(), select.POLLIN)
     poll.poll(timeout_ms)
 
 
@@ -529,5 +690,6 @@ def _stop(session: Session) -> None:
         if left_ms <= 0:
             session.end("its last run went on after it was interrupted")
             return
-        _wait(guest, left_ms)
+        session.desk.settle()
+        _wait(guest, session.desk, left_ms)
     session.ran(session.done(result))

@@ -13,7 +13,7 @@ import _thread
 from _weakref import ref
 
 from belljar._shared.exceptions import EXCEPTIONS as CROSSING
-from belljar._shared.frames import CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
+from belljar._shared.frames import CALL_BESIDE, CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
 from belljar._shared.questions import BYTES_MAX, ELEMENTS_MAX
 from belljar._shared.values import Opaque, Record
 from belljar_guest import _code, _outcome, _state, native
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from belljar_guest._state import Forms
 
+AWAITED_MAX = 16  # questions of one session that are awaited at a time
 LOOK_DEPTH, LOOK_ITEMS = 3, 1000  # host objects in arguments are found so far down, in containers of so many items
 
 # Under a language policy there is one already, for what the policy refuses.
@@ -39,10 +40,27 @@ for kind in (Record, Opaque):
     setattr(belljar_module, kind.__name__, kind)
 
 
+class Waiting:
+    """Who has asked, and waits: for the answer, or to be the one that reads."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, bytes, Any] | None = None  # status, value, memory that came with it
+        self.lock = _thread.allocate_lock()
+        self.lock.acquire()
+
+    def wake(self) -> None:
+        try:
+            self.lock.release()
+        except RuntimeError:
+            pass  # it is awake
+
+
 # ---- Asking the host ---------------------------------------------------------------------------------------------
 
-call_lock = _thread.allocate_lock()  # one question at a time
+call_lock = _thread.allocate_lock()  # for who sends one
+read_lock = _thread.allocate_lock()  # for who reads answers: of those that wait, one does for all
 call_number = 0
+pending: dict[int, Waiting] = {}  # those that wait, by the numbers of their questions
 released: list[int] = []  # handle, count, …: host objects that are gone here
 known: dict[int, list[Any]] = {}  # handle -> weak reference to the object here
 
@@ -52,16 +70,53 @@ def ask(kind: int, message: list[Any]) -> Any:
     message[0] = released[:]
     del released[: len(message[0])]
     data = encode_message(message)  # may ask by itself: for the repr of a host object
-    with call_lock:
-        if not _state.is_running:
-            raise RuntimeError("the host answers only while it runs code here")
-        status, encoded = native.call(next_number(), kind, data)
-        lent = native.lent()
+    status, encoded, lent = exchange(kind, data)
     answer = native.decode_value(encoded, buffers=lent)
     if status == REPLY_VALUE:
         return unwrap(answer)
     name, text = answer
     raise EXCEPTIONS.get(name, RuntimeError)(text)
+
+
+def exchange(kind: int, data: bytes) -> tuple[int, bytes, Any]:
+    """Sends one question and waits for its answer; other threads may do so at the same time."""
+    mine = Waiting()
+    with call_lock:
+        if not _state.is_running:
+            raise RuntimeError("the host answers only while it runs code here")
+        number = next_number()
+        pending[number] = mine
+        try:
+            native.send_call(number, kind, data)
+        except BaseException:
+            del pending[number]
+            raise
+    try:
+        while mine.answer is None:
+            if read_lock.acquire(False):
+                try:
+                    read_answers(mine)
+                finally:
+                    read_lock.release()
+            else:
+                mine.lock.acquire()
+    finally:
+        pending.pop(number, None)
+        for other in list(pending.values()):  # somebody has to read on; who is answered has left
+            other.wake()
+            break
+    return mine.answer
+
+
+def read_answers(mine: Waiting) -> None:
+    """Reads, for everybody, until the answer to one's own question is there. Answers to those who have left are dropped."""
+    while mine.answer is None:
+        number, status, encoded = native.read_answer()
+        lent = native.lent()
+        other = pending.pop(number, None)
+        if other is not None:
+            other.answer = status, encoded, lent
+            other.wake()
 
 
 def next_number() -> int:
@@ -146,11 +201,21 @@ def end_calls() -> None:
     """Before the result goes out: threads that are asking get their answer first, later ones an exception."""
     with call_lock:
         _state.is_running = False
+    while pending:
+        if read_lock.acquire(False):
+            try:
+                read_answers(next(iter(list(pending.values())), Waiting()))
+            finally:
+                read_lock.release()
+        else:
+            with read_lock:  # another thread reads, for itself and for all
+                pass
 
 
 def after_branch() -> None:
-    global call_lock
-    call_lock = _thread.allocate_lock()
+    global call_lock, read_lock
+    call_lock, read_lock = _thread.allocate_lock(), _thread.allocate_lock()
+    pending.clear()
 
 
 # ---- Host objects ------------------------------------------------------------------------------------------------
@@ -406,9 +471,30 @@ class Default:
         return self.text
 
 
-def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None) -> Callable[..., Any]:
+def running_loop() -> Any:
+    """The event loop that runs in this thread, if there is one."""
+    asyncio: Any = sys.modules.get("asyncio")
+    return asyncio._get_running_loop() if asyncio is not None else None
+
+
+pool: Any = None
+
+
+def threads() -> Any:
+    """Those in which awaited questions wait for their answers."""
+    global pool
+    if pool is None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(max(1, min(AWAITED_MAX, _state.thread_limit - 2)), "belljar-host")
+    return pool
+
+
+def host_function(
+    name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False
+) -> Callable[..., Any]:
     """A function with the signature of the host's. parameters: (name, kind, default's text, annotation), or None if
-    they are not known."""
+    they are not known. One that is `async def` there can be awaited in code that awaits."""
     header: list[str] = []
     positional: list[str] = []
     keywords: list[str] = []
@@ -452,7 +538,10 @@ def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None
     def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
-        return ask(CALL_FUNCTION, [None, name, wrap(arguments), wrap(keywords)])
+        message = [None, name, wrap(arguments), wrap(keywords)]
+        if is_async and (loop := running_loop()) is not None:
+            return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
+        return ask(CALL_BESIDE if _thread._count() else CALL_FUNCTION, message)
 
     names: dict[str, Any] = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": globals()["__builtins__"]}
     exec(compile(text, "<host>", "exec"), names)

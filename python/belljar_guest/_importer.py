@@ -38,7 +38,7 @@ def find(name, names=None, local=None, wanted=(), level=0, real=__builtins__["__
     return modules.get(name) or real(name, names, local, wanted, level)
 
 
-HOSTS = {"belljar_guest._host", "belljar_guest._session", "belljar_guest._shell"}  # tracebacks call their frames <host>
+HOSTS = {"belljar_guest._cells", "belljar_guest._host", "belljar_guest._session", "belljar_guest._settings", "belljar_guest._shell"}  # tracebacks call their frames <host>
 texts, modules, loading = {}, {"belljar_guest.native": native}, set()
 __builtins__["__import__"] = find
 package = modules["belljar_guest"] = type(sys)("belljar_guest")

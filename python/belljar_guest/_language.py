@@ -168,6 +168,9 @@ def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
             late_imports(constant, package, found)
 
 
+INPUT_FRAMES = "input_as_set", "read_input"  # of _settings.py: plain Python's input() has none
+
+
 class Language:
     """One guest's policy, of a config as SandboxConfig.to_dict() makes it. Everything that it allows is imported here."""
 
@@ -557,7 +560,7 @@ class Language:
             filename = self.reveal(code, "code", "co_filename")
             name = self.reveal(code, "code", "co_name")
             line = self.reveal(traceback, "traceback", "tb_lineno")
-            if (filename in self.sources or found) and filename not in OURS:
+            if (filename in self.sources or (found and name not in INPUT_FRAMES)) and filename not in OURS:
                 found.append((filename, line, name))
             traceback = self.reveal(traceback, "traceback", "tb_next")
         return found

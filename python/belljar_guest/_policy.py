@@ -8,11 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT
-from belljar_guest import _end, _outcome, _preload, _program, _results, _run, _session, _shell, _start, _state, native
+from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT, RUN_SESSION
+from belljar_guest import _cells, _end, _outcome, _preload, _program, _results, _run, _session, _shell, _start, _state, native
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any
 
     from belljar_guest._run import Result
@@ -54,6 +54,7 @@ class Policy:
     """The program's module, and what is done with programs."""
 
     is_open = True
+    more_syntax = _program.ALLOW_AWAIT  # that a cell may have and a file may not
     guard: Any = Guard()
 
     def __init__(self) -> None:
@@ -78,11 +79,15 @@ class Policy:
             if _state.start:
                 _start.begin()
 
-    def make_main(self) -> None:
+    def make_names(self) -> None:
+        """A module of its own, with nothing in it."""
         self.main = type(sys)("__main__")
         self.names = self.main.__dict__
         self.names["__builtins__"] = builtins
         sys.modules["__main__"] = self.main
+
+    def make_main(self) -> None:
+        self.make_names()
         self.module_count = len(sys.modules)
 
     def offer_results(self) -> None:
@@ -122,7 +127,21 @@ class Policy:
 
         runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
+    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
+        """Runs one part of a cell."""
+        if not code.co_flags & _program.IS_COROUTINE:
+            return eval(code, self.names)
+        try:
+            return _cells.run_coroutine(eval(code, self.names), bool(flags & RUN_SESSION))
+        except BaseException as error:
+            _cells.hide_loop(error, filename)
+            raise
+
     # ---- Its values ----
+
+    def keep_last(self, value: object) -> None:
+        """The value of a cell is `_` in the next one, as in the interpreter: unless the program has a `_` of its own."""
+        builtins._ = value  # type: ignore[attr-defined]
 
     def collect_results(self, value: object) -> None:
         _results.collect_results(value)

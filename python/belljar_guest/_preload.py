@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import RUN_LAST_VALUE
-from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _shell, _state, native
+from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +23,7 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     """What guests have in common, made before they are."""
     _state.has_preloaded = True
     # Wanting something of each has it compiled here, for all guests.
-    _ = _end.finish, _host.ask, _outcome.describe, _results.display, _session.COMMANDS, _shell.shell_statement
+    _ = _end.finish, _host.ask, _outcome.describe, _results.display, _session.COMMANDS, _settings.apply, _shell.shell_statement
     import_all(["traceback", *preload])
     if not files and not has_language:  # a language policy imports what it allows, and then closes importing
         import_common()

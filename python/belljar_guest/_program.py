@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types import CodeType
 
 ONLY_AST = 0x400  # ast.PyCF_ONLY_AST
+ALLOW_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+IS_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
 def decoded(source: bytes) -> str:
@@ -34,12 +36,12 @@ def text_of_source(source: str | bytes, filename: str) -> str:
     return source
 
 
-def split_last_expression(source: str, filename: str) -> tuple[ast.Module | None, CodeType | None]:
-    """(what comes before, fit for compile(), or None; the code of the last expression, or None)."""
+def split_last_expression(source: str, filename: str, flags: int = 0) -> tuple[ast.Module | None, CodeType | None]:
+    """(what comes before, fit for compile(), or None; the code of the last expression, compiled with these flags, or None)."""
     stripped = source.strip()
-    if stripped and "\n" not in stripped and source[0] not in " \t\f" and ("=" not in stripped or "(" in stripped):
+    if stripped and "\n" not in stripped and source[0] not in " \t\f\n" and ("=" not in stripped or "(" in stripped):
         try:  # the usual short case without a detour over the tree
-            return None, compile(stripped, filename, "eval", 0, True)
+            return None, compile(stripped, filename, "eval", flags, True)
         except SyntaxError:
             pass
     tree = compile(source, filename, "exec", ONLY_AST, True)
@@ -47,7 +49,7 @@ def split_last_expression(source: str, filename: str) -> tuple[ast.Module | None
         return tree, None
     import _ast
 
-    last = compile(_ast.Expression(tree.body.pop().value), filename, "eval", 0, True)
+    last = compile(_ast.Expression(tree.body.pop().value), filename, "eval", flags, True)
     return (tree if tree.body else None), last
 
 

@@ -11,9 +11,9 @@ import _thread
 
 from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
-    RUN_MODULE, RUN_OK, RUN_SCRIPT, RUN_SESSION, RUN_SHOWS,
+    RUN_MODULE, RUN_OK, RUN_PREPARED, RUN_SCRIPT, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
-from belljar_guest import _host, _outcome, _program, _session, _start, _state, native
+from belljar_guest import _cells, _host, _outcome, _program, _session, _settings, _start, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -65,7 +65,7 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
 def run(policy: Policy, frame: Frame) -> Result:
     """Does one FRAME_RUN. Returns the fields of its result."""
     flags, code, filename, path0, argv, files = frame
-    if flags & (RUN_COMMAND | RUN_SHOWS):
+    if flags & (RUN_COMMAND | RUN_SHOWS | RUN_PREPARED):
         perform_command = _session.perform_command  # the host may be asked from now on
     if flags & RUN_SHOWS:
         _state.shows_at_once = True
@@ -82,10 +82,25 @@ def run(policy: Policy, frame: Frame) -> Result:
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
     if "links" in _state.start:
         _start.link(_state.start.pop("links"))
-    if flags & RUN_COMMAND:
-        if argv != [filename]:  # a command's own, and not what stands for none
-            sys.argv[:] = argv
-        return perform_command(policy, code)
+    undo: _settings.Undo = []
+    if flags & RUN_PREPARED:
+        settings, code = native.decode_value(code)
+        try:
+            undo = _settings.apply(policy, settings)
+        except OSError as failure:
+            return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b"")
+    try:
+        if flags & RUN_COMMAND:
+            if argv != [filename]:  # a command's own, and not what stands for none
+                sys.argv[:] = argv
+            return perform_command(policy, code)
+        return run_code(policy, flags, code, filename, path0, argv)
+    finally:
+        if undo and flags & RUN_SESSION:
+            _settings.put_back(undo)
+
+
+def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str, argv: list[str]) -> Result:
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
     if flags & RUN_SCRIPT and policy.is_open and path0 == _state.WORK and filename != "<stdin>":
@@ -100,6 +115,25 @@ def run(policy: Policy, frame: Frame) -> Result:
         error = value = None  # the exception knows this frame: neither of them would come to its end
 
 
+def parse_cell(policy: Policy, source: Any, filename: str, more: int) -> Any:
+    """What split_last_expression makes of it. Text that is no Python may be a notebook's."""
+    text = _program.text_of_source(source, filename)
+    try:
+        return _program.split_last_expression(text, filename, more)
+    except SyntaxError as error:
+        failure = error
+    try:
+        other = _cells.rewritten(policy, text, filename)
+        if other is not None:
+            try:
+                return _program.split_last_expression(other, filename, more)
+            except SyntaxError:
+                pass
+        raise failure
+    finally:
+        del failure
+
+
 def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[BaseException | None, Any]:
     """Runs the code. Returns (exception or None, value of a last expression or None)."""
     try:
@@ -108,16 +142,21 @@ def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[Bas
             return None, None
         source = policy.source(code, flags)
         policy.remember(filename, source)
-        last, body, value = None, source, None
-        if flags & RUN_LAST_VALUE:
-            body, last = _program.split_last_expression(_program.text_of_source(source, filename), filename)
+        if not flags & RUN_LAST_VALUE:
+            with policy.guard:
+                exec(compile(source, filename, "exec", 0, True), policy.names)
+            return None, None
+        more, value = policy.more_syntax, None
+        body, last = parse_cell(policy, source, filename, more)
+        first = compile(body, filename, "exec", more, True) if body is not None else None
         with policy.guard:
-            if body is not None:
-                exec(compile(body, filename, "exec", 0, True), policy.names)
+            if first is not None:
+                policy.run_cell(first, filename, flags)
             if last is not None:
-                value = eval(last, policy.names)
-        if flags & RUN_LAST_VALUE:
-            policy.collect_results(value)
+                value = policy.run_cell(last, filename, flags)
+        policy.collect_results(value)
+        if value is not None and flags & RUN_SESSION:
+            policy.keep_last(value)
         return None, value
     except BaseException as error:
         policy.hide_runner(error)

@@ -86,8 +86,8 @@ def names(policy: Policy) -> list[list[str]]:
     return [[name for name in policy.names if type(name) is str and not name.startswith("_")]]
 
 
-def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None) -> None:
-    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc))
+def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> None:
+    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc, is_async))
 
 
 # ---- Code --------------------------------------------------------------------------------------------------------

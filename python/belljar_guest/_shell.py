@@ -116,8 +116,7 @@ def shell_input(prompt: object = "", /) -> str:
     """input(): the host reads the line, from where it reads statements."""
     _run.flush_streams()
     data = native.encode_value(str(prompt)[:1000])
-    with _host.call_lock:
-        failed, encoded = native.call(_host.next_number(), CALL_FUNCTION, data)
+    failed, encoded, _ = _host.exchange(CALL_FUNCTION, data)
     answer = native.decode_value(encoded)
     if failed:
         raise EOFError if answer == "EOFError" else KeyboardInterrupt

@@ -6,6 +6,7 @@ frames, code or the globals of functions: they are hidden from this text as well
 
 from __future__ import annotations
 
+import builtins
 import codeop
 import json
 import marshal
@@ -14,7 +15,7 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
-from belljar_guest import _code, _host, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
+from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def start_language(text: str) -> Language:
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
-    _ = _code.unpack, _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _shell.complete_words, _preload.share
+    _ = _cells.rewritten, _code.unpack, _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _settings.apply
+    _ = _shell.complete_words, _preload.share
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:
@@ -48,6 +50,7 @@ def start_language(text: str) -> Language:
             wanted = expand(wanted)
         from belljar_guest._language import Language
 
+        builtins.input = native.language_function(_settings.input_as_set, False)  # it takes what it finds there
         language = Language(wanted)
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
@@ -59,6 +62,7 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
+    more_syntax = 0  # no asyncio: await outside of a function stays a SyntaxError
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -76,6 +80,9 @@ class Strict(Policy):
             self.language.enter()
             self.names = self.language.namespace()
             self.has_begun = True
+
+    def make_names(self) -> None:
+        self.names = self.language.namespace()
 
     def offer_results(self) -> None:
         pass
@@ -110,6 +117,12 @@ class Strict(Policy):
             return super().result_text(value)
         with self.language:
             return _outcome.value_text(value)
+
+    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
+        return eval(code, self.names)
+
+    def keep_last(self, value: object) -> None:
+        self.names["_"] = value
 
     def leaving(self, value: Any) -> Any:
         return plain(value)

@@ -55,8 +55,8 @@ static void say_started(void)
     say(&message, NULL, 0);
 }
 
-static const uint32_t later[] = { MSG_READY, MSG_ENDED, MSG_REPORT,       MSG_REFUSED,
-                                  MSG_LENT,  MSG_AUDIT, MSG_SPAWN_FAILED, MSG_PERMITTED };
+static const uint32_t later[] = { MSG_READY, MSG_ENDED,        MSG_REPORT,    MSG_REFUSED, MSG_LENT,
+                                  MSG_AUDIT, MSG_SPAWN_FAILED, MSG_PERMITTED, MSG_USAGE };
 
 TEST(messages_after_the_start_are_heard)
 {

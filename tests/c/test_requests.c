@@ -51,8 +51,9 @@ TEST(each_request_has_its_length_and_every_other_is_refused)
         uint32_t type;
         size_t rest; /* after the guest's number */
     } rows[] = {
-        { MSG_ARM, 24 }, { MSG_DISARM, 0 }, { MSG_INTERRUPT, 0 }, { MSG_KILL, 12 },
-        { MSG_WAIT, 0 }, { MSG_BRANCH, 0 }, { MSG_RELEASE, 0 },   { MSG_LEND, 8 },
+        { MSG_ARM, 32 },    { MSG_DISARM, 0 },    { MSG_INTERRUPT, 0 }, { MSG_KILL, 12 },
+        { MSG_FREEZE, 4 },  { MSG_ASK_USAGE, 0 }, { MSG_WAIT, 0 },      { MSG_BRANCH, 0 },
+        { MSG_RELEASE, 0 }, { MSG_LEND, 8 },
     };
     const uint64_t gone = (uint64_t)99 << 20;
     start();
@@ -84,13 +85,15 @@ TEST(what_the_host_may_not_say_now_ends_the_supervisor)
 TEST(a_limit_is_set_for_a_guest_that_lives_and_for_no_other)
 {
     start();
-    CHECK_EQUAL(message_send(HOST, NULL, 0, MSG_ARM, U64(guest.id), U64(5), U64(1000), U64(2000)),
+    CHECK_EQUAL(message_send(HOST, NULL, 0, MSG_ARM, U64(guest.id), U64(5), U64(1000), U64(2000),
+                             U64(3000)),
                 0);
     CHECK_EQUAL(requests_handle(&supervisor), 0);
     CHECK_EQUAL(guest.wall_deadline_ns, 5 + 1000 * 1000000ull);
     CHECK_EQUAL(guest.cpu_limit_ns, 2000 * 1000000ull);
     guest.state = GUEST_FORKING;
-    CHECK_EQUAL(message_send(HOST, NULL, 0, MSG_ARM, U64(guest.id), U64(6), U64(1), U64(1)), 0);
+    CHECK_EQUAL(message_send(HOST, NULL, 0, MSG_ARM, U64(guest.id), U64(6), U64(1), U64(1), U64(0)),
+                0);
     CHECK_EQUAL(requests_handle(&supervisor), 0);
     CHECK_EQUAL(guest.wall_deadline_ns, 5 + 1000 * 1000000ull);
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,18 @@ class Once:
     def interrupt(self) -> None:
         self.keyword("interrupt")
 
+    def context(self) -> None:
+        self.keyword("context")
+
+    def export(self) -> None:
+        self.keyword("export")
+
+    def freeze(self) -> None:
+        self.keyword("freeze")
+
+    def usage(self) -> None:
+        self.keyword("usage")
+
 
 class AsyncOnce(Once):
     def run(self, code: Any, **keywords: Any) -> Execution:
@@ -198,6 +211,29 @@ class Session:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert self.made.run_code("6 * 7").value == 42
 
+    def context(self) -> None:
+        other = self.made.context("other")
+        self.made["x"], other["x"] = 1, 2
+        assert self.made.run_code("x").value == 1 and other.run_code("x").value == 2
+
+    def export(self) -> None:
+        self.made["x"] = [1, 2]
+        with tempfile.TemporaryDirectory() as folder:
+            assert self.made.export(folder + "/session") == {}
+            with type(self.made).load(folder + "/session", self.policy) as again:
+                assert again["x"] == [1, 2]
+
+    def freeze(self) -> None:
+        self.made.freeze()
+        with pytest.raises(belljar.SandboxError, match="thaw"):
+            self.made.run_code("1")
+        self.made.thaw()
+        assert self.made.run_code("6 * 7").value == 42
+
+    def usage(self) -> None:
+        self.made.run_code("6 * 7")
+        assert self.made.usage().peak_bytes > 1 << 20
+
     def template(self) -> None:
         with Template(self.policy) as template:
             with Sandbox(template=template) as sandbox:
@@ -282,6 +318,30 @@ class AsyncSession:
         assert execution.error is not None and execution.error.name == "KeyboardInterrupt"
         assert (await self.made.run_code("6 * 7")).value == 42
 
+    async def context(self) -> None:
+        other = self.made.context("other")
+        await self.made.set("x", 1)
+        await other.set("x", 2)
+        assert (await self.made.run_code("x")).value == 1 and (await other.run_code("x")).value == 2
+
+    async def export(self) -> None:
+        await self.made.set("x", [1, 2])
+        with tempfile.TemporaryDirectory() as folder:
+            assert await self.made.export(folder + "/session") == {}
+            async with await AsyncSandbox.load(folder + "/session", self.policy) as again:
+                assert await again.get("x") == [1, 2]
+
+    async def freeze(self) -> None:
+        await self.made.freeze()
+        with pytest.raises(belljar.SandboxError, match="thaw"):
+            await self.made.run_code("1")
+        await self.made.thaw()
+        assert (await self.made.run_code("6 * 7")).value == 42
+
+    async def usage(self) -> None:
+        await self.made.run_code("6 * 7")
+        assert (await self.made.usage()).peak_bytes > 1 << 20
+
     async def template(self) -> None:
         with Template(self.policy) as template:
             async with AsyncSandbox(template=template) as sandbox:
@@ -329,6 +389,18 @@ class Functions:
 
     def interrupt(self) -> None:
         self.verb("interrupt")
+
+    def context(self) -> None:
+        self.verb("context")
+
+    def export(self) -> None:
+        self.verb("export")
+
+    def freeze(self) -> None:
+        self.verb("freeze")
+
+    def usage(self) -> None:
+        self.verb("usage")
 
     def execute(self) -> None:
         self.verb("execute")
@@ -392,17 +464,18 @@ FACES: dict[str, Callable[[Any], Any]] = {
     "pysandbox": Pysandbox,
 }
 VERBS = ("run_code", "stream", "on_result", "execute", "call", "create_callback", "variables", "files", "expose", "fork", "interrupt",
-         "template")  # fmt: skip
+         "context", "export", "freeze", "usage", "template")  # fmt: skip
 
 # ---- What is refused, and what its sentence has to name --------------------------------------------------------------
 
 SESSION = {
     "execute": ".execute(code)", "call": ".call(function)", "create_callback": ".create_callback(function)", "variables": "[name] = value",
-    "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()",
+    "expose": ".expose(function)", "fork": ".fork()", "interrupt": ".interrupt()", "freeze": ".freeze()",
+    "usage": ".usage()", "context": ".context(name)", "export": ".export(path)",
 }  # fmt: skip
 AWAITED = {
-    **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb != "interrupt"},
-    "variables": "await belljar.AsyncSandbox(policy).set(name, value)", "interrupt": ".interrupt()", "call": ".call(function)",
+    **{verb: f"await belljar.AsyncSandbox(policy){words}" for verb, words in SESSION.items() if verb not in ("interrupt", "context")},
+    "variables": "await belljar.AsyncSandbox(policy).set(name, value)", "interrupt": ".interrupt()", "context": ".context(name)", "call": ".call(function)",
 }  # fmt: skip
 EITHER = {"template": "give either it or them"}
 ELSEWHERE = {**SESSION, "run_code": ".run_code(code)", "stream": ".stream(code)", "on_result": ".run_code(code)", "variables": "[name]",

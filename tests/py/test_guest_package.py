@@ -147,7 +147,7 @@ def test_a_traceback_has_the_programs_frames_only():
         sandbox.expose(hand)
         error = sandbox.run_code(code).error
         assert error is not None and error.name == "ValueError"
-        assert [line.split(",")[0] for line in error.traceback.splitlines() if line.startswith("  File")] == ['  File "<code>"'] * 2
+        assert [line.split(",")[0] for line in error.traceback.splitlines() if line.startswith("  File")] == ['  File "<cell 1>"'] * 2
         shown = sandbox.run_code("import traceback\ntry: 1/0\nexcept Exception: print(traceback.format_exc())").stdout
         assert shown.count("File") == 1 and "belljar" not in shown
 

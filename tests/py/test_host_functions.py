@@ -163,7 +163,7 @@ def test_an_exception_is_caught_inside_as_its_type(sandbox):
     error = sandbox.run_code("fail()").error
     assert (error.name, error.value) == ("ValueError", "too high")
     assert "test_host_functions" not in error.traceback and "<host>" not in error.traceback
-    assert 'File "<code>", line 1' in error.traceback and "cause" not in error.traceback
+    assert 'File "<cell 2>", line 1' in error.traceback and "cause" not in error.traceback
 
 
 def test_an_exception_that_ends_programs_ends_the_run_and_comes_out(sandbox):

@@ -137,8 +137,7 @@ def test_the_limits_hold_for_variables_too(template):
         with pytest.raises(TimeoutError) as caught:
             sandbox["x"]
         assert isinstance(caught.value, GuestError)
-        with pytest.raises(SessionEnded, match="timeout"):
-            sandbox["x"]
+        assert sandbox.run_code("type(x).__name__").value == "Slow"  # interrupted, and kept
 
 
 # ---- Calls -------------------------------------------------------------------------------------------------------
@@ -448,7 +447,7 @@ def test_an_interrupt_stops_code_that_waits_for_its_host(sandbox):
 
 ENDS = [
     ("import os; os.abort()", "crashed"),
-    ("while True: pass", "timeout"),
+    ("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", "timeout"),
     ("import os; os._exit(3)", "error"),
     ("import ctypes; ctypes.string_at(0)", "crashed"),
 ]

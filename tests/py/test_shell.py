@@ -154,10 +154,19 @@ def test_input_reads_the_line_after_the_statement(options):
     assert b"EOFError" in done.stderr
 
 
+STUBBORN = "import signal; _ = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+
+
+def test_a_statement_over_the_time_limit_is_interrupted_and_the_session_kept():
+    done = shell("kept = 42\nwhile 1: pass\n\nkept\n", "--timeout", "0.5")
+    assert (done.returncode, done.stdout) == (0, b"42\n")
+    assert b"time limit of 0.5 s reached: the code was interrupted, the session goes on" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "text", "status", "reason"),
     [
-        (["--timeout", "0.5"], "while 1: pass\n\n", 124, b"time limit of 0.5 s"),
+        (["--timeout", "0.5"], STUBBORN + "while 1: pass\n\n", 124, b"time limit of 0.5 s"),
         ([], "import os; os._exit(4)\n", 4, b"ended (status 4)"),
         ([], "import ctypes; ctypes.string_at(0)\n", 139, b"signal 11"),
     ],
@@ -353,6 +362,7 @@ def test_a_statement_that_ignores_ctrl_c_is_ended_by_the_third(terminal):
 
 def test_a_new_session_follows_one_that_died(terminal):
     one = terminal("--quiet", "--timeout", "1")
+    one.say(STUBBORN.strip())
     answer = one.say("while 1: pass\r")
     assert b"time limit of 1 s" in answer and b"a new one" in answer
     assert one.say("1 + 1") == b"2\r\n"
@@ -456,7 +466,7 @@ def test_a_terminal_that_cannot_be_edited_on_still_has_prompts(terminal):
     assert one.say("Bob") == b"" and one.say("x") == b"'Bob'\r\n"
     one.type("def f(\x03")
     assert b"KeyboardInterrupt" in one.prompt()
-    assert b"a new one" in one.say("while 1: pass\r")
+    assert b"the session goes on" in one.say("while 1: pass\r")
     assert one.say("print('\\x1b[2J')") == rb"\x1b[2J" + b"\r\n"
     one.type("\x04")
     assert one.wait() == 0

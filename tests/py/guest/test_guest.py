@@ -147,8 +147,9 @@ def test_the_last_expression_is_the_result(template, code, text):
 
 
 @core
-def test_an_indented_expression_is_a_syntax_error_as_anywhere(template):
-    assert template.run(" 1 + 1").error.name == "IndentationError"
+def test_indented_code_is_taken_and_what_does_not_line_up_is_an_error_as_anywhere(template):
+    assert template.run(" 1 + 1").value == 2
+    assert template.run("x = 1\n  1 + 1").error.name == "IndentationError"
 
 
 @core
