@@ -52,7 +52,7 @@ def bundle(*modules):
 
 
 def test_the_text_of_the_build_holds_every_module_and_no_annotation():
-    text = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.py").read_text()
+    text = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.bundle").read_bytes().partition(b"\0")[0].decode()
     parts = dict(part.split("\n", 1) for part in text.split("\n# ==== ")[1:])
     assert sorted(parts) == sorted(MODULES)
     for part in parts.values():
