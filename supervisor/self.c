@@ -9,13 +9,13 @@
 
 #include "files/files.h"
 #include "files/memory.h"
-#include "guest/told.h"
 #include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/limits.h"
 #include "supervisor/told.h"
 #include "wire/messages.h"
+#include "wire/told.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
