@@ -80,6 +80,7 @@ ROWS = [
     ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
     ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host 'example.com', port 443", ("socket", "AF_INET", "network")),
     ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host 'example.com', port 80", ("socket", "AF_INET", "network")),
+    ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": AF_INET " + NETWORK + ": host 'example.com'", ("socket", "AF_INET", "network")),
     ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
     # The machine and the identity
