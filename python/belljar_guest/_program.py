@@ -63,7 +63,6 @@ def write_all(path: str, content: bytes, mode: str) -> None:
 def place_script(filename: str, argv: list[str], code: bytes) -> str:
     """Puts a script whose folder is not shown into the folder of the guest, where its neighbours would be looked for. The path
     there; tracebacks call it by the caller's."""
-    _state.script_folder = os.path.dirname(filename) or "."
     path = os.path.join(_state.WORK, os.path.basename(filename))
     if _state.has_files and not os.path.lexists(path):
         try:
