@@ -20,7 +20,6 @@
 #include "guest/wrap.h"
 #include "guest/zygote.h"
 #include "language/language.h"
-#include "policy/mounts.h"
 #include "values/value.h"
 #include "wire/pack.h"
 
@@ -209,8 +208,6 @@ static int add_constants(PyObject *module)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
     }
-    if (PyModule_AddStringConstant(module, "SCRATCH_PLACES", MOUNT_SCRATCH_WORDS) < 0)
-        return -1;
     return PyModule_AddStringConstant(module, "REFUSED", WORDS_MARK);
 }
 
