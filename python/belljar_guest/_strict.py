@@ -15,6 +15,7 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
+from belljar._shared.frames import RUN_SESSION
 from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
@@ -62,12 +63,14 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
-    more_syntax = 0  # no asyncio: await outside of a function stays a SyntaxError
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.language = self.guard = StrictBuilder.language = start_language(text)
         _code.make_builder = StrictBuilder
+        self.has_loop = "asyncio" in self.language.features
+        self.more_syntax = _program.ALLOW_AWAIT if self.has_loop else 0
+        _host.ask_beside = ask_at_once
         self.has_begun = False
 
     # ---- Before a run ----
@@ -119,7 +122,9 @@ class Strict(Policy):
             return _outcome.value_text(value)
 
     def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
-        return eval(code, self.names)
+        if not self.language.reveal(code, "code", "co_flags") & _program.IS_COROUTINE:
+            return eval(code, self.names)
+        return _cells.run_coroutine(eval(code, self.names), bool(flags & RUN_SESSION))
 
     def keep_last(self, value: object) -> None:
         self.names["_"] = value
@@ -204,7 +209,7 @@ class StrictRequests(_session.Requests):
         with self.policy.language:
             result = function(*arguments, **keywords)
             if type(result) is CoroutineType:
-                result = finished(result)
+                result = _cells.run_coroutine(result, False) if self.policy.has_loop else finished(result)
             return plain(result)
 
     def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
@@ -246,7 +251,17 @@ def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     coroutine.close()
-    raise _host.SandboxError("an async function that waits for an event loop has none here: call one that runs it with asyncio.run()")
+    raise _host.SandboxError("an async function that waits for an event loop has none here: enable the feature asyncio")
+
+
+def ask_at_once(loop: Any, message: Any) -> Any:
+    """What a host function that is `async def` gives to code that awaits: there are no threads that could wait for the answer."""
+    future = loop.create_future()
+    try:
+        future.set_result(_host.ask(_host.CALL_FUNCTION, message))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def plain(value: Any, depth: int = 0) -> Any:
