@@ -106,8 +106,11 @@ def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str,
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
     if flags & RUN_SCRIPT and policy.is_open and path0 == _state.WORK and filename != "<stdin>":
-        filename = _program.place_script(filename, argv, code)
-    policy.set_arguments(flags, filename, path0, argv)
+        file = _program.place_script(filename, argv, code)
+        policy.set_arguments(flags, file, path0, argv)
+        filename = filename if os.path.isabs(filename) else file
+    else:
+        policy.set_arguments(flags, filename, path0, argv)
     error, value = perform(policy, flags, code, filename)
     try:
         if isinstance(error, MemoryError) and not flags & RUN_SESSION:

@@ -6,7 +6,6 @@ from typing import Any, NoReturn
 # Constants.
 TRACEBACK_SIGNAL: int  # guest/environment.h
 CRASH_FD: int  # wire/messages.h
-SCRATCH_PLACES: str  # a blank before each
 REFUSED: str  # with which the words of a refusal begin: guest/words.h
 REHEARSE: int  # what send_result() is asked for
 STAY: int
