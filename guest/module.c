@@ -400,10 +400,10 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
             _exit(126);
         PyOS_AfterFork_Child();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
-        Py_RETURN_NONE;
+        Py_RETURN_TRUE;
     }
     PyOS_AfterFork_Parent();
-    Py_RETURN_NONE;
+    Py_RETURN_FALSE;
 }
 
 static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
@@ -798,7 +798,8 @@ static PyMethodDef methods[] = {
       "Wait for the host's next frame: (type, payload)." },
     { "is_cold", guest_is_cold, METH_NOARGS,
       "Whether somebody waits for this guest, so that it does not warm up." },
-    { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
+    { "branch", guest_branch, METH_NOARGS,
+      "Fork this guest: its host has asked for it. Whether this is the branch." },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
       "leave)" },

@@ -213,9 +213,10 @@ def end_calls() -> None:
 
 
 def after_branch() -> None:
-    global call_lock, read_lock
+    global call_lock, read_lock, pool
     call_lock, read_lock = _thread.allocate_lock(), _thread.allocate_lock()
     pending.clear()
+    pool = None  # its threads are the other's
 
 
 # ---- Host objects ------------------------------------------------------------------------------------------------
@@ -490,14 +491,6 @@ def threads() -> Any:
     return pool
 
 
-def ask_in_thread(loop: Any, message: Any) -> Any:
-    return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
-
-
-ask_beside: Callable[[Any, Any], Any] = ask_in_thread
-"""What code that awaits gets of a question. _strict.py puts its own in its place."""
-
-
 def host_function(
     name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False
 ) -> Callable[..., Any]:
@@ -548,7 +541,7 @@ def host_function(
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
         message = [None, name, wrap(arguments), wrap(keywords)]
         if is_async and (loop := running_loop()) is not None:
-            return ask_beside(loop, message)
+            return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
         return ask(CALL_BESIDE if _thread._count() else CALL_FUNCTION, message)
 
     names: dict[str, Any] = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": globals()["__builtins__"]}

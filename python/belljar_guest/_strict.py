@@ -15,7 +15,6 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_SESSION
 from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
@@ -70,7 +69,6 @@ class Strict(Policy):
         _code.make_builder = StrictBuilder
         self.has_loop = "asyncio" in self.language.features
         self.more_syntax = _program.ALLOW_AWAIT if self.has_loop else 0
-        _host.ask_beside = ask_at_once
         self.has_begun = False
 
     # ---- Before a run ----
@@ -121,10 +119,11 @@ class Strict(Policy):
         with self.language:
             return _outcome.value_text(value)
 
-    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
-        if not self.language.reveal(code, "code", "co_flags") & _program.IS_COROUTINE:
-            return eval(code, self.names)
-        return _cells.run_coroutine(eval(code, self.names), bool(flags & RUN_SESSION))
+    def awaits(self, code: CodeType) -> bool:
+        return bool(self.language.reveal(code, "code", "co_flags") & _program.IS_COROUTINE)
+
+    def hide_loop(self, error: BaseException, filename: str) -> None:
+        pass  # format() shows the program's frames only
 
     def keep_last(self, value: object) -> None:
         self.names["_"] = value
@@ -212,8 +211,17 @@ class StrictRequests(_session.Requests):
                 result = _cells.run_coroutine(result, False) if self.policy.has_loop else finished(result)
             return plain(result)
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+    def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
+        parameters = parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+        function = self.policy.arriving(_host.host_function(name, parameters, doc))
+        if not (is_async and self.policy.has_loop):
+            return function
+        names = self.policy.namespace({})
+        exec(AWAITED, names)
+        function = names["awaited"](function, self.policy.language.function(lambda: _host.running_loop() is not None, False))
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
+        return function
 
 
 class StrictShell(_shell.Shell):
@@ -254,16 +262,6 @@ def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     raise _host.SandboxError("an async function that waits for an event loop has none here: enable the feature asyncio")
 
 
-def ask_at_once(loop: Any, message: Any) -> Any:
-    """What a host function that is `async def` gives to code that awaits: there are no threads that could wait for the answer."""
-    future = loop.create_future()
-    try:
-        future.set_result(_host.ask(_host.CALL_FUNCTION, message))
-    except Exception as error:
-        future.set_exception(error)
-    return future
-
-
 def plain(value: Any, depth: int = 0) -> Any:
     """A value without the policy's own read-only views: copies of what they show."""
     kind = type(value)
@@ -282,6 +280,15 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 # What classes of the program derive from and are made by, whatever the policy: it is not handed to them.
 LIBRARY = {"abc": "ABC ABCMeta", "enum": "Enum EnumMeta EnumType Flag IntEnum IntFlag ReprEnum StrEnum"}
+# A host function that is `async def` there: its answers come one after the other, as no thread could wait for them.
+AWAITED = """
+def awaited(function, is_in_loop):
+    async def later(arguments, keywords):
+        return function(*arguments, **keywords)
+    def host(*arguments, **keywords):
+        return later(arguments, keywords) if is_in_loop() else function(*arguments, **keywords)
+    return host
+"""
 PARTIAL = """
 def partial(function, arguments, keywords):
     def bound(*more, **others):
