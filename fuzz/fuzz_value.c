@@ -77,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (state.home == NULL)
         value_state_init(&state, "values");
     size_t memory = 0;
-    PyObject *object = value_decode(&state, bytes, length, &limits, NULL, &memory);
+    PyObject *views = length % 2 ? (PyObject *)&PyLong_Type : NULL; /* a view's number, as it is */
+    PyObject *object = value_decode(&state, bytes, length, &limits, NULL, views, &memory);
     if (object == NULL) {
         check_error("decoding");
         return 0;
@@ -93,8 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         check_error("encoding");
         return 0;
     }
-    object =
-        value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL, NULL);
+    object = value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL,
+                          NULL, NULL);
     if (object == NULL) {
         fprintf(stderr, "what was encoded is refused:\n");
         PyErr_Print();

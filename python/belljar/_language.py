@@ -217,10 +217,10 @@ def viewed(value: Any, depth: int = 0) -> Any:
     """The value with views in place of what cannot cross by copy."""
     kind = type(value)
     if depth < 30:
-        if kind is list or kind is tuple:
+        if kind in (list, tuple, set, frozenset):
             return kind(viewed(item, depth + 1) for item in value)
         if kind is dict:
-            return {key: viewed(item, depth + 1) for key, item in value.items()}
+            return {viewed(key, depth + 1): viewed(item, depth + 1) for key, item in value.items()}
     try:
         core.encode_value(value, strict=True)
         return value

@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from belljar._shared.values import Record
 from belljar_guest import _host, _outcome, _preload, _program, _results, _run, _session, _shell, _state, native
 from belljar_guest._policy import Policy
 
@@ -24,18 +25,14 @@ if TYPE_CHECKING:
     from belljar_guest._language import Language
     from belljar_guest._run import Result
 
-PLAIN_DEPTH = 100
-# What the host's values are made with, and what _program and _shell import when it is too late.
-LATE = "datetime", "decimal", "fractions", "uuid", "_ast", "keyword"
+# What _program and _shell import when it is too late.
+LATE = "_ast", "keyword"
 
 set_keyword_defaults = type(_run.serve).__dict__["__kwdefaults__"].__set__
-read_only_list: Any = None  # the types of the policy's views, once there is one
-read_only_dict: Any = None
 
 
 def start_language(text: str) -> Language:
     """In the zygote. The text is JSON: a SandboxConfig as its to_dict() makes it, or what the command line asks for."""
-    global read_only_list, read_only_dict
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
@@ -47,9 +44,13 @@ def start_language(text: str) -> Language:
         from belljar_guest._language import Language
 
         language = Language(wanted)
+        native.language_show_as_is(_host.HostItems, Record)
+        _host.arriving = language.proxy
+        if "json.encoder" in sys.modules:
+            _host.teach_json(sys.modules["json.encoder"])
+        _host.awaits_json = True
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
-    read_only_list, read_only_dict = type(language.proxy([])), type(language.proxy({}))
     return language
 
 
@@ -121,9 +122,6 @@ class Strict(Policy):
             return super().result_text(value)
         with self.language:
             return _outcome.value_text(value)
-
-    def leaving(self, value: Any) -> Any:
-        return plain(value)
 
     def arriving(self, value: Any) -> Any:
         return self.language.proxy(value)
@@ -237,7 +235,7 @@ class StrictRequests(_session.Requests):
         named = _session.given(self.policy, keywords)
         language.enter()
         with language:
-            return [plain(built[wanted](*given, **named))]
+            return [built[wanted](*given, **named)]
 
     def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
         return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
@@ -269,20 +267,6 @@ class StrictShell(_shell.Shell):
 
     def show_in_shell(self, error: BaseException) -> NoReturn:
         raise error  # the host shows it: the program may have no stderr
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A value without the policy's own read-only views: copies of what they show."""
-    kind = type(value)
-    if depth > PLAIN_DEPTH:
-        return value
-    if kind is read_only_list or kind is list:
-        return [plain(item, depth + 1) for item in value]
-    if kind is tuple:
-        return tuple([plain(item, depth + 1) for item in value])
-    if kind is read_only_dict or kind is dict:
-        return {key: plain(item, depth + 1) for key, item in value.items()}
-    return value
 
 
 # ---- Host objects: pysandbox's views showed these as well ----------------------------------------------------------
@@ -317,5 +301,5 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     new = {}
     for name, value in list(after.items()):
         if type(name) is str and name != "__builtins__" and not (name in before and before[name] is value):
-            new[name] = plain(value)
+            new[name] = value
     return [gone, new]
