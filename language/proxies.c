@@ -88,11 +88,25 @@ static PyObject *target_item(PyObject *self, PyObject *key)
     return proxied((struct proxy *)self, PyObject_GetItem(((struct proxy *)self)->target, key));
 }
 
+/* Calls what is behind. What the program itself has given comes back as it is. */
+static PyObject *target_call(PyObject *object, PyObject *args, PyObject *kw)
+{
+    struct proxy *self = (struct proxy *)object;
+    OWNED PyObject *result = PyObject_Call(self->target, args, kw);
+    OWNED PyObject *named = result && kw ? PyDict_Values(kw) : NULL;
+    for (Py_ssize_t i = 0; result && i < PyTuple_Size(args); i++)
+        if (PyTuple_GetItem(args, i) == result)
+            return owned_take(&result);
+    for (Py_ssize_t i = 0; named && i < PyList_Size(named); i++)
+        if (PyList_GetItem(named, i) == result)
+            return owned_take(&result);
+    return result ? proxy_value(self->state, result) : NULL;
+}
+
 static PyObject *function_call(PyObject *object, PyObject *args, PyObject *kw)
 {
     struct proxy *self = (struct proxy *)object;
-    PyObject *result = PyObject_Call(self->target, args, kw);
-    return self->kind ? proxied(self, result) : result;
+    return self->kind ? target_call(object, args, kw) : PyObject_Call(self->target, args, kw);
 }
 
 static PyObject *function_getattr(PyObject *object, PyObject *name)
@@ -195,12 +209,6 @@ static PyObject *object_next(PyObject *object)
     return proxied(self, PyIter_Next(self->target));
 }
 
-static PyObject *object_call(PyObject *object, PyObject *args, PyObject *kw)
-{
-    struct proxy *self = (struct proxy *)object;
-    return proxied(self, PyObject_Call(self->target, args, kw));
-}
-
 static PyObject *object_enter(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct proxy *self = (struct proxy *)object;
@@ -255,7 +263,7 @@ static PyType_Slot object_slots[] = {
     { Py_tp_richcompare, object_compare },
     { Py_tp_iter, object_iter },
     { Py_tp_iternext, object_next },
-    { Py_tp_call, object_call },
+    { Py_tp_call, target_call },
     { Py_tp_methods, object_methods },
     { Py_mp_length, target_length },
     { Py_mp_subscript, target_item },

@@ -247,10 +247,10 @@ struct decoder {
     size_t collisions; /* left */
     unsigned depth;
     unsigned closed; /* inside keys, items of sets and arguments: no shared values, no references */
-    PyObject *shared;  /* list, by number */
-    PyObject *zones;   /* dict: key -> ZoneInfo, or None: there is none here */
-    PyObject *buffers; /* NULL: none were handed over */
-    PyObject *views;   /* NULL: they become stand-ins */
+    PyObject *shared;   /* list, by number */
+    PyObject *zones;    /* dict: key -> ZoneInfo, or None: there is none here */
+    PyObject *buffers;  /* NULL: none were handed over */
+    PyObject *views;    /* NULL: they become stand-ins */
     bool views_refused; /* the exception is one of `views` */
 };
 

@@ -311,9 +311,9 @@ FEATURES = (
         modules=(
             Module(
                 "unicodedata",
+                "",
                 "bidirectional category combining decimal decomposition digit east_asian_width is_normalized lookup "
                 "mirrored name normalize numeric unidata_version",
-                "",
                 "pysandbox's list; is_normalized is Python 3's. \\N{…} in a program needs no feature",
             ),
         ),
