@@ -247,17 +247,14 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
 {
     (void)unused;
     struct guest_module *state = PyModule_GetState(module);
-    struct value_state *values;
     int error = zygote_init(&state->zygote);
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
     if (state->lent_type == NULL || add_constants(module) < 0 || quiet_prepare() < 0 ||
-        (values = value_add_functions(module, "belljar")) == NULL ||
+        value_add_functions(module, "belljar", language_behind) == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
-    if (state->zygote.settings.language[0] != '\0')
-        values->behind = language_behind;
     PyObject *names = load_source(module); /* for good */
     if (names == NULL)
         fail_with_exception("interpreter");

@@ -119,7 +119,8 @@ static void state_capsule_free(PyObject *capsule)
     PyMem_Free(state);
 }
 
-struct value_state *value_add_functions(PyObject *module, const char *home)
+struct value_state *value_add_functions(PyObject *module, const char *home,
+                                        PyObject *(*behind)(PyObject *object))
 {
     struct value_state *state = PyMem_Malloc(sizeof *state);
     if (state == NULL) {
@@ -127,6 +128,7 @@ struct value_state *value_add_functions(PyObject *module, const char *home)
         return NULL;
     }
     value_state_init(state, home);
+    state->behind = behind;
     OWNED PyObject *capsule = PyCapsule_New(state, state_capsule, state_capsule_free);
     if (capsule == NULL) {
         PyMem_Free(state);

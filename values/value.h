@@ -79,8 +79,9 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
 int value_check_keys(struct value_state *state, PyObject *list);
 
 /* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *,
- * buffers, views, <limits>) to a module. Returns the state they use, which lives as long as the functions
- * do (borrowed), or NULL with an exception. */
-struct value_state *value_add_functions(PyObject *module, const char *home);
+ * buffers, views, <limits>) to a module. `behind`: see struct value_state. Returns the state they
+ * use, which lives as long as the functions do (borrowed), or NULL with an exception. */
+struct value_state *value_add_functions(PyObject *module, const char *home,
+                                        PyObject *(*behind)(PyObject *object));
 
 #endif

@@ -388,7 +388,7 @@ class Handles:
         methods = _METHODS[kind] | (rules.find(rules.methods, type(original)) or frozenset())
         operations = dict.fromkeys(_CONTAINER.get(kind, ()))
         operations.update(dict.fromkeys(sorted(rules.find(rules.operations, type(original)) or ())))
-        if isinstance(original, tuple):
+        if kind == "sequence" and issubclass(type(original), tuple):
             operations["tuple"] = None
         return [1, number, type(original).__name__[:_NAME_MAX], list(operations), sorted(methods)]
 
@@ -450,7 +450,7 @@ class Handles:
             if type(value) is list or type(value) is tuple:
                 return [2 if type(value) is list else 3, [self.wrap(item, rules, depth + 1) for item in value]]
             if type(value) is set or type(value) is frozenset:
-                return [5 if type(value) is set else 6, [self.wrap(item, rules, depth + 1) for item in value]]
+                return [6 if type(value) is set else 7, [self.wrap(item, rules, depth + 1) for item in value]]
             if type(value) is dict:
                 return [4, [[self.wrap(key, rules, depth + 1), self.wrap(item, rules, depth + 1)] for key, item in value.items()]]
         return [0, value]

@@ -90,7 +90,7 @@ def encode_message(message: list[Any]) -> bytes:
     return data
 
 
-CONTAINERS = {2: list, 3: tuple, 5: set, 6: frozenset}
+CONTAINERS: dict[int, type] = {2: list, 3: tuple, 6: set, 7: frozenset}
 
 
 def unwrap(wrapped: Any) -> Any:
@@ -420,8 +420,9 @@ class HostMapping(HostItems):
 
 
 may_subclass = False
-Sequence.register(HostSequence)  # for `match`, and what is derived from them
-Mapping.register(HostMapping)
+kind_of: Any
+for kind_of, kind in ((Sequence, HostSequence), (Mapping, HostMapping)):
+    kind_of.register(kind)  # for `match`, and what is derived from them
 BASES = {"sequence": HostSequence, "mapping": HostMapping, "set": HostItems, "next": HostItems}
 
 classes: dict[tuple[str, ...], type[HostObject]] = {}
@@ -498,6 +499,14 @@ def shown_as(value: Any) -> Any:
     return value.copy() if isinstance(value, dict) else list(value)
 
 
+def taught(execute: Callable[[Any], None]) -> Callable[[Any], None]:
+    def execute_and_teach(module: Any) -> None:
+        execute(module)
+        teach_json(module)
+
+    return execute_and_teach
+
+
 awaits_json = False
 
 
@@ -512,8 +521,7 @@ class JsonFinder:
         for finder in sys.meta_path:
             spec: Any = finder.find_spec(name, path, target)
             if spec is not None:
-                execute = spec.loader.exec_module
-                spec.loader.exec_module = lambda module: (execute(module), teach_json(module))
+                spec.loader.exec_module = taught(spec.loader.exec_module)
                 return spec
         return None
 
