@@ -447,6 +447,33 @@ def test_no_way_of_looking_gives_what_can_be_changed(session):
     assert OWN["items"] == OWN["items_view"] == [1, [2, 3], {"k": [4]}, "x"]
 
 
+@core
+def test_a_key_that_a_program_makes_meets_views_of_the_others():
+    with Sandbox(language_policy()) as sandbox:
+        sandbox["d"] = {Point(1, (2,)): [3]}
+        code = f"""{LOOKS}
+key, = d
+for one in (Keeps(hash(key)) in d, d.get(Keeps(hash(key))), Keeps(hash(key)) in d.keys()): pass
+try: d[Keeps(hash(key))]
+except KeyError: pass
+len(Keeps.seen), {{type(one).__name__ for one in Keeps.seen}}, d[key], d.get(key), key in d"""
+        assert value_of(sandbox, code) == (4, {"ReadOnlyObject"}, [3], [3], True)
+
+
+@core
+def test_what_a_program_looks_for_in_an_object_meets_views_of_what_is_in_it():
+    config = language_policy()
+    config.allow_module("collections", "deque")
+    with Sandbox(config) as sandbox:
+        code = f"""{LOOKS}
+from collections import deque
+shown = deque([[1], [2]])
+assert keep not in shown and [2] in shown
+for one in Keeps.seen: change(one)
+len(Keeps.seen), list(shown)"""
+        assert value_of(sandbox, code) == (2, [[1], [2]])
+
+
 # ---- Truth, and what is the program's own ------------------------------------------------------------------------------
 
 TRUTHS = [
