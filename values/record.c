@@ -103,7 +103,8 @@ PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments)
 /* A view of an object of the receiver's, on its way back: its number, and its type's name. */
 int encode_view(struct encoder *e, PyObject *object, enum kind kind)
 {
-    OWNED PyObject *host = PyObject_GetAttrString(object, "_host");
+    OWNED PyObject *name = PyUnicode_FromString("_host"); /* whatever its __getattribute__ says */
+    OWNED PyObject *host = name != NULL ? PyObject_GenericGetAttr(object, name) : NULL;
     if (host == NULL || !PyTuple_CheckExact(host) || PyTuple_Size(host) < 2) {
         PyErr_Clear();
         return encode_opaque(e, object, "not made by the host");

@@ -143,7 +143,7 @@ def show_at_once(forms: Forms) -> None:
 
 
 def operate(thing: HostObject, operation: str, *arguments: object) -> Any:
-    return ask(CALL_OPERATION, [None, thing._host[0], operation, list(arguments)])
+    return ask(CALL_OPERATION, [None, host_of(thing)[0], operation, list(arguments)])
 
 
 def read_only(self: object, *arguments: object) -> NoReturn:
@@ -169,7 +169,7 @@ class HostObject:
             raise TypeError("type 'HostObject' is not an acceptable base type")
 
     def __getattr__(self, name: str) -> Any:
-        handle, type_name, operations, methods = self._host
+        handle, type_name, operations, methods = host_of(self)
         if name in methods:
             return HostMethod(self, name)
         if name.startswith("_"):
@@ -180,17 +180,17 @@ class HostObject:
     __iadd__ = __isub__ = __imul__ = __ior__ = __iand__ = __ixor__ = read_only
 
     def __dir__(self) -> list[str]:
-        return sorted([*operate(self, "names"), *self._host[3]])
+        return sorted([*operate(self, "names"), *host_of(self)[3]])
 
     def __repr__(self) -> str:
-        return "<host %s #%d>" % (self._host[1], self._host[0])
+        return "<host %s #%d>" % (host_of(self)[1], host_of(self)[0])
 
     def __eq__(self, other: object) -> Any:
         theirs: Any = other
-        return self._host[0] == theirs._host[0] if isinstance(other, HostObject) else NotImplemented
+        return host_of(self)[0] == host_of(theirs)[0] if isinstance(other, HostObject) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._host[0])
+        return hash(host_of(self)[0])
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("host objects cannot be copied or pickled")
@@ -210,9 +210,9 @@ class HostMethod:
 
     def __call__(self, *arguments: object, **keywords: object) -> Any:
         owner = self.__self__
-        if "mapping" in owner._host[2] and self.__name__ in ("keys", "values", "items"):
+        if "mapping" in host_of(owner)[2] and self.__name__ in ("keys", "values", "items"):
             return HostView(owner, self.__name__)
-        return ask(CALL_OPERATION, [None, owner._host[0], "method",
+        return ask(CALL_OPERATION, [None, host_of(owner)[0], "method",
                                     [self.__name__, *arguments], keywords])  # fmt: skip
 
     def __repr__(self) -> str:
@@ -313,7 +313,7 @@ def compare(operation: str) -> Callable[[HostObject, object], Any]:
 
 def copied(self: Any) -> Any:
     """A list, tuple, dict or set of the program's own, with views of what is in the host's."""
-    return self.__class__(self.items() if "mapping" in self._host[2] else self)
+    return self.__class__(self.items() if "mapping" in host_of(self)[2] else self)
 
 
 def combined(operation: str, kinds: tuple[type, ...], is_reflected: bool) -> Callable[[Any, Any], Any]:
@@ -334,7 +334,7 @@ def operators(kinds: tuple[type, ...], *names: str) -> dict[str, Any]:
 
 def method_of_copy(name: str) -> Callable[..., Any]:
     def method(self: Any, *arguments: Any) -> Any:
-        if name in self._host[3]:  # the host has named its own
+        if name in host_of(self)[3]:  # the host has named its own
             return HostMethod(self, name)(*arguments)
         return getattr(copied(self), name)(*arguments)
 
@@ -380,7 +380,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "reversed": {"__reversed__": lambda self: HostIterator(self, "reversed")},
     "next": {"__iter__": lambda self: self, "__next__": next_item},
     "call": {"__call__": lambda self, *arguments, **keywords: ask(
-        CALL_OPERATION, [None, self._host[0], "call", list(arguments), keywords])},
+        CALL_OPERATION, [None, host_of(self)[0], "call", list(arguments), keywords])},
     "compare": {**{"__%s__" % name: compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}, "__hash__": None},
     "with": {
         "__enter__": forwarded("enter"),
@@ -448,6 +448,7 @@ def host_class(operations: Sequence[str]) -> type[HostObject]:
 HostObject.__module__ = "belljar"
 belljar_module.HostObject = HostObject  # the encoder finds it there: it crosses as its number
 set_host = HostObject.__dict__["_host"].__set__
+host_of: Any = HostObject.__dict__["_host"].__get__
 
 
 def host_object(handle: int, type_name: str, operations: Sequence[str], methods: Sequence[str]) -> HostObject:

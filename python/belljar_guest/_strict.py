@@ -284,6 +284,15 @@ shown: Any = _host.HostObject
 get_attribute = shown.__getattr__
 
 
+def get_public(self: _host.HostObject, name: str) -> Any:
+    if name == "_host":
+        raise AttributeError("host objects show public names only")
+    return object.__getattribute__(self, name)
+
+
+setattr(_host.HostItems, "__getattribute__", get_public)
+
+
 def get_more(self: _host.HostObject, name: str) -> Any:
     if name == "__name__":
         return _host.operate(self, "text", "name")
