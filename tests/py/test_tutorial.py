@@ -61,11 +61,11 @@ def page(text: str, line: int = 0) -> list[doctest.Example]:
             for command in COMMAND.finditer(content):
                 words = command[1].replace("\n> ", "\n")
                 found.append(doctest.Example(f"shell({words!r})\n", command[2], lineno=at + content.count("\n", 0, command.start())))
-        elif language == "python":
+        else:
+            assert language == "python" and ">>> " in content, f"line {at}: a block that is neither a file, nor commands, nor a session"
             for example in doctest.DocTestParser().get_examples(content):
                 example.lineno += at
                 found.append(example)
-            assert ">>> " in content, f"line {at}: a block that is neither a file nor a session"
     return found
 
 
@@ -148,6 +148,8 @@ def test_a_page_that_says_something_else_fails(reader):
     for wrong in ("```console\n$ cat a.txt\ntwo\n```\n", "```console\n$ true\none\n```\n", "```python\n>>> 1\n2\n```\n"):
         with pytest.raises(AssertionError, match="Expected"):
             follow(reader, "x.md", wrong)
+    with pytest.raises(AssertionError, match="neither a file"):
+        follow(reader, "x.md", "```python\nnobody_runs_this()\n```\n")
 
 
 # ---- Docstrings ------------------------------------------------------------------------------------------------------
