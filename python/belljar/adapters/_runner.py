@@ -42,9 +42,19 @@ class Runner:
                 self.prepare(made)
             return self._sandbox
 
-    def run(self, code: str) -> tuple[Execution, str]:
+    def run(self, code: str, **callbacks: Any) -> tuple[Execution, str]:
         """Runs code. What it came to, and a remark if the session is a new one."""
-        return self._run(code, None)
+        return self._run(code, None, **callbacks)
+
+    def interrupt(self) -> None:
+        """Interrupts the code that runs."""
+        if self._sandbox is not None:
+            self._sandbox.interrupt()
+
+    def kill(self) -> None:
+        """Ends the session at once, whatever runs. From any thread."""
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
     async def arun(self, code: str) -> tuple[Execution, str]:
         """`run`, in a thread. Cancelling it interrupts the code; the session stays."""
@@ -58,13 +68,13 @@ class Runner:
                 self._sandbox.interrupt()
             raise
 
-    def _run(self, code: str, wanted: threading.Event | None) -> tuple[Execution, str]:
+    def _run(self, code: str, wanted: threading.Event | None, **callbacks: Any) -> tuple[Execution, str]:
         with self._lock:
             if wanted is not None and not wanted.is_set():
                 raise RuntimeError("cancelled before it began")
             self._current = wanted
             try:
-                return self.do(lambda sandbox: sandbox.run_code(code))
+                return self.do(lambda sandbox: sandbox.run_code(code, **callbacks))
             finally:
                 self._current = None
 
