@@ -129,10 +129,11 @@ class BelljarKernel(Kernel):
     def _failed(self, execution: Execution, silent: bool) -> dict[str, Any]:
         error = execution.error
         assert error is not None
-        content = {"ename": error.name, "evalue": error.value,
-                   "traceback": (error.traceback.rstrip("\n") or f"{error.name}: {error.value}").split("\n")}  # fmt: skip
-        if execution.verdict not in ("ok", "error", "violation") and error.traceback:
-            content["traceback"] += [f"{error.name}: {error.value}"]
+        last = f"{error.name}: {error.value}"
+        lines = error.traceback.rstrip("\n").split("\n") if error.traceback else []
+        if not lines or execution.verdict not in ("error", "violation"):
+            lines.append(last)  # where it was stopped does not say by what
+        content = {"ename": error.name, "evalue": error.value, "traceback": lines}
         if not silent:
             self.send_response(self.iopub_socket, "error", content)
         return {"status": "error", **content}
