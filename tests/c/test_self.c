@@ -139,9 +139,10 @@ TEST(whatever_is_refused_is_on_record)
             CHECK(!answer.continues ||
                   (row != NULL && row->action == CALL_CONTINUE && answer.error == 0));
             if (row == NULL || (row->action != CALL_BROKER && row->action != CALL_CONTINUE))
-                CHECK(answer.error == EPERM && answer.refused);
-            if (answer.error == EPERM || answer.refused) {
-                if (!answer.refused || answer.rule == NULL || answer.hint == NULL)
+                CHECK(answer.error == EPERM && (answer.refused || answer.searched));
+            if (answer.error == EPERM || answer.refused || answer.searched) {
+                if (!(answer.refused || answer.searched) || answer.rule == NULL ||
+                    answer.hint == NULL)
                     dprintf(2, "    call %d\n", number);
                 CHECK(answer.refused && answer.error != 0 && answer.rule != NULL &&
                       answer.hint != NULL);
