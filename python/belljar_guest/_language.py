@@ -139,6 +139,24 @@ READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
 
 
+# What values of PLAIN import while they are formatted or read. A program cannot import these.
+FOR_PLAIN = "time", "_strptime"
+PLAIN = """datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone decimal:Decimal fractions:Fraction
+    uuid:UUID zoneinfo:ZoneInfo""".split()
+
+
+def plain_types() -> tuple[type, ...]:
+    """The types of values that a program is given as they are: immutable, of exactly these types."""
+    types: list[type] = [range]
+    for module, _, name in (text.partition(":") for text in PLAIN):
+        try:
+            __import__(module)
+            types.append(getattr(sys.modules[module], name))
+        except ImportError:
+            pass  # an interpreter without it
+    return tuple(types)
+
+
 def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
     """Adds the modules that a function's code imports."""
     from importlib.util import resolve_name
@@ -194,6 +212,7 @@ class Language:
             self.library,
         )
         native.language_hints(self.hint)
+        native.language_plain(plain_types())
         self.build_modules()
         self.import_what_comes_late()
         _library.adapt(self)
@@ -262,6 +281,10 @@ class Language:
             made[name] = native.language_module(name, real, symbols, values, star)
             if "." in name:
                 self.dotted[name] = made[name]
+        for name in FOR_PLAIN:
+            __import__(name)
+            if name not in made:
+                native.language_module(name, sys.modules[name], {}, {}, [])
 
     def import_what_comes_late(self) -> None:
         """Functions of the modules that are allowed, and of the modules that these use, import others when they are called, and

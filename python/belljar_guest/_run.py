@@ -35,9 +35,11 @@ def serve() -> None:
     while True:
         kind, frame = native.read_frame()
         if kind == FRAME_BRANCH:
-            native.branch()
-            if _state.can_ask:
+            is_branch = native.branch()
+            if is_branch and _state.can_ask:
                 _host.after_branch()
+            if is_branch:
+                _cells.after_branch()
         elif kind == FRAME_RUN:
             answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
 
@@ -149,14 +151,11 @@ def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[Bas
             with policy.guard:
                 exec(compile(source, filename, "exec", 0, True), policy.names)
             return None, None
-        more, value = policy.more_syntax, None
+        more = policy.more_syntax
         body, last = parse_cell(policy, source, filename, more)
         first = compile(body, filename, "exec", more, True) if body is not None else None
         with policy.guard:
-            if first is not None:
-                policy.run_cell(first, filename, flags)
-            if last is not None:
-                value = policy.run_cell(last, filename, flags)
+            value = policy.run_cell([part for part in (first, last) if part is not None], filename, flags)
         policy.collect_results(value)
         if value is not None and flags & RUN_SESSION:
             policy.keep_last(value)
@@ -175,7 +174,7 @@ def outcome(policy: Policy, error: BaseException | None, value: object, flags: i
             if error is not None:
                 return _outcome.describe(policy, error, flags)
             text = policy.result_text(value)
-            return RUN_OK, 0, 0, (b"", b"", b"", text, native.encode_value(policy.leaving(value)))
+            return RUN_OK, 0, 0, (b"", b"", b"", text, native.encode_value(value))
         except MemoryError:
             native.make_room()
         except KeyboardInterrupt:

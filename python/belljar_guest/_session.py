@@ -57,16 +57,15 @@ class Requests:
             return asyncio.run(result)
         return result
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        """What a host function's signature shows."""
-        return parameters
+    def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
+        return _host.host_function(name, parameters, doc, is_async)
 
 
 # ---- Variables ---------------------------------------------------------------------------------------------------
 
 
 def get(policy: Policy, name: str) -> list[Any]:
-    return [name in policy.names, policy.leaving(policy.names.get(name))]
+    return [name in policy.names, policy.names.get(name)]
 
 
 def put(policy: Policy, name: str, wrapped: Any) -> None:
@@ -87,7 +86,7 @@ def names(policy: Policy) -> list[list[str]]:
 
 
 def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> None:
-    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc, is_async))
+    policy.names[name] = policy.requests.host_function(name, parameters, doc, is_async)
 
 
 # ---- Code --------------------------------------------------------------------------------------------------------
@@ -114,8 +113,8 @@ def execute(
     with policy.guard:
         exec(compile(source, filename, "exec", 0, True), inside, inside if local is None else local)
     if own is not None:
-        own = {key: policy.leaving(value) for key, value in inside.items() if key != "__builtins__"}
-    return [own, local if local is None else {key: policy.leaving(value) for key, value in local.items()}]
+        own = {key: value for key, value in inside.items() if key != "__builtins__"}
+    return [own, local]
 
 
 def call(policy: Policy, packed: list[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
+from belljar._shared.values import Record
 from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
 from belljar_guest._policy import Policy
 
@@ -26,17 +27,12 @@ if TYPE_CHECKING:
     from belljar_guest._language import Language
     from belljar_guest._run import Result
 
-PLAIN_DEPTH = 100
-# What the host's values are made with, and what _program and _shell import when it is too late.
-LATE = "datetime", "decimal", "fractions", "uuid", "_ast", "keyword"
-
-read_only_list: Any = None  # the types of the policy's views, once there is one
-read_only_dict: Any = None
+# What _program and _shell import when it is too late.
+LATE = "_ast", "keyword"
 
 
 def start_language(text: str) -> Language:
     """In the zygote. The text is JSON: a SandboxConfig as its to_dict() makes it, or what the command line asks for."""
-    global read_only_list, read_only_dict
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
@@ -52,9 +48,13 @@ def start_language(text: str) -> Language:
 
         builtins.input = native.language_function(_settings.input_as_set, False)  # it takes what it finds there
         language = Language(wanted)
+        native.language_show_as_is(_host.HostItems, Record)
+        _host.arriving = language.proxy
+        if "json.encoder" in sys.modules:
+            _host.teach_json(sys.modules["json.encoder"])
+        _host.awaits_json = True
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
-    read_only_list, read_only_dict = type(language.proxy([])), type(language.proxy({}))
     return language
 
 
@@ -62,12 +62,13 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
-    more_syntax = 0  # no asyncio: await outside of a function stays a SyntaxError
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.language = self.guard = StrictBuilder.language = start_language(text)
         _code.make_builder = StrictBuilder
+        self.has_loop = "asyncio" in self.language.features
+        self.more_syntax = _program.ALLOW_AWAIT if self.has_loop else 0
         self.has_begun = False
 
     # ---- Before a run ----
@@ -118,14 +119,14 @@ class Strict(Policy):
         with self.language:
             return _outcome.value_text(value)
 
-    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
-        return eval(code, self.names)
+    def awaits(self, code: CodeType) -> bool:
+        return bool(self.language.reveal(code, "code", "co_flags") & _program.IS_COROUTINE)
+
+    def hide_loop(self, error: BaseException, filename: str) -> None:
+        pass  # format() shows the program's frames only
 
     def keep_last(self, value: object) -> None:
         self.names["_"] = value
-
-    def leaving(self, value: Any) -> Any:
-        return plain(value)
 
     def arriving(self, value: Any) -> Any:
         return self.language.proxy(value)
@@ -204,11 +205,20 @@ class StrictRequests(_session.Requests):
         with self.policy.language:
             result = function(*arguments, **keywords)
             if type(result) is CoroutineType:
-                result = finished(result)
-            return plain(result)
+                result = _cells.run_coroutine(result, False) if self.policy.has_loop else finished(result)
+            return result
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+    def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
+        parameters = parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+        function = self.policy.arriving(_host.host_function(name, parameters, doc))
+        if not (is_async and self.policy.has_loop):
+            return function
+        names = self.policy.namespace({})
+        exec(AWAITED, names)
+        function = names["awaited"](function, self.policy.language.function(lambda: _host.running_loop() is not None, False))
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
+        return function
 
 
 class StrictShell(_shell.Shell):
@@ -246,27 +256,22 @@ def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     coroutine.close()
-    raise _host.SandboxError("an async function that waits for an event loop has none here: call one that runs it with asyncio.run()")
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A value without the policy's own read-only views: copies of what they show."""
-    kind = type(value)
-    if depth > PLAIN_DEPTH:
-        return value
-    if kind is read_only_list or kind is list:
-        return [plain(item, depth + 1) for item in value]
-    if kind is tuple:
-        return tuple([plain(item, depth + 1) for item in value])
-    if kind is read_only_dict or kind is dict:
-        return {key: plain(item, depth + 1) for key, item in value.items()}
-    return value
+    raise _host.SandboxError("an async function that waits for an event loop has none here: enable the feature asyncio")
 
 
 # ---- The host's code ---------------------------------------------------------------------------------------------
 
 # What classes of the program derive from and are made by, whatever the policy: it is not handed to them.
 LIBRARY = {"abc": "ABC ABCMeta", "enum": "Enum EnumMeta EnumType Flag IntEnum IntFlag ReprEnum StrEnum"}
+# A host function that is `async def` there: its answers come one after the other, as no thread could wait for them.
+AWAITED = """
+def awaited(function, is_in_loop):
+    async def later(arguments, keywords):
+        return function(*arguments, **keywords)
+    def host(*arguments, **keywords):
+        return later(arguments, keywords) if is_in_loop() else function(*arguments, **keywords)
+    return host
+"""
 PARTIAL = """
 def partial(function, arguments, keywords):
     def bound(*more, **others):
@@ -384,6 +389,15 @@ shown: Any = _host.HostObject
 get_attribute = shown.__getattr__
 
 
+def get_public(self: _host.HostObject, name: str) -> Any:
+    if name == "_host":
+        raise AttributeError("host objects show public names only")
+    return object.__getattribute__(self, name)
+
+
+setattr(_host.HostItems, "__getattribute__", get_public)
+
+
 def get_more(self: _host.HostObject, name: str) -> Any:
     if name == "__dict__":
         return {name: getattr(self, name) for name in _host.operate(self, "names")}
@@ -398,5 +412,5 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     new = {}
     for name, value in list(after.items()):
         if type(name) is str and name != "__builtins__" and not (name in before and before[name] is value):
-            new[name] = plain(value)
+            new[name] = value
     return [gone, new]
