@@ -6,7 +6,6 @@
 
 #include "files/files.h"
 #include "guest/environment.h"
-#include "supervisor/measure.h"
 #include "supervisor/protect.h"
 #include "wire/messages.h"
 
@@ -31,27 +30,12 @@
 #define UNSEEN_LOOKS  20          /* so many in a row, and it is ended for that */
 #define FULL_BYTES    (4u << 20)
 
-/* It is looked at then, or sooner. */
-static void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
-{
-    supervisor->is_ticking = true;
-    if (due_ns < guest->look_due_ns)
-        guest->look_due_ns = due_ns;
-    if (due_ns < supervisor->tick_due_ns)
-        supervisor->tick_due_ns = due_ns;
-}
-
 void limits_stir(struct supervisor *supervisor, struct guest *guest)
 {
     if (guest->quiet_looks == 0)
         return; /* it is looked at at every tick */
     guest->quiet_looks = 0;
     guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
-}
-
-void limits_look_soon(struct supervisor *supervisor, struct guest *guest)
-{
-    guest_look_by(supervisor, guest, clock_now_ns() + 1000000u);
 }
 
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
@@ -132,7 +116,7 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
  * does not give any back has had it, and may be unable even to say so (CPython retries what fails
  * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
-                                   const struct use *use)
+                                   const struct guest_use *use)
 {
     if (use->data + NO_ROOM_BYTES < protect_data_limit(settings, guest) ||
         use->own + FULL_BYTES < settings->memory_bytes)
@@ -148,10 +132,10 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
 static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
 {
     const struct settings *settings = &supervisor->settings;
-    struct use use;
-    if (!measure_use(guest, &use)) {
+    struct guest_use use;
+    if (!guest_measure(guest, &use)) {
         if (use.is_headless || ++guest->unseen_looks >= UNSEEN_LOOKS)
-            measure_failed(guest);
+            guest_kill_unseen(guest);
         return UNSEEN_MS;
     }
     guest->unseen_looks = 0;

@@ -19,8 +19,6 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 int limits_tick(struct supervisor *supervisor);
 /* The guest does something: its limits are looked at within a tick. */
 void limits_stir(struct supervisor *supervisor, struct guest *guest);
-/* Its call waits for something that is looked at (protect.c): in a millisecond. */
-void limits_look_soon(struct supervisor *supervisor, struct guest *guest);
 /* Ends it if its scratch holds too much. For scratch on disk, which is counted, no more often than
  * counting is worth. */
 void limits_check_scratch(struct guest *guest);
