@@ -157,14 +157,21 @@ int place_check(const struct arguments *arguments)
 
 /* ---- After the run ---- */
 
-/* Text between the last two quotes. */
-static bool last_quoted(const char *text, char name[PATH_MAX])
+/* What an error says was not found: a module's name stands first in quotes and words follow it
+ * (_missing.py), a file's stands last. */
+static bool name_not_found(const char *text, bool is_module, char name[PATH_MAX])
 {
-    const char *end = text != NULL ? strrchr(text, '\'') : NULL;
-    const char *begin = end;
-    while (begin != NULL && begin > text && begin[-1] != '\'')
-        begin--;
-    if (begin == NULL || begin == text || begin == end || end - begin >= PATH_MAX)
+    static const char before[] = "No module named '";
+    const char *begin = NULL, *end = NULL;
+    if (text != NULL && is_module && strncmp(text, before, strlen(before)) == 0) {
+        begin = text + strlen(before);
+        end = strchr(begin, '\'');
+    } else if (text != NULL && !is_module) {
+        end = strrchr(text, '\'');
+        begin = end != NULL ? memrchr(text, '\'', (size_t)(end - text)) : NULL;
+        begin += begin != NULL;
+    }
+    if (begin == NULL || end == NULL || begin == end || end - begin >= PATH_MAX)
         return false;
     snprintf(name, PATH_MAX, "%.*s", (int)(end - begin), begin);
     return true;
@@ -189,7 +196,8 @@ bool place_missed(const struct place *place, const struct belljar_result *result
     const char *error = result->error_name != NULL ? result->error_name : "";
     bool is_module = strcmp(error, "ModuleNotFoundError") == 0;
     if ((!is_module && strcmp(error, "FileNotFoundError") != 0) ||
-        !last_quoted(result->error_value, name) || getcwd(caller, sizeof caller) == NULL)
+        !name_not_found(result->error_value, is_module, name) ||
+        getcwd(caller, sizeof caller) == NULL)
         return false;
     snprintf(ret_missed->target, sizeof ret_missed->target, "%s", name);
     const char *folder = place->script_folder;

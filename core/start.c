@@ -22,7 +22,7 @@ static int start_put(struct settings *settings, const struct option_row *row, js
                      struct belljar_error *reterr)
 {
     json_t *object = start_object(settings);
-    if (json_is_null(value))
+    if (json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0))
         json_object_del(object, row->key);
     else if (value != NULL)
         json_object_set(object, row->key, value);

@@ -12,6 +12,7 @@
 #include "guest/words.h"
 #include "policy/mounts.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <sched.h>
 #include <signal.h>
@@ -170,13 +171,29 @@ static int raise_with(PyObject *kind, int number, PyObject *text, PyObject *obje
     return -1;
 }
 
+static bool host_is_number(PyObject *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    const char *text =
+        host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : NULL;
+    PyErr_Clear();
+    return text != NULL &&
+           (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1);
+}
+
+/* A name that cannot be looked up is a gaierror; of an address, the connection is what is refused. */
 static int raise_look_up(int error, const char *words, PyObject *arguments)
 {
-    PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
-    PyObject *kind = module != NULL ? PyObject_GetAttrString(module, "gaierror") : NULL;
     PyObject *host = PyTuple_GetItem(arguments, 0);
     if (host != NULL && PyTuple_Check(host)) /* getnameinfo: (host, port) */
         arguments = host, host = PyTuple_GetItem(host, 0);
+    PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
+    PyObject *kind = module != NULL ? PyObject_GetAttrString(module, "gaierror") : NULL;
+    if (host_is_number(host)) {
+        Py_XDECREF(kind);
+        kind = Py_NewRef(PyExc_OSError);
+        error = EPERM;
+    }
     PyObject *port = PyTuple_Size(arguments) > 1 ? PyTuple_GetItem(arguments, 1) : NULL;
     PyErr_Clear();
     PyObject *text =

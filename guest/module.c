@@ -20,7 +20,6 @@
 #include "guest/wrap.h"
 #include "guest/zygote.h"
 #include "language/language.h"
-#include "policy/mounts.h"
 #include "values/value.h"
 #include "wire/pack.h"
 
@@ -174,12 +173,15 @@ static PyObject *load_source(PyObject *module)
     *modules = '\0';
     modules += strlen(MODULE_MARK);
     OWNED PyObject *code = Py_CompileString(text, "<belljar>", Py_file_input);
-    OWNED PyObject *rest = PyBytes_FromString(modules);
+    const char *end = modules + strlen(modules); /* what is compiled comes behind it */
+    OWNED PyObject *rest = PyBytes_FromStringAndSize(modules, end - modules);
+    OWNED PyObject *ready = PyBytes_FromStringAndSize(end + 1, text + size.st_size - end - 1);
     OWNED PyObject *names = PyDict_New();
     OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
     OWNED PyObject *own_builtins =
         PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
     if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL || rest == NULL ||
+        ready == NULL || PyDict_SetItemString(names, "ready", ready) < 0 ||
         PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
         PyDict_SetItemString(names, "__name__", own_name) < 0 ||
         PyDict_SetItemString(names, "native", module) < 0 ||
@@ -206,8 +208,6 @@ static int add_constants(PyObject *module)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
     }
-    if (PyModule_AddStringConstant(module, "SCRATCH_PLACES", MOUNT_SCRATCH_WORDS) < 0)
-        return -1;
     return PyModule_AddStringConstant(module, "REFUSED", WORDS_MARK);
 }
 
@@ -400,10 +400,10 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
             _exit(126);
         PyOS_AfterFork_Child();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
-        Py_RETURN_NONE;
+        Py_RETURN_TRUE;
     }
     PyOS_AfterFork_Parent();
-    Py_RETURN_NONE;
+    Py_RETURN_FALSE;
 }
 
 static PyObject *write_frame(uint32_t type, const void *payload, size_t length)
@@ -798,7 +798,8 @@ static PyMethodDef methods[] = {
       "Wait for the host's next frame: (type, payload)." },
     { "is_cold", guest_is_cold, METH_NOARGS,
       "Whether somebody waits for this guest, so that it does not warm up." },
-    { "branch", guest_branch, METH_NOARGS, "Fork this guest: its host has asked for it." },
+    { "branch", guest_branch, METH_NOARGS,
+      "Fork this guest: its host has asked for it. Whether this is the branch." },
     { "send_result", guest_send_result, METH_VARARGS,
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
       "leave)" },

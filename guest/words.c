@@ -2,15 +2,15 @@
  *
  * The interpreter makes each OSError of errno and strerror(errno). Its strerror is ours: for an errno
  * that can be a refusal it asks the supervisor about the call that has just been answered
- * (guest/told.h). Nothing is tried for the sake of a message, and C code that raises through the
+ * (wire/told.h). Nothing is tried for the sake of a message, and C code that raises through the
  * interpreter gets the same words. The function is put into the interpreter's own table of imports
  * (dl_iterate_phdr), before anything untrusted runs. */
 #define _GNU_SOURCE
 #include "guest/words.h"
 
-#include "guest/told.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
+#include "wire/told.h"
 
 #include <errno.h>
 #include <link.h>
@@ -157,8 +157,7 @@ static char *words_strerror(int error)
     const char *words = NULL;
     int kept = errno;
     bool is_guest = words_zygote->guest_pid != 0;
-    if (is_guest && (error == EPERM || error == EACCES || error == EAFNOSUPPORT ||
-                     (error == ENOENT && missing_is_expected)))
+    if (is_guest && (error == EPERM || error == EACCES || (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;

@@ -246,6 +246,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(rt_sigreturn, 0, "", "the end of a signal handler", NONE),
     NATIVE(restart_syscall, 0, "", "the kernel's own, after a stop", NONE),
     NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(2, 1)),
+    QUIET(getrandom, EINVAL, "GRND_INSECURE", "Rust's libraries try it first, and go on as on a kernel before 5.6", LOW_EQUAL(2, 4)),
     NATIVE(clock_gettime, 0, "the fixed clocks", "not the clocks of other processes, which are negative", PROCESSES,
            LOW_AT_MOST(0, 15)),
     NATIVE(clock_nanosleep, 0, "the fixed clocks", "time.sleep", PROCESSES, LOW_AT_MOST(0, 15)),
@@ -254,7 +255,6 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(futex, 0, "WAIT_BITSET", "as WAIT; no priority inheritance, no requeueing", THREADS,
            LOW_MASKED(1, ~FUTEX_HABITS, 9)),
     NATIVE(futex, 0, "WAKE_BITSET", "as WAKE", THREADS, LOW_MASKED(1, ~FUTEX_HABITS, 10)),
-    QUIET(getrandom, EINVAL, "GRND_INSECURE", "Rust's libraries try it first, and go on as on a kernel before 5.6", LOW_EQUAL(2, 4)),
     BROKER(clock_getres, 0, "", WHY_SELF, NONE, LOW_AT_MOST(0, 15)),
     SELF(time), SELF(gettimeofday), /* in the vDSO, except on machines whose clock it cannot read */
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),

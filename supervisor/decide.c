@@ -47,7 +47,6 @@ static void decide_socket(const struct call *call, struct answer *answer)
     answer->searched =
         family == AF_INET6 || (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
     answer->refused = !answer->searched;
-    answer->error = family == AF_INET6 ? EAFNOSUPPORT : EPERM;
 }
 
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,

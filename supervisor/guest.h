@@ -93,7 +93,7 @@ struct guest {
 
     unsigned lock_calls; /* since its record locks were counted (locks.c) */
     bool has_ofd_locks;
-    unsigned inherited_ends; /* of pipes and pairs that its parent held when it branched */
+    unsigned inherited_kib; /* of pipes and pairs that its parent held when it branched */
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
     unsigned burst_calls;

@@ -9,7 +9,6 @@
 
 #include "files/files.h"
 #include "files/memory.h"
-#include "guest/told.h"
 #include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
@@ -19,6 +18,7 @@
 #include "supervisor/protect.h"
 #include "supervisor/told.h"
 #include "wire/messages.h"
+#include "wire/told.h"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -5,7 +5,7 @@
 #include "supervisor/told.h"
 
 #include "files/memory.h"
-#include "guest/told.h"
+#include "wire/told.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -11,6 +11,7 @@ from belljar_guest import _program, _state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from types import CodeType
     from typing import Any
 
     from belljar_guest._policy import Policy
@@ -221,6 +222,16 @@ LINES: dict[str, Callable[[Policy, str, str | None], Any]] = {
 runner: Any = None  # of the session: its tasks go on when the next cell awaits something
 
 
+async def cell_in_loop(names: dict[str, Any], parts: list[CodeType], waits: list[bool]) -> Any:
+    """A cell of which a part awaits: what comes before that is in the loop as well, as it may make tasks."""
+    value = None
+    for part, is_coroutine in zip(parts, waits):
+        value = eval(part, names)
+        if is_coroutine:
+            value = await value
+    return value
+
+
 def run_coroutine(coroutine: Coroutine[Any, Any, Any], stays: bool) -> Any:
     """Runs a cell that awaits to its end."""
     global runner
@@ -232,6 +243,28 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any], stays: bool) -> Any:
     if runner is None:
         runner = asyncio.Runner()
     return runner.run(coroutine)
+
+
+def after_branch() -> None:
+    """Gives a branch's loop what it shares with the session's, or what stayed there: selector, pipe and threads."""
+    global runner
+    if runner is None:
+        return
+    try:
+        loop = runner.get_loop()
+        loop._default_executor = None
+        if not hasattr(loop, "_ssock"):
+            return  # a language policy's
+        watched = [key for key in loop._selector.get_map().values() if key.fd != loop._ssock.fileno()]
+        for thing in (loop._selector, loop._ssock, loop._csock):
+            thing.close()
+        loop._selector = type(loop._selector)()
+        for key in watched:
+            loop._selector.register(key.fileobj, key.events, key.data)
+        loop._internal_fds -= 1
+        loop._make_self_pipe()
+    except Exception:
+        runner = None  # of another kind: the next cell that awaits makes one
 
 
 def hide_loop(error: BaseException, filename: str) -> None:

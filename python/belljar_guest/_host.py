@@ -197,9 +197,10 @@ def end_calls() -> None:
 
 
 def after_branch() -> None:
-    global call_lock, read_lock
+    global call_lock, read_lock, pool
     call_lock, read_lock = _thread.allocate_lock(), _thread.allocate_lock()
     pending.clear()
+    pool = None  # its threads are the other's
 
 
 # ---- Host objects ------------------------------------------------------------------------------------------------

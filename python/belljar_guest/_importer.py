@@ -1,10 +1,13 @@
-# The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself) and `rest` (the text of the
-# modules) in its namespace, and takes `prepare` and `serve` out of that.
+# The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself), `rest` (the text of the modules) and
+# `ready` (the same compiled, by scripts/bundle-guest) in its namespace, and takes `prepare` and `serve` out of that.
 # mypy: ignore-errors
 
+import marshal
 import sys
 
-native, rest = globals()["native"], globals()["rest"]
+from _frozen_importlib_external import MAGIC_NUMBER
+
+native, rest, ready = globals()["native"], globals()["rest"], globals()["ready"]
 
 class Later(type(sys)):
     """One of our modules, before something of it was wanted."""
@@ -26,9 +29,10 @@ def compiled(module, name):
         raise AttributeError("module %r has no attribute %r" % (title, name))
     loading.add(title)
     try:
-        exec(compile(texts[title], "<host>" if title in HOSTS else "<belljar>", "exec"), module.__dict__)
+        code = marshal.loads(codes[title]) if title in codes else compile(texts[title], "<host>" if title in HOSTS else "<belljar>", "exec")
+        exec(code, module.__dict__)
         module.__class__ = type(sys)
-        del texts[title]
+        del texts[title], code
     finally:
         loading.discard(title)
 
@@ -40,6 +44,7 @@ def find(name, names=None, local=None, wanted=(), level=0, real=__builtins__["__
 
 HOSTS = {"belljar_guest._cells", "belljar_guest._host", "belljar_guest._session", "belljar_guest._settings", "belljar_guest._shell"}  # tracebacks call their frames <host>
 texts, modules, loading = {}, {"belljar_guest.native": native}, set()
+codes = marshal.loads(ready[4:]) if ready[:4] == MAGIC_NUMBER else {}  # of another interpreter: the text
 __builtins__["__import__"] = find
 package = modules["belljar_guest"] = type(sys)("belljar_guest")
 package.native = native
@@ -50,7 +55,7 @@ for part in rest.split(b"\n# ==== "):
     modules[title].__builtins__ = __builtins__
     if title.startswith("belljar_guest."):
         setattr(package, title[14:], modules[title])
-del rest, part, title, text
+del rest, ready, part, title, text
 
 from belljar_guest._run import serve
 from belljar_guest._zygote import prepare

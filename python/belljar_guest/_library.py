@@ -7,6 +7,7 @@ modules are imported and before the policy is entered; what is defined here is c
 
 from __future__ import annotations
 
+import _thread
 import sys
 import types
 from typing import TYPE_CHECKING
@@ -357,14 +358,20 @@ NEEDS_MACHINE = (
 
 
 class Waiter:
-    """Stands in for a selector: there is nothing that could become ready."""
+    """Stands in for a selector: there is nothing that could become ready. An interrupt wakes it."""
+
+    def __init__(self) -> None:
+        self.lock = _thread.allocate_lock()
+        self.lock.acquire()
 
     def select(self, seconds: float | None = None) -> list[Any]:
-        import time
-
         if seconds is None or seconds > 0:
-            time.sleep(1e6 if seconds is None else seconds)
+            self.lock.acquire(True, 1e6 if seconds is None else min(seconds, 1e6))
         return []
+
+    def wake(self) -> None:
+        if self.lock.locked():
+            self.lock.release()
 
 
 def adapt_asyncio(module: Any, language: Language) -> None:
@@ -379,7 +386,7 @@ def adapt_asyncio(module: Any, language: Language) -> None:
             pass
 
         def _write_to_self(self) -> None:
-            pass
+            self._selector.wake()
 
         async def shutdown_default_executor(self, timeout: Any = None) -> None:
             pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from belljar_guest import _state, native
+from belljar_guest import native
 
 found: dict[str, list[str]] = {}  # by the entries of sys.path: the top-level names below
 PACKAGES = (
@@ -31,10 +31,7 @@ def explain(error: ModuleNotFoundError) -> None:
     except Exception:
         return
     near = nearest(name, names)
-    beside = _state.script_folder
-    error.msg = "%s; installed and near: %s; %s%s" % (
-        error.msg, ", ".join(near) if near else "nothing", PACKAGES,
-        "; what lies beside the script is shown by --read %s" % beside if beside else "")  # fmt: skip
+    error.msg = "%s; installed and near: %s; %s" % (error.msg, ", ".join(near) if near else "nothing", PACKAGES)
     error.args = (error.msg,)
 
 

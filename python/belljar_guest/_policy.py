@@ -127,15 +127,25 @@ class Policy:
 
         runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
-    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
-        """Runs one part of a cell."""
-        if not code.co_flags & _program.IS_COROUTINE:
-            return eval(code, self.names)
+    def run_cell(self, parts: list[CodeType], filename: str, flags: int) -> Any:
+        """Runs a cell. If one of its parts awaits, all of them run in the loop."""
+        waits = [self.awaits(part) for part in parts]
+        value = None
+        if not any(waits):
+            for part in parts:
+                value = eval(part, self.names)
+            return value
         try:
-            return _cells.run_coroutine(eval(code, self.names), bool(flags & RUN_SESSION))
+            return _cells.run_coroutine(_cells.cell_in_loop(self.names, parts, waits), bool(flags & RUN_SESSION))
         except BaseException as error:
-            _cells.hide_loop(error, filename)
+            self.hide_loop(error, filename)
             raise
+
+    def awaits(self, code: CodeType) -> bool:
+        return bool(code.co_flags & _program.IS_COROUTINE)
+
+    def hide_loop(self, error: BaseException, filename: str) -> None:
+        _cells.hide_loop(error, filename)
 
     # ---- Its values ----
 

@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from belljar_guest import _state, native
+from belljar_guest import _state
 
 if TYPE_CHECKING:
     import ast
@@ -61,33 +61,17 @@ def write_all(path: str, content: bytes, mode: str) -> None:
 
 
 def place_script(filename: str, argv: list[str], code: bytes) -> str:
-    """Puts a script whose folder is not shown under the path that it says, if that can be in the scratch, or else into the
-    folder of the guest, where its neighbours would be looked for. The path."""
-    _state.script_folder = folder = os.path.dirname(filename) or "."
+    """Puts a script whose folder is not shown into the folder of the guest, where its neighbours would be looked for. The path
+    there; tracebacks call it by the caller's."""
     path = os.path.join(_state.WORK, os.path.basename(filename))
-    if not _state.has_files:
-        return path
-    try:
-        if can_be_made(folder):
-            os.makedirs(folder, exist_ok=True)
-            write_all(filename, code, "x")
-            return filename
-        if not os.path.lexists(path):
+    if _state.has_files and not os.path.lexists(path):
+        try:
             write_all(path, code, "x")
-    except OSError:
-        pass  # it has no room, or there is something: it runs all the same
+        except OSError:
+            pass  # it has no room: it runs all the same
     if argv and argv[0] == filename and os.path.isabs(filename):
         argv[0] = path
     return path
-
-
-def can_be_made(folder: str) -> bool:
-    """Whether the folder is in the scratch. Asks, and tries nothing: what is refused is on record."""
-    if not folder.startswith(tuple(place + "/" for place in native.SCRATCH_PLACES.split())) or os.path.normpath(folder) != folder:
-        return False
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    return os.access(folder, os.W_OK)
 
 
 def write_files(files: list[tuple[str, bytes]]) -> None:

@@ -35,9 +35,11 @@ def serve() -> None:
     while True:
         kind, frame = native.read_frame()
         if kind == FRAME_BRANCH:
-            native.branch()
-            if _state.can_ask:
+            is_branch = native.branch()
+            if is_branch and _state.can_ask:
                 _host.after_branch()
+            if is_branch:
+                _cells.after_branch()
         elif kind == FRAME_RUN:
             answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
 
@@ -104,8 +106,11 @@ def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str,
     if flags & RUN_LAST_VALUE:
         policy.offer_results()
     if flags & RUN_SCRIPT and policy.is_open and path0 == _state.WORK and filename != "<stdin>":
-        filename = _program.place_script(filename, argv, code)
-    policy.set_arguments(flags, filename, path0, argv)
+        file = _program.place_script(filename, argv, code)
+        policy.set_arguments(flags, file, path0, argv)
+        filename = filename if os.path.isabs(filename) else file
+    else:
+        policy.set_arguments(flags, filename, path0, argv)
     error, value = perform(policy, flags, code, filename)
     try:
         if isinstance(error, MemoryError) and not flags & RUN_SESSION:
@@ -146,14 +151,11 @@ def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[Bas
             with policy.guard:
                 exec(compile(source, filename, "exec", 0, True), policy.names)
             return None, None
-        more, value = policy.more_syntax, None
+        more = policy.more_syntax
         body, last = parse_cell(policy, source, filename, more)
         first = compile(body, filename, "exec", more, True) if body is not None else None
         with policy.guard:
-            if first is not None:
-                policy.run_cell(first, filename, flags)
-            if last is not None:
-                value = policy.run_cell(last, filename, flags)
+            value = policy.run_cell([part for part in (first, last) if part is not None], filename, flags)
         policy.collect_results(value)
         if value is not None and flags & RUN_SESSION:
             policy.keep_last(value)

@@ -57,9 +57,8 @@ class Requests:
             return asyncio.run(result)
         return result
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        """What a host function's signature shows."""
-        return parameters
+    def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
+        return _host.host_function(name, parameters, doc, is_async)
 
 
 # ---- Variables ---------------------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ def names(policy: Policy) -> list[list[str]]:
 
 
 def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> None:
-    policy.names[name] = policy.arriving(_host.host_function(name, policy.requests.parameters(parameters), doc, is_async))
+    policy.names[name] = policy.requests.host_function(name, parameters, doc, is_async)
 
 
 # ---- Code --------------------------------------------------------------------------------------------------------

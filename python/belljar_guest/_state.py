@@ -21,7 +21,6 @@ thread_limit = 0
 start: dict[str, Any] = {}  # what the policy has it start with: env, cwd, seed
 start_time: float | None = None  # what the clock says as the first run begins
 has_files = False  # the policy grants files: there is a scratch
-script_folder = ""  # of a script whose folder is not shown: for people
 has_preloaded = False  # the zygote has imported for its guests
 is_running = False  # the host runs code here and answers questions
 can_ask = False  # there may be questions: _host.py

@@ -64,12 +64,13 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
-    more_syntax = 0  # no asyncio: await outside of a function stays a SyntaxError
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.language = self.guard = StrictBuilder.language = start_language(text)
         _code.make_builder = StrictBuilder
+        self.has_loop = "asyncio" in self.language.features
+        self.more_syntax = _program.ALLOW_AWAIT if self.has_loop else 0
         self.has_begun = False
 
     # ---- Before a run ----
@@ -120,8 +121,11 @@ class Strict(Policy):
         with self.language:
             return _outcome.value_text(value)
 
-    def run_cell(self, code: CodeType, filename: str, flags: int) -> Any:
-        return eval(code, self.names)
+    def awaits(self, code: CodeType) -> bool:
+        return bool(self.language.reveal(code, "code", "co_flags") & _program.IS_COROUTINE)
+
+    def hide_loop(self, error: BaseException, filename: str) -> None:
+        pass  # format() shows the program's frames only
 
     def keep_last(self, value: object) -> None:
         self.names["_"] = value
@@ -203,11 +207,20 @@ class StrictRequests(_session.Requests):
         with self.policy.language:
             result = function(*arguments, **keywords)
             if type(result) is CoroutineType:
-                result = finished(result)
+                result = _cells.run_coroutine(result, False) if self.policy.has_loop else finished(result)
             return result
 
-    def parameters(self, parameters: list[list[Any]] | None) -> list[list[Any]] | None:
-        return parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+    def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
+        parameters = parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
+        function = self.policy.arriving(_host.host_function(name, parameters, doc))
+        if not (is_async and self.policy.has_loop):
+            return function
+        names = self.policy.namespace({})
+        exec(AWAITED, names)
+        function = names["awaited"](function, self.policy.language.function(lambda: _host.running_loop() is not None, False))
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
+        return function
 
 
 class StrictShell(_shell.Shell):
@@ -245,13 +258,22 @@ def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     coroutine.close()
-    raise _host.SandboxError("an async function that waits for an event loop has none here: call one that runs it with asyncio.run()")
+    raise _host.SandboxError("an async function that waits for an event loop has none here: enable the feature asyncio")
 
 
 # ---- The host's code ---------------------------------------------------------------------------------------------
 
 # What classes of the program derive from and are made by, whatever the policy: it is not handed to them.
 LIBRARY = {"abc": "ABC ABCMeta", "enum": "Enum EnumMeta EnumType Flag IntEnum IntFlag ReprEnum StrEnum"}
+# A host function that is `async def` there: its answers come one after the other, as no thread could wait for them.
+AWAITED = """
+def awaited(function, is_in_loop):
+    async def later(arguments, keywords):
+        return function(*arguments, **keywords)
+    def host(*arguments, **keywords):
+        return later(arguments, keywords) if is_in_loop() else function(*arguments, **keywords)
+    return host
+"""
 PARTIAL = """
 def partial(function, arguments, keywords):
     def bound(*more, **others):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from belljar import Policy, Sandbox, SandboxConfig, Template
+from belljar import Policy, Sandbox, SandboxConfig, SandboxError, Template
 
 
 core = pytest.mark.core
@@ -46,6 +46,7 @@ CELLS = [
     ("\n    x = 6\n    if x:\n        x *= 7\n    x\n", 42),
     ("if True:\n    x = 42\nx", 42),
     ("import asyncio; await asyncio.sleep(0, 42)", 42),
+    ("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0, 42))\nawait task", 42),
     ("x = (142\n% 100)\nx", 42),
     ("%time 6 * 7", 42),
     ("%matplotlib inline\n42", 42),
@@ -107,6 +108,57 @@ def test_under_a_language_policy_they_are_refused_in_words():
         assert "IPython" in sandbox.run_code("!ls").error.value
         assert sandbox.run_code("  6 * 7").value == 42
         assert sandbox.run_code("_ + 1").value == 43
+
+
+LOOPS = {"open": lambda: Policy(timeout=20), "language": lambda: SandboxConfig("stdout", "asyncio", timeout=20)}
+
+
+async def doubled(x):
+    import asyncio
+
+    return await asyncio.sleep(0, 2 * x)
+
+
+@core
+@pytest.mark.parametrize("policy", LOOPS)
+def test_a_loop_serves_cells_calls_and_host_functions_and_each_branch_has_its_own(policy):
+    with Sandbox(LOOPS[policy](), python=PYTHON) as sandbox:
+        sandbox.expose(doubled)
+        assert sandbox.run_code("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nawait doubled(2)").value == 4
+        assert sandbox.run_code("await asyncio.gather(doubled(1), doubled(2))").value == [2, 4]
+        assert sandbox.run_code("doubled(3)").value == sandbox.call(doubled, 3) == 6
+        assert sandbox.run_code("await asyncio.sleep(60)", timeout=0.3).verdict == "timeout"
+        with sandbox.fork() as twin:
+            for one in (twin, sandbox, twin):
+                assert one.run_code("await asyncio.sleep(0.01)\nawait task, await doubled(5)").value == ("done", 10)
+            if policy == "open":
+                for one in (sandbox, twin, sandbox):
+                    assert one.run_code("await asyncio.to_thread(len, 'abc')").value == 3
+        assert sandbox.context("other").run_code("class A:\n    async def f(self): return 1\nclass B(A):\n"
+                                                 "    async def f(self): return 1 + await super().f()\nawait B().f()").value == 2  # fmt: skip
+        error = sandbox.run_code("async def fail():\n    1 / 0\nawait fail()").error
+        assert error.name == "ZeroDivisionError" and "asyncio" not in error.traceback and "await fail()" in error.traceback
+
+
+def test_without_the_feature_there_is_no_loop():
+    with Sandbox(SandboxConfig("stdout"), python=PYTHON) as sandbox:
+        assert sandbox.run_code("await print()").error.name == "SyntaxError"
+        with pytest.raises(SandboxError, match="the feature asyncio"):
+            sandbox.call(waits)
+        assert sandbox.call(waits_not) == 1
+
+
+class Waits:
+    def __await__(self):
+        yield
+
+
+async def waits():
+    await Waits()
+
+
+async def waits_not():
+    return 1
 
 
 @core

@@ -464,7 +464,7 @@ def test_help_lists_every_option_of_the_table():
     options = json.loads(belljar("explain", "--json", check=0).stdout)["options"]
     text = belljar("run", "--help", check=0).stdout
     for key in set(options) - {"warm", "language"}:
-        assert f"--{key.replace('_', '-')}" in text
+        assert f"--{'no-' if key == 'jit' else ''}{key.replace('_', '-')}" in text  # on unless refused
     for flag in ("-c CODE", "-m MODULE", "--policy FILE", "--audit FILE", "--json"):
         assert flag in text
 

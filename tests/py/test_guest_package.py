@@ -2,6 +2,8 @@
 are those of the header."""
 
 import ast
+import importlib.util
+import marshal
 import os
 import pathlib
 import pickle
@@ -48,11 +50,13 @@ def test_a_module_that_imports_what_is_not_there_cannot_be_imported():  # the tw
 
 def bundle(*modules):
     command = [sys.executable, TREE / "scripts" / "bundle-guest", GUEST / "_importer.py", *modules]
-    return subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True)
+    done.stdout, done.stderr = done.stdout.partition(b"\0")[0].decode(), done.stderr.decode()
+    return done
 
 
 def test_the_text_of_the_build_holds_every_module_and_no_annotation():
-    text = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.py").read_text()
+    text = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.bundle").read_bytes().partition(b"\0")[0].decode()
     parts = dict(part.split("\n", 1) for part in text.split("\n# ==== ")[1:])
     assert sorted(parts) == sorted(MODULES)
     for part in parts.values():
@@ -60,6 +64,20 @@ def test_the_text_of_the_build_holds_every_module_and_no_annotation():
             assert not isinstance(node, ast.arg) or node.annotation is None
             assert not isinstance(node, ast.FunctionDef) or node.returns is None
             assert not isinstance(node, ast.ImportFrom) or node.module not in ("typing", "__future__") or node.names[0].name == "NamedTuple"
+
+
+def test_the_code_of_the_build_is_that_of_the_text():
+    text, _, ready = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.bundle").read_bytes().partition(b"\0")
+    if ready[:4] != importlib.util.MAGIC_NUMBER:
+        pytest.skip("the build's interpreter is of another kind than this one")
+    codes = marshal.loads(ready[4:])
+    assert sorted(codes) == sorted(MODULES)
+    hosts = [name for name in codes if marshal.loads(codes[name]).co_filename == "<host>"]
+    assert "belljar_guest._host" in hosts and "belljar_guest._run" not in hosts
+    for part in text.decode().split("\n# ==== ")[1:]:
+        name, source = part.split("\n", 1)
+        made = compile(source, "<host>" if name in hosts else "<belljar>", "exec", dont_inherit=True)
+        assert marshal.loads(codes[name]) == made, name
 
 
 def test_a_module_that_is_not_in_the_text_cannot_be_imported_by_one_that_is(tmp_path):

@@ -129,7 +129,7 @@ def measured(tmp_path_factory) -> tuple[dict[int, list[str]], set[str]]:
     build.mkdir()
     (build / "calls").mkdir(mode=0o777)
     (build / "calls").chmod(0o777)
-    for pattern in ("libbelljar.so*", "_belljar*.so", "belljar_guest*.so", "belljar_guest.py"):
+    for pattern in ("libbelljar.so*", "_belljar*.so", "belljar_guest*.so", "belljar_guest.bundle"):
         for path in BUILD.glob(pattern):
             if path.is_file():
                 shutil.copy(path, build / path.name)

@@ -484,12 +484,13 @@ OPEN: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }  # fmt: skip
 LANGUAGE: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "object as a global": ((5, False), (lambda: (point.x, hasattr(point, "get")),)),
-    "contextmanager": (ImportError('Import "contextlib" blocked by the sandbox'), (uses_managed,)),
-    "function of the library": (ImportError('Import "statistics" blocked by the sandbox'), (statistics.mean, [1, 2])),
-    "method that a module calls its own": (ImportError('Import "random" blocked by the sandbox'), (apply, random.random)),
-    "pattern": (ImportError('Import "re" blocked by the sandbox'), (lambda: WORD.match("aab").group(),)),
+    "contextmanager": (ImportError('Import "contextlib" blocked by the sandbox; to permit it: the feature everyday'), (uses_managed,)),
+    "function of the library": (ImportError('Import "statistics" blocked by the sandbox; to permit it: the feature everyday'), (statistics.mean, [1, 2])),
+    "method that a module calls its own": (ImportError('Import "random" blocked by the sandbox; to permit it: the feature random or everyday'), (apply, random.random)),
+    "pattern": (ImportError('Import "re" blocked by the sandbox; to permit it: the feature regex or everyday'), (lambda: WORD.match("aab").group(),)),
     "what is not allowed and not used": (1, (lambda wanted: os.getcwd() if wanted else 1, False)),
-    "what is not allowed and used": (ImportError('Import "os" blocked by the sandbox'), (lambda wanted: os.getcwd() if wanted else 1, True)),
+    "what is not allowed and used": (ImportError('Import "os" blocked by the sandbox; to permit it: allow_module("os", …) for views, '
+                                                 'allow_safe_module("os", …) for the things themselves'), (lambda wanted: os.getcwd() if wanted else 1, True)),
     "builtin that is not there": (belljar.SandboxError("argument 1 → builtin input is not among the builtins of the policy: config.builtins_whitelist "
                                                        "has them, and features that add to them"), (apply, input)),
     "symbol that is not there": (belljar.SandboxError("argument 1 → textwrap.fill is not among what the policy allows: config.allow_module('textwrap', "

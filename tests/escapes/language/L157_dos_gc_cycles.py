@@ -9,4 +9,5 @@ class C:
     def __del__(self):
         while True:
             pass
-C()
+made = C()
+del made

@@ -16,7 +16,7 @@ SKIP = {"sleep", "input", "exit", "quit", "close", "redirect_stdout", "print", "
 def test_nothing_that_is_handed_out_shows_a_frame_of_the_library(
     python: str, extension: pathlib.Path, record_property: Any
 ) -> None:
-    config = everything(*FEATURES)
+    config = everything(*FEATURES, "everyday")
     modules = sorted({*config.to_dict()["imports"], *SAFE} - {"sys", "encodings", "__future__"})
     source = f"MODULES = {modules!r}\nSKIP = {SKIP!r}\n" + (HERE / "sweep_program.py").read_text()
     outcome = run_plain(python, extension, config, source, seconds=200.0)
