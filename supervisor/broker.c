@@ -175,7 +175,11 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     if (decide_record(supervisor, guest, &call, &answer) < 0)
         answer.error = EPERM; /* the host is gone, and so are we: there was room */
     placement_note_call(supervisor, guest, call.tid);
-    return answer.waits ? 0 : answer_send(guest, &call, &answer);
+    if (answer.waits) {
+        limits_look_soon(supervisor, guest);
+        return 0;
+    }
+    return answer_send(guest, &call, &answer);
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
