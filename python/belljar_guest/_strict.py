@@ -16,7 +16,9 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from belljar._shared.values import Record
-from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
+from belljar_guest import (
+    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
+)  # fmt: skip
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ def start_language(text: str) -> Language:
         native.language_show_as_is(_host.HostItems, Record)
         _host.arriving = language.proxy
         if "json.encoder" in sys.modules:
-            _host.teach_json(sys.modules["json.encoder"])
-        _host.awaits_json = True
+            _adapt.teach_json(sys.modules["json.encoder"])
+        _adapt.awaits_json = True
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
     return language

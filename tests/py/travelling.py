@@ -630,7 +630,7 @@ def come_to(call: tuple[Any, ...], sandbox: Any) -> Any:
 
 def is_as_it_should(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, Exception):
-        return isinstance(found, type(wanted)) and str(found).partition("; to permit it: ")[0] == str(wanted)
+        return isinstance(found, type(wanted)) and str(found) == str(wanted)
     return not isinstance(found, Exception) and bool(found == wanted)
 
 
