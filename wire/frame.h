@@ -36,7 +36,7 @@ enum call_kind {
     CALL_OPERATION =
         2, /* [released, handle, operation, list of arguments, dict of keywords]: on an object of
                            belljar.readonly */
-    CALL_BESIDE = 4,    /* as CALL_FUNCTION, where others may be asked before it is answered */
+    CALL_BESIDE = 4, /* as CALL_FUNCTION, where others may be asked before it is answered */
     CALL_DISPLAY =
         3, /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
     /* released: [handle, count, handle, count, ...] of host objects that the guest has dropped */
