@@ -376,9 +376,9 @@ class Handles:
                 self._numbers[key] = number
         methods = _METHODS[kind] | (rules.find(rules.methods, type(original)) or frozenset())
         operations = dict.fromkeys(_CONTAINER.get(kind, ()))
-        operations.update(dict.fromkeys(sorted(rules.find(rules.operations, type(original)) or ())))
         if kind == "sequence" and issubclass(type(original), tuple):
-            operations["tuple"] = None
+            operations["tuple"] = None  # before what is named, which wins over it
+        operations.update(dict.fromkeys(sorted(rules.find(rules.operations, type(original)) or ())))
         return [1, number, name_of_type(type(original))[:_NAME_MAX], list(operations), sorted(methods)]
 
     def give_view(self, view: Readonly) -> list[Any]:

@@ -196,13 +196,14 @@ def run_once(policy: core.Policy, on_operation: Callable[..., object] | None, co
 
 
 def path0(policy: core.Policy, script: str) -> str | None:
-    """Where the guest sees the directory of the script, if a grant shows it: there it can import its neighbours."""
+    """Where the guest sees the directory of the script, if a grant shows it: there it can import its neighbours. One among the
+    guest's own places is named in any case, so that it is not made there: `belljar run` shows the host's, for reading only."""
     folder = os.path.dirname(os.path.realpath(script))
     for guest_path, host_path, _, _ in policy.mounts():
         host = os.path.realpath(host_path) if host_path.startswith("/") else "/"
         if host != "/" and is_within(folder, host):
             return guest_path + folder[len(host) :]
-    return None
+    return folder if any(is_within(folder, place) for place in core.SCRATCH_PLACES) else None
 
 
 class Search:

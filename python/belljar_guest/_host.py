@@ -18,7 +18,7 @@ from belljar._shared.exceptions import EXCEPTIONS as CROSSING
 from belljar._shared.frames import CALL_BESIDE, CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
 from belljar._shared.questions import BYTES_MAX, ELEMENTS_MAX
 from belljar._shared.values import Opaque, Record
-from belljar_guest import _code, _outcome, _state, native
+from belljar_guest import _adapt, _code, _outcome, _state, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -505,8 +505,8 @@ def host_class(operations: Sequence[str]) -> type[HostObject]:
     global may_subclass
     key = tuple(operations)
     if key not in classes:
-        if not awaits_json:
-            await_json()
+        if not _adapt.awaits_json:
+            _adapt.await_json()
         names: dict[str, Any] = {"__slots__": (), "__doc__": HostObject.__doc__, "__module__": "belljar"}
         for operation in key:
             names.update(OPERATIONS[operation])
@@ -549,65 +549,6 @@ def dropper(handle: int) -> Callable[[object], None]:
             released.extend((handle, entry[1]))
 
     return drop
-
-
-def teach_json(encoder: Any) -> None:
-    """Has json.encoder write read-only lists and dicts as what they show, whatever the program gives as `default`."""
-
-    def with_views(real: Callable[..., Any]) -> Callable[..., Any]:
-        def make(markers: Any, default: Callable[[Any], Any], *rest: Any) -> Any:
-            return real(markers, lambda value: shown_as(value) if is_shown_as(value) else default(value), *rest)
-
-        return make
-
-    for name in ("c_make_encoder", "_make_iterencode"):
-        if getattr(encoder, name, None) is not None:
-            setattr(encoder, name, with_views(getattr(encoder, name)))
-
-
-def is_shown_as(value: object) -> bool:
-    return isinstance(value, (list, tuple, dict))
-
-
-def shown_as(value: Any) -> Any:
-    return value.copy() if isinstance(value, dict) else list(value)
-
-
-def taught(execute: Callable[[Any], None]) -> Callable[[Any], None]:
-    def execute_and_teach(module: Any) -> None:
-        execute(module)
-        teach_json(module)
-
-    return execute_and_teach
-
-
-awaits_json = False
-
-
-class JsonFinder:
-    """Waits for json.encoder to be imported."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "json.encoder":
-            return None
-        sys.meta_path.remove(JsonFinder)
-        for finder in sys.meta_path:
-            spec: Any = finder.find_spec(name, path, target)
-            if spec is not None:
-                spec.loader.exec_module = taught(spec.loader.exec_module)
-                return spec
-        return None
-
-
-def await_json() -> None:
-    """When the first read-only list or dict is there."""
-    global awaits_json
-    awaits_json = True
-    if "json.encoder" in sys.modules:
-        teach_json(sys.modules["json.encoder"])
-    else:
-        sys.meta_path.insert(0, JsonFinder)
 
 
 # ---- Host functions ----------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from belljar._shared.values import Record
-from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
+from belljar_guest import (
+    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
+)  # fmt: skip
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ def start_language(text: str) -> Language:
         native.language_show_as_is(_host.HostItems, Record)
         _host.arriving = language.proxy
         if "json.encoder" in sys.modules:
-            _host.teach_json(sys.modules["json.encoder"])
-        _host.awaits_json = True
+            _adapt.teach_json(sys.modules["json.encoder"])
+        _adapt.awaits_json = True
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
     return language
@@ -272,6 +274,11 @@ def awaited(function, is_in_loop):
         return later(arguments, keywords) if is_in_loop() else function(*arguments, **keywords)
     return host
 """
+GENERIC = """
+class Generic:
+    def __class_getitem__(cls, parameters):
+        return cls
+"""
 PARTIAL = """
 def partial(function, arguments, keywords):
     def bound(*more, **others):
@@ -306,6 +313,7 @@ class StrictBuilder(_code.Builder):
     """What is made here is found by name only where the policy allows it."""
 
     language: Language
+    stand_in: Any = None
 
     def arriving(self, value: Any) -> Any:
         return self.language.proxy(value)
@@ -354,10 +362,25 @@ class StrictBuilder(_code.Builder):
         return found
 
     def make_library(self, rows: list[list[str]], path: str) -> Any:
+        if ["typing", "Generic"] in rows:
+            return self.generic()
         for module, name in rows:
             if name in LIBRARY.get(module, "").split() and hasattr(sys.modules.get(module), name):
                 return getattr(sys.modules[module], name)
         return self.make_symbol(rows, path)
+
+    def generic(self) -> Any:
+        """In the place of typing.Generic, which asks for what a class was written with, and that stays on the host."""
+        if self.stand_in is None:
+            names = self.language.namespace()
+            exec(GENERIC, names)
+            self.stand_in = names["Generic"]
+        return self.stand_in
+
+    def make_fields(self, rows: list[tuple[Any, ...]]) -> Any:
+        """As a dataclass that is made here has them: the module reads what a view would not show."""
+        fields = super().make_fields([tuple([self.arriving(item) for item in row]) for row in rows])
+        return fields if fields is _code.NOT_HERE else self.own(fields)
 
     def make_module(self, name: str) -> Any:
         try:

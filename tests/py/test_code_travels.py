@@ -20,7 +20,7 @@ PYTHONS = [sys.executable, *os.environ.get("BELLJAR_PYTHONS", "").split(":")]
 
 
 @core
-@pytest.mark.parametrize("which", ["open", "language"])
+@pytest.mark.parametrize("which", ["open", "language", "everyday"])
 @pytest.mark.parametrize("python", dict.fromkeys(filter(None, PYTHONS)), ids=lambda path: "python" + pathlib.Path(path).resolve().name[6:])
 def test_every_kind_of_code_travels(python: str, which: str) -> None:
     done = subprocess.run([python, HERE / "travelling.py", which], capture_output=True, text=True, timeout=200, env={

@@ -456,8 +456,8 @@ key, = d
 for one in (Keeps(hash(key)) in d, d.get(Keeps(hash(key))), Keeps(hash(key)) in d.keys()): pass
 try: d[Keeps(hash(key))]
 except KeyError: pass
-len(Keeps.seen), {{type(one).__name__ for one in Keeps.seen}}, d[key], d.get(key), key in d"""
-        assert value_of(sandbox, code) == (4, {"ReadOnlyObject"}, [3], [3], True)
+len(Keeps.seen) // 4 > 0, {{type(one).__name__ for one in Keeps.seen}}, d[key], d.get(key), key in d"""  # probing may come to a slot twice
+        assert value_of(sandbox, code) == (True, {"ReadOnlyObject"}, [3], [3], True)
 
 
 @core
@@ -528,3 +528,18 @@ def test_a_record_is_compared_by_what_is_in_it():
             True, False, False, 1, [2], {"x": 1, "y": [2]})  # fmt: skip
         assert sandbox.run_code("one.y.append(1)").error.value.startswith("Read only object")
 
+
+
+class Spoken(collections.namedtuple("Spoken", "x")):
+    def __repr__(self):
+        return "its own"
+
+    __str__ = __repr__
+
+
+@core
+@pytest.mark.parametrize("policy", [Policy, language_policy])
+def test_what_is_named_of_a_tuple_goes_before_what_tuples_do(policy):
+    with Sandbox(policy()) as sandbox:
+        sandbox["named"], sandbox["plain"] = readonly(Spoken(1), operations=("repr", "str")), readonly(Spoken(1))
+        assert value_of(sandbox, "repr(named), str(named), repr(plain), str(plain)") == ("its own", "its own", "(1,)", "(1,)")

@@ -68,7 +68,7 @@ def test_a_file_is_refused_unless_it_is_granted(tmp_path):
     for folder in [tmp_path, *tmp_path.parents[:2]]:
         folder.chmod(0o755)
     with pytest.raises(PermissionError):
-        parallel(read, [(str(path),)])
+        parallel(read, [("/etc/shadow",)])
     assert parallel(read, [(str(path),)], belljar.Policy(read=[tmp_path])) == ["granted"]
 
 
