@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -226,8 +225,6 @@ int guest_new(struct supervisor *supervisor, struct guest **ret_guest)
                           supervisor->scratch_parent.fd, &guest->files);
     if (error == 0)
         error = guest_make_channels(guest);
-    if (error == 0 && (guest->fds[GUEST_PAIRS] = epoll_create1(EPOLL_CLOEXEC)) < 0)
-        error = -errno;
     if (error < 0)
         return error;
     supervisor->slots[slot] = guest;

@@ -26,7 +26,7 @@ enum guest_fd {
     GUEST_STATUS,
     GUEST_PIDFD,
     GUEST_CRASH, /* pipe: faulthandler's text */
-    GUEST_PAIRS, /* epoll set: the ends of pipes and pairs that it was given and holds (pairs.c) */
+    GUEST_PAIRS, /* epoll set: the ends of pipes and pairs that it was given and holds, if any (pairs.c) */
     GUEST_FDS
 };
 

@@ -4,8 +4,8 @@
  * Their buffers are kernel memory that no other limit sees. What counts is what is held, not what
  * was ever made; and a guest's table of descriptors does not tell what it holds, since a thread
  * that waits in poll() or select() keeps what the others close. But an epoll set forgets a file
- * when its last holder lets go of it, and not before. So each guest has a set here, for all ends
- * that it was given. Nobody waits for it; to count is one call that takes what is ready:
+ * when its last holder lets go of it, and not before. So a guest that was given any has a set here,
+ * for all of its ends. Nobody waits for it; to count is one call that takes what is ready:
  *
  *   of a pipe or pair at least one end is, as long as one is held: an empty one can be written to,
  *   a full one read, and whose other end is gone hangs up. A counter can be read or added to.
@@ -36,6 +36,8 @@
 unsigned pairs_held(const struct guest *guest)
 {
     struct epoll_event events[ENDS_MAX];
+    if (guest->fds[GUEST_PAIRS] < 0) /* most guests make none, and a descriptor is dear */
+        return guest->inherited_kib;
     int ready = epoll_wait(guest->fds[GUEST_PAIRS], events, ENDS_MAX, 0);
     unsigned kib = ready < 0 || ready == ENDS_MAX ? KIB_MAX : guest->inherited_kib;
     for (int i = 0; i < ready; i++)
@@ -44,9 +46,11 @@ unsigned pairs_held(const struct guest *guest)
 }
 
 /* Before the guest has it: what cannot be counted is not given. 0 or a positive errno. */
-static int pairs_count(const struct guest *guest, int fd, unsigned kib)
+static int pairs_count(struct guest *guest, int fd, unsigned kib)
 {
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u32 = kib };
+    if (guest->fds[GUEST_PAIRS] < 0 && (guest->fds[GUEST_PAIRS] = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        return errno;
     return epoll_ctl(guest->fds[GUEST_PAIRS], EPOLL_CTL_ADD, fd, &event) < 0 ? errno : 0;
 }
 
