@@ -225,7 +225,8 @@ static int module_exec(PyObject *module)
         add_type(module, &result_spec, "Result", &state->result_type) < 0 ||
         add_type(module, &memory_spec, "Memory", &state->memory_type) < 0)
         return -1;
-    if (value_add_functions(module, "belljar.values") == NULL || add_scratch_places(module) < 0)
+    if (value_add_functions(module, "belljar.values", NULL) == NULL ||
+        add_scratch_places(module) < 0)
         return -1;
     for (int verdict = BELLJAR_OK; verdict <= BELLJAR_INFRA_ERROR; verdict++) {
         char name[32] = "VERDICT_";

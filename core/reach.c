@@ -93,8 +93,9 @@ static void child_ask(struct wishes *wishes)
     for (uint32_t i = 0; i < wishes->count; i++) {
         struct wish *wish = &wishes->list[i];
         if (wish->name == NULL) { /* executed by its path */
-            wish->is_closed = child_is_closed(wish->path, wish->mode, wish->at) ||
-                              child_is_closed(wish->real, wish->mode, wish->at);
+            /* A link's own path ends where the real one is closed: that says where. */
+            wish->is_closed = child_is_closed(wish->real, wish->mode, wish->at) ||
+                              child_is_closed(wish->path, wish->mode, wish->at);
             continue;
         }
         wish->is_closed = wish->folder >= 0 && child_may_not(wish->folder, wish->name, wish->mode);
@@ -144,6 +145,8 @@ static int say_closed(const struct wish *wish, unsigned user, struct belljar_err
                  S_ISDIR(found.st_mode) ? "directory" : "file", wish->at);
     else if (wish->mode & W_OK)
         snprintf(where, sizeof where, ": that user may not write there");
+    else if (is_python && stat(wish->at, &found) == 0 && (found.st_mode & 0111) == 0)
+        snprintf(where, sizeof where, ": it is not executable (mode %o)", found.st_mode & 07777);
     if (is_whole && (wish->mode & W_OK))
         snprintf(remedy, sizeof remedy, "give it to that user (chown -R %u %.900s)", user,
                  wish->path);

@@ -112,7 +112,8 @@ int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_
     libexec_folder(folder, sizeof folder);
     snprintf(path, sizeof path, "%s/belljar-supervisor", folder);
     CLEANUP(fd_close) int module = open_high(folder, "belljar_guest.abi3.so", reterr);
-    CLEANUP(fd_close) int source = module < 0 ? -1 : open_high(folder, "belljar_guest.bundle", reterr);
+    CLEANUP(fd_close)
+    int source = module < 0 ? -1 : open_high(folder, "belljar_guest.bundle", reterr);
     if (module < 0 || source < 0)
         return -ENOENT;
     posix_spawn_file_actions_t actions;

@@ -55,7 +55,7 @@ attempt("follow a link of its own making", lambda: linked("/etc/shadow"))
 attempt("read the environment of others", lambda: read("/proc/1/environ"))
 attempt("overwrite a system program", lambda: write("/usr/bin/python3"))
 attempt("plant a start-up file", lambda: write(os.path.expanduser("~/../.bashrc")))
-attempt("open a disk", lambda: read("/dev/vda"))
+attempt("open a disk", lambda: read("/dev/sda"))
 
 # Network
 attempt("connect to a server", lambda: connect(socket.AF_INET, ("192.0.2.1", 80)))

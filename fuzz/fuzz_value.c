@@ -1,6 +1,6 @@
 /* The value decoder, on bytes that a guest might send. An interpreter is part of the target, so
  * that ASan and UBSan watch the objects as well: what decodes must be an object that can be encoded
- * and decoded once more. Start it in the top folder, where it finds python/belljar/values.py. */
+ * and decoded once more. Start it in the top folder, where it finds python/belljar/_shared/values.py. */
 #include "values/value.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ static const struct value_limits limits = {
  * and tables need, so that their import is not on the first input's time. */
 static const char prepare[] =
     "import importlib.util, sys\n"
-    "spec = importlib.util.spec_from_file_location('values', 'python/belljar/values.py')\n"
+    "spec = importlib.util.spec_from_file_location('values', 'python/belljar/_shared/values.py')\n"
     "sys.modules['values'] = module = importlib.util.module_from_spec(spec)\n"
     "spec.loader.exec_module(module)\n"
     "for name in ('numpy', 'pandas', 'decimal', 'fractions', 'uuid', 'pathlib', 'zoneinfo', "
@@ -77,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (state.home == NULL)
         value_state_init(&state, "values");
     size_t memory = 0;
-    PyObject *object = value_decode(&state, bytes, length, &limits, NULL, &memory);
+    PyObject *views = length % 2 ? (PyObject *)&PyLong_Type : NULL; /* a view's number, as it is */
+    PyObject *object = value_decode(&state, bytes, length, &limits, NULL, views, &memory);
     if (object == NULL) {
         check_error("decoding");
         return 0;
@@ -93,8 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         check_error("encoding");
         return 0;
     }
-    object =
-        value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL, NULL);
+    object = value_decode(&state, (const uint8_t *)encoded, (size_t)encoded_length, &limits, NULL,
+                          NULL, NULL);
     if (object == NULL) {
         fprintf(stderr, "what was encoded is refused:\n");
         PyErr_Print();

@@ -252,7 +252,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
     state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
     if (state->lent_type == NULL || add_constants(module) < 0 || quiet_prepare() < 0 ||
-        value_add_functions(module, "belljar") == NULL ||
+        value_add_functions(module, "belljar", language_behind) == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     (void)words_install(&state->zygote);

@@ -40,6 +40,7 @@ struct state {
     PyObject *unproxiable;   /* tuple of types that are never proxied */
     PyObject *no_subclasses; /* function that answers [] */
     PyObject *hint;          /* function (kind, name, more) -> what would permit it; or NULL */
+    PyObject *plain;         /* frozenset of types of immutable values, given as they are */
     PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
@@ -52,6 +53,8 @@ struct state {
     PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
     PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
         *hidden_type, *hidden_method_type, *method_type, *fixed_type, *builtins_type;
+    PyTypeObject *record_type; /* belljar.Record */
+    PyTypeObject *shown_type;  /* what derives from it is read-only by itself; NULL: nothing */
 };
 
 /* A C field layout shared by all proxies. */
@@ -83,13 +86,25 @@ bool name_is_plain(PyObject *name);
 bool name_is(PyObject *name, const char *text);
 
 /* proxies.c */
-extern PyType_Spec list_spec, dict_spec, function_spec, object_spec;
+extern PyType_Spec function_spec, object_spec;
 struct proxy *proxy_new(struct state *state, PyTypeObject *type, PyObject *target);
 void proxy_dealloc(PyObject *object);
 PyObject *proxy_value(struct state *state, PyObject *value);
 int read_only_setattr(PyObject *self, PyObject *name, PyObject *value);
 PyObject *make_proxy(PyObject *module, PyObject *value);
 PyObject *make_safe_function(PyObject *module, PyObject *args);
+PyObject *show_as_is(PyObject *module, PyObject *args);
+PyObject *set_plain(PyObject *module, PyObject *types);
+int read_only_setitem(PyObject *self, PyObject *key, PyObject *value);
+/* Takes a value of the target's and shows it. NULL stays NULL. */
+PyObject *proxied(struct proxy *self, PyObject *value);
+PyObject *target_repr(PyObject *self);
+Py_ssize_t target_length(PyObject *self);
+
+/* containers.c */
+extern PyType_Spec list_spec, dict_spec;
+/* True for what can be compared and hashed without running anything of the program's. */
+bool is_plain_key(PyObject *key);
 
 /* hide.c */
 extern PyType_Spec method_spec, hidden_spec, hidden_method_spec, stream_spec;

@@ -35,6 +35,8 @@ static PyMethodDef policy_functions[] = {
     { "language_hidden", make_hidden, METH_VARARGS, NULL },
     { "language_stream", make_stream, METH_O, NULL },
     { "language_proxy", make_proxy, METH_O, NULL },
+    { "language_plain", set_plain, METH_O, NULL },
+    { "language_show_as_is", show_as_is, METH_VARARGS, NULL },
     { "language_function", make_safe_function, METH_VARARGS, NULL },
     { "language_take_constructor", take_constructor, METH_O, NULL },
     { "language_close_classes", close_classes, METH_NOARGS, NULL },

@@ -233,6 +233,8 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
     int importable = PySet_Contains(state->importable, absolute);
     if (importable < 0)
         return NULL;
+    if (!importable && fromlist && PyList_CheckExact(fromlist) && PySequence_Size(fromlist) == 0)
+        return Py_NewRef(found); /* as C imports, which takes the real one from sys.modules */
     if (!importable && !from) /* a parent of something allowed: only `from parent import child` */
         return import_blocked(state, absolute);
     if (!importable && (PyTuple_CheckExact(fromlist) || PyList_CheckExact(fromlist))) {

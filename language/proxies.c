@@ -1,5 +1,6 @@
-/* Read-only views of lists, dicts, functions and objects: what untrusted code gets of a value that
- * is not its own. Runs in the guest, with the guest's rights. */
+/* What untrusted code gets of a value that is not its own: the value itself, or a read-only view.
+ * Here the choice, and views of functions and objects; containers.c has those of lists and dicts.
+ * Runs in the guest, with the guest's rights. */
 #include "language/inside.h"
 
 struct proxy *proxy_new(struct state *state, PyTypeObject *type, PyObject *target)
@@ -31,30 +32,18 @@ int read_only_setattr(PyObject *self, PyObject *Py_UNUSED(name), PyObject *Py_UN
     return -1;
 }
 
-static int read_only_setitem(PyObject *self, PyObject *key, PyObject *value)
+int read_only_setitem(PyObject *self, PyObject *key, PyObject *Py_UNUSED(value))
 {
-    return read_only_setattr(self, key, value);
+    return read_only_setattr(self, key, NULL);
 }
 
-static PyObject *read_only_method(PyObject *self, PyObject *Py_UNUSED(args),
-                                  PyObject *Py_UNUSED(kw))
-{
-    read_only_setattr(self, NULL, NULL);
-    return NULL;
-}
-#define MUTATOR(name)                                                                              \
-    {                                                                                              \
-        name, (PyCFunction)(void (*)(void))read_only_method, METH_VARARGS | METH_KEYWORDS,         \
-            READ_ONLY                                                                              \
-    }
-
-static PyObject *proxied(struct proxy *self, PyObject *value)
+PyObject *proxied(struct proxy *self, PyObject *value)
 {
     OWNED PyObject *owned = value;
     return owned ? proxy_value(self->state, owned) : NULL;
 }
 
-static PyObject *target_repr(PyObject *self)
+PyObject *target_repr(PyObject *self)
 {
     return PyObject_Repr(((struct proxy *)self)->target);
 }
@@ -64,14 +53,34 @@ static PyObject *target_str(PyObject *self)
     return PyObject_Str(((struct proxy *)self)->target);
 }
 
-static Py_ssize_t target_length(PyObject *self)
+Py_ssize_t target_length(PyObject *self)
 {
     return PyObject_Size(((struct proxy *)self)->target);
 }
 
-static int target_contains(PyObject *self, PyObject *key)
+/* What is behind never meets an object of the program's here: its __eq__ would be given what is
+ * inside as it is. */
+static int object_contains(PyObject *object, PyObject *key)
 {
-    return PySequence_Contains(((struct proxy *)self)->target, key);
+    struct proxy *self = (struct proxy *)object;
+    if (is_plain_key(key) || !PyType_GetSlot(Py_TYPE(self->target), Py_tp_iter))
+        return PySequence_Contains(self->target, key);
+    OWNED PyObject *iterator = PyObject_GetIter(self->target);
+    while (iterator) {
+        OWNED PyObject *item = proxied(self, PyIter_Next(iterator));
+        int same = item ? PyObject_RichCompareBool(item, key, Py_EQ) : -1;
+        if (!item && !PyErr_Occurred())
+            return 0;
+        if (same)
+            return same;
+    }
+    return -1;
+}
+
+/* A view without __len__ is true, like an object. */
+static int object_bool(PyObject *object)
+{
+    return PyObject_IsTrue(((struct proxy *)object)->target);
 }
 
 static PyObject *target_item(PyObject *self, PyObject *key)
@@ -79,236 +88,25 @@ static PyObject *target_item(PyObject *self, PyObject *key)
     return proxied((struct proxy *)self, PyObject_GetItem(((struct proxy *)self)->target, key));
 }
 
-/* A list with every element proxied, or a dict: what comparing and copying work on, so that a
- * guest's __eq__ never meets the object behind a proxy: it would keep it. */
-static PyObject *proxy_copy(struct proxy *self)
-{
-    if (Py_TYPE((PyObject *)self) == self->state->list_type) {
-        OWNED PyObject *copy = PyList_New(0);
-        for (Py_ssize_t i = 0; copy && i < PyList_Size(self->target); i++) {
-            OWNED PyObject *item = proxied(self, Py_NewRef(PyList_GetItem(self->target, i)));
-            if (!item || PyList_Append(copy, item) < 0)
-                return NULL;
-        }
-        return owned_take(&copy);
-    }
-    OWNED PyObject *copy = PyDict_New();
-    OWNED PyObject *keys = PyDict_Keys(self->target);
-    for (Py_ssize_t i = 0; copy && keys && i < PyList_Size(keys); i++) {
-        PyObject *key = PyList_GetItem(keys, i);
-        PyObject *value = PyDict_GetItemWithError(self->target, key);
-        if (!value)
-            return NULL;
-        OWNED PyObject *shown_key = proxy_value(self->state, key);
-        OWNED PyObject *shown = proxy_value(self->state, value);
-        if (!shown_key || !shown || PyDict_SetItem(copy, shown_key, shown) < 0)
-            return NULL;
-    }
-    return keys ? owned_take(&copy) : NULL;
-}
-
-static PyObject *proxy_copy_method(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return proxy_copy((struct proxy *)self);
-}
-
-static PyObject *proxy_compare(PyObject *left, PyObject *right, int operation)
-{
-    struct state *state = ((struct proxy *)left)->state;
-    OWNED PyObject *left_copy = proxy_copy((struct proxy *)left);
-    if (!left_copy)
-        return NULL;
-    bool same_kind = Py_TYPE(right) == state->list_type || Py_TYPE(right) == state->dict_type;
-    OWNED PyObject *right_copy = same_kind ? proxy_copy((struct proxy *)right) : Py_NewRef(right);
-    return right_copy ? PyObject_RichCompare(left_copy, right_copy, operation) : NULL;
-}
-
-static PyObject *list_iter(PyObject *self)
-{
-    return PySeqIter_New(self);
-}
-
-static PyObject *list_item_at(PyObject *object, Py_ssize_t index)
+/* Calls what is behind. What the program itself has given comes back as it is. */
+static PyObject *target_call(PyObject *object, PyObject *args, PyObject *kw)
 {
     struct proxy *self = (struct proxy *)object;
-    if (index < 0 || index >= PyList_Size(self->target)) {
-        PyErr_SetString(PyExc_IndexError, "list index out of range");
-        return NULL;
-    }
-    return proxy_value(self->state, PyList_GetItem(self->target, index));
+    OWNED PyObject *result = PyObject_Call(self->target, args, kw);
+    OWNED PyObject *named = result && kw ? PyDict_Values(kw) : NULL;
+    for (Py_ssize_t i = 0; result && i < PyTuple_Size(args); i++)
+        if (PyTuple_GetItem(args, i) == result)
+            return owned_take(&result);
+    for (Py_ssize_t i = 0; named && i < PyList_Size(named); i++)
+        if (PyList_GetItem(named, i) == result)
+            return owned_take(&result);
+    return result ? proxy_value(self->state, result) : NULL;
 }
-
-static PyObject *copy_method(PyObject *self, const char *name, PyObject *args)
-{
-    OWNED PyObject *copy = proxy_copy((struct proxy *)self);
-    OWNED PyObject *method = copy ? PyObject_GetAttrString(copy, name) : NULL;
-    return method ? PyObject_CallObject(method, args) : NULL;
-}
-
-static PyObject *list_count(PyObject *self, PyObject *args)
-{
-    return copy_method(self, "count", args);
-}
-
-static PyObject *list_index(PyObject *self, PyObject *args)
-{
-    return copy_method(self, "index", args);
-}
-
-static PyObject *list_reversed(PyObject *self, PyObject *args)
-{
-    return copy_method(self, "__reversed__", args);
-}
-
-static PyObject *list_add(PyObject *left, PyObject *right);
-
-/* A list, or NULL without an exception: the other side is neither a list nor a read-only one. */
-static PyObject *list_side(PyObject *side)
-{
-    if (PyList_CheckExact(side))
-        return Py_NewRef(side);
-    if (PyType_GetSlot(Py_TYPE(side), Py_mp_subscript) == (void *)target_item &&
-        PyType_GetSlot(Py_TYPE(side), Py_nb_add) == (void *)list_add)
-        return proxy_copy((struct proxy *)side);
-    return NULL;
-}
-
-static PyObject *list_add(PyObject *left, PyObject *right)
-{
-    OWNED PyObject *left_list = list_side(left);
-    OWNED PyObject *right_list = left_list ? list_side(right) : NULL;
-    if (left_list && right_list)
-        return PySequence_Concat(left_list, right_list);
-    if (PyErr_Occurred())
-        return NULL;
-    return Py_NewRef(Py_NotImplemented);
-}
-
-static PyMethodDef list_methods[] = {
-    MUTATOR("append"),
-    MUTATOR("clear"),
-    MUTATOR("extend"),
-    MUTATOR("insert"),
-    MUTATOR("pop"),
-    MUTATOR("remove"),
-    MUTATOR("reverse"),
-    MUTATOR("sort"),
-    { "copy", proxy_copy_method, METH_NOARGS,
-      "A list of the guest's own, its elements read-only." },
-    { "count", list_count, METH_VARARGS, "Number of equal elements." },
-    { "index", list_index, METH_VARARGS, "Position of an element." },
-    { "__reversed__", list_reversed, METH_VARARGS, "Iterator from the end." },
-    { NULL, NULL, 0, NULL },
-};
-
-static PyObject *read_only_inplace(PyObject *self, PyObject *Py_UNUSED(other))
-{
-    return read_only_method(self, NULL, NULL);
-}
-
-static PyObject *read_only_inplace_repeat(PyObject *self, Py_ssize_t Py_UNUSED(count))
-{
-    return read_only_method(self, NULL, NULL);
-}
-
-static PyType_Slot list_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },
-    { Py_tp_setattro, read_only_setattr },
-    { Py_tp_repr, target_repr },
-    { Py_tp_hash, PyObject_HashNotImplemented },
-    { Py_tp_richcompare, proxy_compare },
-    { Py_tp_iter, list_iter },
-    { Py_tp_methods, list_methods },
-    { Py_mp_length, target_length },
-    { Py_mp_subscript, target_item },
-    { Py_mp_ass_subscript, read_only_setitem },
-    { Py_sq_length, target_length },
-    { Py_sq_item, list_item_at },
-    { Py_sq_contains, target_contains },
-    { Py_sq_inplace_repeat, read_only_inplace_repeat },
-    { Py_nb_add, list_add },
-    { Py_nb_inplace_add, read_only_inplace },
-    { 0, NULL },
-};
-
-PyType_Spec list_spec = { "belljar.ReadOnlyList", sizeof(struct proxy), 0, FINAL_TYPE, list_slots };
-
-static PyObject *dict_view(PyObject *self, const char *name)
-{
-    OWNED PyObject *copy = proxy_copy((struct proxy *)self);
-    return copy ? PyObject_CallMethod(copy, name, NULL) : NULL;
-}
-
-static PyObject *dict_keys(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return dict_view(self, "keys");
-}
-
-static PyObject *dict_values(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return dict_view(self, "values");
-}
-
-static PyObject *dict_items(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    return dict_view(self, "items");
-}
-
-static PyObject *dict_iter(PyObject *self)
-{
-    OWNED PyObject *copy = proxy_copy((struct proxy *)self);
-    return copy ? PyObject_GetIter(copy) : NULL;
-}
-
-static PyObject *dict_get(PyObject *object, PyObject *args)
-{
-    struct proxy *self = (struct proxy *)object;
-    PyObject *key, *otherwise = Py_None;
-    if (!PyArg_ParseTuple(args, "O|O:get", &key, &otherwise))
-        return NULL;
-    PyObject *value = PyDict_GetItemWithError(self->target, key);
-    if (!value)
-        return PyErr_Occurred() ? NULL : Py_NewRef(otherwise);
-    return proxy_value(self->state, value);
-}
-
-static PyMethodDef dict_methods[] = {
-    MUTATOR("clear"),
-    MUTATOR("pop"),
-    MUTATOR("popitem"),
-    MUTATOR("setdefault"),
-    MUTATOR("update"),
-    { "copy", proxy_copy_method, METH_NOARGS, "A dict of the guest's own, its values read-only." },
-    { "get", dict_get, METH_VARARGS, "One value, or the default." },
-    { "keys", dict_keys, METH_NOARGS, "The keys." },
-    { "values", dict_values, METH_NOARGS, "The values." },
-    { "items", dict_items, METH_NOARGS, "The pairs." },
-    { NULL, NULL, 0, NULL },
-};
-
-static PyType_Slot dict_slots[] = {
-    { Py_tp_dealloc, proxy_dealloc },
-    { Py_tp_setattro, read_only_setattr },
-    { Py_tp_repr, target_repr },
-    { Py_tp_hash, PyObject_HashNotImplemented },
-    { Py_tp_richcompare, proxy_compare },
-    { Py_tp_iter, dict_iter },
-    { Py_tp_methods, dict_methods },
-    { Py_mp_length, target_length },
-    { Py_mp_subscript, target_item },
-    { Py_mp_ass_subscript, read_only_setitem },
-    { Py_sq_contains, target_contains },
-    { Py_nb_inplace_or, read_only_inplace },
-    { 0, NULL },
-};
-
-PyType_Spec dict_spec = { "belljar.ReadOnlyDict", sizeof(struct proxy), 0, FINAL_TYPE, dict_slots };
 
 static PyObject *function_call(PyObject *object, PyObject *args, PyObject *kw)
 {
     struct proxy *self = (struct proxy *)object;
-    PyObject *result = PyObject_Call(self->target, args, kw);
-    return self->kind ? proxied(self, result) : result;
+    return self->kind ? target_call(object, args, kw) : PyObject_Call(self->target, args, kw);
 }
 
 static PyObject *function_getattr(PyObject *object, PyObject *name)
@@ -411,12 +209,6 @@ static PyObject *object_next(PyObject *object)
     return proxied(self, PyIter_Next(self->target));
 }
 
-static PyObject *object_call(PyObject *object, PyObject *args, PyObject *kw)
-{
-    struct proxy *self = (struct proxy *)object;
-    return proxied(self, PyObject_Call(self->target, args, kw));
-}
-
 static PyObject *object_enter(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct proxy *self = (struct proxy *)object;
@@ -447,8 +239,11 @@ static PyObject *object_compare(PyObject *left, PyObject *right, int operation)
 {
     if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(left) != Py_TYPE(right))
         return Py_NewRef(Py_NotImplemented);
-    bool same = ((struct proxy *)left)->target == ((struct proxy *)right)->target;
-    return PyBool_FromLong(same == (operation == Py_EQ));
+    PyObject *one = ((struct proxy *)left)->target, *other = ((struct proxy *)right)->target;
+    PyTypeObject *record = ((struct proxy *)left)->state->record_type;
+    if (Py_TYPE(one) == record && Py_TYPE(other) == record) /* they hold nothing of the program's */
+        return PyObject_RichCompare(one, other, operation);
+    return PyBool_FromLong((one == other) == (operation == Py_EQ));
 }
 
 static PyMethodDef object_methods[] = {
@@ -468,12 +263,13 @@ static PyType_Slot object_slots[] = {
     { Py_tp_richcompare, object_compare },
     { Py_tp_iter, object_iter },
     { Py_tp_iternext, object_next },
-    { Py_tp_call, object_call },
+    { Py_tp_call, target_call },
     { Py_tp_methods, object_methods },
     { Py_mp_length, target_length },
     { Py_mp_subscript, target_item },
     { Py_mp_ass_subscript, read_only_setitem },
-    { Py_sq_contains, target_contains },
+    { Py_sq_contains, object_contains },
+    { Py_nb_bool, object_bool },
     { 0, NULL },
 };
 
@@ -509,6 +305,31 @@ static int is_exception_class(PyObject *value)
            PyType_IsSubtype((PyTypeObject *)value, (PyTypeObject *)PyExc_BaseException);
 }
 
+/* Tuples with names for their items, as C makes them: sys.version_info. 1 if all items are plain. */
+static int is_plain_structure(struct state *state, PyObject *value)
+{
+    if (!PyTuple_Check(value) ||
+        (PyType_GetFlags(Py_TYPE(value)) & (Py_TPFLAGS_HEAPTYPE | Py_TPFLAGS_IMMUTABLETYPE)) ==
+            Py_TPFLAGS_HEAPTYPE)
+        return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(value); i++)
+        if (!is_plain_key(PyTuple_GetItem(value, i)))
+            return 0;
+    return state->plain != NULL;
+}
+
+/* 1 if it is of one of the standard library's types of values, which cannot be changed. */
+static int is_plain_value(struct state *state, PyObject *value)
+{
+    if (is_plain_structure(state, value))
+        return 1;
+    int plain = state->plain ? PySet_Contains(state->plain, (PyObject *)Py_TYPE(value)) : 0;
+    OWNED PyObject *zone = plain > 0 ? PyObject_GetAttrString(value, "tzinfo") : NULL;
+    if (plain > 0 && !zone)
+        PyErr_Clear();
+    return zone && zone != Py_None ? is_plain_value(state, zone) : plain;
+}
+
 /* What untrusted code gets for a value: the value itself if it is immutable and holds nothing, else
  * a read-only view. By exact type: a subclass of str or int has methods of its own (L091). */
 PyObject *proxy_value(struct state *state, PyObject *value)
@@ -521,6 +342,11 @@ PyObject *proxy_value(struct state *state, PyObject *value)
         type == state->function_type || type == state->module_type || type == state->stream_type ||
         is_exception_class(value))
         return Py_NewRef(value);
+    if (state->shown_type && PyType_IsSubtype(type, state->shown_type))
+        return Py_NewRef(value);
+    int plain = is_plain_value(state, value);
+    if (plain)
+        return plain < 0 ? NULL : Py_NewRef(value);
     int is_program_code = is_own(state, value);
     if (is_program_code)
         return is_program_code > 0 ? Py_NewRef(value) : NULL;
@@ -581,4 +407,36 @@ PyObject *make_safe_function(PyObject *module, PyObject *args)
     if (self)
         self->kind = result_is_proxied;
     return (PyObject *)self;
+}
+
+/* show_as_is(HostItems, Record): objects of the first and of what derives from it are read-only by
+ * themselves; views of the second are compared by what is in them. */
+PyObject *show_as_is(PyObject *module, PyObject *args)
+{
+    struct state *state = state_of(module);
+    PyObject *shown, *record;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &shown, &PyType_Type, &record))
+        return NULL;
+    state->shown_type = (PyTypeObject *)Py_NewRef(shown);
+    state->record_type = (PyTypeObject *)Py_NewRef(record);
+    Py_RETURN_NONE;
+}
+
+/* set_plain(types): values of exactly these are given as they are. */
+PyObject *set_plain(PyObject *module, PyObject *types)
+{
+    struct state *state = state_of(module);
+    state->plain = PyFrozenSet_New(types);
+    return state->plain ? Py_NewRef(Py_None) : NULL;
+}
+
+PyObject *language_behind(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (PyType_GetSlot(type, Py_tp_dealloc) != (void *)proxy_dealloc)
+        return NULL;
+    struct proxy *self = (struct proxy *)object;
+    bool shows = type == self->state->list_type || type == self->state->dict_type ||
+                 type == self->state->object_type;
+    return shows ? self->target : NULL;
 }

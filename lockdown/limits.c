@@ -38,7 +38,7 @@ int limits_no_core(struct lockdown *lockdown)
  *   page tables                             RLIMIT_AS / 512     32 MiB and memory / 512
  *   descriptions of mappings                vm.max_map_count    65530 of about 400 bytes: 24 MiB
  *   threads, in the kernel                  threads             about 30 KiB each
- *   ends of pipes and socket pairs          ENDS_MAX            200 of at most 0.25 MiB: 50 MiB
+ *   ends of pipes and socket pairs          KIB_MAX (pairs.c)   16 MiB
  *   record locks                            LOCKS_MAX           4096, at times 40,000: 10 MiB
  *   signals that wait                       RLIMIT_SIGPENDING   64
  *

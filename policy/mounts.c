@@ -191,7 +191,9 @@ const struct closed_row closed_rows[] = {
     { "/dev/mem", "the machine's memory" },
     { "/dev/port", "the machine's ports" },
     { "/dev/ptmx", "a guest has no terminal" },
+    { "/dev/nvme0n1", "a disk" },
     { "/dev/sda", "a disk" },
+    { "/dev/vda", "a disk" },
 };
 const size_t closed_row_count = ARRAY_SIZE(closed_rows);
 

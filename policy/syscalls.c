@@ -64,7 +64,8 @@
 #define RULE_LIMITS   "limits", "limits are the policy's: set timeout, memory or cpu outside"
 #define RULE_SYSTEM   "system", "the machine's clock, name and devices are out of reach"
 #define RULE_MEMORY   "memory", "use private memory (bytearray, mmap of -1) or a file in /tmp"
-#define RULE_CODE     "jit", "memory cannot become executable; grant jit for numba and ctypes callbacks"
+#define RULE_CODE                                                                                  \
+    "jit", "memory cannot become executable; leave out --no-jit (jit=False, the profile compute)"
 #define RULE_DESCRIPTORS                                                                           \
     "descriptors", "a guest may duplicate descriptors and change close-on-exec and non-blocking"
 #define RULE_SIGNALS "signals", "use signal.signal, signal.setitimer, or time.sleep"

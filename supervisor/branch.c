@@ -215,7 +215,7 @@ int branch_adopt(struct supervisor *supervisor, struct guest *guest, const struc
     branch->cpu_limit_ns = parent->cpu_limit_ns;
     branch->protected_bytes = parent->protected_bytes;
     branch->data_limit = parent->data_limit;
-    branch->inherited_ends = pairs_held(parent);
+    branch->inherited_kib = pairs_held(parent);
     int error =
         branch_look(supervisor, branch); /* it waits for our answer: the number is its own */
     if (error == 0)

@@ -7,7 +7,6 @@
 #include "supervisor/branch.h"
 #include "supervisor/broker.h"
 #include "supervisor/host.h"
-#include "supervisor/limits.h"
 #include "supervisor/placement.h"
 #include "wire/messages.h"
 
@@ -35,10 +34,10 @@ static uint64_t run_cpu_us(const struct guest *guest)
 
 int ending_tell_usage(struct guest *guest)
 {
-    struct limits_use use = { .resident = guest->resident_bytes };
+    struct guest_use use = { .resident = guest->resident_bytes };
     bool has_ended = guest->state == GUEST_ENDED;
     if (!has_ended)
-        (void)!limits_measure(guest, &use);
+        (void)!guest_measure(guest, &use);
     return host_tell(MSG_USAGE, U64(guest->id), U64(has_ended ? guest->cpu_us : run_cpu_us(guest)),
                      U64(has_ended ? guest->peak_bytes : use.resident), U64(guest->served));
 }
@@ -48,11 +47,11 @@ int ending_report(struct guest *guest, uint32_t type)
     static char crash[CRASH_TEXT_MAX];
     bool has_ended = guest->state == GUEST_ENDED;
     uint64_t cpu_ns = guest_cpu_ns(guest);
-    struct limits_use use = { .resident = guest->resident_bytes };
+    struct guest_use use = { .resident = guest->resident_bytes };
     /* Looking costs as much as a short run, and one that short has not grown by much. */
     bool is_new = guest->resident_bytes == 0 || cpu_ns - guest->seen_cpu_ns > REPORT_NS;
-    if (!has_ended && is_new && !limits_measure(guest, &use) && use.is_headless)
-        limits_kill_unseen(guest);
+    if (!has_ended && is_new && !guest_measure(guest, &use) && use.is_headless)
+        guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
     pack_u32(&message, type);
     pack_u64(&message, guest->id);

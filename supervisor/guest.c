@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -37,6 +38,44 @@ void guest_signal(const struct guest *guest, int signal)
         syscall(SYS_pidfd_send_signal, guest->fds[GUEST_PIDFD], signal, NULL, 0);
 }
 
+/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
+static bool status_number(const char *status, const char *key, uint64_t unit, uint64_t *ret_number)
+{
+    const char *line = strstr(status, key);
+    if (line == NULL)
+        return false;
+    *ret_number = strtoull(line + strlen(key), NULL, 10) * unit;
+    return true;
+}
+
+/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+ * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
+ * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
+ * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
+ * just ending has none either. */
+bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
+{
+    char status[4096];
+    uint64_t anonymous, swapped, tables;
+    ssize_t got = pread(guest->fds[GUEST_STATUS], status, sizeof status - 1, 0);
+    ret_use->is_headless = false;
+    if (got <= 0)
+        return false;
+    status[got] = '\0';
+    ret_use->is_headless = strstr(status, "\nState:\tZ") != NULL &&
+                           status_number(status, "\nThreads:", 1, &ret_use->threads) &&
+                           ret_use->threads > 1;
+    if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
+        !status_number(status, "\nVmSwap:", 1024, &swapped) ||
+        !status_number(status, "\nVmPTE:", 1024, &tables) ||
+        !status_number(status, "\nVmData:", 1024, &ret_use->data) ||
+        !status_number(status, "\nVmRSS:", 1024, &ret_use->resident) ||
+        !status_number(status, "\nThreads:", 1, &ret_use->threads) || anonymous == 0)
+        return false;
+    ret_use->own = anonymous + swapped + tables;
+    return true;
+}
+
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
                   const char *hint)
 {
@@ -61,6 +100,25 @@ void guest_kill(struct guest *guest, uint32_t reason)
     if (guest->end_reason == END_ITSELF)
         guest->end_reason = reason;
     guest_signal(guest, SIGKILL);
+}
+
+/* Killing one that is just ending by itself changes nothing, neither its status nor, so, what is
+ * said of it (ending_handle_exit). */
+void guest_kill_unseen(struct guest *guest)
+{
+    if (guest->state != GUEST_LIVE)
+        return;
+    guest->is_unseen = true;
+    guest_signal(guest, SIGKILL);
+}
+
+void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
+{
+    supervisor->is_ticking = true;
+    if (due_ns < guest->look_due_ns)
+        guest->look_due_ns = due_ns;
+    if (due_ns < supervisor->tick_due_ns)
+        supervisor->tick_due_ns = due_ns;
 }
 
 struct guest *guest_find(struct supervisor *supervisor, uint64_t id)

@@ -93,7 +93,7 @@ struct guest {
 
     unsigned lock_calls; /* since its record locks were counted (locks.c) */
     bool has_ofd_locks;
-    unsigned inherited_ends; /* of pipes and pairs that its parent held when it branched */
+    unsigned inherited_kib; /* of pipes and pairs that its parent held when it branched */
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
     unsigned burst_calls;
@@ -113,6 +113,15 @@ struct guest {
     struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */
 };
 
+/* What a guest has of the machine now; bytes, but the threads. */
+struct guest_use {
+    uint64_t own;      /* what its limit is compared with */
+    uint64_t data;     /* what RLIMIT_DATA counts, touched or not */
+    uint64_t resident; /* with the files that it maps */
+    uint64_t threads;  /* the main one, too */
+    bool is_headless;  /* nothing else can be told: its main thread has ended, others go on */
+};
+
 /* A guest record with its channels, not forked yet. */
 MUST_CHECK int guest_new(struct supervisor *supervisor, struct guest **ret_guest);
 /* Forgets it, closes and frees what it has. */
@@ -122,6 +131,12 @@ void guest_kill(struct guest *guest, uint32_t reason);
 /* A guest's CPU time so far, in nanoseconds; 0 once it was reaped. */
 uint64_t guest_cpu_ns(const struct guest *guest);
 void guest_signal(const struct guest *guest, int signal);
+/* False if it cannot be told: then nothing else can be either, and the guest has to be ended. */
+MUST_CHECK bool guest_measure(const struct guest *guest, struct guest_use *ret_use);
+/* Kills a guest whose limits cannot be looked at any more. */
+void guest_kill_unseen(struct guest *guest);
+/* Its limits are looked at then, or sooner. */
+void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns);
 /* Notes a refusal. rule and hint must be static. */
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
                   const char *hint);

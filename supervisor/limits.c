@@ -30,27 +30,12 @@
 #define UNSEEN_LOOKS  20          /* so many in a row, and it is ended for that */
 #define FULL_BYTES    (4u << 20)
 
-/* It is looked at then, or sooner. */
-static void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns)
-{
-    supervisor->is_ticking = true;
-    if (due_ns < guest->look_due_ns)
-        guest->look_due_ns = due_ns;
-    if (due_ns < supervisor->tick_due_ns)
-        supervisor->tick_due_ns = due_ns;
-}
-
 void limits_stir(struct supervisor *supervisor, struct guest *guest)
 {
     if (guest->quiet_looks == 0)
         return; /* it is looked at at every tick */
     guest->quiet_looks = 0;
     guest_look_by(supervisor, guest, clock_now_ns() + TICK_MS * 1000000u);
-}
-
-void limits_look_soon(struct supervisor *supervisor, struct guest *guest)
-{
-    guest_look_by(supervisor, guest, clock_now_ns() + 1000000u);
 }
 
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
@@ -127,59 +112,11 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
     guest_look_by(supervisor, guest, guest->kill_at_ns);
 }
 
-/* One line of /proc/<pid>/status, "\nRssAnon:    1234 kB" or "\nThreads: 5". */
-static bool status_number(const char *status, const char *key, uint64_t unit, uint64_t *ret_number)
-{
-    const char *line = strstr(status, key);
-    if (line == NULL)
-        return false;
-    *ret_number = strtoull(line + strlen(key), NULL, 10) * unit;
-    return true;
-}
-
-/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
- * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
- * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
- * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
- * just ending has none either. */
-bool limits_measure(const struct guest *guest, struct limits_use *ret_use)
-{
-    char status[4096];
-    uint64_t anonymous, swapped, tables;
-    ssize_t got = pread(guest->fds[GUEST_STATUS], status, sizeof status - 1, 0);
-    ret_use->is_headless = false;
-    if (got <= 0)
-        return false;
-    status[got] = '\0';
-    ret_use->is_headless = strstr(status, "\nState:\tZ") != NULL &&
-                           status_number(status, "\nThreads:", 1, &ret_use->threads) &&
-                           ret_use->threads > 1;
-    if (!status_number(status, "\nRssAnon:", 1024, &anonymous) ||
-        !status_number(status, "\nVmSwap:", 1024, &swapped) ||
-        !status_number(status, "\nVmPTE:", 1024, &tables) ||
-        !status_number(status, "\nVmData:", 1024, &ret_use->data) ||
-        !status_number(status, "\nVmRSS:", 1024, &ret_use->resident) ||
-        !status_number(status, "\nThreads:", 1, &ret_use->threads) || anonymous == 0)
-        return false;
-    ret_use->own = anonymous + swapped + tables;
-    return true;
-}
-
-/* Killing one that is just ending by itself changes nothing, neither its status nor, so, what is
- * said of it (ending_handle_exit). */
-void limits_kill_unseen(struct guest *guest)
-{
-    if (guest->state != GUEST_LIVE)
-        return;
-    guest->is_unseen = true;
-    guest_signal(guest, SIGKILL);
-}
-
 /* MemoryError comes first (RLIMIT_DATA). A guest that has no room left, has used what it has, and
  * does not give any back has had it, and may be unable even to say so (CPython retries what fails
  * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
-                                   const struct limits_use *use)
+                                   const struct guest_use *use)
 {
     if (use->data + NO_ROOM_BYTES < protect_data_limit(settings, guest) ||
         use->own + FULL_BYTES < settings->memory_bytes)
@@ -195,10 +132,10 @@ static bool guest_is_out_of_memory(const struct settings *settings, struct guest
 static unsigned guest_check_use(struct supervisor *supervisor, struct guest *guest)
 {
     const struct settings *settings = &supervisor->settings;
-    struct limits_use use;
-    if (!limits_measure(guest, &use)) {
+    struct guest_use use;
+    if (!guest_measure(guest, &use)) {
         if (use.is_headless || ++guest->unseen_looks >= UNSEEN_LOOKS)
-            limits_kill_unseen(guest);
+            guest_kill_unseen(guest);
         return UNSEEN_MS;
     }
     guest->unseen_looks = 0;

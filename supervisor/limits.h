@@ -5,19 +5,6 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
-/* What a guest has of the machine now; bytes, but the threads. */
-struct limits_use {
-    uint64_t own;      /* what its limit is compared with */
-    uint64_t data;     /* what RLIMIT_DATA counts, touched or not */
-    uint64_t resident; /* with the files that it maps */
-    uint64_t threads;  /* the main one, too */
-    bool is_headless;  /* nothing else can be told: its main thread has ended, others go on */
-};
-
-/* False if it cannot be told: then nothing else can be either, and the guest has to be ended. */
-MUST_CHECK bool limits_measure(const struct guest *guest, struct limits_use *ret_use);
-/* Kills a guest whose limits cannot be looked at any more. */
-void limits_kill_unseen(struct guest *guest);
 void limits_arm(struct supervisor *supervisor, struct guest *guest, uint64_t started_ns,
                 uint64_t wall_ms, uint64_t cpu_ms, uint64_t grace_ms);
 /* The run is over: no limit on its wall time any more. All others go on. */
@@ -32,8 +19,6 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
 int limits_tick(struct supervisor *supervisor);
 /* The guest does something: its limits are looked at within a tick. */
 void limits_stir(struct supervisor *supervisor, struct guest *guest);
-/* Looks at it in a millisecond. */
-void limits_look_soon(struct supervisor *supervisor, struct guest *guest);
 /* Ends it if its scratch holds too much. For scratch on disk, which is counted, no more often than
  * counting is worth. */
 void limits_check_scratch(struct guest *guest);

@@ -10,8 +10,8 @@
  *   of a pipe or pair at least one end is, as long as one is held: an empty one can be written to,
  *   a full one read, and whose other end is gone hangs up. A counter can be read or added to.
  *
- * An end that is not ready has nothing to read, so a ready one stands for at most a quarter of a
- * MiB of buffers: what one socket may have sent and nobody read. */
+ * An end that is not ready has nothing to read, so a ready one stands for all that one may have sent
+ * and nobody read: 64 KiB of a pipe, at most a quarter of a MiB of a socket. */
 #define _GNU_SOURCE
 #include "supervisor/pairs.h"
 
@@ -27,19 +27,26 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#define ENDS_MAX 200 /* 50 MiB (lockdown/limits.c) */
+#define ENDS_MAX    200
+#define KIB_MAX     (16u << 10) /* of buffers (lockdown/limits.c) */
+#define PIPE_KIB    64u
+#define SOCKET_KIB  256u
+#define COUNTER_KIB 1u
 
 unsigned pairs_held(const struct guest *guest)
 {
     struct epoll_event events[ENDS_MAX];
     int ready = epoll_wait(guest->fds[GUEST_PAIRS], events, ENDS_MAX, 0);
-    return ready < 0 ? ENDS_MAX : (unsigned)ready + guest->inherited_ends;
+    unsigned kib = ready < 0 || ready == ENDS_MAX ? KIB_MAX : guest->inherited_kib;
+    for (int i = 0; i < ready; i++)
+        kib += events[i].data.u32;
+    return kib;
 }
 
 /* Before the guest has it: what cannot be counted is not given. 0 or a positive errno. */
-static int pairs_count(const struct guest *guest, int fd)
+static int pairs_count(const struct guest *guest, int fd, unsigned kib)
 {
-    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT };
+    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u32 = kib };
     return epoll_ctl(guest->fds[GUEST_PAIRS], EPOLL_CTL_ADD, fd, &event) < 0 ? errno : 0;
 }
 
@@ -52,7 +59,8 @@ static int pairs_install(struct guest *guest, const struct call *call, const int
         struct seccomp_notif_addfd install = { .id = call->id,
                                                .srcfd = (__u32)ends[i],
                                                .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-        int error = pairs_count(guest, ends[i]);
+        int error =
+            pairs_count(guest, ends[i], call->number == SYS_socketpair ? SOCKET_KIB : PIPE_KIB);
         if (error != 0)
             return error;
         numbers[i] = answer_ioctl(guest, SECCOMP_IOCTL_NOTIF_ADDFD, &install);
@@ -81,7 +89,7 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
         answer->error = EINVAL;
         return;
     }
-    if (pairs_held(guest) >= ENDS_MAX) {
+    if (pairs_held(guest) >= KIB_MAX) {
         answer->error = EMFILE;
         return;
     }
@@ -104,11 +112,11 @@ void pairs_make_counter(__attribute__((unused)) struct supervisor *supervisor, s
                         const struct call *call, struct answer *answer)
 {
     answer->error = EMFILE;
-    if (pairs_held(guest) >= ENDS_MAX)
+    if (pairs_held(guest) >= KIB_MAX)
         return;
     CLEANUP(fd_close)
     int fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
-    answer->error = fd < 0 ? errno : pairs_count(guest, fd);
+    answer->error = fd < 0 ? errno : pairs_count(guest, fd, COUNTER_KIB);
     if (answer->error != 0)
         return;
     answer->install_fd = fd_take(&fd);

@@ -6,7 +6,8 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
-/* How many ends are held of those that the guest was given (a branch: and its parent). */
+/* What the ends that are held of those that the guest was given (a branch: and its parent) may have
+ * of buffers, in KiB. */
 unsigned pairs_held(const struct guest *guest);
 
 /* Handlers (self.c): pipe, pipe2, socketpair; eventfd2. */

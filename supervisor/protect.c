@@ -12,7 +12,6 @@
 #include "files/memory.h"
 #include "guest/deed.h"
 #include "supervisor/answer.h"
-#include "supervisor/limits.h"
 #include "wire/messages.h"
 
 #include <sys/resource.h>
@@ -72,7 +71,7 @@ void protect_serve(struct supervisor *supervisor, struct guest *guest, const str
                    struct answer *answer)
 {
     const struct settings *settings = &supervisor->settings;
-    struct limits_use use;
+    struct guest_use use;
     uint64_t before = guest->protected_bytes, length = call->args[1];
     if (sum_of(before, length) <= FREE_BYTES) {
         guest->protected_bytes += length;
@@ -80,8 +79,8 @@ void protect_serve(struct supervisor *supervisor, struct guest *guest, const str
         return;
     }
     answer->error = ENOMEM;
-    if (!limits_measure(guest, &use)) {
-        limits_kill_unseen(guest);
+    if (!guest_measure(guest, &use)) {
+        guest_kill_unseen(guest);
         return;
     }
     if (use.threads == 1) /* nobody else is there to put another mapping in the place */
@@ -103,7 +102,7 @@ void protect_serve(struct supervisor *supervisor, struct guest *guest, const str
         guest->waiting_until_ns = clock_now_ns() + WAIT_MS * 1000000u;
         answer->waits = true;
         answer_ask(guest, protect_deed(settings, guest, false));
-        limits_look_soon(supervisor, guest);
+        guest_look_by(supervisor, guest, clock_now_ns() + 1000000u);
     }
 }
 

@@ -12,7 +12,6 @@
 #include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
-#include "supervisor/limits.h"
 #include "supervisor/locks.h"
 #include "supervisor/pairs.h"
 #include "supervisor/protect.h"
@@ -123,8 +122,8 @@ HANDLER(self_rusage)
         uint64_t cpu_us = guest_cpu_ns(guest) / 1000;
         usage.ru_utime.tv_sec = (time_t)(cpu_us / 1000000);
         usage.ru_utime.tv_usec = (suseconds_t)(cpu_us % 1000000);
-        struct limits_use use;
-        if (limits_measure(guest, &use))
+        struct guest_use use;
+        if (guest_measure(guest, &use))
             usage.ru_maxrss = (long)(use.resident / 1024);
     }
     answer_bytes(guest, call->args[1], &usage, sizeof usage, 0, answer);
@@ -170,13 +169,13 @@ HANDLER(self_limits)
  * for a moment: those of a whole pool, while the next one starts. */
 HANDLER(self_thread)
 {
-    struct limits_use use;
+    struct guest_use use;
     const uint64_t most = 2 * supervisor->settings.threads + 8u;
     answer->error = EAGAIN;
     if (++guest->threads <= most) /* at the most: some have ended since the last look */
         answer_continue(answer);
-    else if (!limits_measure(guest, &use))
-        limits_kill_unseen(guest);
+    else if (!guest_measure(guest, &use))
+        guest_kill_unseen(guest);
     else if ((guest->threads = use.threads) > most)
         guest_kill(guest, END_THREADS);
     else

@@ -76,6 +76,7 @@ static inline size_t charge_rows(size_t rows, uint64_t extent)
 enum name {
     NAME_RECORD,
     NAME_OPAQUE,
+    NAME_VIEW,
     NAME_DATETIME,
     NAME_DATE,
     NAME_TIME,
@@ -112,6 +113,7 @@ enum kind {
     KIND_FROZENSET,
     KIND_RECORD,
     KIND_OPAQUE,
+    KIND_VIEW,
     KIND_ELLIPSIS,
     KIND_RANGE,
     KIND_SLICE,
@@ -245,9 +247,11 @@ struct decoder {
     size_t collisions; /* left */
     unsigned depth;
     unsigned closed; /* inside keys, items of sets and arguments: no shared values, no references */
-    PyObject *shared;  /* list, by number */
-    PyObject *zones;   /* dict: key -> ZoneInfo, or None: there is none here */
-    PyObject *buffers; /* NULL: none were handed over */
+    PyObject *shared;   /* list, by number */
+    PyObject *zones;    /* dict: key -> ZoneInfo, or None: there is none here */
+    PyObject *buffers;  /* NULL: none were handed over */
+    PyObject *views;    /* NULL: they become stand-ins */
+    bool views_refused; /* the exception is one of `views` */
 };
 
 /* ---- value.c: room, charges and heads; the hot ones are here ---- */
@@ -521,6 +525,7 @@ PyObject *make_record(struct decoder *d, const char *name, const char *format, .
 
 int encode_record(struct encoder *e, PyObject *object, enum kind kind);
 int encode_stand_in(struct encoder *e, PyObject *object, enum kind kind);
+int encode_view(struct encoder *e, PyObject *object, enum kind kind);
 int encode_moment(struct encoder *e, PyObject *object, enum kind kind);
 int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
 int encode_zone_alone(struct encoder *e, PyObject *object, enum kind kind);
@@ -535,6 +540,7 @@ int encode_numpy_scalar(struct encoder *e, PyObject *object, enum kind kind);
 int encode_missing(struct encoder *e, PyObject *object, enum kind kind);
 
 PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_view(struct decoder *d, enum kind kind, PyObject *arguments);
 PyObject *make_ellipsis(struct decoder *d, enum kind kind, PyObject *arguments);
 PyObject *make_range(struct decoder *d, enum kind kind, PyObject *arguments);
 PyObject *make_slice(struct decoder *d, enum kind kind, PyObject *arguments);

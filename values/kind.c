@@ -8,6 +8,7 @@ static const struct {
 } names[NAME_COUNT] = {
     [NAME_RECORD] = { NULL, "Record" },
     [NAME_OPAQUE] = { NULL, "Opaque" },
+    [NAME_VIEW] = { NULL, "HostObject" }, /* guests have them */
     [NAME_DATETIME] = { "datetime", "datetime" },
     [NAME_DATE] = { "datetime", "date" },
     [NAME_TIME] = { "datetime", "time" },
@@ -45,6 +46,7 @@ const struct kind_row value_kinds[KIND_COUNT] = {
     [KIND_RECORD] = { "record", "*", .elements = 8, IS(RECORD), encode_record,
                       .decode = decode_record },
     [KIND_OPAQUE] = { "opaque", "ss", .elements = 6, IS(OPAQUE), encode_stand_in, make_opaque },
+    [KIND_VIEW] = { "view", "is", .elements = 6, EXTENDS(VIEW), encode_view, make_view },
     [KIND_ELLIPSIS] = { "ellipsis", "", .make = make_ellipsis },
     [KIND_RANGE] = { "range", "iii", .elements = 4, .make = make_range,
                      .attributes = "start stop step" },

@@ -58,14 +58,14 @@ static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *ke
 
 static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static const char *const words[] = { "data",     "buffers",    "bytes", "elements", "depth",
-                                         "int_bits", "references", "costs", NULL };
+    static const char *const words[] = { "data",  "buffers",  "views",      "bytes", "elements",
+                                         "depth", "int_bits", "references", "costs", NULL };
     LIMITS_FROM_DEFAULTS;
     CLEANUP(view_release) Py_buffer data = { .obj = NULL };
-    PyObject *buffers = Py_None, *costs = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$OnnnnnO:decode_value",
-                                     (char **)words, &data, &buffers, &bytes, &elements, &depth,
-                                     &int_bits, &references, &costs))
+    PyObject *buffers = Py_None, *views = Py_None, *costs = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$OOnnnnnO:decode_value",
+                                     (char **)words, &data, &buffers, &views, &bytes, &elements,
+                                     &depth, &int_bits, &references, &costs))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
@@ -79,7 +79,8 @@ static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *ke
     OWNED PyObject *object = state == NULL
                                  ? NULL
                                  : value_decode(state, data.buf, (size_t)data.len, &limits,
-                                                buffers == Py_None ? NULL : buffers, &memory);
+                                                buffers == Py_None ? NULL : buffers,
+                                                views == Py_None ? NULL : views, &memory);
     if (object != NULL && costs != Py_None) {
         OWNED PyObject *cost = PyLong_FromSize_t(memory);
         if (cost == NULL || PyList_Append(costs, cost) < 0)
@@ -104,7 +105,7 @@ static const PyMethodDef functions[] = {
       "<limits>) -> "
       "bytes" },
     { "decode_value", (PyCFunction)(void (*)(void))python_decode, METH_VARARGS | METH_KEYWORDS,
-      "decode_value(data, *, buffers=None, costs=None, <limits>) -> object" },
+      "decode_value(data, *, buffers=None, views=None, costs=None, <limits>) -> object" },
     { "check_keys", python_check_keys, METH_O,
       "check_keys(keys) -> None: ValueError if a dict or set of them would take too long" },
 };
@@ -118,7 +119,8 @@ static void state_capsule_free(PyObject *capsule)
     PyMem_Free(state);
 }
 
-struct value_state *value_add_functions(PyObject *module, const char *home)
+struct value_state *value_add_functions(PyObject *module, const char *home,
+                                        PyObject *(*behind)(PyObject *object))
 {
     struct value_state *state = PyMem_Malloc(sizeof *state);
     if (state == NULL) {
@@ -126,6 +128,7 @@ struct value_state *value_add_functions(PyObject *module, const char *home)
         return NULL;
     }
     value_state_init(state, home);
+    state->behind = behind;
     OWNED PyObject *capsule = PyCapsule_New(state, state_capsule, state_capsule_free);
     if (capsule == NULL) {
         PyMem_Free(state);

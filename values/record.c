@@ -100,6 +100,40 @@ PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments)
     return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
 }
 
+/* A view of an object of the receiver's, on its way back: its number, and its type's name. */
+int encode_view(struct encoder *e, PyObject *object, enum kind kind)
+{
+    OWNED PyObject *name = PyUnicode_FromString("_host"); /* whatever its __getattribute__ says */
+    OWNED PyObject *host = name != NULL ? PyObject_GenericGetAttr(object, name) : NULL;
+    if (host == NULL || !PyTuple_CheckExact(host) || PyTuple_Size(host) < 2) {
+        PyErr_Clear();
+        return encode_opaque(e, object, "not made by the host");
+    }
+    if (encode_kind(e, kind, 2) < 0 || encode_part(e, Py_NewRef(PyTuple_GetItem(host, 0))) < 0)
+        return -1;
+    return encode_cut_text(e, PyTuple_GetItem(host, 1), TYPE_NAME_MAX);
+}
+
+PyObject *make_view(struct decoder *d, enum kind kind, PyObject *arguments)
+{
+    (void)kind;
+    PyObject *number = PyTuple_GetItem(arguments, 0), *name = PyTuple_GetItem(arguments, 1);
+    Py_ssize_t length;
+    if (PyUnicode_AsUTF8AndSize(name, &length) == NULL)
+        return NULL;
+    if (length > TYPE_NAME_MAX)
+        return refuse(d, "a type name is too long");
+    if (d->views != NULL) {
+        PyObject *view = PyObject_CallFunctionObjArgs(d->views, number, NULL);
+        d->views_refused = view == NULL;
+        return view;
+    }
+    PyObject *type = value_find(d->state, NAME_OPAQUE, true);
+    OWNED PyObject *text = PyUnicode_FromFormat("<host %U>", name);
+    return type == NULL || text == NULL ? NULL
+                                        : PyObject_CallFunctionObjArgs(type, name, text, NULL);
+}
+
 /* Begins ["record", name, {…}] with `count` fields to follow. */
 static int encode_record_head(struct encoder *e, PyObject *name, size_t count)
 {

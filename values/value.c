@@ -173,6 +173,9 @@ static int encode_by_value(struct encoder *e, PyObject *object)
 /* One object; the caller holds a reference for as long as this takes. */
 int encode_object(struct encoder *e, PyObject *object)
 {
+    PyObject *behind = e->state->behind != NULL ? e->state->behind(object) : NULL;
+    if (behind != NULL)
+        object = behind;
     PyTypeObject *type = Py_TYPE(object);
     int atom = encode_atom(e, object);
     if (atom != 1)
@@ -387,7 +390,8 @@ PyObject *decode_object(struct decoder *d)
 }
 
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
-                       const struct value_limits *limits, PyObject *buffers, size_t *ret_memory)
+                       const struct value_limits *limits, PyObject *buffers, PyObject *views,
+                       size_t *ret_memory)
 {
     if (limits == NULL)
         limits = &value_limits_default;
@@ -402,6 +406,7 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
         .references = limits->references,
         .collisions = COLLISIONS_MAX,
         .buffers = buffers,
+        .views = views,
     };
     if (length > limits->bytes)
         return refuse(&d, "more bytes than the limit");
@@ -414,7 +419,7 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
     }
     /* What constructors raise (TypeError, OverflowError, decimal.InvalidOperation, …) is the
      * sender's fault alike. */
-    if (object == NULL && PyErr_ExceptionMatches(PyExc_Exception) &&
+    if (object == NULL && !d.views_refused && PyErr_ExceptionMatches(PyExc_Exception) &&
         !PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear();
         refuse(&d, "an object cannot be made of these parts");

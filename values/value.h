@@ -50,6 +50,8 @@ enum { VALUE_NAMES = 32 };
 struct value_state {
     const char *home;
     PyObject *found[VALUE_NAMES];
+    /* NULL, or called for each object: borrowed, what is sent in its place; NULL: it is itself. */
+    PyObject *(*behind)(PyObject *object);
 };
 
 /* Borrows home, which must outlive the state. Release drops the references and may be called twice.
@@ -65,17 +67,21 @@ PyObject *value_encode(struct value_state *state, PyObject *object,
 
 /* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or
  * KeyboardInterrupt. `buffers` is NULL or the list that value_encode filled: never a list from a
- * guest. *ret_memory (unless NULL) is what the value was counted as, in bytes. */
+ * guest. `views` is NULL (views arrive as stand-ins) or called with a view's number: it returns what
+ * arrives, and its exceptions come out as they are. *ret_memory (unless NULL) is what the value was
+ * counted as, in bytes. */
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
-                       const struct value_limits *limits, PyObject *buffers, size_t *ret_memory);
+                       const struct value_limits *limits, PyObject *buffers, PyObject *views,
+                       size_t *ret_memory);
 
 /* Whether a dict or set may be made of these keys, which came from a guest. 0, or -1 with
  * ValueError (too many of them have equal hashes) or TypeError (one has none). */
 int value_check_keys(struct value_state *state, PyObject *list);
 
 /* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *,
- * buffers, <limits>) to a module. Returns the state they use, which lives as long as the functions
- * do (borrowed), or NULL with an exception. */
-struct value_state *value_add_functions(PyObject *module, const char *home);
+ * buffers, views, <limits>) to a module. `behind`: see struct value_state. Returns the state they
+ * use, which lives as long as the functions do (borrowed), or NULL with an exception. */
+struct value_state *value_add_functions(PyObject *module, const char *home,
+                                        PyObject *(*behind)(PyObject *object));
 
 #endif

@@ -26,15 +26,17 @@ enum frame_type {
                    run is on */
 };
 
-/* What a guest asks of its host. Values in both directions are wrapped so that what belljar says
- * about them cannot be confused with what they hold: [0, value]; [1, handle, type name,
- * [operations], [methods]], from a guest [1, handle]: a host object; [2, [wrapped, ...]] list; [3,
- * [wrapped, ...]] tuple; [4, [[wrapped, wrapped], ...]] dict. */
+/* What a guest asks of its host. In what it sends, host objects are values of the kind "view"
+ * (values/record.c), wherever they are. What the host sends is wrapped, so that what belljar says
+ * about it cannot be confused with what it holds: [0, value]; [1, handle, type name, [operations],
+ * [methods]]: a host object; [2, [wrapped, ...]] list; [3, ...] tuple; [6, ...] set; [7, ...]
+ * frozenset; [4, [[wrapped, wrapped], ...]] dict. */
 enum call_kind {
-    CALL_FUNCTION = 1,  /* [released, name, wrapped list of arguments, wrapped dict of keywords] */
-    CALL_OPERATION = 2, /* [released, handle, operation, wrapped list of arguments]: on an object of
+    CALL_FUNCTION = 1, /* [released, name, list of arguments, dict of keywords] */
+    CALL_OPERATION =
+        2, /* [released, handle, operation, list of arguments, dict of keywords]: on an object of
                            belljar.readonly */
-    CALL_BESIDE = 4,    /* as CALL_FUNCTION, where others may be asked before it is answered */
+    CALL_BESIDE = 4, /* as CALL_FUNCTION, where others may be asked before it is answered */
     CALL_DISPLAY =
         3, /* [released, [[mime type as bytes, bytes], ...]]: something to show, as it comes */
     /* released: [handle, count, handle, count, ...] of host objects that the guest has dropped */

@@ -435,7 +435,9 @@ class Session:
     def done(self, result: core.Result) -> Execution:
         """What a run came to."""
         shown = self.desk.shown
-        execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows)
+        value = result.value  # the numbers in it are kept no longer than it is
+        views = self.desk.handles.views() if value is not None and b"dview" in value else None
+        execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows, views)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
         if result.is_complete or result.verdict not in ("ok", "error"):

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final, Self
 from belljar._core import core
 from belljar.errors import SandboxError, guest_error
 from belljar._files import Files, Ledger, Watch, file_name, guest_path
+from belljar._proxy import Refused
 
 __all__ = ["Execution", "ExecutionError", "Logs", "Result", "Usage", "Violation"]
 
@@ -276,7 +277,7 @@ class Execution:
     """
 
     __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
-                 "_saved", "_shown", "_shows", "_watch", "verdict")  # fmt: skip
+                 "_saved", "_shown", "_shows", "_views", "_watch", "verdict")  # fmt: skip
 
     execution_count: int | None = None
     """Which of the session's runs of code it was, from 1; None outside of one."""
@@ -285,13 +286,14 @@ class Execution:
 
     def __init__(
         self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False,
-        shown: Sequence[Result] = (), shows: Shows | None = None,
+        shown: Sequence[Result] = (), shows: Shows | None = None, views: Callable[[int], object] | None = None,
     ) -> None:  # fmt: skip
         self._result = result
         self._guest = guest
         self._watch = watch
         self._shown = shown  # results that came while it ran
         self._shows = Shows() if shows is None else shows  # what they have left of what a run may show
+        self._views = views  # what numbers of host objects in its value stand for
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
         self._is_empty = False  # it left no file
@@ -357,13 +359,13 @@ class Execution:
 
     @functools.cached_property
     def value(self) -> Any:
-        """The last expression's value, by copy; None if there is none."""
+        """The last expression's value, by copy, with host objects as the `Readonly` that they are; None if there is none."""
         data = self._result.value
         if data is None:
             return None
         try:
-            return core.decode_value(data)
-        except ValueError as error:
+            return core.decode_value(data, views=self._views)
+        except (ValueError, Refused) as error:
             raise SandboxError(f"the guest's value cannot be read: {error}", "value") from None
 
     @functools.cached_property

@@ -38,7 +38,6 @@ HANDLES_MAX: Final = 10_000
 ITEMS_MAX: Final = 4_000_000
 """Items of the slices and snapshots among them."""
 _DEPTH_MAX = 32
-_UNWRAP_MAX = 8
 _PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
 _NUMBER_BYTES_MAX = 512  # a Decimal is compared with an int or a Fraction of a million bits for a second
 _NAME_MAX = 256
@@ -377,9 +376,9 @@ class Handles:
                 self._numbers[key] = number
         methods = _METHODS[kind] | (rules.find(rules.methods, type(original)) or frozenset())
         operations = dict.fromkeys(_CONTAINER.get(kind, ()))
+        if kind == "sequence" and issubclass(type(original), tuple):
+            operations["tuple"] = None  # before what is named, which wins over it
         operations.update(dict.fromkeys(sorted(rules.find(rules.operations, type(original)) or ())))
-        if kind == "object":
-            operations.pop("sequence", None)
         return [1, number, name_of_type(type(original))[:_NAME_MAX], list(operations), sorted(methods)]
 
     def give_view(self, view: Readonly) -> list[Any]:
@@ -412,6 +411,14 @@ class Handles:
             entry.view = Readonly(entry.original, entry.rules)
         return entry.view
 
+    def views(self) -> Callable[[int], Readonly] | None:
+        """`view` as it is now, for a value that is read later; None if there is nothing to view."""
+        if not self._entries:
+            return None
+        snapshot = type(self)()
+        snapshot._entries = dict(self._entries)
+        return snapshot.view
+
     def close(self) -> None:
         """The guest has gone: leaves the contexts that it had entered, lets go of everything."""
         for entry in self._entries.values():
@@ -435,8 +442,10 @@ class Handles:
         if depth < _DEPTH_MAX:
             if type(value) is list or type(value) is tuple:
                 return [2 if type(value) is list else 3, [self.wrap(item, rules, depth + 1) for item in value]]
+            if type(value) is set or type(value) is frozenset:
+                return [6 if type(value) is set else 7, [self.wrap(item, rules, depth + 1) for item in value]]
             if type(value) is dict:
-                return [4, [[[0, key], self.wrap(item, rules, depth + 1)] for key, item in value.items()]]
+                return [4, [[self.wrap(key, rules, depth + 1), self.wrap(item, rules, depth + 1)] for key, item in value.items()]]
         return [0, value]
 
     def show(self, value: Any, rules: _Rules, weight: int = 0) -> list[Any]:
@@ -451,32 +460,6 @@ class Handles:
         if issubclass(type(value), (*_NEVER, Iterator)):
             raise Refused("AttributeError", f"a {name_of_type(type(value))} of the host's is not shown")
         return self.give(value, rules, weight=weight)
-
-    def unwrap(self, wrapped: Any) -> Any:
-        """A value of the guest's: inert, with views where it passes host objects back."""
-        return self._unwrap(wrapped, 0, _Parts())
-
-    def _unwrap(self, wrapped: Any, depth: int, parts: _Parts) -> Any:
-        if type(wrapped) is not list or len(wrapped) != 2 or type(wrapped[0]) is not int or depth > _UNWRAP_MAX:
-            raise ProtocolError("it sent a value that is not wrapped as it should be")
-        kind, value = wrapped
-        if kind == 0:
-            return value
-        if kind == 1:
-            return self.view(value)
-        if type(value) is not list or kind not in (2, 3, 4):
-            raise ProtocolError("it sent a value that is not wrapped as it should be")
-        parts.take(1 + len(value))
-        if kind == 4:
-            if not all(type(pair) is list and len(pair) == 2 for pair in value):
-                raise ProtocolError("it sent a dict that is not one")
-            keys = [self._unwrap(key, depth + 1, parts) for key, _ in value]
-            for key in keys:
-                parts.look(key)
-            _check_keys(keys)
-            return {key: self._unwrap(item, depth + 1, parts) for key, (_, item) in zip(keys, value, strict=True)}
-        items = [self._unwrap(item, depth + 1, parts) for item in value]
-        return items if kind == 2 else tuple(items)
 
     # ---- Operations
 

@@ -169,9 +169,13 @@ class Desk:
             raise ProtocolError(f"the sandbox was ended: it sent a call of the kind {call}")
         costs: list[int] = []
         try:
-            message = core.decode_value(memoryview(payload)[_HEAD.size :], bytes=BYTES_MAX, elements=ELEMENTS_MAX, costs=costs)
+            message = core.decode_value(memoryview(payload)[_HEAD.size :], views=self.handles.view, bytes=BYTES_MAX,
+                                        elements=ELEMENTS_MAX, costs=costs)  # fmt: skip
         except ValueError as error:
             raise ProtocolError(f"the sandbox was ended: it sent a call that cannot be read ({error})") from None
+        except Refused as error:  # a number that stands for nothing
+            self._reply_error(number, error)
+            return
         if type(message) is not list or not message:
             raise ProtocolError("the sandbox was ended: it sent a call that is no list")
         if handler is None:
@@ -282,7 +286,7 @@ class Desk:
         function = self.functions.get(name)
         if function is None:
             raise Refused("NameError", f"no host function {name[:100]!r}")
-        return function, *check_arguments(self.handles.unwrap(arguments), self.handles.unwrap(keywords))
+        return function, *check_arguments(arguments, keywords)
 
     def _call_function(self, message: list[Any]) -> Any:
         function, arguments, keywords = self._function_of(message)
@@ -337,8 +341,7 @@ class Desk:
             raise ProtocolError("it used a host object in a way that there is not")
         released, number, operation, arguments = message[:4]
         self._release(released)
-        keywords = self.handles.unwrap(message[4]) if len(message) == 5 else {}
-        values, keywords = check_arguments(self.handles.unwrap(arguments), keywords)
+        values, keywords = check_arguments(arguments, message[4] if len(message) == 5 else {})
         return self.handles.operate(number, operation, values, keywords)
 
     # ---- Answers

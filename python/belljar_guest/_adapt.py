@@ -1,4 +1,4 @@
-"""Where a library swallows a refusal and hands out something useless: it is made to fail."""
+"""Libraries made to fit: those that swallow a refusal and hand out something useless fail, and json writes read-only views."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 adapted: set[str] = set()
@@ -38,3 +39,65 @@ def fail_without_sockets(loop: Any) -> None:
     fails_without_sockets.__name__, fails_without_sockets.__qualname__ = "create_server", create_server.__qualname__
     fails_without_sockets.__doc__ = create_server.__doc__
     loop.create_server = fails_without_sockets
+
+
+# ---- Read-only lists and dicts as JSON ----------------------------------------------------------------------------
+
+
+def teach_json(encoder: Any) -> None:
+    """Has json.encoder write read-only lists and dicts as what they show, whatever the program gives as `default`."""
+
+    def with_views(real: Callable[..., Any]) -> Callable[..., Any]:
+        def make(markers: Any, default: Callable[[Any], Any], *rest: Any) -> Any:
+            return real(markers, lambda value: shown_as(value) if is_shown_as(value) else default(value), *rest)
+
+        return make
+
+    for name in ("c_make_encoder", "_make_iterencode"):
+        if getattr(encoder, name, None) is not None:
+            setattr(encoder, name, with_views(getattr(encoder, name)))
+
+
+def is_shown_as(value: object) -> bool:
+    return isinstance(value, (list, tuple, dict))
+
+
+def shown_as(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict) else list(value)
+
+
+def taught(execute: Callable[[Any], None]) -> Callable[[Any], None]:
+    def execute_and_teach(module: Any) -> None:
+        execute(module)
+        teach_json(module)
+
+    return execute_and_teach
+
+
+awaits_json = False
+
+
+class JsonFinder:
+    """Waits for json.encoder to be imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if name != "json.encoder":
+            return None
+        sys.meta_path.remove(JsonFinder)
+        for finder in sys.meta_path:
+            spec: Any = finder.find_spec(name, path, target)
+            if spec is not None:
+                spec.loader.exec_module = taught(spec.loader.exec_module)
+                return spec
+        return None
+
+
+def await_json() -> None:
+    """When the first read-only list or dict is there."""
+    global awaits_json
+    awaits_json = True
+    if "json.encoder" in sys.modules:
+        teach_json(sys.modules["json.encoder"])
+    else:
+        sys.meta_path.insert(0, JsonFinder)

@@ -9,23 +9,24 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
+import _operator
 import _thread
+from _collections_abc import Mapping, Sequence, Set
 from _weakref import ref
 
 from belljar._shared.exceptions import EXCEPTIONS as CROSSING
 from belljar._shared.frames import CALL_BESIDE, CALL_DISPLAY, CALL_FUNCTION, CALL_OPERATION, REPLY_VALUE
 from belljar._shared.questions import BYTES_MAX, ELEMENTS_MAX
 from belljar._shared.values import Opaque, Record
-from belljar_guest import _code, _outcome, _state, native
+from belljar_guest import _adapt, _code, _outcome, _state, native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from belljar_guest._state import Forms
 
 AWAITED_MAX = 16  # questions of one session that are awaited at a time
-LOOK_DEPTH, LOOK_ITEMS = 3, 1000  # host objects in arguments are found so far down, in containers of so many items
 
 # Under a language policy there is one already, for what the policy refuses.
 SandboxError: type[Exception] = getattr(native, "SandboxError", None) or type(
@@ -73,7 +74,7 @@ def ask(kind: int, message: list[Any]) -> Any:
     status, encoded, lent = exchange(kind, data)
     answer = native.decode_value(encoded, buffers=lent)
     if status == REPLY_VALUE:
-        return unwrap(answer)
+        return arriving(unwrap(answer))
     name, text = answer
     raise EXCEPTIONS.get(name, RuntimeError)(text)
 
@@ -119,6 +120,11 @@ def read_answers(mine: Waiting) -> None:
             other.wake()
 
 
+def arriving(value: Any) -> Any:
+    """An answer as the program sees it. A language policy has its own."""
+    return value
+
+
 def next_number() -> int:
     """The number of the next question, for who holds the lock."""
     global call_number
@@ -134,48 +140,26 @@ def encode_message(message: list[Any]) -> bytes:
     data = native.encode_value(message, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
     sent = native.decode_value(data, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
     is_whole = type(sent) is list and len(sent) == len(message) and all(
-        type(part) is list and len(part) == 2 and type(part[1]) is type(given[1])
-        for part, given in zip(sent[2:], message[2:]) if type(given) is list)  # fmt: skip
+        type(part) is type(given) for part, given in zip(sent, message) if type(given) in (list, dict))
     if not is_whole:
         raise ValueError("too large, or nested too deeply, to be sent to the host")
     return data
 
 
-def wrap(value: Any) -> list[Any]:
-    """A value for the host: [0, value], or with host objects among the items of a list, tuple or dict."""
-    kind = type(value)
-    if issubclass(kind, HostObject):
-        return [1, value._host[0]]
-    if has_host_objects(value, LOOK_DEPTH):
-        if kind is dict:
-            return [4, [[[0, key], wrap(item)] for key, item in value.items()]]
-        return [2 if kind is list else 3, [wrap(item) for item in value]]
-    return [0, value]
-
-
-def has_host_objects(value: Any, depth: int) -> bool:
-    """Whether it is a list, tuple or dict that is not too large and has any among its items, or theirs."""
-    kind = type(value)
-    if (kind is not list and kind is not tuple and kind is not dict) or len(value) > LOOK_ITEMS:
-        return False
-    for item in value.values() if kind is dict else value:
-        if issubclass(type(item), HostObject) or (depth > 1 and has_host_objects(item, depth - 1)):
-            return True
-    return False
+CONTAINERS: dict[int, type] = {2: list, 3: tuple, 6: set, 7: frozenset}
 
 
 def unwrap(wrapped: Any) -> Any:
+    """A value of the host's in which there are host objects (Handles.wrap in python/belljar/_proxy.py)."""
     kind = wrapped[0]
     if kind == 0:
         return wrapped[1]
     if kind == 1:
         return host_object(*wrapped[1:])
-    if kind == 2:
-        return [unwrap(item) for item in wrapped[1]]
-    if kind == 3:
-        return tuple([unwrap(item) for item in wrapped[1]])
     if kind == 5:
         return _code.unpack(*wrapped[1])
+    if kind in CONTAINERS:
+        return CONTAINERS[kind]([unwrap(item) for item in wrapped[1]])
     return {unwrap(key): unwrap(item) for key, item in wrapped[1]}
 
 
@@ -228,14 +212,14 @@ def show_at_once(forms: Forms) -> None:
 
 
 def operate(thing: HostObject, operation: str, *arguments: object) -> Any:
-    return ask(CALL_OPERATION, [None, thing._host[0], operation, wrap(list(arguments))])
+    return ask(CALL_OPERATION, [None, host_of(thing)[0], operation, list(arguments)])
 
 
 def read_only(self: object, *arguments: object) -> NoReturn:
     raise SandboxError("Read only object")
 
 
-may_subclass = False
+may_subclass = True
 
 
 class HostObject:
@@ -254,7 +238,7 @@ class HostObject:
             raise TypeError("type 'HostObject' is not an acceptable base type")
 
     def __getattr__(self, name: str) -> Any:
-        handle, type_name, operations, methods = self._host
+        handle, type_name, operations, methods = host_of(self)
         if name in methods:
             return HostMethod(self, name)
         if name.startswith("_"):
@@ -265,17 +249,17 @@ class HostObject:
     __iadd__ = __isub__ = __imul__ = __ior__ = __iand__ = __ixor__ = read_only
 
     def __dir__(self) -> list[str]:
-        return sorted([*operate(self, "names"), *self._host[3]])
+        return sorted([*operate(self, "names"), *host_of(self)[3]])
 
     def __repr__(self) -> str:
-        return "<host %s #%d>" % (self._host[1], self._host[0])
+        return "<host %s #%d>" % (host_of(self)[1], host_of(self)[0])
 
     def __eq__(self, other: object) -> Any:
         theirs: Any = other
-        return self._host[0] == theirs._host[0] if isinstance(other, HostObject) else NotImplemented
+        return host_of(self)[0] == host_of(theirs)[0] if isinstance(other, HostObject) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._host[0])
+        return hash(host_of(self)[0])
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("host objects cannot be copied or pickled")
@@ -295,10 +279,10 @@ class HostMethod:
 
     def __call__(self, *arguments: object, **keywords: object) -> Any:
         owner = self.__self__
-        if "mapping" in owner._host[2] and self.__name__ in ("keys", "values", "items"):
+        if "mapping" in host_of(owner)[2] and self.__name__ in ("keys", "values", "items"):
             return HostView(owner, self.__name__)
-        return ask(CALL_OPERATION, [None, owner._host[0], "method",
-                                    wrap([self.__name__, *arguments]), wrap(keywords)])  # fmt: skip
+        return ask(CALL_OPERATION, [None, host_of(owner)[0], "method",
+                                    [self.__name__, *arguments], keywords])  # fmt: skip
 
     def __repr__(self) -> str:
         return "<method %s of %r>" % (self.__name__, self.__self__)
@@ -321,8 +305,35 @@ class HostView:
     def __contains__(self, item: object) -> bool:
         return item in self._of if self._what == "keys" else any(item == other for other in self)
 
+    def __reversed__(self) -> Any:
+        return reversed(list(self))
+
+    def __eq__(self, other: object) -> Any:
+        if self._what == "values" or not isinstance(other, (Set, HostView)):
+            return NotImplemented
+        items = list(other)
+        return len(self) == len(items) and all(item in items for item in self)
+
+    def isdisjoint(self, other: Any) -> bool:
+        return set(self).isdisjoint(other)
+
     def __repr__(self) -> str:
         return "host_%s(%r)" % (self._what, list(self))
+
+
+def as_sets(operation: str, is_reflected: bool) -> Callable[[Any, Any], Any]:
+    def method(self: HostView, other: Any) -> Any:
+        if self._what == "values" or not hasattr(other, "__iter__"):
+            return NotImplemented
+        sides = set(self), set(other)
+        return getattr(_operator, operation)(*(reversed(sides) if is_reflected else sides))
+
+    return method
+
+
+for name in ("and_", "or_", "sub", "xor"):
+    setattr(HostView, "__%s__" % name.strip("_"), as_sets(name, False))
+    setattr(HostView, "__r%s__" % name.strip("_"), as_sets(name, True))
 
 
 class HostIterator:
@@ -362,11 +373,64 @@ def forwarded(operation: str) -> Callable[..., Any]:
 
 def compare(operation: str) -> Callable[[HostObject, object], Any]:
     def method(self: HostObject, other: object) -> Any:
-        if isinstance(other, HostObject) or type(other) in (list, tuple, dict, set, frozenset):
+        if isinstance(other, (HostObject, list, tuple, dict, set, frozenset)):
             return operate(self, "compare", operation, other)
         return NotImplemented
 
     return method
+
+
+def copied(self: Any) -> Any:
+    """A list, tuple, dict or set of the program's own, with views of what is in the host's."""
+    return self.__class__(self.items() if "mapping" in host_of(self)[2] else self)
+
+
+def combined(operation: str, kinds: tuple[type, ...], is_reflected: bool) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, kinds):
+            return NotImplemented
+        sides = copied(self), copied(other) if isinstance(other, HostObject) else other
+        return getattr(_operator, operation)(*(reversed(sides) if is_reflected else sides))
+
+    return method
+
+
+def operators(kinds: tuple[type, ...], *names: str) -> dict[str, Any]:
+    """Operators that make something new, of copies."""
+    forms = ("__%s__", False), ("__r%s__", True)
+    return {form % name.strip("_"): combined(name, kinds, is_reflected) for name in names for form, is_reflected in forms}
+
+
+def method_of_copy(name: str) -> Callable[..., Any]:
+    def method(self: Any, *arguments: Any) -> Any:
+        if name in host_of(self)[3]:  # the host has named its own
+            return HostMethod(self, name)(*arguments)
+        return getattr(copied(self), name)(*arguments)
+
+    return method
+
+
+def get_from(self: Any, *arguments: Any, **keywords: Any) -> Any:
+    """get(): a default that cannot cross, or would not come back as it is, stays here."""
+    if len(arguments) != 2 or keywords or type(arguments[1]) in (int, str, bool):
+        return HostMethod(self, "get")(*arguments, **keywords)
+    value = HostMethod(self, "get")(arguments[0])
+    return arguments[1] if value is None and arguments[0] not in self else value
+
+
+def deeply_copied(self: Any, memo: Any) -> Any:
+    from copy import deepcopy
+
+    return deepcopy(copied(self), memo)
+
+
+def container(kind: type, *methods: str) -> dict[str, Any]:
+    """What the containers of this kind have in common, with methods that work on a copy."""
+    text = repr_of(lambda self: repr(copied(self)))
+    return {
+        "__class__": property(lambda self: kind), "__repr__": text, "__str__": text, "__copy__": copied,
+        "__deepcopy__": deeply_copied, **{name: method_of_copy(name) for name in methods},
+    }  # fmt: skip
 
 
 def repr_of(form: Callable[[Any], str]) -> Callable[[HostObject], str]:
@@ -385,20 +449,24 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "reversed": {"__reversed__": lambda self: HostIterator(self, "reversed")},
     "next": {"__iter__": lambda self: self, "__next__": next_item},
     "call": {"__call__": lambda self, *arguments, **keywords: ask(
-        CALL_OPERATION, [None, self._host[0], "call", wrap(list(arguments)), wrap(keywords)])},
+        CALL_OPERATION, [None, host_of(self)[0], "call", list(arguments), keywords])},
     "compare": {**{"__%s__" % name: compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}, "__hash__": None},
     "with": {
         "__enter__": forwarded("enter"),
         "__exit__": lambda self, kind, error, traceback: operate(
             self, "exit", None if kind is None else type_name_of(kind), None if error is None else _outcome.text_of(error)[:1000]),
     },
-    "sequence": {"__repr__": repr_of(lambda self: repr(list(self)))},
-    "mapping": {"__repr__": repr_of(lambda self: repr(dict(self.items())))},
-    "set": {"__repr__": repr_of(lambda self: repr(set(self)) if len(self) else "set()")},
     "doc": {"__doc__": property(forwarded("doc"))},
     "hash": {"__hash__": forwarded("hash")},
     "repr": {"__repr__": forwarded("repr")},
     "str": {"__str__": forwarded("str")},
+    "sequence": {**container(list, "copy"), **operators((list,), "add"), **operators((int,), "mul")},
+    "tuple": {**container(tuple), **operators((tuple,), "add"), "__hash__": lambda self: hash(copied(self))},
+    "mapping": {**container(dict, "copy", "__reversed__"), **operators((dict,), "or_"), "get": get_from},
+    "set": {
+        **container(set, "copy", "union", "intersection", "difference", "symmetric_difference"),
+        **operators((set, frozenset), "or_", "and_", "sub", "xor"),
+    },
 }  # fmt: skip
 
 
@@ -410,6 +478,26 @@ def type_name_of(kind: type) -> str:
     return "Exception"
 
 
+class HostItems(HostObject):
+    """A list, tuple, dict, set or iterator of the host. A language policy has no view of its own for these."""
+
+    __slots__ = ()
+
+
+class HostSequence(HostItems):
+    __slots__ = ()
+
+
+class HostMapping(HostItems):
+    __slots__ = ()
+
+
+may_subclass = False
+kind_of: Any
+for kind_of, kind in ((Sequence, HostSequence), (Mapping, HostMapping)):
+    kind_of.register(kind)  # for `match`, and what is derived from them
+BASES = {"sequence": HostSequence, "mapping": HostMapping, "set": HostItems, "next": HostItems}
+
 classes: dict[tuple[str, ...], type[HostObject]] = {}
 
 
@@ -417,19 +505,23 @@ def host_class(operations: Sequence[str]) -> type[HostObject]:
     global may_subclass
     key = tuple(operations)
     if key not in classes:
+        if not _adapt.awaits_json:
+            _adapt.await_json()
         names: dict[str, Any] = {"__slots__": (), "__doc__": HostObject.__doc__, "__module__": "belljar"}
         for operation in key:
             names.update(OPERATIONS[operation])
         may_subclass = True
         try:
-            classes[key] = type("HostObject", (HostObject,), names)
+            classes[key] = type("HostObject", (next((BASES[name] for name in key if name in BASES), HostObject),), names)
         finally:
             may_subclass = False
     return classes[key]
 
 
 HostObject.__module__ = "belljar"
+belljar_module.HostObject = HostObject  # the encoder finds it there: it crosses as its number
 set_host = HostObject.__dict__["_host"].__set__
+host_of: Any = HostObject.__dict__["_host"].__get__
 
 
 def host_object(handle: int, type_name: str, operations: Sequence[str], methods: Sequence[str]) -> HostObject:
@@ -539,7 +631,7 @@ def host_function(
     def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
-        message = [None, name, wrap(arguments), wrap(keywords)]
+        message = [None, name, arguments, keywords]
         if is_async and (loop := running_loop()) is not None:
             return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
         return ask(CALL_BESIDE if _thread._count() else CALL_FUNCTION, message)

@@ -138,36 +138,6 @@ READ_MODES = ("r", "rb", "rt", "br", "tr", "rU")
 # sockets, native code.
 LATE_NEVER = frozenset("ctypes msvcrt multiprocessing nt os posix pydoc socket subprocess sys unittest webbrowser winreg".split())
 
-
-def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
-    """Adds the modules that a function's code imports."""
-    from importlib.util import resolve_name
-    from opcode import EXTENDED_ARG, opmap
-
-    number = 0
-    constants: list[Any] = [0, None]  # level and names, before the import itself
-    for at in range(0, len(code.co_code), 2):
-        operation, number = code.co_code[at], number << 8 | code.co_code[at + 1]
-        if operation == opmap["LOAD_CONST"]:
-            constants = [constants[-1], code.co_consts[number]]
-        elif operation == opmap.get("LOAD_SMALL_INT"):
-            constants = [constants[-1], number]
-        elif operation == opmap["IMPORT_NAME"]:
-            name, level, names = code.co_names[number], *constants
-            if type(level) is int and level > 0 and package:
-                try:
-                    name = resolve_name("." * level + name, package)
-                except ImportError:
-                    name = ""
-                found.update(f"{name}.{one}" for one in names or () if name)
-            found.add(name)
-        if operation != EXTENDED_ARG:
-            number = 0
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            late_imports(constant, package, found)
-
-
 INPUT_FRAMES = "input_as_set", "read_input"  # of _settings.py: plain Python's input() has none
 
 
@@ -194,6 +164,7 @@ class Language:
             self.library,
         )
         native.language_hints(self.hint)
+        native.language_plain(_library.plain_types())
         self.build_modules()
         self.import_what_comes_late()
         _library.adapt(self)
@@ -262,6 +233,10 @@ class Language:
             made[name] = native.language_module(name, real, symbols, values, star)
             if "." in name:
                 self.dotted[name] = made[name]
+        for name in _library.FOR_PLAIN:
+            __import__(name)
+            if name not in made:
+                native.language_module(name, sys.modules[name], {}, {}, [])
 
     def import_what_comes_late(self) -> None:
         """Functions of the modules that are allowed, and of the modules that these use, import others when they are called, and
@@ -279,7 +254,7 @@ class Language:
                     for member in vars(thing).values() if isinstance(thing, type) else [thing]:
                         code = getattr(getattr(member, "__func__", member), "__code__", None)
                         if isinstance(code, types.CodeType):
-                            late_imports(code, getattr(modules[name], "__package__", "") or "", found)
+                            _library.late_imports(code, getattr(modules[name], "__package__", "") or "", found)
         for name in found - LATE_NEVER - {""}:
             try:
                 __import__(name)

@@ -28,6 +28,53 @@ get_dict = own["__dict__"].__get__
 get_mro = own["__mro__"].__get__
 
 
+# What values of PLAIN import while they are formatted or read. A program cannot import these.
+FOR_PLAIN = "time", "_strptime"
+PLAIN = """datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone decimal:Decimal fractions:Fraction
+    uuid:UUID zoneinfo:ZoneInfo""".split()
+
+
+def plain_types() -> tuple[type, ...]:
+    """The types of values that a program is given as they are: immutable, of exactly these types."""
+    found: list[type] = [range]
+    for module, _, name in (text.partition(":") for text in PLAIN):
+        try:
+            __import__(module)
+            found.append(getattr(sys.modules[module], name))
+        except ImportError:
+            pass  # an interpreter without it
+    return tuple(found)
+
+
+def late_imports(code: types.CodeType, package: str, found: set[str]) -> None:
+    """Adds the modules that a function's code imports."""
+    from importlib.util import resolve_name
+    from opcode import EXTENDED_ARG, opmap
+
+    number = 0
+    constants: list[Any] = [0, None]  # level and names, before the import itself
+    for at in range(0, len(code.co_code), 2):
+        operation, number = code.co_code[at], number << 8 | code.co_code[at + 1]
+        if operation == opmap["LOAD_CONST"]:
+            constants = [constants[-1], code.co_consts[number]]
+        elif operation == opmap.get("LOAD_SMALL_INT"):
+            constants = [constants[-1], number]
+        elif operation == opmap["IMPORT_NAME"]:
+            name, level, names = code.co_names[number], *constants
+            if type(level) is int and level > 0 and package:
+                try:
+                    name = resolve_name("." * level + name, package)
+                except ImportError:
+                    name = ""
+                found.update(f"{name}.{one}" for one in names or () if name)
+            found.add(name)
+        if operation != EXTENDED_ARG:
+            number = 0
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            late_imports(constant, package, found)
+
+
 def adapt(language: Language) -> None:
     """Changes the modules that are there."""
     for name, change in ADAPTED.items():

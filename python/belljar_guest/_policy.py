@@ -161,10 +161,6 @@ class Policy:
         forms = _state.displays[-1] if _state.displays else None
         return forms[1][1] if forms and forms[0] == _results.MAIN_MARK else _outcome.value_text(value)
 
-    def leaving(self, value: Any) -> Any:
-        """A value as it is sent to the host."""
-        return value
-
     def arriving(self, value: Any) -> Any:
         """A value of the host's as the program sees it."""
         return value

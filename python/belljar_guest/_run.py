@@ -174,7 +174,7 @@ def outcome(policy: Policy, error: BaseException | None, value: object, flags: i
             if error is not None:
                 return _outcome.describe(policy, error, flags)
             text = policy.result_text(value)
-            return RUN_OK, 0, 0, (b"", b"", b"", text, native.encode_value(policy.leaving(value)))
+            return RUN_OK, 0, 0, (b"", b"", b"", text, native.encode_value(value))
         except MemoryError:
             native.make_room()
         except KeyboardInterrupt:

@@ -65,7 +65,7 @@ class Requests:
 
 
 def get(policy: Policy, name: str) -> list[Any]:
-    return [name in policy.names, policy.leaving(policy.names.get(name))]
+    return [name in policy.names, policy.names.get(name)]
 
 
 def put(policy: Policy, name: str, wrapped: Any) -> None:
@@ -113,8 +113,8 @@ def execute(
     with policy.guard:
         exec(compile(source, filename, "exec", 0, True), inside, inside if local is None else local)
     if own is not None:
-        own = {key: policy.leaving(value) for key, value in inside.items() if key != "__builtins__"}
-    return [own, local if local is None else {key: policy.leaving(value) for key, value in local.items()}]
+        own = {key: value for key, value in inside.items() if key != "__builtins__"}
+    return [own, local]
 
 
 def call(policy: Policy, packed: list[Any]) -> list[Any]:

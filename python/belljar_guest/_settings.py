@@ -36,7 +36,7 @@ class Asked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if not self.rest:
             prompt, self.prompt = self.prompt, ""
-            self.rest = _host.ask(CALL_FUNCTION, [None, STDIN, _host.wrap([prompt]), _host.wrap({})])
+            self.rest = _host.ask(CALL_FUNCTION, [None, STDIN, [prompt], {}])
         count = min(len(buffer), len(self.rest))
         buffer[:count] = self.rest[:count]
         self.rest = self.rest[count:]

@@ -24,9 +24,8 @@ class Rules:
 
 def prepare(text: str) -> None:
     """Reads what the host says (JSON). In the zygote, so that no guest imports anything for it."""
-    import _json  # type: ignore[import]
-
-    _state.start = _json.make_scanner(Rules)(text, 0)[0]
+    json: Any = __import__("_json")
+    _state.start = json.make_scanner(Rules)(text, 0)[0]
     _state.start_time = _state.start.pop("start_time", None)
     if _state.start_time is not None:
         native.set_clock(None)

@@ -15,7 +15,10 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
-from belljar_guest import _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native
+from belljar._shared.values import Record
+from belljar_guest import (
+    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
+)  # fmt: skip
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -26,17 +29,12 @@ if TYPE_CHECKING:
     from belljar_guest._language import Language
     from belljar_guest._run import Result
 
-PLAIN_DEPTH = 100
-# What the host's values are made with, and what _program and _shell import when it is too late.
-LATE = "datetime", "decimal", "fractions", "uuid", "_ast", "keyword"
-
-read_only_list: Any = None  # the types of the policy's views, once there is one
-read_only_dict: Any = None
+# What _program and _shell import when it is too late.
+LATE = "_ast", "keyword"
 
 
 def start_language(text: str) -> Language:
     """In the zygote. The text is JSON: a SandboxConfig as its to_dict() makes it, or what the command line asks for."""
-    global read_only_list, read_only_dict
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
@@ -52,9 +50,13 @@ def start_language(text: str) -> Language:
 
         builtins.input = native.language_function(_settings.input_as_set, False)  # it takes what it finds there
         language = Language(wanted)
+        native.language_show_as_is(_host.HostItems, Record)
+        _host.arriving = language.proxy
+        if "json.encoder" in sys.modules:
+            _adapt.teach_json(sys.modules["json.encoder"])
+        _adapt.awaits_json = True
     except (ImportError, AttributeError, ValueError) as error:
         native.fail(22, "language", str(error))
-    read_only_list, read_only_dict = type(language.proxy([])), type(language.proxy({}))
     return language
 
 
@@ -127,9 +129,6 @@ class Strict(Policy):
 
     def keep_last(self, value: object) -> None:
         self.names["_"] = value
-
-    def leaving(self, value: Any) -> Any:
-        return plain(value)
 
     def arriving(self, value: Any) -> Any:
         return self.language.proxy(value)
@@ -209,7 +208,7 @@ class StrictRequests(_session.Requests):
             result = function(*arguments, **keywords)
             if type(result) is CoroutineType:
                 result = _cells.run_coroutine(result, False) if self.policy.has_loop else finished(result)
-            return plain(result)
+            return result
 
     def host_function(self, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool) -> Any:
         parameters = parameters and [[*row[:3], None] for row in parameters]  # annotations may be hidden
@@ -260,20 +259,6 @@ def finished(coroutine: CoroutineType[Any, Any, Any]) -> Any:
         return end.value
     coroutine.close()
     raise _host.SandboxError("an async function that waits for an event loop has none here: enable the feature asyncio")
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """A value without the policy's own read-only views: copies of what they show."""
-    kind = type(value)
-    if depth > PLAIN_DEPTH:
-        return value
-    if kind is read_only_list or kind is list:
-        return [plain(item, depth + 1) for item in value]
-    if kind is tuple:
-        return tuple([plain(item, depth + 1) for item in value])
-    if kind is read_only_dict or kind is dict:
-        return {key: plain(item, depth + 1) for key, item in value.items()}
-    return value
 
 
 # ---- The host's code ---------------------------------------------------------------------------------------------
@@ -427,6 +412,15 @@ shown: Any = _host.HostObject
 get_attribute = shown.__getattr__
 
 
+def get_public(self: _host.HostObject, name: str) -> Any:
+    if name == "_host":
+        raise AttributeError("host objects show public names only")
+    return object.__getattribute__(self, name)
+
+
+setattr(_host.HostItems, "__getattribute__", get_public)
+
+
 def get_more(self: _host.HostObject, name: str) -> Any:
     if name == "__dict__":
         return {name: getattr(self, name) for name in _host.operate(self, "names")}
@@ -441,5 +435,5 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     new = {}
     for name, value in list(after.items()):
         if type(name) is str and name != "__builtins__" and not (name in before and before[name] is value):
-            new[name] = plain(value)
+            new[name] = value
     return [gone, new]

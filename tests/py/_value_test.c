@@ -8,7 +8,7 @@
 
 static int value_test_exec(PyObject *module)
 {
-    return value_add_functions(module, VALUE_TEST_HOME) != NULL ? 0 : -1;
+    return value_add_functions(module, VALUE_TEST_HOME, NULL) != NULL ? 0 : -1;
 }
 
 static PyModuleDef_Slot value_test_slots[] = { { Py_mod_exec, value_test_exec }, { 0, NULL } };

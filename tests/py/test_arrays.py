@@ -200,7 +200,7 @@ def test_a_guest_that_does_not_take_what_it_is_lent_holds_little(sandbox):
     code = """
 import os, struct
 def ask(number):
-    data = bytes.fromhex('8480646c6f61648200808200a0')  # [[], 'load', [0, []], [0, {}]]
+    data = bytes.fromhex('8480646c6f616480a0')  # [[], 'load', [], {}]
     frame = struct.pack('<III', number, 1, len(data)) + data
     os.write(3, struct.pack('<II', len(frame), 65) + frame)
     kinds = []

@@ -393,7 +393,7 @@ def test_calls_that_were_queued_are_not_performed_once_the_time_is_over(kind):
     say = (pathlib.Path(__file__).parent.parent / "limits" / "attacks" / "_say.py").read_text()
     code = (
         "exec(open('/work/say.py').read())\n"
-        "message = head(4, 4) + head(4, 0) + text(b'slow') + wrap(head(4, 0)) + wrap(b'\\xa0')\n"
+        "message = head(4, 4) + head(4, 0) + text(b'slow') + head(4, 0) + b'\\xa0'\n"
         "for n in range(1, 2001): send(call(message, n))\n"
         "while True: pass\n"
     )

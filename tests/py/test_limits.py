@@ -243,8 +243,9 @@ def test_what_is_made_read_only_is_taken_from_the_limit_of_memory():
         "print(said[1:])\ntry: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\nexcept ValueError as why: print(why)"
     )
     execution = run(NATIVE + code, memory="256M")
-    assert (execution.verdict, execution.stdout, execution.violations) == (
-        "ok", "['all', True, 'all', True, 'all', 'all']\nnot allowed to raise maximum limit\n", [])  # fmt: skip
+    assert (execution.verdict, execution.stdout) == (
+        "ok", "['all', True, 'all', True, 'all', 'all']\nnot allowed to raise maximum limit\n")  # fmt: skip
+    assert [(violation.op, violation.rule) for violation in execution.violations] == [("prlimit64", "limits")]  # the last line's
 
 
 @core

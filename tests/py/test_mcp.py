@@ -506,7 +506,7 @@ ERRORS = [
     ("def f(:", "error", ["SyntaxError"]),
     ("import pandsa", "error", ["No module named 'pandsa'", "Nothing can be installed"]),
     ("import jsn", "error", ["Something like it is installed: json"]),
-    ("open('/etc/shadow')", "violation", ["Refused by the sandbox: openat /etc/shadow (rule: read)", "--read PATH"]),
+    ("open('/etc/shadow')", "violation", ["Refused by the sandbox: openat /etc/shadow (rule: read)", "--read /etc/shadow"]),
     ("import socket; socket.socket()", "violation", ["rule: network", "Have the data handed in"]),
     ("import os; os.fork()", "violation", ["rule: processes"]),
     ("x = 'a' * (1 << 40)", "memory", ["MemoryError"]),

@@ -25,8 +25,8 @@ PYTHON = "/usr/bin/python3"
 FORGE = """
 def forge(thing, operation, *arguments, keywords=None, handle=None):
     names = type(thing).__mro__[1].__getattr__.__globals__
-    message = [[], thing._host[0] if handle is None else handle, operation, [0, list(arguments)]]
-    if keywords is not None: message.append([0, keywords])
+    message = [[], thing._host[0] if handle is None else handle, operation, list(arguments)]
+    if keywords is not None: message.append(keywords)
     return names['ask'](2, message)
 def release(thing, *released):
     names = type(thing).__mro__[1].__getattr__.__globals__

@@ -223,6 +223,11 @@ def test_a_stream_of_a_run_that_fails_ends_with_its_execution(sandbox):
     assert execution.error.name == "ZeroDivisionError"
     *_, execution = sandbox.stream("while True: pass", timeout=0.3)
     assert execution.verdict == "timeout"
+    *_, execution = sandbox.stream("1")  # what was interrupted goes on
+    assert execution.text == "1"
+    deaf = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+    *_, execution = sandbox.stream(deaf, timeout=0.3)
+    assert execution.verdict == "timeout"
     with pytest.raises(SessionEnded):
         list(sandbox.stream("1"))
 

@@ -251,7 +251,10 @@ FEATURES = (
     Feature(
         "math",
         "numbers",
-        modules=(Module("math", _MATH, "", "functions of numbers; pysandbox's list and what Python 3 added"),),
+        modules=(
+            Module("math", "", _MATH, "functions of numbers (ceil of a program's own class gives what that returns); pysandbox's list "
+                   "and what Python 3 added"),
+        ),
     ),
     Feature(
         "random",
@@ -260,11 +263,12 @@ FEATURES = (
         modules=(
             Module(
                 "random",
+                "",
                 "betavariate binomialvariate expovariate gammavariate lognormvariate normalvariate paretovariate "
                 "vonmisesvariate weibullvariate choice choices gauss getrandbits randbytes randint random randrange "
-                "sample shuffle triangular uniform",
-                "Random seed",
-                "pysandbox blocked seed(): in a process that is used once it disturbs nobody, and results repeat by it",
+                "sample shuffle triangular uniform Random seed",
+                "what choice() and sample() give is the program's own; pysandbox blocked seed(): in a process that is used once it "
+                "disturbs nobody, and results repeat by it",
             ),
         ),
     ),
@@ -332,9 +336,9 @@ FEATURES = (
         modules=(
             Module(
                 "unicodedata",
+                "",
                 "bidirectional category combining decimal decomposition digit east_asian_width is_normalized lookup "
                 "mirrored name normalize numeric unidata_version",
-                "",
                 "pysandbox's list; is_normalized is Python 3's. \\N{…} in a program needs no feature",
             ),
         ),

@@ -14,7 +14,7 @@ from _thread import get_ident
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import ItemsView, Iterator, KeysView, ValuesView
     from typing import Any, NoReturn
 
     Fields = Mapping[str, Any]
@@ -79,6 +79,17 @@ class Record(Fields):
 
     def __len__(self) -> int:
         return len(self._fields)
+
+    # A language policy shows no generators, which those of Mapping go through.
+
+    def keys(self) -> KeysView[str]:
+        return self._fields.keys()
+
+    def values(self) -> ValuesView[Any]:
+        return self._fields.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._fields.items()
 
     def __bool__(self) -> bool:
         return True

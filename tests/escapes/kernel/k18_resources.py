@@ -133,7 +133,7 @@ def by_sockets():
                 except BlockingIOError:
                     pass
     except OSError as problem:
-        return (HELD if held <= 56 * MB else ESCAPE), f"{held >> 10} KiB, then {problem}"  # 200 ends (lockdown/limits.c)
+        return (HELD if held <= 24 * MB else ESCAPE), f"{held >> 10} KiB, then {problem}"  # 16 MiB (lockdown/limits.c)
     return ESCAPE, f"{held >> 20} MiB"
 
 

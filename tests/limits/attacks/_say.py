@@ -7,7 +7,6 @@ def head(major, n):
 def text(s): return head(3, len(s)) + s
 def whole(n): return head(0, n) if n < 1 << 64 else b"\xc2" + head(2, (n.bit_length() + 7) // 8) + n.to_bytes((n.bit_length() + 7) // 8, "big")
 def thing(name, *parts): return b"\xd8\x1b" + head(4, 1 + len(parts)) + text(name) + b"".join(parts)
-def wrap(value): return head(4, 2) + b"\x00" + value
 def send(data):
     view = memoryview(data)
     while view: view = view[os.write(3, view):]
