@@ -196,7 +196,7 @@ class Session:
     def _pack(self, values: list[tuple[str, Any]], are_copies: bool = False) -> list[Any]:
         """Values for the guest, with code among them."""
         language = self.language
-        return pack(self.desk.handles, values, is_strict=language is not None, are_copies=are_copies,
+        return pack(self.desk.handles, values, python=self.pool.python, is_strict=language is not None, are_copies=are_copies,
                     show=(language.show if language is not None else None) or readonly)  # fmt: skip
 
     def execute(
@@ -215,11 +215,11 @@ class Session:
         if argv is not None:
             job["argv"] = list(argv)
         if self.language is not None:
-            text = _language.execute_text(self.desk.handles, text, globals, locals, self.language.show)
+            text = _language.execute_text(self.desk.handles, self.pool.python, text, globals, locals, self.language.show)
             execution = yield from self._go(self.language.check_input(text), job)
             _language.take_changes(self.language.answer(execution, 2), globals, locals)
             return execution
-        wrapped = [_language.wrap_names(self.desk.handles, names, is_strict=False) for names in (globals, locals)]
+        wrapped = [_language.wrap_names(self.desk.handles, self.pool.python, names, is_strict=False) for names in (globals, locals)]
         execution = yield from self._command(command("execute", text, *wrapped, "<code>", isinstance(code, str)), job)
         found = yield from self._answer(execution, "execute", 2)
         for mine, theirs in zip((globals, locals), found, strict=True):

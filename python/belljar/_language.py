@@ -80,11 +80,12 @@ class Language:
 
 
 def execute_text(
-    handles: Handles, code: bytes, names: dict[str, Any] | None, local_names: dict[str, Any] | None, show: Show | None
-) -> bytes:
+    handles: Handles, python: tuple[int, int, int], code: bytes, names: dict[str, Any] | None, local_names: dict[str, Any] | None,
+    show: Show | None,
+) -> bytes:  # fmt: skip
     """The command that runs code in an empty namespace or with these names."""
     is_one = names is not None and local_names is names
-    wrapped = [wrap_names(handles, given, show) for given in (names, None if is_one else local_names)]
+    wrapped = [wrap_names(handles, python, given, show) for given in (names, None if is_one else local_names)]
     return command("strict_execute", code, *wrapped, is_one, "<sandbox>")
 
 
@@ -99,7 +100,9 @@ def take_changes(answer: list[Any], names: dict[str, Any] | None, local_names: d
             mine.update(change[1])
 
 
-def wrap_names(handles: Handles, names: dict[str, Any] | None, show: Show | None = None, is_strict: bool = True) -> list[Any] | None:
+def wrap_names(
+    handles: Handles, python: tuple[int, int, int], names: dict[str, Any] | None, show: Show | None = None, is_strict: bool = True
+) -> list[Any] | None:
     """Names with their values, for the guest: by copy if all can cross, else each for itself."""
     if names is None:
         return None
@@ -112,7 +115,7 @@ def wrap_names(handles: Handles, names: dict[str, Any] | None, show: Show | None
         core.encode_value([0, names], strict=True)
         return [0, names]
     except (TypeError, ValueError):
-        return pack(handles, [("names", list(names)), *names.items()], is_strict=is_strict, show=show or readonly)
+        return pack(handles, [("names", list(names)), *names.items()], python=python, is_strict=is_strict, show=show or readonly)
 
 
 class LanguageHandles(Handles):

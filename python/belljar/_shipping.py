@@ -71,6 +71,7 @@ def pack(
     handles: Handles,
     values: Iterable[tuple[str, Any]],
     *,
+    python: tuple[int, int, int],
     is_strict: bool,
     are_copies: bool = False,
     show: Callable[[Any], Readonly] = readonly,
@@ -78,9 +79,9 @@ def pack(
     """Values, each with the words that say where it was given, for the guest.
 
     `show` makes the view of an object that was given as a value (`are_copies`: it is copied instead). `is_strict`: objects that code
-    refers to are views as well (else they are copied, with their classes as code). `SandboxError` for what cannot go, with its path;
-    `TypeError` for an object that has nothing to show."""
-    packer = _Packer(handles, is_strict, show)
+    refers to are views as well (else they are copied, with their classes as code). `python`: the version there. `SandboxError` for
+    what cannot go, with its path; `TypeError` for an object that has nothing to show."""
+    packer = _Packer(handles, python, is_strict, show)
     return packer.pack(list(values), not are_copies or is_strict)
 
 
@@ -121,10 +122,11 @@ Reduced = tuple[_Maker, tuple[Any, ...]]
 
 
 class _Packer(pickle.Pickler):
-    def __init__(self, handles: Handles, is_strict: bool, show: Callable[[Any], Readonly]) -> None:
+    def __init__(self, handles: Handles, python: tuple[int, int, int], is_strict: bool, show: Callable[[Any], Readonly]) -> None:
         self._stream = io.BytesIO()
         super().__init__(self._stream, 5)
         self.handles = handles
+        self.python = python
         self.is_strict = is_strict
         self.parts: list[Any] = []
         self._show = show
@@ -303,8 +305,12 @@ class _Packer(pickle.Pickler):
         self._expect(function)
         plain = {name: item for name, item in vars(function).items() if type(item) in _ATOMS}
         self._kept.append(function)
-        return _MAKERS["function"], (marshal.dumps(code), function.__name__, function.__qualname__, function.__module__, space, cells,
+        return _MAKERS["function"], (self._bytecode(code), function.__name__, function.__qualname__, function.__module__, space, cells,
                                      plain)  # fmt: skip
+
+    def _bytecode(self, code: types.CodeType) -> bytes:
+        check_version(self.python)  # another version's interpreter would run it all the same, and die
+        return marshal.dumps(code)
 
     def _space(self, function: types.FunctionType) -> int:
         names = function.__globals__
@@ -595,7 +601,7 @@ _IMMEDIATE: Final = frozenset({
 _REDUCERS: Final[dict[type, Callable[[_Packer, Any], Any]]] = {
     types.FunctionType: _Packer._function,
     types.CellType: _Packer._cell,
-    types.CodeType: lambda self, code: (_MAKERS["code"], (marshal.dumps(code),)),
+    types.CodeType: lambda self, code: (_MAKERS["code"], (self._bytecode(code),)),
     types.MethodType: _Packer._method,
     **dict.fromkeys((types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType,
                      types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType), _Packer._builtin),

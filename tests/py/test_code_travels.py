@@ -90,3 +90,25 @@ def test_nothing_comes_back_as_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickle, "Unpickler", None)
     with Sandbox(Policy(timeout=20)) as sandbox:
         assert type(sandbox.call(lambda: len)).__name__ == "Opaque"
+
+
+WAYS: dict[str, Any] = {
+    "call": lambda sandbox, value: sandbox.call(len, [value]),
+    "name": lambda sandbox, value: sandbox.__setitem__("x", value),
+    "within a name": lambda sandbox, value: sandbox.__setitem__("x", {"k": [value]}),
+    "execute": lambda sandbox, value: sandbox.execute("x", {"x": value}),
+}
+
+
+@pytest.mark.parametrize("policy", [Policy(timeout=20), SandboxConfig("everyday", timeout=20)], ids=["open", "language"])
+def test_no_bytecode_goes_to_another_version(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its interpreter would run it, and die of it."""
+    with Sandbox(policy) as sandbox:
+        monkeypatch.setattr(type(sandbox._session.pool), "python", property(lambda pool: (3, 99, 0)))
+        for way in WAYS.values():
+            with pytest.raises(SandboxError, match="equal versions of Python only: the sandbox has 3.99"):
+                way(sandbox, lambda: 1)
+        for name in ("name", "within a name", "execute"):  # the twins: values, and what a module has
+            WAYS[name](sandbox, 1)
+            WAYS[name](sandbox, len)
+        assert sandbox.run_code("6 * 7").value == 42

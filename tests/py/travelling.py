@@ -1,5 +1,5 @@
 """A program whose functions and classes travel: every kind of them, with what the call must come to. Run by test_code_travels.py on each
-interpreter: travelling.py open|language. Prints what was not as it should be, as JSON, and how many cases there were."""
+interpreter: travelling.py open|language|everyday. Prints what was not as it should be, as JSON, and how many cases there were."""
 
 from __future__ import annotations
 
