@@ -140,23 +140,6 @@ static int set_warm(struct settings *settings)
     return 0;
 }
 
-/* A grant of a place of the scratch would take the guest's own files their place. */
-static int check_grants(const struct settings *settings, struct belljar_error *reterr)
-{
-    for (uint32_t i = 0; i < settings->mount_count; i++) {
-        const struct mount_setting *mount = &settings->mounts[i];
-        for (size_t row = 0; row < mount_row_count; row++) {
-            if (mount_rows[row].kind == MOUNT_SCRATCH &&
-                strcmp(mount_rows[row].path, mount->guest_path) == 0)
-                return error_set(reterr, EINVAL, "grants",
-                                 "%s is a place of the guest's own files, which would have none "
-                                 "there: grant a folder below it, or hand files in (files=)",
-                                 mount->guest_path);
-        }
-    }
-    return 0;
-}
-
 int policy_settings(const struct belljar_policy *policy, struct settings *ret_settings, bool once,
                     struct belljar_error *reterr)
 {
@@ -170,9 +153,7 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     packer_release(&packer);
     if (error < 0)
         return error_set(reterr, -error, "policy", "out of memory");
-    error = check_grants(&settings, reterr);
-    if (error == 0)
-        error = option_add_language_paths(&settings);
+    error = option_add_language_paths(&settings);
     for (size_t i = 0; error == 0 && i < runtime_mount_count; i++)
         error = option_add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
     if (error == 0 && policy->settings.warm == NULL && !once)

@@ -199,11 +199,30 @@ static int check_cwd(const struct belljar_policy *policy, struct belljar_error *
                      cwd, cwd);
 }
 
+/* A grant of a place of the scratch would take the guest's own files their place. */
+static int check_grants(const struct settings *settings, struct belljar_error *reterr)
+{
+    for (uint32_t i = 0; i < settings->mount_count; i++) {
+        const struct mount_setting *mount = &settings->mounts[i];
+        for (size_t row = 0; row < mount_row_count; row++) {
+            if (mount_rows[row].kind == MOUNT_SCRATCH &&
+                strcmp(mount_rows[row].path, mount->guest_path) == 0)
+                return error_set(reterr, EINVAL, "grants",
+                                 "%s is a place of the guest's own files, which would have none "
+                                 "there: grant a folder below it, or hand files in (files=)",
+                                 mount->guest_path);
+        }
+    }
+    return 0;
+}
+
 int belljar_policy_check(const struct belljar_policy *policy, struct belljar_error *reterr)
 {
     const struct settings *settings = &policy->settings;
     CLEANUP(wishes_release) struct wishes wishes = { 0 };
-    int error = check_cwd(policy, reterr);
+    int error = check_grants(settings, reterr);
+    if (error == 0)
+        error = check_cwd(policy, reterr);
     if (error < 0)
         return error;
     wishes.list = calloc(settings->mount_count + 2, sizeof *wishes.list);

@@ -24,7 +24,9 @@ class Runner:
 
     def __init__(self, policy: Policy | SandboxConfig | None = None, functions: Functions = (), **options: Any) -> None:
         self._make = functools.partial(Sandbox, policy, **options)
-        self._functions = dict(functions if isinstance(functions, Mapping) else {function.__name__: function for function in functions})
+        self._functions = dict(
+            functions if isinstance(functions, Mapping) else {function.__name__: function for function in functions}
+        )
         self.prepare: Callable[[Sandbox], object] = lambda made: None
         """What else a new session needs."""
         self._lock = threading.RLock()

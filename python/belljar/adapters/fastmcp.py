@@ -24,7 +24,11 @@ class BelljarSandboxProvider:
         self._options = options
 
     async def run(
-        self, code: str, *, inputs: Mapping[str, Any] | None = None, external_functions: Mapping[str, Callable[..., Any]] | None = None
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        external_functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> Any:
         """Runs code. Returns what it returned, or the value of its last expression."""
         functions = external_functions or {}

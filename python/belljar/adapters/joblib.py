@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from joblib import cpu_count, register_parallel_backend
-from joblib.parallel import ParallelBackendBase
-
 from belljar import Policy, SandboxConfig, SandboxExecutor
+from belljar.adapters._needed import needed
+
+with needed("joblib", "joblib"):
+    from joblib import cpu_count, register_parallel_backend
+    from joblib.parallel import ParallelBackendBase
 
 __all__ = ["BelljarBackend", "register"]
 

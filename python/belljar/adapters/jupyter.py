@@ -17,14 +17,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ipykernel.kernelapp import IPKernelApp
-from ipykernel.kernelbase import Kernel
-from jupyter_client.kernelspec import KernelSpecManager
-
 from belljar import Execution, Policy, Result, Sandbox, __version__
+from belljar.adapters._needed import needed
 from belljar.adapters._looking import PUT_INPUT, complete, describe, how_complete
 from belljar.adapters._runner import Runner
 from belljar.adapters._tables import plain_table
+
+with needed("ipykernel", "ipykernel"):
+    from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.kernelbase import Kernel
+    from jupyter_client.kernelspec import KernelSpecManager
 
 __all__ = ["BelljarKernel", "install", "main"]
 
@@ -67,7 +69,13 @@ class BelljarKernel(Kernel):
     async def do_complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
         """The names that go on from the cursor, as the session's variables have them."""
         start, matches = await self._ask(complete, code[:cursor_pos].rpartition("\n")[2]) or ("", [])
-        return {"status": "ok", "matches": matches, "cursor_start": cursor_pos - len(start), "cursor_end": cursor_pos, "metadata": {}}
+        return {
+            "status": "ok",
+            "matches": matches,
+            "cursor_start": cursor_pos - len(start),
+            "cursor_end": cursor_pos,
+            "metadata": {},
+        }
 
     async def do_inspect(self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()) -> dict[str, Any]:
         """Help for the name at the cursor, or for the function whose arguments are being typed."""
@@ -175,7 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--policy", metavar="FILE", help="what cells may do: a JSON file, as of `belljar run --policy`")
-    common.add_argument("--preload", default="", metavar="MODULES", help="modules that are imported before a session begins, with commas")
+    common.add_argument(
+        "--preload", default="", metavar="MODULES", help="modules that are imported before a session begins, with commas"
+    )
     common.add_argument("--rich", action="store_true", help="also show HTML, SVG, Markdown, LaTeX and JavaScript of cells. A browser "
                         "runs it on the page that commands the notebook server: only for code that you trust with that")  # fmt: skip
     run = verbs.add_parser("run", parents=[common], help="speak Jupyter's protocol (Jupyter calls this)")

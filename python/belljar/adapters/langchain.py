@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, Field
-
 from belljar import Execution, Policy, SandboxConfig
+from belljar.adapters._needed import needed
 from belljar.adapters._runner import Functions, Runner, report
+
+with needed("langchain-core", "langchain_core"):
+    from langchain_core.tools import BaseTool, StructuredTool
+    from pydantic import BaseModel, Field
 
 __all__ = ["python_tool"]
 
@@ -21,7 +23,12 @@ class _Arguments(BaseModel):
 
 
 def python_tool(
-    policy: Policy | SandboxConfig | None = None, *, functions: Functions = (), name: str = "python", description: str = _TEXT, **options: Any
+    policy: Policy | SandboxConfig | None = None,
+    *,
+    functions: Functions = (),
+    name: str = "python",
+    description: str = _TEXT,
+    **options: Any,
 ) -> BaseTool:
     """A LangChain tool that runs Python in a belljar session.
 

@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from llama_index.core.tools import FunctionTool
-
 from belljar import Policy, SandboxConfig
+from belljar.adapters._needed import needed
 from belljar.adapters._runner import Functions, Runner, report
+
+with needed("llama-index-core", "llama_index.core"):
+    from llama_index.core.tools import FunctionTool
 
 __all__ = ["code_function"]
 
@@ -22,7 +24,8 @@ def code_function(
     >>> CodeActAgent(code_execute_fn=code_function(belljar.Policy(timeout=20), tools=tools), tools=tools, llm=llm)
 
     `tools` are the agent's tools, which its prompt tells the model about: functions or `FunctionTool`s. They run in this program. Cancelling
-    a call interrupts the code. The session ends when the function goes. Other keyword arguments are those of `belljar.Sandbox`."""
+    a call interrupts the code. The session ends when the function goes. Other keyword arguments are those of `belljar.Sandbox`.
+    """
     named = tools if hasattr(tools, "items") else {_name_of(tool): _function_of(tool) for tool in tools}
     runner = Runner(policy, named, **options)
 

@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from smolagents.local_python_executor import CodeOutput, PythonExecutor
-
 from belljar import Policy, Sandbox, SandboxConfig
+from belljar.adapters._needed import needed
 from belljar.adapters._runner import Runner, report
+
+with needed("smolagents", "smolagents"):
+    from smolagents.local_python_executor import CodeOutput, PythonExecutor
 
 __all__ = ["SandboxPythonExecutor"]
 
@@ -83,10 +85,12 @@ def _called(tool: Callable[..., Any], answers: list[Any] | None) -> Callable[...
         answers.append(value)
         return None
 
-    with_names = getattr(tool, "forward", tool)
     function.__doc__ = getattr(tool, "description", None) or inspect.getdoc(tool)
     try:
-        function.__signature__ = inspect.signature(with_names)  # type: ignore[attr-defined]
+        signature = inspect.signature(getattr(tool, "forward", tool))
     except (TypeError, ValueError):
-        pass
+        return function
+    # What `@tool` makes has a `self` in its signature, though it is no method.
+    left = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    function.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
     return function

@@ -36,7 +36,10 @@ def text(result):
     ("code", "answer"),
     [
         ("r = await call_tool('add', {'a': 1, 'b': 2})\nreturn r", "3"),
-        ("import asyncio\nr = await asyncio.gather(*(call_tool('add', {'a': n, 'b': n}) for n in range(3)))\nreturn len(r)", "3"),
+        (
+            "import asyncio\nr = await asyncio.gather(*(call_tool('add', {'a': n, 'b': n}) for n in range(3)))\nreturn len(r)",
+            "3",
+        ),
         ("def double(n):\n    return n * 2\nreturn double(21)", "42"),
         ("return '''a\n  b'''", "a\n  b"),
         ("for n in range(3):\n    if n == 1:\n        return {'n': n}", '"n":1'),
@@ -79,7 +82,10 @@ def test_exceptions_of_functions_are_caught_as_their_builtin_types():
     async def f():
         raise KeyError("no such thing")
 
-    assert run("try:\n    await f()\nexcept KeyError as error:\n    return str(error)", external_functions={"f": f}) == "'no such thing'"
+    assert (
+        run("try:\n    await f()\nexcept KeyError as error:\n    return str(error)", external_functions={"f": f})
+        == "'no such thing'"
+    )
 
 
 def test_each_run_has_a_guest_of_its_own_and_cancelling_ends_it():

@@ -24,9 +24,13 @@ def installed(tmp_path_factory):
     policy = place / "policy.json"
     policy.write_text(json.dumps({"memory": "300M"}))
     before = dict(os.environ)
-    os.environ.update(JUPYTER_DATA_DIR=str(place / "data"), JUPYTER_RUNTIME_DIR=str(place / "run"), IPYTHONDIR=str(place / "ipython"))
+    os.environ.update(
+        JUPYTER_DATA_DIR=str(place / "data"), JUPYTER_RUNTIME_DIR=str(place / "run"), IPYTHONDIR=str(place / "ipython")
+    )
     for more in ([], ["--name", "small", "--policy", str(policy)], ["--name", "rich", "--rich"]):
-        subprocess.run([sys.executable, "-m", "belljar.adapters.jupyter", "install", *more], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "belljar.adapters.jupyter", "install", *more], check=True, stdout=subprocess.DEVNULL
+        )
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -40,7 +44,11 @@ class TestKernel(kernel_test.KernelTests):
     file_extension = ".py"
     code_hello_world = "print('hello, world')"
     code_stderr = "import sys; print('test', file=sys.stderr)"
-    completion_samples = [{"text": "zi", "matches": {"zip"}}, {"text": "import json; json.loa"}, {"text": "import itert", "matches": {"itertools"}}]
+    completion_samples = [
+        {"text": "zi", "matches": {"zip"}},
+        {"text": "import json; json.loa"},
+        {"text": "import itert", "matches": {"itertools"}},
+    ]
     complete_code_samples = ["1", "print('hello, world')", "def f(x):\n  return x*2\n\n\n", "await x", "%time 1"]
     incomplete_code_samples = ["print('''hello", "def f(x):\n  x*2", "for i in 1, 2:"]
     invalid_code_samples = ["import = 7q", "1 +* 2"]
@@ -61,8 +69,12 @@ def client():
 def run(kc, code, **options):
     """What a cell sends: the reply's content, and the messages."""
     messages = []
-    reply = kc.execute_interactive(code, output_hook=messages.append, timeout=60, allow_stdin="stdin_hook" in options, **options)
-    return reply["content"], [(message["msg_type"], message["content"]) for message in messages if message["msg_type"] != "status"]
+    reply = kc.execute_interactive(
+        code, output_hook=messages.append, timeout=60, allow_stdin="stdin_hook" in options, **options
+    )
+    return reply["content"], [
+        (message["msg_type"], message["content"]) for message in messages if message["msg_type"] != "status"
+    ]
 
 
 def stream(messages, name="stdout"):
@@ -126,7 +138,12 @@ def test_input_without_somebody_to_ask_is_eof(client):
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("some_na", "some_name"), ("some_name.bit_len", "some_name.bit_length"), ("x = 1\nprint(some_na", "some_name"), ("from itert", "itertools")],
+    [
+        ("some_na", "some_name"),
+        ("some_name.bit_len", "some_name.bit_length"),
+        ("x = 1\nprint(some_na", "some_name"),
+        ("from itert", "itertools"),
+    ],
 )
 def test_completion_knows_the_session(client, text, match):
     run(client, "some_name = 5")
@@ -135,7 +152,10 @@ def test_completion_knows_the_session(client, text, match):
     assert match.startswith(text[content["cursor_start"] : content["cursor_end"]]) and content["cursor_end"] == len(text)
 
 
-@pytest.mark.parametrize(("text", "cursor", "words"), [("area(", 5, "Signature: area(radius"), ("area", 2, "The area of a circle"), ("nobody", 3, None)])
+@pytest.mark.parametrize(
+    ("text", "cursor", "words"),
+    [("area(", 5, "Signature: area(radius"), ("area", 2, "The area of a circle"), ("nobody", 3, None)],
+)
 def test_inspection_knows_the_session(client, text, cursor, words):
     run(client, "def area(radius, pi=3.14):\n    'The area of a circle.'\n    return pi * radius ** 2")
     content = ask(client, client.inspect, text, cursor)
@@ -164,7 +184,10 @@ def test_a_browser_gets_nothing_to_run(client):
 
 
 def test_installed_with_rich_it_does_and_with_a_policy_that_holds():
-    for name, code, kind, text in [("rich", HTML, "execute_result", "onerror"), ("small", "x = bytes(400_000_000)", "error", "MemoryError")]:
+    for name, code, kind, text in [
+        ("rich", HTML, "execute_result", "onerror"),
+        ("small", "x = bytes(400_000_000)", "error", "MemoryError"),
+    ]:
         km, kc = manager.start_new_kernel(kernel_name=name)
         try:
             assert text in json.dumps([content for sort, content in run(kc, code)[1] if sort == kind])

@@ -32,6 +32,17 @@ class Lookup(smolagents.Tool):
         return {"tea": 3.5}[thing]
 
 
+@smolagents.tool
+def add(left: int, right: int = 1) -> int:
+    """Adds.
+
+    Args:
+        left: a number
+        right: another
+    """
+    return left + right
+
+
 def agent(*codes, tools=(), **options):
     model = Scripted(*codes)
     executor = SandboxPythonExecutor(belljar.Policy(timeout=options.pop("timeout", 30)), **options)
@@ -44,8 +55,17 @@ def test_an_agent_keeps_state_calls_tools_here_and_answers():
         assert "price 3.5" in made.memory.steps[1].observations
 
 
+@pytest.mark.parametrize(
+    ("call", "value"), [("add(1, 2)", 3), ("add(1)", 2), ("add(right=5, left=1)", 6)]
+)
+def test_a_decorated_function_is_called_as_it_is_written(call, value):
+    assert agent(f"final_answer({call})", tools=[add])[0].run("?") == value
+
+
 def test_a_tool_keeps_its_name_parameters_and_text():
-    made, _ = agent("import inspect\nfinal_answer([list(inspect.signature(lookup).parameters), lookup.__doc__])", tools=[Lookup()])
+    made, _ = agent(
+        "import inspect\nfinal_answer([list(inspect.signature(lookup).parameters), lookup.__doc__])", tools=[Lookup()]
+    )
     assert made.run("?") == [["thing"], "The price of a thing."]
 
 
@@ -72,8 +92,8 @@ def test_a_file_of_the_host_is_refused_with_the_remedy_and_one_of_its_own_is_not
 
 
 def test_a_time_limit_is_told_and_the_agent_goes_on_with_its_tools():
-    made, model = agent("while True:\n    try:\n        while True: pass\n    except BaseException: pass", "y = lookup('tea')", "final_answer(y)",
-                        tools=[Lookup()], timeout=1)  # fmt: skip
+    spin = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+    made, model = agent(spin, "y = lookup('tea')", "final_answer(y)", tools=[Lookup()], timeout=1)
     assert made.run("?") == 3.5
     assert "TimeoutError" in model.heard[1] and "A new one was begun" in model.heard[2]
 
