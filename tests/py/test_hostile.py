@@ -100,8 +100,10 @@ ROWS = [
     Row("32-bit call numbers (x32)", NATIVE + "libc.syscall(0x40000000 | 39)", ("violation",)),
     Row("io_uring", NATIVE + "print(libc.syscall(425, 1, 0), ctypes.get_errno())", OK, said="-1 38"),
     Row("a new seccomp listener", NATIVE + "print(libc.syscall(317, 1, 8, 0), ctypes.get_errno())", OK, said="-1 1"),
-    Row("executable memory", tried("mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE, prot=7)", setup="import mmap"), OK, said="refused",
-        policy={"jit": False}, twin=("import mmap; print(len(mmap.mmap(-1, 4096)))", "4096\n")),
+    Row("executable memory", tried("mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE, prot=7)", setup="import mmap"), OK, said="refused", policy={"jit": False},
+        twin=("import mmap; print(len(mmap.mmap(-1, 4096)))", "4096\n")),
+    Row("executable memory by default, which holds nothing else", "import mmap\nmmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE, prot=7)\n"
+        + tried("open('/etc/shadow')"), OK, said="refused PermissionError", rules=("read",)),
     # ---- signals
     Row("os.kill of its parent", tried("os.kill(os.getppid(), 9)"), ("ok", "crashed", "error"),
         twin=("import os, signal\nsignal.signal(10, lambda *_: print('got it'))\nos.kill(os.getpid(), 10)", "got it\n")),
