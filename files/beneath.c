@@ -5,8 +5,13 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* 6.6 */
+#endif
 
 /* File systems that speak for the kernel or for the process that looks: "self" would be the
  * supervisor. */
@@ -36,6 +41,25 @@ static const unsigned long local_file_systems[] = {
     0x9660,     /* iso9660 */
     0x4d44,     /* vfat */
 };
+
+/* A name may be a link from one moment to the next, and chmod follows links. fchmodat2 is of kernel
+ * 6.6, and some containers do not know it; then the way is by /proc. */
+int beneath_chmod(int fd, mode_t mode)
+{
+    char path[32];
+    if (syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOSYS && errno != EPERM)
+        return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return fchmodat(AT_FDCWD, path, mode, 0);
+}
+
+int beneath_chmod_in(int directory, const char *name, mode_t mode)
+{
+    CLEANUP(fd_close) int fd = beneath_open(directory, name, O_PATH, 0);
+    return fd < 0 ? -1 : beneath_chmod(fd, mode);
+}
 
 bool beneath_may_wait(int fd)
 {

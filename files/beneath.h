@@ -13,6 +13,11 @@ int beneath_open(int directory, const char *rest, int flags, mode_t mode);
 /* beneath_open with more RESOLVE_ flags. */
 int beneath_open_with(int directory, const char *rest, int flags, mode_t mode, uint64_t resolve);
 
+/* chmod of what a descriptor is of, with O_PATH, too, and of what lies in `directory` under a name, no
+ * link. 0 or -1 with errno. */
+int beneath_chmod(int fd, mode_t mode);
+int beneath_chmod_in(int directory, const char *name, mode_t mode);
+
 /* True unless the file lies on a file system that answers from this machine's own memory and disks.
  * */
 bool beneath_may_wait(int fd);

@@ -13,10 +13,6 @@
 #include <sys/time.h>
 #include <utime.h>
 
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452 /* 6.6 */
-#endif
-
 /* ---- Changing entries ---- */
 
 /* A name in a directory that is open. */
@@ -278,25 +274,12 @@ static int request_look_to_change(struct request *request, struct place *place, 
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
-static int change_mode(const struct request *request, const struct place *place,
-                       const struct sight *sight)
+static int change_mode(const struct request *request, const struct sight *sight)
 {
     if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
     mode_t mode = (mode_t)request->args[0] & 0777;
-    if (syscall(SYS_fchmodat2, sight->fd, "", mode, AT_EMPTY_PATH) == 0)
-        return 0;
-    if (errno != ENOSYS)
-        return errno;
-    const char *rest;
-    int base = place_base(place, request_scratch_fd(request->files), &rest);
-    CLEANUP(fd_close)
-    int fd = base < 0
-                 ? -1
-                 : tree_open_in(request->files->tree, place->node->mount, base, rest, O_RDONLY, 0);
-    if (base < 0)
-        return EPERM;
-    return fd < 0 || fchmod(fd, mode) < 0 ? errno : 0;
+    return beneath_chmod(sight->fd, mode) < 0 ? errno : 0;
 }
 
 int serve_chmod(struct request *request)
@@ -308,7 +291,7 @@ int serve_chmod(struct request *request)
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    return change_mode(request, &place, &sight);
+    return change_mode(request, &sight);
 }
 
 /* To itself: args are user and group. What is not its own it cannot give to itself either. */
@@ -357,7 +340,7 @@ int serve_fchmod(struct request *request)
     SIGHT;
     struct place place = { .length = 0 };
     int error = request_look_known(request, request->args[1], &place, &sight);
-    return error != 0 ? error : change_mode(request, &place, &sight);
+    return error != 0 ? error : change_mode(request, &sight);
 }
 
 /* One of the three forms of times becomes two timespecs. */

@@ -148,11 +148,11 @@ void scratch_settle(struct scratch *scratch)
 static int open_to_hold(int directory, const char *name, const struct stat *stat)
 {
     int fd = beneath_open(directory, name, O_RDONLY, 0);
-    if (fd >= 0 || errno != EACCES || fchmodat(directory, name, 0600, 0) < 0)
+    if (fd >= 0 || errno != EACCES || beneath_chmod_in(directory, name, 0600) < 0)
         return fd;
     fd = beneath_open(directory, name, O_RDONLY, 0);
     int error = errno;
-    (void)!fchmodat(directory, name, stat->st_mode & 0777, 0);
+    (void)!beneath_chmod_in(directory, name, stat->st_mode & 0777);
     errno = error;
     return fd;
 }
@@ -272,7 +272,7 @@ static int count_enter(struct count *count, int directory, const char *name)
     if (fstatat(directory, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(stat.st_mode))
         return -1;
     if ((stat.st_mode & 0700) != 0700 &&
-        fchmodat(directory, name, (stat.st_mode & 0777) | 0700, 0) < 0)
+        beneath_chmod_in(directory, name, (stat.st_mode & 0777) | 0700) < 0)
         return -1;
     snprintf(mode, sizeof mode, "%o", stat.st_mode & 0777);
     if (count_push(count, mode) < 0 || count_push(count, "") < 0)
@@ -399,7 +399,7 @@ static int remove_in_subdirectory(int directory, const struct entry *entry, void
         return 0;
     /* A directory goes up to the top instead of being descended into: depth costs no descriptor and
      * no stack. Its mode is the guest's, who is dead. */
-    (void)!fchmodat(directory, entry->name, 0700, 0);
+    (void)!beneath_chmod_in(directory, entry->name, 0700);
     do
         snprintf(name, sizeof name, "%llx", (unsigned long long)removal->serial++);
     while (syscall(SYS_renameat2, directory, entry->name, removal->top, name,
@@ -415,7 +415,7 @@ static int remove_in_top(int directory, const struct entry *entry, void *context
         removal->has_moved = true;
         return 0;
     }
-    (void)!fchmodat(directory, entry->name, 0700, 0);
+    (void)!beneath_chmod_in(directory, entry->name, 0700);
     CLEANUP(fd_close) int inner = scratch_open_directory(directory, entry->name);
     if (inner >= 0)
         scratch_each(inner, remove_in_subdirectory, removal);

@@ -73,8 +73,8 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(faccessat2, FILES), ALLOW(mkdirat, FILES), ALLOW(unlinkat, FILES), ALLOW(renameat2, FILES), ALLOW(linkat, FILES),
     ALLOW(symlinkat, FILES), ALLOW(ftruncate, FILES), ALLOW(utimensat, FILES),
     { .number = 452, .action = CALL_NATIVE, .name = "fchmodat2", .reason = FILES }, /* newer than some headers */
-    RARE(fchmod, "in the place of fchmodat2 before kernel 6.6; the mode of a directory that was counted"),
-    ALLOW(fchmodat, "what in scratch its mode keeps from being held, counted, deleted"),
+    RARE(fchmod, "the mode of a directory that was counted"),
+    RARE(fchmodat, "in the place of fchmodat2, by /proc/self/fd"),
     RARE(fstatfs, "what is mounted inside a grant: procfs is not handed out"),
     RARE(openat, "the files of a guest's cgroup, where there is that layer"),
     ALLOW(memfd_create, "synthetic files"),

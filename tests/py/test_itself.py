@@ -159,7 +159,9 @@ def outside():
 
 def differences(inside, outside):
     assert len(inside) == len(outside) == len(LINES)
-    return [(mine, theirs) for mine, theirs in zip(inside, outside, strict=True) if mine != theirs]
+    # In a container process 1 may be the same user's: then who is outside may.
+    left_out = "resource.prlimit(1," if os.stat("/proc/1").st_uid == (os.geteuid() or 65534) else "-"
+    return [(mine, theirs) for mine, theirs in zip(inside, outside, strict=True) if mine != theirs and not mine.startswith(left_out)]
 
 
 @core
