@@ -87,7 +87,8 @@ def test_a_session_that_ended_is_followed_by_one_with_the_same_functions():
     assert made.run("x")[1] == ""
     assert made.run("import os; os._exit(3)")[0].verdict != "ok"
     execution, remark = made.run("price('tea'), prepared, 'x' in globals()")
-    assert execution.value == (3.5, True, False) and "A new one was begun" in remark and report(execution, remark).startswith(remark)
+    assert execution.value == (3.5, True, False)
+    assert "A new one was begun" in remark and report(execution, remark).startswith(remark)
     made.close()
 
 
@@ -153,7 +154,8 @@ def test_what_a_kernel_asks_is_answered_from_inside(session, function, arguments
 
 
 def test_a_description_has_signature_value_and_text(session):
-    assert session.call(describe, "area", False).startswith("Signature: area(radius, pi=3.14)\nType: function\n\nThe area of a circle.")
+    text = session.call(describe, "area", False)
+    assert text.startswith("Signature: area(radius, pi=3.14)\nType: function\n\nThe area of a circle.")
     assert "Value: 5" in session.call(describe, "some_name", False)
 
 

@@ -19,8 +19,8 @@ _AGAIN = "The session had ended ({}). A new one was begun: variables, imports an
 
 
 class Runner:
-    """One session for the code of one agent, from any thread. When a limit or a crash has ended it, the next code gets a new one
-    with the same functions, and a remark that says so."""
+    """One session for the code of one agent, from any thread. When a limit or a crash has ended it, the next code gets a new
+    one with the same functions, and a remark that says so."""
 
     def __init__(self, policy: Policy | SandboxConfig | None = None, functions: Functions = (), **options: Any) -> None:
         self._make = functools.partial(Sandbox, policy, **options)

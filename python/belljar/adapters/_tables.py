@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from html.parser import HTMLParser
 
 __all__ = ["plain_table"]
@@ -10,6 +11,7 @@ __all__ = ["plain_table"]
 _TAGS = frozenset({"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption"})
 _SPANS = frozenset({"colspan", "rowspan"})
 _DROPPED = frozenset({"script", "style", "template", "noscript", "title", "textarea", "iframe", "svg", "math"})
+_NUMBER = re.compile(r"[0-9]{1,4}")
 _BYTES_MAX = 4 << 20
 
 
@@ -27,7 +29,7 @@ class _Tables(HTMLParser):
             self.dropped += 1
         elif tag in _TAGS and not self.dropped and (self.open or tag == "table"):
             spans = "".join(f' {name}="{value}"' for name, value in attrs
-                            if name in _SPANS and value is not None and value.isascii() and value.isdigit() and len(value) < 5)  # fmt: skip
+                            if name in _SPANS and value is not None and _NUMBER.fullmatch(value))  # fmt: skip
             self.open.append(tag)
             self.parts.append(f"<{tag}{spans}>")
 

@@ -1,4 +1,4 @@
-"""Dask: tasks run in sandboxes, one guest for each. `get` is a scheduler of this process, `WorkerExecutor` is for workers of `distributed`."""
+"""Dask: each task runs in a guest of its own. `get` is a scheduler of this process, `WorkerExecutor` for `distributed`."""
 
 from __future__ import annotations
 

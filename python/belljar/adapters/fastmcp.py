@@ -15,9 +15,9 @@ class BelljarSandboxProvider:
 
     >>> FastMCP("server", transforms=[CodeMode(sandbox_provider=BelljarSandboxProvider(belljar.Policy(timeout=20)))])
 
-    The code may `await` the external functions, side by side too (`asyncio.gather`), and `return` a value. They run in this program, on the
-    loop of the server, with copies. What the code raises is raised as a `belljar.GuestError`, which is also the builtin exception. Other
-    keyword arguments are those of `belljar.AsyncSandbox`."""
+    The code may `await` the external functions, side by side too (`asyncio.gather`), and `return` a value. They run in this
+    program, on the loop of the server, with copies. What the code raises is raised as a `belljar.GuestError`, which is also
+    the builtin exception. Other keyword arguments are those of `belljar.AsyncSandbox`."""
 
     def __init__(self, policy: Policy | SandboxConfig | None = None, **options: Any) -> None:
         self._policy = policy

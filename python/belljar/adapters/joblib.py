@@ -18,8 +18,8 @@ __all__ = ["BelljarBackend", "register"]
 
 
 class BelljarBackend(ParallelBackendBase):
-    """joblib's side of a `belljar.SandboxExecutor`. The keyword arguments of `joblib.parallel_config` are its own: `policy`, `preload`,
-    `python`, `template`."""
+    """joblib's side of a `belljar.SandboxExecutor`. The keyword arguments of `joblib.parallel_config` are its own: `policy`,
+    `preload`, `python`, `template`."""
 
     supports_retrieve_callback = True
     supports_inner_max_num_threads = False

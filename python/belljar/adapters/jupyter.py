@@ -1,7 +1,7 @@
 """A Jupyter kernel whose code runs in a sandbox. `python -m belljar.adapters.jupyter install` makes it known to Jupyter.
 
-The kernel is this process: it speaks Jupyter's protocol and holds one session. The code of the notebook is in the session's guest, which
-has no sockets and no files but those granted."""
+The kernel is this process: it speaks Jupyter's protocol and holds one session. The code of the notebook is in the session's
+guest, which has no sockets and no files but those granted."""
 
 from __future__ import annotations
 
@@ -186,8 +186,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     common.add_argument(
         "--preload", default="", metavar="MODULES", help="modules that are imported before a session begins, with commas"
     )
-    common.add_argument("--rich", action="store_true", help="also show HTML, SVG, Markdown, LaTeX and JavaScript of cells. A browser "
-                        "runs it on the page that commands the notebook server: only for code that you trust with that")  # fmt: skip
+    common.add_argument(
+        "--rich",
+        action="store_true",
+        help="also show HTML, SVG, Markdown, LaTeX and JavaScript of cells. A browser runs it on the page that commands the "
+        "notebook server: only for code that you trust with that",
+    )
     run = verbs.add_parser("run", parents=[common], help="speak Jupyter's protocol (Jupyter calls this)")
     run.add_argument("-f", dest="file", required=True, metavar="FILE", help="Jupyter's connection file")
     put = verbs.add_parser("install", parents=[common], help="make the kernel known to Jupyter")

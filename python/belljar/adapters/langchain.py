@@ -14,8 +14,9 @@ with needed("langchain-core", "langchain_core"):
 
 __all__ = ["python_tool"]
 
-_TEXT = """Runs Python code in a sandbox and returns what it printed, the value of its last expression, and its error. Variables, \
-imports and files stay from one call to the next. There is no network, and no file of the host that was not granted."""
+_TEXT = """Runs Python code in a sandbox and returns what it printed, the value of its last expression, and its error.
+Variables, \ imports and files stay from one call to the next. There is no network, and no file of the host that was not
+granted."""
 
 
 class _Arguments(BaseModel):
@@ -35,8 +36,8 @@ def python_tool(
     >>> python_tool(belljar.Policy(timeout=20)).invoke({"code": "6 * 7"})
     '42'
 
-    `functions` are functions of this program that the code may call: an iterable, or a mapping of names. The tool's artifact is the
-    `Execution`, with results and files. The session ends when the tool goes. Other keyword arguments are those of
+    `functions` are functions of this program that the code may call: an iterable, or a mapping of names. The tool's artifact
+    is the `Execution`, with results and files. The session ends when the tool goes. Other keyword arguments are those of
     `belljar.Sandbox`."""
     runner = Runner(policy, functions, **options)
 

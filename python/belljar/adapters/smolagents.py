@@ -28,9 +28,9 @@ class SandboxPythonExecutor(PythonExecutor):
 
     >>> agent = CodeAgent(tools=[...], model=model, executor=SandboxPythonExecutor(belljar.Policy(timeout=20)))
 
-    Tools and managed agents are called in this program, with copies of what the code gives them; their results go back by copy. The code
-    sees the session's modules, whatever `additional_authorized_imports` says. The keyword arguments are those of
-    `belljar.Sandbox`."""
+    Tools and managed agents are called in this program, with copies of what the code gives them; their results go back by
+    copy. The code sees the session's modules, whatever `additional_authorized_imports` says. The keyword arguments are those
+    of `belljar.Sandbox`."""
 
     def __init__(self, policy: Policy | SandboxConfig | None = None, **options: Any) -> None:
         self._runner = Runner(policy, **options)

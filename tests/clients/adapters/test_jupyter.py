@@ -66,15 +66,16 @@ def client():
     km.shutdown_kernel(now=True)
 
 
-def run(kc, code, **options):
+def run(kc, code, messages=None, **options):
     """What a cell sends: the reply's content, and the messages."""
-    messages = []
-    reply = kc.execute_interactive(
-        code, output_hook=messages.append, timeout=60, allow_stdin="stdin_hook" in options, **options
-    )
-    return reply["content"], [
-        (message["msg_type"], message["content"]) for message in messages if message["msg_type"] != "status"
-    ]
+    seen = [] if messages is None else messages
+
+    def hook(message):
+        if message["msg_type"] != "status":
+            seen.append((message["msg_type"], message["content"]))
+
+    reply = kc.execute_interactive(code, output_hook=hook, timeout=60, allow_stdin="stdin_hook" in options, **options)
+    return reply["content"], seen
 
 
 def stream(messages, name="stdout"):
@@ -119,13 +120,13 @@ def test_output_comes_while_the_cell_runs(client):
     """The cell waits for an answer that it gets when its output was seen."""
     seen = []
 
-    def answer(message):
+    def answer(message):  # its output may have come before the question, or comes now
         while not any(kind == "stream" for kind, _ in seen):
             message = client.get_iopub_msg(timeout=30)
             seen.append((message["msg_type"], message["content"]))
         client.input("blue")
 
-    reply, messages = run(client, "print('first', flush=True)\ncolour = input('colour? ')\ncolour", stdin_hook=answer)
+    reply, messages = run(client, "print('first', flush=True)\ncolour = input('colour? ')\ncolour", seen, stdin_hook=answer)
     assert reply["status"] == "ok" and ("execute_result", "'blue'") in [
         (kind, content.get("data", {}).get("text/plain")) for kind, content in messages
     ]
@@ -171,7 +172,8 @@ def test_a_session_that_has_ended_begins_again_and_says_so(client):
     assert [content["data"]["text/plain"] for kind, content in messages if kind == "execute_result"] == ["False"]
 
 
-HTML = "class H:\n  def _repr_html_(self): return '<table onclick=x()><tr><td><img src=x onerror=x()>5 &lt; 6<script>x()</script></td></table>'\nH()"
+TABLE = "<table onclick=x()><tr><td><img src=x onerror=x()>5 &lt; 6<script>x()</script></td></table>"
+HTML = f"class H:\n  def _repr_html_(self): return {TABLE!r}\nH()"
 
 
 def test_a_browser_gets_nothing_to_run(client):
