@@ -135,7 +135,7 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "words"), BAD_OPTIONS, ids=[str(row[0])[:30] for row in BAD_OPTIONS])
+@pytest.mark.parametrize(("options", "kind", "words"), BAD_OPTIONS, ids=[f"{n} {next(iter(row[0]))}" for n, row in enumerate(BAD_OPTIONS)])
 def test_a_bad_option_is_a_clear_error(options, kind, words):
     with pytest.raises(kind, match=words):
         Policy(**options)
