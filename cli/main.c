@@ -43,6 +43,12 @@ const struct command commands[] = {
       "learns, and shows what; what\n"
       "the script writes to its output is not shown. It grants writing only with --grant-writes.",
       learn_options, true, true, command_learn },
+    { "packages", "[OPTION]… [NAME]…", "list the packages that a guest would have",
+      "Asks a guest of the policy of the options what is installed for its interpreter, and prints "
+      "a "
+      "line for each package:\n"
+      "name and version. With NAME only these; the exit status is 1 if one of them is not there.",
+      packages_options, true, true, command_packages },
     { "shell", "[OPTION]…", "the interpreter inside the jar",
       "Reads statements and runs them in one guest, which keeps its names between them. Each "
       "statement has the policy's\n"

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import pytest
+import belljar as belljar_package
 from belljar import run
 
 BUILD = pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
@@ -525,3 +526,15 @@ def test_the_manual_pages_have_every_option(tmp_path):
         if line.startswith("  -"):
             assert f".It Fl {line.split()[0][1:].replace('-', chr(92) + '-')}" in page
     assert "@" not in page
+
+
+# ---- packages ----------------------------------------------------------------------------------------------------
+
+
+def test_packages_are_those_of_the_guests_interpreter():
+    found = json.loads(belljar("packages", "--json", check=0).stdout)
+    assert found == belljar_package.packages() and "numpy" in found
+    assert belljar("packages", "NumPy", check=0).stdout == f"numpy  {found['numpy']}\n"
+    done = belljar("packages", "numpy", "not.there", check=1)
+    assert done.stdout.startswith("numpy") and "not.there is not installed" in done.stderr and "--python" in done.stderr
+    assert "/nowhere: No such file" in belljar("packages", "--python", "/nowhere", check=125).stderr
