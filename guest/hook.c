@@ -54,6 +54,7 @@ static const struct hook_row rows[] = {
     { "os.exec", PROBE_EXEC, "os.exec*()" },
     { "os.posix_spawn", PROBE_EXEC, "os.posix_spawn()" },
     { "pty.spawn", PROBE_EXEC, "pty.spawn()" },
+    { "os.fork", PROBE_FORK, NULL }, /* 3.12 looks for threads between the call and its exception */
     { "os.forkpty", PROBE_FORK, "os.forkpty()" },
     { "socket.__new__", PROBE_ADAPT, NULL },
     { "socket.getaddrinfo", PROBE_LOOK_UP, "socket.getaddrinfo()" },

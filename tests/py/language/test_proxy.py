@@ -147,8 +147,9 @@ def test_plain_values_are_given_as_they_are(run: Run, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["__import__('sys')", "(x for x in ())", "(lambda: 0).__code__"])
-def test_what_leads_further_cannot_be_proxied(run: Run, value: str) -> None:
-    with pytest.raises(AssertionError, match="Unable to proxy a value of type"):
+def test_what_leads_further_cannot_be_proxied(run: Run, value: str, python: str, where: str) -> None:
+    is_other = "__code__" in value and where == "jar" and python != sys.executable  # its bytecode means something else there
+    with pytest.raises(AssertionError, match="between equal versions of Python only" if is_other else "Unable to proxy a value of type"):
         run("", "pass", given={"data": value})
 
 
