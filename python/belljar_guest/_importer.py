@@ -29,10 +29,11 @@ def compiled(module, name):
         raise AttributeError("module %r has no attribute %r" % (title, name))
     loading.add(title)
     try:
-        code = marshal.loads(codes[title]) if title in codes else compile(texts[title], "<host>" if title in HOSTS else "<belljar>", "exec")
+        text = texts[title]
+        code = marshal.loads(text) if is_ready else compile(text, "<host>" if title in HOSTS else "<belljar>", "exec")
         exec(code, module.__dict__)
         module.__class__ = type(sys)
-        del texts[title], code
+        del texts[title], text, code
     finally:
         loading.discard(title)
 
@@ -43,19 +44,21 @@ def find(name, names=None, local=None, wanted=(), level=0, real=__builtins__["__
 
 
 HOSTS = {"belljar_guest._cells", "belljar_guest._host", "belljar_guest._session", "belljar_guest._settings", "belljar_guest._shell"}  # tracebacks call their frames <host>
-texts, modules, loading = {}, {"belljar_guest.native": native}, set()
-codes = marshal.loads(ready[4:]) if ready[:4] == MAGIC_NUMBER else {}  # of another interpreter: the text
+modules, loading = {"belljar_guest.native": native}, set()
+is_ready = ready[:4] == MAGIC_NUMBER  # else it is of another interpreter, and the text is taken
+if is_ready:
+    texts = marshal.loads(ready[4:])
+else:
+    texts = {title.decode(): text for title, _, text in [part.partition(b"\n") for part in rest.split(b"\n# ==== ")]}
 __builtins__["__import__"] = find
 package = modules["belljar_guest"] = type(sys)("belljar_guest")
 package.native = native
-for part in rest.split(b"\n# ==== "):
-    title, _, text = part.partition(b"\n")
-    title = title.decode()
-    texts[title], modules[title] = text, Later(title)
+for title in texts:
+    modules[title] = Later(title)
     modules[title].__builtins__ = __builtins__
     if title.startswith("belljar_guest."):
         setattr(package, title[14:], modules[title])
-del rest, ready, part, title, text
+del rest, ready, title
 
 from belljar_guest._run import serve
 from belljar_guest._zygote import prepare
