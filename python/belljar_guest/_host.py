@@ -597,6 +597,9 @@ def host_function(
     if parameters and parameters[-1][1] == 5:  # not a parameter: what it returns
         annotations["return"] = parameters[-1][3]
         parameters = parameters[:-1]
+    own, taken = "_belljar", {name, *[row[0] for row in parameters or ()]}
+    while own in taken or own + "s" in taken:
+        own += "_"
     for parameter, kind, default, annotation in parameters or (("args", 2, None, None), ("kwargs", 4, None, None)):
         if previous == 0 and kind != 0:
             header.append("/")
@@ -604,7 +607,7 @@ def host_function(
             header.append("*")
         text = {2: "*", 4: "**"}.get(kind, "") + parameter
         if default is not None:
-            text += "=_belljar[%d]" % len(defaults)
+            text += "=%ss[%d]" % (own, len(defaults))
             defaults.append(Default(default))
         header.append(text)
         if annotation is not None:
@@ -614,7 +617,7 @@ def host_function(
         elif kind == 2:
             positional.append("*" + parameter)
         elif kind == 3:
-            keywords.append("%s=%s" % (parameter, parameter))
+            keywords.append("%r: %s" % (parameter, parameter))
         else:
             keywords.append("**" + parameter)
         previous = kind
@@ -624,9 +627,9 @@ def host_function(
     if not has_rest:  # a default that stands is left out, so what follows goes by name
         by_name = [parameter for parameter, kind, _, _ in parameters or () if kind == 1]
         positional = [parameter for parameter in positional if parameter not in by_name]
-        keywords = ["%s=%s" % (parameter, parameter) for parameter in by_name] + keywords
-    text = "def %s(%s): return _belljar_ask([%s], dict(%s))" % (
-        name if name.isidentifier() else "function", ", ".join(header), ", ".join(positional), ", ".join(keywords))
+        keywords = ["%r: %s" % (parameter, parameter) for parameter in by_name] + keywords
+    text = "def %s(%s): return %s([%s], {%s})" % (
+        name if name.isidentifier() else "function", ", ".join(header), own, ", ".join(positional), ", ".join(keywords))
 
     def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]
@@ -636,7 +639,7 @@ def host_function(
             return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
         return ask(CALL_BESIDE if _thread._count() else CALL_FUNCTION, message)
 
-    names: dict[str, Any] = {"_belljar": defaults, "_belljar_ask": send, "__name__": "host", "__builtins__": globals()["__builtins__"]}
+    names: dict[str, Any] = {own + "s": defaults, own: send, "__name__": "host", "__builtins__": globals()["__builtins__"]}
     exec(compile(text, "<host>", "exec"), names)
     function: Callable[..., Any] = names[name if name.isidentifier() else "function"]
     function.__doc__ = doc

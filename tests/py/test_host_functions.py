@@ -10,7 +10,7 @@ import time
 import pytest
 
 import belljar
-from belljar import Opaque, Policy, Record, Sandbox, SandboxError, Template
+from belljar import Opaque, Policy, Record, Sandbox, SandboxConfig, SandboxError, Template
 from belljar._host_functions import describe_error
 
 core = pytest.mark.core
@@ -403,3 +403,16 @@ def test_calls_that_were_queued_are_not_performed_once_the_time_is_over(kind):
         assert sandbox.run_code(code).verdict == "timeout"
         took = time.monotonic() - began
     assert 1 <= len(performed) <= 8 and took < 30, (len(performed), took)  # it was 2,000 times 0.2 s or more
+
+
+@core
+@pytest.mark.parametrize("policy", [Policy(), SandboxConfig("stdout")], ids=["open", "language"])
+def test_names_of_functions_and_parameters_are_the_hosts_affair(policy):
+    def _belljar(dict, _belljars=2, *, list=3, **_belljar_):
+        return [dict, _belljars, list, _belljar_]
+
+    with Sandbox(policy) as sandbox:
+        sandbox.expose(_belljar)
+        sandbox.expose(_belljar, name="dict")
+        assert sandbox.run_code("_belljar(1), _belljar(1, 5, list=7, x=8), dict(dict=4)").value == (
+            [1, 2, 3, {}], [1, 5, 7, {"x": 8}], [4, 2, 3, {}])  # fmt: skip
