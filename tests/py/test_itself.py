@@ -149,7 +149,10 @@ def outside():
     folder = tempfile.mkdtemp(prefix="belljar-itself-", dir=place)
     os.chmod(folder, 0o777)
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    done = subprocess.run(["/usr/bin/python3", "-c", PROGRAM, folder], capture_output=True, text=True, cwd="/", **user)
+    try:
+        done = subprocess.run(["/usr/bin/python3", "-c", PROGRAM, folder], capture_output=True, text=True, cwd="/", **user)
+    except PermissionError:
+        pytest.skip("root without the capability to be another user: there is nobody to compare with")
     for path, _, _ in os.walk(folder):
         os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
