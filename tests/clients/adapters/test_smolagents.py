@@ -91,9 +91,15 @@ def test_a_file_of_the_host_is_refused_with_the_remedy_and_one_of_its_own_is_not
     assert "/etc/shadow" in model.heard[1] and "remedy" in model.heard[1]
 
 
-def test_a_time_limit_is_told_and_the_agent_goes_on_with_its_tools():
-    spin = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
-    made, model = agent(spin, "y = lookup('tea')", "final_answer(y)", tools=[Lookup()], timeout=1)
+def test_a_time_limit_is_told_and_the_agent_goes_on_with_its_names():
+    made, model = agent("x = 2\nwhile True: pass", "final_answer(lookup('tea') + x)", tools=[Lookup()], timeout=1)
+    assert made.run("?") == 5.5
+    assert "TimeoutError" in model.heard[1] and "the session goes on" in model.heard[1]
+
+
+def test_who_does_not_yield_is_ended_and_the_agent_goes_on_with_its_tools():
+    stays = "import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass"
+    made, model = agent(stays, "y = lookup('tea')", "final_answer(y)", tools=[Lookup()], timeout=1)
     assert made.run("?") == 3.5
     assert "TimeoutError" in model.heard[1] and "A new one was begun" in model.heard[2]
 
