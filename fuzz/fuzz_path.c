@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         uint64_t extra = *bytes++;
         next_path(&bytes, end, first);
         next_path(&bytes, end, second);
-        struct place lexical, walked;
+        struct place lexical = { .length = 0 }, walked = { .length = 0 };
         int error = walk_resolve(tree, request_scratch_fd(files), files->directory, first, true,
                                  STEPS, &lexical);
         if (error == 0)

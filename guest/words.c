@@ -168,14 +168,14 @@ static char *words_strerror(int error)
 /* ---- The interpreter's table of imports ---- */
 
 struct imports {
-    const ElfW(Rela) * relocations[2];
+    const Elf64_Rela *relocations[2];
     size_t sizes[2];
-    const ElfW(Sym) * symbols;
+    const Elf64_Sym *symbols;
     const char *names;
 };
 
 static void imports_read(struct imports *imports, const struct dl_phdr_info *object,
-                         const ElfW(Dyn) * dynamic)
+                         const Elf64_Dyn *dynamic)
 {
     for (; dynamic->d_tag != DT_NULL; dynamic++) {
         /* glibc has made addresses of them, but for those of the vDSO */
@@ -187,13 +187,13 @@ static void imports_read(struct imports *imports, const struct dl_phdr_info *obj
             imports->relocations[0] = at;
             break;
         case DT_PLTRELSZ:
-            imports->sizes[0] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            imports->sizes[0] = dynamic->d_un.d_val / sizeof(Elf64_Rela);
             break;
         case DT_RELA:
             imports->relocations[1] = at;
             break;
         case DT_RELASZ:
-            imports->sizes[1] = dynamic->d_un.d_val / sizeof(ElfW(Rela));
+            imports->sizes[1] = dynamic->d_un.d_val / sizeof(Elf64_Rela);
             break;
         case DT_SYMTAB:
             imports->symbols = at;
@@ -207,7 +207,7 @@ static void imports_read(struct imports *imports, const struct dl_phdr_info *obj
     }
 }
 
-static bool import_replace(ElfW(Addr) address)
+static bool import_replace(Elf64_Addr address)
 {
     uintptr_t page = address & ~(uintptr_t)4095;
     void *function = (void *)words_strerror;
@@ -226,8 +226,8 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
     struct imports imports = { .names = NULL };
     bool is_interpreter = false;
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
-        ElfW(Addr) begin = object->dlpi_addr + header->p_vaddr;
+        const Elf64_Phdr *header = &object->dlpi_phdr[i];
+        Elf64_Addr begin = object->dlpi_addr + header->p_vaddr;
         is_interpreter |= header->p_type == PT_LOAD && (uintptr_t)&PyType_Type >= begin &&
                           (uintptr_t)&PyType_Type < begin + header->p_memsz;
         if (header->p_type == PT_DYNAMIC)
@@ -237,7 +237,7 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
         return 0;
     for (unsigned table = 0; table < 2; table++) {
         for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
-            const ElfW(Rela) *entry = &imports.relocations[table][i];
+            const Elf64_Rela *entry = &imports.relocations[table][i];
             unsigned type = ELF64_R_TYPE(entry->r_info);
             if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
                 strcmp(imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name,

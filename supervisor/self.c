@@ -172,11 +172,14 @@ HANDLER(self_thread)
     struct guest_use use;
     const uint64_t most = 2 * supervisor->settings.threads + 8u;
     answer->error = EAGAIN;
-    if (++guest->threads <= most) /* at the most: some have ended since the last look */
-        answer_continue(answer);
-    else if (!guest_measure(guest, &use))
-        guest_kill_unseen(guest);
-    else if ((guest->threads = use.threads) > most)
+    if (++guest->threads > most) { /* at the most: some have ended since the last look */
+        if (!guest_measure(guest, &use)) {
+            guest_kill_unseen(guest);
+            return;
+        }
+        guest->threads = use.threads;
+    }
+    if (guest->threads > most)
         guest_kill(guest, END_THREADS);
     else
         answer_continue(answer);

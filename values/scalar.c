@@ -198,9 +198,11 @@ static size_t text_memory(const char *utf8, size_t length)
         for (size_t i = 0; i < sizeof continued; i++)
             characters -= continued[i];
     }
-    static const block none = { 0 };
-    bool has_four = memcmp(&four, &none, sizeof none) != 0;
-    bool has_two = memcmp(&two, &none, sizeof none) != 0;
+    uint8_t has_four = 0, has_two = 0;
+    for (size_t i = 0; i < sizeof four; i++) {
+        has_four |= four[i];
+        has_two |= two[i];
+    }
     return characters * (has_four ? 4 : has_two ? 2 : 1);
 }
 

@@ -101,7 +101,7 @@ TEST(grant_that_the_user_cannot_read_is_named_after_the_drop)
 TEST(order_of_mounts_does_not_matter)
 {
     char path[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     for (unsigned order = 0; order < 2; order++) {
         fixture.settings.mount_count = 0;
         fixture_host();
@@ -120,7 +120,7 @@ TEST(order_of_mounts_does_not_matter)
 TEST(ancestor_of_a_mount_inside_a_mount_is_the_mounts_own)
 {
     char path[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host();
     CHECK(mkdir(at("data/dir/deep"), 0755) == 0);
     grant(at("data/dir/deep"), true, false);
@@ -155,7 +155,7 @@ TEST(runtime_directory_is_added_once_and_only_where_nothing_covers_it)
 TEST(grant_in_a_place_of_the_scratch_is_seen_under_its_own_path)
 {
     char path[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host(); /* in /var/tmp */
     grant(at("data"), false, false);
     CHECK_EQUAL(make(path), 0);
@@ -203,7 +203,7 @@ TEST(paths_are_normalised)
         { "/work", "/dev/tty", "/dev/tty", 0, false },
     };
     char path[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host();
     CHECK_EQUAL(make(path), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -217,7 +217,7 @@ TEST(paths_are_normalised)
         CHECK_TEXT(place.path, rows[i].result);
         CHECK_EQUAL(place.is_outside, rows[i].is_outside);
         /* The slow way finds the same. */
-        struct place walked;
+        struct place walked = { .length = 0 };
         CHECK_EQUAL(walk_links(fixture.tree, -1, rows[i].start, rows[i].path, true, STEPS, &walked),
                     0);
         CHECK_TEXT(walked.path, place.path);
@@ -251,7 +251,7 @@ TEST(walk_that_goes_down_and_up_without_end_runs_out_of_steps)
 {
     static const char *const rounds[] = { "b/../", "b/b/../../", "b/./../", "b/../../b/" };
     char path[PATH_MAX], target[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host();
     grant(at("data"), true, false);
     CHECK_EQUAL(make(path), 0);
@@ -277,7 +277,7 @@ TEST(walk_that_goes_down_and_up_without_end_runs_out_of_steps)
 TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
 {
     char path[PATH_MAX], *end;
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host();
     grant(at("data"), true, false);
     CHECK_EQUAL(make(path), 0);
@@ -310,7 +310,7 @@ TEST(deep_walk_back_up_costs_hardly_more_than_its_components)
 TEST(link_anywhere_in_a_run_of_components_is_found)
 {
     char path[PATH_MAX];
-    struct place place;
+    struct place place = { .length = 0 };
     fixture_host();
     grant(at("data"), true, false);
     CHECK_EQUAL(make(path), 0);
