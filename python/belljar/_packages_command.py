@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from belljar._packages import packages
 from belljar._policy import Policy
-from belljar.errors import SandboxError
-from belljar.learn import EXIT_BELLJAR, complain, plain
+from belljar.learn import FAILURES, complain, ended_by, plain
 
 __all__ = ["main"]
 
@@ -30,9 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         found = packages(Policy.from_file(given.policy) if given.policy is not None else None)
-    except SandboxError as error:
-        complain(str(error))
-        return EXIT_BELLJAR
+    except FAILURES as error:
+        return ended_by(error)
     wanted = {_same(name): name for name in given.names}
     shown = {name: version for name, version in found.items() if not wanted or _same(name) in wanted}
     missing = [name for same, name in wanted.items() if same not in map(_same, shown)]

@@ -19,7 +19,7 @@ from belljar._core import core
 from belljar._shared import hints
 from belljar._shared.config import expand
 from belljar.errors import SandboxError
-from belljar.learn import EXIT_BELLJAR, EXIT_USAGE, complain, plain, read_source, run_once
+from belljar.learn import FAILURES, ended_by, plain, read_source, run_once
 
 __all__ = ["Violation", "check_text", "main"]
 
@@ -192,17 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values: dict[str, Any] = json.loads(policy.json())
         language = language_of(values)
         found = {script: check_text(language, read_source(script), script, python=values["python"]) for script in given.scripts}
-    except SandboxError as error:
-        complain(str(error))
-        return EXIT_BELLJAR
-    except OSError as error:
-        complain(f"cannot read {error.filename}: {error.strerror}")
-        return EXIT_USAGE
-    except ValueError as error:
-        complain(str(error))
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        return 130
+    except FAILURES as error:
+        return ended_by(error)
     if given.json:
         print(json.dumps({script: [asdict(one) for one in violations] for script, violations in found.items()}))
     else:

@@ -121,6 +121,21 @@ def complain(text: str) -> None:
     print(f"belljar: {plain(text)}", file=sys.stderr, flush=True)
 
 
+FAILURES = (SandboxError, OSError, ValueError, KeyboardInterrupt)
+"""What ends a command, and `ended_by` says."""
+
+
+def ended_by(error: BaseException) -> int:
+    """The exit status of a command that one of `FAILURES` ended; the user is told."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, OSError) and not isinstance(error, SandboxError):
+        complain(f"cannot read {error.filename or 'standard input'}: {error.strerror}")
+    else:
+        complain(str(error))
+    return EXIT_BELLJAR if isinstance(error, SandboxError) else EXIT_USAGE
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies below it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
@@ -514,17 +529,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotFound as error:
         complain(str(error))
         return 1
-    except SandboxError as error:
-        complain(str(error))
-        return EXIT_BELLJAR
-    except OSError as error:
-        complain(f"cannot read {error.filename or 'standard input'}: {error.strerror}")
-        return EXIT_USAGE
-    except ValueError as error:
-        complain(str(error))
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        return 130
+    except FAILURES as error:
+        return ended_by(error)
 
 
 if __name__ == "__main__":
