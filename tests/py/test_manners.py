@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import pickle
 import threading
@@ -17,7 +16,6 @@ from belljar import AsyncSandbox, Policy, PolicyError, Sandbox, SandboxConfig, S
 
 core = pytest.mark.core
 PYTHON = "/usr/bin/python3"
-HAS_CLOUDPICKLE = importlib.util.find_spec("cloudpickle") is not None
 STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
 POLICIES = {
     "open": lambda **options: Policy(timeout=20, **options),
@@ -98,7 +96,6 @@ def test_one_program_is_ended_at_its_limit_as_before(template):
     assert (execution.verdict, execution.stdout) == ("timeout", "")
 
 
-@pytest.mark.skipif(not HAS_CLOUDPICKLE, reason="python3-cloudpickle is not installed")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_verb_keeps_the_session(policy):
     def forever():
@@ -135,8 +132,7 @@ def no_input(make):
         yield "run_code", lambda: sandbox.run_code("input('? ')").error.name
         yield "stream", lambda: [*sandbox.stream("input()")][-1].error.name
         yield "execute", lambda: sandbox.execute("input()")
-        if HAS_CLOUDPICKLE:
-            yield "call", lambda: sandbox.call(lambda: input())
+        yield "call", lambda: sandbox.call(lambda: input())
         with sandbox.fork() as twin:
             yield "fork", lambda: twin.run_code("input()").error.name
 
