@@ -122,7 +122,7 @@ def complain(text: str) -> None:
 
 
 FAILURES = (SandboxError, OSError, ValueError, KeyboardInterrupt)
-"""What ends a command, and `ended_by` says."""
+"""Exceptions that end a command; `ended_by` tells the user and gives the status."""
 
 
 def ended_by(error: BaseException) -> int:
