@@ -85,9 +85,7 @@ class Bench:
         self.note(name, ours, theirs)
         print(line(self.rows[-1]), flush=True)
 
-    def number(
-        self, name: str, ours: str, theirs: str, ratio: float, target: float | None, at_least: bool, detail: str
-    ) -> None:
+    def number(self, name: str, ours: str, theirs: str, ratio: float, target: float | None, at_least: bool, detail: str) -> None:
         self.rows.append(Row(name, ours, theirs, ratio, target, at_least, detail))
         print(line(self.rows[-1]), flush=True)
 

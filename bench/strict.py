@@ -160,9 +160,7 @@ def proxied(bench: Bench) -> None:
                                      (own, numbers, "items = list(items)\n")):  # fmt: skip
             names: dict[str, object] = {"items": given}
             with Sandbox(config()) as sandbox:
-                sandbox.execute(
-                    before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names
-                )
+                sandbox.execute(before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names)
             assert isinstance(names["seconds"], float)
             times.seconds.append(names["seconds"])
     bench.row("an item of a host's list, against an own one", shown, own, None, at_least=False)

@@ -18,7 +18,7 @@ from belljar._files import size_bytes
 __all__ = ["copies"]
 
 _ROOTS: Final = {top: f"/{top}" for top in (place.split("/")[1] for place in core.SCRATCH_PLACES)}
-_PLACES: Final = {place for place in core.SCRATCH_PLACES if place.count("/") > 1} # they are there already
+_PLACES: Final = {place for place in core.SCRATCH_PLACES if place.count("/") > 1}  # they are there already
 _DEPTH_MAX = 64
 _PIECE = 8 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY

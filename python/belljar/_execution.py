@@ -521,9 +521,7 @@ def value_bytes(execution: Execution) -> int:
     return len(execution._result.value or b"")
 
 
-def _restored(
-    result: Any, contents: dict[str, bytes], missing: str, shown: list[Result], count: int | None
-) -> Execution:
+def _restored(result: Any, contents: dict[str, bytes], missing: str, shown: list[Result], count: int | None) -> Execution:
     """An execution that was pickled."""
     execution = Execution(result, None, Watch(Ledger(0)))
     execution._shown = shown

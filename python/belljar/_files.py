@@ -162,9 +162,7 @@ class Files(Mapping[str, bytes]):
 
     __slots__ = ("_ledger", "_only", "_scratch")
 
-    def __init__(
-        self, scratch: Callable[[], int], ledger: Ledger, only: Callable[[], Collection[str]] | None = None
-    ) -> None:
+    def __init__(self, scratch: Callable[[], int], ledger: Ledger, only: Callable[[], Collection[str]] | None = None) -> None:
         self._scratch = scratch  # the directory's descriptor (borrowed), or -1: nothing was ever written
         self._ledger = ledger
         self._only = only  # the names that count; None: all

@@ -54,9 +54,7 @@ _RETURN = 5  # beside the kinds of inspect.Parameter: what it returns
 class HostFunction:
     """An exposed function with its budget: how often it may be called and how many seconds it may take in all."""
 
-    def __init__(
-        self, function: Callable[..., Any], name: str, max_calls: int | None, timeout: float | None
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, max_calls: int | None, timeout: float | None) -> None:
         self.function = function
         self.name = name
         self.max_calls = max_calls

@@ -36,7 +36,11 @@ _WRITTEN = {
 
 
 _AWAITED = {
-    **{verb: f"await {text}" for verb, text in _WRITTEN.items() if verb not in ("context", "create_callback", "files", "interrupt", "kill")},
+    **{
+        verb: f"await {text}"
+        for verb, text in _WRITTEN.items()
+        if verb not in ("context", "create_callback", "files", "interrupt", "kill")
+    },
     "delete": "await {}.delete(name)",
     "get": "await {}.get(name)",
     "has": "await {}.has(name)",
@@ -79,7 +83,12 @@ _KEYWORDS = {
 
 
 def refuse_others(
-    face: str, others: Iterable[str], function: Callable[..., Any], maker: str, options: Iterable[str] = (), more: Iterable[str] = ()
+    face: str,
+    others: Iterable[str],
+    function: Callable[..., Any],
+    maker: str,
+    options: Iterable[str] = (),
+    more: Iterable[str] = (),
 ) -> None:
     """`TypeError` for keywords that a function does not take, with what to write instead. `options` are a policy's; `more` are
     keywords that it takes beside those of its signature."""
@@ -94,7 +103,9 @@ def refuse_others(
         elif near := difflib.get_close_matches(name, [*known, *more], 1):
             remedy = f"did you mean {near[0]}=?"
         else:
-            beside = "" if len(rows) == len(known) else ", and env, cwd" + (", and the options of a policy" if "memory" in more else "")
+            beside = (
+                "" if len(rows) == len(known) else ", and env, cwd" + (", and the options of a policy" if "memory" in more else "")
+            )
             remedy = f"it takes {', '.join(known)}{beside}"
         raise TypeError(f"{face} has no argument {name}=: {remedy}")
 

@@ -83,9 +83,7 @@ class Waiter:
     def __enter__(self) -> Waiter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.loop.remove_reader(self.epoll.fileno())
         self.epoll.close()
 

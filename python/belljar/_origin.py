@@ -41,7 +41,12 @@ def find_origin(value: Any) -> Origin | None:
         if _holds(module, full, value):
             found.append([home, full])
     for other, module in list(sys.modules.items()):
-        if isinstance(module, types.ModuleType) and vars(module).get(name) is value and [other, name] not in found and not is_own(module):
+        if (
+            isinstance(module, types.ModuleType)
+            and vars(module).get(name) is value
+            and [other, name] not in found
+            and not is_own(module)
+        ):
             found.append([other, name])
     if not found:
         return None

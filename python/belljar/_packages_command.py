@@ -22,7 +22,9 @@ def _same(name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. `belljar packages --help` says what it takes; only the flags of packages itself come this far."""
-    parser = argparse.ArgumentParser(prog="python -m belljar._packages_command", description="Lists what guests have.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m belljar._packages_command", description="Lists what guests have.", allow_abbrev=False
+    )
     parser.add_argument("--policy", metavar="FILE", help="the policy file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("names", nargs="*")

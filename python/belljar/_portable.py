@@ -54,11 +54,7 @@ class Behaviour:
 
     def __init__(self, kind: type) -> None:
         names = {
-            name
-            for base in type.mro(kind)
-            if is_own(base)
-            for name, item in vars(base).items()
-            if type(item) is types.FunctionType
+            name for base in type.mro(kind) if is_own(base) for name, item in vars(base).items() if type(item) is types.FunctionType
         }
         self.is_callable = "__call__" in names
         self.is_code = self.is_callable or not names.isdisjoint(("__get__", "__set__"))
@@ -115,7 +111,11 @@ def enum_parts(cls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     rest = {}
     for name, value in vars(cls).items():
         is_special = name.startswith("__") and name.endswith("__")
-        if name in members or name in ("__new__", "__init__", "__doc__") or (name[:1] == "_" and not is_special and name != "_missing_"):
+        if (
+            name in members
+            or name in ("__new__", "__init__", "__doc__")
+            or (name[:1] == "_" and not is_special and name != "_missing_")
+        ):
             continue
         function = getattr(value, "__func__", value)
         if isinstance(function, types.FunctionType) and function.__globals__.get("__name__") != "enum":

@@ -133,9 +133,7 @@ class Readonly:
         raise TypeError("a read-only view cannot be copied or pickled")
 
 
-def readonly(
-    obj: object, *, attributes: Names | None = None, methods: Names = (), operations: Names = ()
-) -> Readonly:
+def readonly(obj: object, *, attributes: Names | None = None, methods: Names = (), operations: Names = ()) -> Readonly:
     """A view of an object for a sandbox, which can read it and nothing else.
 
     >>> catalogue = {"apple": 3, "pear": 5}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from belljar._core import core
+
 from belljar._shared.frames import (
     CALL_BESIDE as CALL_BESIDE, CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
     FRAME_REPLY as FRAME_REPLY, REPLY_EXCEPTION as REPLY_EXCEPTION, REPLY_VALUE as REPLY_VALUE,
@@ -262,8 +263,12 @@ class Desk:
 
     def _display(self, message: list[Any]) -> None:
         forms = message[1] if len(message) == 2 else None
-        if type(forms) is not list or not 0 < len(forms) <= FORMS_MAX or not all(
-            type(form) is list and len(form) == 2 and type(form[0]) is bytes and type(form[1]) is bytes for form in forms
+        if (
+            type(forms) is not list
+            or not 0 < len(forms) <= FORMS_MAX
+            or not all(
+                type(form) is list and len(form) == 2 and type(form[0]) is bytes and type(form[1]) is bytes for form in forms
+            )
         ):
             raise ProtocolError("the sandbox was ended: it displayed what is nothing to show")
         try:

@@ -333,7 +333,11 @@ class _Packer(pickle.Pickler):
         names, code = function.__globals__, function.__code__
         space = self._spaces[id(names)]
         annotations = {} if self.is_strict else dict(function.__annotations__)
-        more = {name: item for name, item in vars(function).items() if type(item) not in _ATOMS and (name != "__wrapped__" or not self.is_strict)}
+        more = {
+            name: item
+            for name, item in vars(function).items()
+            if type(item) not in _ATOMS and (name != "__wrapped__" or not self.is_strict)
+        }
         if function.__doc__ is not None:
             self.later("", "set", function, "__doc__", function.__doc__)
         for number, value in enumerate(function.__defaults__ or ()):
@@ -581,7 +585,9 @@ def _words_for(value: Any) -> str:
     if issubclass(kind, io.IOBase):
         return "open file"
     name = getattr(value, "__qualname__", None) if isinstance(value, (type, *_FUNCTIONS)) else None
-    words = {types.BuiltinFunctionType: "method", types.MethodType: "method", types.FunctionType: "function"}.get(kind, kind.__name__)
+    words = {types.BuiltinFunctionType: "method", types.MethodType: "method", types.FunctionType: "function"}.get(
+        kind, kind.__name__
+    )
     return f"{words} {name}" if type(name) is str else f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 

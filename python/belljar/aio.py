@@ -527,9 +527,13 @@ class AsyncSandbox(Face):
         return made
 
     @overload
-    async def fork(self) -> AsyncSandbox: ...
+    async def fork(self) -> AsyncSandbox:
+        ...
+
     @overload
-    async def fork(self, n: int) -> list[AsyncSandbox]: ...
+    async def fork(self, n: int) -> list[AsyncSandbox]:
+        ...
+
     async def fork(self, n: int | None = None) -> AsyncSandbox | list[AsyncSandbox]:
         """`Sandbox.fork`."""
         driver = await self._opening.driver()

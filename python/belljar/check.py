@@ -96,7 +96,8 @@ class _Judge:
     def __init__(self, language: dict[str, Any], stars: set[str]) -> None:
         self.language = language
         self.imports: dict[str, set[str]] = {
-            name: {*row["proxied"], *row["safe"], *hints.REPLACED.get(name, "").split()} for name, row in language["imports"].items()
+            name: {*row["proxied"], *row["safe"], *hints.REPLACED.get(name, "").split()}
+            for name, row in language["imports"].items()
         }
         self.by_star = {symbol for name in stars for symbol in self.imports.get(name, ())}
 

@@ -181,7 +181,9 @@ class Jar:
             return {}
         if not isinstance(found, dict):
             return {}
-        return {module: [name for name in names if isinstance(name, str)] for module, names in found.items() if isinstance(names, list)}
+        return {
+            module: [name for name in names if isinstance(name, str)] for module, names in found.items() if isinstance(names, list)
+        }
 
 
 def make_policy(values: Values) -> core.Policy:
@@ -385,7 +387,9 @@ class Search:
                 self.passes_in_language(**{key: [other for other in self.values["language"][key] if other != item]})
         for item in list(self.values["language"]["allow_safe"]):  # what does as a view is one
             language = self.values["language"]
-            self.passes_in_language(allow=[*language["allow"], item], allow_safe=[one for one in language["allow_safe"] if one != item])
+            self.passes_in_language(
+                allow=[*language["allow"], item], allow_safe=[one for one in language["allow_safe"] if one != item]
+            )
         language = self.values["language"]
         self.values.update(  # options say it shorter
             feature=language["enable"], allow_module=language["allow"], allow_safe_module=language["allow_safe"] or None,
@@ -411,7 +415,7 @@ class Search:
         for feature in re.findall(r"to permit it: the feature ([a-z]+)", error):
             if feature != "everyday" and feature in BY_NAME and self.add_language("enable", feature, error):
                 return True
-        if match := re.search("Import \"([^'\"]{1,127})['\"]", error):
+        if match := re.search('Import "([^\'"]{1,127})[\'"]', error):
             return self.allow(match[1], "", error, imports) or self.escalate(error)
         for pattern in ("SafeModule '(?P<module>[^'\"]{1,127})['\"].*has no attribute '(?P<symbol>[^'\"]{1,127})['\"]",
                         "cannot import name '(?P<symbol>[^'\"]{1,127})['\"].*from '(?P<module>[^'\"]{1,127})['\"]"):  # fmt: skip

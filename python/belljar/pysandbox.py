@@ -80,14 +80,10 @@ class SandboxConfig(_config.SandboxConfig):
     def createOptparseOptions(parser: optparse.OptionParser, default_timeout: Any = _UNSET) -> None:
         timeout = DEFAULT_TIMEOUT if default_timeout is _UNSET else default_timeout
         parser.add_option("--features", help="List of enabled features separated by a comma", type="str")
-        parser.add_option(
-            "--disable-subprocess", help="Refused: there is no in-process mode", action="store_true"
-        )
+        parser.add_option("--disable-subprocess", help="Refused: there is no in-process mode", action="store_true")
         parser.add_option("--allow-path", help="Allow reading files from PATH", action="append", type="str")
         text = f"default: {timeout:.1f} sec" if timeout else "default: no timeout"
-        parser.add_option(
-            "--timeout", help=f"Timeout ({text})", metavar="SECONDS", action="store", type="float", default=timeout
-        )
+        parser.add_option("--timeout", help=f"Timeout ({text})", metavar="SECONDS", action="store", type="float", default=timeout)
 
     @staticmethod
     def fromOptparseOptions(options: optparse.Values | argparse.Namespace) -> SandboxConfig:
@@ -143,9 +139,7 @@ class Sandbox(Face):
         with alone(self.config) as session:
             return drive(session.call(func, args, kw, *_streams()))
 
-    def execute(
-        self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None
-    ) -> None:
+    def execute(self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None) -> None:
         from belljar.sandbox import alone, drive
 
         with alone(self.config) as session:

@@ -150,16 +150,16 @@ class Template(Face):
         limit). `env` (or `envs`) sets environment variables, `cwd` is where the program starts. The callbacks get output as it
         comes; an exception in one ends the run and comes out here."""
         if others := around.keys() - Place.__annotations__:
-            refuse_others("Template.run", sorted(others), self.run, "template.sandbox()", Options.__annotations__, Place.__annotations__)
+            refuse_others(
+                "Template.run", sorted(others), self.run, "template.sandbox()", Options.__annotations__, Place.__annotations__
+            )
         settings = joined(place_of(self.policy), place(**around))
         job = make_job(stdin=stdin, files=contents(files), filename=filename, argv=argv, timeout=timeout,
                        on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
         text = source(code, job)
         return drive(run_once(self._pool, self._pool.core.take(), text, job, on_result, settings))
 
-    def sandbox(
-        self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None, **around: Unpack[Place]
-    ) -> Sandbox:
+    def sandbox(self, *, files: Mapping[str, Content] | None = None, stdin: Stdin = None, **around: Unpack[Place]) -> Sandbox:
         """A session in a fresh guest of this template."""
         return Sandbox(template=self, files=files, stdin=stdin, **around)
 
@@ -195,9 +195,7 @@ class Template(Face):
     def __enter__(self) -> Template:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -217,9 +215,7 @@ def pool_of(
     return template._pool
 
 
-def parted(
-    face: str, given: Mapping[str, Any], function: Callable[..., Any], maker: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def parted(face: str, given: Mapping[str, Any], function: Callable[..., Any], maker: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keywords that are options: (what a program finds around it, the policy's). `TypeError` for any other."""
     known = SessionOptions.__annotations__
     if others := [name for name in given if name not in known]:
@@ -564,9 +560,13 @@ class Sandbox(Face):
         return made
 
     @overload
-    def fork(self) -> Sandbox: ...
+    def fork(self) -> Sandbox:
+        ...
+
     @overload
-    def fork(self, n: int) -> list[Sandbox]: ...
+    def fork(self, n: int) -> list[Sandbox]:
+        ...
+
     def fork(self, n: int | None = None) -> Sandbox | list[Sandbox]:
         """Branches the session: a sandbox that goes on from the same state, memory and files; `fork(n)` gives a list of n.
 
@@ -621,9 +621,7 @@ class Sandbox(Face):
     def __enter__(self) -> Sandbox:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:

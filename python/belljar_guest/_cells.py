@@ -127,7 +127,11 @@ def pip(rest: str) -> None:
         if word.startswith("-") or not name:
             continue
         if name in known:
-            print("Requirement already satisfied: %s (%s)" % known[name] if verb == "install" else "Name: %s\nVersion: %s" % known[name])
+            print(
+                "Requirement already satisfied: %s (%s)" % known[name]
+                if verb == "install"
+                else "Name: %s\nVersion: %s" % known[name]
+            )
         else:
             missing.append(word)
     if missing:
@@ -174,7 +178,10 @@ def line_timeit(policy: Policy, rest: str, body: str | None) -> None:
     runs = [total / number for total in timer.repeat(repeat, number)]
     mean = sum(runs) / len(runs)
     spread = (sum((one - mean) ** 2 for one in runs) / len(runs)) ** 0.5
-    print("%s ± %s per loop (mean ± std. dev. of %d runs, %s loops each)" % (seconds(mean), seconds(spread), repeat, format(number, ",")))
+    print(
+        "%s ± %s per loop (mean ± std. dev. of %d runs, %s loops each)"
+        % (seconds(mean), seconds(spread), repeat, format(number, ","))
+    )
 
 
 def seconds(number: float) -> str:

@@ -195,7 +195,11 @@ class Builder:
     def make_kind(self, what: Any) -> Any:
         if what == "SandboxError":
             return _host.SandboxError
-        return self.own({"None": type(None), "...": type(...), "NotImplemented": type(NotImplemented)}[what]) if type(what) is str else what
+        return (
+            self.own({"None": type(None), "...": type(...), "NotImplemented": type(NotImplemented)}[what])
+            if type(what) is str
+            else what
+        )
 
     def make_view_of_dict(self, value: dict[Any, Any]) -> Any:
         return view_type(value)

@@ -62,9 +62,7 @@ def finalize(policy: Policy, modules: dict[str, ModuleType]) -> None:
     for name in reversed(later):
         module = modules[name]
         path = getattr(module, "__file__", None)
-        if type(module) is type(sys) and (
-            not path.startswith(libraries) if type(path) is str else module.__spec__ is None
-        ):
+        if type(module) is type(sys) and (not path.startswith(libraries) if type(path) is str else module.__spec__ is None):
             gone.append(modules.pop(name))
     modules.pop("__main__", None)
     if _thread._count():  # daemon threads go on: they keep their names, but for what has an end of its own

@@ -139,8 +139,11 @@ def encode_message(message: list[Any]) -> bytes:
         pass  # with descriptions of what cannot cross, if the whole does not become one
     data = native.encode_value(message, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
     sent = native.decode_value(data, bytes=BYTES_MAX, elements=ELEMENTS_MAX)
-    is_whole = type(sent) is list and len(sent) == len(message) and all(
-        type(part) is type(given) for part, given in zip(sent, message) if type(given) in (list, dict))
+    is_whole = (
+        type(sent) is list
+        and len(sent) == len(message)
+        and all(type(part) is type(given) for part, given in zip(sent, message) if type(given) in (list, dict))
+    )
     if not is_whole:
         raise ValueError("too large, or nested too deeply, to be sent to the host")
     return data
@@ -583,9 +586,7 @@ def threads() -> Any:
     return pool
 
 
-def host_function(
-    name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False
-) -> Callable[..., Any]:
+def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> Callable[..., Any]:
     """A function with the signature of the host's. parameters: (name, kind, default's text, annotation), or None if
     they are not known. One that is `async def` there can be awaited in code that awaits."""
     header: list[str] = []
@@ -629,7 +630,12 @@ def host_function(
         positional = [parameter for parameter in positional if parameter not in by_name]
         keywords = ["%r: %s" % (parameter, parameter) for parameter in by_name] + keywords
     text = "def %s(%s): return %s([%s], {%s})" % (
-        name if name.isidentifier() else "function", ", ".join(header), own, ", ".join(positional), ", ".join(keywords))
+        name if name.isidentifier() else "function",
+        ", ".join(header),
+        own,
+        ", ".join(positional),
+        ", ".join(keywords),
+    )
 
     def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]

@@ -9,6 +9,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 native, rest, ready = globals()["native"], globals()["rest"], globals()["ready"]
 
+
 class Later(type(sys)):
     """One of our modules, before something of it was wanted."""
 
@@ -43,7 +44,13 @@ def find(name, names=None, local=None, wanted=(), level=0, real=__builtins__["__
     return modules.get(name) or real(name, names, local, wanted, level)
 
 
-HOSTS = {"belljar_guest._cells", "belljar_guest._host", "belljar_guest._session", "belljar_guest._settings", "belljar_guest._shell"}  # tracebacks call their frames <host>
+HOSTS = {
+    "belljar_guest._cells",
+    "belljar_guest._host",
+    "belljar_guest._session",
+    "belljar_guest._settings",
+    "belljar_guest._shell",
+}  # tracebacks call their frames <host>
 modules, loading = {"belljar_guest.native": native}, set()
 is_ready = ready[:4] == MAGIC_NUMBER  # else it is of another interpreter, and the text is taken
 if is_ready:

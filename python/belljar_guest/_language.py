@@ -121,7 +121,9 @@ FORWARD_HIDDEN = "_evaluate evaluate __forward_code__ __code__ __globals__ __cel
 
 # Iterators that hold another one: going down into them is bounded by the stack.
 NESTING: list[Any] = [filter, map, zip, enumerate, reversed, type(iter(int, 1))]
-NESTING_OF_ITERTOOLS = "accumulate chain compress cycle dropwhile filterfalse groupby islice pairwise starmap takewhile zip_longest batched".split()
+NESTING_OF_ITERTOOLS = (
+    "accumulate chain compress cycle dropwhile filterfalse groupby islice pairwise starmap takewhile zip_longest batched".split()
+)
 
 # What a file or stream shows. Not: buffer, raw, detach, fileno, reconfigure, which lead to the descriptor (L081).
 FILE_NAMES = frozenset(
@@ -559,7 +561,11 @@ class Language:
             return for_builtin("quit")
         if kind is ValueError and error.args == ("Only read modes are allowed.",):
             return " Nothing permits writing: return the text, or print it"
-        if kind is PermissionError and str(error.strerror).startswith("Sandbox deny access to the file ") and type(error.filename) is str:
+        if (
+            kind is PermissionError
+            and str(error.strerror).startswith("Sandbox deny access to the file ")
+            and type(error.filename) is str
+        ):
             return for_path(posixpath.realpath(error.filename))
         if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
             start, _, encoding = error.args[0].partition("unknown encoding: ")
@@ -657,7 +663,6 @@ class Language:
     ) -> None:
         """Print an exception."""
         print("".join(self.format_lines(error, value, chain=chain)), end="", file=file or sys.stderr)
-
 
 
 def depth() -> int:

@@ -226,7 +226,12 @@ def reduced(value: Any) -> tuple[Any, ...]:
         state = getattr(value, "__dict__", None) if kind.__dictoffset__ else None
         held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         state = (state, held) if held else state
-    return (*maker, state, iter(value) if isinstance(value, list) else None, iter(value.items()) if isinstance(value, dict) else None)
+    return (
+        *maker,
+        state,
+        iter(value) if isinstance(value, list) else None,
+        iter(value.items()) if isinstance(value, dict) else None,
+    )
 
 
 def slots_of(kind: type) -> Iterator[str]:

@@ -8,9 +8,7 @@ import sys
 from belljar_guest import native
 
 found: dict[str, list[str]] = {}  # by the entries of sys.path: the top-level names below
-PACKAGES = (
-    "packages are added by installing them outside, for the sandbox's interpreter or in a virtual environment (--python VENV/bin/python3, python=)"
-)
+PACKAGES = "packages are added by installing them outside, for the sandbox's interpreter or in a virtual environment (--python VENV/bin/python3, python=)"
 NEAR_MAX = 3
 
 

@@ -90,7 +90,12 @@ def run(policy: Policy, frame: Frame) -> Result:
         try:
             undo = _settings.apply(policy, settings)
         except OSError as failure:
-            return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b"")
+            return (
+                RUN_EXCEPTION,
+                1,
+                0,
+                (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b""),
+            )
     try:
         if flags & RUN_COMMAND:
             if argv != [filename]:  # a command's own, and not what stands for none

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from belljar_guest._policy import Policy
 
+
 class Shell:
     """What the shell asks of a policy, where there is none. _strict.py has the other."""
 

@@ -84,4 +84,3 @@ def seed(number: int) -> None:
                 generator.state = type(generator)(number).state
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed(number)
-

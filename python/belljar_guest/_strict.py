@@ -16,6 +16,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from belljar._shared.values import Record
+
 from belljar_guest import (
     _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
 )  # fmt: skip
@@ -38,7 +39,16 @@ def start_language(text: str) -> Language:
     for name in LATE:
         __import__(name)
     # Wanting something of each has it compiled now: later is too late.
-    _ = _cells.rewritten, _code.unpack, _host.ask, _outcome.describe, _program.decoded, _results.display, _session.COMMANDS, _settings.apply
+    _ = (
+        _cells.rewritten,
+        _code.unpack,
+        _host.ask,
+        _outcome.describe,
+        _program.decoded,
+        _results.display,
+        _session.COMMANDS,
+        _settings.apply,
+    )
     _ = _shell.complete_words, _preload.share
     try:
         wanted = json.loads(text)
@@ -399,7 +409,9 @@ class StrictBuilder(_code.Builder):
     def make_partial(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         names = self.language.namespace()
         exec(PARTIAL, names)
-        return self.own(names["partial"](function, self.arriving(arguments), {key: self.arriving(one) for key, one in keywords.items()}))
+        return self.own(
+            names["partial"](function, self.arriving(arguments), {key: self.arriving(one) for key, one in keywords.items()})
+        )
 
     def dataclasses(self) -> Any:
         return sys.modules.get("dataclasses")

@@ -111,6 +111,9 @@ for scenario in SCENARIOS:
     done = subprocess.run([os.path.join(os.environ["NODE_BIN"], "conformance"), "server", "--scenario", scenario,
                            "--url", f"http://127.0.0.1:{bridge.server_port}/mcp"], capture_output=True, text=True, timeout=120)  # fmt: skip
     failed += done.returncode != 0
-    print(f"{'ok' if done.returncode == 0 else 'FAILED'} {scenario}" + ("" if done.returncode == 0 else done.stdout[-800:] + done.stderr[-800:]))
+    print(
+        f"{'ok' if done.returncode == 0 else 'FAILED'} {scenario}"
+        + ("" if done.returncode == 0 else done.stdout[-800:] + done.stderr[-800:])
+    )
 print(f"conformance: {len(SCENARIOS) - failed} passed, {failed} failed")
 raise SystemExit(1 if failed else 0)

@@ -560,9 +560,7 @@ class Case:
 
 def living() -> list[int]:
     """The guests that have not ended, oldest first."""
-    return [
-        pid for supervisor in sampler.supervisors(os.getpid()) for pid in sampler.guests(supervisor) if sampler.is_alive(pid)
-    ]
+    return [pid for supervisor in sampler.supervisors(os.getpid()) for pid in sampler.guests(supervisor) if sampler.is_alive(pid)]
 
 
 def slow_of(calls: dict[str, int]) -> Any:

@@ -122,7 +122,9 @@ def test_a_pipe_can_be_made_non_blocking_and_back():
 @core
 @pytest.mark.parametrize("end", ["", "\n1 / 0", "\nraise SystemExit(4)", "\nexit()"], ids=["end", "exception", "exit 4", "exit"])
 def test_a_file_left_open_is_written(end):
-    execution = belljar.run("out = open('o', 'w')\nout.write('half a line')\nimport csv\ncsv.writer(open('c', 'w', newline='')).writerow([1, 2])" + end)
+    execution = belljar.run(
+        "out = open('o', 'w')\nout.write('half a line')\nimport csv\ncsv.writer(open('c', 'w', newline='')).writerow([1, 2])" + end
+    )
     assert dict(execution.files) == {"o": b"half a line", "c": b"1,2\r\n"}
 
 
@@ -180,7 +182,9 @@ def test_a_script_finds_the_files_beside_it_however_it_was_named(tmp_path):
     project = tmp_path / "p"
     project.mkdir(mode=0o755)
     (project / "t.txt").write_text("beside")
-    (project / "s.py").write_text("import os\nprint(os.path.isabs(__file__), open(os.path.join(os.path.dirname(__file__), 't.txt')).read())")
+    (project / "s.py").write_text(
+        "import os\nprint(os.path.isabs(__file__), open(os.path.join(os.path.dirname(__file__), 't.txt')).read())"
+    )
     for words, where in ((("--read", "p", "p/s.py"), tmp_path), (("--read", ".", "s.py"), project)):
         done = command("run", *words, cwd=where)
         assert (done.returncode, done.stdout) == (0, b"True beside\n"), done.stderr
@@ -253,7 +257,11 @@ def test_errors_and_results_cross_a_process_pool():
     except OSError as error:
         pytest.skip(f"no pool of processes can be made here: its locks are files of /dev/shm: {error}")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        for kind, types in (("key", (belljar.GuestError, KeyError)), ("exit", (belljar.GuestError,)), ("gone", (belljar.SessionEnded,))):
+        for kind, types in (
+            ("key", (belljar.GuestError, KeyError)),
+            ("exit", (belljar.GuestError,)),
+            ("gone", (belljar.SessionEnded,)),
+        ):
             with pytest.raises(belljar.SandboxError) as caught:
                 pool.submit(fails, kind).result(timeout=60)
             assert all(isinstance(caught.value, wanted) for wanted in types), kind
@@ -263,7 +271,9 @@ def test_errors_and_results_cross_a_process_pool():
 
 
 @core
-@pytest.mark.parametrize("make", [lambda p: pickle.loads(pickle.dumps(p)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "make", [lambda p: pickle.loads(pickle.dumps(p)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"]
+)
 def test_a_policy_is_plain_data(make):
     policy = Policy(timeout=4, memory="200M", read=["/usr/share"], jit=True)
     assert make(policy) == policy
@@ -323,5 +333,3 @@ def test_first_calls_at_once_start_one_interpreter():
     here = os.path.dirname(os.path.abspath(__file__))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
     assert own_process(program, env=environment) == "1 True\n"
-
-

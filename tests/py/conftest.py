@@ -59,7 +59,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for title, lines in terminalreporter.config.stash.get(TABLES, {}).items():
         counts = [match for line in lines if (match := CELLS.search(line))]
         if counts:
-            lines = [*lines, f"{sum(int(count[1]) for count in counts)} cells, {sum(int(count[2]) for count in counts)} as they should be"]
+            lines = [
+                *lines,
+                f"{sum(int(count[1]) for count in counts)} cells, {sum(int(count[2]) for count in counts)} as they should be",
+            ]
         terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)

@@ -135,7 +135,9 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "words"), BAD_OPTIONS, ids=[f"{n} {next(iter(row[0]))}" for n, row in enumerate(BAD_OPTIONS)])
+@pytest.mark.parametrize(
+    ("options", "kind", "words"), BAD_OPTIONS, ids=[f"{n} {next(iter(row[0]))}" for n, row in enumerate(BAD_OPTIONS)]
+)
 def test_a_bad_option_is_a_clear_error(options, kind, words):
     with pytest.raises(kind, match=words):
         Policy(**options)
@@ -146,7 +148,9 @@ def test_policy_errors_are_value_errors_and_sandbox_errors():
     assert all(issubclass(kind, SandboxError) for kind in (PolicyError, SessionEnded, StartError))
 
 
-@pytest.mark.parametrize(("text", "words"), [("{a: 1}", "not JSON"), ("[]", "an object"), ('{"timout": 1}', "did you mean timeout")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("{a: 1}", "not JSON"), ("[]", "an object"), ('{"timout": 1}', "did you mean timeout")]
+)
 def test_a_bad_policy_file_is_a_clear_error(tmp_path, text, words):
     path = tmp_path / "policy.json"
     path.write_text(text)
@@ -367,7 +371,9 @@ def test_output_is_streamed_in_whole_characters(template):
 
 def test_output_is_streamed_while_it_runs(template):
     times = []
-    template.run("import time\nprint(1, flush=True)\ntime.sleep(0.5)\nprint(2)", on_stdout=lambda text: times.append(time.monotonic()))
+    template.run(
+        "import time\nprint(1, flush=True)\ntime.sleep(0.5)\nprint(2)", on_stdout=lambda text: times.append(time.monotonic())
+    )
     assert times[-1] - times[0] > 0.3
 
 

@@ -91,7 +91,11 @@ def test_an_array_is_there_as_it_was(sandbox, name):
 def test_arrays_lie_anywhere_in_a_value_and_shared_ones_stay_shared(sandbox):
     array = numpy.arange(MILLION)
     sandbox["x"] = {"a": [array, (array, "text")], "b": array[:100_000]}
-    assert sandbox.run_code("x['a'][0] is x['a'][1][0], x['a'][1][1], int(x['b'].sum())").value == (True, "text", int(array[:100_000].sum()))
+    assert sandbox.run_code("x['a'][0] is x['a'][1][0], x['a'][1][1], int(x['b'].sum())").value == (
+        True,
+        "text",
+        int(array[:100_000].sum()),
+    )
 
 
 def test_many_arrays_go_in_one_value(sandbox):
@@ -122,7 +126,10 @@ def test_a_table_goes_column_by_column(sandbox):
 
 def test_arguments_names_and_answers_are_lent_as_well(sandbox):
     array = numpy.arange(MILLION)
-    assert sandbox.call(lambda numbers, *, more: (int(numbers.sum()), more.flags.writeable), array, more=array) == (int(array.sum()), False)
+    assert sandbox.call(lambda numbers, *, more: (int(numbers.sum()), more.flags.writeable), array, more=array) == (
+        int(array.sum()),
+        False,
+    )
     names = {"array": array}
     sandbox.execute("total = int(array.sum())", names)
     assert names["total"] == int(array.sum())

@@ -165,7 +165,19 @@ def ran(sandbox: Any, text: str) -> Any:
     return done.value
 
 
-WAYS = [as_argument, as_keyword, in_a_list, in_a_nest, as_closure, as_default, as_a_callbacks, as_name, in_names_dict, as_variable, in_a_variable]
+WAYS = [
+    as_argument,
+    as_keyword,
+    in_a_list,
+    in_a_nest,
+    as_closure,
+    as_default,
+    as_a_callbacks,
+    as_name,
+    in_names_dict,
+    as_variable,
+    in_a_variable,
+]
 
 
 VICTIM = os.path.join(tempfile.mkdtemp(), "victim")
@@ -233,9 +245,7 @@ def sandboxes() -> Iterator[dict[str, Any]]:
 @core
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_the_way_in_does_not_change_what_may_run_where(
-    sandboxes: dict[str, Any], policy: str, way: Callable[..., Any]
-) -> None:
+def test_the_way_in_does_not_change_what_may_run_where(sandboxes: dict[str, Any], policy: str, way: Callable[..., Any]) -> None:
     if policy == "Policy(feature=)" and way not in (as_argument, as_closure, in_names_dict, in_a_variable):
         return  # the same code as SandboxConfig's
     sandbox = sandboxes[policy]
@@ -356,4 +366,3 @@ def test_the_table_is_in_the_documentation() -> None:
     assert {name.partition(":")[0] for name, *_ in ROWS} <= rows, rows
     for page in ("values.md", "pysandbox.md"):
         assert "what may run where" in (pages / page).read_text()
-

@@ -228,7 +228,9 @@ threading.Thread(target=call, daemon=True).start()
 time.sleep(0.6)  # all that is between the guest and the reader fills up
 while 1: pass
 """
-    host = subprocess.Popen(["belljar", "run", "--timeout", "1", "--audit", str(fifo), "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    host = subprocess.Popen(
+        ["belljar", "run", "--timeout", "1", "--audit", str(fifo), "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         time.sleep(4)
         before = cpu_of(looking.descendants(host.pid))
@@ -282,7 +284,9 @@ def test_a_granted_file_system_that_hangs_stops_its_caller_only(grant, fuse, rep
     with contextlib.ExitStack() as stack:
         template = stack.enter_context(belljar.Template(policy))
         caller, victim, limited = (stack.enter_context(belljar.Sandbox(template=template)) for _ in range(3))
-        run = caller.run_code(f"import os\nos.chdir({str(fuse / 'm')!r})\nprint(open('fast').read(), os.getcwd() == {str(fuse / 'm')!r})\nopen('/tmp/x', 'w')")
+        run = caller.run_code(
+            f"import os\nos.chdir({str(fuse / 'm')!r})\nprint(open('fast').read(), os.getcwd() == {str(fuse / 'm')!r})\nopen('/tmp/x', 'w')"
+        )
         assert run.stdout == "hello True\n", run
         done = []
         code = f"try: os.stat({hang!r})\nexcept OSError as error: print(error.errno)\nprint(open({fast!r}).read())"

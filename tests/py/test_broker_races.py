@@ -37,7 +37,9 @@ def place():
 
 @pytest.fixture(scope="module")
 def template(place):
-    with belljar.Template(belljar.Policy(timeout=30, write=[str(place / "write")], threads=32), preload=["ctypes", "threading", "signal"]) as made:
+    with belljar.Template(
+        belljar.Policy(timeout=30, write=[str(place / "write")], threads=32), preload=["ctypes", "threading", "signal"]
+    ) as made:
         yield made
 
 
@@ -267,7 +269,9 @@ def test_no_race_leads_out(race, where, template, place, report):
     before = sorted(os.listdir(place / "outside"))
     inside = "/work/race" if where == "scratch" else f"{place}/write/race"
     found = (place / "outside" / "file").stat()
-    head = HEAD.format(secret=str(place / "outside" / "file"), secret_file=(found.st_dev, found.st_ino), place=inside, seconds=SECONDS)
+    head = HEAD.format(
+        secret=str(place / "outside" / "file"), secret_file=(found.st_dev, found.st_ino), place=inside, seconds=SECONDS
+    )
     race_place = place / "write" / "race"
     race_place.mkdir()
     race_place.chmod(0o777)
@@ -297,13 +301,17 @@ def test_no_race_leads_out(race, where, template, place, report):
 def test_the_races_open_what_is_permitted(template):
     """The twin: without the race, the same calls succeed."""
     head = HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=0.1)
-    execution = template.run(head + "open('good', 'w').write('fine'); look(libc.open(b'good', 0)); look(libc.open(b'../race/good', 0)); report()")
+    execution = template.run(
+        head + "open('good', 'w').write('fine'); look(libc.open(b'good', 0)); look(libc.open(b'../race/good', 0)); report()"
+    )
     assert "@@ 2 2 0 []" in execution.stdout
 
 
 @core
 def test_a_flood_from_eight_threads_does_not_keep_a_neighbour_waiting(template, report):
-    flood = HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=SECONDS) + """
+    flood = (
+        HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=SECONDS)
+        + """
 def ask():
     while time.monotonic() < end:
         look(libc.open(b'/etc/shadow', 0))
@@ -312,6 +320,7 @@ for t in threads: t.start()
 for t in threads: t.join()
 report()
 """
+    )
     done = []
     runner = threading.Thread(target=lambda: done.append(template.run(flood)))
     runner.start()
@@ -322,7 +331,10 @@ report()
         assert template.run("open('f', 'w').write('x'); open('f').read()").text == "'x'"
         waits.append((time.monotonic() - start) * 1000)
     runner.join()
-    report("races against the broker", f"flood from 8 threads: {done[0].refused} refused; a neighbour with two files waited {max(waits):.0f} ms at most")
+    report(
+        "races against the broker",
+        f"flood from 8 threads: {done[0].refused} refused; a neighbour with two files waited {max(waits):.0f} ms at most",
+    )
     assert done[0].verdict == "ok"
     assert done[0].refused > 1000
     assert max(waits) < 1000
@@ -361,7 +373,10 @@ def test_a_5_khz_timer_causes_no_double_effects_and_no_lost_descriptors(template
     execution = template.run(HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=SECONDS) + TIMER)
     assert execution.verdict == "ok", execution.error
     ticks, done, interrupted, untold, other, lost = map(int, execution.stdout.partition("@@")[2].split())
-    report("races against the broker", f"5 kHz timer: {ticks} ticks, {done} calls done, {interrupted} interrupted before they began, {untold} done and not told, {lost} descriptors lost")
+    report(
+        "races against the broker",
+        f"5 kHz timer: {ticks} ticks, {done} calls done, {interrupted} interrupted before they began, {untold} done and not told, {lost} descriptors lost",
+    )
     assert ticks > 500
     assert (untold, other, lost) == (0, 0, 0)
 
@@ -398,18 +413,24 @@ def test_an_exit_while_calls_are_pending_leaves_the_supervisor_in_order(how, tem
     supervisor = looking.supervisors()[-1]
     template.run("1").usage  # noqa: B018
     before = looking.descriptors(supervisor)
-    code = HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=1) + f"""
+    code = (
+        HEAD.format(secret="/none", secret_file=(0, 0), place="/work/race", seconds=1)
+        + f"""
 def ask():
     while True: libc.open(b'made', os.O_CREAT | os.O_RDWR, 0o600)
 for _ in range(6): threading.Thread(target=ask, daemon=True).start()
 time.sleep(0.02)
 {how}
 """
+    )
     for _ in range(20):
         template.run(code)
     assert template.run("6*7").text == "42"
     template.run("1").usage  # noqa: B018
-    assert before is None or looking.wait_until(lambda: looking.descriptors(supervisor) <= before + 20, 1), (before, looking.descriptors(supervisor))
+    assert before is None or looking.wait_until(lambda: looking.descriptors(supervisor) <= before + 20, 1), (
+        before,
+        looking.descriptors(supervisor),
+    )
 
 
 @core

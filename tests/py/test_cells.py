@@ -21,6 +21,8 @@ def forked(sandbox):
         pytest.skip("a session is forked only where there are user namespaces")
     with twin:
         yield twin
+
+
 PYTHON = "/usr/bin/python3"
 
 
@@ -41,7 +43,12 @@ def sandbox(template):
 
 @core
 def test_a_cell_may_await_and_its_tasks_go_on_with_the_next(sandbox):
-    assert sandbox.run_code("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nasync with asyncio.timeout(9): x = 3").verdict == "ok"
+    assert (
+        sandbox.run_code(
+            "import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nasync with asyncio.timeout(9): x = 3"
+        ).verdict
+        == "ok"
+    )
     assert sandbox.run_code("await task, x").value == ("done", 3)
     assert sandbox.run_code("[one async for one in aiter_()]").error.name == "NameError"
     assert sandbox.run_code("asyncio.run(asyncio.sleep(0, 'as ever'))").value == "as ever"
@@ -137,7 +144,9 @@ async def doubled(x):
 def test_a_loop_serves_cells_calls_and_host_functions_and_each_branch_has_its_own(policy):
     with Sandbox(LOOPS[policy](), python=PYTHON) as sandbox:
         sandbox.expose(doubled)
-        assert sandbox.run_code("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nawait doubled(2)").value == 4
+        assert (
+            sandbox.run_code("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nawait doubled(2)").value == 4
+        )
         assert sandbox.run_code("await asyncio.gather(doubled(1), doubled(2))").value == [2, 4]
         assert sandbox.run_code("doubled(3)").value == sandbox.call(doubled, 3) == 6
         assert sandbox.run_code("await asyncio.sleep(60)", timeout=0.3).verdict == "timeout"

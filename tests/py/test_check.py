@@ -19,18 +19,34 @@ ROWS = [
     ("import os, json\n", "everyday", [(1, 8, "import", "allow_module")]),
     ("from math import sqrt, nothing\n", "math", [(1, 24, "from", "allow_safe_module")]),
     ("from os.path import join\n", "", [(1, 21, "from", 'Import "os.path"')]),
-    ("from urllib import parse\nimport urllib.parse as p\np.quote\np.nothing\n", "everyday", [(4, 1, "symbol", "'nothing' in 'urllib.parse'")]),
+    (
+        "from urllib import parse\nimport urllib.parse as p\np.quote\np.nothing\n",
+        "everyday",
+        [(4, 1, "symbol", "'nothing' in 'urllib.parse'")],
+    ),
     ("import math as m\nm.pi\nm.floor(m.secret)\n", "math", [(3, 9, "symbol", "'secret' in 'math'")]),
     ("import math\nmath = 3\nmath.real\n", "math", []),
     ("input()\ndef f(input): return input\n", "", [(1, 1, "name", "the feature stdin")]),
-    ("def f():\n    quit = 1\n    return quit\nclass A:\n    exit = 2\n    def g(self): return quit\n", "", [(6, 25, "name", "the feature exit")]),
+    (
+        "def f():\n    quit = 1\n    return quit\nclass A:\n    exit = 2\n    def g(self): return quit\n",
+        "",
+        [(6, 25, "name", "the feature exit")],
+    ),
     ("try: pass\nexcept KeyboardInterrupt: pass\n", "stdout", [(2, 8, "name", "the feature exit")]),
-    ("f = lambda: 0\nf.__globals__\ngetattr(f, '__code__')\nf.name\n", "", [(2, 1, "attribute", "nothing permits"), (3, 12, "attribute", "__code__")]),
+    (
+        "f = lambda: 0\nf.__globals__\ngetattr(f, '__code__')\nf.name\n",
+        "",
+        [(2, 1, "attribute", "nothing permits"), (3, 12, "attribute", "__code__")],
+    ),
     ("try: pass\nexcept Exception as e: e.__cause__\n", "", [(2, 24, "attribute", "the feature traceback")]),
     ("try: pass\nexcept Exception as e: e.__cause__\n", "traceback", []),
     ("print(1)\n", "", [(1, 1, "print", "the feature stdout or everyday")]),
     ("print(1)\nimport io\nprint(2, file=io.StringIO())\n", "everyday", []),
-    ("open('/etc/hosts')\nopen('x', 'w')\nopen(name)\n", "", [(1, 1, "open", "allow_path('/etc/hosts')"), (2, 1, "open", "writing")]),
+    (
+        "open('/etc/hosts')\nopen('x', 'w')\nopen(name)\n",
+        "",
+        [(1, 1, "open", "allow_path('/etc/hosts')"), (2, 1, "open", "writing")],
+    ),
     ("'{0.__class__} {x}'.format(1)\n'{__x__}'.format(__x__=1)\n", "", [(1, 1, "format", "nothing permits")]),
     ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import socket\n", "everyday", []),
     ("x = [y for y in (1, 2)]\nmatch x:\n    case [a, *b]: a, b\n", "", []),
@@ -85,7 +101,9 @@ def test_a_text_that_is_too_large_is_refused():
 
 
 def check(*arguments):
-    return subprocess.run([COMMAND, "check", *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [COMMAND, "check", *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
 
 
 def test_the_command_prints_a_line_for_each_and_exits_as_a_linter(tmp_path):
@@ -94,7 +112,9 @@ def test_the_command_prints_a_line_for_each_and_exits_as_a_linter(tmp_path):
     clean.write_text("import json\nprint(json.dumps(1))\n")
     done = check("--feature", "everyday", script, clean)
     assert done.returncode == 1
-    assert done.stdout.startswith(f'{script}:1:8: Import "os" blocked by the sandbox; to permit it: ') and done.stdout.count("\n") == 1
+    assert (
+        done.stdout.startswith(f'{script}:1:8: Import "os" blocked by the sandbox; to permit it: ') and done.stdout.count("\n") == 1
+    )
     done = check("--feature", "everyday", clean)
     assert (done.returncode, done.stdout) == (0, "")
     done = check("--json", "--feature", "everyday", "--allow-module", "os:sep", script)

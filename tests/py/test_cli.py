@@ -60,7 +60,9 @@ def test_a_script_runs_with_its_arguments(script):
 
 
 @core
-@pytest.mark.parametrize("arguments", [("-c", "import sys; print(sys.argv)", "a", "-b"), ("-cimport sys; print(sys.argv)", "a", "-b")])
+@pytest.mark.parametrize(
+    "arguments", [("-c", "import sys; print(sys.argv)", "a", "-b"), ("-cimport sys; print(sys.argv)", "a", "-b")]
+)
 def test_code_runs_with_its_arguments(arguments):
     assert belljar("run", *arguments, check=0).stdout == "['-c', 'a', '-b']\n"
 
@@ -106,8 +108,12 @@ def test_a_coding_cookie_is_honoured(script):
 
 @core
 def test_stdin_is_passed_on():
-    assert belljar("run", "-c", "print(input()[::-1]); import sys; print(len(sys.stdin.read()))", stdin=b"abc\n" + b"x" * 300_000,
-                   check=0).stdout == "cba\n300000\n"
+    assert (
+        belljar(
+            "run", "-c", "print(input()[::-1]); import sys; print(len(sys.stdin.read()))", stdin=b"abc\n" + b"x" * 300_000, check=0
+        ).stdout
+        == "cba\n300000\n"
+    )
 
 
 def test_output_comes_while_it_runs():
@@ -287,7 +293,9 @@ def test_ctrl_c_unhandled_ends_it_as_python_does():
 
 def test_a_second_ctrl_c_kills_what_does_not_listen():
     code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('go', flush=True)\nwhile 1: pass"
-    process = subprocess.Popen([COMMAND, "run", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [COMMAND, "run", "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert process.stdout.readline() == b"go\n"
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)

@@ -21,7 +21,9 @@ PYTHONS = [sys.executable, *os.environ.get("BELLJAR_PYTHONS", "").split(":")]
 
 @core
 @pytest.mark.parametrize("which", ["open", "language", "everyday"])
-@pytest.mark.parametrize("python", dict.fromkeys(filter(None, PYTHONS)), ids=lambda path: "python" + pathlib.Path(path).resolve().name[6:])
+@pytest.mark.parametrize(
+    "python", dict.fromkeys(filter(None, PYTHONS)), ids=lambda path: "python" + pathlib.Path(path).resolve().name[6:]
+)
 def test_every_kind_of_code_travels(python: str, which: str) -> None:
     done = subprocess.run([python, HERE / "travelling.py", which], capture_output=True, text=True, timeout=200, env={
         **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)) if python == sys.executable else os.environ.get("PYTHONPATH", "")})  # fmt: skip
@@ -32,7 +34,9 @@ def test_every_kind_of_code_travels(python: str, which: str) -> None:
     assert found["wrong"] == {} and found["cases"] > 60
 
 
-@pytest.mark.parametrize(("face", "config"), [(Sandbox, SandboxConfig), (pysandbox.Sandbox, pysandbox.SandboxConfig)], ids=["belljar", "pysandbox"])
+@pytest.mark.parametrize(
+    ("face", "config"), [(Sandbox, SandboxConfig), (pysandbox.Sandbox, pysandbox.SandboxConfig)], ids=["belljar", "pysandbox"]
+)
 def test_a_nested_function_that_calls_itself_meets_the_recursion_limit(face: Any, config: Any) -> None:
     """pysandbox's own test."""
 
@@ -68,7 +72,9 @@ def test_an_executor_copies_its_arguments() -> None:
         return len(items)
 
     with SandboxExecutor(Policy(timeout=20), max_workers=1) as pool:
-        assert pool.submit(lambda basket, *, kind: (basket.size, basket._items, type(basket) is kind), Basket(), kind=Basket).result(30) == (1, [1], True)
+        assert pool.submit(
+            lambda basket, *, kind: (basket.size, basket._items, type(basket) is kind), Basket(), kind=Basket
+        ).result(30) == (1, [1], True)
         assert isinstance(pool.submit(len, (n for n in ())).exception(30), SandboxError)
 
 

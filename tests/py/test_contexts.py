@@ -111,7 +111,9 @@ def test_one_after_the_other_is_in_the_thread_that_runs_the_code(sandbox):
 def test_their_budget_is_counted_as_they_begin(sandbox):
     sandbox.expose(lambda i: i, "meet", max_calls=2)
     code = BY_THREADS.replace("meet(i)", "attempt(i)")
-    execution = sandbox.run_code("def attempt(i):\n  try: return meet(i)\n  except RuntimeError as error: return str(error)[:5]\n" + code)
+    execution = sandbox.run_code(
+        "def attempt(i):\n  try: return meet(i)\n  except RuntimeError as error: return str(error)[:5]\n" + code
+    )
     assert execution.value.count("meet:") == 1
 
 
@@ -121,7 +123,9 @@ def test_what_they_raise_is_raised_where_they_were_called(sandbox):
 
     sandbox.expose(fail, "meet")
     code = BY_THREADS.replace("meet(i)", "attempt(i)")
-    execution = sandbox.run_code("def attempt(i):\n  try: return meet(i)\n  except LookupError as error: return str(error)\n" + code)
+    execution = sandbox.run_code(
+        "def attempt(i):\n  try: return meet(i)\n  except LookupError as error: return str(error)\n" + code
+    )
     assert execution.value == ["no 0", "no 1", "no 2"]
 
 
@@ -199,7 +203,9 @@ def test_a_host_function_does_not_wait_for_its_own_session(sandbox):
 
 @core
 def test_a_session_is_written_and_goes_on_elsewhere(sandbox, tmp_path):
-    sandbox.run_code("import os, datetime\nx = [1, {'a': (1, 2)}]\nday = datetime.date(2024, 2, 29)\nf = lambda: 1\nheld = [f]\n_hidden = 1")
+    sandbox.run_code(
+        "import os, datetime\nx = [1, {'a': (1, 2)}]\nday = datetime.date(2024, 2, 29)\nf = lambda: 1\nheld = [f]\n_hidden = 1"
+    )
     sandbox.run_code("os.makedirs('in/empty'); open('in/a.bin', 'wb').write(b'y' * 9_000_000); os.symlink('a.bin', 'in/link')")
     lost = sandbox.export(tmp_path / "session")
     assert set(lost) == {"os", "datetime", "f", "held"} and "no value" in lost["f"]
@@ -249,5 +255,7 @@ def test_a_file_that_says_where_it_lies_is_written_by_the_guest_alone(template, 
 def test_the_packages_of_a_guest_are_listed():
     listed = belljar.packages(python=PYTHON)
     assert all(type(name) is type(version) is str for name, version in listed.items())
-    seen = belljar.run("from importlib import metadata\nlen({one.metadata['Name'] for one in metadata.distributions()})", python=PYTHON)
+    seen = belljar.run(
+        "from importlib import metadata\nlen({one.metadata['Name'] for one in metadata.distributions()})", python=PYTHON
+    )
     assert len(listed) == seen.value

@@ -30,12 +30,21 @@ MODULES = ["ctypes", "struct", "socket", "signal", "threading", "mmap", "resourc
 KNOWN = {
     ("k08", "uretprobe (335)"): "the kernel asks no filter about it; it checks that the caller is a uprobe's trampoline",
     ("k08", "uprobe (336)"): "as uretprobe",
-    **{("k08", title): "for the guest, with its own memory: reads and writes what it could read and write one by one"
-       for title in ("readv(-1)", "writev(-1)", "preadv2(-1)")},
+    **{
+        ("k08", title): "for the guest, with its own memory: reads and writes what it could read and write one by one"
+        for title in ("readv(-1)", "writev(-1)", "preadv2(-1)")
+    },
     ("k08", "sched_rr_get_interval"): "of itself",
-    **{("k10", title): "locks are the kernel's; how many record locks a guest holds is looked at"
-       for title in ("fcntl(-1, F_OFD_SETLKW): the kernel would say EBADF", "fcntl(-1, F_SETLK)", "fcntl(-1, F_SETLKW)", "flock(-1)",
-                     "a lock that another descriptor feels")},
+    **{
+        ("k10", title): "locks are the kernel's; how many record locks a guest holds is looked at"
+        for title in (
+            "fcntl(-1, F_OFD_SETLKW): the kernel would say EBADF",
+            "fcntl(-1, F_SETLK)",
+            "fcntl(-1, F_SETLKW)",
+            "flock(-1)",
+            "a lock that another descriptor feels",
+        )
+    },
     **{("k11", title): "waits for its own signals" for title in ("rt_sigtimedwait", "rt_sigsuspend(bad)", "rt_sigpending(bad)")},
     **{("k12", title): "returns who it is, as to everybody whom it refuses" for title in ("setfsuid(0)", "setfsgid(0)")},
     ("k18", "setpriority(+1)"): "nicer to others, for good",
@@ -243,7 +252,9 @@ def test_messages_of_native_code_end_that_guest_alone(jars, report):
         if answer.text != "42":
             wrong.append(f"{title}: the next guest said {answer}")
     grown = looking.resident_kb(os.getpid()) - before
-    report("kernel catalogue, in the jar", f"{'k16_channel':24} {len(titles):4} probes  ends: {dict(ends)}, host grew by {grown} KiB")
+    report(
+        "kernel catalogue, in the jar", f"{'k16_channel':24} {len(titles):4} probes  ends: {dict(ends)}, host grew by {grown} KiB"
+    )
     assert not wrong, "\n".join(wrong)
     assert grown < 16 << 10
     assert fds is None or looking.descriptors(os.getpid()) <= fds + 24
@@ -272,7 +283,10 @@ def test_nothing_survives_the_end_of_a_run(jars, report):
             wrong.append(f"{title}: ended {took:.2f} s after the start, limit 0.5 s")
         if os.environ.get("BELLJAR_PROBES"):
             print(f"k21 {title}: {verdict} {detail} {execution} {took:.2f}")
-    report("kernel catalogue, in the jar", f"{'k21_persistence':24} {len(titles):4} probes  slowest end {slowest * 1000:.0f} ms after the limit")
+    report(
+        "kernel catalogue, in the jar",
+        f"{'k21_persistence':24} {len(titles):4} probes  slowest end {slowest * 1000:.0f} ms after the limit",
+    )
     assert not wrong, "\n".join(wrong)
 
 

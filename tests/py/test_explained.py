@@ -120,7 +120,9 @@ def test_a_folder_that_cannot_be_written_is_named_with_who_cannot(folder):
     folder.chmod(0o555)
     if os.access(folder, os.W_OK) and os.getuid() != 0:
         pytest.skip("every folder can be written here")
-    with pytest.raises(belljar.SandboxError, match=f"{folder}: Permission denied for user {os.getuid() or 65534}, who runs the sandbox"):
+    with pytest.raises(
+        belljar.SandboxError, match=f"{folder}: Permission denied for user {os.getuid() or 65534}, who runs the sandbox"
+    ):
         belljar.run("1", belljar.Policy(write=[str(folder)]))
 
 

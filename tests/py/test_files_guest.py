@@ -41,7 +41,9 @@ def place():
 
 @pytest.fixture(scope="module")
 def template(place):
-    policy = belljar.Policy(read=[str(place / "data"), str(place / "file")], write=[str(place / "write")], scratch="8M", scratch_files=200)
+    policy = belljar.Policy(
+        read=[str(place / "data"), str(place / "file")], write=[str(place / "write")], scratch="8M", scratch_files=200
+    )
     with belljar.Template(policy, parked=2) as made:
         yield made
 
@@ -195,7 +197,18 @@ CHANGES = [
 @pytest.mark.parametrize("code", CHANGES)
 def test_a_reading_grant_cannot_be_changed(code, run, place):
     before = (place / "data" / "table.csv").stat()
-    assert run(attempt(code)).stdout.strip() in ("EACCES", "EACCES", "EPERM", "EINVAL", "EBADF", "EXDEV", "EBUSY", "EOPNOTSUPP", "ENOTSUP", "EEXIST")
+    assert run(attempt(code)).stdout.strip() in (
+        "EACCES",
+        "EACCES",
+        "EPERM",
+        "EINVAL",
+        "EBADF",
+        "EXDEV",
+        "EBUSY",
+        "EOPNOTSUPP",
+        "ENOTSUP",
+        "EEXIST",
+    )
     after = (place / "data" / "table.csv").stat()
     assert before[:9] == after[:9] and before.st_mtime_ns == after.st_mtime_ns
     assert sorted(os.listdir(place / "data")) == ["absolute", "fifo", "inside", "outside", "sub", "table.csv", "up"]
@@ -212,12 +225,14 @@ def test_truncating_while_reading_changes_nothing(run, place):
 
 @core
 def test_a_writing_grant_can_be_changed(run, place):
-    run("""
+    run(
+        """
 open(TOP + '/write/new', 'w').write('made inside')
 open(TOP + '/write/there', 'a').write(' and after')
 os.mkdir(TOP + '/write/dir'); open(TOP + '/write/dir/x', 'w').close(); os.rename(TOP + '/write/dir/x', TOP + '/write/moved')
 os.rmdir(TOP + '/write/dir')
-""")
+"""
+    )
     assert (place / "write" / "new").read_text() == "made inside"
     assert (place / "write" / "there").read_text() == "before and after"
     assert sorted(os.listdir(place / "write")) == ["moved", "new", "there"]
@@ -334,7 +349,9 @@ def test_what_is_made_up(name, code, said, run):
 
 @core
 def test_the_names_of_the_host_are_not_listed(run):
-    names = run("print(os.listdir('/') + os.listdir('/etc') + os.listdir('/usr') + os.listdir('/home') + os.listdir('/dev'))").stdout
+    names = run(
+        "print(os.listdir('/') + os.listdir('/etc') + os.listdir('/usr') + os.listdir('/home') + os.listdir('/dev'))"
+    ).stdout
     for name in ("root", "boot", "shadow", "ssh", "sda", "vda", "kmsg", "mem"):
         assert f"'{name}'" not in names
 

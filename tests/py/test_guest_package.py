@@ -63,7 +63,11 @@ def test_the_text_of_the_build_holds_every_module_and_no_annotation():
         for node in ast.walk(ast.parse(part)):
             assert not isinstance(node, ast.arg) or node.annotation is None
             assert not isinstance(node, ast.FunctionDef) or node.returns is None
-            assert not isinstance(node, ast.ImportFrom) or node.module not in ("typing", "__future__") or node.names[0].name == "NamedTuple"
+            assert (
+                not isinstance(node, ast.ImportFrom)
+                or node.module not in ("typing", "__future__")
+                or node.names[0].name == "NamedTuple"
+            )
 
 
 def test_the_code_of_the_build_is_that_of_the_text():
@@ -95,7 +99,8 @@ def test_a_module_that_is_not_in_the_text_cannot_be_imported_by_one_that_is(tmp_
 def test_what_is_left_out_changes_nothing_else(tmp_path):
     path = tmp_path / "belljar_guest" / "_some.py"
     path.parent.mkdir()
-    path.write_text('''from __future__ import annotations
+    path.write_text(
+        '''from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from typing import Any
@@ -110,7 +115,8 @@ def f(a: Kind, *rest: int, b: str = "-> x: int", **more: Any) -> dict[str, Any] 
 
     if TYPE_CHECKING: -> """
     return [a, rest, b, more, text, lambda c: c]
-''')
+'''
+    )
     done = bundle(path)
     assert done.returncode == 1 or "TYPE_CHECKING" in done.stdout  # two names in one import are left as they are
     path.write_text(path.read_text().replace("TYPE_CHECKING, NamedTuple", "TYPE_CHECKING\nfrom typing import NamedTuple"))
@@ -165,14 +171,14 @@ def test_a_traceback_has_the_programs_frames_only():
         sandbox.expose(hand)
         error = sandbox.run_code(code).error
         assert error is not None and error.name == "ValueError"
-        assert [line.split(",")[0] for line in error.traceback.splitlines() if line.startswith("  File")] == ['  File "<cell 1>"'] * 2
+        assert [line.split(",")[0] for line in error.traceback.splitlines() if line.startswith("  File")] == [
+            '  File "<cell 1>"'
+        ] * 2
         shown = sandbox.run_code("import traceback\ntry: 1/0\nexcept Exception: print(traceback.format_exc())").stdout
         assert shown.count("File") == 1 and "belljar" not in shown
 
 
 # ---- One table of commands for every policy ----------------------------------------------------------------------
-
-
 
 
 @pytest.fixture(scope="module")

@@ -47,13 +47,16 @@ KINDS = {"pipe": ENDS, "pair": 32, "counter": ENDS}
 @core
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_closed_is_given_back_and_what_is_kept_is_not(template, kind):
-    ex = template.run(MAKE + f"""
+    ex = template.run(
+        MAKE
+        + f"""
 for _ in range(500): close([make({kind!r})])
 for _ in range(3):
     kept = most({kind!r})
     print(len(kept))
     close(kept)
-""")
+"""
+    )
     assert (ex.stdout, ex.error) == (f"{KINDS[kind]}\n" * 3, None)
 
 
@@ -82,7 +85,9 @@ time.sleep(0.3); held = min(60, len(kept)); close(kept[:held])
 @pytest.mark.parametrize("how", HELD)
 def test_who_keeps_them_is_held_by_the_limit(template, how):
     kind, code = HELD[how]
-    ex = template.run(MAKE + f"kept = most({kind!r}); held = len(kept)\n{code}\nmore = most({kind!r})\nprint(held, len(more))\nos._exit(0)")
+    ex = template.run(
+        MAKE + f"kept = most({kind!r}); held = len(kept)\n{code}\nmore = most({kind!r})\nprint(held, len(more))\nos._exit(0)"
+    )
     held, more = map(int, ex.stdout.split())
     # An end of a pair that is alone counts once, and with it goes one direction of its buffers.
     assert held >= 30 and held + more <= KINDS[kind] * (1.5 if "full" in how else 1) and ex.error is None
@@ -98,7 +103,9 @@ def test_a_descriptor_cannot_be_sent_away(template):
 @core
 def test_a_branch_counts_what_its_parent_held():
     with Sandbox(Policy(descriptors=4096)) as sandbox:
-        sandbox.run_code(MAKE + "kept = [make('pipe') for _ in range(150)]\ndef count():\n    more = most('pipe'); close(more); return len(more)")
+        sandbox.run_code(
+            MAKE + "kept = [make('pipe') for _ in range(150)]\ndef count():\n    more = most('pipe'); close(more); return len(more)"
+        )
         try:
             branch = sandbox.fork()
         except SandboxError as error:

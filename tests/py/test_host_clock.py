@@ -322,7 +322,9 @@ def test_a_reader_who_does_not_read_does_not_stop_the_limits() -> None:
 
 @core
 def test_the_command_ends_although_its_supervisor_is_stopped() -> None:
-    with subprocess.Popen([*command(), "--timeout", "1", "-c", SPIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command(), "--timeout", "1", "-c", SPIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout.readline() == "x\n"
             (supervisor,) = looking.children(process.pid)

@@ -31,8 +31,14 @@ PR_SET_CHILD_SUBREAPER = 36
 def host(code: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """A program that uses belljar."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])}
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code), *arguments], text=True, env=environment, timeout=120,
-                          capture_output=True, **options)  # type: ignore[call-overload, no-any-return]  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        text=True,
+        env=environment,
+        timeout=120,
+        capture_output=True,
+        **options,
+    )  # type: ignore[call-overload, no-any-return]  # fmt: skip
 
 
 def command() -> str:
@@ -44,7 +50,8 @@ def command() -> str:
 
 @core
 def test_limits_handlers_mask_directory_and_umask_stay():
-    done = host("""
+    done = host(
+        """
         import os, resource, signal, subprocess, asyncio, belljar
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
@@ -68,13 +75,15 @@ def test_limits_handlers_mask_directory_and_umask_stay():
         assert before == after, (before, after)
         assert subprocess.run(["sh", "-c", "ulimit -Sn"], capture_output=True, text=True).stdout.strip() == "200"
         print("fine")
-    """)
+    """
+    )
     assert done.stdout.endswith("fine\n"), done.stderr
 
 
 @core
 def test_a_sandbox_too_many_for_the_descriptors_fails_alone():
-    done = host("""
+    done = host(
+        """
         import os, resource, belljar
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         template = belljar.Template()
@@ -93,7 +102,8 @@ def test_a_sandbox_too_many_for_the_descriptors_fails_alone():
             box.close()
         assert template.run("6*7").value == 42
         print("fine")
-    """)
+    """
+    )
     assert done.stdout.endswith("fine\n"), done.stderr
     assert "ulimit -n" in done.stdout
 
@@ -453,7 +463,9 @@ def test_policies_are_plain_data(tmp_path):
 @pytest.fixture(scope="module")
 def interpreters():
     """Where the sandbox's user, whoever that is, can look."""
-    folder = pathlib.Path(subprocess.run(["mktemp", "-d", "/tmp/interpreters-XXXXXX"], capture_output=True, text=True).stdout.strip())
+    folder = pathlib.Path(
+        subprocess.run(["mktemp", "-d", "/tmp/interpreters-XXXXXX"], capture_output=True, text=True).stdout.strip()
+    )
     folder.chmod(0o755)
 
     def script(name, text, mode=0o755):

@@ -164,7 +164,9 @@ def test_an_answer_that_is_none_is_one_error(template, what, use, cbor):
     """The guest sends a result of its own for the command that comes next."""
     with Sandbox(template=template) as sandbox:
         sandbox.run_code(SPEAK)
-        sandbox.run_code(f"import sys\nsession = sys._getframe(1).f_globals['_session']\nsession.perform_command = lambda policy, code: (0, 0, 0, (b'', b'', b'', b'', {cbor}))")
+        sandbox.run_code(
+            f"import sys\nsession = sys._getframe(1).f_globals['_session']\nsession.perform_command = lambda policy, code: (0, 0, 0, (b'', b'', b'', b'', {cbor}))"
+        )
         with pytest.raises(SandboxError) as caught:
             eval(use, {"sandbox": sandbox})
         assert isinstance(caught.value, ProtocolError)
@@ -208,5 +210,3 @@ def test_nothing_is_kept_of_sandboxes_that_were_ended(template):
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 10  # guests are parked meanwhile, with four each
     assert resident() - before < 16 << 20
-
-

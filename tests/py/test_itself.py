@@ -132,14 +132,19 @@ LINES = [
     "os.umask(0o077), os.mkdir('um'), oct(os.stat('um').st_mode)",
 ]  # fmt: skip
 
-PROGRAM = PROLOGUE + """
+PROGRAM = (
+    PROLOGUE
+    + """
 for line in LINES:
     try:
         said = eval(line)
     except Exception as error:
         said = type(error).__name__, getattr(error, "errno", None)
     print(line, "->", said)
-""".replace("LINES", repr(LINES))
+""".replace(
+        "LINES", repr(LINES)
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +169,9 @@ def differences(inside, outside):
     assert len(inside) == len(outside) == len(LINES)
     # In a container process 1 may be the same user's: then who is outside may.
     left_out = "resource.prlimit(1," if os.stat("/proc/1").st_uid == (os.geteuid() or 65534) else "-"
-    return [(mine, theirs) for mine, theirs in zip(inside, outside, strict=True) if mine != theirs and not mine.startswith(left_out)]
+    return [
+        (mine, theirs) for mine, theirs in zip(inside, outside, strict=True) if mine != theirs and not mine.startswith(left_out)
+    ]
 
 
 @core
@@ -178,7 +185,9 @@ def test_every_line_says_inside_what_it_says_outside(outside):
 
 def test_so_it_does_without_namespaces(outside):
     code = f"import belljar; print(belljar.run({PROGRAM!r}, python='/usr/bin/python3').stdout, end='')"
-    done = subprocess.run([sys.executable, HERE / "without_namespaces.py", sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, HERE / "without_namespaces.py", sys.executable, "-c", code], capture_output=True, text=True
+    )
     assert differences(done.stdout.splitlines(), outside) == [], done.stderr
 
 

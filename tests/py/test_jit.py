@@ -79,7 +79,10 @@ def test_the_profile_compute_has_none_whatever_is_said(options):
     with Template(policy) as template:
         ex = template.run(MADE)
         assert (ex.verdict, [violation.rule for violation in ex.violations]) == ("violation", ["jit"])
-        assert template.run("import mmap; print(len(mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)))").stdout == "4096\n"
+        assert (
+            template.run("import mmap; print(len(mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)))").stdout
+            == "4096\n"
+        )
 
 
 def test_the_order_of_options_makes_no_difference():

@@ -65,7 +65,9 @@ def calls() -> Graph:
     """Which object uses a symbol of which other, by the objects that the build made."""
     defined: dict[str, str] = {}
     used: dict[str, set[str]] = collections.defaultdict(set)
-    for path in sorted([*BUILD.glob("libsupervisor.a.p/*.o"), *BUILD.glob("libcommon.a.p/*.o"), *BUILD.glob("belljar-supervisor.p/*.o")]):
+    for path in sorted(
+        [*BUILD.glob("libsupervisor.a.p/*.o"), *BUILD.glob("libcommon.a.p/*.o"), *BUILD.glob("belljar-supervisor.p/*.o")]
+    ):
         folder, name = path.name.removesuffix(".o").split("_", 1)
         node = f"{folder}/{name}"
         for line in subprocess.run(["nm", path], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines():

@@ -211,7 +211,11 @@ def test_when_the_supervisor_dies_its_guests_die_and_the_host_gets_one_clear_err
         template.close()
         pytest.skip("the supervisor belongs to another user than this test")
     # The namespace's init ends last: when the machine's init, who inherits the zombies, has reaped them.
-    left = [pid for pid in below if not looking.wait_until(lambda pid=pid: is_dead(pid), 1 if looking.name_of(pid) != "belljar-init" else 20)]
+    left = [
+        pid
+        for pid in below
+        if not looking.wait_until(lambda pid=pid: is_dead(pid), 1 if looking.name_of(pid) != "belljar-init" else 20)
+    ]
     assert not left, [(pid, looking.name_of(pid)) for pid in left]
     start = time.monotonic()
     with pytest.raises(belljar.SandboxError) as caught:
@@ -251,7 +255,11 @@ def test_when_the_zygote_dies_it_is_said():
     with belljar.Template(belljar.Policy(timeout=5)) as template:
         (supervisor,) = looking.supervisors()[-1:]
         template.run("1").usage  # noqa: B018
-        zygotes = [pid for pid in looking.living(supervisor) if looking.name_of(pid) != "belljar-init" and looking.status(pid)["Seccomp"] == "0"]
+        zygotes = [
+            pid
+            for pid in looking.living(supervisor)
+            if looking.name_of(pid) != "belljar-init" and looking.status(pid)["Seccomp"] == "0"
+        ]
         if not zygotes:
             pytest.skip("inside a filter of the container's the zygote cannot be told from its guests")
         try:

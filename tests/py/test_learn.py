@@ -213,7 +213,11 @@ def test_a_language_policy_is_found_or_given(folder):
 
 
 def test_every_argument_after_the_script_is_the_scripts_own(folder):
-    done = learn(folder, "import sys\nassert sys.argv[1:] == ['--', '-x', '--config', '--'], sys.argv\n", arguments=["--", "-x", "--config", "--"])
+    done = learn(
+        folder,
+        "import sys\nassert sys.argv[1:] == ['--', '-x', '--config', '--'], sys.argv\n",
+        arguments=["--", "-x", "--config", "--"],
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -247,7 +251,9 @@ def test_the_interpreter_beside_the_command_comes_first(folder):
     wrapper.write_text(f'#!/bin/sh\necho x >> {folder}/asked\nexec /usr/bin/python3 "$@"\n')
     wrapper.chmod(0o755)
     (folder / "job.py").write_text("1\n")
-    done = subprocess.run([folder / "bin" / "belljar", "learn", folder / "job.py"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [folder / "bin" / "belljar", "learn", folder / "job.py"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+    )
     assert done.returncode == 0 and (folder / "asked").exists()
 
 
@@ -255,7 +261,9 @@ def test_modules_in_the_current_directory_are_not_part_of_belljar(folder):
     for name in ("json.py", "belljar.py"):
         (folder / name).write_text("raise SystemExit('hijacked')")
     (folder / "job.py").write_text("1\n")
-    done = subprocess.run([COMMAND, "learn", "job.py"], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [COMMAND, "learn", "job.py"], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -26,7 +26,9 @@ class Script:
 
 def make(script, said=None, **options):
     said = [] if said is None else said
-    return Search({key: list(value) if isinstance(value, list) else value for key, value in OPEN.items()}, script, said.append, **options)
+    return Search(
+        {key: list(value) if isinstance(value, list) else value for key, value in OPEN.items()}, script, said.append, **options
+    )
 
 
 def reads(path):
@@ -110,10 +112,14 @@ def test_writing_is_granted_for_a_file_or_the_directory_of_a_name_and_only_if_th
         assert search.values["write"] == [wanted]
 
 
-@pytest.mark.parametrize("path", ["/usr", "/", "/proc/self/maps", "/dev/null", "/work/x", "/nowhere/at/all", "relative", "/etc/\0", "/etc/\udc80"])
+@pytest.mark.parametrize(
+    "path", ["/usr", "/", "/proc/self/maps", "/dev/null", "/work/x", "/nowhere/at/all", "relative", "/etc/\0", "/etc/\udc80"]
+)
 def test_what_nobody_would_grant_unasked_is_not_granted(path):
     search = make(Script(), grants_writes=True)
-    assert not search.learn(Trial("error", 1, path, refused=[("openat", path, "EACCES"), ("openat", path, "EACCES (write)")])), search.values
+    assert not search.learn(
+        Trial("error", 1, path, refused=[("openat", path, "EACCES"), ("openat", path, "EACCES (write)")])
+    ), search.values
     assert search.values["read"] == search.values["write"] == []
 
 
@@ -179,7 +185,9 @@ def test_things_that_have_to_be_the_real_ones_are_given_as_they_are():
     assert (search.values["allow_module"], search.values["allow_safe_module"]) == ([], ["queue:Queue"])
 
 
-@pytest.mark.parametrize("failure", ["TypeError: object of type 'A' has no len()", "cannot create 'belljar.ReadOnlyObject' instances", "E"])
+@pytest.mark.parametrize(
+    "failure", ["TypeError: object of type 'A' has no len()", "cannot create 'belljar.ReadOnlyObject' instances", "E"]
+)
 def test_whatever_a_program_says_of_views_they_are_taken_from_it(failure):
     search = make(Script(
         (language(lambda l: l["allow"] or l["allow_safe"]), {"error": 'Import "queue" blocked'}),
@@ -194,6 +202,7 @@ def test_the_recursion_limit_is_raised_by_steps():
     search = make(Script((language(lambda l: l.get("recursion_limit", 0) >= 500), {"error": error})))
     search.find_language({})
     assert search.values["recursion_limit"] == 1000
+
 
 def test_a_language_error_that_is_not_known_ends_the_search():
     with pytest.raises(NotFound, match="no language policy"):

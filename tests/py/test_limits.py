@@ -52,7 +52,9 @@ def test_at_the_time_limit_the_traceback_names_the_users_line(name, code, line, 
 @core
 def test_numpy_that_holds_the_interpreter_lock_is_named_as_well():
     pytest.importorskip("numpy")
-    execution = run("import numpy\na = numpy.ones(3_000_000, dtype=object)\nfor _ in range(10**6):\n    a.sum()", timeout=1.5, memory="1G")
+    execution = run(
+        "import numpy\na = numpy.ones(3_000_000, dtype=object)\nfor _ in range(10**6):\n    a.sum()", timeout=1.5, memory="1G"
+    )
     assert execution.verdict == "timeout"
     assert 'File "<code>", line 4 in <module>' in execution.error.traceback
 
@@ -74,7 +76,9 @@ def test_just_below_the_time_limit_it_ends_by_itself():
 @core
 def test_cpu_time_counts_all_threads_and_not_sleep():
     assert run("import time; time.sleep(0.6)", cpu=0.3).verdict == "ok"
-    execution = run("import threading\ndef f():\n    while True: pass\nfor _ in range(3): threading.Thread(target=f).start()\nf()", cpu=0.5)
+    execution = run(
+        "import threading\ndef f():\n    while True: pass\nfor _ in range(3): threading.Thread(target=f).start()\nf()", cpu=0.5
+    )
     assert execution.verdict == "cpu"
     assert execution.exit == 124
     is_about(execution.usage.cpu_ms, 500, 50, 400)
@@ -94,7 +98,9 @@ def test_a_run_may_have_a_shorter_limit_than_the_policy():
 
 @core
 def test_output_before_the_limit_is_kept():
-    execution = run("import sys\nprint('before')\nsys.stdout.write('no newline')\nsys.stdout.flush()\nwhile True: pass", timeout=0.5)
+    execution = run(
+        "import sys\nprint('before')\nsys.stdout.write('no newline')\nsys.stdout.flush()\nwhile True: pass", timeout=0.5
+    )
     assert (execution.verdict, execution.stdout) == ("timeout", "before\nno newline")
 
 
@@ -103,7 +109,10 @@ def test_output_before_the_limit_is_kept():
 
 @core
 def test_memory_comes_as_memory_error_first_and_can_be_caught():
-    execution = run("try:\n  x = bytearray(200 << 20)\nexcept MemoryError:\n  print('caught')\ny = bytearray(20 << 20); print(len(y))", memory="128M")
+    execution = run(
+        "try:\n  x = bytearray(200 << 20)\nexcept MemoryError:\n  print('caught')\ny = bytearray(20 << 20); print(len(y))",
+        memory="128M",
+    )
     assert (execution.verdict, execution.stdout) == ("ok", f"caught\n{20 << 20}\n")
 
 
@@ -207,9 +216,18 @@ ESCAPES = [
     ("read-only pages", "print(read_only(1 << 30))"),
     ("pages without any right", "print(read_only(1 << 30, protection=0))"),
     ("small pieces", "print(read_only(1 << 30, piece=1 << 20))"),
-    ("the main thread gone", "threading.Thread(target=lambda: (time.sleep(0.2), print(read_only(1 << 30), flush=True), os._exit(0))).start()\nlibc.syscall(60, 0)"),
-    ("page tables", "x = []\nfor _ in range(64):\n  m = mmap.mmap(-1, 1 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ); x.append(m)\n  for i in range(0, 1 << 30, 2 << 20): m[i]"),
-    ("page tables of a private file", "f = open('f', 'w+b'); f.truncate(4096)\nfor _ in range(70_000):\n  assert libc.mmap(None, 4096, 1, 2, f.fileno(), 0) not in NOWHERE"),
+    (
+        "the main thread gone",
+        "threading.Thread(target=lambda: (time.sleep(0.2), print(read_only(1 << 30), flush=True), os._exit(0))).start()\nlibc.syscall(60, 0)",
+    ),
+    (
+        "page tables",
+        "x = []\nfor _ in range(64):\n  m = mmap.mmap(-1, 1 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ); x.append(m)\n  for i in range(0, 1 << 30, 2 << 20): m[i]",
+    ),
+    (
+        "page tables of a private file",
+        "f = open('f', 'w+b'); f.truncate(4096)\nfor _ in range(70_000):\n  assert libc.mmap(None, 4096, 1, 2, f.fileno(), 0) not in NOWHERE",
+    ),
 ]
 
 
@@ -250,10 +268,16 @@ def test_what_is_made_read_only_is_taken_from_the_limit_of_memory():
 
 @core
 def test_the_end_of_the_main_thread_alone_ends_a_guest_and_its_ordinary_end_does_not():
-    gone = run(NATIVE + "threading.Thread(target=time.sleep, args=(5,)).start()\nthreading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()\nlibc.syscall(60, 0)")
+    gone = run(
+        NATIVE
+        + "threading.Thread(target=time.sleep, args=(5,)).start()\nthreading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()\nlibc.syscall(60, 0)"
+    )
     assert (gone.verdict, [violation.rule for violation in gone.violations]) == ("violation", ["threads"])
     assert "main thread" in gone.error.value and "main thread" in gone.violations[0].hint
-    for code in ("exit(3)", "import os, threading, time\nfor _ in range(8): threading.Thread(target=time.sleep, args=(9,)).start()\nos._exit(3)"):
+    for code in (
+        "exit(3)",
+        "import os, threading, time\nfor _ in range(8): threading.Thread(target=time.sleep, args=(9,)).start()\nos._exit(3)",
+    ):
         assert [run(code).exit for _ in range(5)] == [3] * 5
 
 
@@ -274,11 +298,27 @@ def test_a_program_that_reserves_all_and_uses_little_runs_to_its_end():
 
 REAL = [
     # For its first product of matrices OpenBLAS maps 128 MiB, of which it uses little.
-    ("numpy", "import numpy; print((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum(), numpy.linalg.svd(numpy.eye(40))[1].sum())", "128M"),
-    ("numpy", "import numpy; a = numpy.random.default_rng(1).random((1000, 1000)); print(numpy.sort(a).sum(), numpy.fft.fft(a[0]).shape)", "128M"),
+    (
+        "numpy",
+        "import numpy; print((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum(), numpy.linalg.svd(numpy.eye(40))[1].sum())",
+        "128M",
+    ),
+    (
+        "numpy",
+        "import numpy; a = numpy.random.default_rng(1).random((1000, 1000)); print(numpy.sort(a).sum(), numpy.fft.fft(a[0]).shape)",
+        "128M",
+    ),
     ("numpy", "import numpy; print((numpy.ones((2000, 2000)) @ numpy.ones((2000, 2000))).sum())", "512M"),
-    ("pandas", "import pandas; f = pandas.DataFrame({'a': range(300_000)}); f['b'] = f.a % 7; print(f.groupby('b').a.sum().to_dict())", "512M"),
-    ("matplotlib", "import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as p; p.plot(range(1000)); p.savefig('x.png'); print('drawn')", "512M"),
+    (
+        "pandas",
+        "import pandas; f = pandas.DataFrame({'a': range(300_000)}); f['b'] = f.a % 7; print(f.groupby('b').a.sum().to_dict())",
+        "512M",
+    ),
+    (
+        "matplotlib",
+        "import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as p; p.plot(range(1000)); p.savefig('x.png'); print('drawn')",
+        "512M",
+    ),
 ]
 
 
@@ -286,7 +326,11 @@ REAL = [
 @pytest.mark.parametrize(("module", "code", "memory"), REAL)
 def test_real_programs_fit_into_the_default(module, code, memory):
     pytest.importorskip(module)
-    execution = run(code + "\nt = __import__('time').process_time() + 2.2\nwhile __import__('time').process_time() < t: pass", memory=memory, timeout=60)
+    execution = run(
+        code + "\nt = __import__('time').process_time() + 2.2\nwhile __import__('time').process_time() < t: pass",
+        memory=memory,
+        timeout=60,
+    )
     assert (execution.verdict, execution.error) == ("ok", None)
 
 
@@ -364,7 +408,10 @@ def test_scratch_below_the_limit_works_and_can_be_used_again():
 @core
 @pytest.mark.parametrize("make", ["open(f'n{n}', 'w').close()", "os.mkdir(f'n{n}')", "os.symlink('x', f'n{n}')"])
 def test_scratch_files_are_limited(make):
-    execution = run(f"import os\nn = 0\ntry:\n  while n < 10_000:\n    {make}; n += 1\nexcept OSError as e: print(e.errno)\nprint(n)", scratch_files=100)
+    execution = run(
+        f"import os\nn = 0\ntry:\n  while n < 10_000:\n    {make}; n += 1\nexcept OSError as e: print(e.errno)\nprint(n)",
+        scratch_files=100,
+    )
     number, count = map(int, execution.stdout.split())
     assert number in (28, 122)
     assert count == 100
@@ -375,7 +422,10 @@ def test_scratch_files_are_limited(make):
 
 @core
 def test_descriptors_are_limited():
-    execution = run("import os\nx = []\ntry:\n  while True: x.append(os.dup(1))\nexcept OSError as e: print(e.errno)\nprint(len(x))", descriptors=64)
+    execution = run(
+        "import os\nx = []\ntry:\n  while True: x.append(os.dup(1))\nexcept OSError as e: print(e.errno)\nprint(len(x))",
+        descriptors=64,
+    )
     assert execution.stdout.split() == ["24", "59"]
 
 
@@ -399,7 +449,9 @@ def test_threads_end_in_a_runtime_error_at_the_limit():
 
 @core
 def test_threads_that_end_make_room():
-    execution = run("import threading\nfor _ in range(100):\n  t = threading.Thread(target=int); t.start(); t.join()\nprint('fine')", threads=2)
+    execution = run(
+        "import threading\nfor _ in range(100):\n  t = threading.Thread(target=int); t.start(); t.join()\nprint('fine')", threads=2
+    )
     assert execution.stdout == "fine\n"
 
 
@@ -512,7 +564,13 @@ def in_a_process(code, tmp_path):
     """Limits of a process are for a process of its own. What it prints, as JSON."""
     script = tmp_path / "script.py"
     script.write_text("import json, os, resource, signal, sys, threading, time, pathlib\nimport belljar\n" + code)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=200, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -680,5 +738,8 @@ with belljar.Template(belljar.Policy(timeout=20), parked=1) as template:
 
 @core
 def test_too_few_descriptors_are_named(tmp_path):
-    said = in_a_process("resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\ntry: said = belljar.run('1').verdict\nexcept belljar.SandboxError as error: said = str(error)\nprint(json.dumps(said))", tmp_path)
+    said = in_a_process(
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\ntry: said = belljar.run('1').verdict\nexcept belljar.SandboxError as error: said = str(error)\nprint(json.dumps(said))",
+        tmp_path,
+    )
     assert "64" in said and "96" in said and "ulimit -n" in said

@@ -23,7 +23,11 @@ CLEAN = {
 FAULTS = {
     "an access to another's": ("b.py", "def take(a: A) -> int:\n    return a._x\n", "a._x is private"),
     "a name that both define": ("b.py", "def take(thing: object) -> int:\n    return thing._x\n", "thing._x is private"),
-    "a way through own ones": ("b.py", "class C:\n    a: A\n    def get(self) -> int:\n        return self.a._x\n", "..._x is private"),
+    "a way through own ones": (
+        "b.py",
+        "class C:\n    a: A\n    def get(self) -> int:\n        return self.a._x\n",
+        "..._x is private",
+    ),
     "a private function": ("b.py", "from jar.a import _hidden\n", "_hidden is private to a"),
     "a circle": ("a.py", "from jar.b import B\n", "a circle of imports: a -> b -> a"),
     "a circle in a function": ("a.py", "def late() -> object:\n    import jar.b\n    return jar.b\n", "a circle of imports"),

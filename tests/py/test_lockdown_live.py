@@ -224,7 +224,9 @@ def test_outside_its_list_the_supervisor_dies_and_its_guests_with_it(trusted, na
         found = looking.stat_of(pid)
         return found is None or found[1] in "ZX"
 
-    left = [pid for pid in below if looking.name_of(pid) != "belljar-init" and not looking.wait_until(lambda pid=pid: is_dead(pid), 1)]
+    left = [
+        pid for pid in below if looking.name_of(pid) != "belljar-init" and not looking.wait_until(lambda pid=pid: is_dead(pid), 1)
+    ]
     assert not left, [(pid, looking.name_of(pid)) for pid in left]
     with pytest.raises(belljar.SandboxError):
         for _ in range(3):
@@ -240,7 +242,9 @@ def test_supervisor_zygote_and_guest_have_no_privileges_left():
         supervisor = looking.supervisors()[-1]
         box = template.sandbox()
         box.run_code("1")
-        guest = next(pid for pid in looking.living(supervisor) if looking.inner_pid(pid) == int(box.run_code("import os; os.getpid()").text))
+        guest = next(
+            pid for pid in looking.living(supervisor) if looking.inner_pid(pid) == int(box.run_code("import os; os.getpid()").text)
+        )
         for pid in (supervisor, *looking.living(supervisor)):
             if looking.name_of(pid) == "belljar-init":  # waits; runs no code of anybody's
                 continue
@@ -305,7 +309,12 @@ def reachable(program, number, architecture, arguments=()):
             ways.append((at + 1 + value, accumulator, index))
         elif kind == 5:
             assert not code & 8, "jump by the index register"
-            tests = {0x10: lambda a: a == value, 0x20: lambda a: a > value, 0x30: lambda a: a >= value, 0x40: lambda a: a & value != 0}
+            tests = {
+                0x10: lambda a: a == value,
+                0x20: lambda a: a > value,
+                0x30: lambda a: a >= value,
+                0x40: lambda a: a & value != 0,
+            }
             if accumulator is None:
                 ways += [(at + 1 + yes, None, index), (at + 1 + no, None, index)]
             else:

@@ -150,7 +150,9 @@ def test_within_a_guest_locks_conflict_as_in_a_process(template, shared, where):
 @core
 def test_who_waits_for_a_lock_makes_nobody_else_wait_and_ends_with_its_limit(template, shared):
     path = f"{shared}/waited for"
-    waits = f"import fcntl\nfile = open({path!r}, 'w')\nprint('waits', flush=True)\nfcntl.lockf(file, fcntl.LOCK_EX)\nprint('has it')"
+    waits = (
+        f"import fcntl\nfile = open({path!r}, 'w')\nprint('waits', flush=True)\nfcntl.lockf(file, fcntl.LOCK_EX)\nprint('has it')"
+    )
     with open(path, "w") as file:
         os.chmod(path, 0o666)
         import fcntl

@@ -292,7 +292,10 @@ def test_what_is_wrong_is_said(call, kind, words):
 @core
 def test_a_policys_options_are_keywords_wherever_a_policy_is():
     assert belljar.run("6 * 7", memory="100M", python=PYTHON).value == 42
-    for made in (Sandbox(timeout=3, memory="100M", python=PYTHON), Sandbox.create(Policy(timeout=9), timeout=3, memory="100M", python=PYTHON)):
+    for made in (
+        Sandbox(timeout=3, memory="100M", python=PYTHON),
+        Sandbox.create(Policy(timeout=9), timeout=3, memory="100M", python=PYTHON),
+    ):
         with made as sandbox:
             assert (sandbox.policy.options["timeout"], sandbox.policy.options["memory"]) == (3, 100 << 20)
             assert sandbox.run_code("6 * 7").value == 42
@@ -304,7 +307,9 @@ def test_a_policys_options_are_keywords_wherever_a_policy_is():
         made = await AsyncSandbox.create(timeout=3, envs={"A": "2"}, python=PYTHON)
         async with made:
             assert made.policy.options["timeout"] == 3
-            return (await made.run_code(LOOK)).value[0], (await belljar.arun(LOOK, memory="100M", env={"A": "3"}, python=PYTHON)).value[0]
+            return (await made.run_code(LOOK)).value[0], (
+                await belljar.arun(LOOK, memory="100M", env={"A": "3"}, python=PYTHON)
+            ).value[0]
 
     assert asyncio.run(main()) == ("2", "3")
 

@@ -43,7 +43,9 @@ class Server:
         threading.Thread(target=self._drain, daemon=True).start()
         self.stderr = b""
         if era == "legacy":
-            self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
+            self.ask(
+                "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            )
             self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def _read(self):
@@ -442,7 +444,9 @@ def test_values_become_json(server, code, value):
     assert server.run(code)["structuredContent"]["return_value"] == value
 
 
-@pytest.mark.parametrize("number", ["0.1", "3.141592653589793", "0.30000000000000004", "40.415426", "1e-05", "1.7976931348623157e+308", "5e-324"])
+@pytest.mark.parametrize(
+    "number", ["0.1", "3.141592653589793", "0.30000000000000004", "40.415426", "1e-05", "1.7976931348623157e+308", "5e-324"]
+)
 def test_numbers_have_the_digits_that_they_need(server, number):
     result = server.run(number)
     assert result["structuredContent"]["return_value"] == float(number)
@@ -703,12 +707,17 @@ def test_a_session_that_is_reset_is_empty_under_its_name(server):
 def test_files_go_in_and_out(server):
     session = server.session()
     png = b"\x89PNG\r\n\x1a\n" + bytes(20)
-    assert server.call("write_file", session=session, path="a/b.txt", text="hellö")["structuredContent"] == {"path": "a/b.txt", "size": 6}
+    assert server.call("write_file", session=session, path="a/b.txt", text="hellö")["structuredContent"] == {
+        "path": "a/b.txt",
+        "size": 6,
+    }
     server.call("write_file", session=session, path="/tmp/p.png", base64=base64.b64encode(png).decode())
     server.call("write_file", session=session, path="raw", base64=base64.b64encode(b"\0\1").decode())
     assert server.call("list_files", session=session)["structuredContent"] == {
         "files": [{"path": "a/b.txt", "size": 6}, {"path": "raw", "size": 2}], "is_whole": True}  # fmt: skip
-    assert server.call("list_files", session=session, path="/tmp")["structuredContent"]["files"] == [{"path": "/tmp/p.png", "size": 28}]
+    assert server.call("list_files", session=session, path="/tmp")["structuredContent"]["files"] == [
+        {"path": "/tmp/p.png", "size": 28}
+    ]
     assert text_of(server.call("read_file", session=session, path="a/b.txt")) == "hellö"
     image = server.call("read_file", session=session, path="/tmp/p.png")["content"][0]
     assert image["type"] == "image" and base64.b64decode(image["data"]) == png
@@ -725,7 +734,10 @@ def test_files_go_in_and_out(server):
                                   "x" * 5000, "link2/passwd"], ids=lambda path: path[:20])  # fmt: skip
 def test_no_path_leads_out_of_a_session(server, path):
     session = server.session()
-    server.run("import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'link2'); os.mkdir('d'); os.mkfifo('pipe')", session=session)
+    server.run(
+        "import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'link2'); os.mkdir('d'); os.mkfifo('pipe')",
+        session=session,
+    )
     server.run("import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'link2'); os.mkdir('d')", session=session)
     result = server.call("read_file", session=session, path=path)
     assert result["isError"] is True and "root:" not in json.dumps(result)
@@ -744,7 +756,11 @@ def test_a_write_that_does_not_fit_is_an_error_and_the_session_stays():
 def test_sessions_are_counted(server):
     with Server("--sessions", "2") as server:
         names = [server.session(), server.session()]
-        for result in (server.call("create_session"), server.run("1", session="new"), server.call("fork_session", session=names[0])):
+        for result in (
+            server.call("create_session"),
+            server.run("1", session="new"),
+            server.call("fork_session", session=names[0]),
+        ):
             assert result["isError"] and "at most 2" in text_of(result) and any(name in text_of(result) for name in names)
         server.call("end_session", session=names[0])
         assert not server.call("create_session")["isError"]
@@ -847,7 +863,9 @@ def test_a_call_that_is_cancelled_before_it_begins_does_not_begin():
         server.run("seen = []", session=session)
         first = server.start("tools/call", {"name": "run_python_code", "arguments": {
             "code": "import time; time.sleep(1); seen.append(1)", "session": session}})  # fmt: skip
-        second = server.start("tools/call", {"name": "run_python_code", "arguments": {"code": "seen.append(2)", "session": session}})
+        second = server.start(
+            "tools/call", {"name": "run_python_code", "arguments": {"code": "seen.append(2)", "session": session}}
+        )
         server.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": second}})
         server.wait(first)
         assert server.run("seen", session=session)["structuredContent"]["return_value"] == [1]
@@ -920,7 +938,9 @@ def test_the_end_leaves_nothing(end, report):
 def test_requests_before_the_end_of_stdin_are_answered():
     lines = [{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}},
              {"jsonrpc": "2.0", "id": 2, "method": "ping"}]  # fmt: skip
-    done = subprocess.run([COMMAND, "mcp"], input="".join(json.dumps(line) + "\n" for line in lines).encode(), capture_output=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [COMMAND, "mcp"], input="".join(json.dumps(line) + "\n" for line in lines).encode(), capture_output=True, timeout=PATIENCE
+    )
     assert done.returncode == 0 and [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1, 2] and done.stderr == b""
 
 
@@ -935,10 +955,12 @@ def test_a_client_that_does_not_read_is_waited_for():
     with Server(era="none", stdout=theirs) as server:
         theirs.close()
         count = 300
+
         def send():
             for i in range(count):
                 server.send({"jsonrpc": "2.0", "id": i, "method": "tools/call", "params": {
                     "name": "run_python_code", "arguments": {"code": "print('x' * 30000)"}}})  # fmt: skip
+
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
         time.sleep(1)
@@ -987,7 +1009,13 @@ def test_config_prints_snippets_with_the_options_given():
     assert done.returncode == 0
     blocks = done.stdout.split("\n\n")
     desktop = json.loads(blocks[0].partition("\n")[2])["mcpServers"]["belljar"]
-    assert desktop["command"] == str(pathlib.Path(COMMAND).resolve()) and desktop["args"] == ["mcp", "--read", "/tmp", "--timeout", "5"]
+    assert desktop["command"] == str(pathlib.Path(COMMAND).resolve()) and desktop["args"] == [
+        "mcp",
+        "--read",
+        "/tmp",
+        "--timeout",
+        "5",
+    ]
     editor = json.loads(blocks[1].partition("\n")[2])["servers"]["belljar"]
     assert editor["type"] == "stdio"
     assert any(block.startswith("# Claude Code") and "mcp --read /tmp --timeout 5" in block for block in blocks)
@@ -1019,5 +1047,14 @@ def test_a_sandbox_that_cannot_start_is_said_on_stderr_alone():
 
 def test_help_has_every_option():
     text = belljar("mcp", "--help").stdout
-    for flag in ("--policy FILE", "--sessions N", "--idle SECONDS", "--jobs N", "--config", "--check", "--read PATH", "--timeout SECONDS"):
+    for flag in (
+        "--policy FILE",
+        "--sessions N",
+        "--idle SECONDS",
+        "--jobs N",
+        "--config",
+        "--check",
+        "--read PATH",
+        "--timeout SECONDS",
+    ):
         assert flag in text

@@ -16,7 +16,9 @@ DONE = {"newfstatat", "mmap", "fchmod", "utimensat", "fstatfs"}
 
 
 def explained(*options):
-    return json.loads(subprocess.run(["belljar", "explain", "--json", *options], check=True, stdout=subprocess.PIPE).stdout)["syscalls"]
+    return json.loads(subprocess.run(["belljar", "explain", "--json", *options], check=True, stdout=subprocess.PIPE).stdout)[
+        "syscalls"
+    ]
 
 
 def without_effect():
@@ -56,7 +58,11 @@ def test_the_test_sees_a_call_that_is_not_in_the_table():
 
 def test_a_grant_to_write_makes_flushes_real():
     rows = explained("--write", "/var/tmp")
-    assert {row["name"] for row in rows if row["action"] == "continued" and row["grant"] == "write"} == {"fsync", "fdatasync", "msync"}
+    assert {row["name"] for row in rows if row["action"] == "continued" and row["grant"] == "write"} == {
+        "fsync",
+        "fdatasync",
+        "msync",
+    }
 
 
 @pytest.mark.core

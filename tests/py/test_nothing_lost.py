@@ -298,13 +298,19 @@ def test_an_unfinished_line_is_there_however_it_ends(short, name):
 def test_an_unfinished_line_is_there_however_it_was_written(short, name, stream):
     code = WRITERS[name]
     if stream == "stderr":
-        code = code.replace("stdout", "stderr").replace("write(1", "write(2").replace("end=''", "end='', file=__import__('sys').stderr")
+        code = (
+            code.replace("stdout", "stderr")
+            .replace("write(1", "write(2")
+            .replace("end=''", "end='', file=__import__('sys').stderr")
+        )
     ex = short.run(code + "\nimport ctypes; ctypes.string_at(0)", timeout=20)
     assert (ex.verdict, getattr(ex, stream)) == ("crashed", "progress 10%")
 
 
 def test_an_unfinished_line_of_a_thread_is_there_at_a_limit(short):
-    ex = short.run("import threading, time\nt = threading.Thread(target=lambda: (print('progress 10%', end=''), time.sleep(30)))\nt.start(); t.join()")
+    ex = short.run(
+        "import threading, time\nt = threading.Thread(target=lambda: (print('progress 10%', end=''), time.sleep(30)))\nt.start(); t.join()"
+    )
     assert (ex.verdict, ex.stdout) == ("timeout", "progress 10%")
 
 
@@ -476,7 +482,9 @@ def test_source_is_read_as_python_reads_a_file(template, name, tmp_path):
             assert (ex.stdout, ex.error and ex.error.name) == (stdout, error)
     if isinstance(source, bytes):
         (tmp_path / "a.py").write_bytes(source)
-        plain = subprocess.run([template._pool.key[2], "-X", "utf8", str(tmp_path / "a.py")], capture_output=True, text=True, encoding="utf-8")
+        plain = subprocess.run(
+            [template._pool.key[2], "-X", "utf8", str(tmp_path / "a.py")], capture_output=True, text=True, encoding="utf-8"
+        )
         assert (plain.stdout, plain.returncode) == (stdout, 1 if error else 0)
 
 
@@ -492,7 +500,9 @@ def test_json_is_always_an_object(tmp_path, source):
     assert answer["error"]["name"] in ("SyntaxError", "ValueError")
     done = subprocess.run([BELLJAR, "run", "--json", str(tmp_path / "not there.py")], capture_output=True)
     assert (json.loads(done.stdout)["verdict"], done.returncode) == ("infra_error", 2)
-    done = subprocess.run([BELLJAR, "run", "--json", "-c", "import sys; sys.stdout.buffer.write(b'\\xff'); print('a\\udcfe')"], capture_output=True)
+    done = subprocess.run(
+        [BELLJAR, "run", "--json", "-c", "import sys; sys.stdout.buffer.write(b'\\xff'); print('a\\udcfe')"], capture_output=True
+    )
     assert json.loads(done.stdout)["verdict"] == "ok"
 
 
@@ -537,7 +547,9 @@ def test_a_script_finds_the_data_beside_it(tmp_path, how):
     project = tmp_path / "project"
     project.mkdir()
     (project / "data.csv").write_text("a,b\n")
-    (project / "main.py").write_text("import os.path as p; print(p.isabs(__file__), open(p.join(p.dirname(__file__), 'data.csv')).read())")
+    (project / "main.py").write_text(
+        "import os.path as p; print(p.isabs(__file__), open(p.join(p.dirname(__file__), 'data.csv')).read())"
+    )
     (tmp_path / "link.py").symlink_to("project/main.py")
     (project / "inside.py").symlink_to("main.py")
     folder = project if how == "inside.py" else tmp_path

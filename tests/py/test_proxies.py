@@ -332,7 +332,19 @@ def test_names_with_an_underscore_are_refused_here_whatever_the_guest_sends(sand
         assert error(sandbox, f"forge({thing}, 'method', {name!r}, 2)") == "AttributeError"
 
 
-ODD_NAMES = ["''", "'a b'", "'name.upper'", "'na\\0me'", "'\\u2115ame'", "'x' * 1000000", "1", "None", "b'name'", "['name']", "'naｍe'"]
+ODD_NAMES = [
+    "''",
+    "'a b'",
+    "'name.upper'",
+    "'na\\0me'",
+    "'\\u2115ame'",
+    "'x' * 1000000",
+    "1",
+    "None",
+    "b'name'",
+    "['name']",
+    "'naｍe'",
+]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -424,8 +436,12 @@ def test_an_operand_that_the_guest_made_is_inert(sandbox):
 
     sandbox["x"] = readonly([Watcher(), (Watcher(), {"a": [Watcher()]})])
     sandbox["y"] = readonly({"a": Watcher()})
-    sandbox.run_code("class Evil:\n  def __eq__(self, o): raise SystemExit\n  def __radd__(self, o): return o\nEvil() in x; x.count(Evil()); x == [Evil()]")
-    sandbox.run_code("1 in x; x.count(1); x == [1, (2, 3)]; x[1] == (1, {}); x < [1]; y == {'a': 1}; x == x; x[0] == 1; list(x).index(x[1])")
+    sandbox.run_code(
+        "class Evil:\n  def __eq__(self, o): raise SystemExit\n  def __radd__(self, o): return o\nEvil() in x; x.count(Evil()); x == [Evil()]"
+    )
+    sandbox.run_code(
+        "1 in x; x.count(1); x == [1, (2, 3)]; x[1] == (1, {}); x < [1]; y == {'a': 1}; x == x; x[0] == 1; list(x).index(x[1])"
+    )
     assert Watcher.seen == []  # nobody has named its comparison
     assert value(sandbox, "x[0] in x, x.count(x[0]), x.index(x[1]), x == x, x == [1], y == y") == (True, 1, 1, True, False, True)
     sandbox["z"] = readonly(Watcher(), operations=["compare"])  # the twin

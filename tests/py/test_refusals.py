@@ -224,7 +224,9 @@ except OSError as e: print(e)
 def test_no_probe_of_the_hook_can_succeed():
     """What is tried for words is no call on a path: one program run, every operation on record, is each call once."""
     seen = []
-    with belljar.Template(belljar.Policy(), on_operation=lambda _guest, op, target, outcome, rule: seen.append((op, target, outcome))) as made:
+    with belljar.Template(
+        belljar.Policy(), on_operation=lambda _guest, op, target, outcome, rule: seen.append((op, target, outcome))
+    ) as made:
         made.run("import os\nos.mkdir('a')\nos.chdir('a')\nos.mkdir('../b')\nos.rename('../b', '../c')\nos.rmdir('../c')\n")
     wanted = ("mkdir", "rename", "rmdir")
     assert [row for row in seen if row[0] in wanted] == [("mkdir", "/work/a", "ok"), ("mkdir", "/work/b", "ok"),

@@ -181,7 +181,9 @@ def test_writing_to_a_file_that_is_open_is_a_change(sandbox):
 
 
 def test_a_file_handed_in_and_rewritten_as_it_was_is_no_change(template):
-    execution = template.run("t = open('a').read(); open('a', 'w').write(t); open('b', 'w').write('B')", files={"a": b"a", "b": b"b"})
+    execution = template.run(
+        "t = open('a').read(); open('a', 'w').write(t); open('b', 'w').write('B')", files={"a": b"a", "b": b"b"}
+    )
     assert list(execution.files) == ["b"]
 
 
@@ -212,7 +214,9 @@ def test_leaving_a_stream_stops_the_code_and_keeps_the_session(sandbox):
 
 
 def test_leaving_a_stream_whose_code_goes_on_ends_the_session(sandbox):
-    for _ in sandbox.stream("while True:\n    try:\n        while True:\n            print('.')\n    except KeyboardInterrupt:\n        pass"):
+    for _ in sandbox.stream(
+        "while True:\n    try:\n        while True:\n            print('.')\n    except KeyboardInterrupt:\n        pass"
+    ):
         break
     with pytest.raises(SessionEnded, match="went on after it was interrupted"):
         sandbox.run_code("1")

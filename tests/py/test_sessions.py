@@ -88,7 +88,9 @@ def test_runs_are_counted(sandbox):
 
 
 def test_a_result_is_asked_for_its_repr_once(sandbox):
-    shown = sandbox.run_code("count = []\nclass Counted(int):\n  def __repr__(self):\n    count.append(1)\n    return 'shown'\nCounted()")
+    shown = sandbox.run_code(
+        "count = []\nclass Counted(int):\n  def __repr__(self):\n    count.append(1)\n    return 'shown'\nCounted()"
+    )
     assert shown.text == shown.results[0].text == "shown"
     assert sandbox["count"] == [1]
 
@@ -229,7 +231,6 @@ threading.Thread(target=clones, daemon=True).start()
 """
 
 
-
 def forks(sandbox):
     try:
         return sandbox.fork()
@@ -285,7 +286,9 @@ class TestFork:
         (tmp_path / "scratch" / "tmp").symlink_to(tmp_path)
         fd = os.open(tmp_path / "scratch", os.O_RDONLY)
         try:
-            assert [entry[:3] for batch in copies(fd, "1M") for entry in batch] == [["link", "/work/link", str(tmp_path / "secret")]]
+            assert [entry[:3] for batch in copies(fd, "1M") for entry in batch] == [
+                ["link", "/work/link", str(tmp_path / "secret")]
+            ]
             with pytest.raises(OSError):
                 list(copying._read("tmp", fd, "/tmp"))
         finally:
@@ -367,7 +370,9 @@ def test_what_a_run_leaves_behind_has_its_limits(code, limits, verdict, first):
     with Sandbox(Policy(timeout=10, **limits), python=PYTHON) as sandbox:
         sandbox.run_code(first)
         assert sandbox.run_code(code).verdict == "ok"
-        assert looking.wait_until(lambda: all(threads_of(pid) < 2 for supervisor in looking.supervisors() for pid in looking.living(supervisor)), 15)
+        assert looking.wait_until(
+            lambda: all(threads_of(pid) < 2 for supervisor in looking.supervisors() for pid in looking.living(supervisor)), 15
+        )
         time.sleep(0.3)  # one that is just dying takes the next run along, which has the verdict then
         for _ in range(2):
             with pytest.raises(SessionEnded, match=f"between two runs: {verdict}"):
@@ -511,4 +516,7 @@ def test_input_reads_stdin_over_several_runs(template):
 
 def test_the_sandbox_module_is_there_inside(sandbox):
     sandbox["x"] = belljar.readonly([1])
-    assert sandbox.run_code("import belljar\ntry:\n  x[0] = 2\nexcept belljar.SandboxError as e:\n  r = str(e)\nr").value == "Read only object"
+    assert (
+        sandbox.run_code("import belljar\ntry:\n  x[0] = 2\nexcept belljar.SandboxError as e:\n  r = str(e)\nr").value
+        == "Read only object"
+    )

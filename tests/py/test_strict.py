@@ -49,7 +49,9 @@ def test_what_is_granted_is_what_open_reads(tmp_path_factory):
 def test_an_unknown_feature_is_said_with_the_known_ones():
     done = belljar("run", "--feature", "sdout", "-c", "1")
     assert done.returncode == 125
-    assert done.stderr.startswith("belljar: language: unknown feature: sdout; known: asyncio, codecs, datetime, encodings, everyday, exit, ")
+    assert done.stderr.startswith(
+        "belljar: language: unknown feature: sdout; known: asyncio, codecs, datetime, encodings, everyday, exit, "
+    )
     with pytest.raises(StartError, match="unknown feature: sdout"):
         package.run("1", Policy(feature="sdout"))
     with pytest.raises(StartError, match="No module named 'nosuchmodule'"):

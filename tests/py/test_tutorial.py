@@ -60,9 +60,13 @@ def page(text: str, line: int = 0) -> list[doctest.Example]:
             assert content.startswith("$ "), content
             for command in COMMAND.finditer(content):
                 words = command[1].replace("\n> ", "\n")
-                found.append(doctest.Example(f"shell({words!r})\n", command[2], lineno=at + content.count("\n", 0, command.start())))
+                found.append(
+                    doctest.Example(f"shell({words!r})\n", command[2], lineno=at + content.count("\n", 0, command.start()))
+                )
         else:
-            assert language == "python" and ">>> " in content, f"line {at}: a block that is neither a file, nor commands, nor a session"
+            assert (
+                language == "python" and ">>> " in content
+            ), f"line {at}: a block that is neither a file, nor commands, nor a session"
             for example in doctest.DocTestParser().get_examples(content):
                 example.lineno += at
                 found.append(example)
@@ -86,7 +90,9 @@ class Reader:
         tools.mkdir()
         command = shutil.which("belljar") or str(pathlib.Path(os.environ.get("BELLJAR_BUILD", "build")) / "belljar")
         # docker run OPTION… IMAGE COMMAND…, where the image is called jar
-        container = f'while [ "$1" != jar ]; do shift; done; shift; exec {TREE}/tests/container/run {TREE} 65534 /tmp "/srv/build/$@"'
+        container = (
+            f'while [ "$1" != jar ]; do shift; done; shift; exec {TREE}/tests/container/run {TREE} 65534 /tmp "/srv/build/$@"'
+        )
         for name, does in (("belljar", f'exec {command} "$@"'), ("python", f'exec {sys.executable} "$@"'), ("docker", container)):
             (tools / name).write_text(f"#!/bin/bash\n{does}\n")
             (tools / name).chmod(0o755)

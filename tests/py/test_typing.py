@@ -17,7 +17,7 @@ import belljar
 PACKAGE = pathlib.Path(belljar.__file__).parent
 PYTHON = "/usr/bin/python3"
 
-USER = '''
+USER = """
 import asyncio
 import dataclasses
 from belljar import (
@@ -87,7 +87,7 @@ async def amain() -> None:
     await arun("1", SandboxConfig("stdout"))
 
 asyncio.run(amain())
-'''
+"""
 
 WRONG = {
     "import belljar\nbelljar.run(1)\n": "arg-type",
@@ -179,7 +179,9 @@ OLD = ("arrays", "copying", "execution", "executor", "files", "host_functions", 
        "streaming", "template")  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["import belljar.{0}; found = belljar.{0}", "from belljar import {0} as found", "import belljar; found = belljar.{0}"])
+@pytest.mark.parametrize(
+    "form", ["import belljar.{0}; found = belljar.{0}", "from belljar import {0} as found", "import belljar; found = belljar.{0}"]
+)
 def test_old_names_of_modules_warn_and_are_the_new_ones(form):
     program = ("import importlib, sys, warnings\n"
                "with warnings.catch_warnings(record=True) as seen:\n"
@@ -191,7 +193,9 @@ def test_old_names_of_modules_warn_and_are_the_new_ones(form):
         done = subprocess.run([sys.executable, "-c", program, form.format(name), name], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("[('DeprecationWarning', '<string>', 'belljar." + name + " is private now"), done.stdout
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "import belljar; belljar.nothing"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import belljar; belljar.nothing"], capture_output=True, text=True, timeout=60
+    )
     assert "module 'belljar' has no attribute 'nothing'" in done.stderr
 
 

@@ -325,15 +325,21 @@ def test_private_fields_stay_in_the_host(sandbox, value, way):
     elif way == "variable":
         sandbox["x"] = value
     elif way == "argument":
-        sandbox.call(lambda value: globals().__setitem__("x", value) or __import__("sys").modules["__main__"].__dict__.__setitem__("x", value), value)
+        sandbox.call(
+            lambda value: globals().__setitem__("x", value)
+            or __import__("sys").modules["__main__"].__dict__.__setitem__("x", value),
+            value,
+        )
     else:
         sandbox["v"] = belljar.readonly([value] if not isinstance(value, tuple) or type(value) is Row else list(value[1:]))
         sandbox.run_code("x = [v[0], list(v), v]")
-    ex = sandbox.run_code("""
+    ex = sandbox.run_code(
+        """
 import gc
 found = [one for one in gc.get_objects() if isinstance(one, (dict, tuple, list)) and ('_password' in one or '_salt' in one)
          and type(one) is dict and 'secret' in one.values()]
-repr(x), len(found)""")
+repr(x), len(found)"""
+    )
     assert ex.error is None, ex.error
     assert "secret" not in ex.value[0] and ex.value[1] == 0
 

@@ -46,8 +46,19 @@ def _build(directory):
     library = pathlib.Path(directory) / "_value_test.abi3.so"
     sources = [*sorted(ROOT.glob("values/*.c")), ROOT / "tests/py/_value_test.c"]
     subprocess.run(
-        ["cc", "-std=gnu11", "-O1", "-fPIC", "-shared", f"-I{ROOT}", f"-I{sysconfig.get_path('include')}",
-         '-DVALUE_TEST_HOME="belljar_test_values"', *map(str, sources), "-o", str(library)],
+        [
+            "cc",
+            "-std=gnu11",
+            "-O1",
+            "-fPIC",
+            "-shared",
+            f"-I{ROOT}",
+            f"-I{sysconfig.get_path('include')}",
+            '-DVALUE_TEST_HOME="belljar_test_values"',
+            *map(str, sources),
+            "-o",
+            str(library),
+        ],
         check=True,
     )
     return library
@@ -80,12 +91,9 @@ def same(one, two):
     if isinstance(one, (list, tuple)):
         return len(one) == len(two) and all(map(same, one, two))
     if isinstance(one, dict):
-        return len(one) == len(two) and all(
-            same(a, b) and same(one[a], two[b]) for a, b in zip(one, two)  # the order, too
-        )
+        return len(one) == len(two) and all(same(a, b) and same(one[a], two[b]) for a, b in zip(one, two))  # the order, too
     if isinstance(one, datetime.datetime) or isinstance(one, datetime.time):
-        return one.replace(tzinfo=None) == two.replace(tzinfo=None) and one.fold == two.fold and same(
-            one.tzinfo, two.tzinfo)
+        return one.replace(tzinfo=None) == two.replace(tzinfo=None) and one.fold == two.fold and same(one.tzinfo, two.tzinfo)
     if isinstance(one, (set, frozenset)):
         return one == two and sorted(map(repr, map(type, one))) == sorted(map(repr, map(type, two)))
     if isinstance(one, memoryview):
@@ -97,24 +105,103 @@ def same(one, two):
 
 UTC = datetime.timezone.utc
 PLAIN = [
-    None, True, False, 0, 1, -1, 23, 24, 255, 256, 65535, 65536, 2**32, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1,
-    2**64 - 1, 2**64, -(2**64), -(2**64) - 1, 2**1000 + 1, -(2**1000), 10**4000,
-    0.0, -0.0, 1.5, 5e-324, math.inf, -math.inf, math.nan, 1 + 2j, complex(-0.0, math.inf),
-    "", "abc", "é€😀", "\0", "\ud800", "a\udfffb", "\ud83d\ude00", b"", b"\0\xff", bytearray(b"xy"),
-    [], [1, [2, [3]]], (), (1, (2,)), ([1],), {}, {"a": 1, 2: (3,), (4, 5): [6], None: None, 1.5: b"", b"": {}},
-    {"z": 1, "a": 2, "m": 3}, set(), {1, "a", (2,)}, frozenset(), frozenset({1, frozenset({2})}),
-    {frozenset({1}): 1}, range(0), range(5, -10, -3), range(2**80), slice(None), slice(1, "a", 2.5), ...,
-    datetime.date.min, datetime.date.max, datetime.date(1969, 12, 31), datetime.datetime.min, datetime.datetime.max,
-    datetime.datetime(2020, 1, 2, 3, 4, 5, 6, fold=1), datetime.datetime(2020, 1, 1, tzinfo=UTC),
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    23,
+    24,
+    255,
+    256,
+    65535,
+    65536,
+    2**32,
+    2**63 - 1,
+    2**63,
+    -(2**63),
+    -(2**63) - 1,
+    2**64 - 1,
+    2**64,
+    -(2**64),
+    -(2**64) - 1,
+    2**1000 + 1,
+    -(2**1000),
+    10**4000,
+    0.0,
+    -0.0,
+    1.5,
+    5e-324,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1 + 2j,
+    complex(-0.0, math.inf),
+    "",
+    "abc",
+    "é€😀",
+    "\0",
+    "\ud800",
+    "a\udfffb",
+    "\ud83d\ude00",
+    b"",
+    b"\0\xff",
+    bytearray(b"xy"),
+    [],
+    [1, [2, [3]]],
+    (),
+    (1, (2,)),
+    ([1],),
+    {},
+    {"a": 1, 2: (3,), (4, 5): [6], None: None, 1.5: b"", b"": {}},
+    {"z": 1, "a": 2, "m": 3},
+    set(),
+    {1, "a", (2,)},
+    frozenset(),
+    frozenset({1, frozenset({2})}),
+    {frozenset({1}): 1},
+    range(0),
+    range(5, -10, -3),
+    range(2**80),
+    slice(None),
+    slice(1, "a", 2.5),
+    ...,
+    datetime.date.min,
+    datetime.date.max,
+    datetime.date(1969, 12, 31),
+    datetime.datetime.min,
+    datetime.datetime.max,
+    datetime.datetime(2020, 1, 2, 3, 4, 5, 6, fold=1),
+    datetime.datetime(2020, 1, 1, tzinfo=UTC),
     datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=-3, seconds=1), "odd")),
     datetime.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
-    datetime.time(1, 2, 3, 4), datetime.time(1, tzinfo=UTC), datetime.time(1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")),
-    datetime.timedelta.min, datetime.timedelta.max, datetime.timedelta(-1, 1, 1), UTC,
-    decimal.Decimal("1.50"), decimal.Decimal("-0"), decimal.Decimal("1E+999"), decimal.Decimal("-Infinity"),
-    decimal.Decimal("NaN"), decimal.Decimal("-sNaN123"), decimal.Decimal("0E-50"),
-    fractions.Fraction(-3, 7), fractions.Fraction(10**50, 3), uuid.UUID(int=0), uuid.UUID(int=2**128 - 1),
-    pathlib.Path("/a/b"), pathlib.Path("."), pathlib.PurePosixPath("a/\udcff"), pathlib.PureWindowsPath("c:\\x"),
-    memoryview(b"abc"), array.array("d", [1.5, -2]), array.array("b"), array.array("Q", [2**64 - 1]),
+    datetime.time(1, 2, 3, 4),
+    datetime.time(1, tzinfo=UTC),
+    datetime.time(1, tzinfo=zoneinfo.ZoneInfo("Asia/Tokyo")),
+    datetime.timedelta.min,
+    datetime.timedelta.max,
+    datetime.timedelta(-1, 1, 1),
+    UTC,
+    decimal.Decimal("1.50"),
+    decimal.Decimal("-0"),
+    decimal.Decimal("1E+999"),
+    decimal.Decimal("-Infinity"),
+    decimal.Decimal("NaN"),
+    decimal.Decimal("-sNaN123"),
+    decimal.Decimal("0E-50"),
+    fractions.Fraction(-3, 7),
+    fractions.Fraction(10**50, 3),
+    uuid.UUID(int=0),
+    uuid.UUID(int=2**128 - 1),
+    pathlib.Path("/a/b"),
+    pathlib.Path("."),
+    pathlib.PurePosixPath("a/\udcff"),
+    pathlib.PureWindowsPath("c:\\x"),
+    memoryview(b"abc"),
+    array.array("d", [1.5, -2]),
+    array.array("b"),
+    array.array("Q", [2**64 - 1]),
 ]
 
 
@@ -128,13 +215,25 @@ def test_value_comes_back_with_its_type(value):
 @pytest.mark.parametrize(
     "value, encoded",
     [
-        (1000000, "1a000f4240"), (18446744073709551616, "c249010000000000000000"),
-        (-18446744073709551617, "c349010000000000000000"), (-1000, "3903e7"), (1.1, "fb3ff199999999999a"),
-        (False, "f4"), (True, "f5"), (None, "f6"), (b"\1\2\3\4", "4401020304"), ("ü", "62c3bc"),
-        ("\ud800", "d9011143eda080"), ([1, [2, 3], [4, 5]], "8301820203820405"),
-        ({"a": 1, "b": [2, 3]}, "a26161016162820203"), (1 + 2j, "d9a7f882fb3ff0000000000000fb4000000000000000"),
-        (fractions.Fraction(1, 3), "d81e820103"), (uuid.UUID(int=1), "d82550" + "00" * 15 + "01"),
-        (datetime.date(1970, 1, 2), "d86401"), ({1}, "d901028101"), ((1,), "d81b82657475706c6501"),
+        (1000000, "1a000f4240"),
+        (18446744073709551616, "c249010000000000000000"),
+        (-18446744073709551617, "c349010000000000000000"),
+        (-1000, "3903e7"),
+        (1.1, "fb3ff199999999999a"),
+        (False, "f4"),
+        (True, "f5"),
+        (None, "f6"),
+        (b"\1\2\3\4", "4401020304"),
+        ("ü", "62c3bc"),
+        ("\ud800", "d9011143eda080"),
+        ([1, [2, 3], [4, 5]], "8301820203820405"),
+        ({"a": 1, "b": [2, 3]}, "a26161016162820203"),
+        (1 + 2j, "d9a7f882fb3ff0000000000000fb4000000000000000"),
+        (fractions.Fraction(1, 3), "d81e820103"),
+        (uuid.UUID(int=1), "d82550" + "00" * 15 + "01"),
+        (datetime.date(1970, 1, 2), "d86401"),
+        ({1}, "d901028101"),
+        ((1,), "d81b82657475706c6501"),
         (array.array("H", [1, 258]), "d8454401000201"),
     ],
 )
@@ -144,10 +243,23 @@ def test_encoding_is_rfc_8949_with_registered_tags(value, encoded):
 
 
 ATOMS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.integers(-(2**200), 2**200), st.floats(), st.text(), st.binary(),
-    st.text(st.characters()), st.complex_numbers(), st.dates(), st.datetimes(), st.times(),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**200), 2**200),
+    st.floats(),
+    st.text(),
+    st.binary(),
+    st.text(st.characters()),
+    st.complex_numbers(),
+    st.dates(),
+    st.datetimes(),
+    st.times(),
     st.datetimes(timezones=st.sampled_from([UTC, zoneinfo.ZoneInfo("America/New_York")])),
-    st.timedeltas(), st.decimals(), st.fractions(), st.uuids(),
+    st.timedeltas(),
+    st.decimals(),
+    st.fractions(),
+    st.uuids(),
     st.text(st.characters(blacklist_characters="\0"), max_size=20).map(pathlib.Path),
     st.builds(range, st.integers(), st.integers(), st.integers(1)),
     st.builds(slice, st.none() | st.integers(), st.none() | st.integers(), st.none() | st.integers()),
@@ -162,13 +274,17 @@ KEYS = st.recursive(
 VALUES = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
-        st.lists(inner), st.lists(inner).map(tuple), st.dictionaries(KEYS, inner), st.sets(KEYS),
+        st.lists(inner),
+        st.lists(inner).map(tuple),
+        st.dictionaries(KEYS, inner),
+        st.sets(KEYS),
         st.frozensets(KEYS),
     ),
     max_leaves=20,
 )
 many = settings(
-    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "300")), deadline=None,
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "300")),
+    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 
@@ -196,7 +312,7 @@ def test_bytes_with_faults_are_a_value_or_one_value_error(value, data):
         if action == "set":
             encoded[at] = data.draw(st.integers(0, 255))
         elif action == "cut":
-            del encoded[max(at, 1):]
+            del encoded[max(at, 1) :]
         elif action == "insert":
             encoded.insert(at, data.draw(st.integers(0, 255)))
         elif len(encoded) > 1:
@@ -259,14 +375,23 @@ def test_long_chain_of_shared_lists_is_freed_without_recursion():
     del result
 
 
-@pytest.mark.parametrize("link", [
-    lambda inner: b"\x81" + inner, lambda inner: b"\xa1\0" + inner, lambda inner: b"\x81" + kind("tuple", inner),
-    lambda inner: kind("record", b"\x61a", b"\xa1\x61b" + inner),
-])
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda inner: b"\x81" + inner,
+        lambda inner: b"\xa1\0" + inner,
+        lambda inner: b"\x81" + kind("tuple", inner),
+        lambda inner: kind("record", b"\x61a", b"\xa1\x61b" + inner),
+    ],
+)
 def test_long_chain_by_references_of_any_type_is_freed_without_recursion(link):
     count = 100_000
-    data = head(4, count) + b"\xd8\x1c" + link(b"\0") + b"".join(
-        b"\xd8\x1c" + link(b"\xd8\x1d" + head(0, i)) for i in range(count - 1))
+    data = (
+        head(4, count)
+        + b"\xd8\x1c"
+        + link(b"\0")
+        + b"".join(b"\xd8\x1c" + link(b"\xd8\x1d" + head(0, i)) for i in range(count - 1))
+    )
     result = decode(data)
     assert len(result) == count
     last = result.pop()
@@ -360,9 +485,14 @@ def test_instances_arrive_as_records(value, name, fields):
 @pytest.mark.parametrize(
     "value, plain",
     [
-        (collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}), (collections.Counter("aab"), {"a": 2, "b": 1}),
-        (collections.defaultdict(list, k=[1]), {"k": [1]}), (MyInt(2**70), 2**70), (MyInt(5), 5),
-        (MyList([1, 2]), [1, 2]), (MyStr("text"), "text"), (time.gmtime(0), (1970, 1, 1, 0, 0, 0, 3, 1, 0)),
+        (collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (collections.defaultdict(list, k=[1]), {"k": [1]}),
+        (MyInt(2**70), 2**70),
+        (MyInt(5), 5),
+        (MyList([1, 2]), [1, 2]),
+        (MyStr("text"), "text"),
+        (time.gmtime(0), (1970, 1, 1, 0, 0, 0, 3, 1, 0)),
     ],
 )
 def test_subclasses_arrive_as_the_builtin_they_store(value, plain):
@@ -383,9 +513,18 @@ def test_records_can_be_keys_if_they_are_equal_by_value():
 
 @pytest.mark.parametrize(
     "value, name",
-    [(len, "builtin_function_or_method"), (lambda: 1, "function"), (sys, "module"), (int, "type"),
-     (iter([]), "list_iterator"), (ValueError("x"), "ValueError"), (Liar(), "Liar"), (Broken(), "Broken"),
-     (object(), "object"), (threading.Lock(), "_thread.lock")],
+    [
+        (len, "builtin_function_or_method"),
+        (lambda: 1, "function"),
+        (sys, "module"),
+        (int, "type"),
+        (iter([]), "list_iterator"),
+        (ValueError("x"), "ValueError"),
+        (Liar(), "Liar"),
+        (Broken(), "Broken"),
+        (object(), "object"),
+        (threading.Lock(), "_thread.lock"),
+    ],
     ids=lambda value: str(type(value)),
 )
 def test_what_cannot_cross_arrives_as_a_description_and_the_rest_is_kept(value, name):
@@ -481,12 +620,20 @@ def nested(levels):
     return value
 
 
-@pytest.mark.parametrize("limits, value, whole", [
-    ({"depth": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}), ({"depth": 1}, {"a": {"b": [[]]}}, {"a": {"b": Opaque}}),
-    ({"depth": 0}, Pair(1, "x"), Pair(1, "x")), ({"depth": 0}, datetime.datetime(2020, 1, 1, tzinfo=UTC), None),
-    ({"int_bits": 64}, [range(2**80), 1], [Opaque, 1]), ({"int_bits": 64}, [slice(2**80), 1], [Opaque, 1]),
-    ({"int_bits": 64}, [fractions.Fraction(1, 2**80), 1], [Opaque, 1]), ({}, [slice([]), 1], [Opaque, 1]),
-], ids=str)
+@pytest.mark.parametrize(
+    "limits, value, whole",
+    [
+        ({"depth": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"depth": 1}, {"a": {"b": [[]]}}, {"a": {"b": Opaque}}),
+        ({"depth": 0}, Pair(1, "x"), Pair(1, "x")),
+        ({"depth": 0}, datetime.datetime(2020, 1, 1, tzinfo=UTC), None),
+        ({"int_bits": 64}, [range(2**80), 1], [Opaque, 1]),
+        ({"int_bits": 64}, [slice(2**80), 1], [Opaque, 1]),
+        ({"int_bits": 64}, [fractions.Fraction(1, 2**80), 1], [Opaque, 1]),
+        ({}, [slice([]), 1], [Opaque, 1]),
+    ],
+    ids=str,
+)
 def test_at_a_limit_an_object_is_whole_or_a_stand_in(limits, value, whole):
     def shape(item):
         if type(item) in (dict, Record):
@@ -544,8 +691,7 @@ HOSTILE = {
     "huge bignum": (b"\xc2" + head(2, 200_000) + b"\xff" * 200_000, "bits"),
     "fraction over zero": (b"\xd8\x1e\x82\x01\x00", "cannot be made"),
     "fraction of text": (b"\xd8\x1e\x82\x01\x61a", "not an int"),
-    "fraction, slow": (head(4, 40) + (b"\xd8\x1e\x82" + (b"\xc2" + head(2, 120_000) + b"\x77" * 120_000) * 2) * 40,
-                       "elements"),
+    "fraction, slow": (head(4, 40) + (b"\xd8\x1e\x82" + (b"\xc2" + head(2, 120_000) + b"\x77" * 120_000) * 2) * 40, "elements"),
     "date out of range": (b"\xd8\x64\x1b" + b"\x7f" * 8, "cannot be made"),
     "UUID of 15": (b"\xd8\x25\x4f" + bytes(15), "16"),
     "complex of ints": (b"\xd9\xa7\xf8\x82\0\0", "float"),
@@ -565,8 +711,9 @@ HOSTILE = {
     "reference as argument": (b"\xd8\x1c\x81" + kind("range", b"\xd8\x1d\0", b"\1", b"\1"), "cannot be one"),
     "keys that collide": (head(5, 100_000) + b"".join(encode(i * M) + b"\0" for i in range(1, 100_001)), "equal hashes"),
     "complex that collide": (
-        b"\xd9\x01\x02" + head(4, 100_000)
-        + b"".join(encode(complex(-sys.hash_info.imag * i, i)) for i in range(100_000)), "equal hashes"),
+        b"\xd9\x01\x02" + head(4, 100_000) + b"".join(encode(complex(-sys.hash_info.imag * i, i)) for i in range(100_000)),
+        "equal hashes",
+    ),
     "a type by name": (kind("os.system", b"\x62ls"), "unknown kind"),
     "a module's type": (kind("subprocess.Popen", b"\x62ls"), "unknown kind"),
     "no name": (b"\xd8\x1b\x80", "too early|unknown kind"),
@@ -584,8 +731,10 @@ HOSTILE = {
     "zone that leaves": (kind("ZoneInfo", b"\x69../../etc", b"\xf6"), "key"),
     "zone that is a path": (kind("ZoneInfo", b"\x6b/etc/passwd", b"\xf6"), "key"),
     "zone with NUL": (kind("ZoneInfo", b"\x62a\0", b"\xf6"), "key"),
-    "too many zones": (head(4, 2000) + b"".join(kind("ZoneInfo", head(3, 5) + b"Q%04d" % i, b"\xf6")
-                                               for i in range(2000)), "zones"),
+    "too many zones": (
+        head(4, 2000) + b"".join(kind("ZoneInfo", head(3, 5) + b"Q%04d" % i, b"\xf6") for i in range(2000)),
+        "zones",
+    ),
     "decimal of words": (kind("Decimal", b"\x63abc"), "cannot be made"),
     "long type name": (kind("record", head(3, 300) + b"a" * 300, b"\xa0"), "too long"),
     "long repr": (kind("opaque", b"\x61a", head(3, 70_000) + b"a" * 70_000), "too long"),
@@ -618,8 +767,11 @@ def test_hostile_bytes_are_one_value_error_soon(name):
 def test_limits_of_the_receiver_hold():
     decode(encode([[1] * 50]), depth=2)
     for data, limits in [
-        (encode([1] * 50), {"elements": 40}), (encode("a" * 50), {"bytes": 40}), (encode(1 << 200), {"int_bits": 128}),
-        (encode(nested(50)), {"depth": 20}), (encode([(shared := [1]), shared]), {"references": 0}),
+        (encode([1] * 50), {"elements": 40}),
+        (encode("a" * 50), {"bytes": 40}),
+        (encode(1 << 200), {"int_bits": 128}),
+        (encode(nested(50)), {"depth": 20}),
+        (encode([(shared := [1]), shared]), {"references": 0}),
         (encode([(shared := [1]), shared, shared, shared]), {"references": 2}),
     ]:
         decode(data)
@@ -698,8 +850,7 @@ print([name for name in ("decimal", "fractions", "uuid", "pathlib", "zoneinfo", 
 
 def test_a_zone_that_is_unknown_here_becomes_its_offset():
     def moment(offset):
-        return kind("datetime", b"\x19\x07\xd0", b"\1", b"\1", *[b"\0"] * 4,
-                    kind("ZoneInfo", b"\x69Mars/Base", offset), b"\0")
+        return kind("datetime", b"\x19\x07\xd0", b"\1", b"\1", *[b"\0"] * 4, kind("ZoneInfo", b"\x69Mars/Base", offset), b"\0")
 
     result = decode(moment(kind("timedelta", b"\0", b"\x19\x0e\x10", b"\0")))
     assert result.utcoffset() == datetime.timedelta(hours=1) and result.tzname() == "Mars/Base"
@@ -796,8 +947,13 @@ def test_object_arrays_and_scalars_cross():
     value[:] = [[1, "a"], [None, 2.5]]
     value[0, 0] = [1, [2]]
     assert back(value).tolist() == value.tolist()
-    for scalar, plain in [(numpy.int64(5), 5), (numpy.float32(0.5), 0.5), (numpy.bool_(True), True),
-                          (numpy.str_("x"), "x"), (numpy.complex64(1j), 1j)]:
+    for scalar, plain in [
+        (numpy.int64(5), 5),
+        (numpy.float32(0.5), 0.5),
+        (numpy.bool_(True), True),
+        (numpy.str_("x"), "x"),
+        (numpy.complex64(1j), 1j),
+    ]:
         assert same(back(scalar), plain)
     assert back(numpy.datetime64("2020-01-01", "ns")) == numpy.datetime64("2020-01-01", "ns")
     for other in (numpy.longdouble(1), numpy.zeros(2, [("a", "i4")]), numpy.ma.masked_array([1], [True])):
@@ -810,16 +966,21 @@ def test_bools_from_other_bytes_are_bools():
     assert result.view("u1").tolist() == [1, 1] and result.dtype == numpy.bool_
 
 
-@pytest.mark.parametrize("arguments", [
-    [b"\x62|O", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],  # a dtype of pointers over bytes
-    [b"\x61O", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
-    [b"\x63<i8", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
-    [b"\x67<M8[xx]", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
-    [b"\x67<M8[ns]", b"\xd8\x28\x82\x81\1\xd8\x40\x41\0"],
-    [b"\x61U", b"\x81\2", b"\x82\x61a\1"], [b"\x61O", b"\x81\3", b"\x81\1"], [b"\x61O", b"\x81\x20", b"\x80"],
-    [b"\x61O", b"\x82\x1b\x40\0\0\0\0\0\0\0\x1b\x40\0\0\0\0\0\0\0", b"\x80"],
-    [b"\x61U", b"\x81\x19\x27\x10", head(4, 10000) + b"\x60" * 9999 + head(3, 100_000) + b"a" * 100_000],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [b"\x62|O", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],  # a dtype of pointers over bytes
+        [b"\x61O", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
+        [b"\x63<i8", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
+        [b"\x67<M8[xx]", b"\xd8\x28\x82\x81\1\xd8\x4f\x48" + bytes(8)],
+        [b"\x67<M8[ns]", b"\xd8\x28\x82\x81\1\xd8\x40\x41\0"],
+        [b"\x61U", b"\x81\2", b"\x82\x61a\1"],
+        [b"\x61O", b"\x81\3", b"\x81\1"],
+        [b"\x61O", b"\x81\x20", b"\x80"],
+        [b"\x61O", b"\x82\x1b\x40\0\0\0\0\0\0\0\x1b\x40\0\0\0\0\0\0\0", b"\x80"],
+        [b"\x61U", b"\x81\x19\x27\x10", head(4, 10000) + b"\x60" * 9999 + head(3, 100_000) + b"a" * 100_000],
+    ],
+)
 def test_hostile_arrays_are_refused(arguments):
     with pytest.raises(ValueError, match="malformed"):
         decode(kind("ndarray", *arguments))
@@ -847,14 +1008,22 @@ def test_tables_arrive_as_tables():
     assert back(pandas.NaT) is None and back(pandas.NA) is None
 
 
-@pytest.mark.parametrize("data", [
-    kind("DataFrame"), kind("DataFrame", b"\x80", b"\x80"), kind("Series", b"\0", b"\0", b"\0"),
-    kind("Index", b"\x80", b"\x80"), kind("Index", b"\x81\xf6", b"\x81\x80"), kind("Index", b"\x81\xf6", b"\xa0"),
-    kind("DataFrame", kind("Index", b"\x81\xf6", kind("range", b"\0", b"\1", b"\1")), b"\0"),
-    kind("DataFrame", *[kind("Index", b"\x81\xf6", kind("range", b"\0", b"\1", b"\1"))] * 2, b"\x80"),
-    kind("DataFrame", *[kind("Index", b"\x81\xf6", kind("range", b"\0", b"\2", b"\1"))] * 2,
-         b"\xd8\x28\x82\x81\1\xd8\x40\x41\0"),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        kind("DataFrame"),
+        kind("DataFrame", b"\x80", b"\x80"),
+        kind("Series", b"\0", b"\0", b"\0"),
+        kind("Index", b"\x80", b"\x80"),
+        kind("Index", b"\x81\xf6", b"\x81\x80"),
+        kind("Index", b"\x81\xf6", b"\xa0"),
+        kind("DataFrame", kind("Index", b"\x81\xf6", kind("range", b"\0", b"\1", b"\1")), b"\0"),
+        kind("DataFrame", *[kind("Index", b"\x81\xf6", kind("range", b"\0", b"\1", b"\1"))] * 2, b"\x80"),
+        kind(
+            "DataFrame", *[kind("Index", b"\x81\xf6", kind("range", b"\0", b"\2", b"\1"))] * 2, b"\xd8\x28\x82\x81\1\xd8\x40\x41\0"
+        ),
+    ],
+)
 def test_hostile_tables_are_refused(data):
     pytest.importorskip("pandas")
     with pytest.raises(ValueError):
@@ -878,8 +1047,10 @@ for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.stdout.splitlines() == [
-        "numpy.ndarray ['dtype', 'shape', 'data']", "numpy.ndarray ['dtype', 'data']",
-        "pandas.DataFrame ['columns', 'index', 'values']", "pandas.Series ['name', 'index', 'values']",
+        "numpy.ndarray ['dtype', 'shape', 'data']",
+        "numpy.ndarray ['dtype', 'data']",
+        "pandas.DataFrame ['columns', 'index', 'values']",
+        "pandas.Series ['name', 'index', 'values']",
     ], found.stderr
 
 

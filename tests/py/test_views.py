@@ -130,7 +130,7 @@ def test_what_goes_in_comes_back(session, expression):
     expected = eval(expression, dict(OWN))
     session.seen = []
     value_of(session, f"tell({expression}, named={expression})")
-    (args, kw), = session.seen
+    ((args, kw),) = session.seen
     for found in (args[0], kw["named"], value_of(session, expression)):
         found = opened(found)
         assert found == expected and type(found) is type(expected)
@@ -141,7 +141,7 @@ def test_a_view_that_comes_back_is_the_same_one_everywhere(session):
     session.seen = []
     value_of(session, "tell(thing, [thing], {thing: {thing}}, k=(thing,))")
     (first, (second,), mapping), kw = session.seen[0][0], session.seen[0][1]
-    (third, (fourth,)), = mapping.items()
+    ((third, (fourth,)),) = mapping.items()
     assert first is second is third is fourth is kw["k"][0] and first.original is OWN["thing"]
     assert opened(session["thing"]) is OWN["thing"]
 
@@ -159,7 +159,11 @@ def test_views_in_sets_and_keys_of_an_answer_go_in(session):
 def test_call_and_execute_give_back_what_they_were_given(make):
     thing, items = Thing("it"), [1, [2]]
     sandbox = make()
-    assert opened(sandbox.call(lambda thing, items: [thing, {thing: items}, {thing}], thing, items)) == [thing, {thing: items}, {thing}]
+    assert opened(sandbox.call(lambda thing, items: [thing, {thing: items}, {thing}], thing, items)) == [
+        thing,
+        {thing: items},
+        {thing},
+    ]
     names = {"thing": thing, "items": items, "day": OWN["day"]}
     sandbox.execute("copies = [thing, items, {day: (thing,)}]\nnext_day = day.replace(day=4)\ninner = items[1]", names)
     assert opened(names["copies"]) == [thing, items, {OWN["day"]: (thing,)}]
@@ -527,7 +531,6 @@ def test_a_record_is_compared_by_what_is_in_it():
         assert sandbox.run_code("one == two, one != two, one == three, one.x, one['y'], dict(one)").value == (
             True, False, False, 1, [2], {"x": 1, "y": [2]})  # fmt: skip
         assert sandbox.run_code("one.y.append(1)").error.value.startswith("Read only object")
-
 
 
 class Spoken(collections.namedtuple("Spoken", "x")):

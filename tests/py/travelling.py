@@ -156,7 +156,8 @@ class Registered(Registry, key="k"):
 
 class Shape(abc.ABC):
     @abc.abstractmethod
-    def area(self) -> int: ...
+    def area(self) -> int:
+        ...
 
 
 class Square(Shape):
@@ -327,7 +328,16 @@ def raises() -> tuple[str, bool]:
 def rows() -> Any:
     row = Row(1)
     row.b.append(2)
-    return row.a, row.b, row == Row(1, [2]), repr(row), Frozen(1) < Frozen(2), repr(Frozen()), hash(Frozen()) == hash(Frozen()), Tight(a=3).a
+    return (
+        row.a,
+        row.b,
+        row == Row(1, [2]),
+        repr(row),
+        Frozen(1) < Frozen(2),
+        repr(Frozen()),
+        hash(Frozen()) == hash(Frozen()),
+        Tight(a=3).a,
+    )
 
 
 def freezes() -> str:
@@ -601,7 +611,10 @@ LANGUAGE: dict[str, tuple[Any, tuple[Any, ...]]] = {
 # Under a language policy with the library that programs import, what acts on the calling frame finds the program's.
 EVERYDAY: dict[str, tuple[Any, tuple[Any, ...]]] = {
     **ACTS,
-    **{name: OPEN[name] for name in ("contextmanager", "function of the library", "method that a module calls its own", "pattern", "fields")},
+    **{
+        name: OPEN[name]
+        for name in ("contextmanager", "function of the library", "method that a module calls its own", "pattern", "fields")
+    },
     "asdict": ({"x": 1, "y": 0, "w": 9}, (lambda: dataclasses.asdict(More(1)),)),
     "replace": (13, (lambda: dataclasses.replace(More(1, 2), w=10).total(),)),
     **{name: LANGUAGE[name] for name in ("object as a global", "what is not allowed and not used", "what is not allowed and used")},

@@ -50,13 +50,9 @@ class SandboxConfig:
         if unknown:
             raise TypeError(f"unknown option: {', '.join(unknown)}; known: {_known(_OPTIONS)}")
         if options.get("use_subprocess", True) is not True:
-            raise ValueError(
-                "use_subprocess=False: there is no in-process mode, it cannot hold; leave the option out"
-            )
+            raise ValueError("use_subprocess=False: there is no in-process mode, it cannot hold; leave the option out")
         if options.get("cpython_restricted", False):
-            raise ValueError(
-                "cpython_restricted=True: Python 3 has no restricted mode; write restricted=True for belljar's preset"
-            )
+            raise ValueError("cpython_restricted=True: Python 3 has no restricted mode; write restricted=True for belljar's preset")
         self.restricted = bool(options.get("restricted", False))
         self.recursion_limit = options.get("recursion_limit", DEFAULT_RECURSION)
         self._has_default_recursion = "recursion_limit" not in options
@@ -232,8 +228,7 @@ class SandboxConfig:
             "hints": self.hints,
             "builtins": sorted(self._builtins),
             "imports": {
-                name: {"proxied": sorted(row[0] - row[1]), "safe": sorted(row[1])}
-                for name, row in sorted(self._imports.items())
+                name: {"proxied": sorted(row[0] - row[1]), "safe": sorted(row[1])} for name, row in sorted(self._imports.items())
             },
             "optional": sorted(set(self._imports) - self._by_caller),
             "internal": sorted(self._internal - set(self._imports)),

@@ -117,7 +117,11 @@ EVERYDAY: tuple[tuple[str, str, str], ...] = (
         "runtime_checkable",
         "not get_type_hints() and ForwardRef, which evaluate text",
     ),
-    ("abc", "ABC ABCMeta abstractclassmethod abstractmethod abstractproperty abstractstaticmethod update_abstractmethods", "all of it"),
+    (
+        "abc",
+        "ABC ABCMeta abstractclassmethod abstractmethod abstractproperty abstractstaticmethod update_abstractmethods",
+        "all of it",
+    ),
     ("json", "JSONDecodeError JSONDecoder JSONEncoder dump dumps load loads", "all of it"),
     ("json.decoder", "JSONDecodeError JSONDecoder", "where programs import the error from"),
     ("json.encoder", "JSONEncoder", "the same for the encoder"),

@@ -252,8 +252,13 @@ FEATURES = (
         "math",
         "numbers",
         modules=(
-            Module("math", "", _MATH, "functions of numbers (ceil of a program's own class gives what that returns); pysandbox's list "
-                   "and what Python 3 added"),
+            Module(
+                "math",
+                "",
+                _MATH,
+                "functions of numbers (ceil of a program's own class gives what that returns); pysandbox's list "
+                "and what Python 3 added",
+            ),
         ),
     ),
     Feature(
@@ -325,9 +330,7 @@ FEATURES = (
         "traceback",
         "where an error came from: __traceback__, tb_lineno and the functions that print it; never frames",
         modules=(
-            Module(
-                "traceback", "", "", "its five printing functions are replaced: the library's read any file (L082, L084)"
-            ),
+            Module("traceback", "", "", "its five printing functions are replaced: the library's read any file (L082, L084)"),
         ),
     ),
     Feature(

@@ -89,7 +89,9 @@ def for_symbol(module: str, symbol: str) -> str:
         return _by_feature(names)
     if undoes(module, symbol):
         return f'; to permit it: allow_safe_module("{module}", "{symbol}"), which undoes the policy'
-    return _permitted(f'allow_module("{module}", "{symbol}") for a view, allow_safe_module("{module}", "{symbol}") for the thing itself')
+    return _permitted(
+        f'allow_module("{module}", "{symbol}") for a view, allow_safe_module("{module}", "{symbol}") for the thing itself'
+    )
 
 
 def for_builtin(name: str) -> str:

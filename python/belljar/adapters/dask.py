@@ -33,9 +33,7 @@ class WorkerExecutor(Executor):
         **options: Any,
     ) -> None:
         self.max_workers = max_workers or os.cpu_count() or 1
-        self._sandboxes = SandboxExecutor(
-            policy, max_workers=self.max_workers, preload=["dask._task_spec", *preload], **options
-        )
+        self._sandboxes = SandboxExecutor(policy, max_workers=self.max_workers, preload=["dask._task_spec", *preload], **options)
         self._threads = ThreadPoolExecutor(self.max_workers, "belljar-dask")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

@@ -25,7 +25,7 @@ def code_function(
 
     `tools` are the agent's tools, which its prompt tells the model about: functions or `FunctionTool`s. They run in this
     program. Cancelling a call interrupts the code. The session ends when the function goes. Other keyword arguments are those
-    of `belljar.Sandbox`. """
+    of `belljar.Sandbox`."""
     named = tools if hasattr(tools, "items") else {_name_of(tool): _function_of(tool) for tool in tools}
     runner = Runner(policy, named, **options)
 

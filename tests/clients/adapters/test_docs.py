@@ -6,9 +6,7 @@ import re
 import pytest
 
 TEXT = (pathlib.Path(__file__).parents[3] / "docs/adapters.md").read_text()
-EXAMPLES = [
-    (code.split("belljar.adapters.")[1].split()[0], code) for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-]
+EXAMPLES = [(code.split("belljar.adapters.")[1].split()[0], code) for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)]
 
 
 @pytest.mark.parametrize(("name", "code"), EXAMPLES, ids=[f"{number}-{name}" for number, (name, _) in enumerate(EXAMPLES)])
@@ -23,9 +21,7 @@ def test_an_example_prints_what_it_says(name, code, capsys, tmp_path):
     else:
         scripted = None
         expected = re.findall(r"print\(.*\) +# (.*)", code)
-    code = code.replace(', preload=["pandas"]', "").replace(
-        "import pandas; pandas.Series([1, 2, 3]).mean()", "sum([1, 2, 3]) / 3"
-    )
+    code = code.replace(', preload=["pandas"]', "").replace("import pandas; pandas.Series([1, 2, 3]).mean()", "sum([1, 2, 3]) / 3")
     namespace = {"__name__": "__main__", "Scripted": scripted}
     (tmp_path / "example.py").write_text(code)  # some look for the source of functions
     exec(compile(code, str(tmp_path / "example.py"), "exec"), namespace)

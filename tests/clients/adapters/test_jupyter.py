@@ -28,9 +28,7 @@ def installed(tmp_path_factory):
         JUPYTER_DATA_DIR=str(place / "data"), JUPYTER_RUNTIME_DIR=str(place / "run"), IPYTHONDIR=str(place / "ipython")
     )
     for more in ([], ["--name", "small", "--policy", str(policy)], ["--name", "rich", "--rich"]):
-        subprocess.run(
-            [sys.executable, "-m", "belljar.adapters.jupyter", "install", *more], check=True, stdout=subprocess.DEVNULL
-        )
+        subprocess.run([sys.executable, "-m", "belljar.adapters.jupyter", "install", *more], check=True, stdout=subprocess.DEVNULL)
     yield
     os.environ.clear()
     os.environ.update(before)

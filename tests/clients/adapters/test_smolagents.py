@@ -55,17 +55,13 @@ def test_an_agent_keeps_state_calls_tools_here_and_answers():
         assert "price 3.5" in made.memory.steps[1].observations
 
 
-@pytest.mark.parametrize(
-    ("call", "value"), [("add(1, 2)", 3), ("add(1)", 2), ("add(right=5, left=1)", 6)]
-)
+@pytest.mark.parametrize(("call", "value"), [("add(1, 2)", 3), ("add(1)", 2), ("add(right=5, left=1)", 6)])
 def test_a_decorated_function_is_called_as_it_is_written(call, value):
     assert agent(f"final_answer({call})", tools=[add])[0].run("?") == value
 
 
 def test_a_tool_keeps_its_name_parameters_and_text():
-    made, _ = agent(
-        "import inspect\nfinal_answer([list(inspect.signature(lookup).parameters), lookup.__doc__])", tools=[Lookup()]
-    )
+    made, _ = agent("import inspect\nfinal_answer([list(inspect.signature(lookup).parameters), lookup.__doc__])", tools=[Lookup()])
     assert made.run("?") == [["thing"], "The price of a thing."]
 
 

@@ -71,8 +71,22 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp("language")
     include = sysconfig.get_path("include")
     subprocess.run(
-        [compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{TREE}", f"-I{include}",
-         "-o", directory / "_belljar_language.abi3.so", *sources, HERE / "module.c"],  # fmt: skip
+        [
+            compiler,
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-shared",
+            "-fPIC",
+            f"-I{TREE}",
+            f"-I{include}",
+            "-o",
+            directory / "_belljar_language.abi3.so",
+            *sources,
+            HERE / "module.c",
+        ],  # fmt: skip
         check=True,
     )
     return directory
@@ -111,10 +125,16 @@ def run_plain(
     read, write = os.pipe()
     try:
         process = subprocess.Popen(
-            [python, "-I", str(HERE / "plain_guest.py"), str(TREE / "python"), str(extension),
-             str(write)],  # fmt: skip
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(write,), preexec_fn=limit,
-            cwd=cwd, user=user, group=user, extra_groups=[] if user is not None else None,
+            [python, "-I", str(HERE / "plain_guest.py"), str(TREE / "python"), str(extension), str(write)],  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(write,),
+            preexec_fn=limit,
+            cwd=cwd,
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
         )
         os.close(write)
         write = -1

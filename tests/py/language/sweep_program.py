@@ -51,7 +51,12 @@ def arguments(call, wanted):
     names |= {name: defaultdict(made(call, value).__next__).__getitem__ for name, value in BINARY.items()}
     more = {name: any_arguments(call) for name in MORE}
     for base in BASES:
-        for part, own in (("unary", names), ("all", names | more), ("callbacks", more), ("order", {n: names[n] for n in ("__eq__", "__hash__", "__lt__")})):
+        for part, own in (
+            ("unary", names),
+            ("all", names | more),
+            ("callbacks", more),
+            ("order", {n: names[n] for n in ("__eq__", "__hash__", "__lt__")}),
+        ):
             kind = f"{base.__name__}, {part}"
             if wanted and kind not in wanted:
                 continue
@@ -66,7 +71,9 @@ def arguments(call, wanted):
     if wanted:
         return
     yield "a text", type("T", (str,), {"__eq__": call, "__hash__": lambda self: 1})(TEXT)
-    yield "class", type("C", (), {name: staticmethod(call) for name in ("decode", "encode", "__init__", "iterencode", "write", "close")})
+    yield "class", type(
+        "C", (), {name: staticmethod(call) for name in ("decode", "encode", "__init__", "iterencode", "write", "close")}
+    )
 
 
 def check(what, kind, name):

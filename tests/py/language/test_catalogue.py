@@ -16,7 +16,13 @@ FILES = sorted((TREE / "tests" / "escapes" / "language").glob("L*.py"))
 
 def header(path: pathlib.Path) -> dict[str, str]:
     lines = path.read_text().split('"""')[1].splitlines()
-    return {"kind": "", "features": "", "allow": "", "control": "reached", **dict(re.findall(r"(?m)^(\w+): (.+)$", "\n".join(lines)))}
+    return {
+        "kind": "",
+        "features": "",
+        "allow": "",
+        "control": "reached",
+        **dict(re.findall(r"(?m)^(\w+): (.+)$", "\n".join(lines))),
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -36,9 +42,7 @@ def test_the_policy_answers_as_the_catalogue_says(path: pathlib.Path, run: Calla
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_attack_works_without_the_policy(
-    path: pathlib.Path, python: str, tmp_path: pathlib.Path
-) -> None:
+def test_the_attack_works_without_the_policy(path: pathlib.Path, python: str, tmp_path: pathlib.Path) -> None:
     row = header(path)
     if row["control"] == "none":
         return  # the resources that it takes are the point; the limits outside stop it in either case

@@ -61,7 +61,9 @@ def test_iterators_within_iterators_end_before_the_stack(run: Callable[..., Outc
 
 
 def test_iterators_within_iterators_work_a_thousand_deep(run: Callable[..., Outcome]) -> None:
-    source = SOURCE + """
+    source = (
+        SOURCE
+        + """
 assert list(nested(lambda i: chain([1], i), 1000)) == [1] * 1000
 assert list(nested(lambda i: map(lambda x: x + 1, chain(i, [0])), 40)) == list(range(40, 0, -1))
 ended = []
@@ -76,5 +78,6 @@ for kind in Filter, filter:
     assert sum(map(len, map(list, held))) == 999 and next(kind(None, [0, 2])) == 2
     del held
 """
+    )
     outcome = run("stdout itertools", source)
     assert outcome.error is None, outcome.text

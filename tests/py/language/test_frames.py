@@ -142,7 +142,8 @@ def report(run: Run, config: Any, source: str) -> list[Any]:
 def test_what_asks_for_the_frame_is_as_the_table_says(run: Run) -> None:
     more = "from collections import namedtuple\nclass Loud:\n    def __complex__(self):\n        return Loud2(1)\nclass Loud2(complex): pass\n"
     rows = "".join(
-        f"found.clear()\nsaid = {row.asked}\nprint(({row.what!r}, said, len(found), bool({row.shown or 'said'})))\n" for row in TABLE
+        f"found.clear()\nsaid = {row.asked}\nprint(({row.what!r}, said, len(found), bool({row.shown or 'said'})))\n"
+        for row in TABLE
     )
     answers = report(run, everything("random", "stdout"), PRELUDE + more + rows)
     assert [what for what, *_ in answers] == [row.what for row in TABLE]
@@ -209,7 +210,8 @@ ATTACKS = {
     "what is behind super": "found.append(super_itself())",
 }  # fmt: skip
 
-HELPERS = """
+HELPERS = (
+    """
 import datetime, hashlib, re, time, traceback
 import json
 from abc import ABC
@@ -269,14 +271,20 @@ def strptime_cache():
     time.strptime('1', Evil('%%d'))
 class Last(int):
     __del__ = map(found.append, some(globals)).__next__
-""" % T
+"""
+    % T
+)
 
 
 def attack_program() -> str:
     lines = [PRELUDE, HELPERS]
     for name, attack in ATTACKS.items():
-        lines.append(f"found.clear()\ntry:\n    {attack}\nexcept BaseException as error:\n    said = type(error).__name__, str(error)[:200]")
-        lines.append(f"else:\n    said = ''\nfinally:\n    print(({name!r}, said, [str(one)[:300] for one in found if foreign(one)]))")
+        lines.append(
+            f"found.clear()\ntry:\n    {attack}\nexcept BaseException as error:\n    said = type(error).__name__, str(error)[:200]"
+        )
+        lines.append(
+            f"else:\n    said = ''\nfinally:\n    print(({name!r}, said, [str(one)[:300] for one in found if foreign(one)]))"
+        )
     return "\n".join(lines)
 
 
@@ -291,11 +299,14 @@ def test_no_library_calls_them_for_a_program(run: Run) -> None:
 @pytest.mark.parametrize("special", ("__str__", "__repr__"))
 def test_nor_does_the_runner(run: Run, restricted: bool, special: str) -> None:
     config = SandboxConfig(restricted=restricted)
-    outcome = run(config, f"""
+    outcome = run(
+        config,
+        f"""
 class E(Exception):
     {special} = map(eval, ["'esc' + 'aped' if __import__('os') else ''"] * 9).__next__
 raise E
-""")
+""",
+    )
     assert outcome.error == "E"
     assert "escaped" not in outcome.text + outcome.message
 

@@ -54,14 +54,21 @@ def test_builtins_are_read_only(run: Run, change: str) -> None:
 
 
 def test_dicts_of_the_program_have_all_their_methods(run: Run) -> None:
-    passes(run("", "d = {}\nd.update(a=1)\nd.setdefault('b', 2)\nd |= {'c': 3}\ndict.__setitem__(d, 'e', 5)\nassert d.pop('a') == 1\nd.clear()"))
+    passes(
+        run(
+            "",
+            "d = {}\nd.update(a=1)\nd.setdefault('b', 2)\nd |= {'c': 3}\ndict.__setitem__(d, 'e', 5)\nassert d.pop('a') == 1\nd.clear()",
+        )
+    )
 
 
 def test_a_program_may_shadow_a_builtin_for_itself(run: Run) -> None:
     passes(run("", "len = lambda x: 42\nassert len('') == 42\ndel len\nassert len('') == 0"))
 
 
-@pytest.mark.parametrize("name", ["breakpoint", "input", "help", "quit", "BaseException", "KeyboardInterrupt", "SystemExit", "__loader__", "__spec__"])
+@pytest.mark.parametrize(
+    "name", ["breakpoint", "input", "help", "quit", "BaseException", "KeyboardInterrupt", "SystemExit", "__loader__", "__spec__"]
+)
 def test_builtins_outside_the_whitelist_are_unknown(run: Run, name: str) -> None:
     refused(run("", name), "NameError", f"name '{name}' is not defined")
 
@@ -81,7 +88,12 @@ def test_a_builtin_can_be_taken_away(run: Run) -> None:
 
 
 def test_exec_and_eval_take_text(run: Run) -> None:
-    passes(run("", "exec('x = 1')\nassert eval('x + y', {'y': 2, 'x': 1}) == 3\ndef f():\n    z = 3\n    return eval('z')\nassert f() == 3"))
+    passes(
+        run(
+            "",
+            "exec('x = 1')\nassert eval('x + y', {'y': 2, 'x': 1}) == 3\ndef f():\n    z = 3\n    return eval('z')\nassert f() == 3",
+        )
+    )
 
 
 def test_exec_in_a_new_namespace_has_the_same_builtins(run: Run) -> None:
@@ -109,7 +121,12 @@ def test_functions_hide_their_insides(run: Run, name: str) -> None:
 
 
 def test_functions_show_their_outside(run: Run) -> None:
-    passes(run("", "def f(x: int = 1): 'doc'\nf.note = 1\nassert (f.__name__, f.__doc__, f.note, f()) == ('f', 'doc', 1, None) and f.__annotations__ == {'x': int}"))
+    passes(
+        run(
+            "",
+            "def f(x: int = 1): 'doc'\nf.note = 1\nassert (f.__name__, f.__doc__, f.note, f()) == ('f', 'doc', 1, None) and f.__annotations__ == {'x': int}",
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["__subclasses__", "__bases__", "__base__", "__mro__", "__dict__", "mro"])
@@ -118,20 +135,36 @@ def test_types_hide_their_graph(run: Run, name: str) -> None:
 
 
 def test_types_can_be_told_apart(run: Run) -> None:
-    passes(run("", "class A: pass\nclass B(A): pass\nassert issubclass(B, A) and isinstance(B(), A) and B.__name__ == 'B' and type(B()) is B"))
+    passes(
+        run(
+            "",
+            "class A: pass\nclass B(A): pass\nassert issubclass(B, A) and isinstance(B(), A) and B.__name__ == 'B' and type(B()) is B",
+        )
+    )
 
 
 def test_instances_have_a_dict(run: Run) -> None:
-    passes(run("", "class A: pass\na = A()\na.x = 1\na.__dict__['y'] = 2\nassert vars(a) == {'x': 1, 'y': 2} and a.y == 2 and 'x' in dir(a)"))
+    passes(
+        run(
+            "",
+            "class A: pass\na = A()\na.x = 1\na.__dict__['y'] = 2\nassert vars(a) == {'x': 1, 'y': 2} and a.y == 2 and 'x' in dir(a)",
+        )
+    )
 
 
 # ---- Importing ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("statement", ["import os", "from os import path", "import os.path", "import os as o", "from os import *", "__import__('os')"])
+@pytest.mark.parametrize(
+    "statement", ["import os", "from os import path", "import os.path", "import os as o", "from os import *", "__import__('os')"]
+)
 def test_imports_are_blocked(run: Run, statement: str) -> None:
     outcome = run("", statement)
-    assert outcome.error == "ImportError" and outcome.message.startswith('Import "os') and outcome.message.endswith('" blocked by the sandbox')
+    assert (
+        outcome.error == "ImportError"
+        and outcome.message.startswith('Import "os')
+        and outcome.message.endswith('" blocked by the sandbox')
+    )
 
 
 def test_an_allowed_module_shows_its_symbols_only(run: Run) -> None:
@@ -189,7 +222,12 @@ def test_allow_module_proxies_and_allow_safe_module_does_not(run: Run) -> None:
     config.allow_module("string", "ascii_letters")
     config.allow_module("sys", "version_info", "modules", "path")
     config.allow_safe_module("platform", "python_version_tuple")
-    passes(run(config, "import string, sys, platform\nassert sys.version_info[0] == 3 and type(sys.path) is not list and list(sys.path) == sys.path\nassert type(platform.python_version_tuple()) is tuple"))
+    passes(
+        run(
+            config,
+            "import string, sys, platform\nassert sys.version_info[0] == 3 and type(sys.path) is not list and list(sys.path) == sys.path\nassert type(platform.python_version_tuple()) is tuple",
+        )
+    )
     outcome = run(config, "from sys import modules\nmodules['sys']")
     refused(outcome, "SandboxError", "Unable to proxy a value of type <class 'module'>")
 
@@ -339,7 +377,10 @@ assert str(type(1)) == "<class 'int'>" and repr(A).startswith("<class '__main__.
 
 
 def test_generic_classes(run: Run) -> None:
-    outcome = run("", "class Box[T]:\n    def get(self) -> T: ...\ndef first[T](x: list[T]) -> T: return x[0]\ntype Pair = tuple[int, int]\nassert first([1]) == 1 and Box[int]")
+    outcome = run(
+        "",
+        "class Box[T]:\n    def get(self) -> T: ...\ndef first[T](x: list[T]) -> T: return x[0]\ntype Pair = tuple[int, int]\nassert first([1]) == 1 and Box[int]",
+    )
     assert outcome.error in (None, "SyntaxError"), outcome.text  # the syntax is 3.12's
 
 
@@ -421,7 +462,11 @@ def test_the_exit_feature_allows_it(run: Run) -> None:
     refused(run("exit", "exit(1)"), "SystemExit", "1")
     outcome = run("exit", "import sys\nsys.exit('bye')")
     assert (outcome.error, outcome.message) in (("SystemExit", "bye"), ("SystemExit", "1"))  # a process has a number
-    passes(run("exit", "try:\n    quit()\nexcept SystemExit as error:\n    assert error.code is None\nBaseException, KeyboardInterrupt"))
+    passes(
+        run(
+            "exit", "try:\n    quit()\nexcept SystemExit as error:\n    assert error.code is None\nBaseException, KeyboardInterrupt"
+        )
+    )
 
 
 # ---- Limits ------------------------------------------------------------------------------------------------------

@@ -88,7 +88,9 @@ assert 'name' in dir(data) and '_secret' not in dir(data)
 """)  # fmt: skip
 
 
-@pytest.mark.parametrize("change", ["data.name = 'victor'", "del data.name", "data.tags.append(2)", "data.__class__ = int", "setattr(data, 'name', 1)"])
+@pytest.mark.parametrize(
+    "change", ["data.name = 'victor'", "del data.name", "data.tags.append(2)", "data.__class__ = int", "setattr(data, 'name', 1)"]
+)
 def test_an_object_cannot_be_changed(run: Run, change: str) -> None:
     outcome = run("", change, given=PERSON)
     assert (outcome.error, outcome.message) == ("SandboxError", "Read only object")
@@ -111,7 +113,9 @@ def test_an_object_leads_to_nothing_behind_it(run: Run, attempt: str) -> None:
     assert run("", attempt, given=PERSON).error == "AttributeError"
 
 
-@pytest.mark.parametrize("attempt", ["type(data)()", "type('T', (type(data),), {})", "type(data).x = 1", "object.__setattr__(data, 'name', 1)"])
+@pytest.mark.parametrize(
+    "attempt", ["type(data)()", "type('T', (type(data),), {})", "type(data).x = 1", "object.__setattr__(data, 'name', 1)"]
+)
 def test_the_types_of_proxies_are_closed(run: Run, attempt: str) -> None:
     assert run("", attempt, given=PERSON).error in ("TypeError", "AttributeError")
 
@@ -149,7 +153,9 @@ def test_plain_values_are_given_as_they_are(run: Run, value: str) -> None:
 @pytest.mark.parametrize("value", ["__import__('sys')", "(x for x in ())", "(lambda: 0).__code__"])
 def test_what_leads_further_cannot_be_proxied(run: Run, value: str, python: str, where: str) -> None:
     is_other = "__code__" in value and where == "jar" and python != sys.executable  # its bytecode means something else there
-    with pytest.raises(AssertionError, match="between equal versions of Python only" if is_other else "Unable to proxy a value of type"):
+    with pytest.raises(
+        AssertionError, match="between equal versions of Python only" if is_other else "Unable to proxy a value of type"
+    ):
         run("", "pass", given={"data": value})
 
 

@@ -59,7 +59,9 @@ def test_a_refusal_ends_with_what_would_permit_it(template: Any, program: str, t
     assert text in done.error.traceback
 
 
-@pytest.mark.parametrize(("program", "permits"), [(row[0], row[2]) for row in GOLDEN if row[2]], ids=[row[0][:20] for row in GOLDEN if row[2]])
+@pytest.mark.parametrize(
+    ("program", "permits"), [(row[0], row[2]) for row in GOLDEN if row[2]], ids=[row[0][:20] for row in GOLDEN if row[2]]
+)
 def test_what_it_names_permits_it(program: str, permits: dict[str, Any]) -> None:
     features = ["regex", *([permits["feature"]] if "feature" in permits else [])]
     done = belljar.run(program, belljar.Policy(**{**permits, "feature": features}))
@@ -72,16 +74,19 @@ def test_a_program_that_catches_a_refusal_reads_it_too(template: Any) -> None:
 
 
 def test_pysandboxs_texts_are_as_they_were() -> None:
-    for kind, code, text in ((ImportError, "import os", 'Import "os" blocked by the sandbox'), (NameError, "input", "name 'input' is not defined")):
+    for kind, code, text in (
+        (ImportError, "import os", 'Import "os" blocked by the sandbox'),
+        (NameError, "input", "name 'input' is not defined"),
+    ):
         with pytest.raises(kind) as caught:
             pysandbox.Sandbox(pysandbox.SandboxConfig()).execute(code)
         assert str(caught.value) == text
 
 
 SYNTAX = [
-    ("x = (1 +\n", '  File "<code>", line 1\n    x = (1 +\n        ^\nSyntaxError: \'(\' was never closed\n'),
+    ("x = (1 +\n", "  File \"<code>\", line 1\n    x = (1 +\n        ^\nSyntaxError: '(' was never closed\n"),
     ("if 1:\n    y = 1 1\n", '  File "<code>", line 2\n    y = 1 1\n          ^\nSyntaxError: invalid syntax'),
-    ("é = 'ä' 3\n", '  File "<code>", line 1\n    é = \'ä\' 3\n            ^\nSyntaxError: invalid syntax'),
+    ("é = 'ä' 3\n", "  File \"<code>\", line 1\n    é = 'ä' 3\n            ^\nSyntaxError: invalid syntax"),
     ("def f():\nreturn\n", '  File "<code>", line 2\n    return\n    ^^^^^^\nIndentationError: '),
 ]
 

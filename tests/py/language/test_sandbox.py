@@ -94,7 +94,12 @@ def test_an_exit_ends_the_program_and_not_the_host() -> None:
     sandbox = belljar.Sandbox(SandboxConfig("exit"))
     refuses(SandboxError, "SystemExit: 3", sandbox.execute, "exit(3)")
     refuses(SandboxError, "SystemExit: 0", sandbox.execute, "raise SystemExit")
-    refuses(SandboxError, "SandboxError: no", sandbox.execute, "class SandboxError(BaseException): pass\nraise SandboxError('SandboxError: no')")
+    refuses(
+        SandboxError,
+        "SandboxError: no",
+        sandbox.execute,
+        "class SandboxError(BaseException): pass\nraise SandboxError('SandboxError: no')",
+    )
 
 
 def test_what_leads_further_is_not_handed_in(sandbox: Any) -> None:
@@ -121,7 +126,9 @@ def test_pysandbox_reads_a_file_that_it_was_handed_and_no_other_face_does(sandbo
         old.execute("first = file.readline(); rest = list(file)", names)
         assert (names["first"], names["rest"]) == ("one\n", ["two\n"])
         refuses(SandboxError, "Read only object", old.execute, "file.mode = 'w'", {"file": file})
-        refuses(AttributeError, "'belljar.ReadOnlyObject' object has no attribute '_path'", old.execute, "file._path", {"file": file})
+        refuses(
+            AttributeError, "'belljar.ReadOnlyObject' object has no attribute '_path'", old.execute, "file._path", {"file": file}
+        )
         with pytest.raises(SandboxError, match="^file → open file cannot be sent to a sandbox: make it inside"):
             sandbox.execute("file.readline()", {"file": file})
 
@@ -156,7 +163,12 @@ def test_the_size_limits() -> None:
 def test_a_crash_is_told_by_its_signal() -> None:
     config = SandboxConfig()
     config.allow_safe_module("ctypes", "string_at")
-    refuses(SandboxError, "subprocess killed by signal 11", belljar.Sandbox(config).execute, "from ctypes import string_at\nstring_at(1)")
+    refuses(
+        SandboxError,
+        "subprocess killed by signal 11",
+        belljar.Sandbox(config).execute,
+        "from ctypes import string_at\nstring_at(1)",
+    )
 
 
 def test_the_recursion_limit() -> None:

@@ -163,7 +163,9 @@ def attempt(name, trick):
 
 
 def test_groups_of_a_programs_own_classes_are_split(run: Run) -> None:
-    source = GROUP + """
+    source = (
+        GROUP
+        + """
 class Named(Group):
     kind = "own"
     def __init__(self, message, errors):
@@ -182,5 +184,6 @@ assert callable(ExceptionGroup.split) and ExceptionGroup.split(left, TypeError)[
 left.more = 1
 assert left.more == 1
 """
+    )
     outcome = run("stdout", source)
     assert outcome.error is None, outcome.text
