@@ -1,0 +1,2 @@
+#include "tests/c/test.h"
+TEST(x) {}
