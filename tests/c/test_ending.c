@@ -76,8 +76,10 @@ TEST(each_end_is_told_with_its_reason_and_status)
         uint32_t kill_for; /* END_ITSELF: not killed */
         uint32_t status;
     } rows[] = {
-        { exits_with_7, END_ITSELF, 7 << 8 }, { dies, END_ITSELF, SIGSEGV },
-        { sleeps, END_MEMORY, SIGKILL },      { sleeps, END_HOST, SIGKILL },
+        { exits_with_7, END_ITSELF, 7 << 8 },
+        { dies, END_ITSELF, SIGSEGV },
+        { sleeps, END_MEMORY, SIGKILL },
+        { sleeps, END_HOST, SIGKILL },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         fixture_start();

@@ -16,6 +16,14 @@ static void count_signal(int number)
     signals[number]++;
 }
 
+/* Guests take signals as their interpreter does, from their first moment. */
+static void start(void)
+{
+    fixture_start();
+    signal(SIGINT, count_signal);
+    signal(GUEST_TRACEBACK_SIGNAL, count_signal);
+}
+
 /* Ticks until the process is gone or, if it is to live, until a number of looks. Its wait status. */
 static int tick_until_gone(struct guest *guest)
 {
@@ -48,24 +56,15 @@ static void works(void)
         continue;
 }
 
-/* Takes a signal as a guest's interpreter does: goes on, and tells by its exit status what came. */
 static void ends_at_interrupt(void)
 {
-    signal(SIGINT, count_signal);
     while (signals[SIGINT] == 0)
         usleep(1000);
     _exit(7);
 }
 
-static void ignores_the_interrupt(void)
-{
-    signal(SIGINT, count_signal);
-    sleeps();
-}
-
 static void tells_where_it_is(void)
 {
-    signal(GUEST_TRACEBACK_SIGNAL, count_signal);
     while (signals[GUEST_TRACEBACK_SIGNAL] == 0)
         usleep(1000);
     CHECK(write(FD_GUEST_CRASH, "in a loop", 9) == 9);
@@ -111,16 +110,15 @@ TEST(each_limit_ends_its_guest_and_says_which_it_was)
         uint64_t wall_ms, cpu_ms;
         uint32_t reason;
     } rows[] = {
-        { sleeps, 50, 0, END_WALL },      { works, 0, 50, END_CPU },
-        { works, 50, 60000, END_WALL },   { takes_memory, 0, 0, END_MEMORY },
+        { sleeps, 50, 0, END_WALL },           { works, 0, 50, END_CPU },
+        { works, 50, 60000, END_WALL },        { takes_memory, 0, 0, END_MEMORY },
         { begins_threads, 0, 0, END_THREADS },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        fixture_start();
+        start();
         struct guest *guest = fixture_guest(rows[i].program);
         limits_arm(&supervisor, guest, clock_now_ns(), rows[i].wall_ms, rows[i].cpu_ms, 0);
-        int status = tick_until_gone(guest);
-        CHECK(status == SIGKILL || status == GUEST_TRACEBACK_SIGNAL);
+        CHECK_EQUAL(tick_until_gone(guest), SIGKILL);
         CHECK_EQUAL(guest->end_reason, rows[i].reason);
     }
 }
@@ -128,7 +126,7 @@ TEST(each_limit_ends_its_guest_and_says_which_it_was)
 TEST(a_guest_at_its_limit_is_asked_where_it_is_before_it_is_killed)
 {
     char text[16] = "";
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(tells_where_it_is);
     limits_arm(&supervisor, guest, clock_now_ns(), 20, 0, 0);
     CHECK_EQUAL(tick_until_gone(guest), SIGKILL);
@@ -138,7 +136,7 @@ TEST(a_guest_at_its_limit_is_asked_where_it_is_before_it_is_killed)
 
 TEST(with_a_grace_a_limit_interrupts_once_and_the_run_may_end_by_itself)
 {
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(ends_at_interrupt);
     limits_arm(&supervisor, guest, clock_now_ns(), 20, 0, 60000);
     CHECK_EQUAL(tick_until_gone(guest), 7 << 8);
@@ -148,18 +146,17 @@ TEST(with_a_grace_a_limit_interrupts_once_and_the_run_may_end_by_itself)
 
 TEST(who_does_not_yield_within_its_grace_is_killed)
 {
-    fixture_start();
-    struct guest *guest = fixture_guest(ignores_the_interrupt);
+    start();
+    struct guest *guest = fixture_guest(sleeps);
     limits_arm(&supervisor, guest, clock_now_ns(), 20, 0, 50);
-    int status = tick_until_gone(guest);
-    CHECK(status == SIGKILL || status == GUEST_TRACEBACK_SIGNAL);
+    CHECK_EQUAL(tick_until_gone(guest), SIGKILL);
     CHECK_EQUAL(guest->interrupted_for, END_WALL);
     CHECK_EQUAL(guest->end_reason, END_WALL);
 }
 
 TEST(a_run_that_ends_in_the_moment_of_its_limit_was_in_time)
 {
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(tells_where_it_is);
     limits_arm(&supervisor, guest, clock_now_ns() - 1000000000u, 1, 0, 0);
     tick(1);
@@ -180,7 +177,7 @@ TEST(a_run_that_ends_in_the_moment_of_its_limit_was_in_time)
 
 TEST(the_wall_time_of_a_frozen_guest_stands_still)
 {
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(sleeps);
     limits_arm(&supervisor, guest, clock_now_ns(), 60000, 0, 0);
     uint64_t deadline_ns = guest->wall_deadline_ns;
@@ -203,7 +200,7 @@ TEST(the_wall_time_of_a_frozen_guest_stands_still)
 TEST(what_cannot_be_looked_at_counts_as_exceeded)
 {
     SKIP_UNDER_ASAN();
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(works);
     fd_close(&guest->fds[GUEST_STATUS]);
     CHECK_EQUAL(tick_until_gone(guest), SIGKILL);
@@ -219,7 +216,7 @@ TEST(what_cannot_be_looked_at_counts_as_exceeded)
 
 TEST(a_sleeping_guest_is_looked_at_less_and_less_often_until_it_stirs)
 {
-    fixture_start();
+    start();
     struct guest *guest = fixture_guest(sleeps);
     tick(1);
     uint64_t waits_ns[12];
@@ -235,7 +232,7 @@ TEST(a_sleeping_guest_is_looked_at_less_and_less_often_until_it_stirs)
 
 TEST(nobody_is_looked_at_where_there_is_nobody)
 {
-    fixture_start();
+    start();
     supervisor.is_ticking = true;
     CHECK_EQUAL(limits_tick(&supervisor), -1);
     CHECK(!supervisor.is_ticking);
