@@ -9,9 +9,11 @@
 #include "core/result.h"
 #include "core/send.h"
 #include "core/template.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <string.h>
+#include <time.h>
 
 /* ---- What the supervisor says ---- */
 
@@ -192,6 +194,9 @@ int belljar_guest_usage(struct belljar_guest *guest, struct belljar_usage *ret_u
                             : guest->frozen_ns != 0   ? guest->frozen_ns
                                                       : clock_now_ns();
         *ret_usage = guest->usage;
+        uint64_t cpu_ns = guest->cpu_start_ns + guest->cpu_used_ns;
+        if (guest->has_cpu && (guest->state != RUN_GOING || guest_cpu(guest, &cpu_ns)))
+            ret_usage->cpu_ms = (double)(cpu_ns - guest->cpu_start_ns) / 1e6;
         ret_usage->wall_ms =
             guest->run_count > 0 ? (double)(until_ns - guest->started_ns) / 1e6 : 0;
     }
@@ -219,6 +224,40 @@ int belljar_guest_freeze(struct belljar_guest *guest, bool is_on)
     }
     pthread_mutex_unlock(&tmpl->lock);
     return error;
+}
+
+static const struct guest_counts *guest_counts(const struct belljar_guest *guest)
+{
+    uint64_t slot = guest->id & (COUNTS_SLOTS - 1);
+    const struct guest_counts *counts = &guest->tmpl->counts[slot];
+    return __atomic_load_n(&counts->id, __ATOMIC_ACQUIRE) == guest->id ? counts : NULL;
+}
+
+bool guest_cpu(const struct belljar_guest *guest, uint64_t *ret_ns)
+{
+    const struct guest_counts *counts = guest_counts(guest);
+    struct timespec used;
+    if (counts == NULL)
+        return false;
+    uint32_t pid = __atomic_load_n(&counts->pid, __ATOMIC_RELAXED);
+    uint64_t charged_ns = __atomic_load_n(&counts->charged_ns, __ATOMIC_RELAXED);
+    /* The CPU clock of another process, see clock_getcpuclockid(3). */
+    if (clock_gettime((clockid_t)((~pid << 3) | 2), &used) < 0)
+        return false;
+    *ret_ns = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec + charged_ns;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return guest_counts(guest) != NULL; /* still: the number was its own */
+}
+
+bool guest_did_nothing(const struct belljar_guest *guest)
+{
+    const struct guest_counts *counts = guest_counts(guest);
+    return guest->has_cpu && counts != NULL && !guest->is_armed && guest->reported_peak > 0 &&
+           guest->told_ns < guest->started_ns &&
+           guest->cpu_start_ns + guest->cpu_used_ns - guest->reported_cpu_ns < COUNTS_LOOK_NS &&
+           __atomic_load_n(&counts->served, __ATOMIC_RELAXED) == 0 &&
+           __atomic_load_n(&counts->refused, __ATOMIC_RELAXED) == 0 &&
+           __atomic_load_n(&counts->searched, __ATOMIC_RELAXED) == 0 && guest_counts(guest) != NULL;
 }
 
 static bool has_ended(void *context)
@@ -260,6 +299,8 @@ int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr
     }
     if (error == 0)
         error = link_wait(tmpl, has_report, guest, reterr);
+    if (error == 0 && guest_cpu(guest, &guest->reported_cpu_ns))
+        guest->reported_peak = guest->report.peak_bytes;
     pthread_mutex_unlock(&tmpl->lock);
     return error;
 }

@@ -27,6 +27,10 @@ struct belljar_guest {
     int branch_error;
     bool may_branch; /* the supervisor expects it to */
 
+    bool has_cpu; /* cpu_start_ns and cpu_used_ns are known, of the newest run */
+    uint64_t cpu_start_ns, cpu_used_ns;
+    uint64_t reported_cpu_ns, reported_peak; /* at the newest report of a session */
+
     struct belljar_usage usage; /* by the newest MSG_USAGE */
     unsigned looks;             /* MSG_ASK_USAGE that none has answered yet */
     uint64_t frozen_ns;         /* since when it is stopped; 0: it is not */
@@ -45,7 +49,7 @@ struct belljar_guest {
     int64_t wall_ms, cpu_ms;
     uint8_t *outgoing; /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
-    uint8_t *incoming; /* the frame being read: header, then payload */
+    uint8_t *incoming; /* the frame being read: header, then payload, and what came behind it */
     size_t incoming_used, incoming_size;
     struct capture captures[2];
     int stdin_fd;
@@ -62,6 +66,13 @@ MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
 /* Waits until the guest has ended, or until it has said how it is (a session between two runs). */
 MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
 MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
+
+/* What it has used of the CPU since it began, what the supervisor has used for it included. False
+ * if that cannot be known: it has ended, or its supervisor has more guests than it shows. */
+MUST_CHECK bool guest_cpu(const struct belljar_guest *guest, uint64_t *ret_ns);
+/* True if its run needs no report: it was not refused or served anything, the supervisor was not
+ * told of it, and it has not used enough of the CPU to have grown. */
+MUST_CHECK bool guest_did_nothing(const struct belljar_guest *guest);
 
 /* A session's guest that has ended between two runs: fills *reterr with why, returns -EPIPE. */
 MUST_CHECK int guest_ended_between(struct belljar_guest *guest, struct belljar_error *reterr);

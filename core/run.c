@@ -137,6 +137,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     belljar_result_free(guest->result);
     guest->result = NULL;
     guest->state = RUN_GOING;
+    guest->cpu_used_ns = 0;
+    guest->has_cpu = job->session && guest_cpu(guest, &guest->cpu_start_ns);
     guest->started_ns = clock_now_ns();
     guest->run_count++;
     guest->look_ns = guest->started_ns + LOOK_EVERY_MS * 1000000u;
@@ -172,28 +174,31 @@ static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint
                : 0;
 }
 
-/* Reads what is there. The room for a payload grows with what has come, not with what the header
- * promises. A guest that does not read its answers is not listened to either: else it could make us
- * keep any number of them. */
-static int guest_read_value(struct belljar_guest *guest)
+/* Bytes of the frame that `incoming` begins with if all of it has come, else 0; -EBADMSG. */
+static ssize_t frame_whole(const struct belljar_guest *guest, uint32_t *ret_type)
+{
+    uint32_t header[2];
+    *ret_type = 0;
+    if (guest->incoming_used < FRAME_HEADER_BYTES)
+        return 0;
+    memcpy(header, guest->incoming, sizeof header);
+    if (header[0] > FRAME_PAYLOAD_MAX)
+        return -EBADMSG;
+    size_t whole = FRAME_HEADER_BYTES + header[0];
+    *ret_type = header[1];
+    return guest->incoming_used < whole ? 0 : (ssize_t)whole;
+}
+
+/* Reads until a frame is whole or nothing more is there, with what comes behind it in one call. The
+ * room for a payload grows with what has come, not with what the header promises. A guest that does
+ * not read its answers is not listened to either: else it could make us keep any number of them. */
+static int value_receive(struct belljar_guest *guest)
 {
     while (guest->outgoing == NULL) {
-        uint32_t header[2] = { 0, 0 };
-        size_t wanted = FRAME_HEADER_BYTES;
-        if (guest->incoming_used >= FRAME_HEADER_BYTES) {
-            memcpy(header, guest->incoming, sizeof header);
-            if (header[0] > FRAME_PAYLOAD_MAX)
-                return -EBADMSG;
-            wanted += header[0];
-        }
-        if (guest->incoming_used >= FRAME_HEADER_BYTES && guest->incoming_used == wanted) {
-            guest->incoming_used = 0;
-            int error =
-                guest_on_frame(guest, header[1], guest->incoming + FRAME_HEADER_BYTES, header[0]);
-            if (error != 0)
-                return error;
-            continue;
-        }
+        uint32_t type;
+        ssize_t whole = frame_whole(guest, &type);
+        if (whole != 0)
+            return whole < 0 ? (int)whole : 0;
         if (guest->incoming_used == guest->incoming_size) {
             size_t size = guest->incoming_size ? guest->incoming_size * 2 : 4096;
             uint8_t *grown = realloc(guest->incoming, size);
@@ -202,13 +207,8 @@ static int guest_read_value(struct belljar_guest *guest)
             guest->incoming = grown;
             guest->incoming_size = size;
         }
-        /* Not past this frame: what follows belongs to the next. */
-        size_t room = guest->incoming_size - guest->incoming_used;
-        size_t ask = guest->incoming_used < FRAME_HEADER_BYTES
-                         ? FRAME_HEADER_BYTES - guest->incoming_used
-                         : wanted - guest->incoming_used;
         ssize_t got = recv(guest->value, guest->incoming + guest->incoming_used,
-                           ask < room ? ask : room, MSG_DONTWAIT);
+                           guest->incoming_size - guest->incoming_used, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -220,6 +220,31 @@ static int guest_read_value(struct belljar_guest *guest)
         guest->incoming_used += (size_t)got;
     }
     return 0;
+}
+
+static int guest_read_value(struct belljar_guest *guest)
+{
+    while (guest->outgoing == NULL) {
+        uint32_t type;
+        int error = value_receive(guest);
+        ssize_t whole = error < 0 ? error : frame_whole(guest, &type);
+        if (whole <= 0)
+            return (int)whole;
+        error = guest_on_frame(guest, type, guest->incoming + FRAME_HEADER_BYTES,
+                               (size_t)whole - FRAME_HEADER_BYTES);
+        guest->incoming_used -= (size_t)whole;
+        memmove(guest->incoming, guest->incoming + whole, guest->incoming_used);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
+/* True if the next frame is the result: then its output is read at the end, and not before. */
+static bool has_result(const struct belljar_guest *guest)
+{
+    uint32_t type;
+    return frame_whole(guest, &type) > 0 && type == FRAME_RESULT;
 }
 
 /* ---- Waiting ---- */
@@ -271,6 +296,15 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
     return 0;
 }
 
+/* Of a session's run the CPU time is known here, to its own moments. */
+static int add_report(struct belljar_result *result, struct belljar_guest *guest)
+{
+    int error = result_add_report(result, &guest->report);
+    if (error == 0 && guest->has_cpu)
+        result->usage.cpu_ms = (double)guest->cpu_used_ns / 1e6;
+    return error;
+}
+
 /* What was handed in does not fit: the caller's error, not a verdict on a program that never ran.
  */
 static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
@@ -296,22 +330,25 @@ static int run_not_begun(struct belljar_guest *guest, struct belljar_error *rete
 static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result,
                       struct belljar_error *reterr)
 {
+    uint64_t cpu_ns = 0;
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
+    guest->has_cpu = guest->has_cpu && guest_cpu(guest, &cpu_ns);
+    guest->cpu_used_ns = cpu_ns - guest->cpu_start_ns;
     int error = stream_read_output(guest, 1);
     if (error == 0)
         error = stream_read_output(guest, 2);
-    bool has_result = guest->result != NULL;
-    bool says_refused = has_result && guest->result->verdict == BELLJAR_VIOLATION;
+    bool is_there = guest->result != NULL;
+    bool says_refused = is_there && guest->result->verdict == BELLJAR_VIOLATION;
     if (says_refused)
         result_set_refused(guest->result, false); /* until it is known */
-    if (!has_result || !guest->is_session) {
+    if (!is_there || !guest->is_session) {
         guest->is_dead = true;
         /* A guest is used once. It exits by itself; one that does not is ended here. */
         if (guest->killed_for == 0)
-            (void)!guest_end(guest, has_result ? END_HOST : END_CLOSED);
+            (void)!guest_end(guest, is_there ? END_HOST : END_CLOSED);
     }
-    if (!has_result) {
+    if (!is_there) {
         guest->result = result_new();
         if (error == 0)
             error = guest->result == NULL ? -ENOMEM : run_await(guest, true, reterr);
@@ -331,7 +368,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     } else if (guest->is_session && guest->is_armed) {
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)
-            error = result_add_report(guest->result, &guest->report);
+            error = add_report(guest->result, guest);
         if (error == 0 && (guest->report.reason == END_WALL || guest->report.reason == END_CPU))
             result_was_interrupted(guest->result, guest);
     }
@@ -390,9 +427,12 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
         }
         stream_feed(guest);
     }
-    int error = stream_read_output(guest, 1);
-    if (error == 0)
-        error = stream_read_output(guest, 2);
+    int error = value_receive(guest);
+    if (error == 0 && !has_result(guest)) { /* what it wrote before it asks for anything */
+        error = stream_read_output(guest, 1);
+        if (error == 0)
+            error = stream_read_output(guest, 2);
+    }
     if (error == 0)
         error = guest_read_value(guest);
     if (error == -EBADMSG || error == -ECANCELED) {
@@ -448,7 +488,13 @@ int belljar_result_complete(struct belljar_result *result, struct belljar_guest 
 {
     if (result->is_complete)
         return 0;
-    int error = guest->is_session && !guest->is_dead ? guest_await_report(guest, reterr)
-                                                     : guest_await_end(guest, reterr);
-    return error < 0 ? error : result_add_report(result, &guest->report);
+    bool goes_on = guest->is_session && !guest->is_dead;
+    if (goes_on && result->verdict != BELLJAR_MEMORY && guest_did_nothing(guest)) {
+        result->usage.peak_bytes = guest->reported_peak;
+        result->usage.cpu_ms = (double)guest->cpu_used_ns / 1e6;
+        result->is_complete = true;
+        return 0;
+    }
+    int error = goes_on ? guest_await_report(guest, reterr) : guest_await_end(guest, reterr);
+    return error < 0 ? error : add_report(result, guest);
 }

@@ -5,6 +5,7 @@
 
 #include "core/failure.h"
 #include "core/template.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -106,6 +108,24 @@ static int open_high(const char *folder, const char *name, struct belljar_error 
     return fd >= 0 ? fd : error_set(reterr, -fd, "install", "%s: %s", path, strerror(-fd));
 }
 
+/* What the supervisor is to write to, mapped here for reading. Nobody can make it smaller: what is
+ * mapped stays. A descriptor, or -1. */
+static int counts_make(struct belljar_template *tmpl, struct belljar_error *reterr)
+{
+    int made = memfd_create("belljar-counts", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CLEANUP(fd_close) int fd = made < 0 ? -1 : fd_move_up(made, 64);
+    void *counts = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, COUNTS_BYTES) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        counts = mmap(NULL, COUNTS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    if (counts == MAP_FAILED)
+        return error_set(reterr, errno, "supervisor", "no memory to share with it: %s",
+                         strerror(errno)),
+               -1;
+    tmpl->counts = counts;
+    return fd_take(&fd);
+}
+
 int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_error *reterr)
 {
     char folder[PATH_MAX], path[PATH_MAX + 32];
@@ -114,7 +134,8 @@ int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_
     CLEANUP(fd_close) int module = open_high(folder, "belljar_guest.abi3.so", reterr);
     CLEANUP(fd_close)
     int source = module < 0 ? -1 : open_high(folder, "belljar_guest.bundle", reterr);
-    if (module < 0 || source < 0)
+    CLEANUP(fd_close) int counts = source < 0 ? -1 : counts_make(tmpl, reterr);
+    if (counts < 0)
         return -ENOENT;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -124,7 +145,8 @@ int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_
     posix_spawn_file_actions_adddup2(&actions, control, FD_CONTROL);
     posix_spawn_file_actions_adddup2(&actions, module, FD_GUEST_MODULE);
     posix_spawn_file_actions_adddup2(&actions, source, FD_GUEST_SOURCE);
-    posix_spawn_file_actions_addclosefrom_np(&actions, FD_GUEST_SOURCE + 1);
+    posix_spawn_file_actions_adddup2(&actions, counts, FD_COUNTS);
+    posix_spawn_file_actions_addclosefrom_np(&actions, FD_COUNTS + 1);
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
         if (fcntl(stream, F_GETFD) < 0) /* a number that is free is given to what is opened next */
             posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);

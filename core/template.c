@@ -11,9 +11,11 @@
 #include "core/size.h"
 #include "core/supervisor.h"
 #include "wire/channel.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
@@ -210,6 +212,8 @@ void belljar_template_close(struct belljar_template *tmpl)
     if (tmpl->supervisor > 0 && tmpl->owner == getpid())
         supervisor_wait(tmpl);
     fd_close(&tmpl->supervisor_pidfd);
+    if (tmpl->counts != NULL)
+        munmap((void *)tmpl->counts, COUNTS_BYTES);
     guest_forget(tmpl->ready);
     settings_release(&tmpl->settings);
     pthread_mutex_destroy(&tmpl->lock);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+struct guest_counts;
 struct link_row;
 
 struct belljar_template {
@@ -17,6 +18,7 @@ struct belljar_template {
     int control;
     const struct link_row *heard_rows; /* what the supervisor may say, and who hears it */
     size_t heard_row_count;
+    const struct guest_counts *counts; /* that the supervisor writes; of this process alone */
     pid_t supervisor;
     int supervisor_pidfd;
     pid_t owner; /* the process that opened it: a forked child must not use it */

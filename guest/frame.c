@@ -8,11 +8,38 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+/* Bytes that came with those that were asked for: a small frame is one call. */
+static struct {
+    uint8_t bytes[1000]; /* what most runs need; more would be pages that every guest writes to */
+    size_t at, used;
+} ahead;
+
+void frame_forget(void)
+{
+    ahead.at = ahead.used = 0;
+}
+
+static size_t take_ahead(void *bytes, size_t length)
+{
+    size_t there = ahead.used - ahead.at;
+    if (length > there)
+        length = there;
+    memcpy(bytes, ahead.bytes + ahead.at, length);
+    ahead.at += length;
+    return length;
+}
+
 static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes, size_t length)
 {
     char *at = bytes;
-    while (length > 0) {
-        ssize_t got = read(fd, at, length);
+    for (;;) {
+        size_t taken = take_ahead(at, length);
+        at += taken;
+        length -= taken;
+        if (length == 0)
+            return 0;
+        bool is_large = length >= sizeof ahead.bytes;
+        ssize_t got = is_large ? read(fd, at, length) : read(fd, ahead.bytes, sizeof ahead.bytes);
         if (got < 0 && errno == EINTR) {
             if (on_signal != NULL && on_signal() && may_stop && at == bytes)
                 return -EINTR;
@@ -22,10 +49,14 @@ static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes,
             return -errno;
         if (got == 0)
             return -ENODATA;
-        at += got;
-        length -= (size_t)got;
+        if (is_large) {
+            at += got;
+            length -= (size_t)got;
+        } else {
+            ahead.at = 0;
+            ahead.used = (size_t)got;
+        }
     }
-    return 0;
 }
 
 static int read_frame(int fd, bool (*on_signal)(void), uint32_t *ret_type, uint8_t **ret_payload,

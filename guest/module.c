@@ -398,6 +398,7 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
     if (pid == 0) {
         if (syscall(SYS_setpgid, 0, 0) < 0)
             _exit(126);
+        frame_forget();
         PyOS_AfterFork_Child();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
         Py_RETURN_TRUE;

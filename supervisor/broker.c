@@ -192,6 +192,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     int error = broker_serve_call(supervisor, guest, &caller);
     uint64_t cost_ns = scales_read(guest, &scales);
     caller->charged_ns += cost_ns;
+    guest_publish(caller);
     if (supervisor->served_id != caller->id) {
         supervisor->served_id = caller->id;
         supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;

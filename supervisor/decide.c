@@ -84,5 +84,6 @@ int decide_record(struct supervisor *supervisor, struct guest *guest, const stru
     told_keep(guest, call, answer);
     if (answer->refused)
         guest_record(guest, name, answer->target, answer->rule, answer->hint);
+    guest_publish(guest); /* before it is answered */
     return supervisor->settings.audit ? host_audit(guest->id, name, answer) : 0;
 }

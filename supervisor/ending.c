@@ -8,14 +8,13 @@
 #include "supervisor/broker.h"
 #include "supervisor/host.h"
 #include "supervisor/placement.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#define REPORT_NS 2000000u
 
 /* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
 static size_t guest_crash_text(const struct guest *guest, char *text, size_t size)
@@ -49,7 +48,7 @@ int ending_report(struct guest *guest, uint32_t type)
     uint64_t cpu_ns = guest_cpu_ns(guest);
     struct guest_use use = { .resident = guest->resident_bytes };
     /* Looking costs as much as a short run, and one that short has not grown by much. */
-    bool is_new = guest->resident_bytes == 0 || cpu_ns - guest->seen_cpu_ns > REPORT_NS;
+    bool is_new = guest->resident_bytes == 0 || cpu_ns - guest->seen_cpu_ns > COUNTS_LOOK_NS;
     if (!has_ended && is_new && !guest_measure(guest, &use) && use.is_headless)
         guest_kill_unseen(guest);
     struct packer message = PACKER_INIT;
@@ -74,6 +73,7 @@ int ending_report(struct guest *guest, uint32_t type)
     int error = host_send(&message, &scratch, scratch >= 0 ? 1 : 0);
     packer_release(&message);
     guest->served = guest->refused = guest->searched = guest->violation_count = 0;
+    guest_publish(guest);
     return error;
 }
 
@@ -102,6 +102,7 @@ int ending_handle_exit(struct supervisor *supervisor, struct guest *guest)
         info.si_pid == 0)
         return 0;
     branch_end_strays(supervisor, guest); /* while its number is still its own */
+    guest_withdraw(guest);
     info = (siginfo_t){ .si_code = CLD_KILLED, .si_status = SIGKILL };
     if (syscall(SYS_waitid, P_PIDFD, guest->fds[GUEST_PIDFD], &info, WEXITED | WNOHANG, &usage) <
             0 &&
@@ -141,6 +142,7 @@ void ending_all(struct supervisor *supervisor)
             continue;
         broker_forget_hold(supervisor, guest);
         if (guest->state == GUEST_LIVE) {
+            guest_withdraw(guest);
             guest_signal(guest, SIGKILL);
             siginfo_t info;
             syscall(SYS_waitid, P_PIDFD, guest->fds[GUEST_PIDFD], &info, WEXITED, NULL);

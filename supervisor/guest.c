@@ -6,6 +6,7 @@
 #include "lockdown/cgroup.h"
 #include "supervisor/lending.h"
 #include "supervisor/supervisor.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
@@ -75,10 +76,31 @@ bool guest_measure(const struct guest *guest, struct guest_use *ret_use)
     return true;
 }
 
+void guest_publish(const struct guest *guest)
+{
+    struct guest_counts *counts = guest->counts;
+    if (counts == NULL)
+        return;
+    __atomic_store_n(&counts->served, guest->served, __ATOMIC_RELAXED);
+    __atomic_store_n(&counts->charged_ns, guest->charged_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&counts->refused, guest->refused, __ATOMIC_RELAXED);
+    __atomic_store_n(&counts->searched, guest->searched, __ATOMIC_RELAXED);
+    __atomic_store_n(&counts->pid, (uint32_t)guest->pid, __ATOMIC_RELAXED);
+    __atomic_store_n(&counts->id, guest->state == GUEST_LIVE ? guest->id : 0, __ATOMIC_RELEASE);
+}
+
+void guest_withdraw(struct guest *guest)
+{
+    if (guest->counts != NULL)
+        __atomic_store_n(&guest->counts->id, 0, __ATOMIC_SEQ_CST);
+    guest->counts = NULL;
+}
+
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
                   const char *hint)
 {
     guest->refused++;
+    guest_publish(guest);
     if (guest->violation_count == VIOLATIONS_MAX)
         return;
     if (guest->violations == NULL)
@@ -172,6 +194,7 @@ static int guest_slot(struct supervisor *supervisor)
 
 void guest_drop(struct supervisor *supervisor, struct guest *guest)
 {
+    guest_withdraw(guest);
     supervisor->slots[guest->id & ((1u << SLOT_BITS) - 1)] = NULL;
     cgroup_guest_end(guest->id);
     guest_free(guest);
@@ -221,6 +244,8 @@ int guest_new(struct supervisor *supervisor, struct guest **ret_guest)
     if (slot < 0)
         return slot;
     guest->id = ++supervisor->next_serial << SLOT_BITS | (uint64_t)slot;
+    if (supervisor->counts != NULL && slot < COUNTS_SLOTS)
+        guest->counts = &supervisor->counts[slot];
     int error = files_new(supervisor->tree, &supervisor->settings, guest->id,
                           supervisor->scratch_parent.fd, &guest->files);
     if (error == 0)

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 struct files;
+struct guest_counts;
 struct supervisor;
 struct worker;
 
@@ -108,6 +109,7 @@ struct guest {
 
     uint64_t served;              /* calls answered */
     uint32_t refused, searched;   /* recorded as violations; looked for, and not there */
+    struct guest_counts *counts;  /* where the host sees them; NULL: it has to ask */
     struct violation *violations; /* grown up to VIOLATIONS_MAX */
     uint32_t violation_count;
     struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */
@@ -137,6 +139,9 @@ MUST_CHECK bool guest_measure(const struct guest *guest, struct guest_use *ret_u
 void guest_kill_unseen(struct guest *guest);
 /* Its limits are looked at then, or sooner. */
 void guest_look_by(struct supervisor *supervisor, struct guest *guest, uint64_t due_ns);
+/* Shows the host its counts as they are now; and no more, before it may be reaped. */
+void guest_publish(const struct guest *guest);
+void guest_withdraw(struct guest *guest);
 /* Notes a refusal. rule and hint must be static. */
 void guest_record(struct guest *guest, const char *op, const char *target, const char *rule,
                   const char *hint);

@@ -132,6 +132,7 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     guest->seen_cpu_ns = UINT64_MAX;
     supervisor->is_ticking = true; /* its first look is due */
     supervisor->tick_due_ns = 0;
+    guest_publish(guest);
     error = message_send(FD_CONTROL, guest->to_host, ARRAY_SIZE(guest->to_host), MSG_READY,
                          U64(guest->id), U64(guest->parent));
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)

@@ -61,12 +61,14 @@
 #include "supervisor/requests.h"
 #include "supervisor/zygote.h"
 #include "wire/channel.h"
+#include "wire/counts.h"
 #include "wire/messages.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -146,6 +148,10 @@ static int start(struct supervisor *supervisor)
     int error = receive_settings(&supervisor->settings);
     if (error < 0)
         return host_failed(-error, "settings", "the settings cannot be read");
+    supervisor->counts = mmap(NULL, COUNTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, FD_COUNTS, 0);
+    if (supervisor->counts == MAP_FAILED)
+        return host_failed(errno, "counts", "%s", strerror(errno));
+    fd_close(&(int){ FD_COUNTS });
     raise_descriptor_limit();
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return host_failed(errno, "cpus", "%s", strerror(errno));

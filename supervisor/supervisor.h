@@ -10,6 +10,7 @@
 #define WORKERS_MAX 16
 
 struct guest;
+struct guest_counts;
 struct tree;
 
 struct supervisor {
@@ -21,6 +22,7 @@ struct supervisor {
     int locks;                            /* the kernel's list (locks.c), or -1 */
     cpu_set_t cpus;                       /* that it was started with */
     struct scratch_parent scratch_parent; /* directory on disk, or none */
+    struct guest_counts *counts; /* that the host sees, of the first COUNTS_SLOTS slots; or NULL */
     struct guest **slots;
     uint32_t slot_count;
     uint64_t next_serial;

@@ -15,6 +15,7 @@ enum {
     FD_CONTROL = 3,      /* supervisor: control channel */
     FD_GUEST_MODULE = 4, /* supervisor and zygote: the guest's extension module, open for reading */
     FD_GUEST_SOURCE = 5, /* supervisor and zygote: belljar_guest.bundle, open for reading */
+    FD_COUNTS = 6,       /* supervisor: memory for struct guest_counts (wire/counts.h) */
     FD_ZYGOTE = 3,       /* zygote: zygote channel */
 };
 

@@ -485,6 +485,47 @@ def test_a_session_keeps_its_names_and_files():
         assert sandbox.run_code("n").text == "20"
 
 
+SERVED = "import os\nfor _ in range({}): os.stat('/etc/hostname')"
+RUNS = (
+    # What is run; refused, and at least so many calls served.
+    ("1", 0, 0),
+    (SERVED.format(7), 0, 7),
+    ("1", 0, 0),
+    ("try: open('/etc/shadow')\nexcept OSError: pass", 1, 1),
+    ("1", 0, 0),
+    ("import os\nos.path.exists('/nowhere/at/all')", 0, 1),
+    ("1 + 1", 0, 0),
+)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["asked for at once", "asked for after the next run"])
+def test_each_run_counts_what_it_asked_for_and_no_other(late):
+    with Sandbox() as sandbox:
+        sandbox.run_code("import os.path")
+        executions = []
+        for code, _, _ in RUNS:
+            executions.append(sandbox.run_code(code))
+            assert executions[-1].verdict == "ok"
+            if not late:
+                executions[-1].usage  # noqa: B018
+        for (code, refused, served), execution in zip(RUNS, executions):
+            assert len(execution.violations) == refused, code
+            assert served <= execution.usage.served <= served * 3, code
+
+
+def test_cpu_time_of_a_run_is_its_own():
+    """Measured inside by the same clock: what a run says of itself is part of what it is charged."""
+    clock = "import time\nbegan = time.process_time()\n{}\ntime.process_time() - began"
+    with Sandbox(timeout=60) as sandbox:
+        runs = []
+        for work in ("pass", "sum(range(400_000))", "pass", "pass", "sum(range(2_000_000))", "time.sleep(0.05)", "pass"):
+            execution = sandbox.run_code(clock.format(work))
+            runs.append((execution.usage.cpu_ms, execution.value * 1000))
+        total = sandbox.run_code("time.process_time()").value * 1000
+    assert all(charged >= own for charged, own in runs), runs
+    assert sum(charged for charged, _ in runs) <= total  # nothing is charged twice
+
+
 def test_each_run_of_a_session_has_its_own_counts():
     with Sandbox(python=PYTHON) as sandbox:
         first = sandbox.run_code("try: open('/etc/shadow')\nexcept OSError: pass")
