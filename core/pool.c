@@ -175,7 +175,9 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         return template_check(tmpl, reterr);
     pthread_mutex_lock(&tmpl->lock);
     int error = 0;
-    while (tmpl->ready == NULL && !tmpl->has_failed && !tmpl->is_reading && link_receive(tmpl))
+    /* All that has come, also if one is ready: closing a socket while descriptors are on their way
+     * to us makes the kernel look for unreachable ones, in our time (unix(7), garbage collection). */
+    while (!tmpl->has_failed && !tmpl->is_reading && link_receive(tmpl))
         continue;
     if (tmpl->ready == NULL && !may_wait && has_failed_lately(tmpl)) {
         error = take_failure(tmpl, may_wait, reterr);
