@@ -144,6 +144,8 @@ static PyObject *guest_lent(PyObject *module, PyObject *unused)
 
 /* ---- Starting ---- */
 
+#define NO_SITE_INDEX 6 /* in sys.flags */
+
 /* Ends the zygote with the exception that is set. */
 __attribute__((noreturn)) static void fail_with_exception(const char *step)
 {
@@ -788,7 +790,21 @@ static PyObject *guest_make_room(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* The interpreter's flags as they are without -S, which was ours (python/belljar_guest/_site.py). */
+static PyObject *guest_unset_no_site(PyObject *module, PyObject *flags)
+{
+    (void)module;
+    OWNED PyObject *first = PySequence_GetItem(flags, NO_SITE_INDEX);
+    OWNED PyObject *named = PyObject_GetAttrString(flags, "no_site");
+    if (first == NULL || named == NULL)
+        return NULL;
+    if (first == named) /* it is where every interpreter so far has it */
+        PyStructSequence_SetItem(flags, NO_SITE_INDEX, PyLong_FromLong(0));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    { "unset_no_site", guest_unset_no_site, METH_O, "Have sys.flags say that site was run." },
     { "main", guest_main, METH_NOARGS,
       "Be the zygote, and then, in each fork, a guest. Never returns." },
     { "fail", guest_fail, METH_VARARGS,

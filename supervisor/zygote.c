@@ -97,8 +97,14 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     if (error == 0) {
         /* -I is -E, -s and -P. A seed goes in by the environment, which is all ours. */
         uint64_t seed = supervisor->settings.hash_seed;
+        /* For one guest that is waited for, site is run by the guest's own Python, which puts off
+         * what is dear in it. */
+        const struct settings *settings = &supervisor->settings;
+        bool is_late = settings->warm[0] == '\0' && settings->preload_count == 0 &&
+                       settings->language[0] == '\0' && (settings->grants & GRANT_FILES) != 0;
         const char *const arguments[] = { supervisor->settings.python,
-                                          seed > 0 ? "-sP" : "-I",
+                                          seed > 0 ? (is_late ? "-sPS" : "-sP")
+                                                   : (is_late ? "-IS" : "-I"),
                                           "-B",
                                           "-X",
                                           "utf8",

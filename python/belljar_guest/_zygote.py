@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _missing, _preload, _start, _state, native
+from belljar_guest import _adapt, _missing, _preload, _site, _start, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
+    if sys.flags.no_site:  # it was left out for us to do
+        _site.begin()
     _state.original_path[:] = sys.path
     check_environment()
     reset_signals()
