@@ -511,6 +511,14 @@ static void audit_release(struct run *run)
         complain("the audit file is not complete: %s", strerror(errno));
 }
 
+/* True if what is known of a run only once its guest has ended is to be told or collected. */
+static bool must_wait(const struct arguments *arguments, const struct handing *handing,
+                      const struct belljar_result *result)
+{
+    return arguments->own[OWN_JSON] != NULL || arguments->own[OWN_AUDIT] != NULL ||
+           handing->out >= 0 || !result->is_unrefused;
+}
+
 int command_run(struct arguments *arguments)
 {
     CLEANUP(program_release) struct program program = { 0 };
@@ -559,7 +567,8 @@ int command_run(struct arguments *arguments)
     CLEANUP(result_release) struct belljar_result *result = NULL;
     if (belljar_guest_run(guest, &job, &callbacks, &result, &error) < 0 && result == NULL)
         return report_failure(arguments, &error);
-    if (belljar_result_complete(result, guest, &error) < 0)
+    if (must_wait(arguments, &handing, result) &&
+        belljar_result_complete(result, guest, &error) < 0)
         return report_failure(arguments, &error);
     struct missed missed;
     if (place_missed(&program.place, result, &missed))

@@ -249,15 +249,20 @@ bool guest_cpu(const struct belljar_guest *guest, uint64_t *ret_ns)
     return guest_counts(guest) != NULL; /* still: the number was its own */
 }
 
+bool guest_is_unrefused(const struct belljar_guest *guest)
+{
+    const struct guest_counts *counts = guest_counts(guest);
+    return counts != NULL && __atomic_load_n(&counts->refused, __ATOMIC_RELAXED) == 0 &&
+           __atomic_load_n(&counts->searched, __ATOMIC_RELAXED) == 0 && guest_counts(guest) != NULL;
+}
+
 bool guest_did_nothing(const struct belljar_guest *guest)
 {
     const struct guest_counts *counts = guest_counts(guest);
     return guest->has_cpu && counts != NULL && !guest->is_armed && guest->reported_peak > 0 &&
            guest->told_ns < guest->started_ns &&
            guest->cpu_start_ns + guest->cpu_used_ns - guest->reported_cpu_ns < COUNTS_LOOK_NS &&
-           __atomic_load_n(&counts->served, __ATOMIC_RELAXED) == 0 &&
-           __atomic_load_n(&counts->refused, __ATOMIC_RELAXED) == 0 &&
-           __atomic_load_n(&counts->searched, __ATOMIC_RELAXED) == 0 && guest_counts(guest) != NULL;
+           __atomic_load_n(&counts->served, __ATOMIC_RELAXED) == 0 && guest_is_unrefused(guest);
 }
 
 static bool has_ended(void *context)

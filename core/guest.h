@@ -70,7 +70,9 @@ MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_er
 /* What it has used of the CPU since it began, what the supervisor has used for it included. False
  * if that cannot be known: it has ended, or its supervisor has more guests than it shows. */
 MUST_CHECK bool guest_cpu(const struct belljar_guest *guest, uint64_t *ret_ns);
-/* True if its run needs no report: it was not refused or served anything, the supervisor was not
+/* True if it is known that nothing was refused or looked for in vain since its last report. */
+MUST_CHECK bool guest_is_unrefused(const struct belljar_guest *guest);
+/* True if its run needs no report: nothing was served, the supervisor was not
  * told of it, and it has not used enough of the CPU to have grown. */
 MUST_CHECK bool guest_did_nothing(const struct belljar_guest *guest);
 

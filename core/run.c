@@ -339,6 +339,8 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
     if (error == 0)
         error = stream_read_output(guest, 2);
     bool is_there = guest->result != NULL;
+    if (is_there)
+        guest->result->is_unrefused = guest_is_unrefused(guest);
     bool says_refused = is_there && guest->result->verdict == BELLJAR_VIOLATION;
     if (says_refused)
         result_set_refused(guest->result, false); /* until it is known */

@@ -324,8 +324,9 @@ struct belljar_result {
     struct belljar_usage usage;           /* wall_ms is known at once */
     struct belljar_violation *violations; /* at most 100 */
     unsigned violation_count;
-    unsigned refused; /* total number, those not kept included */
-    unsigned probes;  /* how often it looked for what the policy does not show and went on: no
+    unsigned refused;  /* total number, those not kept included */
+    bool is_unrefused; /* known at once, if so: nothing was refused or looked for in vain */
+    unsigned probes;   /* how often it looked for what the policy does not show and went on: no
                          violations */
 };
 
