@@ -12,7 +12,6 @@ import errno
 import functools
 import inspect
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -34,6 +33,7 @@ from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import check_version, pack
 from belljar._streaming import Output
 from belljar._template import Pool
+from belljar._turns import Turns
 from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
 __all__ = ["Operation", "Run", "Session", "check_context", "in_context", "run_once"]
@@ -125,7 +125,7 @@ class Session:
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
         self.is_frozen = False
-        self.queue: threading.Lock | None = None  # whose turn it is, once there are contexts
+        self.turns = Turns()
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -335,7 +334,7 @@ class Sandbox(Face):
         Threads may use the contexts of a session, and the session itself, at the same time: one runs, the others wait for their
         turn."""
         made = _Context._with(self._session, self._policy, check_context(name))
-        self._session.queue = self._session.queue or threading.Lock()
+        self._session.turns.has_contexts = True
         return made
 
     @classmethod
@@ -349,10 +348,8 @@ class Sandbox(Face):
     def _turn(self) -> Iterator[None]:
         """One verb: in its context, and one at a time once there are several."""
         session = self._session
-        waits: Any = contextlib.nullcontext()
-        if session.queue is not None and not session.desk.is_asking_here():  # else it would wait for itself
-            waits = session.queue
-        with waits:
+        turn: Any = session.turns.taken(self._context)
+        with contextlib.nullcontext() if session.desk.is_asking_here() else turn:  # it would wait for itself
             token = in_context.set(self._context)
             try:
                 yield

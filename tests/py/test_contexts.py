@@ -10,7 +10,8 @@ import threading
 import pytest
 
 import belljar
-from belljar import AsyncSandbox, Policy, Sandbox, SandboxConfig, SandboxError, Template
+import looking
+from belljar import AsyncSandbox, Policy, Sandbox, SandboxConfig, SandboxError, SessionEnded, Template
 
 
 core = pytest.mark.core
@@ -182,6 +183,134 @@ def test_contexts_wait_for_their_turn(sandbox):
     waits = [in_thread(lambda made=made, i=i: made.run_code(f"import time; time.sleep(0.05); x + {i}").value)
              for i, made in enumerate([sandbox, other, other, sandbox])]  # fmt: skip
     assert [wait() for wait in waits] == [10, 21, 22, 13]
+
+
+@core
+@pytest.mark.parametrize("face", ["Sandbox", "AsyncSandbox"])
+def test_each_context_has_a_queue_and_they_take_turns(template, face):
+    """While one runs others come: each context's in the order in which they came, and no context waits for all of another's."""
+    asked = [*((context, number) for number in range(3) for context in ("a",)), ("b", 0), ("c", 0), ("b", 1)]
+    order = [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2)]
+    ran = []
+    if face == "AsyncSandbox":
+
+        async def main():
+            async with AsyncSandbox(template=template) as sandbox:
+                asking, go_on = asyncio.Event(), asyncio.Event()
+
+                async def hold():
+                    asking.set()
+                    await go_on.wait()
+
+                await sandbox.expose(hold)
+                first = asyncio.create_task(sandbox.run_code("hold()"))  # there is no context yet
+                await asking.wait()
+                waits = [asyncio.create_task(sandbox.context(context).run_code("1", on_result=lambda _, one=(context, number): ran.append(one)))
+                         for context, number in asked]  # fmt: skip
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                go_on.set()
+                assert all([one.ok for one in await asyncio.gather(first, *waits)])
+
+        asyncio.run(main())
+    else:
+        with template.sandbox() as sandbox:
+            asking, go_on = threading.Event(), threading.Event()
+            sandbox.expose(lambda: asking.set() or go_on.wait(60), "hold")
+            first = in_thread(lambda: sandbox.run_code("hold()"))
+            assert asking.wait(60)
+            waits = []
+            for context, number in asked:
+                waits.append(in_thread(lambda made=sandbox.context(context), one=(context, number):
+                                       made.run_code("1", on_result=lambda _: ran.append(one))))  # fmt: skip
+                assert looking.wait_until(lambda: sum(map(len, sandbox._session.turns._queues.values())) == len(waits), 60)
+            go_on.set()
+            assert all(wait().ok for wait in [first, *waits])
+    assert ran == order
+
+
+@core
+@pytest.mark.parametrize(
+    ("code", "verdict"), [("1 / 0", "error"), ("while True: pass", "timeout"), ("open('/etc/shadow')", "violation")]
+)
+def test_a_run_that_fails_leaves_the_other_contexts_as_they_were(sandbox, code, verdict):
+    first, second = sandbox.context("first"), sandbox.context("second")
+    second["x"] = [1, 2]
+    waits = [in_thread(lambda: first.run_code(code, timeout=0.3)), in_thread(lambda: second.run_code("x.append(3)"))]
+    assert (waits[0]().verdict, waits[1]().verdict) == (verdict, "ok") and second["x"] == [1, 2, 3]
+
+
+def test_who_waits_is_told_when_the_session_is_over(sandbox):
+    asking, go_on = threading.Event(), threading.Event()
+    sandbox.context("first").expose(lambda: asking.set() or go_on.wait(60), "hold")
+    first = in_thread(lambda: sandbox.context("first").run_code("hold()"))
+    assert asking.wait(60)
+
+    def second():
+        try:
+            return sandbox.context("second").run_code("1").verdict
+        except SessionEnded as error:
+            return str(error)
+
+    wait = in_thread(second)
+    sandbox.kill()
+    go_on.set()
+    assert not first().ok and "the session is over" in wait()
+
+
+def test_nobody_waits_for_itself(sandbox, template):
+    """Code here that runs because of a run: what it asks of the same session is refused, and not waited for."""
+    other = sandbox.context("other")
+    refused = []
+
+    def ask(_=None):
+        try:
+            other.run_code("1")
+        except SandboxError as error:
+            refused.append(error)
+
+    sandbox.run_code("print(1)", on_stdout=ask)
+    for _ in sandbox.stream("print(1)\nwhile True: pass"):
+        ask()
+        break
+    assert len(refused) == 2 and other.run_code("6 * 7").value == 42
+
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            other = sandbox.context("other")
+
+            async def ask():
+                return (await other.run_code("1")).value
+
+            await sandbox.expose(ask)
+            return (await sandbox.run_code("ask()")).error, (await other.run_code("6 * 7")).value
+
+    error, value = asyncio.run(main())
+    assert "runs code already" in error.value and value == 42
+
+
+def test_who_gives_up_waiting_is_out_of_the_queue(template):
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            other = sandbox.context("other")
+            asking, go_on = asyncio.Event(), asyncio.Event()
+
+            async def hold():
+                asking.set()
+                await go_on.wait()
+
+            await sandbox.expose(hold)
+            first = asyncio.create_task(sandbox.run_code("hold()"))
+            await asking.wait()
+            given_up, second = (asyncio.create_task(other.run_code(f"{n}")) for n in range(2))
+            await asyncio.sleep(0.01)
+            given_up.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            assert (await first).ok and given_up.cancelled()
+            return (await second).value
+
+    assert asyncio.run(main()) == 1
 
 
 def test_a_host_function_does_not_wait_for_its_own_session(sandbox):
