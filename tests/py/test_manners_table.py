@@ -355,6 +355,14 @@ def http():
 
 
 @row(FULL)
+def kernel():
+    stub = f"{pathlib.Path(__file__).with_name('jupyter_stub')}:{os.environ.get('PYTHONPATH', '')}"
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "BELLJAR_PYTHON": PYTHON, "PYTHONPATH": stub, "JUPYTER_DATA_DIR": folder}
+        assert command("kernel", "install", env=environment) == f"{folder}/kernels/belljar\n"
+
+
+@row(FULL)
 def mcp():
     ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize",
            "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}  # fmt: skip
