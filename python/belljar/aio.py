@@ -23,7 +23,7 @@ from belljar._policy import Place, Policy, RunOptions, SessionOptions, joined, p
 from belljar._streaming import INTERRUPT_SECONDS, Event
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of
+from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of, warn_lost
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
@@ -604,7 +604,8 @@ class AsyncSandbox(Face):
 
 
 async def _load(made: AsyncSandbox, path: _StrPath) -> None:
-    await made._opening.do(Session.load, path)
+    for name, why in (await made._opening.do(Session.load, path)).items():
+        warn_lost(name, why, 4)
 
 
 class _AsyncContext(AsyncSandbox):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -540,14 +541,14 @@ class Sandbox(Face):
     def export(self, path: str | os.PathLike[str]) -> dict[str, str]:
         """Writes a file from which `Sandbox.load` makes a session with the same variables and files, in another process too.
 
-        Kept are public variables that are values (docs/values.md) and what the session has written below its scratch places.
-        Returns what could not be kept: {name: reason}, of functions, classes, modules, open files, …"""
+        Kept are public variables that are values (docs/values.md), modules and functions and classes that the session has defined, as
+        text, and what it has written below its scratch places. Returns what could not be kept: {name: reason}."""
         return self._drive(self._session.export(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *arguments: Any, **keywords: Any) -> Self:
         """A sandbox, made with these arguments, that has what `export` wrote to a file. The file may be anybody's: it is read as what
-        a guest sends is."""
+        a guest sends is, and texts in it run in the guest. `RuntimeWarning` for one that fails there."""
         made = cls(*arguments, **keywords)
         try:
             _load(made, path)
@@ -627,8 +628,14 @@ class Sandbox(Face):
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
 
 
+def warn_lost(name: str, why: str, level: int) -> None:
+    """Somebody reads that a variable of a file was not made again."""
+    warnings.warn(f"{name} could not be made again: {why}", RuntimeWarning, stacklevel=level)
+
+
 def _load(made: Sandbox, path: str | os.PathLike[str]) -> None:
-    drive(made._session.load(path))
+    for name, why in drive(made._session.load(path)).items():
+        warn_lost(name, why, 4)
 
 
 class _Context(Sandbox):

@@ -337,12 +337,126 @@ def test_a_session_is_written_and_goes_on_elsewhere(sandbox, tmp_path):
     )
     sandbox.run_code("os.makedirs('in/empty'); open('in/a.bin', 'wb').write(b'y' * 9_000_000); os.symlink('a.bin', 'in/link')")
     lost = sandbox.export(tmp_path / "session")
-    assert set(lost) == {"os", "datetime", "f", "held"} and "no value" in lost["f"]
+    assert set(lost) == {"held"} and "no value" in lost["held"]
     assert [path.name for path in tmp_path.iterdir()] == ["session"]
     with Sandbox.load(tmp_path / "session", Policy(timeout=20), python=PYTHON) as again:
-        assert (again["x"], again["day"]) == (sandbox["x"], sandbox["day"]) and list(again) == ["x", "day"]
+        assert (
+            (again["x"], again["day"]) == (sandbox["x"], sandbox["day"])
+            and [*again][:2] == ["x", "day"]
+            and {*again} == {"x", "day", "os", "datetime", "f"}
+        )
         assert again.files["in/a.bin"] == b"y" * 9_000_000
         assert again.run_code("import os; os.readlink('in/link'), os.listdir('in/empty')").value == ("a.bin", [])
+
+
+DEFINED = """
+import numpy.linalg as la
+from collections import OrderedDict, deque as line
+from dataclasses import dataclass
+import functools
+
+base = 10
+
+def add(x, more=[1]):
+    "Adds."
+    return base + x + len(more)
+
+@functools.lru_cache(maxsize=None)
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+@dataclass(order=True)
+class Point:
+    x: int
+    y: int = 0
+
+    def size(self):
+        return abs(self.x) + abs(self.y)
+
+class Deeper(Point):
+    def size(self):
+        return 2 * super().size()
+
+class Empty(Exception): pass
+twice = lambda x: x * 2
+alias = add
+async def later(x):
+    return x
+"""
+ASKED = """
+import asyncio
+[add(1), fib(50), Point(3, -4).size(), Deeper(1).size(), issubclass(Deeper, Point), Empty.__mro__[1].__name__, twice(4), alias is add,
+ await later(5), [*line([1])], OrderedDict.__name__, la.__name__, add.__doc__, Point(1) < Point(2)]
+"""
+NOT_KEPT = """
+def maker(n):
+    def inner(): return n
+    return inner
+closed = maker(3)
+point = Point(1)
+where = open('/work/a.txt', 'w')
+gone = (n for n in range(3))
+pair = [lambda: 1, lambda: 2]
+"""
+
+
+@core
+def test_functions_classes_and_modules_are_kept_as_text(sandbox, tmp_path):
+    if sandbox.run_code("import numpy").error:
+        pytest.skip("numpy is not installed")
+    sandbox.run_code(DEFINED)
+    sandbox.run_code("def add(x):\n    return 0")
+    sandbox.run_code(
+        "   def add(x, more=[1]):\n       return base + x + len(more)\n   add.__doc__ = 'Adds.'\n   alias = add\n   '%'"
+    )
+    sandbox.run_code(NOT_KEPT)
+    first = sandbox.run_code(ASKED.replace("add.__doc__", "'Adds.'")).value
+    assert first[:2] == [12, 12586269025]
+    lost = sandbox.export(tmp_path / "session")
+    assert {*lost} == {"closed", "point", "where", "gone", "pair"}, lost
+    for _ in range(2):  # what was restored can be saved again
+        with Sandbox.load(tmp_path / "session", Policy(timeout=20), python=PYTHON) as again:
+            assert again.run_code(ASKED.replace("add.__doc__", "'Adds.'")).value == first
+            assert "return base + x" in again.run_code("add('x')").error.traceback
+            assert again.export(tmp_path / "session") == {}
+
+
+def test_a_text_that_fails_is_warned_of_and_the_rest_is_there(template, tmp_path):
+    from belljar._saving import Saver
+
+    saver = Saver(tmp_path / "session")
+    saver.add("code", "bad", "1 / 0")
+    saver.add("code", "refused", "open('/etc/shadow')")
+    saver.add("code", "good", "good = 1")
+    saver.finish()
+    with pytest.warns(RuntimeWarning, match="(bad|refused) could not be made again: .*") as warned:
+        with Sandbox.load(tmp_path / "session", template=template) as made:
+            assert made["good"] == 1
+    assert len(warned) == 2 and {one.filename for one in warned} == {__file__}
+
+
+def test_a_text_of_a_file_runs_in_the_sandbox_and_has_its_limits(tmp_path):
+    from belljar._saving import Saver
+
+    for text in ("import os; here = os.getpid()", "while True: pass"):
+        saver = Saver(tmp_path / "session")
+        saver.add("code", "here", text)
+        saver.finish()
+        if "while" in text:
+            with pytest.raises(belljar.GuestError, match="wall time limit"):
+                Sandbox.load(tmp_path / "session", Policy(timeout=0.3), python=PYTHON)
+        else:
+            with Sandbox.load(tmp_path / "session", Policy(timeout=20), python=PYTHON) as made:
+                assert made["here"] != os.getpid()
+
+
+def test_a_session_that_lies_about_its_texts_gets_no_more_than_a_text(sandbox, tmp_path):
+    """The guest says what makes a variable again: that is run in a guest, and nowhere else."""
+    sandbox.run_code("import inspect, ast, linecache\ndef f(): pass")
+    sandbox.run_code("import sys; ast.parse = lambda text: 1 / 0; inspect.getblock = None")
+    assert "f" in sandbox.export(tmp_path / "session")
+    sandbox.run_code("import types; sys.modules['ast'] = types.ModuleType('no such name; import os')")
+    assert "f" in sandbox.export(tmp_path / "session")
 
 
 HEAD = b"belljar session 1\n"
@@ -355,6 +469,8 @@ HOSTILE = {
     "no CBOR": HEAD + b"\x01\x00\x00\x00\xff",
     "no record": HEAD + b"\x02\x00\x00\x00\x81\x01",
     "a name that is none": HEAD + b"\x0f\x00\x00\x00\x83\x68variable\x62a.\x01\x01\x01",
+    "a text that is none": HEAD + b"\x08\x00\x00\x00\x83\x64code\x61a\x01",
+    "a text in no encoding": HEAD + b"\x0b\x00\x00\x00\x83\x64code\x61a\x63\xed\xa0\x80",
     "an entry that is none": HEAD + b"\x09\x00\x00\x00\x82\x65write\x81\x01",
 }
 

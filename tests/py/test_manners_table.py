@@ -247,15 +247,16 @@ def paused(sandbox):
     assert sandbox["kept"] == 42
 
 
-@row(PARTLY)
+@row(FULL)
 def saved(sandbox, template):
     sandbox.files["a.txt"] = "a"
-    sandbox.run_code("x = {'a': [1, (2, 3)]}\nheld = open('a.txt')")
+    sandbox.run_code("x = {'a': [1, (2, 3)]}\nimport math\ndef f(): return math.pi\nheld = open('a.txt')")
     with tempfile.TemporaryDirectory() as folder:
         lost = sandbox.export(f"{folder}/session")
         assert list(lost) == ["held"]
         with Sandbox.load(f"{folder}/session", template=template) as again:
             assert again["x"] == {"a": [1, (2, 3)]} and again.files["a.txt"] == b"a"
+            assert again.run_code("round(f(), 2)").value == 3.14
 
 
 @row(FULL)
