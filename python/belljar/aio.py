@@ -15,7 +15,7 @@ from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import SessionFiles, open_whole, writing
-from belljar._instead import Face
+from belljar._instead import Face, others_of
 from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
 from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
@@ -348,6 +348,7 @@ class AsyncSandbox(Face):
     """
 
     _elsewhere = {
+        **others_of("AsyncSandbox"),
         "config": "sandbox.policy (it was made without a SandboxConfig)", "run": "await sandbox.run_code(code)",
         "arun": "await sandbox.run_code(code)", "submit": "await sandbox.call(function)",
     }  # fmt: skip

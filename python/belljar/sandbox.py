@@ -17,7 +17,7 @@ from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
-from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
+from belljar._instead import Face, NoOther, others_of, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Job, Stdin, contents, make_job, source
 from belljar._language import Language, show_all
 from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
@@ -287,6 +287,7 @@ class Sandbox(Face):
     """
 
     _elsewhere = {
+        **others_of("sandbox"),
         "config": "sandbox.policy (it was made without a SandboxConfig)",
         "get": "sandbox[name]",
         "has": "name in sandbox",

@@ -104,6 +104,27 @@ def test_host_functions_are_at_work_side_by_side(template, face, how, is_async):
     assert execution.value == [0, 2, 4], execution.error
 
 
+AS_COROUTINES = {
+    "task": "t = asyncio.create_task(f(1))\nawait t",
+    "group": "async with asyncio.TaskGroup() as group:\n    t = group.create_task(f(1))\nt.result()",
+    "wait_for": "await asyncio.wait_for(f(1), 20)",
+    "shield": "await asyncio.shield(f(1))",
+    "as_completed": "[await one for one in asyncio.as_completed([f(1)])][0]",
+    "is": "one = f(1)\nassert asyncio.iscoroutine(one)\nawait one",
+    "within": "async def main():\n    return await f(1)\nasyncio.run(main())",
+}
+
+
+@pytest.mark.parametrize("how", AS_COROUTINES)
+def test_what_an_async_function_of_the_hosts_returns_is_a_coroutine(sandbox, how):
+    async def f(x):
+        return x
+
+    sandbox.expose(f)
+    execution = sandbox.run_code("import asyncio\n" + AS_COROUTINES[how])
+    assert execution.value == 1, execution.error
+
+
 def test_one_after_the_other_is_in_the_thread_that_runs_the_code(sandbox):
     sandbox.expose(threading.get_ident, "which")
     assert sandbox.run_code("which(), which()").value == (threading.get_ident(),) * 2
