@@ -287,6 +287,23 @@ static int settle_python(struct parse *parse, const char *near)
     return policy_set_text(arguments->policy, "python", fallback) ? 0 : EXIT_BELLJAR;
 }
 
+/* The word of a command that has words: before its options, among them, or after them. */
+static int take_word(const struct command *command, const char *word, struct arguments *arguments)
+{
+    size_t length = strlen(word);
+    for (const char *at = command->words; *at != '\0'; at += strspn(at, " ")) {
+        size_t known = strcspn(at, " ");
+        if (known == length && memcmp(at, word, length) == 0) {
+            arguments->word = word;
+            return 0;
+        }
+        at += known;
+    }
+    complain("%s does not know %s: write belljar %s %s", command->name, word, command->name,
+             command->usage);
+    return EXIT_USAGE;
+}
+
 static int apply_policy(struct parse *parse)
 {
     struct belljar_error error = { 0 };
@@ -299,6 +316,9 @@ static int apply_policy(struct parse *parse)
     const char *near = getenv("BELLJAR_GUEST_PYTHON");
     if (near != NULL && near[0] == '/')
         (void)!policy_set_text(policy, "python", near);
+    if (file == NULL && parse->command->timeout != NULL &&
+        belljar_policy_set(policy, "timeout", parse->command->timeout, &error) < 0)
+        return complain_error(&error, EXIT_BELLJAR);
     if (file != NULL && belljar_policy_load(policy, file, &error) < 0)
         return complain_error(&error, EXIT_USAGE);
     for (size_t i = 0; i < parse->given_count; i++) {
@@ -347,12 +367,16 @@ int arguments_parse(const struct command *command, int argc, char **argv,
     struct parse parse = { .command = command, .arguments = &arguments, .given = given };
     int index = 0;
     bool ends = false;
-    while (index < argc && !ends && argv[index][0] == '-' && argv[index][1] != '\0') {
+    while (index < argc && !ends) {
+        bool is_word = argv[index][0] != '-' || argv[index][1] == '\0';
+        if (is_word && (command->words == NULL || arguments.word != NULL))
+            break;
         if (strcmp(argv[index], "--") == 0) {
             index++;
             break;
         }
-        int status = parse_option(&parse, argc, argv, &index, &ends);
+        int status = is_word ? take_word(command, argv[index++], &arguments)
+                             : parse_option(&parse, argc, argv, &index, &ends);
         if (status != 0)
             return status;
     }
@@ -360,6 +384,10 @@ int arguments_parse(const struct command *command, int argc, char **argv,
         int status = check_ending(&parse, argc, argv, &index);
         if (status != 0)
             return status;
+    }
+    if (command->words != NULL && arguments.word == NULL && arguments.own[OWN_HELP] == NULL) {
+        complain("%s needs a word: belljar %s %s", command->name, command->name, command->usage);
+        return EXIT_USAGE;
     }
     arguments.rest = argv + index;
     arguments.rest_count = argc - index;

@@ -44,6 +44,10 @@ enum own_option {
     OWN_OUT,
     OWN_FORCE,
     OWN_NO_SCRIPT_DIR,
+    OWN_NAME,
+    OWN_RICH,
+    OWN_SYSTEM,
+    OWN_SYS_PREFIX,
     OWN_HELP,
     OWN_COUNT,
 };
@@ -64,7 +68,8 @@ struct arguments {
     const char *python_from; /* who says which interpreter the guests get, in words */
     const char **files;      /* the values of --file */
     int file_count;
-    char **rest; /* what is left: script and its arguments (borrowed from argv) */
+    const char *word; /* one of the words of the command */
+    char **rest;      /* what is left: script and its arguments (borrowed from argv) */
     int rest_count;
 };
 void arguments_release(struct arguments *arguments);
@@ -78,12 +83,16 @@ struct command {
     bool has_policy; /* takes the policy's options */
     bool has_rest;   /* takes arguments */
     int (*run)(struct arguments *arguments);
+    const char *words; /* what its first argument may be, with blanks between; NULL: anything */
+    const char
+        *timeout; /* its --timeout where neither options nor a file say; NULL: the policy's */
 };
 
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[], mcp_options[], completion_options[], check_options[], packages_options[];
+    learn_options[], mcp_options[], completion_options[], check_options[], packages_options[],
+    kernel_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -106,7 +115,7 @@ void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
 /* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c,
- * cli/completion.c, cli/check.c, cli/packages.c */
+ * cli/completion.c, cli/check.c, cli/packages.c, cli/kernel.c */
 int command_run(struct arguments *arguments);
 int command_doctor(struct arguments *arguments);
 int command_explain(struct arguments *arguments);
@@ -115,6 +124,7 @@ int command_learn(struct arguments *arguments);
 int command_mcp(struct arguments *arguments);
 int command_check(struct arguments *arguments);
 int command_packages(struct arguments *arguments);
+int command_kernel(struct arguments *arguments);
 int command_completion(struct arguments *arguments);
 
 /* cli/python.c: becomes an interpreter that can import belljar, and runs that module of it with the

@@ -51,7 +51,7 @@ static void print_bash(void)
     puts("# bash completion for belljar, as `belljar completion bash` prints it.\n"
          "_belljar() {\n"
          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-         "    local options= paths= values= rest=\n"
+         "    local options= paths= values= rest= words=\n"
          "    COMPREPLY=()");
     fputs("    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"", stdout);
     for (size_t i = 0; i < command_count; i++)
@@ -67,7 +67,9 @@ static void print_bash(void)
         bash_words(&commands[i], 1);
         fputs("\"\n        values=\"", stdout);
         bash_words(&commands[i], 2);
-        printf("\"\n        rest=%s ;;\n", commands[i].has_rest ? "yes" : "");
+        printf("\"\n        words=\"%s\" rest=%s ;;\n",
+               commands[i].words != NULL ? commands[i].words : "",
+               commands[i].has_rest ? "yes" : "");
     }
     puts("    esac\n"
          "    case \" $values\" in *\" $prev \"*) return ;; esac\n"
@@ -75,7 +77,9 @@ static void print_bash(void)
          "    case $cur in\n"
          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")) ;;\n"
          "    *)\n"
-         "        if [ -n \"$cur_is_path\" ]; then\n"
+         "        if [ -n \"$words\" ] && [ -z \"$cur_is_path\" ]; then\n"
+         "            COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+         "        elif [ -n \"$cur_is_path\" ]; then\n"
          "            compopt -o filenames 2> /dev/null\n"
          "            mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
          "        fi ;;\n"
@@ -122,6 +126,8 @@ static void print_zsh(void)
             }
             putchar('\'');
         }
+        if (commands[i].words != NULL)
+            printf(" \\\n        '1:word:(%s)'", commands[i].words);
         printf("%s ;;\n", commands[i].has_rest ? " \\\n        '*:argument:_files'" : "");
     }
     puts("    esac\n"
@@ -144,6 +150,9 @@ static void print_fish(void)
         puts("'");
         if (!command->has_rest)
             printf("complete -c belljar -n '__fish_seen_subcommand_from %s' -f\n", command->name);
+        if (command->words != NULL)
+            printf("complete -c belljar -n '__fish_seen_subcommand_from %s' -a '%s'\n",
+                   command->name, command->words);
         struct belljar_option option;
         for (unsigned j = 0; command_option_at(command, j, &option); j++) {
             bool is_long = option.flag[1] == '-';
@@ -165,14 +174,8 @@ static const struct {
 
 int command_completion(struct arguments *arguments)
 {
-    const char *name = arguments->rest_count > 0 ? arguments->rest[0] : "";
-    for (size_t i = 0; i < ARRAY_SIZE(shells) && arguments->rest_count == 1; i++) {
-        if (strcmp(shells[i].name, name) == 0) {
+    for (size_t i = 0; i < ARRAY_SIZE(shells); i++)
+        if (strcmp(shells[i].name, arguments->word) == 0)
             shells[i].print();
-            return 0;
-        }
-    }
-    complain("completion is made for one of bash, zsh and fish: belljar completion bash%s%s%s",
-             name[0] != '\0' ? " (it was given " : "", name, name[0] != '\0' ? ")" : "");
-    return EXIT_USAGE;
+    return 0;
 }

@@ -17,17 +17,17 @@ const struct command commands[] = {
       "CPU), 125 if belljar\n"
       "itself failed, 126 if the program ended by a refusal, 137 after the memory limit, 128+N if "
       "signal N killed it.",
-      run_options, true, true, command_run },
+      run_options, true, true, command_run, NULL, NULL },
     { "doctor", "[OPTION]…", "show what this machine can enforce",
       "Tries each mechanism in a child process, and says which interpreter guests get. The exit "
       "status is 1 if a required\n"
       "mechanism is missing, or the interpreter cannot be reached. Of the policy's options, "
       "--python and --user matter here.",
-      doctor_options, true, false, command_doctor },
+      doctor_options, true, false, command_doctor, NULL, NULL },
     { "explain", "[OPTION]… [SCRIPT]", "show the effective policy, as tables",
       "Takes the policy options of `belljar run` and shows what they amount to; with SCRIPT, for a "
       "run of that script.",
-      explain_options, true, true, command_explain },
+      explain_options, true, true, command_explain, NULL, NULL },
     { "check", "[OPTION]… SCRIPT…", "show what a language policy would refuse, without running it",
       "Reads SCRIPT in the jar and lists what the deny-by-default policy of the options (without "
       "any: the one that allows\n"
@@ -35,38 +35,45 @@ const struct command commands[] = {
       "each with its line and what\n"
       "would permit it. The exit status is 0 if nothing was found, 1 if something was, 2 for a "
       "script that cannot be read.",
-      check_options, true, true, command_check },
+      check_options, true, true, command_check, NULL, NULL },
     { "learn", "[OPTION]… SCRIPT [ARG]…", "find the least policy that lets a script pass",
       "Runs SCRIPT under the policy of the options, adds what it was refused, runs it again, until "
       "it passes; then takes\n"
       "away what it can do without. Prints a policy file to review. It grants reading as it "
       "learns, and shows what; what\n"
       "the script writes to its output is not shown. It grants writing only with --grant-writes.",
-      learn_options, true, true, command_learn },
+      learn_options, true, true, command_learn, NULL, NULL },
     { "packages", "[OPTION]… [NAME]…", "list the packages that a guest would have",
       "Asks a guest of the policy of the options what is installed for its interpreter, and prints "
       "a "
       "line for each package:\n"
       "name and version. With NAME only these; the exit status is 1 if one of them is not there.",
-      packages_options, true, true, command_packages },
+      packages_options, true, true, command_packages, NULL, NULL },
     { "shell", "[OPTION]…", "the interpreter inside the jar",
       "Reads statements and runs them in one guest, which keeps its names between them. Each "
       "statement has the policy's\n"
       "limits. Ctrl-C interrupts a statement, Ctrl-D or exit() leaves. What the guest writes is "
       "shown with its control\n"
       "characters made visible.",
-      shell_options, true, false, command_shell },
+      shell_options, true, false, command_shell, NULL, NULL },
     { "mcp", "[OPTION]…", "serve agents and editors: MCP on standard input and output",
       "Serves the Model Context Protocol: a client starts it and speaks to it by its standard "
       "input "
       "and output. It offers\n"
       "tools that run Python in sandboxes under the policy of the options, which the client cannot "
       "change.",
-      mcp_options, true, false, command_mcp },
+      mcp_options, true, false, command_mcp, NULL, NULL },
+    { "kernel", "install|uninstall|list [OPTION]…", "make Jupyter run notebooks in the jar",
+      "install makes a kernel known to Jupyter whose cells run under the policy of the options; "
+      "uninstall takes it away,\n"
+      "list shows those there are. Cells have no limit of time unless --timeout or the policy file "
+      "gives one.\n"
+      "It needs ipykernel: pip install ipykernel",
+      kernel_options, true, false, command_kernel, "install uninstall list", "0" },
     { "completion", "bash|zsh|fish", "print the shell's completion of this command",
       "Prints a script for the shell that is named. For bash: belljar completion bash > "
       "~/.local/share/bash-completion/completions/belljar",
-      completion_options, false, true, command_completion },
+      completion_options, false, false, command_completion, "bash zsh fish", NULL },
 };
 const size_t command_count = ARRAY_SIZE(commands);
 

@@ -12,13 +12,12 @@ import errno
 import functools
 import inspect
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
-from belljar import _language
+from belljar import _defined, _language
 from belljar._copying import copies
 from belljar._core import core
 from belljar._execution import Execution, Result, Usage, complete
@@ -34,6 +33,7 @@ from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import check_version, pack
 from belljar._streaming import Output
 from belljar._template import Pool
+from belljar._turns import Turns
 from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
 __all__ = ["Operation", "Run", "Session", "check_context", "in_context", "run_once"]
@@ -125,7 +125,7 @@ class Session:
         self._counted: Execution | None = None  # the last run or command: its counts end where the next one's begin
         self._cause = ""  # why it is over
         self.is_frozen = False
-        self.queue: threading.Lock | None = None  # whose turn it is, once there are contexts
+        self.turns = Turns()
         self._shows = False  # displays come at once
         self._beside: set[Session] = set()  # those that `beside` made, as long as they run
 
@@ -328,6 +328,7 @@ class Session:
         lost: dict[str, str] = {}
         saver = Saver(path)
         try:
+            # Values first: functions have them as defaults.
             for name in (yield from self.names()):
                 try:
                     value = yield from self.get(name)
@@ -340,6 +341,9 @@ class Session:
                     why = str(error)
                 if why:
                     lost[name] = why
+            for name, text in (yield from self._texts([*lost])).items():
+                saver.add("code", name, text)
+                del lost[name]
             scratch = yield from self.scratch()
             for entries in copies(scratch, self.pool.scratch):
                 saver.add("write", entries)
@@ -349,13 +353,42 @@ class Session:
             raise
         return lost
 
-    def load(self, path: str | os.PathLike[str]) -> Operation[None]:
-        """Has what `export` has written: the files first."""
-        for record in records(path):
+    def _texts(self, wanted: list[str]) -> Operation[dict[str, str]]:
+        """Of these variables those that a text makes again, in the order in which that has to be done."""
+        if self.language is not None or not wanted:
+            return {}
+        names = _language.wrap_names(self.desk.handles, self.pool.python, {"wanted": wanted}, is_strict=False)
+        text = f"{inspect.getsource(_defined)}\nwanted = [again(wanted)]\nfor name in [*globals()]:\n    if name != 'wanted': del globals()[name]"
+        try:
+            execution = yield from self._command(command("execute", text.encode(), names, None, "<export>", True))
+            (found,) = (yield from self._answer(execution, "execute", 2))[0]["wanted"]
+            made = [(place, name, text) for name, (place, text) in found.items() if name in wanted and type(text) is str]
+            return {name: text for _, name, text in sorted(made)}
+        except (GuestError, LookupError, TypeError, ValueError, AttributeError):
+            if self.guest.is_closed:
+                raise
+            return {}  # whatever it is that the session has made of these modules
+
+    def load(self, path: str | os.PathLike[str]) -> Operation[dict[str, str]]:
+        """Has what `export` has written. Returns what could not be made again, each with the reason."""
+        lost: dict[str, str] = {}
+        for number, record in enumerate(records(path)):
             if record[0] == "write":
                 yield from self.write(record[1])
             elif record[0] == "variable":
                 yield from self.set(record[1], record[2])
+            elif record[0] == "code":
+                if self.language is not None:
+                    lost[record[1]] = "it is a text that a language policy does not run on its own"
+                    continue
+                text = command("execute", record[2].encode("utf-8", "surrogatepass"), None, None, f"<restored {number}>", True)
+                try:
+                    yield from self._command(text)
+                except GuestError as error:
+                    if error.execution is None or error.execution.verdict not in ("error", "violation"):
+                        raise
+                    lost[record[1]] = str(error)
+        return lost
 
     # ---- What is sent
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from belljar._core import core
 from belljar.errors import SandboxError, guest_error
+from belljar._instead import Face
 from belljar._files import Files, Ledger, Watch, file_name, guest_path
 from belljar._proxy import Refused
 
@@ -262,7 +263,7 @@ class _SavedFiles(Files):
         return tuple(made)
 
 
-class Execution:
+class Execution(Face):
     """What a run came to. A guest's failure is data: look at `verdict` and `error`.
 
     >>> ex = belljar.run("print('hello'); 6 * 7")
@@ -276,6 +277,11 @@ class Execution:
     a process pool, it takes along all that it knows and the contents of its files.
     """
 
+    _elsewhere = {
+        "data": "execution.value", "exception": "execution.error", "exit_code": "execution.exit", "output": "execution.stdout",
+        "result": "execution.value, or execution.results", "return_value": "execution.value", "returncode": "execution.exit",
+        "success": "execution.ok", "is_error": "not execution.ok", "json": "execution.to_json()", "traceback": "execution.error.traceback",
+    }  # fmt: skip
     __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
                  "_saved", "_shown", "_shows", "_views", "_watch", "verdict")  # fmt: skip
 

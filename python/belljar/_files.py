@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from belljar._core import core
+from belljar._instead import Face
 from belljar.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _more_at(scratch: int, name: str) -> int:
         os.close(fd)
 
 
-class Files(Mapping[str, bytes]):
+class Files(Face, Mapping[str, bytes]):
     """Files of a guest: a read-only mapping of names to contents.
 
     Names are relative to `/work`, where a guest starts; files elsewhere are reached by their absolute name, as in
@@ -160,6 +161,12 @@ class Files(Mapping[str, bytes]):
     or several names) is limited to the policy's `scratch` in all: `SandboxError`; `open` reads them in pieces. `Execution.files` has those that its run created or changed.
     """
 
+    _elsewhere = {
+        "exists": "name in files", "get_info": "files.open(name)", "make_dir": "files[name] = content: folders on the way are made",
+        "mkdir": "files[name] = content: folders on the way are made", "read": "files[name]", "read_bytes": "files[name]",
+        "read_text": "files[name].decode()", "remove": "del files[name]", "rename": "files[new] = files.pop(old)",
+        "write_files": "files.update({name: content})",
+    }  # fmt: skip
     __slots__ = ("_ledger", "_only", "_scratch")
 
     def __init__(self, scratch: Callable[[], int], ledger: Ledger, only: Callable[[], Collection[str]] | None = None) -> None:
@@ -324,8 +331,22 @@ def file_name(name: _StrPath) -> str:
     return _name(_file_parts(name))
 
 
+def files_below(name: str, folder: str) -> Iterator[tuple[str, str]]:
+    """The regular files in a folder of the host and below it: (what each is called there, its path). Links are not followed."""
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        for one in sorted(names):
+            path = os.path.join(where, one)
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                yield posixpath.join(name, os.path.relpath(path, folder)), path
+
+
 def writing(name: _StrPath, content: bytes | str | os.PathLike[str], mode: int = 0o644) -> Iterator[list[Entry]]:
     """The steps that write a file, each small enough for one command."""
+    if isinstance(content, os.PathLike) and os.path.isdir(content):
+        for one, below in files_below(os.fspath(name), os.fspath(content)):
+            yield from writing(one, Path(below), mode)
+        return
     path = guest_path(name)
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogatepass")

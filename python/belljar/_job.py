@@ -12,13 +12,14 @@ from typing import IO, Any, TypedDict, cast
 
 from belljar._core import core
 from belljar._execution import Execution, Result, stream_callback, unseen
+from belljar._files import files_below
 from belljar._instead import wrong_type
 
 __all__ = ["ASKED", "Content", "Job", "Stdin", "Wish", "add_stdin", "answerer", "check_callbacks", "contents", "make_job", "modules",
            "prepare", "show_results", "source"]  # fmt: skip
 
 Content = bytes | str | os.PathLike[str]
-"""A file handed in: bytes, text, or the path of a file of the host that is copied."""
+"""A file handed in: bytes, text, or the path of a file or a folder of the host that is copied."""
 
 Line = str | bytes | None
 
@@ -75,6 +76,11 @@ def contents(files: Mapping[str, Content] | None) -> list[tuple[str, bytes]]:
     for name, content in (files or {}).items():
         if isinstance(content, str):
             content = content.encode("utf-8", "surrogatepass")
+        elif isinstance(content, os.PathLike) and os.path.isdir(content):
+            for one, path in files_below(os.fspath(name), os.fspath(content)):
+                with open(path, "rb") as file:
+                    read.append((_handed_name(one), file.read()))
+            continue
         elif isinstance(content, os.PathLike):
             with open(content, "rb") as file:
                 content = file.read()

@@ -52,7 +52,8 @@ class Saver:
 
 
 def records(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
-    """What a file holds, each looked at: ["variable", name, value] and ["write", entries]. `SandboxError` for what is none."""
+    """What a file holds, each looked at: ["variable", name, value], ["code", name, text] and ["write", entries]. `SandboxError` for
+    what is none."""
     with open(path, "rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise _wrong(path, "it does not begin as one")
@@ -85,6 +86,8 @@ def _is_record(record: Any) -> bool:
         return False
     if record[0] == "variable":
         return len(record) == 3 and type(record[1]) is str and record[1].isidentifier()
+    if record[0] == "code":
+        return len(record) == 3 and all(type(text) is str for text in record[1:]) and record[1].isidentifier()
     if record[0] == "write":
         return len(record) == 2 and type(record[1]) is list and all(map(_is_entry, record[1]))
     return record == ["end"]

@@ -15,7 +15,7 @@ from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import SessionFiles, open_whole, writing
-from belljar._instead import Face
+from belljar._instead import Face, others_of
 from belljar._job import Content, Stdin, contents, make_job, source
 from belljar._language import Language
 from belljar._loop import Waiter, drive, perform, perform_once, shared_pool, take, wait
@@ -23,7 +23,7 @@ from belljar._policy import Place, Policy, RunOptions, SessionOptions, joined, p
 from belljar._streaming import INTERRUPT_SECONDS, Event
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
-from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of
+from belljar.sandbox import Template, check_place, config_of, fork, parted, source_of, warn_lost
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
 
@@ -75,34 +75,26 @@ class _Driver:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
-        self.queue: asyncio.Lock | None = None  # whose turn it is, once there are contexts
-        self._is_busy = False
         self._waiter: Waiter | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         session.desk.defer = self._defer
 
     async def do(self, operation: Operation[T]) -> T:
         """What an operation comes to."""
-        async with self.busy():
+        async with self.busy(in_context.get()):
             return await drive(operation, self.perform)
 
     @contextlib.asynccontextmanager
-    async def busy(self) -> AsyncIterator[None]:
+    async def busy(self, context: str) -> AsyncIterator[None]:
         """One coroutine at a time runs something; what is being stopped has its time to end."""
         if self.stopping is not None:
             await asyncio.wait({self.stopping})
-        if self.queue is not None:
-            async with self.queue:
-                yield
-            return
-        if self._is_busy:
-            raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
-                               errno.EBUSY)  # fmt: skip
-        self._is_busy = True
-        try:
+        async with self.session.turns.awaited(context) as is_mine:
+            if not is_mine:
+                self.session.check()
+                raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
+                                   errno.EBUSY)  # fmt: skip
             yield
-        finally:
-            self._is_busy = False
 
     async def perform(self, run: Run) -> core.Result:
         """What a run comes to."""
@@ -114,7 +106,7 @@ class _Driver:
     ) -> AsyncGenerator[Event, None]:
         """`Sandbox.stream`, in a context."""
         session = self.session
-        async with self.busy():
+        async with self.busy(name):
             token = in_context.set(name)
             try:
                 (guest, text, job, _), events = await drive(session.stream(code, filename, timeout, around), self.perform)
@@ -257,7 +249,7 @@ class _Within(_Opening):
     async def driver(self) -> _Driver:
         """The session's."""
         self.now = driver = await self._outer.driver()
-        driver.queue = driver.queue or asyncio.Lock()
+        driver.session.turns.has_contexts = True
         return driver
 
 
@@ -356,6 +348,7 @@ class AsyncSandbox(Face):
     """
 
     _elsewhere = {
+        **others_of("AsyncSandbox"),
         "config": "sandbox.policy (it was made without a SandboxConfig)", "run": "await sandbox.run_code(code)",
         "arun": "await sandbox.run_code(code)", "submit": "await sandbox.call(function)",
     }  # fmt: skip
@@ -537,7 +530,7 @@ class AsyncSandbox(Face):
     async def fork(self, n: int | None = None) -> AsyncSandbox | list[AsyncSandbox]:
         """`Sandbox.fork`."""
         driver = await self._opening.driver()
-        async with driver.busy():
+        async with driver.busy(self._opening.name):
             made = await asyncio.to_thread(fork, driver.session, 1 if n is None else n)
         twins = [self._of(session) for session in made]
         return twins[0] if n is None else twins
@@ -612,7 +605,8 @@ class AsyncSandbox(Face):
 
 
 async def _load(made: AsyncSandbox, path: _StrPath) -> None:
-    await made._opening.do(Session.load, path)
+    for name, why in (await made._opening.do(Session.load, path)).items():
+        warn_lost(name, why, 4)
 
 
 class _AsyncContext(AsyncSandbox):

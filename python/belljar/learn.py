@@ -252,7 +252,7 @@ class Search:
     def learn(self, trial: Trial) -> bool:
         """Grants what a failed run was refused. False if there is nothing new."""
         is_new = self.learn_limits(trial)
-        is_new |= self.learn_neighbours(trial.error)
+        is_new |= self.learn_neighbours(trial.error) or self.learn_relative(trial.error)
         added = 0
         for call, path, answer in trial.refused:
             if added < PATHS_MAX and self.learn_path(call, path, answer, trial.error):
@@ -295,6 +295,19 @@ class Search:
         return (os.path.exists(wanted + ".py") or os.path.exists(wanted)) and self.grant(
             "read", folder, "it imports what lies beside it"
         )
+
+    def learn_relative(self, error: str) -> bool:
+        """A file by a relative name: as `belljar run` has it, that is in the caller's folder, or else beside the script."""
+        match = re.search(r"No such file or directory: '([^'/][^']*)'$", error)
+        if match is None or self.values.get("cwd") is not None:
+            return False
+        for folder in (os.getcwd(), os.path.dirname(os.path.realpath(self.script))):
+            path = os.path.normpath(os.path.join(folder, match[1]))
+            if folder != "/" and os.path.exists(path) and self.grant("read", path, "it opens it by a relative name"):
+                self.values["cwd"] = folder
+                self.note("cwd", folder, "relative names begin there")
+                return True
+        return False
 
     def learn_path(self, call: str, path: str, answer: str, error: str) -> bool:
         """A path that an operation was refused, or did not find."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -17,7 +17,7 @@ from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
 from belljar._files import Entry, SessionFiles
-from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
+from belljar._instead import Face, NoOther, others_of, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Job, Stdin, contents, make_job, source
 from belljar._language import Language, show_all
 from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
@@ -287,6 +287,7 @@ class Sandbox(Face):
     """
 
     _elsewhere = {
+        **others_of("sandbox"),
         "config": "sandbox.policy (it was made without a SandboxConfig)",
         "get": "sandbox[name]",
         "has": "name in sandbox",
@@ -335,7 +336,7 @@ class Sandbox(Face):
         Threads may use the contexts of a session, and the session itself, at the same time: one runs, the others wait for their
         turn."""
         made = _Context._with(self._session, self._policy, check_context(name))
-        self._session.queue = self._session.queue or threading.Lock()
+        self._session.turns.has_contexts = True
         return made
 
     @classmethod
@@ -349,10 +350,8 @@ class Sandbox(Face):
     def _turn(self) -> Iterator[None]:
         """One verb: in its context, and one at a time once there are several."""
         session = self._session
-        waits: Any = contextlib.nullcontext()
-        if session.queue is not None and not session.desk.is_asking_here():  # else it would wait for itself
-            waits = session.queue
-        with waits:
+        turn: Any = session.turns.taken(self._context)
+        with contextlib.nullcontext() if session.desk.is_asking_here() else turn:  # it would wait for itself
             token = in_context.set(self._context)
             try:
                 yield
@@ -543,14 +542,14 @@ class Sandbox(Face):
     def export(self, path: str | os.PathLike[str]) -> dict[str, str]:
         """Writes a file from which `Sandbox.load` makes a session with the same variables and files, in another process too.
 
-        Kept are public variables that are values (docs/values.md) and what the session has written below its scratch places.
-        Returns what could not be kept: {name: reason}, of functions, classes, modules, open files, …"""
+        Kept are public variables that are values (docs/values.md), modules and functions and classes that the session has defined, as
+        text, and what it has written below its scratch places. Returns what could not be kept: {name: reason}."""
         return self._drive(self._session.export(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *arguments: Any, **keywords: Any) -> Self:
         """A sandbox, made with these arguments, that has what `export` wrote to a file. The file may be anybody's: it is read as what
-        a guest sends is."""
+        a guest sends is, and texts in it run in the guest. `RuntimeWarning` for one that fails there."""
         made = cls(*arguments, **keywords)
         try:
             _load(made, path)
@@ -630,8 +629,14 @@ class Sandbox(Face):
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
 
 
+def warn_lost(name: str, why: str, level: int) -> None:
+    """Somebody reads that a variable of a file was not made again."""
+    warnings.warn(f"{name} could not be made again: {why}", RuntimeWarning, stacklevel=level)
+
+
 def _load(made: Sandbox, path: str | os.PathLike[str]) -> None:
-    drive(made._session.load(path))
+    for name, why in drive(made._session.load(path)).items():
+        warn_lost(name, why, 4)
 
 
 class _Context(Sandbox):

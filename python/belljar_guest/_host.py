@@ -586,6 +586,11 @@ def threads() -> Any:
     return pool
 
 
+async def awaited(loop: Any, message: list[Any]) -> Any:
+    """A question of code that awaits: a coroutine, as the host's function is."""
+    return await loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
+
+
 def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> Callable[..., Any]:
     """A function with the signature of the host's. parameters: (name, kind, default's text, annotation), or None if
     they are not known. One that is `async def` there can be awaited in code that awaits."""
@@ -642,7 +647,7 @@ def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None
         keywords = {key: value for key, value in keywords.items() if type(value) is not Default}
         message = [None, name, arguments, keywords]
         if is_async and (loop := running_loop()) is not None:
-            return loop.run_in_executor(threads(), ask, CALL_BESIDE, message)
+            return awaited(loop, message)
         return ask(CALL_BESIDE if _thread._count() else CALL_FUNCTION, message)
 
     names: dict[str, Any] = {own + "s": defaults, own: send, "__name__": "host", "__builtins__": globals()["__builtins__"]}

@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import CALL_FUNCTION
-from belljar_guest import _host, _outcome, _run, _state, native
+from belljar._shared.frames import CALL_FUNCTION, RUN_SESSION
+from belljar_guest import _cells, _host, _outcome, _run, _state, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +31,9 @@ class Shell:
     def compiler(self) -> Callable[..., CodeType | None]:
         import codeop
 
-        return codeop.CommandCompiler()
+        made = codeop.CommandCompiler()
+        made.compiler.flags |= self.policy.more_syntax
+        return made
 
     def before_statement(self) -> None:
         pass
@@ -79,11 +81,16 @@ def shell_statement(policy: Policy, text: bytes, is_all: bool) -> tuple[CodeType
         code = shell_compiler(source, filename, "single")
     except SyntaxError as error:
         failure = error
+    more = policy.more_syntax if policy.is_open else 0
+    if failure is not None and policy.is_open and not source.startswith("%%"):
+        other = _cells.rewritten(policy, source, filename)  # a line for IPython or a shell
+        if other is not None and _cells.CALL in other:
+            code, failure = compile(other, filename, "single", more, True), None
     if failure is not None:  # in codeop's words it is "incomplete input", whatever it is
-        compile(source, filename, "single", 0, True)
+        compile(source, filename, "single", more, True)
         raise failure
     if code is None and is_all:
-        code = compile(source + "\n", filename, "single", 0, True)
+        code = compile(source + "\n", filename, "single", more, True)
     if code is not None:
         shell_count += 1
     return code, filename, source
@@ -102,7 +109,10 @@ def command_shell(policy: Policy, text: bytes, is_all: bool) -> int:
         policy.remember(filename, source)
         policy.shell.before_statement()
         with policy.guard:
-            exec(code, policy.names)
+            if policy.awaits(code):
+                policy.run_cell([code], filename, RUN_SESSION)
+            else:
+                exec(code, policy.names)
     except SystemExit as error:
         return SHELL_EXIT + _outcome.exit_status(error)
     except BaseException as error:

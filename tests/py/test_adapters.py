@@ -3,8 +3,11 @@
 import asyncio
 import importlib
 import importlib.abc
+import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
 
 import pytest
@@ -196,3 +199,65 @@ TABLES = [
 @pytest.mark.parametrize(("text", "table"), TABLES)
 def test_of_html_its_tables_are_left(text, table):
     assert plain_table(text) == table
+
+
+# ---- belljar kernel
+
+COMMAND = str(pathlib.Path(os.environ.get("BELLJAR_BUILD", "build")) / "belljar")
+PYTHON = "/usr/bin/python3"
+PATHS = os.environ.get("PYTHONPATH", "")
+
+
+def kernel(*words, check=0, paths=None, **environment):
+    """Runs `belljar kernel`: its output."""
+    stub = str(pathlib.Path(__file__).with_name("jupyter_stub"))
+    env = {**os.environ, "BELLJAR_PYTHON": PYTHON, "PYTHONPATH": f"{stub if paths is None else paths}:{PATHS}", **environment}
+    done = subprocess.run(
+        [COMMAND, "kernel", *words], env=env, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == check, (words, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def test_a_kernel_is_installed_listed_and_taken_away(tmp_path):
+    data = {"JUPYTER_DATA_DIR": str(tmp_path)}
+    assert kernel("list", **data) == ""
+    assert kernel("install", **data) == f"{tmp_path}/kernels/belljar\n"
+    kernel("--name", "lab", "install", "--memory", "300M", "--timeout", "7", "--preload", "json", "--rich", **data)
+    assert kernel("list", **data) == f"belljar  {tmp_path}/kernels/belljar\nlab  {tmp_path}/kernels/lab\n"
+    for name, timeout, memory, preload, is_rich in (("belljar", 0, 512, [], False), ("lab", 7, 300, ["json"], True)):
+        argv = json.loads((tmp_path / f"kernels/{name}/kernel.json").read_text())["argv"]
+        policy = json.loads((tmp_path / f"kernels/{name}/policy.json").read_text())
+        assert (policy["timeout"], policy["memory"], policy["preload"]) == (timeout, memory << 20, preload)
+        # -P: a json.py beside the notebook is none of the kernel's.
+        assert argv[0].endswith("python3") and argv[1] == "-P" and ("--rich" in argv) == is_rich
+    (tmp_path / "kernels/other").mkdir()
+    (tmp_path / "kernels/other/kernel.json").write_text('{"argv": ["python3", "-m", "ipykernel_launcher"]}')
+    assert "other" not in kernel("list", **data)
+    assert "no kernel of belljar's" in kernel("uninstall", "--name", "other", check=2, **data)
+    assert kernel("uninstall", "--name", "lab", **data) == f"{tmp_path}/kernels/lab\n"
+    assert [path.name for path in sorted((tmp_path / "kernels").iterdir())] == ["belljar", "other"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ([], 2, "needs a word: belljar kernel install|uninstall|list"),
+        (["instal"], 2, "does not know instal: write belljar kernel install"),
+        (["install", "more"], 2, "takes no argument (it was given more)"),
+        (["install", "--system", "--sys-prefix"], 2, "contradict each other"),
+        (["install", "--memory", "1"], 2, "--memory: a size between"),
+        (["install", "--preload", "no_such_module"], 125, "cannot import no_such_module"),
+        (["install", "--network"], 2, "there is no network"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_a_kernel_that_cannot_be_installed_says_why_and_is_not(tmp_path, words, status, said):
+    assert said in kernel(*words, check=status, JUPYTER_DATA_DIR=str(tmp_path))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_ipykernel_the_command_names_the_interpreter_and_what_to_type(tmp_path):
+    (tmp_path / "ipykernel.py").write_text("raise ModuleNotFoundError(\"No module named 'ipykernel'\", name='ipykernel')")
+    said = kernel("install", check=125, paths=tmp_path)
+    assert re.search(r"needs ipykernel, which (\S+) does not have: \1 -m pip install ipykernel\n$", said), said

@@ -44,6 +44,17 @@ def run(folder, done, *arguments, stdin=b""):
     )
 
 
+def test_a_file_by_a_relative_name_is_granted_and_the_guest_starts_where_it_lies(folder):
+    (folder / "scripts").mkdir()
+    (folder / "scripts/needed.txt").write_text("text")
+    (folder / "scripts/asked.txt").write_text("text")
+    done = learn(folder, "print(open('needed.txt').read())\n")
+    assert done.returncode == 0, done.stderr
+    assert done.policy["read"] == [f"{folder}/scripts/needed.txt"] and done.policy["cwd"] == f"{folder}/scripts"
+    assert run(folder, done).stdout == b"text\n"
+    assert learn(folder, "print(open('nowhere.txt').read())\n").returncode != 0
+
+
 def test_a_file_that_is_read_is_granted_and_no_more(folder):
     (folder / "needed.txt").write_text("text")
     (folder / "asked.txt").write_text("text")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+import re
 import threading
 import time
 
@@ -275,6 +276,11 @@ WRONG = [
     (lambda: belljar.run("1", timeout="3"), TypeError, "timeout: .* not str '3'"),
     (lambda: Policy(memory="1M"), PolicyError, 'between 32 MiB and 16 TiB .* not the text "1M"'),
     (lambda: Sandbox(memory="16T"), SandboxError, r"16 TiB is more than this machine has \([\d.]+ .iB"),
+    (lambda: Sandbox(gpu=True), TypeError, "no argument gpu=: there is no GPU in a guest"),
+    (lambda: belljar.run("1", network=True), TypeError, "there is no network in a guest"),
+    (lambda: Sandbox(t=5), TypeError, "the time limit is --timeout"),
+    (lambda: Sandbox(metadata={}), TypeError, "metadata=: a sandbox is an object of this program's"),
+    (lambda: Sandbox(python="/bin/ls"), SandboxError, "/bin/ls did not start as a CPython 3.11 or later[^;]{0,60}: choose another"),
     (lambda: Sandbox(timout=3), TypeError, "did you mean timeout="),
     (lambda: belljar.run("1", memry="1G"), TypeError, "did you mean memory="),
 ]
@@ -284,6 +290,52 @@ WRONG = [
 def test_what_is_wrong_is_said(call, kind, words):
     with pytest.raises(kind, match=words):
         call()
+
+
+ELSEWHERE = [
+    (Sandbox, "pause", "sandbox.freeze()"),
+    (Sandbox, "create_code_context", "sandbox.context(name)"),
+    (Sandbox, "commands", "starts no other program"),
+    (Sandbox, "set_timeout", "timeout=seconds"),
+    (AsyncSandbox, "pause", "await AsyncSandbox.freeze()"),
+    (AsyncSandbox, "create_code_context", "write AsyncSandbox.context(name)"),
+    (belljar.Execution, "exit_code", "execution.exit"),
+    (belljar.Execution, "output", "execution.stdout"),
+    (belljar.SessionFiles, "read", "files[name]"),
+    (belljar.SessionFiles, "remove", "del files[name]"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "remedy"), ELSEWHERE, ids=[f"{row[0].__name__}.{row[1]}" for row in ELSEWHERE])
+def test_what_is_called_otherwise_elsewhere_is_said(kind, name, remedy):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': write .*{re.escape(remedy.removeprefix('write '))}"):
+        getattr(object.__new__(kind), name)
+    with pytest.raises(AttributeError, match="no attribute 'whatever'$"):
+        getattr(object.__new__(kind), "whatever")
+
+
+@core
+def test_what_is_written_instead_is_there(sandbox):
+    """The remedies name verbs that there are."""
+    from belljar._instead import others_of
+
+    for maker, face in (("sandbox", sandbox), ("AsyncSandbox", AsyncSandbox)):
+        for name, remedy in others_of(maker).items():
+            assert not hasattr(face, name), name
+            for verb in re.findall(rf"{maker}\.(\w+)", remedy):
+                assert hasattr(face, verb), (name, remedy)
+
+
+def test_a_folder_of_the_host_is_handed_in_with_what_lies_below_it(template, tmp_path):
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/a.txt").write_text("a")
+    (tmp_path / "in/deep/b.txt").write_text("b")
+    (tmp_path / "in/link").symlink_to("/etc/hostname")
+    look = "import os; sorted(os.path.join(w, n) for w, _, names in os.walk('d') for n in names)"
+    assert template.run(look, files={"d": tmp_path / "in"}).value == ["d/a.txt", "d/deep/b.txt"]
+    with template.sandbox() as sandbox:
+        sandbox.files["d"] = tmp_path / "in"
+        assert sandbox.run_code(look).value == ["d/a.txt", "d/deep/b.txt"] and sandbox.files["d/deep/b.txt"] == b"b"
 
 
 # ---- Options as keywords -------------------------------------------------------------------------------------------

@@ -470,3 +470,16 @@ def test_a_terminal_that_cannot_be_edited_on_still_has_prompts(terminal):
     assert one.say("print('\\x1b[2J')") == rb"\x1b[2J" + b"\r\n"
     one.type("\x04")
     assert one.wait() == 0
+
+
+def test_a_statement_may_await_and_lines_for_ipython_are_answered():
+    typed = "import asyncio\nawait asyncio.sleep(0, 42)\nx = await asyncio.sleep(0, 7)\nx\n%pwd\n!ls\n1 / 0\nawait 3\n=\n"
+    done = shell(typed)
+    assert done.stdout.split() == [b"42", b"7", b"'/work'"], done
+    for said in (b"use os.listdir()", b"ZeroDivisionError", b"TypeError", b"SyntaxError"):
+        assert said in done.stderr
+
+
+def test_under_a_language_policy_neither_is_there():
+    done = shell("await 3\n!ls\n6 * 7\n", "--feature", "stdout")
+    assert done.stderr.count(b"SyntaxError") == 2 and b"42" in done.stdout

@@ -4,7 +4,7 @@
 |---|---|
 | `belljar.adapters.smolagents` | `SandboxPythonExecutor`, the `executor=` of a `CodeAgent` |
 | `belljar.adapters.langchain` | `python_tool`, a tool for LangChain and LangGraph |
-| `belljar.adapters.jupyter` | a notebook kernel: `python -m belljar.adapters.jupyter install` |
+| `belljar.adapters.jupyter` | a notebook kernel: `belljar kernel install` |
 | `belljar.adapters.joblib` | `register`, the backend `"belljar"` of joblib |
 | `belljar.adapters.llamaindex` | `code_function`, the `code_execute_fn=` of a `CodeActAgent` |
 | `belljar.adapters.fastmcp` | `BelljarSandboxProvider`, the `sandbox_provider=` of FastMCP's code mode |

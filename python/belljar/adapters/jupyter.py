@@ -1,4 +1,4 @@
-"""A Jupyter kernel whose code runs in a sandbox. `python -m belljar.adapters.jupyter install` makes it known to Jupyter.
+"""A Jupyter kernel whose code runs in a sandbox. `belljar kernel install` makes it known to Jupyter.
 
 The kernel is this process: it speaks Jupyter's protocol and holds one session. The code of the notebook is in the session's
 guest, which has no sockets and no files but those granted."""
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from belljar import Execution, Policy, Result, Sandbox, __version__
+from belljar import Execution, Policy, Result, Sandbox, SandboxError, Template, __version__
 from belljar.adapters._needed import needed
 from belljar.adapters._looking import PUT_INPUT, complete, describe, how_complete
 from belljar.adapters._runner import Runner
@@ -28,8 +28,9 @@ with needed("ipykernel", "ipykernel"):
     from ipykernel.kernelbase import Kernel
     from jupyter_client.kernelspec import KernelSpecManager
 
-__all__ = ["BelljarKernel", "install", "main"]
+__all__ = ["BelljarKernel", "install", "installed", "main", "uninstall"]
 
+_MODULE = "belljar.adapters.jupyter"
 _SAFE = {"text/plain": "text", "image/png": "png", "image/jpeg": "jpeg", "application/json": "json"}
 _RICH = {"text/html": "html", "text/markdown": "markdown", "image/svg+xml": "svg", "text/latex": "latex",
          "application/javascript": "javascript", "application/pdf": "pdf"}  # fmt: skip
@@ -161,10 +162,11 @@ def forms(result: Result, is_rich: bool) -> dict[str, Any]:
 def install(name: str = "belljar", *, policy: str | None = None, preload: str = "", rich: bool = False, user: bool = True,
             prefix: str | None = None) -> str:  # fmt: skip
     """Makes the kernel known to Jupyter, and returns the folder of its specification. The policy's file is copied there."""
+    _try(policy, list(filter(None, preload.split(","))))
     with tempfile.TemporaryDirectory() as folder:
-        argv = [sys.executable, "-m", "belljar.adapters.jupyter", "run", "-f", "{connection_file}"]
+        # -P: Jupyter starts a kernel in the notebook's folder, whose files are no modules of this process.
+        argv = [sys.executable, "-P", "-m", _MODULE, "run", "-f", "{connection_file}"]
         if policy is not None:
-            Policy.from_file(policy)  # a wrong one is refused now
             shutil.copyfile(policy, Path(folder, "policy.json"))
             argv += ["--policy", "{resource_dir}/policy.json"]
         if preload:
@@ -175,6 +177,32 @@ def install(name: str = "belljar", *, policy: str | None = None, preload: str = 
         Path(folder, "kernel.json").write_text(json.dumps(spec, indent=1))
         Path(folder).chmod(0o755)
         return str(KernelSpecManager().install_kernel_spec(folder, name, user=user and prefix is None, prefix=prefix))
+
+
+def _try(policy: str | None, preload: Sequence[str]) -> None:
+    """Makes a session as the kernel will. `SandboxError` or `PolicyError`: here somebody reads why it cannot be."""
+    made = Policy.from_file(policy) if policy is not None else BelljarKernel.policy
+    with Template(made, preload=preload) as template, template.sandbox() as sandbox:
+        there, here = template.python[:2], sys.version_info[:2]
+        if there != here:
+            raise SandboxError(f"the kernel would run {sys.executable} (Python {here[0]}.{here[1]}) and cells another Python "
+                               f"({there[0]}.{there[1]}): both have to be of one version; choose one with --python, or the other with "
+                               "BELLJAR_PYTHON", "install")  # fmt: skip
+        sandbox.run_code("1").raise_for_error()
+
+
+def installed() -> dict[str, str]:
+    """The kernels of belljar that Jupyter knows: name → folder of the specification."""
+    specs = KernelSpecManager().get_all_specs()
+    return {name: str(one["resource_dir"]) for name, one in sorted(specs.items()) if _MODULE in one["spec"].get("argv", ())}
+
+
+def uninstall(name: str = "belljar") -> str:
+    """Takes a kernel of belljar's away, and returns the folder that its specification had. `ValueError` for any other."""
+    if name not in (known := installed()):
+        there = ", ".join(known) or "there are none"
+        raise ValueError(f"{name} is no kernel of belljar's that Jupyter knows ({there}): name one with --name")
+    return str(KernelSpecManager().remove_kernel_spec(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -206,7 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen: dict[str, Any] = {"preload": list(filter(None, given.preload.split(","))), "is_rich": given.rich}
     if given.policy is not None:
         chosen["policy"] = Policy.from_file(given.policy)
-    IPKernelApp.launch_instance(argv=["-f", given.file], kernel_class=type("BelljarKernel", (BelljarKernel,), chosen))
+    # ignore_cwd: as -P, which IPython takes back.
+    argv = ["-f", given.file, "--InteractiveShellApp.ignore_cwd=True"]
+    IPKernelApp.launch_instance(argv=argv, kernel_class=type("BelljarKernel", (BelljarKernel,), chosen))
 
 
 if __name__ == "__main__":

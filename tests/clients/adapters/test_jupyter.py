@@ -27,8 +27,10 @@ def installed(tmp_path_factory):
     os.environ.update(
         JUPYTER_DATA_DIR=str(place / "data"), JUPYTER_RUNTIME_DIR=str(place / "run"), IPYTHONDIR=str(place / "ipython")
     )
-    for more in ([], ["--name", "small", "--policy", str(policy)], ["--name", "rich", "--rich"]):
-        subprocess.run([sys.executable, "-m", "belljar.adapters.jupyter", "install", *more], check=True, stdout=subprocess.DEVNULL)
+    by_module = [sys.executable, "-m", "belljar.adapters.jupyter", "install"]
+    by_command = [sys.executable, "-m", "belljar", "kernel", "install"]
+    for words in (by_command, [*by_module, "--name", "small", "--policy", str(policy)], [*by_command, "--name", "rich", "--rich"]):
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -96,6 +98,19 @@ def test_a_notebook_runs_and_keeps_state():
     assert [output.output_type for output in book.cells[1].outputs] == ["stream", "execute_result"]
     assert book.cells[1].outputs[1].data["text/plain"] == "42" and book.cells[1].execution_count == 2
     assert book.cells[2].outputs[0].data["text/plain"] == "'/work'"
+
+
+def test_files_beside_a_notebook_are_no_modules_of_the_kernels(tmp_path):
+    """Jupyter starts a kernel in the notebook's folder; this process is the host's."""
+    for name in ("json", "belljar", "ipykernel", "platform", "comm", "matplotlib", "IPython"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r})\nraise SystemExit('hostile')"
+        )
+    book = nbformat.v4.new_notebook()
+    book.cells = [nbformat.v4.new_code_cell("import json\njson.dumps(6 * 7)"), nbformat.v4.new_code_cell("1 / 0")]
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, kernel_name="belljar", timeout=60, allow_errors=True, resources=resources).execute()
+    assert book.cells[0].outputs[0].data["text/plain"] == "'42'" and not (tmp_path / "imported").exists()
 
 
 def test_an_error_stops_a_notebook_with_its_traceback():

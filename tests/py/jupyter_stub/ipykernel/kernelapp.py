@@ -1,0 +1,3 @@
+"""See ipykernel."""
+
+IPKernelApp = object
