@@ -50,6 +50,10 @@ static const struct {
     { SYS_futimesat, "utime()" },
     { SYS_utimensat, "utime()" },
     { SYS_mknodat, "mknod()" },
+    { SYS_fchown, "chown()" },
+    { SYS_lchown, "chown()" },
+    { SYS_fchownat, "chown()" },
+    { SYS_setpriority, "nice()" },
     { SYS_prlimit64, "setrlimit()" },
     { SYS_clone, "starting a process" },
     { SYS_fork, "starting a process" },
@@ -137,7 +141,10 @@ const char *words_of_refusal(int error, const char *operation)
     static _Thread_local char text[WORDS_MAX];
     struct told told;
     if (words_zygote == NULL || words_zygote->guest_pid == 0 ||
-        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0 || told.error != error)
+        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0)
+        return NULL;
+    /* libc makes EPERM of nice()'s EACCES */
+    if (told.error != error && (told.error != EACCES || error != EPERM || !told.is_refused))
         return NULL;
     told.rule[sizeof told.rule - 1] = told.hint[sizeof told.hint - 1] =
         told.target[sizeof told.target - 1] = '\0';
@@ -157,7 +164,8 @@ static char *words_strerror(int error)
     const char *words = NULL;
     int kept = errno;
     bool is_guest = words_zygote->guest_pid != 0;
-    if (is_guest && (error == EPERM || error == EACCES || (error == ENOENT && missing_is_expected)))
+    if (is_guest && (error == EPERM || error == EACCES || error == EOPNOTSUPP ||
+                     (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;
