@@ -21,6 +21,9 @@ const struct runtime_mount runtime_mounts[] = {
     { "/etc/alternatives", "links only: Debian's libblas.so.3 passes through it" },
     { "/etc/ld.so.cache", "where the loader looks libraries up" },
     { "/usr/lib/python3", "Debian's modules for every Python 3" },
+    { "/etc/python3.11/sitecustomize.py", "Debian's sitecustomize.py of 3.11 is a link to it" },
+    { "/etc/python3.12/sitecustomize.py", "as above, of 3.12" },
+    { "/etc/python3.13/sitecustomize.py", "as above, of 3.13" },
 
     /* Data that libraries of the standard library and of pandas and matplotlib open. */
     { "/usr/lib/locale", "setlocale" },
