@@ -66,7 +66,7 @@ static void decide_object(const struct guest *guest, const struct call *call, st
         { SYS_removexattr, 0, NULL },     { SYS_lremovexattr, 0, NULL },
         { SYS_pidfd_open, 0, "process" }, { SYS_setuid, 0, "user" },
         { SYS_setgid, 0, "group" },       { SYS_fchown, 1, "to user" },
-        { SYS_prlimit64, 1, "limit" },
+        { SYS_prlimit64, 1, "resource" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
         if (objects[i].number != call->number)
