@@ -16,6 +16,7 @@
 #include "files/call.h"
 #include "guest/deed.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -42,17 +43,26 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
-/* Who the kernel says that the guest is: not the user that it is told to be. */
-static uid_t own_user;
+/* Who the kernel says that the guest is: not the user that it is told to be. NOBODY_YET: this is the zygote. */
+#define NOBODY_YET ((uid_t)-1)
+static uid_t own_user = NOBODY_YET;
 
 /* fstat, with the owners that stat tells (serve_stat in files/look.c): its own, and root's. */
 static long trap_stat(long number, long address)
 {
     struct stat *stat = (struct stat *)address; /* a bad pointer is EFAULT before it is used */
     long result = trap_call(SYS_fstat, number, address, 0, 0, 0, 0);
-    if (result == 0)
+    if (result == 0 && own_user != NOBODY_YET)
         stat->st_uid = stat->st_gid = stat->st_uid == own_user ? GUEST_UID : 0;
     return result;
+}
+
+int trap_fstat(int number, struct stat *ret_stat)
+{
+    long result = trap_stat(number, (long)ret_stat);
+    if (result < 0)
+        errno = (int)-result;
+    return result < 0 ? -1 : 0;
 }
 
 /* What the supervisor asks for in place of the call that has just returned (deed.h). */

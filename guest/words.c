@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "guest/words.h"
 
+#include "guest/trap.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
 #include "wire/told.h"
@@ -215,10 +216,19 @@ static void imports_read(struct imports *imports, const struct dl_phdr_info *obj
     }
 }
 
-static bool import_replace(Elf64_Addr address)
+/* What the interpreter imports, and calls ours instead. */
+static const struct {
+    const char *name;
+    void *function;
+} replaced[] = {
+    { "strerror", (void *)words_strerror },
+    { "fstat", (void *)trap_fstat },
+    { "fstat64", (void *)trap_fstat },
+};
+
+static bool import_replace(Elf64_Addr address, void *function)
 {
     uintptr_t page = address & ~(uintptr_t)4095;
-    void *function = (void *)words_strerror;
     /* It stays writable, as it is in an interpreter that binds its imports late. */
     if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE) < 0 &&
         mprotect((void *)page, 4096, PROT_READ | PROT_WRITE) < 0)
@@ -247,10 +257,14 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
         for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
             const Elf64_Rela *entry = &imports.relocations[table][i];
             unsigned type = ELF64_R_TYPE(entry->r_info);
-            if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
-                strcmp(imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name,
-                       "strerror") == 0)
-                *(bool *)ret_done |= import_replace(object->dlpi_addr + entry->r_offset);
+            if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT)
+                continue;
+            const char *name = imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name;
+            for (unsigned at = 0; at < ARRAY_SIZE(replaced); at++) {
+                if (strcmp(name, replaced[at].name) == 0 &&
+                    import_replace(object->dlpi_addr + entry->r_offset, replaced[at].function))
+                    *(bool *)ret_done |= replaced[at].function == (void *)words_strerror;
+            }
         }
     }
     return 1;
