@@ -308,7 +308,7 @@ int serve_chown(struct request *request)
     for (unsigned i = 0; i < 2; i++) {
         uint32_t id = (uint32_t)request->args[i];
         if (id != UINT32_MAX && (id != GUEST_UID || !is_own))
-            return EPERM; /* as for any user who is not root */
+            return request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
     }
     return 0;
 }

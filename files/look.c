@@ -85,6 +85,8 @@ static int files_statfs(struct request *request, uint64_t address)
         used = used < scratch->bytes_max ? used : scratch->bytes_max;
         entries = own.f_ffree == 0 ? scratch->entries_max : own.f_files - own.f_ffree;
     }
+    if (used < 4096 && scratch->bytes_max >= 4096)
+        used = 4096; /* its directories: a file system of which nothing is used is not believed */
     struct statfs statfs = {
         .f_type = 0x01021994, /* tmpfs */
         .f_bsize = 4096,

@@ -148,3 +148,20 @@ int memory_read_string(int memory_fd, uint64_t address, char *string, size_t siz
     }
     return ENAMETOOLONG;
 }
+
+void memory_print(const char *bytes, char *text, size_t size)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (char *end = text + size - 5; *bytes != '\0' && text < end; bytes++) {
+        uint8_t byte = (uint8_t)*bytes;
+        if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
+            *text++ = *bytes;
+            continue;
+        }
+        *text++ = '\\';
+        *text++ = 'x';
+        *text++ = hex[byte >> 4];
+        *text++ = hex[byte & 15];
+    }
+    *text = '\0';
+}

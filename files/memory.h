@@ -15,6 +15,8 @@ MUST_CHECK int memory_write(int memory_fd, int maps_fd, uint64_t address, const 
 /* How many bytes of a range the guest may write to, by maps_fd; the whole length if it cannot be
  * told. */
 uint64_t memory_writable(int maps_fd, uint64_t address, uint64_t length);
+/* Some of a guest's bytes as printable text, cut to the buffer's size. */
+void memory_print(const char *bytes, char *text, size_t size);
 /* A C string with its NUL in at most `size` bytes. ENAMETOOLONG if there is none. */
 MUST_CHECK int memory_read_string(int memory_fd, uint64_t address, char *string, size_t size);
 

@@ -23,7 +23,7 @@ static const struct {
     { O_DIRECTORY, true, "" },
     { O_NOFOLLOW, true, "" },
     { O_CLOEXEC, false, "the guest's copy has it, ours always" },
-    { O_NONBLOCK, false, "always set" },
+    { O_NONBLOCK, false, "set to open, and then taken away: files do not block" },
     { O_NOCTTY, false, "always set" },
     { O_NOATIME, false, "fails for files of others" },
     { O_SYNC, true, "not in scratch, of which nothing is kept; includes O_DSYNC" },
@@ -231,6 +231,8 @@ static int request_open(struct request *request, struct place *place, struct ope
         return request_refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
     if (!is_directory && (place->is_directory || (opening->flags & O_DIRECTORY) != 0))
         return ENOTDIR;
+    if (!is_device && fcntl(opening->fd, F_SETFL, opening->flags & O_APPEND) < 0)
+        return errno;
     return 0;
 }
 
@@ -247,6 +249,8 @@ int serve_open(struct request *request)
     }
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return EOPNOTSUPP; /* no name, so the quota would not see it; tempfile does without */
+    if ((flags & O_PATH) != 0)
+        return EOPNOTSUPP; /* libc's chmod without following asks, and passes it on */
     if ((flags & ~known) != 0 || (flags & O_ACCMODE) == O_ACCMODE)
         return EINVAL;
     opening.is_writing = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;

@@ -16,21 +16,7 @@
 /* The place's path as printable text. */
 void request_target(struct answer *answer, const struct place *place)
 {
-    static const char hex[] = "0123456789abcdef";
-    const char *path = place->length > 0 ? place->path : "/";
-    char *at = answer->target, *end = answer->target + sizeof answer->target - 5;
-    for (; *path != '\0' && at < end; path++) {
-        uint8_t byte = (uint8_t)*path;
-        if (byte >= 0x20 && byte < 0x7f && byte != '\\') {
-            *at++ = *path;
-            continue;
-        }
-        *at++ = '\\';
-        *at++ = 'x';
-        *at++ = hex[byte >> 4];
-        *at++ = hex[byte & 15];
-    }
-    *at = '\0';
+    memory_print(place->length > 0 ? place->path : "/", answer->target, sizeof answer->target);
 }
 
 int request_refuse(struct answer *answer, int error, const char *rule, const char *hint)
@@ -65,7 +51,9 @@ static bool place_is_closed(const struct place *place, enum want want)
 int request_outside(struct request *request, const struct place *place, enum want want)
 {
     bool is_write = want >= WANT_CHANGE;
+    bool is_device = strncmp(place->path, "/dev/", 5) == 0;
     const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
+                       : is_device                      ? HINT_DEVICE
                        : is_write                       ? HINT_WRITE
                                                         : HINT_READ;
     int error = place_is_closed(place, want) ? EACCES : ENOENT;

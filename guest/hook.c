@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ enum probe {
     PROBE_EXEC, /* argument: a program's path or name */
     PROBE_FORK,
     PROBE_LOOK_UP, /* arguments: a host's name, a port */
-    PROBE_ADAPT,   /* a library may have to be told (_adapt.py) */
+    PROBE_LIMIT, /* arguments: a resource, (soft, hard): the call itself where it cannot succeed */
+    PROBE_ADAPT, /* a library may have to be told (_adapt.py) */
 };
 
 struct hook_row {
@@ -56,6 +58,7 @@ static const struct hook_row rows[] = {
     { "pty.spawn", PROBE_EXEC, "pty.spawn()" },
     { "os.fork", PROBE_FORK, NULL }, /* 3.12 looks for threads between the call and its exception */
     { "os.forkpty", PROBE_FORK, "os.forkpty()" },
+    { "resource.setrlimit", PROBE_LIMIT, NULL },
     { "socket.__new__", PROBE_ADAPT, NULL },
     { "socket.getaddrinfo", PROBE_LOOK_UP, "socket.getaddrinfo()" },
     { "socket.gethostbyname", PROBE_LOOK_UP, "socket.gethostbyname()" },
@@ -231,6 +234,28 @@ static int hook_program(const struct hook_row *row, const char *path)
     return 0;
 }
 
+/* The module makes a ValueError of its own. A hard limit that is raised: nobody in a guest can. */
+static int hook_limit(PyObject *arguments)
+{
+    int resource, error;
+    long long soft, hard;
+    struct rlimit now;
+    if (!PyArg_ParseTuple(arguments, "i(LL)", &resource, &soft, &hard)) {
+        PyErr_Clear();
+        return 0;
+    }
+    struct rlimit wanted = { (rlim_t)soft, (rlim_t)hard };
+    if (getrlimit((__rlimit_resource_t)resource, &now) < 0 || wanted.rlim_max <= now.rlim_max ||
+        wanted.rlim_cur > wanted.rlim_max)
+        return 0;
+    error = setrlimit((__rlimit_resource_t)resource, &wanted) < 0 ? errno : 0;
+    const char *words = error == EPERM ? words_of_refusal(EPERM, NULL) : NULL;
+    if (words == NULL)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "not allowed to raise maximum limit: %s", words);
+    return -1;
+}
+
 /* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
 static int hook_adapt(PyObject *module)
 {
@@ -274,6 +299,8 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
             const char *words = words_of_refusal(EPERM, row->operation);
             result = raise_look_up(EAI_FAIL, words ? words : strerror(EPERM), arguments);
         }
+    } else if (row->probe == PROBE_LIMIT) {
+        result = hook_limit(arguments);
     } else if (row->probe == PROBE_ADAPT) {
         result = hook_adapt(module);
     } else {

@@ -16,6 +16,7 @@
 #include "files/call.h"
 #include "guest/deed.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* si_code: raised by a filter */
@@ -41,6 +43,28 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
+/* Who the kernel says that the guest is: not the user that it is told to be. NOBODY_YET: this is the zygote. */
+#define NOBODY_YET ((uid_t)-1)
+static uid_t own_user = NOBODY_YET;
+
+/* fstat, with the owners that stat tells (serve_stat in files/look.c): its own, and root's. */
+static long trap_stat(long number, long address)
+{
+    struct stat *stat = (struct stat *)address; /* a bad pointer is EFAULT before it is used */
+    long result = trap_call(SYS_fstat, number, address, 0, 0, 0, 0);
+    if (result == 0 && own_user != NOBODY_YET)
+        stat->st_uid = stat->st_gid = stat->st_uid == own_user ? GUEST_UID : 0;
+    return result;
+}
+
+int trap_fstat(int number, struct stat *ret_stat)
+{
+    long result = trap_stat(number, (long)ret_stat);
+    if (result < 0)
+        errno = (int)-result;
+    return result < 0 ? -1 : 0;
+}
+
 /* What the supervisor asks for in place of the call that has just returned (deed.h). */
 static long trap_deed(int deed, const greg_t *registers)
 {
@@ -51,8 +75,7 @@ static long trap_deed(int deed, const greg_t *registers)
             trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0, 0);
         break;
     case DEED_STAT:
-        result = trap_call(SYS_fstat, number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI],
-                           0, 0, 0, 0);
+        result = trap_stat(number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI]);
         break;
     case DEED_ACCESS:
         result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
@@ -98,7 +121,9 @@ static long trap_descriptor(int number, const long args[4])
     case SYS_fstatfs:
         return trap_call(SYS_fstatfs, args[0], args[1], FILE_KNOWN, 0, 0, 0);
     case SYS_fchown:
-        return is_own_id(args[1]) && is_own_id(args[2]) ? 0 : -EPERM;
+        return is_own_id(args[1]) && is_own_id(args[2])
+                   ? 0
+                   : trap_call(SYS_fchown, args[0], args[1], args[2], FILE_KNOWN, 0, 0);
     case SYS_fsync:
     case SYS_fdatasync:
         return is_regular || S_ISDIR(stat.st_mode) ? 0 : -EINVAL;
@@ -134,7 +159,7 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
         /* a bad pointer faults here instead of in the kernel: the guest's own doing, its own crash
          */
         if (b == 0 || *(const volatile char *)b == '\0')
-            result = trap_call(SYS_fstat, a, c, 0, 0, 0, 0);
+            result = trap_stat(a, c);
         else
             result = trap_call(SYS_newfstatat, a, b, c, d & ~(long)AT_EMPTY_PATH, 0, 0);
     } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
@@ -155,6 +180,7 @@ int trap_install(void)
      * blocked, that would kill */
     struct sigaction action = { .sa_sigaction = trap_handle,
                                 .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
+    own_user = geteuid();
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSYS);
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;

@@ -8,4 +8,9 @@
 /* Installs the SIGSYS handler. 0 or a negative errno. */
 MUST_CHECK int trap_install(void);
 
+/* In the place of the interpreter's fstat: without the trap, which costs three times the call, and with
+ * the owners that stat tells. */
+struct stat;
+int trap_fstat(int number, struct stat *ret_stat);
+
 #endif

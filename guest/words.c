@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "guest/words.h"
 
+#include "guest/trap.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
 #include "wire/told.h"
@@ -50,6 +51,10 @@ static const struct {
     { SYS_futimesat, "utime()" },
     { SYS_utimensat, "utime()" },
     { SYS_mknodat, "mknod()" },
+    { SYS_fchown, "chown()" },
+    { SYS_lchown, "chown()" },
+    { SYS_fchownat, "chown()" },
+    { SYS_setpriority, "nice()" },
     { SYS_prlimit64, "setrlimit()" },
     { SYS_clone, "starting a process" },
     { SYS_fork, "starting a process" },
@@ -137,7 +142,10 @@ const char *words_of_refusal(int error, const char *operation)
     static _Thread_local char text[WORDS_MAX];
     struct told told;
     if (words_zygote == NULL || words_zygote->guest_pid == 0 ||
-        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0 || told.error != error)
+        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0)
+        return NULL;
+    /* libc makes EPERM of nice()'s EACCES */
+    if (told.error != error && (told.error != EACCES || error != EPERM || !told.is_refused))
         return NULL;
     told.rule[sizeof told.rule - 1] = told.hint[sizeof told.hint - 1] =
         told.target[sizeof told.target - 1] = '\0';
@@ -157,7 +165,8 @@ static char *words_strerror(int error)
     const char *words = NULL;
     int kept = errno;
     bool is_guest = words_zygote->guest_pid != 0;
-    if (is_guest && (error == EPERM || error == EACCES || (error == ENOENT && missing_is_expected)))
+    if (is_guest && (error == EPERM || error == EACCES || error == EOPNOTSUPP ||
+                     (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;
@@ -207,10 +216,19 @@ static void imports_read(struct imports *imports, const struct dl_phdr_info *obj
     }
 }
 
-static bool import_replace(Elf64_Addr address)
+/* What the interpreter imports, and calls ours instead. */
+static const struct {
+    const char *name;
+    void *function;
+} replaced[] = {
+    { "strerror", (void *)words_strerror },
+    { "fstat", (void *)trap_fstat },
+    { "fstat64", (void *)trap_fstat },
+};
+
+static bool import_replace(Elf64_Addr address, void *function)
 {
     uintptr_t page = address & ~(uintptr_t)4095;
-    void *function = (void *)words_strerror;
     /* It stays writable, as it is in an interpreter that binds its imports late. */
     if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE) < 0 &&
         mprotect((void *)page, 4096, PROT_READ | PROT_WRITE) < 0)
@@ -239,10 +257,14 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
         for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
             const Elf64_Rela *entry = &imports.relocations[table][i];
             unsigned type = ELF64_R_TYPE(entry->r_info);
-            if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
-                strcmp(imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name,
-                       "strerror") == 0)
-                *(bool *)ret_done |= import_replace(object->dlpi_addr + entry->r_offset);
+            if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT)
+                continue;
+            const char *name = imports.names + imports.symbols[ELF64_R_SYM(entry->r_info)].st_name;
+            for (unsigned at = 0; at < ARRAY_SIZE(replaced); at++) {
+                if (strcmp(name, replaced[at].name) == 0 &&
+                    import_replace(object->dlpi_addr + entry->r_offset, replaced[at].function))
+                    *(bool *)ret_done |= replaced[at].function == (void *)words_strerror;
+            }
         }
     }
     return 1;

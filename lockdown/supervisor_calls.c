@@ -56,6 +56,8 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW(read, "a guest's crash text, a worker's word, a cgroup's count"), ALLOW(write, "a worker's word, a cgroup's limits"), ALLOW(close, LOOP),
     RARE(writev, "libc's last words: an assertion, a smashed stack"),
     ALLOW_IF(fcntl, "a listener for a branch", LOW_EQUAL(1, F_DUPFD_CLOEXEC)),
+    ALLOW_IF(fcntl, "an opened file, without the O_NONBLOCK of its opening", LOW_EQUAL(1, F_SETFL), LOW_EQUAL(2, 0)),
+    ALLOW_IF(fcntl, "as above, one that is appended to", LOW_EQUAL(1, F_SETFL), LOW_EQUAL(2, O_APPEND)),
     ALLOW_IF(fcntl, "a crash pipe; no O_ASYNC, which signals", LOW_EQUAL(1, F_SETFL), LOW_EQUAL(2, O_NONBLOCK)),
     ALLOW_IF(fcntl, "who else has a file of scratch open", LOW_EQUAL(1, F_SETLEASE), LOW_EQUAL(2, F_WRLCK)),
     ALLOW_IF(fcntl, "synthetic files", LOW_EQUAL(1, F_ADD_SEALS)),

@@ -68,6 +68,8 @@
     "jit", "memory cannot become executable; leave out --no-jit (jit=False, the profile compute)"
 #define RULE_DESCRIPTORS                                                                           \
     "descriptors", "a guest may duplicate descriptors and change close-on-exec and non-blocking"
+#define RULE_ATTRIBUTES                                                                            \
+    "files", "files have no extended attributes here; keep them in a file beside"
 #define RULE_SIGNALS "signals", "use signal.signal, signal.setitimer, or time.sleep"
 
 #define ROW(nr, nm, act, err, need, det, why, ruling, ...)                                         \
@@ -91,7 +93,9 @@
 #define PATH(call)            BROKER(call, GRANT_FILES, "", WHY_PATH, FILES)
 #define SELF(call)            BROKER(call, 0, "", WHY_SELF, NONE)
 #define NO(call, why, ruling) REFUSE(call, "", why, ruling)
-#define ABSENT(call, why)     QUIET(call, ENOSYS, "", why)
+#define UNABLE(call)                                                                               \
+    ROW(__NR_##call, #call, CALL_REFUSE, EOPNOTSUPP, 0, "", WHY_ATTRIBUTE, ATTRIBUTES, )
+#define ABSENT(call, why) QUIET(call, ENOSYS, "", why)
 /* Numbers that the headers of the oldest supported system do not name yet. */
 #define NEW(nr, nm, act, err, why) ROW(nr, nm, act, err, 0, "", why, NONE, )
 
@@ -120,16 +124,17 @@
     "opened"
 #define WHY_NUMBER                                                                                 \
     "which file a descriptor is only the guest's table knows: its handler adds the file's number"
-#define WHY_FALLBACK "callers fall back to read and write"
-#define WHY_LIBC     "libc probes for it and goes on without"
-#define WHY_NEWER    "newer than what libraries can rely on: they fall back"
-#define WHY_OBSOLETE "obsolete: no library of today calls it"
-#define WHY_XATTR    "scratch has no extended attributes; copying tools go on"
-#define WHY_OWNER    "as for any user who is not root"
-#define WHY_NUMA     "placement is left to the kernel; numerical libraries try and go on"
-#define WHY_WAIT     "there never is a child to wait for"
-#define WHY_SCHEDULE "would take CPU from others or from the limits"
-#define WHY_TIMERS   "kernel memory for each; signal.setitimer and time.sleep do"
+#define WHY_FALLBACK  "callers fall back to read and write"
+#define WHY_LIBC      "libc probes for it and goes on without"
+#define WHY_NEWER     "newer than what libraries can rely on: they fall back"
+#define WHY_OBSOLETE  "obsolete: no library of today calls it"
+#define WHY_XATTR     "scratch has no extended attributes; copying tools go on"
+#define WHY_ATTRIBUTE "as on a file system without them; copying tools list first, and find none"
+#define WHY_OWNER     "as for any user who is not root"
+#define WHY_NUMA      "placement is left to the kernel; numerical libraries try and go on"
+#define WHY_WAIT      "there never is a child to wait for"
+#define WHY_SCHEDULE  "would take CPU from others or from the limits"
+#define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
 #define WHY_CHANNEL                                                                                \
     "the value channel and the guest's own pairs; without an address, so nowhere else"
 
@@ -168,11 +173,16 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(fcntl, GRANT_FILES, "F_SETLK, F_SETLKW", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_SETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_OFD_GETLK, F_OFD_SETLK", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_OFD_GETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_OFD_SETLKW", WHY_LOCK, FILES, LOW_EQUAL(1, F_OFD_SETLKW)),
+    NATIVE(fcntl, GRANT_FILES, "F_GETPIPE_SZ", "a number of a pipe that it holds", FILES, LOW_EQUAL(1, F_GETPIPE_SZ)),
+    NATIVE(fcntl, GRANT_FILES, "F_SETPIPE_SZ, at most as it was made", "not more of the kernel's memory", FILES,
+           LOW_EQUAL(1, F_SETPIPE_SZ), LOW_AT_MOST(2, 65536)),
     REFUSE(fcntl, "any other", "F_SETOWN, F_SETSIG and leases reach other processes", DESCRIPTORS),
     NATIVE(ioctl, GRANT_FILES, "FIOCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIOCLEX)),
     NATIVE(ioctl, GRANT_FILES, "FIONCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIONCLEX)),
     NATIVE(ioctl, GRANT_FILES, "FIONBIO", "set_blocking, asyncio", FILES, LOW_EQUAL(1, FIONBIO)),
-    QUIET(ioctl, ENOTTY, "TCGETS", "isatty, on every open: a guest never has a terminal", LOW_EQUAL(1, TCGETS)),
+    QUIET(ioctl, ENOTTY, "TCGETS to TCSETSF", "isatty, on every open; tty.setraw: a guest never has a terminal", LOW_MASKED(1, ~7u, 0x5400)),
+    QUIET(ioctl, ENOTTY, "TIOCGPGRP", "tcgetpgrp: as of what is no terminal", LOW_EQUAL(1, TIOCGPGRP)),
+    QUIET(ioctl, ENOTTY, "TIOCSPGRP", "tcsetpgrp: as of what is no terminal", LOW_EQUAL(1, TIOCSPGRP)),
     QUIET(ioctl, ENOTTY, "TIOCGWINSZ", "the terminal's size: there is none", LOW_EQUAL(1, TIOCGWINSZ)),
     QUIET(ioctl, EOPNOTSUPP, "FICLONE", "copying tools try and go on", LOW_EQUAL(1, 0x40049409)),
     REFUSE(ioctl, "any other", "terminals, devices, whole file systems", DESCRIPTORS),
@@ -332,13 +342,12 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(statx, "callers fall back to stat"), ABSENT(openat2, "callers fall back to openat"),
     BROKER(chown, GRANT_FILES, "", WHY_SAME, IDENTITY), BROKER(lchown, GRANT_FILES, "", WHY_SAME, IDENTITY),
     BROKER(fchownat, GRANT_FILES, "", WHY_SAME, IDENTITY),
-    TRAP(fchown, "", "to itself it changes nothing: the handler looks whether there is such a descriptor; EPERM for another"),
-    QUIET(setxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(lsetxattr, EOPNOTSUPP, "", WHY_XATTR),
-    QUIET(fsetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(getxattr, EOPNOTSUPP, "", WHY_XATTR),
+    REFUSE(fchown, "to another", WHY_OWNER, IDENTITY, EQUAL(3, FILE_KNOWN)),
+    TRAP(fchown, "", "to itself it changes nothing: the handler looks whether there is such a descriptor"),
+    UNABLE(setxattr), UNABLE(lsetxattr), UNABLE(fsetxattr), QUIET(getxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(listxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(llistxattr, EOPNOTSUPP, "", WHY_XATTR),
-    QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(removexattr, EOPNOTSUPP, "", WHY_XATTR),
-    QUIET(lremovexattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fremovexattr, EOPNOTSUPP, "", WHY_XATTR),
+    QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), UNABLE(removexattr), UNABLE(lremovexattr), UNABLE(fremovexattr),
     NO(mknod, "devices and pipes", TREE), NO(mknodat, "devices and pipes", TREE),
     NO(chroot, "the tree is the supervisor's", TREE), NO(name_to_handle_at, "a name that needs no path", TREE),
     NO(inotify_init, WHY_TIMERS, EVENTS), NO(inotify_init1, WHY_TIMERS, EVENTS),

@@ -47,7 +47,7 @@ struct argument_condition {
  * conditions (all of them) hold decides. If none does, the number is refused and recorded. */
 struct syscall_row {
     uint16_t number;
-    uint16_t error;  /* CALL_QUIET: the errno, 0 for success */
+    uint16_t error;  /* CALL_QUIET: the errno, 0 for success; CALL_REFUSE: 0 for EPERM */
     uint32_t grants; /* enum grant: all of these must be open; 0 = always */
     enum syscall_action action;
     struct argument_condition conditions[3];

@@ -6,6 +6,7 @@
 #include "supervisor/decide.h"
 
 #include "files/files.h"
+#include "files/memory.h"
 #include "files/tree.h"
 #include "policy/syscalls.h"
 #include "supervisor/host.h"
@@ -49,6 +50,37 @@ static void decide_socket(const struct call *call, struct answer *answer)
     answer->refused = !answer->searched;
 }
 
+/* Whose object one argument is: calls that the table refuses whatever they name, so it is for the record alone
+ * that it is read. Not where that might have to wait. */
+static void decide_object(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    static const struct {
+        int number;
+        uint8_t argument;
+        const char *kind; /* of what the number is; NULL: a string of the guest's */
+    } objects[] = {
+        { SYS_execve, 0, NULL },          { SYS_execveat, 1, NULL },
+        { SYS_mknod, 0, NULL },           { SYS_mknodat, 1, NULL },
+        { SYS_chroot, 0, NULL },          { SYS_memfd_create, 0, NULL },
+        { SYS_setxattr, 0, NULL },        { SYS_lsetxattr, 0, NULL },
+        { SYS_removexattr, 0, NULL },     { SYS_lremovexattr, 0, NULL },
+        { SYS_pidfd_open, 0, "process" }, { SYS_setuid, 0, "user" },
+        { SYS_setgid, 0, "group" },       { SYS_fchown, 1, "to user" },
+        { SYS_prlimit64, 1, "resource" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+        if (objects[i].number != call->number)
+            continue;
+        uint64_t value = call->args[objects[i].argument];
+        char string[sizeof answer->target];
+        if (objects[i].kind != NULL)
+            snprintf(answer->target, sizeof answer->target, "%s %d", objects[i].kind, (int)value);
+        else if (!guest->is_foreign &&
+                 memory_read_string(guest->fds[GUEST_MEMORY], value, string, sizeof string) == 0)
+            memory_print(string, answer->target, sizeof answer->target);
+    }
+}
+
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                  struct answer *answer)
 {
@@ -70,8 +102,12 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->refused = true;
     answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
+    if (words != NULL && words->action == CALL_REFUSE && words->error != 0)
+        answer->error = words->error;
     if (call->number == SYS_socket)
         decide_socket(call, answer);
+    else if (answer->target[0] == '\0')
+        decide_object(guest, call, answer);
 }
 
 int decide_record(struct supervisor *supervisor, struct guest *guest, const struct call *call,

@@ -66,7 +66,9 @@ static void answer_bytes(const struct guest *guest, uint64_t address, const void
 HANDLER(self_signal)
 {
     pid_t target = (pid_t)call->args[0];
-    snprintf(answer->target, sizeof answer->target, "process %d", target);
+    bool is_group = call->number == SYS_kill && target < -1;
+    snprintf(answer->target, sizeof answer->target, is_group ? "process group %d" : "process %d",
+             is_group ? -target : target);
     if (target == guest->inner_pid)
         answer_continue(answer);
     else

@@ -19,6 +19,7 @@ def on_socket() -> None:
     if "asyncio" not in adapted and loop is not None:
         adapted.add("asyncio")
         fail_without_sockets(loop)
+        say_whereto(loop)
 
 
 def fail_without_sockets(loop: Any) -> None:
@@ -39,6 +40,23 @@ def fail_without_sockets(loop: Any) -> None:
     fails_without_sockets.__name__, fails_without_sockets.__qualname__ = "create_server", create_server.__qualname__
     fails_without_sockets.__doc__ = create_server.__doc__
     loop.create_server = fails_without_sockets
+
+
+def say_whereto(loop: Any) -> None:
+    """A socket is refused before it is asked whereto: the coroutine that knows the address adds it to the words."""
+    create_connection = loop.create_connection
+
+    async def says_whereto(self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **more: Any) -> Any:
+        try:
+            return await create_connection(self, protocol_factory, host, port, **more)
+        except PermissionError as error:
+            if host is None or "rule: network" not in str(error.strerror) or ": host " in error.strerror:
+                raise
+            raise type(error)(error.errno, "%s: host %r, port %r" % (error.strerror, host, port), host) from None
+
+    says_whereto.__name__, says_whereto.__qualname__ = "create_connection", create_connection.__qualname__
+    says_whereto.__doc__ = create_connection.__doc__
+    loop.create_connection = says_whereto
 
 
 # ---- Read-only lists and dicts as JSON ----------------------------------------------------------------------------

@@ -152,12 +152,14 @@ TEST(whatever_is_refused_is_on_record)
             CHECK(!answer.continues ||
                   (row != NULL && row->action == CALL_CONTINUE && answer.error == 0));
             if (row == NULL || (row->action != CALL_BROKER && row->action != CALL_CONTINUE)) {
-                CHECK(answer.error == EPERM && answer.rule != NULL && answer.hint != NULL);
+                CHECK(answer.error == (row != NULL && row->error != 0 && row->action == CALL_REFUSE
+                                           ? row->error
+                                           : EPERM) &&
+                      answer.rule != NULL && answer.hint != NULL);
                 CHECK(answer.searched == is_search(&call) && answer.refused != answer.searched);
                 searched += answer.searched;
             }
-            bool is_plain = number == SYS_chown || number == SYS_lchown || number == SYS_fchownat;
-            if ((answer.error == EPERM && !is_plain && !is_search(&call)) || answer.refused) {
+            if ((answer.error == EPERM && !is_search(&call)) || answer.refused) {
                 if (!answer.refused || answer.rule == NULL || answer.hint == NULL)
                     dprintf(2, "    call %d\n", number);
                 CHECK((answer.refused || answer.searched) && answer.error != 0 &&

@@ -18,6 +18,9 @@ PROCESSES = (
 )
 MADE = "(rule: write; remedy: the sandbox makes this file: write to /work, /tmp or $HOME)"
 IDENTITY = "(rule: identity; remedy: a guest has one unprivileged identity and keeps it)"
+OWNER = "(rule: identity; remedy: a guest has one unprivileged identity and keeps it: a file is its own or another's)"
+ATTRIBUTES = "(rule: files; remedy: files have no extended attributes here; keep them in a file beside)"
+DEVICE = "(rule: {}; remedy: terminals, disks and other devices of the machine are part of no grant)"
 TREE = "(rule: files; remedy: a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp)"
 MEMORY = "(rule: memory; remedy: use private memory (bytearray, mmap of -1) or a file in /tmp)"
 SYSTEM = "(rule: system; remedy: the machine's clock, name and devices are out of reach)"
@@ -54,15 +57,28 @@ ROWS = [
     ("open('/work/none')", "FileNotFoundError", 2, "/work/none", NO_FILE, None),
     ("open('none')", "FileNotFoundError", 2, "none", NO_FILE, None),
     # Special files and the tree
-    ("os.mknod('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + " " + TREE, ("mknodat", "", "files")),
-    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + " " + TREE, ("mknodat", "", "files")),
-    ("os.chroot('/')", "PermissionError", 1, "/", REFUSED.format("chroot()") + " " + TREE, ("chroot", "", "files")),
+    ("os.mknod('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
+    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
+    ("os.chroot('/')", "PermissionError", 1, "/", REFUSED.format("chroot()") + ": / " + TREE, ("chroot", "/", "files")),
+    ("os.chown('/tmp', 0, 0)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("chown", "/tmp", "identity")),
+    ("os.lchown('/tmp', 1, 1)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("lchown", "/tmp", "identity")),
+    ("os.fchown(0, 1, 1)", "PermissionError", 1, None, REFUSED.format("chown()") + ": to user 1 " + IDENTITY, ("fchown", "to user 1", "identity")),
+    ("os.setxattr('/tmp', 'user.a', b'')", "OSError", 95, "/tmp", REFUSED.format("setxattr()") + ": /tmp " + ATTRIBUTES, ("setxattr", "/tmp", "files")),
+    ("os.removexattr('/tmp', 'user.a')", "OSError", 95, "/tmp", REFUSED.format("removexattr()") + ": /tmp " + ATTRIBUTES, ("removexattr", "/tmp", "files")),
+    ("os.listxattr('/tmp')", "OSError", 95, "/tmp", "Operation not supported", None),
+    # Devices and terminals
+    ("open('/dev/sda')", "PermissionError", 13, "/dev/sda", REFUSED.format("open()") + ": /dev/sda " + DEVICE.format("read"), ("openat", "/dev/sda", "read")),
+    ("open('/dev/ptmx', 'r+b', 0)", "PermissionError", 13, "/dev/ptmx", REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
+    ("os.openpty()", "PermissionError", 13, None, REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
+    ("open('/dev/tty')", "OSError", 6, "/dev/tty", "No such device or address", None),
+    ("os.tcgetpgrp(0)", "OSError", 25, None, "Inappropriate ioctl for device", None),
+    ("os.get_terminal_size()", "OSError", 25, None, "Inappropriate ioctl for device", None),
     # Processes
-    ("subprocess.run(['ls'])", "PermissionError", 1, "ls", REFUSED.format("subprocess.Popen()") + " " + PROCESSES, ("execve", "", "processes")),
-    ("os.system('ls')", "PermissionError", 1, "ls", REFUSED.format("os.system()") + " " + PROCESSES, ("execve", "", "processes")),
-    ("os.popen('ls')", "PermissionError", 1, "/bin/sh", REFUSED.format("subprocess.Popen()") + " " + PROCESSES, ("execve", "", "processes")),
-    ("os.execv('/bin/ls', ['ls'])", "PermissionError", 1, "/bin/ls", REFUSED.format("os.exec*()") + " " + PROCESSES, ("execve", "", "processes")),
-    ("os.posix_spawn('/bin/ls', ['ls'], {})", "PermissionError", 1, "/bin/ls", REFUSED.format("os.posix_spawn()") + " " + PROCESSES, ("execve", "", "processes")),
+    ("subprocess.run(['ls'])", "PermissionError", 1, "ls", REFUSED.format("subprocess.Popen()") + ": ls " + PROCESSES, ("execve", "ls", "processes")),
+    ("os.system('ls')", "PermissionError", 1, "ls", REFUSED.format("os.system()") + ": ls " + PROCESSES, ("execve", "ls", "processes")),
+    ("os.popen('ls')", "PermissionError", 1, "/bin/sh", REFUSED.format("subprocess.Popen()") + ": /bin/sh " + PROCESSES, ("execve", "/bin/sh", "processes")),
+    ("os.execv('/bin/ls', ['ls'])", "PermissionError", 1, "/bin/ls", REFUSED.format("os.exec*()") + ": /bin/ls " + PROCESSES, ("execve", "/bin/ls", "processes")),
+    ("os.posix_spawn('/bin/ls', ['ls'], {})", "PermissionError", 1, "/bin/ls", REFUSED.format("os.posix_spawn()") + ": /bin/ls " + PROCESSES, ("execve", "/bin/ls", "processes")),
     ("os.fork()", "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("clone", "", "processes")),
     ("os.forkpty()", "PermissionError", 1, None, REFUSED.format("os.forkpty()") + " " + PROCESSES, ("clone", "", "processes")),
     ("multiprocessing.Process(target=print).start()", "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, ("clone", "", "processes")),
@@ -71,7 +87,8 @@ ROWS = [
     ("_posixsubprocess.fork_exec(['ls'], [b'/bin/ls'], True, (), None, None, -1, -1, -1, -1, -1, -1, *pipe(), True, False, *rest())",
      "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, {("vfork", "", "processes"), ("clone", "", "processes")}),
     ("os.kill(1, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process 1 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process 1", "processes")),
-    ("os.pidfd_open(1)", "PermissionError", 1, None, REFUSED.format("pidfd_open()") + " " + PROCESSES, ("pidfd_open", "", "processes")),
+    ("os.killpg(7, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process group 7 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process group 7", "processes")),
+    ("os.pidfd_open(1)", "PermissionError", 1, None, REFUSED.format("pidfd_open()") + ": process 1 " + PROCESSES, ("pidfd_open", "process 1", "processes")),
     # The network
     ("socket.socket()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK, ("socket", "AF_INET", "network")),
     ("socket.socket(socket.AF_UNIX)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_UNIX " + NETWORK, ("socket", "AF_UNIX", "network")),
@@ -83,11 +100,13 @@ ROWS = [
     ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": AF_INET " + NETWORK + ": host 'example.com'", ("socket", "AF_INET", "network")),
     ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
+    ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     # The machine and the identity
-    ("os.memfd_create('x')", "PermissionError", 1, None, REFUSED.format("memfd_create()") + " " + MEMORY, ("memfd_create", "", "memory")),
+    ("os.memfd_create('x')", "PermissionError", 1, None, REFUSED.format("memfd_create()") + ": x " + MEMORY, ("memfd_create", "x", "memory")),
     ("socket.sethostname('x')", "PermissionError", 1, None, REFUSED.format("sethostname()") + " " + SYSTEM, ("sethostname", "", "system")),
     ("time.clock_settime(0, 0)", "PermissionError", 1, None, REFUSED.format("clock_settime()") + " " + SYSTEM, ("clock_settime", "", "system")),
-    ("os.setuid(0)", "PermissionError", 1, None, REFUSED.format("setuid()") + " " + IDENTITY, ("setuid", "", "identity")),
+    ("os.setuid(0)", "PermissionError", 1, None, REFUSED.format("setuid()") + ": user 0 " + IDENTITY, ("setuid", "user 0", "identity")),
+    ("os.nice(-1)", "PermissionError", 1, None, REFUSED.format("nice()") + " (rule: limits; remedy: a guest may be nicer to others, not less so)", ("setpriority", "", "limits")),
     ("os.setgroups([])", "PermissionError", 1, None, REFUSED.format("setgroups()") + " " + IDENTITY, ("setgroups", "", "identity")),
     # Quotas
     ("open('/tmp/big', 'wb').truncate(1 << 40)", "OSError", 27, None,
@@ -231,3 +250,50 @@ def test_no_probe_of_the_hook_can_succeed():
     wanted = ("mkdir", "rename", "rmdir")
     assert [row for row in seen if row[0] in wanted] == [("mkdir", "/work/a", "ok"), ("mkdir", "/work/b", "ok"),
                                                          ("rename", "/work/c", "ok"), ("rmdir", "/work/c", "ok")]  # fmt: skip
+
+
+def test_a_limit_that_is_raised_is_a_value_error_with_words(template):
+    """The module's own exception; down and to the same limit is permitted."""
+    execution = template.run("""
+import resource
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+try: resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard + 1))
+except ValueError as e: print(e)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)), resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+""")  # fmt: skip
+    assert execution.stdout == (
+        "not allowed to raise maximum limit: belljar: setrlimit() is refused: resource 7 "
+        "(rule: limits; remedy: limits are the policy's: set timeout, memory or cpu outside)\n"
+    )
+    assert [(one.op, one.target, one.rule) for one in execution.violations] == [("prlimit64", "resource 7", "limits")]
+
+
+# What Python does, and the same by a system call: number and arguments
+RAW = [
+    ("open('/etc/shadow')", "257, -100, b'/etc/shadow', 0"),
+    ("open('/etc/x', 'w')", "257, -100, b'/etc/x', 0o1101, 0o666"),
+    ("open('/dev/sda')", "257, -100, b'/dev/sda', 0"),
+    ("os.mkdir('/etc/x')", "83, b'/etc/x', 0o777"),
+    ("os.remove('/etc/passwd')", "87, b'/etc/passwd'"),
+    ("os.rename('/etc/passwd', '/tmp/x')", "82, b'/etc/passwd', b'/tmp/x'"),
+    ("os.chown('/tmp', 0, 0)", "92, b'/tmp', 0, 0"),
+    ("os.mkfifo('/tmp/x')", "259, -100, b'/tmp/x', 0o10666, 0"),
+    ("os.execv('/bin/ls', ['ls'])", "59, b'/bin/ls', 1, 1"),
+    ("os.system('ls')", "59, b'ls', 1, 1"),
+    ("os.kill(1, 9)", "62, 1, 9"),
+    ("os.setuid(0)", "105, 0"),
+    ("socket.socket()", "41, 2, 1, 0"),
+    ("socket.getaddrinfo('example.com', 443)", "41, 2, 2, 0"),
+    ("os.memfd_create('x')", "319, b'x', 0"),
+    ("os.pidfd_open(1)", "434, 1, 0"),
+    ("os.setxattr('/tmp', 'user.a', b'')", "188, b'/tmp', b'user.a', b'', 0, 0"),
+]
+
+
+@pytest.mark.parametrize("code, call", RAW, ids=[row[0] for row in RAW])
+def test_by_a_native_call_the_record_is_the_same(template, code, call):
+    records = []
+    for tried in (code, f"ctypes.CDLL(None).syscall({call})"):
+        execution = template.run(SETUP + f"import ctypes\ntry: {tried}\nexcept OSError: pass")
+        records.append([(one.op, one.target, one.rule, one.hint) for one in execution.violations])
+    assert records[0] == records[1] and len(records[0]) == 1

@@ -20,7 +20,6 @@ table([
     ("fcntl(0, F_GETLEASE)", 72, (0, 1025, 0)),
     ("fcntl(0, F_NOTIFY)", 72, (0, 1026, 1)),
     ("fcntl(1, F_SETPIPE_SZ, 1 MiB)", 72, (1, 1031, 1 << 20)),
-    ("fcntl(1, F_GETPIPE_SZ)", 72, (1, 1032, 0)),
     ("fcntl(1, F_ADD_SEALS)", 72, (1, 1033, 0)),
     ("fcntl(1, F_GET_SEALS)", 72, (1, 1034, 0)),
     ("fcntl(1, F_SET_RW_HINT)", 72, (1, 1036, word)),
@@ -35,6 +34,14 @@ table([
     ("fcntl command with high bits: F_SETSIG", 72, (1, 10 | 7 << 32, 9)),
     ("fcntl(1, -1)", 72, (1, -1, 0)),
 ])
+
+
+@probe("F_SETPIPE_SZ: its own pipe becomes larger than it was made")
+def larger_pipe():
+    for size in (65537, 1 << 20, 1 << 31, -1, 65536 | 1 << 33):
+        syscall(72, 1, 1031, size)
+    size, _ = syscall(72, 1, 1032, 0)
+    return (HELD if size <= 65536 else REACHED), f"{size} bytes"
 
 
 @probe("F_SETOWN and F_SETSIG(SIGKILL) on a pair signal the victim")
