@@ -11,8 +11,9 @@ lets a program see, beginning with nothing; what it came to is an `Execution`. W
 execution's `verdict`. What belljar raises derives from `SandboxError`.
 
 Public are the names here, `belljar.errors`, `belljar.config`, `belljar.values`, `belljar.pysandbox` and the program
-`belljar.learn`. `belljar.sandbox` and `belljar.aio` drive sessions, in the caller's thread and on an event loop; what a session
-sends and what an answer means is in `belljar._engine`, and that waits for nothing. All other modules are private.
+`belljar.learn`. `belljar.sandbox` and `belljar.aio` are the faces, for the caller's thread and for an event loop, where
+`belljar._thread` and `belljar._loop` wait; what a session sends and what an answer means is in `belljar._engine`, and that waits
+for nothing. All other modules are private.
 """
 
 from __future__ import annotations
