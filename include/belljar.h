@@ -396,7 +396,7 @@ BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd,
  * stand-ins text. Arrays of numbers and tables are null: belljar_display has them. */
 BELLJAR_API char *belljar_value_json(const uint8_t *value, size_t length, size_t most);
 
-/* Commands: the code of a job whose `command` is set. The caller frees *ret_code. */
+/* Commands: the code of a job of the kind BELLJAR_COMMAND. The caller frees *ret_code. */
 struct belljar_code {
     uint8_t *bytes;
     size_t length;

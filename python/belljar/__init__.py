@@ -29,6 +29,7 @@ from belljar._packages import packages
 from belljar._policy import Policy
 from belljar._proxy import Readonly, readonly
 from belljar._streaming import Output
+from belljar._variables import AsyncVariables, Variables
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncFiles",
     "AsyncSandbox",
+    "AsyncVariables",
     "Execution",
     "ExecutionError",
     "Files",
@@ -63,6 +65,7 @@ __all__ = [
     "Template",
     "Timeout",
     "Usage",
+    "Variables",
     "Violation",
     "arun",
     "empty",

@@ -17,6 +17,7 @@ from belljar._language import Language
 from belljar._loop import Driver, Opening, Within, drive, perform_once, shared_pool, take
 from belljar._policy import Policy
 from belljar._streaming import Event
+from belljar._variables import AsyncVariables
 from belljar.config import SandboxConfig
 
 __all__ = ["AsyncFiles", "AsyncSandbox", "AsyncStream", "arun"]
@@ -152,6 +153,11 @@ class AsyncSandbox(SessionFace):
             return await driver.do(driver.session.execute(code, globals, locals, on_stdout, on_stderr, argv))
 
     # ---- Variables
+
+    @property
+    def variables(self) -> AsyncVariables:
+        """The session's variables: `get`, `set`, `delete`, `has` and `names`, each awaited."""
+        return AsyncVariables(self._opening.do)
 
     async def get(self, name: str) -> Any:
         """A variable of the session, by copy. `KeyError` if there is none."""

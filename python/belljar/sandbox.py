@@ -31,6 +31,7 @@ from belljar._policy import Place, Policy, SessionOptions
 from belljar._streaming import Event
 from belljar._template import OnOperation, shared
 from belljar._thread import drive, events, for_call, fork, turn
+from belljar._variables import Variables
 from belljar.config import SandboxConfig
 
 __all__ = ["Sandbox", "Template", "run"]
@@ -245,11 +246,16 @@ class Sandbox(SessionFace):
 
     # ---- Variables
 
+    @property
+    def variables(self) -> Variables:
+        """The session's variables, as a mapping; `sandbox[name]` is the short way of writing."""
+        return Variables(self._session, self._drive)
+
     def __getitem__(self, name: str) -> Any:
-        return self._drive(self._session.get(name))
+        return self.variables[name]
 
     def __setitem__(self, name: str, value: object) -> None:
-        self._drive(self._session.set(name, value))
+        self.variables[name] = value
 
     def set(self, name: str, value: object, *, copy: bool = False) -> None:
         """Sets a variable of the session, as `sandbox[name] = value` does.
@@ -259,13 +265,13 @@ class Sandbox(SessionFace):
         self._drive(self._session.set(name, value, copy))
 
     def __delitem__(self, name: str) -> None:
-        self._drive(self._session.delete(name))
+        del self.variables[name]
 
     def __contains__(self, name: object) -> bool:
-        return self._drive(self._session.has(name))
+        return name in self.variables
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._drive(self._session.names()))
+        return iter(self.variables)
 
     # ---- Host functions and files
 
