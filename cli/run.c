@@ -150,7 +150,7 @@ static char *script_filename(const char *path0, const char *script)
                                                                                         : filename;
 }
 
-/* As `python -c` finds modules in the caller's directory, where that is granted. */
+/* Modules are found, as with `python -c`, in the caller's directory, where that is granted. */
 static char *caller_path0(const struct belljar_policy *policy)
 {
     char directory[PATH_MAX];

@@ -88,7 +88,7 @@ void pool_hear_failed(struct belljar_template *tmpl, struct heard *heard)
         spawn_failed(tmpl, code, step, text);
 }
 
-/* It is there, and we have no room for it. */
+/* Releases a guest for which we have no room. */
 static void ready_in_vain(struct belljar_template *tmpl, uint64_t id, struct belljar_guest *parent,
                           int code)
 {

@@ -317,7 +317,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             error = guest->result == NULL ? -ENOMEM : run_await(guest, true, reterr);
         if (error == 0 && !guest->result->is_complete)
             result_from_end(guest->result, guest);
-        /* It may have written until its last moment. */
+        /* The guest may have written until its last moment. */
         if (error == 0)
             error = stream_read_output(guest, 1);
         if (error == 0)

@@ -45,8 +45,9 @@ static int entry_open(const struct files *files, struct entry_place *entry)
     return error;
 }
 
-/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would
- * be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
+/* The differences between ways to change an entry. In a read-only mount the answer has to be what
+ * it would be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a
+ * violation. */
 struct entry_rules {
     bool must_exist, must_not_exist;
     int on_row; /* the entry is a row of the tree */
@@ -313,7 +314,7 @@ int serve_chown(struct request *request)
     return 0;
 }
 
-/* What the guest's descriptor is, looked at to be changed, if it still is the file (by its number,
+/* The file of the guest's descriptor, to be changed, if it still is the file (by its number,
  * from the guest's handler) that was opened under that path. */
 static int request_look_known(struct request *request, uint64_t inode, struct place *place,
                               struct sight *sight)

@@ -78,7 +78,7 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
-/* What only the guest can do with a descriptor of its own; 0: nothing. */
+/* The deed with a descriptor that only the guest itself can do; 0: none. */
 static int request_deed(const struct request *request, const struct file_call *row,
                         const struct call *call)
 {

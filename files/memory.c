@@ -65,7 +65,7 @@ static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
     return true;
 }
 
-/* As memory_writable, from the list as text: kernels before 6.11. */
+/* Like memory_writable, from the list as text: kernels before 6.11. */
 static uint64_t memory_writable_by_text(int maps_fd, uint64_t address, uint64_t length)
 {
     char text[8192];

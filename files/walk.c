@@ -89,7 +89,7 @@ static void place_cut(struct place *place, size_t length)
         place->node = place->node->above;
     place->length = length;
     place->path[length] = '\0';
-    /* The hash stands still below a row: only a row's own length has to be noticed. */
+    /* Back at the length of a row's own path, the place is that row again. */
     place->is_node = place->node->length == length;
     if (place->is_node)
         place->hash = place->node->hash;

@@ -1,4 +1,4 @@
-/* What the supervisor may do once it serves guests: everything else kills it, and with it its
+/* System calls of the supervisor once it serves guests: everything else kills it, and with it its
  * guests. Who takes it over gains what the policy already granted. There is no exec, no socket to
  * an address, no new executable memory, no tracing, no namespaces here, and no process but a copy
  * of its own in the same jail; paths are Landlock's job. */
@@ -26,7 +26,7 @@
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
-/* What no test run comes to, and some machine or some mishap does
+/* Calls that no test run makes, but some machine or some mishap does
  * (tests/py/test_supervisor_calls.py). */
 #define RARE(call, why)                                                                            \
     {                                                                                              \

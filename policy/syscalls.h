@@ -82,7 +82,8 @@ const char *syscall_name(int number, char buffer[32]);
 /* The actions that a number's rows have under these grants, as bits (1 << enum syscall_action);
  * 0: none. */
 unsigned syscall_actions(uint32_t grants, int number);
-/* How many numbers have a row of this action under these grants (whatever its conditions). */
+/* The number of calls that have a row of this action under these grants (whatever its conditions).
+ */
 unsigned syscall_count(uint32_t grants, enum syscall_action action);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define REPORT_NS 2000000u
 
-/* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
+/* The text that faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
 static size_t guest_crash_text(const struct guest *guest, char *text, size_t size)
 {
     size_t used = 0;

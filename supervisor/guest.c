@@ -47,7 +47,7 @@ static bool status_number(const char *status, const char *key, uint64_t unit, ui
     return true;
 }
 
-/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+/* Memory that counts as a guest's: private pages (RssAnon), those of them that were swapped out
  * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
  * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
  * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
@@ -198,7 +198,7 @@ static int guest_make_channels(struct guest *guest)
     rlim_t spare = limit.rlim_cur / 8 < SPARE_FDS ? limit.rlim_cur / 8 : SPARE_FDS;
     if ((rlim_t)pair[0] + spare >= limit.rlim_cur || (rlim_t)pair[1] + spare >= limit.rlim_cur)
         return -EMFILE;
-    /* What is read here or by the host never waits. */
+    /* Descriptors that we or the host read never wait. */
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
         if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
             return -errno;

@@ -113,7 +113,7 @@ struct guest {
     struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */
 };
 
-/* What a guest has of the machine now; bytes, but the threads. */
+/* A guest's use of the machine now; bytes, but the threads. */
 struct guest_use {
     uint64_t own;      /* what its limit is compared with */
     uint64_t data;     /* what RLIMIT_DATA counts, touched or not */

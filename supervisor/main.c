@@ -157,7 +157,7 @@ static int start(struct supervisor *supervisor)
     error = cgroup_template_begin();
     if (error < 0)
         return host_failed(-error, "cgroup", "%s", strerror(-error));
-    /* Who it is going to be, as seen from outside: in its user namespace it is called 0. */
+    /* The user it is going to be, as seen from outside: in its user namespace it is called 0. */
     bool is_root = geteuid() == 0;
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,

@@ -1,4 +1,4 @@
-/* What the host asks for. Supervisor. The host is trusted; the bytes are checked all the same,
+/* Requests of the host. Supervisor. The host is trusted; the bytes are checked all the same,
  * because a mistake there must not become one here. */
 #define _GNU_SOURCE
 #include "supervisor/requests.h"
@@ -107,8 +107,8 @@ enum subject {
     OF_LIVE,   /* one that lives */
 };
 
-/* What the host may say once this process serves: MSG_SETTINGS came before. All else is -EBADMSG.
- * */
+/* Messages that the host may send once this process serves. MSG_SETTINGS came before; else
+ * -EBADMSG. */
 static const struct {
     uint32_t type;
     enum subject subject;

@@ -244,7 +244,7 @@ HANDLER(self_ids)
         answer_bytes(guest, call->args[i], &id, sizeof id, 0, answer);
 }
 
-/* Who becomes what it is. */
+/* A process that becomes the user it is. */
 HANDLER(self_become)
 {
     unsigned ids = call->number == SYS_setuid || call->number == SYS_setgid       ? 1
@@ -281,7 +281,8 @@ HANDLER(self_schedule)
         answer_continue(answer);
 }
 
-/* It has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there is. */
+/* A guest has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there
+ * is. */
 HANDLER(self_affinity)
 {
     uint64_t set = 0;

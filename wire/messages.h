@@ -1,4 +1,4 @@
-/* What the processes say to each other.
+/* Messages between the processes.
  *
  * - control, host and supervisor: AF_UNIX SEQPACKET, one message a packet, descriptors by
  * SCM_RIGHTS

@@ -225,7 +225,7 @@ class Session:
         for mine, theirs in zip((globals, locals), found, strict=True):
             if mine is not None:
                 if type(theirs) is not dict:
-                    raise self._breach("it answered what is no namespace", execution)
+                    raise self._breach("it sent a malformed answer to 'execute': a namespace was expected", execution)
                 mine.clear()
                 mine.update(theirs)
         return execution
@@ -269,7 +269,7 @@ class Session:
         execution = yield from self._command(command("names"))
         names = (yield from self._answer(execution, "names", 1))[0]
         if type(names) is not list or not all(type(name) is str for name in names):
-            raise self._breach("it answered what are no names", execution)
+            raise self._breach("it sent a malformed answer to 'names': a list of names was expected", execution)
         return names
 
     # ---- Host functions and files
@@ -474,7 +474,7 @@ class Session:
             probe: Job = {"command": True, "session": True, "wall_ms": 1000}
             yield self.guest, command("has", ""), probe, functools.partial(self._left, execution)
         if type(value) is not list or len(value) != length:
-            raise self._breach(f"it answered what is no answer to {name!r}", execution)
+            raise self._breach(f"it sent a malformed answer to {name!r}", execution)
         return value
 
     def _left(self, execution: Execution, error: BaseException) -> None:
@@ -542,7 +542,7 @@ class Session:
             session.guest.kill()
 
     def end(self, cause: str) -> None:
-        """It is over, and says why."""
+        """Ends the session, which says why from now on."""
         self._cause = self._cause or cause
         self.close()
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 _StrPath = str | os.PathLike[str]
 
 _CANCEL_SECONDS = 0.5
-"""So long a run that is over waits for host functions that it has cancelled."""
+"""Seconds that a run that is over waits for host functions that it has cancelled."""
 
 _TAKE_AGAIN_MS = 5
 """A guest may have been announced to another waiter of the template: look again after that time."""

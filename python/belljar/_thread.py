@@ -117,7 +117,7 @@ def for_call(session: Session) -> Iterator[Session]:
 
 
 def fork(session: Session, n: object) -> list[Session]:
-    """So many branches of a session, or none."""
+    """`n` branches of a session, or none."""
     if isinstance(n, bool) or not isinstance(n, int):
         raise wrong_type("fork", "a number of branches", n)
     if n < 1:
