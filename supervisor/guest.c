@@ -131,12 +131,8 @@ static void guest_free(struct guest *guest)
 {
     if (guest == NULL)
         return;
-    for (unsigned i = 0; i < GUEST_FDS; i++)
-        fd_close(&guest->fds[i]);
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
-        fd_close(&guest->to_host[i]);
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
-        fd_close(&guest->to_guest[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->all_fds); i++)
+        fd_close(&guest->all_fds[i]);
     lending_release(guest);
     files_free(guest->files);
     free(guest->violations);
@@ -211,12 +207,8 @@ int guest_new(struct supervisor *supervisor, struct guest **ret_guest)
     CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
         return -ENOMEM;
-    for (unsigned i = 0; i < GUEST_FDS; i++)
-        guest->fds[i] = -1;
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
-        guest->to_host[i] = -1;
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
-        guest->to_guest[i] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->all_fds); i++)
+        guest->all_fds[i] = -1;
     int slot = guest_slot(supervisor);
     if (slot < 0)
         return slot;
