@@ -29,6 +29,7 @@ enum last { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
 struct request {
     struct files *files;
     int memory_fd, maps_fd;
+    int number;    /* the call's */
     int directory; /* AT_FDCWD or a guest's descriptor number */
     uint64_t path;
     uint64_t args[4]; /* after the path */
