@@ -92,13 +92,11 @@ HANDLER(self_time)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct timeval now_us = { now.tv_sec, now.tv_nsec / 1000 };
-    int64_t seconds = now.tv_sec;
-    if (call->args[0] == 0)
-        answer_value(answer, call->number == SYS_time ? seconds : 0);
-    else if (call->number == SYS_time)
-        answer_bytes(guest, call->args[0], &seconds, sizeof seconds, seconds, answer);
-    else
-        answer_bytes(guest, call->args[0], &now_us, sizeof now_us, 0, answer);
+    bool is_time = call->number == SYS_time; /* of which the seconds are the beginning */
+    size_t length = is_time ? sizeof now_us.tv_sec : sizeof now_us;
+    answer_value(answer, is_time ? now.tv_sec : 0);
+    if (call->args[0] != 0)
+        answer_bytes(guest, call->args[0], &now_us, length, answer->value, answer);
 }
 
 HANDLER(self_sysinfo)
@@ -132,11 +130,9 @@ HANDLER(self_rusage)
 HANDLER(self_times)
 {
     struct tms times_of = { .tms_utime = (clock_t)(guest_cpu_ns(guest) / 10000000) };
-    int64_t ticks = (int64_t)(clock_now_ns() / 10000000);
-    if (call->args[0] == 0)
-        answer_value(answer, ticks);
-    else
-        answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
+    answer_value(answer, (int64_t)(clock_now_ns() / 10000000));
+    if (call->args[0] != 0)
+        answer_bytes(guest, call->args[0], &times_of, sizeof times_of, answer->value, answer);
 }
 
 /* prlimit64(0 or itself, resource, new, old). The kernel does it: the supervisor could do it to any
