@@ -148,28 +148,49 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
 
 /* ---- Receiving ---- */
 
-/* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the
- * protocol. */
-static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload,
-                          size_t length)
+static int hear_result(struct belljar_guest *guest, const uint8_t *payload, size_t length)
 {
-    if (type == FRAME_RESULT) {
-        guest->result = result_new();
-        if (guest->result == NULL)
-            return -ENOMEM;
-        if (result_unpack(guest->result, payload, length) < 0)
-            return -EBADMSG;
-        uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
-        memcpy(fields, payload, sizeof fields);
-        guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
-        return 1;
-    }
+    guest->result = result_new();
+    if (guest->result == NULL)
+        return -ENOMEM;
+    if (result_unpack(guest->result, payload, length) < 0)
+        return -EBADMSG;
+    uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
+    memcpy(fields, payload, sizeof fields);
+    guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
+    return 1;
+}
+
+static int hear_call(struct belljar_guest *guest, const uint8_t *payload, size_t length)
+{
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
     limits_arm_first(guest);
-    return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0
+    return guest->callbacks.on_frame(FRAME_CALL, payload, length, guest->callbacks.context) < 0
                ? -ECANCELED
                : 0;
+}
+
+/* The frames that a guest may send, and in which state of its run. Any other breaks the protocol.
+ */
+static const struct {
+    uint32_t type;
+    enum run_state state;
+    /* One whole frame. 0 to go on, 1: the result is there, negative: it broke the protocol. */
+    int (*hear)(struct belljar_guest *guest, const uint8_t *payload, size_t length);
+} frame_rows[] = {
+    { FRAME_CALL, RUN_GOING, hear_call },
+    { FRAME_RESULT, RUN_GOING, hear_result },
+};
+
+/* The row of a frame that may come now, or -1. */
+static int frame_row(const struct belljar_guest *guest, uint32_t type)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(frame_rows); i++) {
+        if (frame_rows[i].type == type && frame_rows[i].state == guest->state)
+            return (int)i;
+    }
+    return -1;
 }
 
 /* Reads what is there. The room for a payload grows with what has come, not with what the header
@@ -180,16 +201,18 @@ static int guest_read_value(struct belljar_guest *guest)
     while (guest->outgoing == NULL) {
         uint32_t header[2] = { 0, 0 };
         size_t wanted = FRAME_HEADER_BYTES;
+        int row = -1;
         if (guest->incoming_used >= FRAME_HEADER_BYTES) {
             memcpy(header, guest->incoming, sizeof header);
-            if (header[0] > FRAME_PAYLOAD_MAX)
+            row = frame_row(guest, header[1]);
+            if (header[0] > FRAME_PAYLOAD_MAX || row < 0)
                 return -EBADMSG;
             wanted += header[0];
         }
         if (guest->incoming_used >= FRAME_HEADER_BYTES && guest->incoming_used == wanted) {
             guest->incoming_used = 0;
             int error =
-                guest_on_frame(guest, header[1], guest->incoming + FRAME_HEADER_BYTES, header[0]);
+                frame_rows[row].hear(guest, guest->incoming + FRAME_HEADER_BYTES, header[0]);
             if (error != 0)
                 return error;
             continue;
