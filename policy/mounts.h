@@ -62,6 +62,10 @@ struct mount_row {
 #define MOUNT_SCRATCH_DIRECTORIES                                                                  \
     ((int)sizeof(MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE)) - 1)
 
+/* Where scratch lies on disk if the policy names no directory: the first of these that can be
+ * written to. */
+#define SCRATCH_PARENTS(and, or) "/dev/shm" and "/tmp" or "/var/tmp"
+
 /* Paths that exist and are not shown, whatever the host has; so is what lies beside a grant. All
  * else that no row and no grant shows is not there: ENOENT. So neither answer tells anything about
  * the host. */

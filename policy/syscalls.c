@@ -32,10 +32,6 @@
     {                                                                                              \
         a, COMPARE_MASKED, m, v                                                                    \
     }
-#define LOW_EQUAL(a, v)                                                                            \
-    {                                                                                              \
-        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
-    }
 #define LOW_AT_MOST(a, v)                                                                          \
     {                                                                                              \
         a, COMPARE_LOW32_AT_MOST, 0, v                                                             \

@@ -42,6 +42,10 @@ struct argument_condition {
     uint8_t compare;  /* enum argument_compare */
     uint64_t mask, value;
 };
+#define LOW_EQUAL(a, v)                                                                            \
+    {                                                                                              \
+        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
+    }
 
 /* Rows of one number stand together and are tried in order: the first whose grant is open and whose
  * conditions (all of them) hold decides. If none does, the number is refused and recorded. */

@@ -49,6 +49,7 @@
 #include "files/assemble.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"
+#include "policy/mounts.h"
 #include "supervisor/branch.h"
 #include "supervisor/broker.h"
 #include "supervisor/ending.h"
@@ -178,7 +179,7 @@ static int start(struct supervisor *supervisor)
         return host_failed(
             -error, "scratch",
             "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
-            chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to",
+            chosen[0] ? chosen : "none of " SCRATCH_PARENTS(", ", ", ") " can be written to",
             strerror(-error));
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
