@@ -241,7 +241,7 @@ int request_look_once(struct request *request, bool follow, const struct place *
         return errno;
     if (!place_is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev &&
         beneath_is_kernel_file(sight->fd))
-        return EACCES;
+        return request_refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
     return 0;
 }
 
