@@ -272,7 +272,7 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
 
 /* ---- Finishing ---- */
 
-/* What the supervisor knows of the run. If it has failed, that is what the run came to. */
+/* Waits for the supervisor's word on the run. If it has failed, that is what the run came to. */
 static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar_error *reterr)
 {
     struct belljar_error failure = { 0 };
@@ -294,8 +294,8 @@ static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar
     return 0;
 }
 
-/* What was handed in does not fit: the caller's error, not a verdict on a program that never ran.
- */
+/* Files that were handed in do not fit: the caller's error, not a verdict on a program that never
+ * ran. */
 static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
 {
     const struct settings *settings = &guest->tmpl->settings;
