@@ -81,7 +81,7 @@ static void guest_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* What a run came to: the callback's exception, the core's error, or the result. Takes result and
+/* The end of a run: the callback's exception, the core's error, or the result. Takes result and
  * clears *error. */
 static PyObject *run_answer(PyObject *object, struct run *run, int failed,
                             struct belljar_result *result, const struct belljar_error *error)

@@ -22,7 +22,7 @@ struct run {
 struct run *run_new(PyObject *args, PyObject *kwargs);
 /* Releases it and forgets it. NULL is fine. */
 void run_release(struct run **run);
-/* What the core calls: they borrow the run. */
+/* Callbacks of the core: they borrow the run. */
 struct belljar_callbacks run_callbacks(struct run *run);
 
 #endif

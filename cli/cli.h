@@ -144,7 +144,7 @@ struct place {
 };
 /* script: NULL for other programs. 0, or an exit status after a message. */
 MUST_CHECK int place_set(struct arguments *arguments, const char *script, struct place *ret_place);
-/* What can be said before anything is started: 0, or a usage error after a message. */
+/* Checks all that can be said before anything is started: 0, or a usage error after a message. */
 MUST_CHECK int place_check(const struct arguments *arguments);
 /* Where the guest sees a directory of the host's, if a mount shows it; the caller frees it. */
 char *place_in_guest(const struct belljar_policy *policy, const char *directory, bool only_grants);

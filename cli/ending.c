@@ -1,4 +1,4 @@
-/* How the command ends by a signal: with its supervisor, which ends the guests. Nobody would reap a
+/* The command's end by a signal: with its supervisor, which ends the guests. Nobody would reap a
  * supervisor that is left behind where process 1 does not (a container without an init). Runs as
  * the caller, in a signal handler: makes only async-signal-safe calls. */
 #define _GNU_SOURCE
@@ -77,7 +77,7 @@ void end_by_signals(void)
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
         struct sigaction before, action = { .sa_handler = end_by_signal };
         sigfillset(&action.sa_mask);
-        /* What the caller has ignored (nohup) stays so. */
+        /* Signals that the caller has ignored (nohup) stay so. */
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
             sigaction(numbers[i], &action, NULL);
     }

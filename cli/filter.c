@@ -1,4 +1,4 @@
-/* What a guest writes, on its way to the user's terminal: a terminal obeys control characters (they
+/* A guest's output, on its way to the user's terminal: a terminal obeys control characters (they
  * clear, retitle, answer as if the user had typed, or make text look like other text), so they are
  * shown instead. */
 #include "cli/filter.h"
@@ -33,7 +33,7 @@ static bool is_shown(uint32_t code)
     return false;
 }
 
-/* How many bytes a sequence that begins so has; 1 where none can begin. */
+/* The number of bytes of a sequence that begins so; 1 where none can begin. */
 static size_t sequence_bytes(unsigned char first)
 {
     return first >= 0xc2 && first <= 0xdf   ? 2

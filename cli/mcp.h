@@ -348,12 +348,12 @@ void mcp_outputs_release(struct mcp *mcp);
 
 /* ---- mcp_about.c ---- */
 
-/* What the policy allows, in words; the caller frees it. */
+/* The policy in words; the caller frees it. */
 char *mcp_about(const struct mcp *mcp);
 /* The code that finds out what is installed, and its answer taken in (borrowed; NULL: it failed). */
 extern const char mcp_packages_code[];
 void mcp_packages_set(struct mcp *mcp, const struct belljar_result *result);
-/* What is installed near a module that is missing; "" if nothing is. */
+/* Modules that are installed near a module that is missing; "" if nothing is. */
 void mcp_packages_near(const struct mcp *mcp, const char *module, char text[256]);
 /* Size as people write it. */
 const char *mcp_size_text(double bytes, char text[32]);

@@ -1,4 +1,4 @@
-/* What this server's policy allows, in plain words for a model; and what is installed, found out once
+/* This server's policy in plain words for a model; and what is installed, found out once
  * by a program of ours in a guest of its own, whose answer is as hostile as any. */
 #include "base/word.h"
 #include "cli/mcp.h"

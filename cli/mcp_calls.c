@@ -189,7 +189,7 @@ static void on_display(const struct belljar_display *forms, unsigned count, void
     mcp_shown_add(call->mcp, &call->shown, forms, count);
 }
 
-/* Whoever sends what is nothing to show has broken the protocol: that is the run's verdict. */
+/* A guest that sends a malformed display has broken the protocol: that is the run's verdict. */
 static int on_frame(uint32_t type, const uint8_t *payload, size_t length, void *context)
 {
     struct mcp_call *call = context;

@@ -1,4 +1,4 @@
-/* What a run came to, as MCP's content: text for the model, images, links to what was cut, and the
+/* A run's result, as MCP's content: text for the model, images, links to what was cut, and the
  * structured form. Everything in it is the guest's word; none of it is interpreted here. */
 #include "cli/mcp.h"
 
@@ -336,7 +336,7 @@ static void put_missing_module(const struct making *making)
             near);
 }
 
-/* What the model itself can do about a refusal; "" where there is nothing. */
+/* The remedy that a model itself has for a refusal; "" where there is nothing. */
 static const char *advice(const char *rule)
 {
     static const struct {

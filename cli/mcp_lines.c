@@ -90,7 +90,7 @@ static int append(const char *bytes, size_t length, void *context)
     return 0;
 }
 
-/* How many digits its numbers need to be read as what they are; at least 15. */
+/* The number of digits that its numbers need to be read as what they are; at least 15. */
 static unsigned digits(const json_t *value)
 {
     unsigned most = 15;
@@ -134,7 +134,7 @@ void mcp_out_send(struct mcp_out *out, json_t *message)
     }
 }
 
-/* How many bytes were taken; 0: none now; negative: nobody reads. */
+/* The number of bytes that were taken; 0: none now; negative: nobody reads. */
 static ssize_t write_some(const struct mcp_out *out, const char *bytes, size_t length)
 {
     struct pollfd ready = { .fd = out->fd, .events = POLLOUT };

@@ -1,5 +1,5 @@
-/* What each tool does: begins with a call whose turn it is, ends with its answer. The names are those of
- * mcp_schemas.c, by which arguments were checked before. */
+/* The tools' work: each begins with a call whose turn it is, ends with its answer. The names are
+ * those of mcp_schemas.c, by which arguments were checked before. */
 #include "cli/mcp.h"
 
 #include <string.h>
@@ -208,7 +208,7 @@ static void fork_answer(struct mcp_call *call)
     mcp_call_done(call, mcp_json_answer(answer));
 }
 
-/* What was made for a call that fails is not left behind. */
+/* A session that was made for a call that fails is not left behind. */
 static void unmake_sessions(struct mcp *mcp, const struct mcp_call *call)
 {
     size_t index;

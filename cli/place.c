@@ -1,4 +1,4 @@
-/* What a program finds around it: its own folder, and the directory it starts in. Runs as the
+/* A program's surroundings: its own folder, and the directory it starts in. Runs as the
  * caller, before anything of the program's does. */
 #include "cli/cli.h"
 
@@ -157,8 +157,8 @@ int place_check(const struct arguments *arguments)
 
 /* ---- After the run ---- */
 
-/* What an error says was not found: a module's name stands first in quotes and words follow it
- * (_missing.py), a file's stands last. */
+/* The thing that an error says was not found: a module's name stands first in quotes and words
+ * follow it (_missing.py), a file's stands last. */
 static bool name_not_found(const char *text, bool is_module, char name[PATH_MAX])
 {
     static const char before[] = "No module named '";

@@ -150,7 +150,7 @@ static char *script_filename(const char *path0, const char *script)
                                                                                         : filename;
 }
 
-/* As `python -c` finds modules in the caller's directory, where that is granted. */
+/* Modules are found, as with `python -c`, in the caller's directory, where that is granted. */
 static char *caller_path0(const struct belljar_policy *policy)
 {
     char directory[PATH_MAX];
@@ -324,7 +324,7 @@ static const struct belljar_violation *last_refusal(const struct belljar_result 
                : NULL;
 }
 
-/* What a user who was refused or cut needs to know. Refusals that a program coped with are for those
+/* Remarks for a user who was refused or cut. Refusals that a program coped with are for those
  * who ask. */
 static void remark_refusals(const struct belljar_result *result, const struct missed *missed,
                             bool is_verbose)
@@ -376,7 +376,7 @@ static json_t *error_json(const struct belljar_result *result)
                      json_text0(exception.value), "traceback", json_text0(exception.traceback));
 }
 
-/* How many bytes the end of a line at `at` has, by the rule of Python's str.splitlines(); 0: none.
+/* The number of bytes of a line's end at `at`, by the rule of Python's str.splitlines(); 0: none.
  */
 static size_t line_end(const char *at)
 {

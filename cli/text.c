@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* How many bytes the UTF-8 sequence at `at` has; 0 if it is none. As strict as Python: no overlong
- * forms, no surrogates. */
+/* The number of bytes of the UTF-8 sequence at `at`; 0 if it is none. As strict as Python: no
+ * overlong forms, no surrogates. */
 static size_t sequence_length(const unsigned char *at, size_t left)
 {
     static const struct {

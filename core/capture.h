@@ -17,8 +17,8 @@ MUST_CHECK int capture_add(struct capture *capture, const char *bytes, size_t le
 /* The text with head, marker and tail; NUL-terminated, the caller frees it. NULL if memory is
  * short. */
 char *capture_text(const struct capture *capture, size_t *ret_length);
-/* What a live listener has not been shown: marker and tail; NULL if nothing. The caller frees it.
- */
+/* The rest that a live listener has not been shown: marker and tail; NULL if nothing. The caller
+ * frees it. */
 char *capture_rest(const struct capture *capture, size_t *ret_length);
 
 #endif

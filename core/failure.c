@@ -1,4 +1,4 @@
-/* How belljar's own failures are told: one of a call, and the one that a template has come to. Host
+/* Words for belljar's own failures: one of a call, and the one that a template has come to. Host
  * process. */
 #define _GNU_SOURCE
 #include "core/failure.h"

@@ -1,4 +1,4 @@
-/* How belljar's own failures are told: one of a call, and the one that a template has come to. */
+/* Words for belljar's own failures: one of a call, and the one that a template has come to. */
 #ifndef BELLJAR_CORE_FAILURE_H
 #define BELLJAR_CORE_FAILURE_H
 

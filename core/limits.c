@@ -93,7 +93,7 @@ void limits_watch(struct belljar_guest *guest)
     }
 }
 
-/* How long a wait may last: until the run has to be reported, or the supervisor looked after. */
+/* The longest time of a wait: until the run has to be reported, or the supervisor looked after. */
 int limits_timeout_ms(const struct belljar_guest *guest)
 {
     if (!guest->is_armed)

@@ -15,7 +15,7 @@ void limits_arm_first(struct belljar_guest *guest);
 bool limits_have_passed(const struct belljar_guest *guest, uint64_t now_ns, int64_t limit_ms,
                         int64_t more_ms);
 void limits_watch(struct belljar_guest *guest);
-/* How long a wait may last. */
+/* The longest time of a wait. */
 int limits_timeout_ms(const struct belljar_guest *guest);
 
 #endif

@@ -68,7 +68,7 @@ static const void *const_field_of(const struct settings *settings, const struct 
     return (const char *)settings + row->offset;
 }
 
-/* What is wrong with a value, and the value: who wrote it may not know what it is. */
+/* The fault of a value, and the value: who wrote it may not know what it is. */
 int option_bad_value(const struct option_row *row, const char *expected, const json_t *value,
                      struct belljar_error *reterr)
 {
@@ -476,7 +476,7 @@ static json_t *print_language(const struct settings *settings, const struct opti
     return value;
 }
 
-/* What the policy lets a guest read is what open() reads under the short form. */
+/* Paths that the policy lets a guest read are what open() reads under the short form. */
 int option_add_language_paths(struct settings *settings)
 {
     json_t *object = language_short(settings);
@@ -546,7 +546,7 @@ static json_t *print_jit(const struct settings *settings, const struct option_ro
     return json_boolean((settings->grants & needed) == needed);
 }
 
-/* What is done with a value of each kind: taken from JSON (of a list: with each of its items), and
+/* The treatment of a value of each kind: taken from JSON (of a list: with each of its items), and
  * given as JSON. */
 static const struct {
     int (*parse)(struct settings *settings, const struct option_row *row, const json_t *value,

@@ -91,10 +91,9 @@ char *belljar_policy_json(const struct belljar_policy *policy)
     return text;
 }
 
-/* What a guest runs before it is parked, if the policy names nothing: a little of everything that
- * scripts do, so that the pages they touch are its own already (the likeness of the warm-up to the
- * work matters more than anything else). The last expression is a result, and goes the way of one.
- */
+/* The default warm-up of a guest before it is parked: a little of everything that scripts do, so
+ * that the pages they touch are private already. The closer it is to real code, the more are. The
+ * last expression is a result, so that results are warmed up as well. */
 static const char warm_always[] =
     "def f(n):\n"
     "    return [str(i) for i in range(n)]\n"

@@ -77,18 +77,49 @@ static void spawn_failed(struct belljar_template *tmpl, int code, const char *st
     tmpl->spawn_failed_ns = tmpl->is_tried ? clock_now_ns() : 0;
 }
 
+/* The supervisor's reason, with what can be done about it. */
+static void spawn_words(int code, const char *step, char *text, size_t size)
+{
+    struct rlimit limit = { 0 };
+    const char *name = strerror(code);
+    (void)!getrlimit(RLIMIT_NOFILE, &limit);
+    if (code == EMFILE || code == ENFILE)
+        snprintf(text, size,
+                 "the supervisor may have %llu open files at a time, and has them (%s): close "
+                 "sandboxes, raise the limit (ulimit -n), or use another template",
+                 (unsigned long long)limit.rlim_max, name); /* to which it raises its own */
+    else if (code == EAGAIN)
+        snprintf(text, size,
+                 "the machine gives its user no more processes (%s): close sandboxes, or raise the "
+                 "limit (ulimit -u, or pids.max of its cgroup)",
+                 name);
+    else if (code == ECHILD)
+        snprintf(text, size,
+                 "it was killed before it was locked down, perhaps by the kernel for want of "
+                 "memory: try again, with fewer sandboxes or a smaller memory limit");
+    else if (code == EBUSY)
+        snprintf(text, size,
+                 "step \"%s\": %s (a listener for seccomp notifications is installed already, by a "
+                 "container manager or an outer sandbox: the kernel has room for one)",
+                 step, name);
+    else
+        snprintf(text, size, "step \"%s\": %s", step, name);
+}
+
 void pool_hear_failed(struct belljar_template *tmpl, struct heard *heard)
 {
     struct unpacker *message = &heard->fields;
-    char step[64], text[1024];
+    char step[64], why[400], text[512];
     int code = (int)unpack_u32(message);
     unpack_string(message, step, sizeof step);
-    unpack_string(message, text, sizeof text);
-    if (!message->failed)
-        spawn_failed(tmpl, code, step, text);
+    if (message->failed)
+        return;
+    spawn_words(code, step, why, sizeof why);
+    snprintf(text, sizeof text, "no guest could be made: %s", why);
+    spawn_failed(tmpl, code, step, text);
 }
 
-/* It is there, and we have no room for it. */
+/* Releases a guest for which we have no room. */
 static void ready_in_vain(struct belljar_template *tmpl, uint64_t id, struct belljar_guest *parent,
                           int code)
 {

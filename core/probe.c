@@ -1,6 +1,6 @@
-/* What this machine can enforce, found out by doing it, each in a child process that it does not
- * outlive: a version number says nothing about a container's seccomp profile. For `belljar doctor`;
- * runs with the caller's rights. */
+/* Layers that this machine can enforce, found out by doing it, each in a child process that it does
+ * not outlive: a version number says nothing about a container's seccomp profile. For `belljar
+ * doctor`; runs with the caller's rights. */
 #include "core/probe.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/steps.h"

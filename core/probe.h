@@ -1,4 +1,4 @@
-/* What this machine can enforce. */
+/* Layers that this machine can enforce. */
 #ifndef BELLJAR_CORE_PROBE_H
 #define BELLJAR_CORE_PROBE_H
 

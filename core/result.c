@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* What python/belljar_guest/_outcome.py keeps to; a guest that does not is cut off. */
+/* Limits that python/belljar_guest/_outcome.py keeps to; a guest that does not is cut off. */
 #define EXIT_NO_ROOM   70 /* guest/module.c: not even its own frames found room */
 #define DISPLAYS_MAX   4096
 #define ERROR_NAME_MAX 256
@@ -369,7 +369,7 @@ void result_was_interrupted(struct belljar_result *result, const struct belljar_
     result->exit_status = verdict_exit_status(result->verdict, 1);
 }
 
-/* What ended a guest by itself, not by an answer of the supervisor's, is on record as well. The
+/* A refusal that ended a guest, not by an answer of the supervisor's, is on record as well. The
  * report's array has room for one. */
 static void report_add_end(struct report *report, const struct belljar_result *result)
 {

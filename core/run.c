@@ -150,42 +150,63 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
 
 /* ---- Receiving ---- */
 
-/* One whole frame from the guest. 0 to go on, 1: the result is there, negative: it broke the
- * protocol. */
-static int guest_on_frame(struct belljar_guest *guest, uint32_t type, const uint8_t *payload,
-                          size_t length)
+static int hear_result(struct belljar_guest *guest, const uint8_t *payload, size_t length)
 {
-    if (type == FRAME_RESULT) {
-        guest->result = result_new();
-        if (guest->result == NULL)
-            return -ENOMEM;
-        if (result_unpack(guest->result, payload, length) < 0)
-            return -EBADMSG;
-        uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
-        memcpy(fields, payload, sizeof fields);
-        guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
-        return 1;
-    }
+    guest->result = result_new();
+    if (guest->result == NULL)
+        return -ENOMEM;
+    if (result_unpack(guest->result, payload, length) < 0)
+        return -EBADMSG;
+    uint32_t fields[3]; /* outcome, status, flags: result_unpack has read them */
+    memcpy(fields, payload, sizeof fields);
+    guest->setup_failed = guest->has_files && (fields[2] & RESULT_SETUP) != 0;
+    return 1;
+}
+
+static int hear_call(struct belljar_guest *guest, const uint8_t *payload, size_t length)
+{
     if (guest->callbacks.on_frame == NULL)
         return -EBADMSG;
     limits_arm_first(guest);
-    return guest->callbacks.on_frame(type, payload, length, guest->callbacks.context) < 0
+    return guest->callbacks.on_frame(FRAME_CALL, payload, length, guest->callbacks.context) < 0
                ? -ECANCELED
                : 0;
 }
 
+/* The frames that a guest may send, and in which state of its run. Any other breaks the protocol.
+ */
+static const struct {
+    uint32_t type;
+    enum run_state state;
+    /* One whole frame. 0 to go on, 1: the result is there, negative: it broke the protocol. */
+    int (*hear)(struct belljar_guest *guest, const uint8_t *payload, size_t length);
+} frame_rows[] = {
+    { FRAME_CALL, RUN_GOING, hear_call },
+    { FRAME_RESULT, RUN_GOING, hear_result },
+};
+
+/* The row of a frame that may come now, or -1. */
+static int frame_row(const struct belljar_guest *guest, uint32_t type)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(frame_rows); i++) {
+        if (frame_rows[i].type == type && frame_rows[i].state == guest->state)
+            return (int)i;
+    }
+    return -1;
+}
+
 /* Bytes of the frame that `incoming` begins with if all of it has come, else 0; -EBADMSG. */
-static ssize_t frame_whole(const struct belljar_guest *guest, uint32_t *ret_type)
+static ssize_t frame_whole(const struct belljar_guest *guest, int *ret_row)
 {
     uint32_t header[2];
-    *ret_type = 0;
+    *ret_row = -1;
     if (guest->incoming_used < FRAME_HEADER_BYTES)
         return 0;
     memcpy(header, guest->incoming, sizeof header);
-    if (header[0] > FRAME_PAYLOAD_MAX)
+    *ret_row = frame_row(guest, header[1]);
+    if (header[0] > FRAME_PAYLOAD_MAX || *ret_row < 0)
         return -EBADMSG;
     size_t whole = FRAME_HEADER_BYTES + header[0];
-    *ret_type = header[1];
     return guest->incoming_used < whole ? 0 : (ssize_t)whole;
 }
 
@@ -195,8 +216,8 @@ static ssize_t frame_whole(const struct belljar_guest *guest, uint32_t *ret_type
 static int value_receive(struct belljar_guest *guest)
 {
     while (guest->outgoing == NULL) {
-        uint32_t type;
-        ssize_t whole = frame_whole(guest, &type);
+        int row;
+        ssize_t whole = frame_whole(guest, &row);
         if (whole != 0)
             return whole < 0 ? (int)whole : 0;
         if (guest->incoming_used == guest->incoming_size) {
@@ -225,13 +246,13 @@ static int value_receive(struct belljar_guest *guest)
 static int guest_read_value(struct belljar_guest *guest)
 {
     while (guest->outgoing == NULL) {
-        uint32_t type;
+        int row = -1;
         int error = value_receive(guest);
-        ssize_t whole = error < 0 ? error : frame_whole(guest, &type);
+        ssize_t whole = error < 0 ? error : frame_whole(guest, &row);
         if (whole <= 0)
             return (int)whole;
-        error = guest_on_frame(guest, type, guest->incoming + FRAME_HEADER_BYTES,
-                               (size_t)whole - FRAME_HEADER_BYTES);
+        error = frame_rows[row].hear(guest, guest->incoming + FRAME_HEADER_BYTES,
+                                     (size_t)whole - FRAME_HEADER_BYTES);
         guest->incoming_used -= (size_t)whole;
         memmove(guest->incoming, guest->incoming + whole, guest->incoming_used);
         if (error != 0)
@@ -243,8 +264,8 @@ static int guest_read_value(struct belljar_guest *guest)
 /* True if the next frame is the result: then its output is read at the end, and not before. */
 static bool has_result(const struct belljar_guest *guest)
 {
-    uint32_t type;
-    return frame_whole(guest, &type) > 0 && type == FRAME_RESULT;
+    int row;
+    return frame_whole(guest, &row) > 0 && frame_rows[row].type == FRAME_RESULT;
 }
 
 /* ---- Waiting ---- */
@@ -274,7 +295,7 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
 
 /* ---- Finishing ---- */
 
-/* What the supervisor knows of the run. If it has failed, that is what the run came to. */
+/* Waits for the supervisor's word on the run. If it has failed, that is what the run came to. */
 static int run_await(struct belljar_guest *guest, bool has_ended, struct belljar_error *reterr)
 {
     struct belljar_error failure = { 0 };
@@ -305,8 +326,8 @@ static int add_report(struct belljar_result *result, struct belljar_guest *guest
     return error;
 }
 
-/* What was handed in does not fit: the caller's error, not a verdict on a program that never ran.
- */
+/* Files that were handed in do not fit: the caller's error, not a verdict on a program that never
+ * ran. */
 static int run_not_begun(struct belljar_guest *guest, struct belljar_error *reterr)
 {
     const struct settings *settings = &guest->tmpl->settings;
@@ -356,7 +377,7 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
             error = guest->result == NULL ? -ENOMEM : run_await(guest, true, reterr);
         if (error == 0 && !guest->result->is_complete)
             result_from_end(guest->result, guest);
-        /* It may have written until its last moment. */
+        /* The guest may have written until its last moment. */
         if (error == 0)
             error = stream_read_output(guest, 1);
         if (error == 0)

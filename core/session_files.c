@@ -9,6 +9,7 @@
 #include "core/guest.h"
 #include "core/results.h"
 #include "core/template.h"
+#include "policy/mounts.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,7 +24,8 @@
 #define PIECE_BYTES (8u << 20)
 #define READ_FLAGS  (O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-static const char *const roots[] = { "/work", "/tmp", "/home/user", "/var/tmp", "/dev/shm" };
+#define ROOT(path, reason) path,
+static const char *const roots[] = { MOUNT_SCRATCH_ROWS(ROOT, MOUNT_SCRATCH_NONE) };
 
 bool belljar_guest_has_ended(const struct belljar_guest *guest)
 {
@@ -77,11 +79,10 @@ int scratch_path(const char *name, bool is_folder, char **ret_path, struct bellj
         }
     }
     free(path);
-    return error_set(
-        reterr, EINVAL, "files",
-        "%.200s: %s of a session lie in /work, /tmp, /home/user, /var/tmp and /dev/shm; "
-        "relative names are relative to /work",
-        name[0] != '\0' ? name : "(no name)", is_folder ? "folders" : "files");
+    return error_set(reterr, EINVAL, "files",
+                     "%.200s: %s of a session lie in its own directories:" MOUNT_SCRATCH_WORDS
+                     "; relative names are relative to /work",
+                     name[0] != '\0' ? name : "(no name)", is_folder ? "folders" : "files");
 }
 
 /* A new descriptor of what lies at an absolute path of the guest's; a negative errno. */

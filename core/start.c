@@ -1,4 +1,4 @@
-/* What a guest starts with (start.h). Host process; the values are the caller's own. */
+/* A guest's start (start.h). Host process; the values are the caller's own. */
 #define _GNU_SOURCE
 #include "core/start.h"
 

@@ -173,8 +173,8 @@ int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_
                            strerror(errno));
 }
 
-/* It kills what is left and goes. One that does not is killed, and with it, by their parent-death
- * signals, all others. One that the kernel does not let go of is left behind. */
+/* The supervisor kills what is left and goes. One that does not is killed, and with it, by their
+ * parent-death signals, all others. One that the kernel does not let go of is left behind. */
 void supervisor_wait(const struct belljar_template *tmpl)
 {
     struct pollfd ended = { tmpl->supervisor_pidfd, POLLIN, 0 };

@@ -10,7 +10,7 @@ MUST_CHECK int supervisor_spawn(struct belljar_template *tmpl, int control,
                                 struct belljar_error *reterr);
 void supervisor_wait(const struct belljar_template *tmpl);
 
-/* How it is: the letter of /proc/<pid>/stat. */
+/* Its state: the letter of /proc/<pid>/stat. */
 char supervisor_state(const struct belljar_template *tmpl);
 bool supervisor_is_stopped(const struct belljar_template *tmpl);
 void supervisor_kill(const struct belljar_template *tmpl);

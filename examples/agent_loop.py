@@ -14,7 +14,7 @@ QUESTION = "Which customer spent most in euros, and how much?"
 RECORDED = [
     # A look around first; the guess about the column's name is wrong.
     "rows = query('select customer, sum(total) from orders group by customer')",
-    # It has read the error and corrects itself.
+    # The model has read the error and corrects itself.
     "rows = query('select customer, currency, sum(amount) as spent from orders group by customer, currency')\nrows",
     # The state is still there. The second tool does the conversion.
     "from collections import Counter\n"

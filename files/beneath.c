@@ -3,15 +3,13 @@
 #define _GNU_SOURCE
 #include "files/beneath.h"
 
+#include "base/kernel.h"
+
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452 /* 6.6 */
-#endif
 
 /* File systems that speak for the kernel or for the process that looks: "self" would be the
  * supervisor. */

@@ -1,4 +1,4 @@
-/* What lies beneath a directory: opening it, and what file system it is on. */
+/* Files beneath a directory: opening it, and what file system it is on. */
 #ifndef BELLJAR_FILES_BENEATH_H
 #define BELLJAR_FILES_BENEATH_H
 

@@ -17,7 +17,7 @@ struct call {
     uint64_t args[6];
 };
 
-/* What the guest gets. ANSWER_INIT refuses with EPERM: a handler has to do something to allow
+/* The guest's answer. ANSWER_INIT refuses with EPERM: a handler has to do something to allow
  * anything. With install_fd >= 0 the supervisor hands that descriptor over (ADDFD, at the lowest
  * free number, close-on-exec if install_cloexec) and the number is the call's result; the answer
  * owns install_fd. */

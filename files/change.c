@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
-#include <utime.h>
 
 /* ---- Changing entries ---- */
 
@@ -45,8 +43,9 @@ static int entry_open(const struct files *files, struct entry_place *entry)
     return error;
 }
 
-/* How the ways to change an entry differ. In a read-only mount the answer has to be what it would
- * be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a violation. */
+/* The differences between ways to change an entry. In a read-only mount the answer has to be what
+ * it would be in a writable one wherever nothing would change: mkdir(exist_ok=True) is not a
+ * violation. */
 struct entry_rules {
     bool must_exist, must_not_exist;
     int on_row; /* the entry is a row of the tree */
@@ -265,6 +264,8 @@ int serve_link(struct request *request)
 /* Looks at what is to be changed. Rows without a file are read-only, whatever they are. */
 static int request_look_to_change(struct request *request, struct place *place, struct sight *sight)
 {
+    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+        return EINVAL;
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
     if (error != 0 && !place->is_outside)
         return error;
@@ -286,8 +287,6 @@ int serve_chmod(struct request *request)
 {
     SIGHT;
     struct place place = { .length = 0 };
-    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
-        return EINVAL;
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
@@ -299,8 +298,6 @@ int serve_chown(struct request *request)
 {
     SIGHT;
     struct place place = { .length = 0 };
-    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
-        return EINVAL;
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
@@ -313,7 +310,7 @@ int serve_chown(struct request *request)
     return 0;
 }
 
-/* What the guest's descriptor is, looked at to be changed, if it still is the file (by its number,
+/* The file of the guest's descriptor, to be changed, if it still is the file (by its number,
  * from the guest's handler) that was opened under that path. */
 static int request_look_known(struct request *request, uint64_t inode, struct place *place,
                               struct sight *sight)
@@ -343,42 +340,32 @@ int serve_fchmod(struct request *request)
     return error != 0 ? error : change_mode(request, &sight);
 }
 
-/* One of the three forms of times becomes two timespecs. */
-static int times_read(const struct request *request, int number, struct timespec times[2])
+/* One of the three forms of times becomes two timespecs. All are words of 64 bits: seconds, and
+ * nothing (utime), microseconds or (utimensat) nanoseconds. */
+static int times_read(const struct request *request, struct timespec times[2])
 {
-    struct timeval microseconds[2];
-    struct utimbuf seconds;
-    int error;
-    switch (number) {
-    case SYS_utime:
-        error = memory_read(request->memory_fd, request->args[0], &seconds, sizeof seconds);
-        times[0] = (struct timespec){ seconds.actime, 0 };
-        times[1] = (struct timespec){ seconds.modtime, 0 };
-        return error;
-    case SYS_utimensat:
-        return memory_read(request->memory_fd, request->args[0], times, 2 * sizeof *times);
-    default:
-        error =
-            memory_read(request->memory_fd, request->args[0], microseconds, sizeof microseconds);
-        for (unsigned i = 0; error == 0 && i < 2; i++) {
-            if (microseconds[i].tv_usec < 0 || microseconds[i].tv_usec >= 1000000)
-                return EINVAL;
-            times[i] = (struct timespec){ microseconds[i].tv_sec, microseconds[i].tv_usec * 1000 };
-        }
-        return error;
+    int64_t words[4] = { 0 };
+    bool is_exact = request->number == SYS_utimensat;
+    unsigned step = request->number == SYS_utime ? 1 : 2;
+    int error =
+        memory_read(request->memory_fd, request->args[0], words, step * 2 * sizeof words[0]);
+    for (unsigned i = 0; error == 0 && i < 2; i++) {
+        int64_t part = step == 2 ? words[2 * i + 1] : 0;
+        if (!is_exact && (part < 0 || part >= 1000000))
+            return EINVAL;
+        times[i] = (struct timespec){ words[step * i], is_exact ? part : part * 1000 };
     }
+    return error;
 }
 
-static int request_set_times(struct request *request, int number)
+int serve_times(struct request *request)
 {
     SIGHT;
     struct place place = { .length = 0 };
     struct timespec times[2];
-    if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
-        return EINVAL;
-    int error = request->args[0] != 0 ? times_read(request, number, times) : 0;
+    int error = request->args[0] != 0 ? times_read(request, times) : 0;
     if (error == 0)
-        error = number == SYS_utimensat && request->args[2] == FILE_KNOWN
+        error = request->number == SYS_utimensat && request->args[2] == FILE_KNOWN
                     ? request_look_known(request, request->args[1], &place, &sight)
                     : request_look_to_change(request, &place, &sight);
     if (error != 0)
@@ -387,19 +374,4 @@ static int request_set_times(struct request *request, int number)
                    AT_EMPTY_PATH) < 0
                ? errno
                : 0;
-}
-
-int serve_utimensat(struct request *request)
-{
-    return request_set_times(request, SYS_utimensat);
-}
-
-int serve_utimes(struct request *request)
-{
-    return request_set_times(request, SYS_utimes);
-}
-
-int serve_utime(struct request *request)
-{
-    return request_set_times(request, SYS_utime);
 }

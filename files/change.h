@@ -13,8 +13,6 @@ MUST_CHECK int serve_link(struct request *request);
 MUST_CHECK int serve_chmod(struct request *request);
 MUST_CHECK int serve_chown(struct request *request);
 int serve_fchmod(struct request *request);
-MUST_CHECK int serve_utimensat(struct request *request);
-MUST_CHECK int serve_utimes(struct request *request);
-MUST_CHECK int serve_utime(struct request *request);
+MUST_CHECK int serve_times(struct request *request);
 
 #endif

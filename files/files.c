@@ -66,10 +66,10 @@ static const struct file_call file_calls[] = {
     [SYS_fchownat] = { serve_chown, form_at, 0, 4 },
     [SYS_fchmod] = { serve_fchmod, form_number, 0, 0 },
     [SYS_fchmodat] = { serve_chmod, form_at, 0, 0 },
-    [SYS_utime] = { serve_utime, form_path, 0, 0 },
-    [SYS_utimes] = { serve_utimes, form_path, 0, 0 },
-    [SYS_futimesat] = { serve_utimes, form_at, 0, 0 },
-    [SYS_utimensat] = { serve_utimensat, form_times, 0, 3 },
+    [SYS_utime] = { serve_times, form_path, 0, 0 },
+    [SYS_utimes] = { serve_times, form_path, 0, 0 },
+    [SYS_futimesat] = { serve_times, form_at, 0, 0 },
+    [SYS_utimensat] = { serve_times, form_times, 0, 3 },
     [SYS_statfs] = { serve_statfs, form_path, 0, 0 },
     [SYS_fstatfs] = { serve_fstatfs, form_number, 0, 0 },
     [SYS_chdir] = { serve_chdir, form_path, 0, 0 },
@@ -78,14 +78,13 @@ static const struct file_call file_calls[] = {
     [SYS_umask] = { serve_umask, form_path, 0, 0 },
 };
 
-/* What only the guest can do with a descriptor of its own; 0: nothing. */
-static int request_deed(const struct request *request, const struct file_call *row,
-                        const struct call *call)
+/* The deed with a descriptor that only the guest itself can do; 0: none. */
+static int request_deed(const struct request *request, const struct file_call *row)
 {
     if (row->serve == serve_open)
         return DEED(DEED_OPEN, ((int)request->args[0] & O_CLOEXEC) != 0, request->stream);
     if (row->serve == serve_stat)
-        return DEED(DEED_STAT, call->number == SYS_newfstatat ? 2 : 1, request->stream);
+        return DEED(DEED_STAT, request->number == SYS_newfstatat ? 2 : 1, request->stream);
     return row->serve == serve_access ? DEED(DEED_ACCESS, 0, request->stream) : 0;
 }
 
@@ -107,6 +106,7 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
         .files = files,
         .memory_fd = memory_fd,
         .maps_fd = maps_fd,
+        .number = call->number,
         .directory = (int)order[0], /* 32 bits, as the kernel takes it */
         .path = order[1],
         .args = { order[2], order[3], order[4] },
@@ -118,7 +118,7 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
     answer->value = 0;
     answer->error = row->serve(&request);
     if (request.stream >= 0 && answer->error == ENXIO)
-        answer->deed = request_deed(&request, row, call);
+        answer->deed = request_deed(&request, row);
     if (answer->may_wait)
         (void)!scratch_need(&files->scratch); /* the worker's would not be ours */
     return true;

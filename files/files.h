@@ -41,7 +41,7 @@ uint64_t files_scratch_due_ns(const struct files *files);
 MUST_CHECK bool files_serve(struct files *files, int memory_fd, int maps_fd,
                             const struct call *call, struct answer *answer);
 
-/* What a call, served in a worker's copy of the files, has changed in them. number: what was
+/* Changes in the files by a call that a worker served in its copy. number: what was
  * opened, as far as the call opens something. */
 struct files_change {
     char directory[PATH_MAX];

@@ -4,10 +4,11 @@
  * copy once, decide on the copy. */
 #include "files/memory.h"
 
+#include "base/kernel.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define PAGE 4096u
 
@@ -36,17 +37,7 @@ int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length)
     return memory_copy(memory_fd, address, bytes, length, false);
 }
 
-/* Of kernel 6.11: which part of the address space holds an address. */
-struct maps_query {
-    uint64_t size, flags, address;
-    uint64_t start, end, rights, page_size, offset, inode;
-    uint32_t major, minor, name_size, build_id_size;
-    uint64_t name, build_id;
-};
-#define MAPS_QUERY    _IOWR('f', 17, struct maps_query)
-#define MAPS_WRITABLE 2u
-#define MAPS_NEXT     16u /* or the one behind it */
-#define AREAS_MAX     64  /* asked about for one range */
+#define AREAS_MAX 64 /* asked about for one range */
 
 /* Whether the guest itself may write there. Before 6.11 the kernel cannot be asked (ENOTTY). */
 static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
@@ -65,7 +56,7 @@ static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
     return true;
 }
 
-/* As memory_writable, from the list as text: kernels before 6.11. */
+/* Like memory_writable, from the list as text: kernels before 6.11. */
 static uint64_t memory_writable_by_text(int maps_fd, uint64_t address, uint64_t length)
 {
     char text[8192];

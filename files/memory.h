@@ -12,8 +12,8 @@ MUST_CHECK int memory_read(int memory_fd, uint64_t address, void *bytes, size_t 
  * EOWNERDEAD if the rights changed meanwhile: the guest is to be ended. */
 MUST_CHECK int memory_write(int memory_fd, int maps_fd, uint64_t address, const void *bytes,
                             size_t length);
-/* How many bytes of a range the guest may write to, by maps_fd; the whole length if it cannot be
- * told. */
+/* The number of bytes of a range that the guest may write to, by maps_fd; the whole length if it
+ * cannot be told. */
 uint64_t memory_writable(int maps_fd, uint64_t address, uint64_t length);
 /* Some of a guest's bytes as printable text, cut to the buffer's size. */
 void memory_print(const char *bytes, char *text, size_t size);

@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* What open may be asked for. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's
+/* Flags that open takes. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's
  * business), O_PATH (nothing to do with such a descriptor), O_ASYNC (signals). */
 static const struct {
     int flag;

@@ -1,4 +1,4 @@
-/* What the calls on paths have in common (request.h). Supervisor. The guest is hostile and its
+/* Parts that all calls on paths share (request.h). Supervisor. The guest is hostile and its
  * threads run on while we work: every argument is copied once, the decision and the act use that
  * copy, the act goes through a descriptor that openat2 gave without following a link, and the
  * guest's descriptor numbers mean nothing here but keys of a table. */
@@ -229,7 +229,7 @@ int request_look_once(struct request *request, bool follow, const struct place *
         return errno;
     if (!place_is_scratch(place) && sight->stat.st_dev != node->mount->stat.st_dev &&
         beneath_is_kernel_file(sight->fd))
-        return EACCES;
+        return request_refuse(request->answer, EACCES, RULE_READ, HINT_KIND);
     return 0;
 }
 

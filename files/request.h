@@ -22,13 +22,14 @@ struct files {
     } numbers[]; /* by the guest's descriptor number */
 };
 
-/* What a path ends in, slashes aside. */
+/* The end of a path, slashes aside. */
 enum last { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
 
 /* One call with its arguments in the order of the ...at form. */
 struct request {
     struct files *files;
     int memory_fd, maps_fd;
+    int number;    /* the call's */
     int directory; /* AT_FDCWD or a guest's descriptor number */
     uint64_t path;
     uint64_t args[4]; /* after the path */
@@ -64,7 +65,7 @@ struct request {
 void request_target(struct answer *answer, const struct place *place);
 /* Marks the answer as a refusal under this rule. Returns the error. */
 int request_refuse(struct answer *answer, int error, const char *rule, const char *hint);
-/* What a call wants of a place. */
+/* A call's demands on a place. */
 enum want { WANT_LOOK, WANT_READ, WANT_CHANGE, WANT_MAKE };
 /* The answer about a place that nothing shows (is_outside): closed (policy/mounts.h) is EACCES and a
  * violation, but for a look; anything else is not there. */
@@ -87,7 +88,7 @@ MUST_CHECK int request_may_write(struct request *request, const struct place *pl
 /* Scratch is there, and this process may change it. */
 MUST_CHECK int request_scratch_may_change(struct files *files);
 
-/* What is at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed.
+/* The file at a place. fd is O_PATH, or -1 for what has no file behind it; `owned` is to be closed.
  */
 struct sight {
     struct stat stat;

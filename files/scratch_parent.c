@@ -6,6 +6,7 @@
  * by a supervisor that was killed: whoever starts next removes it. */
 #define _GNU_SOURCE
 #include "files/scratch.h"
+#include "policy/mounts.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -95,7 +96,8 @@ static int make_in(const char *path, struct scratch_parent *parent)
 
 int scratch_parent_make(const char *chosen, struct scratch_parent *parent)
 {
-    const char *const candidates[] = { "/dev/shm", "/tmp", "/var/tmp" };
+#define COMMA ,
+    const char *const candidates[] = { SCRATCH_PARENTS(COMMA, COMMA) };
     if (chosen[0] != '\0')
         return make_in(chosen, parent);
     int error = -ENOENT;

@@ -140,7 +140,7 @@ int tree_insert(struct tree *tree, const char *path, size_t length, struct node 
     return 0;
 }
 
-/* What stat says about a row that has no file behind it. */
+/* The stat of a row that has no file behind it. */
 void tree_describe(const struct tree *tree, struct node *node)
 {
     static const mode_t modes[] = {

@@ -76,7 +76,7 @@ MUST_CHECK int tree_insert(struct tree *tree, const char *path, size_t length,
                            struct node **ret_node);
 /* After the last row: makes of implied rows what they are, and links each to the row above. */
 void tree_settle(struct tree *tree);
-/* What stat says about a row that has no file behind it. */
+/* The stat of a row that has no file behind it. */
 void tree_describe(const struct tree *tree, struct node *node);
 /* The path (a normal one) without links of the tree, its last component aside; as a place's path.
  * 0, -ENOTDIR, -ELOOP. */

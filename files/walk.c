@@ -65,15 +65,18 @@ static int place_push(struct place *place, const struct tree *tree, const char *
     }
 }
 
-/* Puts the place at a normalised path, which may be its own. */
-static int place_set(struct place *place, const struct tree *tree, const char *path, size_t length)
+/* Puts the place where a path starts: at the root, or at `start`, a normalised path, which may be
+ * the place's own. */
+static int place_start(struct place *place, const struct tree *tree, const char *start,
+                       const char *path)
 {
     char copy[PATH_MAX];
-    memcpy(copy, path, length);
-    copy[length] = '\0';
+    const char *from = path[0] == '/' ? "" : start;
+    memcpy(copy, from, strlen(from) + 1);
     place_clear(place, tree);
+    place->is_directory = place->ends_in_dot = true;
     int error = 0;
-    for (size_t at = 0; error == 0 && at < length;) {
+    for (size_t at = 0; error == 0 && copy[at] != '\0';) {
         size_t size = strcspn(copy + at + 1, "/");
         error = place_push(place, tree, copy + at + 1, size);
         at += 1 + size;
@@ -89,7 +92,7 @@ static void place_cut(struct place *place, size_t length)
         place->node = place->node->above;
     place->length = length;
     place->path[length] = '\0';
-    /* The hash stands still below a row: only a row's own length has to be noticed. */
+    /* Back at the length of a row's own path, the place is that row again. */
     place->is_node = place->node->length == length;
     if (place->is_node)
         place->hash = place->node->hash;
@@ -118,14 +121,9 @@ int walk_resolve(const struct tree *tree, int scratch_fd, const char *start, con
                  bool follow, unsigned *steps, struct place *ret_place)
 {
     struct place *place = ret_place;
-    int error = 0;
     if (path[0] == '\0')
         return ENOENT;
-    if (path[0] == '/')
-        place_clear(place, tree);
-    else
-        error = place_set(place, tree, start, strlen(start));
-    place->is_directory = place->ends_in_dot = true;
+    int error = place_start(place, tree, start, path);
     for (const char *at = path + strspn(path, "/"); error == 0 && *at != '\0';
          at += strspn(at, "/")) {
         size_t length = strcspn(at, "/");
@@ -384,13 +382,8 @@ int walk_links(const struct tree *tree, int scratch_fd, const char *start, const
     if (path_length >= sizeof walk.pending)
         return ENAMETOOLONG;
     memcpy(walk.pending, path, path_length + 1);
-    int error = 0;
-    if (path[0] == '/')
-        place_clear(place, tree);
-    else
-        error = place_set(place, tree, start, strlen(start));
+    int error = place_start(place, tree, start, walk.pending); /* path may be the place's own */
     walk.known = place->length;
-    place->is_directory = place->ends_in_dot = true;
     bool is_done = false;
     for (const char *at = walk.pending; error == 0 && !is_done;) {
         bool followed = false;

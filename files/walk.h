@@ -4,9 +4,9 @@
 
 #include "files/tree.h"
 
-/* What the resolutions of one call may cost together: a component is a step, opening a directory
- * to go on from 32. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves all guests,
- * is busy for a fraction of a millisecond whatever is asked. */
+/* The most that the resolutions of one call may cost together: a component is a step, opening a
+ * directory to go on from 32. More is ELOOP. A path of PATH_MAX fits; the supervisor, who serves
+ * all guests, is busy for a fraction of a millisecond whatever is asked. */
 #define TREE_STEPS_MAX 4096
 
 /* Where a path leads. path is the normalised virtual path, "" for the root. Of a path that went

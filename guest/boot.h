@@ -17,7 +17,7 @@
 #define BOOT_VALUE(x) BOOT_TEXT(x)
 
 /* The 8 is ENOEXEC. */
-/* It would break the lines of another language. */
+/* Text that would break the lines of another language. */
 /* clang-format off */
 static const char guest_boot[] =
     "import sys, os\n"

@@ -603,7 +603,7 @@ static int outputs_catch_up(void *context)
         if (done == NULL && drop_stream_error() < 0)
             result = -1;
     }
-    /* As a signal that comes during a write is seen as the write is over, wherever the program is
+    /* A signal that comes during a write is seen when the write is over, wherever the program is
      * in a try statement; the interpreter's next look would be one instruction later. */
     return result == 0 ? PyErr_CheckSignals() : result;
 }

@@ -229,7 +229,7 @@ static const struct {
 static bool import_replace(Elf64_Addr address, void *function)
 {
     uintptr_t page = address & ~(uintptr_t)4095;
-    /* It stays writable, as it is in an interpreter that binds its imports late. */
+    /* The slot stays writable, as it is in an interpreter that binds its imports late. */
     if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE) < 0 &&
         mprotect((void *)page, 4096, PROT_READ | PROT_WRITE) < 0)
         return false;

@@ -219,13 +219,24 @@ static void strays(const struct zygote *zygote, uint64_t pid)
     packer_release(&message);
 }
 
-/* Receives the next request for a fork. Exits when the supervisor is gone. */
+/* Messages that the supervisor may send once the zygote serves: MSG_ZYGOTE_SETTINGS came before.
+ * Any other is the end of the zygote, and so of its template. */
+static const struct {
+    uint32_t type;
+    void (*answer)(const struct zygote *zygote, uint64_t pid); /* NULL: it makes a guest */
+} requests[] = {
+    { MSG_FORK, NULL },
+    { MSG_LOOK, look },
+    { MSG_STRAYS, strays },
+};
+
+/* Receives the next request for a fork, and answers others that come before it. Exits when the
+ * supervisor is gone. */
 static void receive_request(const struct zygote *zygote, struct fork_request *request)
 {
     uint8_t bytes[64];
     unsigned count = 0;
     struct unpacker message;
-    uint32_t type;
     for (;;) {
         ssize_t length = channel_receive(FD_ZYGOTE, bytes, sizeof bytes, request->fds, &count,
                                          FORK_FDS_MAX, NULL, 0);
@@ -234,21 +245,24 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
         if (length < 0)
             zygote_fail((int)-length, "fork", "the request cannot be received");
         unpacker_init(&message, bytes, (size_t)length);
-        type = unpack_u32(&message);
-        if (type == MSG_LOOK)
-            look(zygote, unpack_u64(&message));
-        else if (type == MSG_STRAYS)
-            strays(zygote, unpack_u64(&message));
-        else if (type != MSG_FORK || count > 0)
+        uint32_t type = unpack_u32(&message);
+        unsigned row = 0;
+        while (row < ARRAY_SIZE(requests) && requests[row].type != type)
+            row++;
+        request->guest = unpack_u64(&message); /* or whom it is about */
+        if (row == ARRAY_SIZE(requests) ||
+            (requests[row].answer != NULL && (count > 0 || !unpacker_is_done(&message))))
+            zygote_fail(EBADMSG, "fork", "the request cannot be read");
+        if (requests[row].answer != NULL)
+            requests[row].answer(zygote, request->guest);
+        else if (count > 0)
             break;
         /* else its descriptors found no room here: they are closed, which is how the supervisor
          * hears that this one will not be */
     }
-    request->guest = unpack_u64(&message);
     bool has_cgroup = unpack_u32(&message) != 0;
     request->is_cold = unpack_u32(&message) != 0;
-    if (type != MSG_FORK || !unpacker_is_done(&message) ||
-        count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
+    if (!unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
         zygote_fail(EBADMSG, "fork", "the request cannot be read");
     if (!has_cgroup)
         request->fds[FORK_CGROUP] = -1;

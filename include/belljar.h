@@ -102,7 +102,7 @@ struct belljar_option {
 };
 BELLJAR_API bool belljar_option_at(unsigned index, struct belljar_option *ret_option);
 
-/* What holds for an option that there is not, if people look for it under that name ("network",
+/* The answer to an option that does not exist, if people look for it under that name ("network",
  * "--gpu"): a sentence with what to use instead. NULL: nothing is known of it. */
 BELLJAR_API const char *belljar_option_answer(const char *name);
 
@@ -116,7 +116,7 @@ struct belljar_rule {
 };
 BELLJAR_API bool belljar_rule_at(const struct belljar_policy *policy, unsigned index,
                                  struct belljar_rule *ret_rule);
-/* How many numbers can reach the kernel under this policy, by themselves (native) or after the
+/* The numbers that can reach the kernel under this policy, by themselves (native) or after the
  * supervisor has looked (continued), how many the supervisor serves itself, and how many do
  * nothing: they are refused, fail, kill or are emulated. Each number counts once, as the first of
  * these that holds. */
@@ -201,7 +201,7 @@ BELLJAR_API int belljar_guest_kill(struct belljar_guest *guest, enum belljar_ver
 BELLJAR_API int belljar_guest_interrupt(struct belljar_guest *guest);
 /* Stops it where it is, or has it go on. Its run's wall time stands still meanwhile. Any thread. */
 BELLJAR_API int belljar_guest_freeze(struct belljar_guest *guest, bool is_on);
-/* What the run that is on, or was the last, has used by now; peak_bytes is what it has of memory
+/* The usage of the run that is on, or was the last, by now; peak_bytes is what it has of memory
  * now. Any thread. */
 BELLJAR_API int belljar_guest_usage(struct belljar_guest *guest, struct belljar_usage *ret_usage,
                                     struct belljar_error *reterr);
@@ -218,7 +218,7 @@ struct belljar_file {
     size_t length;
 };
 
-/* What the code of a job is. */
+/* The kind of a job's code. */
 enum belljar_kind {
     BELLJAR_SOURCE,  /* Python source, UTF-8 */
     BELLJAR_BYTES,   /* Python source as of a file: coding cookie, byte order mark */
@@ -397,7 +397,7 @@ BELLJAR_API int belljar_guest_scratch(struct belljar_guest *guest, int *ret_fd,
  * stand-ins text. Arrays of numbers and tables are null: belljar_display has them. */
 BELLJAR_API char *belljar_value_json(const uint8_t *value, size_t length, size_t most);
 
-/* Commands: the code of a job whose `command` is set. The caller frees *ret_code. */
+/* Commands: the code of a job of the kind BELLJAR_COMMAND. The caller frees *ret_code. */
 struct belljar_code {
     uint8_t *bytes;
     size_t length;

@@ -1,5 +1,5 @@
-/* What acts on the frame that calls it, for a guest under a language policy: exec, eval, compile,
- * globals, locals, vars, dir and super. Runs in the guest, with the guest's rights.
+/* Functions that act on the frame that calls them, for a guest under a language policy: exec, eval,
+ * compile, globals, locals, vars, dir and super. Runs in the guest, with the guest's rights.
  *
  * The frame on top is the last one of Python code. A program can have these called by C code (a map
  * that stands for __str__, a callback that a library keeps) while that frame is the library's or
@@ -59,8 +59,9 @@ static int own_builtins_add(struct state *state, PyObject *builtins)
     return all ? 0 : -1;
 }
 
-/* What a namespace has under the very name. A key of another type may pretend to be it, one time and
- * not the next: no code of the program's is asked. The name is among the first, as a rule. */
+/* The value that a namespace has under the very name. A key of another type may pretend to be it,
+ * one time and not the next: no code of the program's is asked. The name is among the first, as a
+ * rule. */
 static PyObject *own_item(PyObject *globals, const char *wanted)
 {
     PyObject *key, *value;

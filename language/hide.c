@@ -1,6 +1,6 @@
-/* What is hidden on the builtin types under a language policy: attributes that refuse, methods that
- * look at their arguments first, streams that are not enabled. Runs in the guest, with the guest's
- * rights. */
+/* Parts of the builtin types that are hidden under a language policy: attributes that refuse,
+ * methods that look at their arguments first, streams that are not enabled. Runs in the guest, with
+ * the guest's rights. */
 #include "language/inside.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* What the files of language/ share: the state of the policy, and the types that a program under it
- * gets in place of the real things.
+/* Things that the files of language/ share: the state of the policy, and the types that a program
+ * under it gets in place of the real things.
  *
  * What deny-by-default code sees instead of the real thing: read-only builtins, safe modules,
  * read-only proxies, checked exec and format; and the two operations that hiding needs (reaching a
@@ -78,7 +78,7 @@ PyObject *set_up(PyObject *module, PyObject *args);
  * anything else. */
 PyObject *source_text(PyObject *source);
 PyObject *set_hint(PyObject *module, PyObject *hint);
-/* What would permit what is refused, as the end of a message; "" if there is nothing to say. Never
+/* The remedy for a refusal, as the end of a message; "" if there is nothing to say. Never
  * NULL and never with an exception set, but for want of memory. */
 PyObject *hint_for(struct state *state, const char *kind, PyObject *name, PyObject *more);
 /* False with a TypeError if it is not exactly a str. */

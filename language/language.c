@@ -12,7 +12,7 @@ static PyObject *no_subclasses(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
 
 static PyMethodDef no_subclasses_function = { "__subclasses__", no_subclasses, METH_NOARGS, NULL };
 
-/* What the guest calls, under the names that it knows, and what the Python half calls. */
+/* Functions that the guest calls, under the names that it knows, and that the Python half calls. */
 static PyMethodDef guest_functions[] = {
     { "__import__", WITH_KEYWORDS(guest_import), "Import a module that the policy allows." },
     { "exec", WITH_KEYWORDS(guest_exec), "Execute source text." },

@@ -14,8 +14,8 @@
  * Returns 0, or -1 with a Python exception set. */
 int language_add_functions(PyObject *module);
 
-/* What a read-only list, dict or object shows (borrowed); NULL, without an exception, for anything
- * else. */
+/* The value that a read-only list, dict or object shows (borrowed); NULL, without an exception, for
+ * anything else. */
 PyObject *language_behind(PyObject *object);
 
 #endif

@@ -32,7 +32,7 @@ struct type_layout {
     void *finalize, *vectorcall;
 };
 
-/* What stands in a type's dictionary for a slot: classes derived from it take the slot from there. */
+/* The entry in a type's dictionary for a slot: classes derived from it take the slot from there. */
 struct wrapper_layout {
     PyObject_HEAD PyTypeObject *type;
     PyObject *name, *qualname;

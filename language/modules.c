@@ -27,7 +27,7 @@ static void safe_module_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* What would permit a name that the real module has and the policy does not show. */
+/* The remedy for a name that the real module has and the policy does not show. */
 static PyObject *safe_module_hint(struct safe_module *self, PyObject *name)
 {
     if (!self->module || !PyObject_HasAttr(self->module, name))

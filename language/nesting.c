@@ -12,7 +12,7 @@
 #define STACK_DEFAULT (8u << 20)
 #define GIVEN_BACK_AT 100 /* so many calls deep the rest is put off */
 
-/* What next() and giving back really do, by the number of the type. In static storage, against the
+/* The real next() and giving back, by the number of the type. In static storage, against the
  * rule: these run for each item, and there is one interpreter in a guest. */
 static struct {
     iternextfunc next;

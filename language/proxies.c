@@ -1,6 +1,6 @@
-/* What untrusted code gets of a value that is not its own: the value itself, or a read-only view.
- * Here the choice, and views of functions and objects; containers.c has those of lists and dicts.
- * Runs in the guest, with the guest's rights. */
+/* The form in which untrusted code gets a value that is not its own: the value itself, or a
+ * read-only view. Here the choice, and views of functions and objects; containers.c has those of
+ * lists and dicts. Runs in the guest, with the guest's rights. */
 #include "language/inside.h"
 
 struct proxy *proxy_new(struct state *state, PyTypeObject *type, PyObject *target)
@@ -58,7 +58,7 @@ Py_ssize_t target_length(PyObject *self)
     return PyObject_Size(((struct proxy *)self)->target);
 }
 
-/* What is behind never meets an object of the program's here: its __eq__ would be given what is
+/* The value behind never meets an object of the program's here: its __eq__ would be given what is
  * inside as it is. */
 static int object_contains(PyObject *object, PyObject *key)
 {
@@ -330,8 +330,9 @@ static int is_plain_value(struct state *state, PyObject *value)
     return zone && zone != Py_None ? is_plain_value(state, zone) : plain;
 }
 
-/* What untrusted code gets for a value: the value itself if it is immutable and holds nothing, else
- * a read-only view. By exact type: a subclass of str or int has methods of its own (L091). */
+/* The form in which untrusted code gets a value: the value itself if it is immutable and holds
+ * nothing, else a read-only view. By exact type: a subclass of str or int has methods of its own
+ * (L091). */
 PyObject *proxy_value(struct state *state, PyObject *value)
 {
     PyTypeObject *type = Py_TYPE(value);

@@ -1,4 +1,4 @@
-/* What the language policy works on, one set for each interpreter, and how names are compared. Runs
+/* The state of the language policy, one set for each interpreter, and how names are compared. Runs
  * in the guest, with the guest's rights. */
 #include "language/inside.h"
 

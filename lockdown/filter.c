@@ -37,7 +37,7 @@ struct program {
     } answers[ANSWERS_SHARED];
 };
 
-/* What becomes of one number: a fixed answer, or rows that look at arguments. */
+/* The treatment of one number: a fixed answer, or rows that look at arguments. */
 struct fate {
     uint32_t answer;
     bool conditional;

@@ -18,8 +18,8 @@ struct ruleset {
     uint64_t access_fs, access_net, scoped;
 };
 
-/* What each version of the interface can refuse. A kernel newer than the table gets its last row.
- */
+/* The rights that each version of the interface can refuse. A kernel newer than the table gets its
+ * last row. */
 static const struct {
     uint64_t access_fs, access_net, scoped;
 } abi_rights[] = {

@@ -29,8 +29,8 @@ int limits_no_core(struct lockdown *lockdown)
 #define RESERVED_BYTES ((uint64_t)16 << 30)
 #define STACK_BYTES    (8u << 20) /* of the main thread: grows by itself, and is no RLIMIT_DATA */
 
-/* What the kernel itself keeps a guest to, whatever it does between two looks of the supervisor
- * (limits_measure in supervisor/limits.c, which ends it at `memory` and 40 MiB):
+/* Limits to which the kernel itself keeps a guest, whatever it does between two looks of the
+ * supervisor (limits_measure in supervisor/limits.c, which ends it at `memory` and 40 MiB):
  *
  *   private memory that can be written to   RLIMIT_DATA         memory and MEMORY_UNUSED
  *   the same, made read-only                protect.c           4 MiB, then RLIMIT_DATA goes down by as much

@@ -48,7 +48,7 @@ static int write_text(const char *path, const char *text)
 static int enter_user_namespace(const char **ret_what)
 {
     char uid_map[64], gid_map[64];
-    /* As 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
+    /* User 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
      * root, and the zygote has to open those of a branch. It is a name only: all capabilities but
      * two are gone, and those two from the guests. */
     snprintf(uid_map, sizeof uid_map, "0 %u 1", geteuid());

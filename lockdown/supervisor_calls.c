@@ -1,8 +1,9 @@
-/* What the supervisor may do once it serves guests: everything else kills it, and with it its
+/* System calls of the supervisor once it serves guests: everything else kills it, and with it its
  * guests. Who takes it over gains what the policy already granted. There is no exec, no socket to
  * an address, no new executable memory, no tracing, no namespaces here, and no process but a copy
  * of its own in the same jail; paths are Landlock's job. */
 #define _GNU_SOURCE
+#include "base/kernel.h"
 #include "lockdown/steps.h"
 
 #include <fcntl.h>
@@ -26,24 +27,17 @@
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
-/* What no test run comes to, and some machine or some mishap does
+/* Calls that no test run makes, but some machine or some mishap does
  * (tests/py/test_supervisor_calls.py). */
 #define RARE(call, why)                                                                            \
     {                                                                                              \
         .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .detail = "rare",             \
         .reason = (why)                                                                            \
     }
-#define LOW_EQUAL(a, v)                                                                            \
-    {                                                                                              \
-        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
-    }
 #define NOT_EXECUTABLE                                                                             \
     {                                                                                              \
         2, COMPARE_AT_MOST, 0, PROT_READ | PROT_WRITE                                              \
     }
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
-#endif
 
 #define FILES "the guests' files, beneath what Landlock grants"
 #define LOOP  "the event loop"
@@ -69,12 +63,12 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(ioctl, "its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SEND)),
     ALLOW_IF(ioctl, "a descriptor as its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ADDFD)),
     ALLOW_IF(ioctl, "who wakes whom", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SET_FLAGS)),
-    ALLOW_IF(ioctl, "may the guest write there itself", LOW_EQUAL(1, 0xc0686611)), /* PROCMAP_QUERY */
+    ALLOW_IF(ioctl, "may the guest write there itself", LOW_EQUAL(1, MAPS_QUERY)),
 
     ALLOW(openat2, FILES), ALLOW(fstat, FILES), ALLOW(newfstatat, FILES), ALLOW(getdents64, FILES), ALLOW(readlinkat, FILES),
     ALLOW(faccessat2, FILES), ALLOW(mkdirat, FILES), ALLOW(unlinkat, FILES), ALLOW(renameat2, FILES), ALLOW(linkat, FILES),
     ALLOW(symlinkat, FILES), ALLOW(ftruncate, FILES), ALLOW(utimensat, FILES),
-    { .number = 452, .action = CALL_NATIVE, .name = "fchmodat2", .reason = FILES }, /* newer than some headers */
+    { .number = SYS_fchmodat2, .action = CALL_NATIVE, .name = "fchmodat2", .reason = FILES }, /* newer than some headers */
     RARE(fchmod, "the mode of a directory that was counted"),
     RARE(fchmodat, "in the place of fchmodat2, by /proc/self/fd"),
     RARE(fstatfs, "what is mounted inside a grant: procfs is not handed out"),

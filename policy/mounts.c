@@ -76,7 +76,7 @@ const struct mount_row mount_rows[] = {
     { "/dev/tty", MOUNT_ABSENT, .number = ENXIO,
       .reason = "no terminal: getpass falls back to stdin" },
 
-    /* Who the guest is. */
+    /* The guest's user. */
     { "/etc/passwd", MOUNT_TEXT,
       .text = "root:x:0:0:root:/root:/bin/false\nuser:x:{uid}:{gid}:user:/home/user:/bin/false\n",
       .reason = "pwd, getpass, expanduser: one made-up user" },
@@ -90,7 +90,7 @@ const struct mount_row mount_rows[] = {
     { "/etc/os-release", MOUNT_TEXT, .text = "NAME=\"Linux\"\nID=linux\nPRETTY_NAME=\"Linux\"\n",
       .reason = "platform.freedesktop_os_release: not the host's version" },
 
-    /* What the machine is: one processor, the memory that was granted, nothing of the host. */
+    /* The machine: one processor, the memory that was granted, nothing of the host. */
     { "/proc", MOUNT_DIRECTORY, .reason = "no procfs, whatever was granted" },
     { "/sys", MOUNT_DIRECTORY, .reason = "no sysfs, whatever was granted" },
     { "/proc/cpuinfo", MOUNT_TEXT,

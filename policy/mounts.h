@@ -1,4 +1,4 @@
-/* What a guest's file tree holds before any grant, as a table (policy/mounts.c): one row a path,
+/* A guest's file tree before any grant, as a table (policy/mounts.c): one row a path,
  * with its reason. The same rows make the supervisor's tree, `belljar explain` and the tests. */
 #ifndef BELLJAR_MOUNTS_H
 #define BELLJAR_MOUNTS_H
@@ -13,7 +13,7 @@ struct runtime_mount {
 extern const struct runtime_mount runtime_mounts[];
 extern const size_t runtime_mount_count;
 
-/* What the supervisor makes or gives of its own accord. */
+/* Content that the supervisor makes itself. */
 enum mount_kind {
     MOUNT_SCRATCH,   /* the guest's own directory, with the quota */
     MOUNT_TEXT,      /* a read-only file that the supervisor makes: text */
@@ -62,8 +62,13 @@ struct mount_row {
 #define MOUNT_SCRATCH_DIRECTORIES                                                                  \
     ((int)sizeof(MOUNT_SCRATCH_ROWS(MOUNT_SCRATCH_ONE, MOUNT_SCRATCH_ONE)) - 1)
 
-/* What is there and is not shown, whatever the host has; so is what lies beside a grant. All else that
- * no row and no grant shows is not there: ENOENT. So neither answer tells anything about the host. */
+/* Where scratch lies on disk if the policy names no directory: the first of these that can be
+ * written to. */
+#define SCRATCH_PARENTS(and, or) "/dev/shm" and "/tmp" or "/var/tmp"
+
+/* Paths that exist and are not shown, whatever the host has; so is what lies beside a grant. All
+ * else that no row and no grant shows is not there: ENOENT. So neither answer tells anything about
+ * the host. */
 struct closed_row {
     const char *path; /* itself, and all that is below */
     const char *reason;

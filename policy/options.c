@@ -47,8 +47,8 @@ const struct option_row option_rows[] = {
     { "allow_missing", "--allow-missing", "LAYER", OPTION_LAYERS, AT(allow_missing), 0, 0, "[]",
       "Run although this machine lacks the layer (" LAYER_NAMES "): weaker, and said so." },
     { "scratch_dir", "--scratch-dir", "PATH", OPTION_PATH, AT(scratch_parent), 0, 0, "\"\"",
-      "Where scratch lies if no private tmpfs is available; by default /dev/shm, /tmp or "
-      "/var/tmp." },
+      "Where scratch lies if no private tmpfs is available; by default " SCRATCH_PARENTS(
+          ", ", " or ") "." },
     { "user", "--user", "UID", OPTION_USER, AT(uid), 1, 65534, "65534",
       "The user and group to become when started as root." },
     { "env", "--env", "NAME=VALUE", OPTION_ENV, AT(start), 0, 0, "{}",

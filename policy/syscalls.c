@@ -32,10 +32,6 @@
     {                                                                                              \
         a, COMPARE_MASKED, m, v                                                                    \
     }
-#define LOW_EQUAL(a, v)                                                                            \
-    {                                                                                              \
-        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
-    }
 #define LOW_AT_MOST(a, v)                                                                          \
     {                                                                                              \
         a, COMPARE_LOW32_AT_MOST, 0, v                                                             \
@@ -143,7 +139,7 @@
 /* Harmless beside the type: placement, reservation, and what the loader says out of habit. Not MAP_HUGETLB (memory
  * outside the limits), MAP_LOCKED, MAP_GROWSDOWN. */
 #define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
-/* What F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
+/* Flags that F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
 #define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
 #define GRANT_CODE  (GRANT_MODULES | GRANT_JIT) /* never in the profile compute */
@@ -353,7 +349,7 @@ const struct syscall_row syscall_rows[] = {
     NO(inotify_init, WHY_TIMERS, EVENTS), NO(inotify_init1, WHY_TIMERS, EVENTS),
     NO(inotify_add_watch, WHY_TIMERS, EVENTS), NO(inotify_rm_watch, WHY_TIMERS, EVENTS),
 
-    /* Who and where it is. */
+    /* Identity and place. */
     SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),

@@ -42,6 +42,10 @@ struct argument_condition {
     uint8_t compare;  /* enum argument_compare */
     uint64_t mask, value;
 };
+#define LOW_EQUAL(a, v)                                                                            \
+    {                                                                                              \
+        a, COMPARE_LOW32_EQUAL, 0, v                                                               \
+    }
 
 /* Rows of one number stand together and are tried in order: the first whose grant is open and whose
  * conditions (all of them) hold decides. If none does, the number is refused and recorded. */
@@ -82,7 +86,8 @@ const char *syscall_name(int number, char buffer[32]);
 /* The actions that a number's rows have under these grants, as bits (1 << enum syscall_action);
  * 0: none. */
 unsigned syscall_actions(uint32_t grants, int number);
-/* How many numbers have a row of this action under these grants (whatever its conditions). */
+/* The number of calls that have a row of this action under these grants (whatever its conditions).
+ */
 unsigned syscall_count(uint32_t grants, enum syscall_action action);
 
 #endif

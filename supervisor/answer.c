@@ -4,18 +4,13 @@
 #define _GNU_SOURCE
 #include "supervisor/answer.h"
 
+#include "base/kernel.h"
 #include "files/files.h"
+
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-
-/* Of kernel 6.6; the headers of Debian 12 are older. */
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
-#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
-#endif
 
 int answer_ioctl(const struct guest *guest, unsigned long request, void *argument)
 {

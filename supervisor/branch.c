@@ -155,7 +155,7 @@ static struct guest *branch_parent(struct supervisor *supervisor, const struct g
     return NULL;
 }
 
-/* What the zygote can see of it. */
+/* Asks the zygote for the branch's descriptors. */
 static int branch_look(struct supervisor *supervisor, struct guest *branch)
 {
     int error = message_send(supervisor->zygote, NULL, 0, MSG_LOOK, U64(branch->pid));

@@ -37,7 +37,7 @@ struct scales {
     long waits, losses; /* -1: not weighed */
 };
 
-/* How often we have waited, and how often another process got the CPU. */
+/* Counts of our waits, and of the times when another process got the CPU. */
 static void scales_switches(long *ret_waits, long *ret_losses)
 {
     struct rusage usage = { 0 };
@@ -56,7 +56,7 @@ static void scales_start(const struct guest *guest, struct scales *scales)
         scales_switches(&scales->waits, &scales->losses);
 }
 
-/* What the call has cost us. That another process had the CPU is nobody's fault: then it counts as
+/* The cost of a call to us. That another process had the CPU is nobody's fault: then it counts as
  * dear only if we waited for something, too. */
 static uint64_t scales_read(struct guest *guest, const struct scales *scales)
 {
@@ -182,8 +182,8 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
 {
     struct scales scales;
     struct guest *caller = guest;
-    /* What cannot be recorded is not done: a call is not even taken before there is room for its
-     * record. */
+    /* A call that cannot be recorded is not done: a call is not even taken before there is room for
+     * its record. */
     if (supervisor->settings.audit && !host_has_room()) {
         broker_hold(supervisor, guest, ROOM_NS);
         return 0;

@@ -1,4 +1,4 @@
-/* What becomes of a call: the policy's row decides, the handler does, and a refusal is recorded.
+/* The decision about a call: the policy's row decides, the handler does, and a refusal is recorded.
  * Supervisor. Nothing of the guest is read twice; a call is never continued if what a pointer of it
  * shows decides anything
  * (seccomp_unotify(2), "Caveats regarding the use of SECCOMP_USER_NOTIF_FLAG_CONTINUE"). */

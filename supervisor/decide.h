@@ -1,4 +1,4 @@
-/* What becomes of a guest's call. */
+/* The decision about a guest's call. */
 #ifndef BELLJAR_SUPERVISOR_DECIDE_H
 #define BELLJAR_SUPERVISOR_DECIDE_H
 

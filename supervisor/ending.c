@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* What faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
+/* The text that faulthandler wrote: at the time limit or at a crash. It is the guest's word. */
 static size_t guest_crash_text(const struct guest *guest, char *text, size_t size)
 {
     size_t used = 0;

@@ -48,7 +48,7 @@ static bool status_number(const char *status, const char *key, uint64_t unit, ui
     return true;
 }
 
-/* What counts as a guest's memory: private pages (RssAnon), those of them that were swapped out
+/* Memory that counts as a guest's: private pages (RssAnon), those of them that were swapped out
  * (VmSwap), and the page tables of all that it maps (VmPTE). Not: files, which are page cache, its
  * scratch, which has a quota, and arrays that it was lent, which are the host's. A process whose
  * main thread is gone has no such lines, whatever its other threads hold (is_headless); one that is
@@ -153,12 +153,8 @@ static void guest_free(struct guest *guest)
 {
     if (guest == NULL)
         return;
-    for (unsigned i = 0; i < GUEST_FDS; i++)
-        fd_close(&guest->fds[i]);
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
-        fd_close(&guest->to_host[i]);
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
-        fd_close(&guest->to_guest[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->all_fds); i++)
+        fd_close(&guest->all_fds[i]);
     lending_release(guest);
     files_free(guest->files);
     free(guest->violations);
@@ -221,7 +217,7 @@ static int guest_make_channels(struct guest *guest)
     rlim_t spare = limit.rlim_cur / 8 < SPARE_FDS ? limit.rlim_cur / 8 : SPARE_FDS;
     if ((rlim_t)pair[0] + spare >= limit.rlim_cur || (rlim_t)pair[1] + spare >= limit.rlim_cur)
         return -EMFILE;
-    /* What is read here or by the host never waits. */
+    /* Descriptors that we or the host read never wait. */
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++) {
         if (fcntl(guest->to_host[i], F_SETFL, O_NONBLOCK) < 0)
             return -errno;
@@ -234,12 +230,8 @@ int guest_new(struct supervisor *supervisor, struct guest **ret_guest)
     CLEANUP(guest_free_pointer) struct guest *guest = calloc(1, sizeof *guest);
     if (guest == NULL)
         return -ENOMEM;
-    for (unsigned i = 0; i < GUEST_FDS; i++)
-        guest->fds[i] = -1;
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
-        guest->to_host[i] = -1;
-    for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
-        guest->to_guest[i] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(guest->all_fds); i++)
+        guest->all_fds[i] = -1;
     int slot = guest_slot(supervisor);
     if (slot < 0)
         return slot;

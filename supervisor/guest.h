@@ -42,11 +42,16 @@ struct guest {
     enum guest_state state;
     pid_t pid;       /* in the supervisor's pid namespace */
     pid_t inner_pid; /* as the guest sees itself */
-    int fds[GUEST_FDS];
-    int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has them, -1
-                        afterwards */
-    int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready, -1
-                        afterwards */
+    union {
+        struct {
+            int fds[GUEST_FDS];
+            int to_guest[5]; /* value, stdin, stdout, stderr, crash: the guest's ends until it has
+                                them, -1 afterwards */
+            int to_host[4];  /* value, stdin, stdout, stderr: handed to the host when it is ready,
+                                -1 afterwards */
+        };
+        int all_fds[GUEST_FDS + 5 + 4];
+    };
     struct files *files;
 
     uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
@@ -56,10 +61,9 @@ struct guest {
     uint64_t frozen_ns; /* since when it is stopped; 0: it is not */
     uint32_t interrupted_for; /* enum end_reason: the limit that the run has met and survived */
     uint64_t seen_cpu_ns; /* when its limits were last looked at: who has not moved has not grown */
-    uint64_t kill_at_ns; /* SIGKILL is due then, for late_reason: it was asked for its traceback, or
-                            is going by itself; 0: not */
-    uint32_t late_reason;
-    uint64_t look_due_ns;        /* when its limits are looked at next */
+    uint64_t kill_at_ns;  /* when to send SIGKILL; 0: not scheduled */
+    uint32_t late_reason; /* enum end_reason: why */
+    uint64_t look_due_ns; /* when its limits are looked at next */
     uint64_t resident_bytes;     /* as it was then */
     unsigned quiet_looks;        /* in a row that found that it had not moved */
     unsigned full_ticks;         /* in a row without room for memory */
@@ -115,7 +119,7 @@ struct guest {
     struct told_slot *told; /* of its threads' last calls (told.c); NULL: none was refused yet */
 };
 
-/* What a guest has of the machine now; bytes, but the threads. */
+/* A guest's use of the machine now; bytes, but the threads. */
 struct guest_use {
     uint64_t own;      /* what its limit is compared with */
     uint64_t data;     /* what RLIMIT_DATA counts, touched or not */

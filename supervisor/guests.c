@@ -12,9 +12,6 @@
 #include "wire/messages.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* Asks the zygote for the guest. */
@@ -51,33 +48,7 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
 /* Tells the host that one of the guests that it asked for cannot be had; it alone is the loser. */
 static int spawn_failed(int error, const char *step)
 {
-    struct rlimit limit = { 0 };
-    char why[400];
-    (void)!getrlimit(RLIMIT_NOFILE, &limit);
-    if (error == EMFILE || error == ENFILE)
-        snprintf(why, sizeof why,
-                 "the supervisor may have %llu open files at a time, and has them (%s): close "
-                 "sandboxes, raise the limit (ulimit -n), or use another template",
-                 (unsigned long long)limit.rlim_cur, strerror(error));
-    else if (error == EAGAIN)
-        snprintf(why, sizeof why,
-                 "the machine gives its user no more processes (%s): close sandboxes, or raise the "
-                 "limit (ulimit -u, or pids.max of its cgroup)",
-                 strerror(error));
-    else if (error == ECHILD)
-        snprintf(why, sizeof why,
-                 "it was killed before it was locked down, perhaps by the kernel for want of "
-                 "memory: try again, with fewer sandboxes or a smaller memory limit");
-    else if (error == EBUSY)
-        snprintf(why, sizeof why,
-                 "step \"%s\": %s (a listener for seccomp notifications is installed already, by a "
-                 "container manager or an outer sandbox: the kernel has room for one)",
-                 step, strerror(error));
-    else
-        snprintf(why, sizeof why, "step \"%s\": %s", step, strerror(error));
-    char text[512];
-    snprintf(text, sizeof text, "no guest could be made: %s", why);
-    return host_tell(MSG_SPAWN_FAILED, U32(error), TEXT(step), TEXT(text));
+    return host_tell(MSG_SPAWN_FAILED, U32(error), TEXT(step));
 }
 
 static int guest_spawn(struct supervisor *supervisor, bool is_cold)

@@ -12,7 +12,7 @@ void guests_spawn_later(struct supervisor *supervisor, uint32_t count);
 /* Forks those whose time has come, and lowers *timeout_ms (-1: none) to when that is. */
 MUST_CHECK int guests_refill(struct supervisor *supervisor, int *timeout_ms);
 MUST_CHECK int guests_handle_setup(struct supervisor *supervisor, struct guest *guest);
-/* It has everything: it counts as live, and the host gets its channels. */
+/* The guest has everything: it counts as live, and the host gets its channels. */
 MUST_CHECK int guests_start(struct supervisor *supervisor, struct guest *guest);
 /* Gives up one that cannot be made: killed, and forgotten as soon as it is gone. */
 void guests_abort(struct supervisor *supervisor, struct guest *guest);

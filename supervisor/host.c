@@ -1,4 +1,4 @@
-/* What the host is told. Supervisor. */
+/* Messages to the host. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/host.h"
 

@@ -1,4 +1,4 @@
-/* What the host is told, on the control channel. */
+/* Messages to the host, on the control channel. */
 #ifndef BELLJAR_SUPERVISOR_HOST_H
 #define BELLJAR_SUPERVISOR_HOST_H
 

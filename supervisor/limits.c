@@ -112,9 +112,9 @@ void limits_kill_soon(struct supervisor *supervisor, struct guest *guest, uint32
     guest_look_by(supervisor, guest, guest->kill_at_ns);
 }
 
-/* MemoryError comes first (RLIMIT_DATA). A guest that has no room left, has used what it has, and
- * does not give any back has had it, and may be unable even to say so (CPython retries what fails
- * for want of memory). Reserved and untouched memory is no reason: it may do without more. */
+/* MemoryError comes first (RLIMIT_DATA). A guest that has used its memory up to the limit and gives
+ * none back is killed: it may be unable even to say so (CPython retries what fails for want of
+ * memory). Reserved and untouched memory is no reason: it may do without more. */
 static bool guest_is_out_of_memory(const struct settings *settings, struct guest *guest,
                                    const struct guest_use *use)
 {
@@ -163,7 +163,7 @@ void limits_check_scratch(struct guest *guest)
     }
 }
 
-/* Who has used no CPU since it was last looked at has not taken anything either. */
+/* A guest that used no CPU since its last look has not taken anything either. */
 static bool guest_has_moved(struct guest *guest)
 {
     uint64_t cpu_ns = guest_cpu_ns(guest);

@@ -1,4 +1,4 @@
-/* How many record locks a guest holds. */
+/* The number of record locks that a guest holds. */
 #ifndef BELLJAR_SUPERVISOR_LOCKS_H
 #define BELLJAR_SUPERVISOR_LOCKS_H
 

@@ -4,7 +4,7 @@
 
 #include "supervisor/supervisor.h"
 
-/* What an epoll event is about. */
+/* The subject of an epoll event. */
 enum event_kind {
     EVENT_CONTROL,
     EVENT_ZYGOTE,

@@ -49,6 +49,7 @@
 #include "files/assemble.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"
+#include "policy/mounts.h"
 #include "supervisor/branch.h"
 #include "supervisor/broker.h"
 #include "supervisor/ending.h"
@@ -163,7 +164,7 @@ static int start(struct supervisor *supervisor)
     error = cgroup_template_begin();
     if (error < 0)
         return host_failed(-error, "cgroup", "%s", strerror(-error));
-    /* Who it is going to be, as seen from outside: in its user namespace it is called 0. */
+    /* The user it is going to be, as seen from outside: in its user namespace it is called 0. */
     bool is_root = geteuid() == 0;
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
@@ -184,7 +185,7 @@ static int start(struct supervisor *supervisor)
         return host_failed(
             -error, "scratch",
             "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
-            chosen[0] ? chosen : "none of /dev/shm, /tmp, /var/tmp can be written to",
+            chosen[0] ? chosen : "none of " SCRATCH_PARENTS(", ", ", ") " can be written to",
             strerror(-error));
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);

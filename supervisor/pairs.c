@@ -84,27 +84,19 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
     uint64_t flags = is_socket                   ? call->args[1] & ~(uint64_t)SOCK_STREAM
                      : call->number == SYS_pipe2 ? call->args[1]
                                                  : 0;
-    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0)) {
+    int ours = O_CLOEXEC | (int)(flags & O_NONBLOCK); /* SOCK_… are the same bits */
+    if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0))
         answer->error = EAFNOSUPPORT;
-        return;
-    }
-    if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) !=
-        0) { /* SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits */
+    else if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) != 0)
         answer->error = EINVAL;
-        return;
-    }
-    if (pairs_held(guest) >= KIB_MAX) {
+    else if (pairs_held(guest) >= KIB_MAX)
         answer->error = EMFILE;
+    else if (is_socket)
+        answer->error = socketpair(AF_UNIX, SOCK_STREAM | ours, 0, ends) < 0 ? errno : 0;
+    else
+        answer->error = pipe2(ends, ours) < 0 ? errno : 0;
+    if (answer->error != 0)
         return;
-    }
-    int made =
-        is_socket
-            ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (int)(flags & O_NONBLOCK), 0, ends)
-            : pipe2(ends, O_CLOEXEC | (int)(flags & O_NONBLOCK));
-    if (made < 0) {
-        answer->error = errno;
-        return;
-    }
     answer->value = 0;
     answer->error =
         pairs_install(guest, call, ends, (flags & O_CLOEXEC) != 0, call->args[is_socket ? 3 : 0]);

@@ -6,8 +6,8 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
-/* What the ends that are held of those that the guest was given (a branch: and its parent) may have
- * of buffers, in KiB. */
+/* Buffers, at most, of the ends that the guest (a branch: and its parent) was given and that are
+ * still held, in KiB. */
 unsigned pairs_held(const struct guest *guest);
 
 /* Handlers (self.c): pipe, pipe2, socketpair; eventfd2. */

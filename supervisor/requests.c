@@ -1,4 +1,4 @@
-/* What the host asks for. Supervisor. The host is trusted; the bytes are checked all the same,
+/* Requests of the host. Supervisor. The host is trusted; the bytes are checked all the same,
  * because a mistake there must not become one here. */
 #define _GNU_SOURCE
 #include "supervisor/requests.h"
@@ -15,53 +15,51 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-/* ---- Handlers: 0 or a negative errno, which is the end of this process. guest: NULL if it is gone
- * ---- */
+/* ---- Handlers ---- */
 
-static int request_spawn(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+/* 0 or a negative errno, which is the end of this process. guest: NULL if it is gone. */
+#define REQUEST(name)                                                                              \
+    static int name(__attribute__((unused)) struct supervisor *supervisor,                         \
+                    __attribute__((unused)) struct guest *guest,                                   \
+                    __attribute__((unused)) const uint64_t *fields)
+
+REQUEST(request_spawn)
 {
-    (void)guest;
     return guests_spawn(supervisor, (uint32_t)fields[0], fields[1] != 0);
 }
 
-static int request_arm(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+REQUEST(request_arm)
 {
     limits_arm(supervisor, guest, fields[0], fields[1], fields[2], fields[3]);
     return 0;
 }
 
-static int request_disarm(struct supervisor *supervisor, struct guest *guest,
-                          const uint64_t *fields)
+REQUEST(request_disarm)
 {
-    (void)supervisor, (void)fields;
     if (guest->state != GUEST_LIVE)
         return ending_await(guest);
     limits_disarm(guest);
     return ending_report(guest, MSG_REPORT);
 }
 
-static int request_interrupt(struct supervisor *supervisor, struct guest *guest,
-                             const uint64_t *fields)
+REQUEST(request_interrupt)
 {
-    (void)supervisor, (void)fields;
     guest_signal(guest, SIGINT);
     return 0;
 }
 
-static int request_freeze(struct supervisor *supervisor, struct guest *guest,
-                          const uint64_t *fields)
+REQUEST(request_freeze)
 {
     limits_freeze(supervisor, guest, fields[0] != 0);
     return 0;
 }
 
-static int request_look(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+REQUEST(request_look)
 {
-    (void)supervisor, (void)fields;
     return ending_tell_usage(guest);
 }
 
-static int request_kill(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+REQUEST(request_kill)
 {
     uint32_t reason = (uint32_t)fields[0], count = (uint32_t)fields[1];
     bool is_cold = fields[2] != 0;
@@ -75,23 +73,18 @@ static int request_kill(struct supervisor *supervisor, struct guest *guest, cons
     return 0;
 }
 
-static int request_wait(struct supervisor *supervisor, struct guest *guest, const uint64_t *fields)
+REQUEST(request_wait)
 {
-    (void)supervisor, (void)fields;
     return ending_await(guest);
 }
 
-static int request_branch(struct supervisor *supervisor, struct guest *guest,
-                          const uint64_t *fields)
+REQUEST(request_branch)
 {
-    (void)fields;
     return branch_prepare(supervisor, guest);
 }
 
-static int request_release(struct supervisor *supervisor, struct guest *guest,
-                           const uint64_t *fields)
+REQUEST(request_release)
 {
-    (void)fields;
     ending_release(supervisor, guest);
     return 0;
 }
@@ -107,8 +100,8 @@ enum subject {
     OF_LIVE,   /* one that lives */
 };
 
-/* What the host may say once this process serves: MSG_SETTINGS came before. All else is -EBADMSG.
- * */
+/* Messages that the host may send once this process serves. MSG_SETTINGS came before; else
+ * -EBADMSG. */
 static const struct {
     uint32_t type;
     enum subject subject;

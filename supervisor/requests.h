@@ -1,4 +1,4 @@
-/* What the host asks for, on the control channel. */
+/* Requests of the host, on the control channel. */
 #ifndef BELLJAR_SUPERVISOR_REQUESTS_H
 #define BELLJAR_SUPERVISOR_REQUESTS_H
 

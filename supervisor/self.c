@@ -94,13 +94,11 @@ HANDLER(self_time)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct timeval now_us = { now.tv_sec, now.tv_nsec / 1000 };
-    int64_t seconds = now.tv_sec;
-    if (call->args[0] == 0)
-        answer_value(answer, call->number == SYS_time ? seconds : 0);
-    else if (call->number == SYS_time)
-        answer_bytes(guest, call->args[0], &seconds, sizeof seconds, seconds, answer);
-    else
-        answer_bytes(guest, call->args[0], &now_us, sizeof now_us, 0, answer);
+    bool is_time = call->number == SYS_time; /* of which the seconds are the beginning */
+    size_t length = is_time ? sizeof now_us.tv_sec : sizeof now_us;
+    answer_value(answer, is_time ? now.tv_sec : 0);
+    if (call->args[0] != 0)
+        answer_bytes(guest, call->args[0], &now_us, length, answer->value, answer);
 }
 
 HANDLER(self_sysinfo)
@@ -134,11 +132,9 @@ HANDLER(self_rusage)
 HANDLER(self_times)
 {
     struct tms times_of = { .tms_utime = (clock_t)(guest_cpu_ns(guest) / 10000000) };
-    int64_t ticks = (int64_t)(clock_now_ns() / 10000000);
-    if (call->args[0] == 0)
-        answer_value(answer, ticks);
-    else
-        answer_bytes(guest, call->args[0], &times_of, sizeof times_of, ticks, answer);
+    answer_value(answer, (int64_t)(clock_now_ns() / 10000000));
+    if (call->args[0] != 0)
+        answer_bytes(guest, call->args[0], &times_of, sizeof times_of, answer->value, answer);
 }
 
 /* prlimit64(0 or itself, resource, new, old). The kernel does it: the supervisor could do it to any
@@ -246,7 +242,7 @@ HANDLER(self_ids)
         answer_bytes(guest, call->args[i], &id, sizeof id, 0, answer);
 }
 
-/* Who becomes what it is. */
+/* A process that becomes the user it is. */
 HANDLER(self_become)
 {
     unsigned ids = call->number == SYS_setuid || call->number == SYS_setgid       ? 1
@@ -283,7 +279,8 @@ HANDLER(self_schedule)
         answer_continue(answer);
 }
 
-/* It has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there is. */
+/* A guest has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there
+ * is. */
 HANDLER(self_affinity)
 {
     uint64_t set = 0;

@@ -26,7 +26,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* What the worker has to tell. */
+/* The worker's message. */
 struct report {
     struct answer answer;
     struct files_change change;

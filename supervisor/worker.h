@@ -13,7 +13,7 @@
  */
 MUST_CHECK int worker_start(struct supervisor *supervisor, struct guest *watcher,
                             struct guest *caller, const struct call *call);
-/* It has told what it did, or is gone, or is late. */
+/* The worker has told what it did, or is gone, or is late. */
 MUST_CHECK int worker_handle(struct supervisor *supervisor, struct guest *watcher, bool is_late);
 /* Kills it if there is one; error: how the call is answered unless it has been, 0: not at all. */
 void worker_end(struct guest *watcher, int error);

@@ -33,7 +33,7 @@ static void child_init(void)
         pause();
 }
 
-/* Who we are outside of our user namespace, where we are 0. */
+/* The user that we are outside of our user namespace, where we are 0. */
 static unsigned child_user(void)
 {
     unsigned inside = 0, outside = 0, count = 0;
@@ -135,7 +135,7 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
 #define OUTPUT_SHOWN 300
 #define OUTPUT_MS    1000 /* an interpreter that has closed its channel and lives may still speak */
 
-/* What the dying interpreter said. */
+/* The last output of a dying interpreter. */
 static void zygote_output(int fd, char *text, size_t size)
 {
     size_t used = 0;

@@ -297,7 +297,7 @@ static inline int encode_head(struct encoder *e, enum major major, uint64_t numb
 /* An object; the caller holds a reference for as long as this takes. */
 int encode_object(struct encoder *e, PyObject *object);
 
-/* The rest of encode_inside, for what is no atom. */
+/* The rest of encode_inside, for all but atoms. */
 int encode_deeper(struct encoder *e, PyObject *object);
 
 /* scalar.c: what holds no other object. 1: it is something else. */
@@ -319,8 +319,8 @@ static inline int encode_steal(struct encoder *e, PyObject *object)
     return held == NULL ? -1 : encode_inside(e, held);
 }
 
-/* Encodes and releases the columns and the like of an object. They are deeper than the count says,
- * by the few levels that the decoder allows. */
+/* Encodes and releases the parts of an object, such as columns. Their own nesting, a few levels that
+ * the decoder allows, is not counted. */
 int encode_cells(struct encoder *e, PyObject *object);
 
 /* Encodes and releases an argument of a kind. A stand-in would not do there: it is an error, and

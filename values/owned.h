@@ -1,23 +1,10 @@
-/* References to Python objects that release themselves. */
+/* References to Python objects that release themselves, by their name in this folder. */
 #ifndef BELLJAR_VALUES_OWNED_H
 #define BELLJAR_VALUES_OWNED_H
 
-#include <Python.h>
-
 #include "base/base.h"
+#include "base/owned.h"
 
-/* A reference that releases itself, and the way to take it out. */
-static inline void object_release(PyObject **object)
-{
-    Py_CLEAR(*object);
-}
-#define OWNED CLEANUP(object_release)
-
-static inline PyObject *object_take(PyObject **object)
-{
-    PyObject *taken = *object;
-    *object = NULL;
-    return taken;
-}
+#define object_take owned_take
 
 #endif

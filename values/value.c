@@ -91,8 +91,8 @@ int encode_deeper(struct encoder *e, PyObject *object)
     return result;
 }
 
-/* Encodes and releases the columns and the like of an object. They are deeper than the count says,
- * by the few levels that the decoder allows. */
+/* Encodes and releases the parts of an object, such as columns. Their own nesting, a few levels that
+ * the decoder allows, is not counted. */
 int encode_cells(struct encoder *e, PyObject *object)
 {
     OWNED PyObject *held = object;

@@ -9,24 +9,33 @@
 
 enum frame_type {
     /* host -> guest */
-    FRAME_RUN =
-        1, /* u32 enum run_flags, bytes code, string filename, string path0 (sys.path[0]), u32 n + n
-            * strings argv, u32 n + n x (string path, bytes content): files to write first */
-    FRAME_BRANCH, /* nothing: fork yourself (between two runs) */
-    FRAME_REPLY,  /* u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL */
-    FRAME_LEND,   /* u64 number, u32 n, n x (u64 offset, u64 length, u32 copy): memory for the next
-                   * RUN   or REPLY, whose CBOR names it by its place. The supervisor has the
-                   * descriptors:   recvmsg(FD_GUEST_VALUE, number) answers one after the other */
-    /* guest -> host */
-    FRAME_RESULT = 64, /* u32 enum run_outcome, u32 exit status, u32 enum result_flags, string error
-                        * name, bytes error value, bytes traceback, bytes text (repr of the last
-                        * value), bytes value (CBOR; empty: none), u32 n + n x (u32 m + m x (string
-                        * mime type, bytes data)): displayed results */
-    FRAME_CALL, /* u32 call id (more than the last), u32 enum call_kind, bytes CBOR. Only while a
-                   run is on */
+
+    /* Between two runs: u32 enum run_flags, bytes code, string filename, string path0
+     * (sys.path[0]), u32 n + n strings argv, u32 n + n x (string path, bytes content): files to
+     * write first */
+    FRAME_RUN = 1,
+    /* Between two runs: nothing; fork yourself */
+    FRAME_BRANCH,
+    /* While a run is on: u32 call id, u32 enum reply_status, bytes CBOR: the answer to a FRAME_CALL.
+     * One that comes too late is passed over */
+    FRAME_REPLY,
+    /* Before a RUN or a REPLY, whose CBOR names this memory by its place: u64 number, u32 n, n x
+     * (u64 offset, u64 length, u32 copy). The supervisor has the descriptors:
+     * recvmsg(FD_GUEST_VALUE, number) answers one after the other */
+    FRAME_LEND,
+
+    /* guest -> host; anything else, and anything at another time, breaks the protocol */
+
+    /* While a run is on, as its end: u32 enum run_outcome, u32 exit status, u32 enum result_flags,
+     * string error name, bytes error value, bytes traceback, bytes text (repr of the last value),
+     * bytes value (CBOR; empty: none), u32 n + n x (u32 m + m x (string mime type, bytes data)):
+     * displayed results */
+    FRAME_RESULT = 64,
+    /* While a run is on: u32 call id (more than the last), u32 enum call_kind, bytes CBOR */
+    FRAME_CALL,
 };
 
-/* What a guest asks of its host. In what it sends, host objects are values of the kind "view"
+/* A guest's questions to its host. In what it sends, host objects are values of the kind "view"
  * (values/record.c), wherever they are. What the host sends is wrapped, so that what belljar says
  * about it cannot be confused with what it holds: [0, value]; [1, handle, type name, [operations],
  * [methods]]: a host object; [2, [wrapped, ...]] list; [3, ...] tuple; [6, ...] set; [7, ...]

@@ -1,4 +1,4 @@
-/* What the processes say to each other.
+/* Messages between the processes.
  *
  * - control, host and supervisor: AF_UNIX SEQPACKET, one message a packet, descriptors by
  * SCM_RIGHTS
@@ -70,8 +70,8 @@ enum message_type {
     MSG_LENT,    /* u64 guest: what was lent is there for it to take (also if the guest is gone) */
     MSG_AUDIT,   /* u64 guest, string op, string target, string outcome ("ok" or errno name), string
                     rule */
-    MSG_SPAWN_FAILED, /* u32 errno, string step, string text: one of the guests that were asked for
-                         cannot be had; all else goes on */
+    MSG_SPAWN_FAILED, /* u32 errno, string step: one of the guests that were asked for cannot be
+                         had; all else goes on */
     MSG_USAGE, /* u64 guest, u64 cpu_us of its run, u64 bytes, u64 served: what it has used by now */
     MSG_PERMITTED, /* u64 guest: it may fork itself now; it is to be told (FRAME_BRANCH) */
 

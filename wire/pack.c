@@ -4,30 +4,19 @@
 
 #include <string.h>
 
-static void *packer_room(struct packer *packer, size_t length)
+static void packer_put(struct packer *packer, const void *bytes, size_t length)
 {
-    if (packer->failed)
-        return NULL;
-    if (length > packer->size - packer->used) {
-        size_t size = packer->size ? packer->size : 256;
-        while (size - packer->used < length) {
-            if (size > SIZE_MAX / 2) {
-                packer->failed = true;
-                return NULL;
-            }
-            size *= 2;
-        }
-        uint8_t *bytes = realloc(packer->bytes, size);
-        if (bytes == NULL) {
-            packer->failed = true;
-            return NULL;
-        }
-        packer->bytes = bytes;
-        packer->size = size;
+    if (!packer->failed && length > packer->size - packer->used) {
+        size_t size = 2 * (packer->used + length) + 256; /* lengths are u32: this cannot overflow */
+        uint8_t *grown = realloc(packer->bytes, size);
+        packer->failed = grown == NULL;
+        if (grown != NULL)
+            packer->bytes = grown, packer->size = size;
     }
-    void *room = packer->bytes + packer->used;
+    if (packer->failed || length == 0)
+        return;
+    memcpy(packer->bytes + packer->used, bytes, length);
     packer->used += length;
-    return room;
 }
 
 void packer_release(struct packer *packer)
@@ -38,28 +27,19 @@ void packer_release(struct packer *packer)
 
 void pack_u32(struct packer *packer, uint32_t value)
 {
-    void *room = packer_room(packer, sizeof value);
-    if (room != NULL)
-        memcpy(room, &value, sizeof value);
+    packer_put(packer, &value, sizeof value);
 }
 
 void pack_u64(struct packer *packer, uint64_t value)
 {
-    void *room = packer_room(packer, sizeof value);
-    if (room != NULL)
-        memcpy(room, &value, sizeof value);
+    packer_put(packer, &value, sizeof value);
 }
 
 void pack_bytes(struct packer *packer, const void *bytes, size_t length)
 {
-    if (length > UINT32_MAX) {
-        packer->failed = true;
-        return;
-    }
+    packer->failed |= length > UINT32_MAX;
     pack_u32(packer, (uint32_t)length);
-    void *room = packer_room(packer, length);
-    if (room != NULL && length > 0)
-        memcpy(room, bytes, length);
+    packer_put(packer, bytes, length);
 }
 
 void pack_string(struct packer *packer, const char *string)

@@ -1,4 +1,4 @@
-/* What a guest learns of a refusal beyond its errno: it asks, by a getrusage of nobody, about the
+/* A guest's knowledge of a refusal beyond its errno: it asks, by a getrusage of nobody, about the
  * calling thread's last call (guest/words.c, supervisor/told.c). */
 #ifndef BELLJAR_TOLD_H
 #define BELLJAR_TOLD_H

@@ -48,7 +48,7 @@ def sales(rng: random.Random) -> None:
 
 
 def ledger(rng: random.Random) -> None:
-    """Who paid for what on a trip."""
+    """A trip: each payment, with the person who made it and those for whom."""
     people = ["Ada", "Bo", "Cleo", "Dan"]
     things = ["train", "museum", "dinner", "ferry", "coffee", "tent", "bread", "map", "petrol", "soup"]
     lines = ["# who paid, how much, for what\n"]

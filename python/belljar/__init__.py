@@ -11,8 +11,9 @@ lets a program see, beginning with nothing; what it came to is an `Execution`. W
 execution's `verdict`. What belljar raises derives from `SandboxError`.
 
 Public are the names here, `belljar.errors`, `belljar.config`, `belljar.values`, `belljar.pysandbox` and the program
-`belljar.learn`. `belljar.sandbox` and `belljar.aio` drive sessions, in the caller's thread and on an event loop; what a session
-sends and what an answer means is in `belljar._engine`, and that waits for nothing. All other modules are private.
+`belljar.learn`. `belljar.sandbox` and `belljar.aio` are the faces, for the caller's thread and for an event loop, where
+`belljar._thread` and `belljar._loop` wait; what a session sends and what an answer means is in `belljar._engine`, and that waits
+for nothing. All other modules are private.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from belljar._packages import packages
 from belljar._policy import Policy
 from belljar._proxy import Readonly, readonly
 from belljar._streaming import Output
+from belljar._variables import AsyncVariables, Variables
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncFiles",
     "AsyncSandbox",
+    "AsyncVariables",
     "Execution",
     "ExecutionError",
     "Files",
@@ -62,6 +65,7 @@ __all__ = [
     "Template",
     "Timeout",
     "Usage",
+    "Variables",
     "Violation",
     "arun",
     "empty",

@@ -1,7 +1,7 @@
 """A session without waiting: what to send to its guest, and what an answer means.
 
 Every verb is an operation: a generator that yields each `Run` and is sent what the guest made of it, until it returns what
-the verb comes to. Who drives it does the waiting, and nothing else: `belljar.sandbox` in the caller's thread, `belljar.aio` on
+the verb comes to. Who drives it does the waiting, and nothing else: `belljar._thread` in the caller's thread, `belljar._loop` on
 an event loop. The language policy is a value here (`Session.language`), not a class."""
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import inspect
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 from belljar import _defined, _language
 from belljar._copying import copies
 from belljar._core import core
-from belljar._execution import Execution, Result, Usage, complete
+from belljar._execution import Execution, Result, Usage, complete, unseen
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
-from belljar._job import Job, Stdin, Wish, add_stdin, make_job, prepare, show_results, source
+from belljar._job import CellOptions, CodeOptions, Job, Stdin, Wish, add_stdin, make_job, prepare, show_results, source
 from belljar._language import Language, LanguageHandles
 from belljar._policy import Place, place, place_of
 from belljar._proxy import readonly
 from belljar._saving import Saver, is_value, records
 from belljar._session import Desk, Lending, Shown, command, encode
 from belljar._shipping import check_version, pack
-from belljar._streaming import Output
+from belljar._streaming import INTERRUPT_SECONDS, Event, Output
 from belljar._template import Pool
 from belljar._turns import Turns
 from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
-__all__ = ["Operation", "Run", "Session", "check_context", "in_context", "run_once"]
+__all__ = ["Operation", "Run", "Session", "Stream", "check_context", "in_context", "run_once", "waits_for"]
 
 T = TypeVar("T")
 
@@ -91,6 +91,14 @@ def check_context(name: object) -> str:
     return name
 
 
+def waits_for(guest: core.Guest, at_most_ms: int = -1) -> tuple[list[tuple[int, int]], int]:
+    """(the descriptors and events that let a guest's run go on, in how many milliseconds it may go on at the latest or -1)."""
+    fds, timeout_ms = guest.pollfds()
+    if at_most_ms >= 0:
+        timeout_ms = at_most_ms if timeout_ms < 0 else min(timeout_ms, at_most_ms)
+    return fds, timeout_ms
+
+
 def _deadline(pool: Pool, job: Job) -> float | None:
     """When a run that begins now will have been ended (time.monotonic)."""
     wall_ms = job.get("wall_ms") or pool.wall_ms
@@ -131,19 +139,9 @@ class Session:
 
     # ---- Code
 
-    def run_code(
-        self,
-        code: str | bytes,
-        *,
-        filename: str | None = None,
-        timeout: float | None = None,
-        on_stdout: Callable[[str], object] | None = None,
-        on_stderr: Callable[[str], object] | None = None,
-        on_result: Callable[[Result], object] | None = None,
-        **around: Unpack[Place],
-    ) -> Operation[Execution]:
-        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result,
-                       settings=place(**around))  # fmt: skip
+    def run_code(self, code: str | bytes, **how: Unpack[CodeOptions]) -> Operation[Execution]:
+        on_result = how.get("on_result")
+        job = self._cell_job(how)
         text = source(code, job)
         if on_result is not None:
             yield from self._show_at_once()
@@ -152,21 +150,23 @@ class Session:
             show_results(execution, on_result)
         return execution
 
-    def _cell(self, filename: str | None) -> str | None:
-        """What tracebacks call it, unless the caller says: a name of its own, so that they show the lines of each."""
-        return f"<cell {self._runs + 1}>" if filename is None else filename
+    def _cell_job(self, how: Mapping[str, Any]) -> Wish:
+        """A run's arguments. Its code has a name of its own unless the caller gives one, so that tracebacks show the lines of each."""
+        around = {name: how[name] for name in how if name in Place.__annotations__}
+        given: dict[str, Any] = {name: how[name] for name in how if name not in around}
+        if given.get("filename") is None:
+            given["filename"] = f"<cell {self._runs + 1}>"
+        return make_job(**given, settings=place(**around))
 
-    def stream(
-        self, code: str | bytes, filename: str | None, timeout: float | None, around: Place
-    ) -> Operation[tuple[Run, deque[Output | Result]]]:
-        """The run, begun, and where its output and results arrive. Who drives it goes on with `done` and `ran`."""
+    def stream(self, code: str | bytes, **how: Unpack[CellOptions]) -> Operation[Stream]:
+        """A run, prepared, whose output and results are taken one by one."""
         events: deque[Output | Result] = deque()
-        job = make_job(filename=self._cell(filename), timeout=timeout, on_stdout=lambda text: events.append(Output("stdout", text)),
-                       on_stderr=lambda text: events.append(Output("stderr", text)), settings=place(**around))  # fmt: skip
+        job = self._cell_job({**how, "on_stdout": lambda text: events.append(Output("stdout", text)),
+                              "on_stderr": lambda text: events.append(Output("stderr", text))})  # fmt: skip
         text = source(code, job)
         yield from self._show_at_once()
         text = self._begin(text, self._with_input(job), events.append)
-        return (self.guest, text, job, self.failed), events
+        return Stream(self, text, job, events)
 
     def call(
         self,
@@ -225,7 +225,7 @@ class Session:
         for mine, theirs in zip((globals, locals), found, strict=True):
             if mine is not None:
                 if type(theirs) is not dict:
-                    raise self._breach("it answered what is no namespace", execution)
+                    raise self._breach("it sent a malformed answer to 'execute': a namespace was expected", execution)
                 mine.clear()
                 mine.update(theirs)
         return execution
@@ -269,7 +269,7 @@ class Session:
         execution = yield from self._command(command("names"))
         names = (yield from self._answer(execution, "names", 1))[0]
         if type(names) is not list or not all(type(name) is str for name in names):
-            raise self._breach("it answered what are no names", execution)
+            raise self._breach("it sent a malformed answer to 'names': a list of names was expected", execution)
         return names
 
     # ---- Host functions and files
@@ -507,7 +507,7 @@ class Session:
             probe: Job = {"command": True, "session": True, "wall_ms": 1000}
             yield self.guest, command("has", ""), probe, functools.partial(self._left, execution)
         if type(value) is not list or len(value) != length:
-            raise self._breach(f"it answered what is no answer to {name!r}", execution)
+            raise self._breach(f"it sent a malformed answer to {name!r}", execution)
         return value
 
     def _left(self, execution: Execution, error: BaseException) -> None:
@@ -575,7 +575,7 @@ class Session:
             session.guest.kill()
 
     def end(self, cause: str) -> None:
-        """It is over, and says why."""
+        """Ends the session, which says why from now on."""
         self._cause = self._cause or cause
         self.close()
 
@@ -584,3 +584,44 @@ class Session:
         self._beside.discard(self)
         self.guest.close()
         self.desk.close()
+
+
+class Stream:
+    """A run of a session whose events are taken one by one."""
+
+    def __init__(self, session: Session, code: bytes, job: Job, events: deque[Output | Result]) -> None:
+        self._session, self._code, self._job, self._events = session, code, job, events
+        self._execution: Execution | None = None
+
+    def steps(self) -> Iterator[Output | Result | None]:
+        """What happens while the run is on; None: its guest is to be waited for."""
+        session, guest = self._session, self._session.guest
+        guest.start(self._code, **self._job)
+        while (result := guest.step()) is None:
+            while self._events:
+                yield self._events.popleft()
+            session.desk.settle()
+            yield None
+        self._execution = session.ran(session.done(result))
+
+    def rest(self) -> Iterator[Event]:
+        """What there is to tell of the run when it is over."""
+        assert self._execution is not None
+        yield from (*self._events, *unseen(self._execution), self._execution)
+
+    def stopping(self) -> Iterator[int]:
+        """Nobody listens any more: interrupts the code, ends the session if that does not help. Its guest is to be waited for, at most
+        as many milliseconds as it yields."""
+        session = self._session
+        if session.guest.is_closed:
+            return
+        session.guest.interrupt()
+        until = time.monotonic() + INTERRUPT_SECONDS
+        while (result := session.guest.step()) is None:
+            left_ms = round((until - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                session.end("its last run went on after it was interrupted")
+                return
+            session.desk.settle()
+            yield left_ms
+        session.ran(session.done(result))

@@ -20,7 +20,9 @@ from belljar._proxy import EXCEPTIONS
 from belljar._template import Pool, as_policy, language_of
 from belljar.config import SandboxConfig
 from belljar.errors import GuestError
-from belljar.sandbox import Template, drive, pool_of
+from belljar._faces import pool_of
+from belljar._thread import drive
+from belljar.sandbox import Template
 
 __all__ = ["SandboxExecutor"]
 

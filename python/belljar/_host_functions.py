@@ -156,7 +156,7 @@ def check_name(name: object) -> str:
 def check_arguments(arguments: object, keywords: object) -> tuple[list[Any], dict[str, Any]]:
     """What a guest sent as the arguments of a call."""
     if type(arguments) is not list or type(keywords) is not dict:
-        raise ProtocolError("it sent arguments that are none")
+        raise ProtocolError("it sent malformed arguments to a host function")
     if not all(type(key) is str for key in keywords):
         raise ProtocolError("it sent a keyword that is not text")
     return arguments, keywords

@@ -33,6 +33,7 @@ _WRITTEN = {
     "stream": "{}.stream(code)",
     "thaw": "{}.thaw()",
     "usage": "{}.usage()",
+    "variables": "{}.variables",
 }
 """What a session does, and how it is written."""
 
@@ -41,7 +42,7 @@ _AWAITED = {
     **{
         verb: f"await {text}"
         for verb, text in _WRITTEN.items()
-        if verb not in ("context", "create_callback", "files", "interrupt", "kill")
+        if verb not in ("context", "create_callback", "files", "interrupt", "kill", "variables")
     },
     "delete": "await {}.delete(name)",
     "get": "await {}.get(name)",

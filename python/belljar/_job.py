@@ -14,8 +14,10 @@ from belljar._core import core
 from belljar._execution import Execution, Result, stream_callback, unseen
 from belljar._files import files_below
 from belljar._instead import wrong_type
+from belljar._policy import Place
 
-__all__ = ["ASKED", "Content", "Job", "Stdin", "Wish", "add_stdin", "answerer", "check_callbacks", "contents", "make_job", "modules",
+__all__ = ["ASKED", "CellKeywords", "CellOptions", "CodeKeywords", "CodeOptions", "Content", "HandedKeywords", "Job", "RunKeywords",
+           "RunPlace", "Stdin", "Wish", "add_stdin", "answerer", "check_callbacks", "contents", "make_job", "modules",
            "prepare", "show_results", "source"]  # fmt: skip
 
 Content = bytes | str | os.PathLike[str]
@@ -31,6 +33,46 @@ piece. None is empty: `input()` raises EOFError at once."""
 
 ASKED = "<stdin>"
 """The host function that a guest calls for a line (belljar_guest/_settings.py)."""
+
+
+class CellKeywords(TypedDict, total=False):
+    """How a run goes; its events are taken one by one."""
+
+    filename: str | None
+    timeout: float | None
+
+
+class CodeKeywords(CellKeywords, total=False):
+    """How a run goes, and who gets what comes of it while it is on."""
+
+    on_stdout: Callable[[str], object] | None
+    on_stderr: Callable[[str], object] | None
+    on_result: Callable[[Result], object] | None
+
+
+class HandedKeywords(TypedDict, total=False):
+    """What a guest begins with."""
+
+    stdin: Stdin
+    files: Mapping[str, Content] | None
+
+
+class RunKeywords(CodeKeywords, HandedKeywords, total=False):
+    """A program in a guest of its own."""
+
+    argv: Iterable[str] | None
+
+
+class CellOptions(CellKeywords, Place, total=False):
+    """How a run goes, and what it finds around it."""
+
+
+class CodeOptions(CodeKeywords, Place, total=False):
+    """How a run goes, with callbacks, and what it finds around it."""
+
+
+class RunPlace(RunKeywords, Place, total=False):
+    """A program in a guest of its own, and what it finds around it."""
 
 
 class Job(TypedDict, total=False):

@@ -75,7 +75,7 @@ class Language:
         if value is None:
             raise SandboxError("SystemExit: 0")
         if type(value) is not list or len(value) != length:
-            raise SandboxError("the sandbox answered what is no answer", "protocol")
+            raise SandboxError("the sandbox sent a malformed answer", "protocol")
         return value
 
 
@@ -94,7 +94,7 @@ def take_changes(answer: list[Any], names: dict[str, Any] | None, local_names: d
     for mine, change in zip((names, None if local_names is names else local_names), answer, strict=True):
         if mine is not None:
             if not _is_change(change):
-                raise SandboxError("the sandbox answered what is no namespace", "protocol")
+                raise SandboxError("the sandbox sent a malformed answer: a namespace was expected", "protocol")
             for name in change[0]:
                 mine.pop(name, None)
             mine.update(change[1])

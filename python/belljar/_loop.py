@@ -1,28 +1,36 @@
-"""Waiting on an event loop: for descriptors, for a guest of a pool, for the runs of an operation."""
+"""Waiting on an event loop: for descriptors, for a guest of a pool, for the runs of an operation and of a session."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import fcntl
 import os
 import select
 import weakref
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from belljar._core import core
-from belljar._engine import Operation, Run
-from belljar._job import modules
+from belljar._engine import Operation, Run, Session, Stream, in_context, waits_for
+from belljar._job import CellOptions, modules
 from belljar._policy import Policy
+from belljar._streaming import Event
 from belljar._template import Pool, as_policy, ready, shared, template_key
+from belljar._thread import fork
 from belljar.config import SandboxConfig
+from belljar.errors import SandboxError
 
-__all__ = ["Waiter", "drive", "perform", "perform_once", "shared_pool", "take", "wait"]
+__all__ = ["Driver", "Opening", "Within", "drive", "perform_once", "shared_pool", "take"]
 
 T = TypeVar("T")
 
 _StrPath = str | os.PathLike[str]
+
+_CANCEL_SECONDS = 0.5
+"""Seconds that a run that is over waits for host functions that it has cancelled."""
 
 _TAKE_AGAIN_MS = 5
 """A guest may have been announced to another waiter of the template: look again after that time."""
@@ -117,22 +125,22 @@ async def take(pool: Pool) -> core.Guest:
         return guest
 
 
-async def perform(run: Run, waiter: Waiter) -> core.Result:
+async def _perform(run: Run, waiter: Waiter) -> core.Result:
     """Starts a run and waits for its end."""
     guest, code, job, failed = run
     try:
         guest.start(code, **job)
         while (result := guest.step()) is None:
-            await wait(guest, waiter)
+            await _wait(guest, waiter)
         return result
     except BaseException as error:
         failed(error)
         raise
 
 
-async def wait(guest: core.Guest, waiter: Waiter) -> None:
+async def _wait(guest: core.Guest, waiter: Waiter, at_most_ms: int = -1) -> None:
     """Returns when the guest's run may go on."""
-    fds, timeout_ms = guest.pollfds()
+    fds, timeout_ms = waits_for(guest, at_most_ms)
     waiter.update(fds)
     await waiter.wait(timeout_ms)
 
@@ -153,7 +161,7 @@ async def drive(operation: Operation[T], perform: Callable[[Run], Awaitable[core
 
 async def perform_once(run: Run) -> core.Result:
     with Waiter() as waiter:
-        return await perform(run, waiter)
+        return await _perform(run, waiter)
 
 
 async def shared_pool(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Pool:
@@ -163,3 +171,202 @@ async def shared_pool(policy: Policy | SandboxConfig | None, preload: str | Iter
     if pool is None:
         pool = await asyncio.get_running_loop().run_in_executor(None, shared, *key)
     return pool
+
+
+@contextlib.contextmanager
+def _within(name: str) -> Iterator[None]:
+    """What is done in it is done in a context of its session."""
+    token = in_context.set(name)
+    try:
+        yield
+    finally:
+        in_context.reset(token)
+
+
+# ---- Sessions -------------------------------------------------------------------------------------------------------
+
+
+class Driver:
+    """Waits for what one session does, on the loop."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.stopping: asyncio.Future[None] | None = None  # ends a run whose stream was left
+        self._waiter: Waiter | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        session.desk.defer = self._defer
+
+    async def do(self, operation: Operation[T]) -> T:
+        """What an operation comes to."""
+        async with self.busy(in_context.get()):
+            return await drive(operation, self.perform)
+
+    @contextlib.asynccontextmanager
+    async def busy(self, context: str) -> AsyncIterator[None]:
+        """One coroutine at a time runs something; what is being stopped has its time to end."""
+        if self.stopping is not None:
+            await asyncio.wait({self.stopping})
+        async with self.session.turns.awaited(context) as is_mine:
+            if not is_mine:
+                self.session.check()
+                raise SandboxError("this sandbox runs code already; one coroutine at a time (take a sandbox for each)", "session",
+                                   errno.EBUSY)  # fmt: skip
+            yield
+
+    async def perform(self, run: Run) -> core.Result:
+        """What a run comes to."""
+        async with self._waiting() as waiter:
+            return await _perform(run, waiter)
+
+    async def events(self, name: str, begun: Operation[Stream]) -> AsyncGenerator[Event, None]:
+        """What happens in a run, as it happens, in a context."""
+        session = self.session
+        async with self.busy(name):
+            with _within(name):
+                stream = await drive(begun, self.perform)
+            async with self._waiting() as waiter:
+                try:
+                    for event in stream.steps():
+                        if event is None:
+                            await _wait(session.guest, waiter)
+                        else:
+                            yield event
+                except GeneratorExit:
+                    await self._stop(stream, waiter)
+                    raise
+                except BaseException as error:
+                    session.failed(error)
+                    raise
+        for last in stream.rest():
+            yield last
+
+    async def _stop(self, stream: Stream, waiter: Waiter) -> None:
+        try:
+            for left_ms in stream.stopping():
+                await _wait(self.session.guest, waiter, left_ms)
+        except BaseException as error:
+            self.session.failed(error)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _waiting(self) -> AsyncIterator[Waiter]:
+        """The time of a run; when it is over nobody waits for host functions that are still at work."""
+        with Waiter() as waiter:
+            self._waiter = waiter
+            try:
+                yield waiter
+            finally:
+                try:
+                    await self.cancel()
+                finally:
+                    self._waiter = None
+
+    async def cancel(self) -> None:
+        """Cancels host functions that are at work. They get a moment to clean up."""
+        self.session.desk.end_run()
+        for task in self._tasks:
+            task.cancel()
+        tasks = self._tasks - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+
+    def _defer(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs a host function that is a coroutine; the guest's run goes on when it has answered."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._answered)
+        return task
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, SandboxError):
+            asyncio.get_running_loop().call_exception_handler({"message": "a host function failed", "exception": error})
+        if self._waiter is not None:
+            self._waiter.event.set()  # there may be more to send than the channel took at once
+
+    async def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+        await self.cancel()
+
+
+class Opening:
+    """The session of an `AsyncSandbox`: its guest is taken when it is first needed."""
+
+    name = ""  # of the context
+
+    def __init__(self, open_session: Callable[[], Coroutine[Any, Any, Session]], now: Driver | None = None) -> None:
+        self.now = now
+        self.is_closed = False
+        self._open_session = open_session
+        self._lock: asyncio.Lock | None = None
+
+    async def driver(self) -> Driver:
+        """What runs things in it."""
+        if self.now is None:
+            if self.is_closed:
+                raise SandboxError("the sandbox was closed before it was used", "session")
+            self._lock = self._lock or asyncio.Lock()
+            async with self._lock:
+                if self.now is None:
+                    self.now = Driver(await self._open_session())
+        return self.now
+
+    async def do(self, verb: Callable[..., Operation[T]], *arguments: Any, **keywords: Any) -> T:
+        """Does a verb of the session's."""
+        driver = await self.driver()
+        with _within(self.name):
+            return await driver.do(verb(driver.session, *arguments, **keywords))
+
+    async def events(self, code: str | bytes, **how: Unpack[CellOptions]) -> AsyncGenerator[Event, None]:
+        """What happens in a run, as it happens."""
+        driver = await self.driver()
+        async with contextlib.aclosing(driver.events(self.name, driver.session.stream(code, **how))) as events:
+            async for event in events:
+                yield event
+
+    async def fork(self, n: int | None) -> list[Session]:
+        """Branches of the session."""
+        driver = await self.driver()
+        async with driver.busy(self.name):
+            return await asyncio.to_thread(fork, driver.session, 1 if n is None else n)
+
+    async def close(self) -> None:
+        """Ends the session."""
+        self.is_closed = True
+        if self.now is not None:
+            await self.now.close()
+
+    @contextlib.asynccontextmanager
+    async def for_call(self) -> AsyncIterator[Driver]:
+        """Where `call` and `execute` run: under a language policy in a guest of their own."""
+        driver = await self.driver()
+        session = driver.session
+        if session.language is None:
+            yield driver
+            return
+        driver = Driver(session.beside(await take(session.pool)))
+        try:
+            yield driver
+        finally:
+            await driver.close()
+
+    def stop(self, stopping: asyncio.Future[None]) -> None:
+        """Nothing runs before this has ended."""
+        if self.now is not None:
+            self.now.stopping = stopping
+
+
+class Within(Opening):
+    """A context of the session that another opens."""
+
+    def __init__(self, outer: Opening, name: str) -> None:
+        super().__init__(outer._open_session, outer.now)
+        self.name = name
+        self._outer = outer
+
+    async def driver(self) -> Driver:
+        """The session's."""
+        self.now = driver = await self._outer.driver()
+        driver.session.turns.has_contexts = True
+        return driver

@@ -242,7 +242,9 @@ def _option_lines() -> str:
     for key, _, unit, repeats, commas, fallback, text in core.options():
         fallback_here = json.loads(fallback or "null")
         kind = "true or false" if isinstance(fallback_here, bool) else _UNITS.get(unit or "", "text")
-        many = ", or a list of them" if repeats or commas else ""
+        if key == "language":
+            kind = "a mapping"
+        many = ", or a list of them" if (repeats or commas) and not isinstance(fallback_here, dict) else ""
         lines += [f"    {key}: {kind}{many}; {fallback_here!r}",
                   *textwrap.wrap(text, 110, initial_indent=" " * 8, subsequent_indent=" " * 8)]  # fmt: skip
     return "\n".join(lines)

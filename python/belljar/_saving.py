@@ -33,20 +33,20 @@ class Saver:
         self._file.write(MAGIC)
 
     def add(self, *record: Any) -> None:
-        """`TypeError` or `ValueError` for what is no value, or too long."""
+        """`TypeError` or `ValueError` for what cannot be a value, or is too long."""
         data = core.encode_value(list(record), strict=True)
         if len(data) > RECORD_MAX:
             raise ValueError(f"it is larger than {RECORD_MAX >> 20} MiB")
         self._file.write(_LENGTH.pack(len(data)) + data)
 
     def finish(self) -> None:
-        """It is whole."""
+        """Puts the file, which is whole now, in its place."""
         self.add("end")
         self._file.close()
         os.replace(self._file.name, self._path)
 
     def drop(self) -> None:
-        """It will not be."""
+        """Deletes the file, which will not be finished."""
         self._file.close()
         os.unlink(self._file.name)
 
@@ -107,7 +107,7 @@ def _wrong(path: str | os.PathLike[str], why: str) -> SandboxError:
 def is_value(value: Any, depth: int = 0) -> str:
     """An empty text, or what in it would not be the same again in another session."""
     if isinstance(value, Opaque):
-        return f"it is no value: {value!r:.100}" if depth == 0 else f"there is in it what is no value: {value!r:.100}"
+        return f"it is not a value: {value!r:.100}" if depth == 0 else f"it holds something that is not a value: {value!r:.100}"
     if isinstance(value, Record):
         return f"its class is the session's own: {value!r:.100}"
     if type(value) in _PLAIN or depth > 50:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from belljar._core import core
 
 from belljar._shared.frames import (
-    CALL_BESIDE as CALL_BESIDE, CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION, FRAME_CALL as FRAME_CALL,
+    CALL_BESIDE as CALL_BESIDE, CALL_DISPLAY as CALL_DISPLAY, CALL_FUNCTION as CALL_FUNCTION, CALL_OPERATION as CALL_OPERATION,
     FRAME_REPLY as FRAME_REPLY, REPLY_EXCEPTION as REPLY_EXCEPTION, REPLY_VALUE as REPLY_VALUE,
 )  # fmt: skip
 from belljar._shared.questions import BYTES_MAX as BYTES_MAX, ELEMENTS_MAX as ELEMENTS_MAX
@@ -46,14 +46,14 @@ FORMS_MAX: Final = 64
 """Forms of one result that is displayed while a run is on."""
 
 _LATE: Final = 0.05
-"""So many seconds after the time limit the guest has been ended."""
+"""Seconds after the time limit by which the guest has been ended."""
 
 _HEAD = struct.Struct("<III")
 _depth: contextvars.ContextVar[int] = contextvars.ContextVar("belljar_depth", default=0)
 
 
 LEND_LEAST: Final = 256 << 10
-"""Arrays of so many bytes go by shared memory: below, copying them is no slower."""
+"""Bytes of an array from which on it goes by shared memory: below, copying is no slower."""
 
 
 LEND_MOST: Final = 1000
@@ -155,8 +155,6 @@ class Desk:
 
     def on_frame(self, kind: int, payload: bytes) -> None:
         """One frame of the guest's. `ProtocolError` if it is not a call as it should be."""
-        if kind != FRAME_CALL:
-            raise ProtocolError(f"the sandbox was ended: it sent a frame of the type {kind}")
         if len(payload) < _HEAD.size:
             raise ProtocolError("the sandbox was ended: it sent half a call")
         number, call, length = _HEAD.unpack_from(payload)
@@ -270,7 +268,7 @@ class Desk:
                 type(form) is list and len(form) == 2 and type(form[0]) is bytes and type(form[1]) is bytes for form in forms
             )
         ):
-            raise ProtocolError("the sandbox was ended: it displayed what is nothing to show")
+            raise ProtocolError("the sandbox was ended: it sent a malformed display")
         try:
             self._release(message[0])
             self.shown.add([(mime.decode("utf-8", "replace"), data) for mime, data in forms])
@@ -279,13 +277,13 @@ class Desk:
 
     def _release(self, released: object) -> None:
         if type(released) is not list or len(released) % 2:
-            raise ProtocolError("it gave back what is no list of host objects")
+            raise ProtocolError("it sent a malformed list of host objects to give back")
         for number, count in zip(released[::2], released[1::2], strict=True):
             self.handles.drop(number, count)
 
     def _function_of(self, message: list[Any]) -> tuple[HostFunction, list[Any], dict[str, Any]]:
         if len(message) != 4 or type(message[1]) is not str:
-            raise ProtocolError("it called a host function in a way that there is not")
+            raise ProtocolError("it sent a malformed call of a host function")
         released, name, arguments, keywords = message
         self._release(released)
         function = self.functions.get(name)
@@ -343,7 +341,7 @@ class Desk:
 
     def _call_operation(self, message: list[Any]) -> Any:
         if len(message) not in (4, 5):
-            raise ProtocolError("it used a host object in a way that there is not")
+            raise ProtocolError("it sent a malformed operation on a host object")
         released, number, operation, arguments = message[:4]
         self._release(released)
         values, keywords = check_arguments(arguments, message[4] if len(message) == 5 else {})

@@ -10,7 +10,7 @@ from belljar._execution import Execution, Result
 __all__ = ["INTERRUPT_SECONDS", "Event", "Output"]
 
 INTERRUPT_SECONDS = 1.0
-"""So long a run that nobody listens to any more may take to end after its interrupt."""
+"""Seconds that a run to which nobody listens may take to end after its interrupt."""
 
 
 @dataclass(frozen=True, slots=True)

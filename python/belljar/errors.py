@@ -24,8 +24,9 @@ class SandboxError(Exception):
         self.code = code
 
 
-class Timeout(SandboxError):
-    """A program under a `SandboxConfig` was stopped at its time limit."""
+class Timeout(SandboxError, TimeoutError):
+    """A program under a `SandboxConfig` was stopped at its time limit. Without one that is a `GuestError`; either is a
+    `TimeoutError`."""
 
 
 class PolicyError(SandboxError, ValueError):

@@ -134,13 +134,13 @@ class Sandbox(Face):
         self.config = config if config is not None else SandboxConfig()
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-        from belljar.sandbox import alone, drive  # what has no need of the library is there without it
+        from belljar._thread import alone, drive  # what has no need of the library is there without it
 
         with alone(self.config) as session:
             return drive(session.call(func, args, kw, *_streams()))
 
     def execute(self, code: str, globals: dict[str, Any] | None = None, locals: dict[str, Any] | None = None) -> None:
-        from belljar.sandbox import alone, drive
+        from belljar._thread import alone, drive
 
         with alone(self.config) as session:
             drive(session.execute(code, globals, locals, *_streams(), sys.argv))  # pysandbox forked: they were the same there

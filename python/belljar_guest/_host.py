@@ -42,7 +42,7 @@ for kind in (Record, Opaque):
 
 
 class Waiting:
-    """Who has asked, and waits: for the answer, or to be the one that reads."""
+    """A thread that has asked, and waits: for the answer, or to be the one that reads."""
 
     def __init__(self) -> None:
         self.answer: tuple[int, bytes, Any] | None = None  # status, value, memory that came with it

@@ -34,14 +34,27 @@ def serve() -> None:
     policy.begin()
     while True:
         kind, frame = native.read_frame()
-        if kind == FRAME_BRANCH:
-            is_branch = native.branch()
-            if is_branch and _state.can_ask:
-                _host.after_branch()
-            if is_branch:
-                _cells.after_branch()
-        elif kind == FRAME_RUN:
-            answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
+        if kind in _FRAMES:
+            _FRAMES[kind](policy, frame)
+
+
+def on_branch(policy: Policy, frame: Frame) -> None:
+    """FRAME_BRANCH: this process twice."""
+    if not native.branch():
+        return
+    if _state.can_ask:
+        _host.after_branch()
+    _cells.after_branch()
+
+
+def on_run(policy: Policy, frame: Frame) -> None:
+    """FRAME_RUN: a program, or a session's next."""
+    answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
+
+
+_FRAMES = {FRAME_RUN: on_run, FRAME_BRANCH: on_branch}
+"""What the host may send between two runs. A FRAME_REPLY is for a call that waits (_host.py); one that comes now is too late, and
+nobody's. FRAME_LEND is served where frames are read (guest/frame.c)."""
 
 
 def answer(policy: Policy, frame: Frame, then: int) -> None:

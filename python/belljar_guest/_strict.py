@@ -388,7 +388,7 @@ class StrictBuilder(_code.Builder):
         return self.stand_in
 
     def make_fields(self, rows: list[tuple[Any, ...]]) -> Any:
-        """As a dataclass that is made here has them: the module reads what a view would not show."""
+        """A dataclass's fields are those of one that is made here: the module reads what a view would not show."""
         fields = super().make_fields([tuple([self.arriving(item) for item in row]) for row in rows])
         return fields if fields is _code.NOT_HERE else self.own(fields)
 

@@ -32,8 +32,8 @@ NATIVE = (ATTACKS / "_native.py").read_text()
 
 
 def refuse_namespaces() -> None:
-    """As containers do: unshare, setns, and clone with a namespace in it are EPERM, clone3 is ENOSYS. For this process and all that
-    it starts. A container's own list is larger; this is the part by which belljar has to do without namespaces."""
+    """Refuses what containers refuse, to this process and all that it starts: unshare, setns, and clone with a namespace in it are
+    EPERM, clone3 is ENOSYS. A container's own list is larger; this is the part by which belljar has to do without namespaces."""
     load, jump, answer = 0x20, 0x15, 0x06
     bits = 0x45  # BPF_JMP | BPF_JSET | BPF_K
     code = [

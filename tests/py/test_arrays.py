@@ -199,7 +199,7 @@ def test_a_copy_counts_and_may_be_written_to(template):
 
 
 def test_a_guest_that_does_not_take_what_it_is_lent_holds_little(sandbox):
-    """It speaks for itself, and leaves the arrays in the answers that it gets with the supervisor."""
+    """A guest that speaks for itself, and leaves the arrays in the answers that it gets with the supervisor."""
     array = belljar.empty(LEND_LEAST)
     sandbox.expose(lambda: [array[:], array[1:], array[2:]], "load")
     assert sandbox.run_code("len(load())").value == 3
@@ -360,7 +360,7 @@ def test_nothing_of_it_stays(sandbox):
 
 
 def test_a_guest_that_is_done_with_it_has_it_no_more(sandbox):
-    """As many mappings as a process may have would be used up otherwise (vm.max_map_count)."""
+    """All mappings that a process may have would be used up otherwise (vm.max_map_count)."""
     array = belljar.empty((100, LEND_LEAST // 8))
     array[99] = 99
     for _ in range(700):

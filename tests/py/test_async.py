@@ -81,6 +81,22 @@ def test_a_session_is_awaited(run, template):
     run(main())
 
 
+def test_variables_of_a_session_are_awaited(template):
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            await sandbox.variables.set("x", 20)
+            assert await sandbox.variables.get("x") == await sandbox.get("x") == 20
+            assert await sandbox.variables.has("x") and not await sandbox.variables.has("y")
+            assert await sandbox.variables.names() == ["x"]
+            await sandbox.variables.delete("x")
+            with pytest.raises(KeyError):
+                await sandbox.variables.get("x")
+            with pytest.raises(AttributeError, match=r"write await sandbox.variables.names\(\)"):
+                sandbox.variables.keys()
+
+    asyncio.run(main())
+
+
 def test_a_session_may_be_opened_in_three_ways(template):
     async def main():
         first = await AsyncSandbox(template=template)

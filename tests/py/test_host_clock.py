@@ -69,7 +69,7 @@ SLOW = 4
 
 
 def slowly(supervisor: int, seen: list[int]) -> None:
-    """As a callback: counts what runs below the supervisor after the limit is over for long."""
+    """A callback: counts what runs below the supervisor after the limit is over for long."""
     start = time.monotonic()
     idle = len(looking.living(supervisor))
     looking.wait_until(lambda: len(looking.living(supervisor)) < idle, SLOW)

@@ -30,6 +30,7 @@ def result(cbor=b"", outcome=0, text=b""):
 
 WRONG = [
     ("an unknown frame", "send(frame(1000, b'x')); time.sleep(5)"),
+    ("an unknown frame, of which nothing follows", "send(frame(1000, length=64 << 20)); time.sleep(5)"),
     ("a host's frame: run", "send(frame(1, bytes(64))); time.sleep(5)"),
     ("a host's frame: reply", "send(frame(3, struct.pack('<III', 1, 0, 0))); time.sleep(5)"),
     ("a length over the limit", "send(frame(65, length=0xffffffff)); time.sleep(5)"),

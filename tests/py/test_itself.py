@@ -95,7 +95,7 @@ def mapped(*args):
 """
 
 LINES = [
-    # Who it is.
+    # Identity.
     "os.chown('f', uid, gid)", "os.chown('f', -1, -1)", "os.lchown('f', uid, -1)", "os.chown('f', 0, 0)", "os.chown('none', uid, gid)",
     "os.fchown(fd, uid, gid)", "os.fchown(fd, 0, -1)", "os.fchown(99, uid, gid)", "os.chown('f', uid, -1, dir_fd=os.open('.', 0))",
     "os.chown('f', uid, -1, follow_symlinks=False)", "os.setuid(uid)", "os.setgid(gid)", "os.seteuid(uid)", "os.setegid(gid)",

@@ -117,7 +117,7 @@ def test_the_supervisor_writes_nothing_that_was_granted_for_reading(inject, plac
 
 
 def test_the_descriptors_that_the_supervisor_holds_lead_nowhere_else(trusted):
-    """It holds the parents of granted files, too: /etc for /etc/timezone."""
+    """The ruleset holds the parents of granted files, too: /etc for /etc/timezone."""
     held = {}
     for fd in os.listdir(f"/proc/{trusted.pid}/fd"):
         with contextlib.suppress(FileNotFoundError):  # it is at work: some come and go

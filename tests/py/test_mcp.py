@@ -357,7 +357,7 @@ def test_wrong_arguments_are_a_result_that_says_what_to_mend(server, tool, argum
 
 
 def check_schema(value, schema, path="$"):
-    """As much of JSON Schema as ours use."""
+    """The part of JSON Schema that ours use."""
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
     kind = schema.get("type")
     if kind:
@@ -668,7 +668,7 @@ def test_a_forked_session_goes_on_apart(server):
 
 @pytest.mark.parametrize("end", ["wait", "end_session", "cancel", "SIGTERM"])
 def test_a_guest_that_does_not_let_itself_be_forked_holds_up_nobody(end):
-    """It answers what comes before the fork, and then holds the interpreter's lock."""
+    """A server that answers what comes before the fork, and then holds the interpreter's lock."""
     with Server() as server:
         session = server.session()
         probe = server.call("fork_session", session=session)

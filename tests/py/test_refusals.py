@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -174,6 +175,27 @@ os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.kill(os.getpid(), 0
 print(multiprocessing.pool.ThreadPool(2).map(abs, [-1]), concurrent.futures.ThreadPoolExecutor(2).submit(abs, -2).result())
 """)  # fmt: skip
     assert (execution.stdout, execution.verdict, execution.violations) == ("[1] 2\n", "ok", [])
+
+
+def test_a_file_of_the_kernels_inside_a_grant_is_refused_with_a_record_however_it_is_asked_for(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grant")
+    for path in (folder.parent, folder):
+        path.chmod(0o755)
+    (folder / "proc").mkdir()
+    (folder / "plain").write_text("x")
+    if subprocess.run(["mount", "-t", "proc", "proc", folder / "proc"], capture_output=True).returncode != 0:
+        pytest.skip("this user mounts no procfs")
+    try:
+        with belljar.Template(belljar.Policy(read=[folder], timeout=5), python="/usr/bin/python3") as template:
+            for look, op in (("os.stat", "newfstatat"), ("open", "openat")):
+                execution = template.run(f"import os\n{look}('{folder}/proc/uptime')")
+                assert execution.verdict == "violation", (look, execution)
+                assert "only regular files and directories are handed out" in execution.error.value
+                assert [(v.op, v.target, v.rule) for v in execution.violations] == [(op, f"{folder}/proc/uptime", "read")]
+                twin = template.run(f"import os\n{look}('{folder}/plain')")
+                assert (twin.verdict, twin.violations) == ("ok", [])
+    finally:
+        subprocess.run(["umount", folder / "proc"], check=True)
 
 
 def test_what_is_there_is_decided_by_the_policy_and_not_by_the_host(tmp_path_factory):

@@ -53,6 +53,16 @@ def test_a_variable_comes_back_as_it_was_set(sandbox, value):
     assert type(sandbox["value"]) is type(value)
 
 
+def test_variables_have_the_verbs_of_a_mapping(sandbox):
+    sandbox.variables.update(one=1, two=[2])
+    assert sandbox.variables["two"] == sandbox["two"] == [2] and "one" in sandbox.variables and "none" not in sandbox.variables
+    assert sandbox.variables.pop("one") == 1 and sandbox.variables.get("one", "gone") == "gone"
+    assert dict(sandbox.variables)["two"] == [2] and len(sandbox.variables) == len(list(sandbox))
+    del sandbox.variables["two"]
+    with pytest.raises(KeyError):
+        sandbox.variables["two"]
+
+
 @core
 def test_variables_are_a_mapping_of_the_public_names(sandbox):
     sandbox.run_code("one = 1; _hidden = 2")

@@ -455,7 +455,7 @@ def test_letters_beyond_ascii_are_edited_in_any_locale(terminal, locale):
 
 
 def test_a_terminal_that_cannot_be_edited_on_still_has_prompts(terminal):
-    """As on a machine without libedit."""
+    """The shell of a machine without libedit."""
     one = terminal("--quiet", "--timeout", "1", kind="dumb")
     assert one.say("6 * 7") == b"42\r\n"
     one.type("if 1:\r")

@@ -30,7 +30,7 @@ ELSEWHERE = "<!-- run by scripts/make-wheel -->\n"
 
 @pytest.fixture(autouse=True)
 def quiet():
-    # As root, an interpreter that only root can reach is replaced, with a warning that is no part of the text.
+    # For root, an interpreter that only root can reach is replaced, with a warning that is no part of the text.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

@@ -9,6 +9,7 @@ import pathlib
 import pydoc
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -164,9 +165,10 @@ def test_help_reads_well():
 def test_help_of_a_policy_lists_each_option_with_its_unit_and_default():
     text = pydoc.plain(pydoc.render_doc(belljar.Policy))
     for line in ("timeout: seconds; 30", "memory: bytes, or text with K, M or G; '512M'", "read: a path, or a list of them; []",
-                 "threads: a whole number; 32", "jit: true or false; True", "language: text; None"):  # fmt: skip
+                 "threads: a whole number; 32", "jit: true or false; True", "language: a mapping; None",
+                 "env: a mapping of names to values; {}"):  # fmt: skip
         assert f" {line}\n" in text, line
-    assert all(f" {name}: " in text for name in belljar.Policy().options)
+    assert all(f" {name}: " in text for name in typing.get_type_hints(belljar._policy.AllOptions) if name != "envs")
     assert "Wall time of a run; 0 for no limit." in text
 
 

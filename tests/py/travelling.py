@@ -192,7 +192,7 @@ class HasStored:
 
 
 class Node:
-    """It refers to itself by a class attribute, and two classes to each other."""
+    """A class that refers to itself by a class attribute, and two classes to each other."""
 
     def other(self) -> Other:
         return Other()

@@ -65,7 +65,7 @@ def index(*rows):
 
 
 def whole(length, n, item, elements=1):
-    """As many of an item as the limits allow."""
+    """An item, as often as the limits allow."""
     return many(min((length - 16) // len(item), (n - 8) // elements), item)
 
 

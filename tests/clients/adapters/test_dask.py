@@ -14,7 +14,7 @@ from belljar.adapters.dask import WorkerExecutor, get
 
 
 def where(number):
-    """Who runs it, and whether that may read what the host's user may."""
+    """The user who runs it, and whether that may read what the host's user may."""
     try:
         open("/etc/shadow").close()
         refused = False

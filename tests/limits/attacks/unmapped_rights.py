@@ -1,4 +1,4 @@
-"""As by mprotect to read only, but to no right at all, and page by page in turn so that no area is large."""
+"""Pages lose every right by mprotect, not only that to write, and page by page in turn so that no area is large."""
 try:
     for _ in range(256):
         start = take(4 * MIB)
