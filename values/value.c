@@ -211,6 +211,8 @@ int encode_object(struct encoder *e, PyObject *object)
         PyErr_Clear();
         return encode_buffer(e, object, false);
     }
+    if (result == 1)
+        result = encode_exposed(e, object);
     return result == 1 ? encode_opaque(e, object, NULL) : result;
 }
 

@@ -67,8 +67,9 @@ PyObject *value_encode(struct value_state *state, PyObject *object,
 
 /* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or
  * KeyboardInterrupt. `buffers` is NULL or the list that value_encode filled: never a list from a
- * guest. `views` is NULL (views arrive as stand-ins) or called with a view's number: it returns what
- * arrives, and its exceptions come out as they are. *ret_memory (unless NULL) is what the value was
+ * guest. `views` is NULL (views arrive as stand-ins) or called with a view's number, and for a
+ * method also with its name and whether it is in a key: it returns what arrives, and its exceptions
+ * come out as they are. *ret_memory (unless NULL) is what the value was
  * counted as, in bytes. */
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
                        const struct value_limits *limits, PyObject *buffers, PyObject *views,

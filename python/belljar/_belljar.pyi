@@ -33,7 +33,7 @@ def decode_value(
     data: bytes | memoryview,
     *,
     buffers: list[object] | None = None,
-    views: Callable[[int], object] | None = None,
+    views: Callable[..., object] | None = None,
     costs: list[int] | None = None,
     bytes: int = ...,
     elements: int = ...,

@@ -436,7 +436,7 @@ class Session:
         """What a run came to."""
         shown = self.desk.shown
         value = result.value  # the numbers in it are kept no longer than it is
-        views = self.desk.handles.views() if value is not None and b"dview" in value else None
+        views = self.desk.handles.views() if value is not None and (b"dview" in value or b"fmethod" in value) else None
         execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows, views)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)

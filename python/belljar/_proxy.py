@@ -66,6 +66,12 @@ _METHODS: Final[dict[str, frozenset[str]]] = {
     "object": frozenset(),
     "iterator": frozenset(),
 }
+_MADE_THERE: Final[dict[str, tuple[str, ...]]] = {
+    "sequence": ("copy",),
+    "mapping": ("copy",),
+    "set": ("copy", "union", "intersection", "difference", "symmetric_difference"),
+}
+"""What a guest does by itself, with copies of the items: it never asks for these."""
 _CONTAINER: Final[dict[str, tuple[str, ...]]] = {
     "sequence": ("len", "item", "contains", "iter", "reversed", "compare", "sequence"),
     "mapping": ("len", "item", "contains", "iter", "compare", "mapping"),
@@ -334,6 +340,8 @@ class Handles:
     """The host objects that one guest holds: numbers that are never used again, with how often each was sent."""
 
     def __init__(self) -> None:
+        self.functions: dict[str, Any] = {}
+        """Those that the guest may call, by their names."""
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._unused = 1
@@ -402,18 +410,54 @@ class Handles:
             raise Refused("ReferenceError", "no such host object")
         return entry
 
-    def view(self, number: object) -> Readonly:
-        """The view that a guest passes back."""
+    def view(self, number: object, name: str | None = None, is_key: bool = False) -> Any:
+        """What a guest passes back: a view, or the function or method of this name. `is_key`: it is hashed and compared, so what
+        could run code by that, or be equal to another key, comes as a view."""
+        if name is not None:
+            function = self._named(number, name)
+            return readonly(function) if is_key and not self._is_key(function, number == 0) else function
         entry = self.entry(number)
         if entry.view is None:
-            entry.view = Readonly(entry.original, entry.rules)
+            original = entry.original.iterator if type(entry.original) is Lazy else entry.original
+            entry.view = Readonly(original, entry.rules)
         return entry.view
 
-    def views(self) -> Callable[[int], Readonly] | None:
+    def _named(self, number: object, name: str) -> Any:
+        """An exposed function, or a method of a host object, as it is here."""
+        if number == 0:
+            function = self.functions.get(name)
+            if function is None or not name.isidentifier():
+                raise Refused("ReferenceError", "no such host function")
+            return function.function
+        entry = self.entry(number)
+        original, kind = entry.original, entry.kind
+        bare = name.removesuffix("()")
+        try:
+            if name in (entry.rules.find(entry.rules.methods, type(original)) or ()):
+                return getattr(original, name)
+            if bare in _METHODS[kind] or bare in _MADE_THERE.get(kind, ()):
+                method = getattr(_base_of(original), bare).__get__(original)
+                if bare == name:
+                    return method
+                if bare in ("keys", "values", "items"):
+                    return method()
+        except Exception:  # noqa: S110 - an attribute of the author's may raise what it likes
+            pass
+        raise Refused("ReferenceError", "no such host method")
+
+    def _is_key(self, function: object, is_exposed: bool) -> bool:
+        """Whether it is equal to itself alone, and came by the only name that it has."""
+        if type(function) not in (types.FunctionType, types.BuiltinFunctionType, types.MethodType):
+            return False
+        found = [other.function for other in self.functions.values() if type(other.function) is type(function)]
+        return sum(function == other for other in found) <= is_exposed
+
+    def views(self) -> Callable[..., Any] | None:
         """`view` as it is now, for a value that is read later; None if there is nothing to view."""
-        if not self._entries:
+        if not self._entries and not self.functions:
             return None
         snapshot = type(self)()
+        snapshot.functions = dict(self.functions)
         snapshot._entries = dict(self._entries)
         return snapshot.view
 

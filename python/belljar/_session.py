@@ -127,8 +127,8 @@ class Desk:
     answers by itself, makes a task of it, and `belljar` goes on meanwhile."""
 
     def __init__(self, handles: Handles | None = None) -> None:
-        self.functions: dict[str, HostFunction] = {}
         self.handles = handles if handles is not None else Handles()
+        self.functions = self.handles.functions
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None
         self.is_answering = False
@@ -144,7 +144,7 @@ class Desk:
     def copy(self, guest: core.Guest) -> Desk:
         """For the guest that a session was forked into."""
         twin = Desk(self.handles.copy())
-        twin.functions = {name: function.copy() for name, function in self.functions.items()}
+        twin.functions.update((name, function.copy()) for name, function in self.functions.items())
         twin.guest = guest
         twin._last_call = self._last_call
         return twin
