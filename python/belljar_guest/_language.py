@@ -19,7 +19,7 @@ import types
 from typing import TYPE_CHECKING
 
 from belljar._shared.hints import (
-    for_attribute, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
+    for_attribute, for_await, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
     for_symbol, for_view,
 )  # fmt: skip
 from belljar_guest import _library, native
@@ -567,10 +567,22 @@ class Language:
             and type(error.filename) is str
         ):
             return for_path(posixpath.realpath(error.filename))
+        if kind is SyntaxError and type(error.msg) is str and error.msg.startswith(("'await' outside", "'async ", "asynchronous ")):
+            return for_await() if self.would_await(error.filename) else ""
         if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
             start, _, encoding = error.args[0].partition("unknown encoding: ")
             return for_encoding(encoding) if not start and encoding else ""
         return ""
+
+    def would_await(self, filename: Any) -> bool:
+        """Whether all that is wrong with a cell is that it waits outside of a function."""
+        if "asyncio" in self.features or type(filename) is not str:
+            return False
+        try:
+            compile("\n".join(self.sources.get(filename, ["("])), filename, "exec", 0x2000, True)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            return False
+        return True
 
     def format_syntax(self, error: Any) -> list[str]:
         """Line and caret of a SyntaxError, as traceback shows them."""
