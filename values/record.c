@@ -139,10 +139,9 @@ PyObject *make_view(struct decoder *d, enum kind kind, PyObject *arguments)
         return refuse(d, "a type name is too long");
     if (d->views != NULL) {
         PyObject *is_key = d->closed > 0 ? Py_True : Py_False;
-        PyObject *view =
-            kind == KIND_METHOD
-                ? PyObject_CallFunctionObjArgs(d->views, number, name, is_key, NULL)
-                : PyObject_CallFunctionObjArgs(d->views, number, NULL);
+        PyObject *view = kind == KIND_METHOD
+                             ? PyObject_CallFunctionObjArgs(d->views, number, name, is_key, NULL)
+                             : PyObject_CallFunctionObjArgs(d->views, number, NULL);
         d->views_refused = view == NULL;
         return view;
     }

@@ -170,6 +170,7 @@ class Language:
         self.build_modules()
         self.import_what_comes_late()
         _library.adapt(self)
+        native.language_settle_modules([name for name in config["optional"] if name != "sys"])
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
@@ -420,6 +421,7 @@ class Language:
         text: Any = gc.get_referents(str.__dict__)[0]
         for name in ("format", "format_map"):
             text[name] = native.language_method("format", text[name])
+        del dictionary["module"]["__dir__"]  # which asks for the dictionary
         dictionary["object"]["__dir__"] = native.language_method("object_dir", dictionary["object"]["__dir__"])
         dictionary["type"]["__dir__"] = native.language_method("type_dir", dictionary["type"]["__dir__"])
         rows = HIDDEN + (HIDDEN_RESTRICTED if self.config["restricted"] else [])
@@ -442,6 +444,7 @@ class Language:
             native.language_take_constructor(KINDS[name])
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
+        native.language_close_modules()
         native.language_close_groups()
         itertools = sys.modules.get("itertools")
         found = [getattr(itertools, name, None) for name in NESTING_OF_ITERTOOLS]
