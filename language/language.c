@@ -92,11 +92,12 @@ int language_add_functions(PyObject *module)
             return -1;
     }
     struct type_layout *layout = layout_of(&PyModule_Type);
+    if (!layout)
+        return -1;
     PyType_Spec builtins = builtins_spec;
-    builtins.basicsize = layout ? (int)layout->basicsize + (int)sizeof(void *) : 0;
-    state->builtins_type = layout ? (PyTypeObject *)PyType_FromModuleAndSpec(
-                                        module, &builtins, (PyObject *)&PyModule_Type)
-                                  : NULL;
+    builtins.basicsize = (int)layout->basicsize + (int)sizeof(void *);
+    state->builtins_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &builtins, (PyObject *)&PyModule_Type);
     state->error =
         PyErr_NewExceptionWithDoc("belljar.SandboxError", "The sandbox refused.", NULL, NULL);
     if (!state->builtins_type || !state->error ||

@@ -529,6 +529,8 @@ PyObject *make_record(struct decoder *d, const char *name, const char *format, .
 int encode_record(struct encoder *e, PyObject *object, enum kind kind);
 int encode_stand_in(struct encoder *e, PyObject *object, enum kind kind);
 int encode_view(struct encoder *e, PyObject *object, enum kind kind);
+/* What a class has under a name, whatever its metaclass would say of it. */
+PyObject *type_attribute(PyTypeObject *type, const char *name);
 int encode_exposed(struct encoder *e, PyObject *object);
 int encode_moment(struct encoder *e, PyObject *object, enum kind kind);
 int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);

@@ -3,11 +3,18 @@
 
 #include <stdarg.h>
 
+PyObject *type_attribute(PyTypeObject *type, const char *name)
+{
+    getattrofunc get = (getattrofunc)PyType_GetSlot(&PyType_Type, Py_tp_getattro);
+    OWNED PyObject *text = PyUnicode_FromString(name);
+    return text != NULL ? get((PyObject *)type, text) : NULL;
+}
+
 /* "module.Class", or "Class" for builtins. New reference, or NULL without an exception. */
 static PyObject *type_name(PyTypeObject *type)
 {
     OWNED PyObject *name = PyType_GetQualName(type);
-    OWNED PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
+    OWNED PyObject *module = type_attribute(type, "__module__");
     PyErr_Clear();
     if (name == NULL || !PyUnicode_CheckExact(name))
         return NULL;

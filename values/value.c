@@ -135,12 +135,12 @@ static int encode_by_value(struct encoder *e, PyObject *object)
     if (encode_is_instance(e, (PyObject *)type, NAME_ENUM_META))
         return encode_member(e, object);
     if (PyTuple_Check(object)) {
-        OWNED PyObject *field_names = PyObject_GetAttrString((PyObject *)type, "_fields");
+        OWNED PyObject *field_names = type_attribute(type, "_fields");
         PyErr_Clear();
         if (field_names != NULL && is_names(field_names, PyTuple_Size(object)))
             return encode_named_tuple(e, object, field_names);
     }
-    OWNED PyObject *marker = PyObject_GetAttrString((PyObject *)type, "__dataclass_fields__");
+    OWNED PyObject *marker = type_attribute(type, "__dataclass_fields__");
     PyErr_Clear();
     if (marker != NULL && !(e->hashed > 0 && has_identity_hash(object)))
         return encode_dataclass(e, object);
