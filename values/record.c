@@ -338,7 +338,14 @@ PyObject *decode_record(struct decoder *d, uint64_t count, bool share)
     OWNED PyObject *record = dict != NULL && name_text != NULL
                                  ? PyObject_CallFunctionObjArgs(type, name_text, dict, NULL)
                                  : NULL;
+    Py_ssize_t at = share && d->shared != NULL ? PyList_Size(d->shared) : -1;
     if (!decode_share(d, record, share) || !decode_pairs(d, fields, dict, true))
         return NULL;
-    return object_take(&record);
+    if (d->views == NULL)
+        return object_take(&record);
+    PyObject *is_key = d->closed > 0 ? Py_True : Py_False; /* it may be one that was sent there */
+    OWNED PyObject *sent = PyObject_CallFunctionObjArgs(d->views, record, Py_None, is_key, NULL);
+    if (sent == NULL || (at >= 0 && PyList_SetItem(d->shared, at, Py_NewRef(sent)) < 0))
+        return NULL;
+    return object_take(&sent);
 }

@@ -26,8 +26,8 @@ enum frame_type {
                    run is on */
 };
 
-/* What a guest asks of its host. In what it sends, host objects are values of the kind "view"
- * (values/record.c), wherever they are. What the host sends is wrapped, so that what belljar says
+/* What a guest asks of its host. In what it sends, host objects are values of the kind "view", host
+ * functions and methods of the kind "method" (values/record.c), wherever they are. What the host sends is wrapped, so that what belljar says
  * about it cannot be confused with what it holds: [0, value]; [1, handle, type name, [operations],
  * [methods]]: a host object; [2, [wrapped, ...]] list; [3, ...] tuple; [6, ...] set; [7, ...]
  * frozenset; [4, [[wrapped, wrapped], ...]] dict. */

@@ -22,6 +22,7 @@ def encode_value(
     strict: bool = False,
     only_public: bool = False,
     buffers: list[object] | None = None,
+    records: list[Any] | None = None,
     buffer_least: int = 65536,
     bytes: int = ...,
     elements: int = ...,

@@ -25,7 +25,9 @@ from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
-from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
+from belljar._showing import (
+    CHUNK, MISSING, Lazy, Snapshot, form_of, image, is_constant, is_plain_member, name_of_type, said, stored_names,
+)  # fmt: skip
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
 
@@ -163,7 +165,7 @@ def readonly(obj: object, *, attributes: Names | None = None, methods: Names = (
     generators' insides or open files. Writing raises `SandboxError("Read only object")` in the sandbox.
 
     Raises `ValueError` for a name that is not public and for an unknown operation."""
-    if isinstance(obj, Readonly):
+    if type(obj) is Readonly:  # its class may say what it likes of itself
         raise TypeError("readonly: this is a view already")
     if attributes is None and not methods and not operations:
         return Readonly(obj, _DEFAULT)
@@ -342,6 +344,8 @@ class Handles:
     def __init__(self) -> None:
         self.functions: dict[str, Any] = {}
         """Those that the guest may call, by their names."""
+        self._forms: dict[int, Any] = {}  # address of a record that was sent -> as what it arrives
+        self._sent: dict[Any, Any] = {}  # as what it arrives -> a record that was sent, None if that is not certain
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._unused = 1
@@ -354,7 +358,7 @@ class Handles:
         """For a forked session: the same numbers, each side with its own count."""
         twin = type(self)()
         twin._unused, twin._items = self._unused, self._items
-        twin._numbers = dict(self._numbers)
+        twin._numbers, twin._sent, twin._forms = dict(self._numbers), dict(self._sent), dict(self._forms)
         for number, entry in self._entries.items():
             copied = _Entry(entry.original, entry.rules, entry.kind, entry.weight)
             copied.count, copied.view = entry.count, entry.view
@@ -413,6 +417,8 @@ class Handles:
     def view(self, number: object, name: str | None = None, is_key: bool = False) -> Any:
         """What a guest passes back: a view, or the function or method of this name. `is_key`: it is hashed and compared, so what
         could run code by that, or be equal to another key, comes as a view."""
+        if type(number) is Record:
+            return self._original(number, is_key) if self._sent else number
         if name is not None:
             function = self._named(number, name)
             return readonly(function) if is_key and not self._is_key(function, number == 0) else function
@@ -421,6 +427,28 @@ class Handles:
             original = entry.original.iterator if type(entry.original) is Lazy else entry.original
             entry.view = Readonly(original, entry.rules)
         return entry.view
+
+    def remember(self, records: list[Any]) -> None:
+        """What is sent as a record and cannot change: what is equal to it over there comes back as it."""
+        for value in records[: HANDLES_MAX - len(self._sent)]:
+            try:
+                key = form_of(core.decode_value(core.encode_value(value, strict=True, only_public=True)), {}) if is_constant(value) else None
+            except (TypeError, ValueError):
+                continue
+            if key is not None:
+                known = self._sent.setdefault(key, value)
+                if known is value:
+                    self._forms[id(value)] = key
+                elif type(known) is not type(value):
+                    self._sent[key] = None
+
+    def _original(self, record: Record, is_key: bool) -> Any:
+        """What was sent as this record, or itself. As a key only a member of an enumeration that is equal to itself alone."""
+        try:
+            found = self._sent.get(form_of(record, self._forms))
+        except (TypeError, ValueError):
+            return record
+        return record if found is None or (is_key and not is_plain_member(found)) else found
 
     def _named(self, number: object, name: str) -> Any:
         """An exposed function, or a method of a host object, as it is here."""
@@ -454,9 +482,10 @@ class Handles:
 
     def views(self) -> Callable[..., Any] | None:
         """`view` as it is now, for a value that is read later; None if there is nothing to view."""
-        if not self._entries and not self.functions:
+        if not self._entries and not self.functions and not self._sent:
             return None
         snapshot = type(self)()
+        snapshot._sent, snapshot._forms = self._sent, self._forms
         snapshot.functions = dict(self.functions)
         snapshot._entries = dict(self._entries)
         return snapshot.view
