@@ -224,7 +224,8 @@ class Session:
             return execution
         wrapped = [_language.wrap_names(self.desk.handles, self.pool.python, names, is_strict=False) for names in (globals, locals)]
         execution = yield from self._command(
-            command("execute", text, *wrapped, "<code>", isinstance(code, str), handles=self.desk.handles), job)
+            command("execute", text, *wrapped, "<code>", isinstance(code, str), handles=self.desk.handles), job
+        )
         found = yield from self._answer(execution, "execute", 2)
         for mine, theirs in zip((globals, locals), found, strict=True):
             if mine is not None:

@@ -25,9 +25,9 @@ from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
-from belljar._showing import (
-    CHUNK, MISSING, Lazy, Snapshot, form_of, image, is_constant, is_plain_member, name_of_type, said, stored_names,
-)  # fmt: skip
+
+from belljar._given import Given, method_named, method_of_builtin
+from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
 
@@ -68,12 +68,6 @@ _METHODS: Final[dict[str, frozenset[str]]] = {
     "object": frozenset(),
     "iterator": frozenset(),
 }
-_MADE_THERE: Final[dict[str, tuple[str, ...]]] = {
-    "sequence": ("copy",),
-    "mapping": ("copy",),
-    "set": ("copy", "union", "intersection", "difference", "symmetric_difference"),
-}
-"""What a guest does by itself, with copies of the items: it never asks for these."""
 _CONTAINER: Final[dict[str, tuple[str, ...]]] = {
     "sequence": ("len", "item", "contains", "iter", "reversed", "compare", "sequence"),
     "mapping": ("len", "item", "contains", "iter", "compare", "mapping"),
@@ -342,10 +336,7 @@ class Handles:
     """The host objects that one guest holds: numbers that are never used again, with how often each was sent."""
 
     def __init__(self) -> None:
-        self.functions: dict[str, Any] = {}
-        """Those that the guest may call, by their names."""
-        self._forms: dict[int, Any] = {}  # address of a record that was sent -> as what it arrives
-        self._sent: dict[Any, Any] = {}  # as what it arrives -> a record that was sent, None if that is not certain
+        self.given = Given()
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._unused = 1
@@ -358,7 +349,7 @@ class Handles:
         """For a forked session: the same numbers, each side with its own count."""
         twin = type(self)()
         twin._unused, twin._items = self._unused, self._items
-        twin._numbers, twin._sent, twin._forms = dict(self._numbers), dict(self._sent), dict(self._forms)
+        twin._numbers, twin.given = dict(self._numbers), self.given.copy()
         for number, entry in self._entries.items():
             copied = _Entry(entry.original, entry.rules, entry.kind, entry.weight)
             copied.count, copied.view = entry.count, entry.view
@@ -416,77 +407,36 @@ class Handles:
 
     def view(self, number: object, name: str | None = None, is_key: bool = False) -> Any:
         """What a guest passes back: a view, or the function or method of this name. `is_key`: it is hashed and compared, so what
-        could run code by that, or be equal to another key, comes as a view."""
+        could run code by that, or be equal to another key, comes as a view. Or a record, which may be one that it was given."""
         if type(number) is Record:
-            return self._original(number, is_key) if self._sent else number
+            return self.given.record(number, is_key)
         if name is not None:
-            function = self._named(number, name)
-            return readonly(function) if is_key and not self._is_key(function, number == 0) else function
+            function = self._method_of(number, name) if number != 0 else self.given.function(name)
+            if function is MISSING:
+                raise Refused("ReferenceError", "no such host function or method")
+            return readonly(function) if is_key and not self.given.is_key(function, number == 0) else function
         entry = self.entry(number)
         if entry.view is None:
             original = entry.original.iterator if type(entry.original) is Lazy else entry.original
             entry.view = Readonly(original, entry.rules)
         return entry.view
 
-    def remember(self, records: list[Any]) -> None:
-        """What is sent as a record and cannot change: what is equal to it over there comes back as it."""
-        for value in records[: HANDLES_MAX - len(self._sent)]:
-            try:
-                key = form_of(core.decode_value(core.encode_value(value, strict=True, only_public=True)), {}) if is_constant(value) else None
-            except (TypeError, ValueError):
-                continue
-            if key is not None:
-                known = self._sent.setdefault(key, value)
-                if known is value:
-                    self._forms[id(value)] = key
-                elif type(known) is not type(value):
-                    self._sent[key] = None
-
-    def _original(self, record: Record, is_key: bool) -> Any:
-        """What was sent as this record, or itself. As a key only a member of an enumeration that is equal to itself alone."""
-        try:
-            found = self._sent.get(form_of(record, self._forms))
-        except (TypeError, ValueError):
-            return record
-        return record if found is None or (is_key and not is_plain_member(found)) else found
-
-    def _named(self, number: object, name: str) -> Any:
-        """An exposed function, or a method of a host object, as it is here."""
-        if number == 0:
-            function = self.functions.get(name)
-            if function is None or not name.isidentifier():
-                raise Refused("ReferenceError", "no such host function")
-            return function.function
+    def _method_of(self, number: object, name: str) -> Any:
         entry = self.entry(number)
-        original, kind = entry.original, entry.kind
-        bare = name.removesuffix("()")
-        try:
-            if name in (entry.rules.find(entry.rules.methods, type(original)) or ()):
-                return getattr(original, name)
-            if bare in _METHODS[kind] or bare in _MADE_THERE.get(kind, ()):
-                method = getattr(_base_of(original), bare).__get__(original)
-                if bare == name:
-                    return method
-                if bare in ("keys", "values", "items"):
-                    return method()
-        except Exception:  # noqa: S110 - an attribute of the author's may raise what it likes
-            pass
-        raise Refused("ReferenceError", "no such host method")
-
-    def _is_key(self, function: object, is_exposed: bool) -> bool:
-        """Whether it is equal to itself alone, and came by the only name that it has."""
-        if type(function) not in (types.FunctionType, types.BuiltinFunctionType, types.MethodType):
-            return False
-        found = [other.function for other in self.functions.values() if type(other.function) is type(function)]
-        return sum(function == other for other in found) <= is_exposed
+        if name in (entry.rules.find(entry.rules.methods, type(entry.original)) or ()):
+            return method_named(entry.original, name)
+        return (
+            method_of_builtin(_base_of(entry.original), entry.original, name, _METHODS[entry.kind])
+            if _METHODS[entry.kind]
+            else MISSING
+        )
 
     def views(self) -> Callable[..., Any] | None:
         """`view` as it is now, for a value that is read later; None if there is nothing to view."""
-        if not self._entries and not self.functions and not self._sent:
+        if not self._entries and not self.given:
             return None
         snapshot = type(self)()
-        snapshot._sent, snapshot._forms = self._sent, self._forms
-        snapshot.functions = dict(self.functions)
+        snapshot.given = self.given.copy()
         snapshot._entries = dict(self._entries)
         return snapshot.view
 

@@ -86,7 +86,7 @@ def encode(value: object, copy: bool = False, handles: Handles | None = None) ->
     records: list[object] = []
     data = core.encode_value(value, strict=True, only_public=True, buffers=buffers, records=records, buffer_least=LEND_LEAST)
     if handles is not None and records:
-        handles.remember(records)
+        handles.given.remember(records)
     least = LEND_LEAST
     while len(buffers) > LEND_MOST:
         buffers = []
@@ -131,7 +131,7 @@ class Desk:
 
     def __init__(self, handles: Handles | None = None) -> None:
         self.handles = handles if handles is not None else Handles()
-        self.functions = self.handles.functions
+        self.functions = self.handles.given.functions
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None
         self.is_answering = False

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import collections
-import datetime
-import decimal
-import enum
-import fractions
 import re
 import types
-import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from belljar.values import Record
-
-__all__ = ["CHUNK", "MISSING", "Lazy", "Snapshot", "form_of", "image", "is_constant", "is_plain_member", "name_of_type", "said", "stored_names"]
+__all__ = [
+    "CHUNK",
+    "MISSING",
+    "Lazy",
+    "Snapshot",
+    "form_of",
+    "image",
+    "is_constant",
+    "is_plain_member",
+    "name_of_type",
+    "said",
+    "stored_names",
+]
 
 CHUNK: Final = 256
 """Items of an iteration that go to a guest at a time."""
@@ -88,52 +93,6 @@ def image(value: Any, plain: Collection[type], depth: int = 0) -> Any:
             return value
         return made(image(item, plain, depth + 1) for item in base.__iter__(value))  # type: ignore[attr-defined]
     return _Same(value)
-
-
-_FORMS: Final = frozenset({
-    complex, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal, float, fractions.Fraction, uuid.UUID,
-})  # fmt: skip
-_EXACT: Final = frozenset({bool, bytes, int, str, type(None)})
-_FORM_DEPTH_MAX: Final = 8
-
-
-def is_constant(value: Any) -> bool:
-    """Whether it is a member of an enumeration, a named tuple or a frozen dataclass, all of whose fields are public."""
-    kind = type(value)
-    if issubclass(kind, enum.Enum):
-        return True
-    own = next((names for base in type.mro(kind) if "__dataclass_params__" in (names := type.__getattribute__(base, "__dict__"))), {})
-    settings = own.get("__dataclass_params__")
-    if issubclass(kind, tuple):
-        names = next((own["_fields"] for base in type.mro(kind) if "_fields" in (own := type.__getattribute__(base, "__dict__"))), ())
-    elif settings is not None and settings.frozen and settings.eq:
-        names = own["__dataclass_fields__"]
-    else:
-        return False
-    return not any(name.startswith("_") for name in names)
-
-
-def is_plain_member(value: object) -> bool:
-    """Whether it is a member of an enumeration whose hash and equality are those of all enumerations."""
-    kind = type(value)
-    return issubclass(kind, enum.Enum) and kind.__hash__ is enum.Enum.__hash__ and kind.__eq__ is object.__eq__
-
-
-def form_of(value: Any, known: Mapping[int, Any], depth: int = 0) -> Any:
-    """A value to look up by its exact types and parts; `known` has those of some, by their addresses. `TypeError` if it can change or is
-    of another type."""
-    kind = type(value)
-    if kind in _EXACT:
-        return kind, value
-    if id(value) in known:
-        return known[id(value)]
-    if kind in _FORMS:
-        return kind, repr(value)
-    if depth < _FORM_DEPTH_MAX and kind is Record:
-        return kind, value.type_name, tuple((name, form_of(item, known, depth + 1)) for name, item in value.items())
-    if depth < _FORM_DEPTH_MAX and kind is tuple:
-        return kind, tuple(form_of(item, known, depth + 1) for item in value)
-    raise TypeError(name_of_type(kind))
 
 
 class Lazy:

@@ -204,7 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             policy.load(given.policy)
         values: dict[str, Any] = json.loads(policy.json())
         language = language_of(values)
-        found = {script: check_text(language, read_source(script), script, python=values["python"], is_cell=False) for script in given.scripts}
+        found = {
+            script: check_text(language, read_source(script), script, python=values["python"], is_cell=False)
+            for script in given.scripts
+        }
     except FAILURES as error:
         return ended_by(error)
     if given.json:

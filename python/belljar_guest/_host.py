@@ -449,7 +449,8 @@ class MethodGet(HostMethod):
 
 def method_of(kind: type[HostMethod], name: str) -> Any:
     def method(self: Any) -> HostMethod:
-        return (HostMethod if name in host_of(self)[3] and kind is MethodOfCopy else kind)(self, name)  # it may have named its own
+        is_named = kind is MethodOfCopy and name in host_of(self)[3]  # the host has its own
+        return HostMethod(self, name) if is_named else kind(self, name)
 
     return property(method)
 

@@ -94,7 +94,9 @@ CELLS = [
 IN_SESSIONS = [row[:2] for row in CELLS if "os" not in row[0]]
 
 
-@pytest.mark.parametrize(("text", "features", "expected", "of_script"), CELLS, ids=[row[0][:24].replace("\n", ";") for row in CELLS])
+@pytest.mark.parametrize(
+    ("text", "features", "expected", "of_script"), CELLS, ids=[row[0][:24].replace("\n", ";") for row in CELLS]
+)
 def test_what_is_typed_into_notebooks_is_read_as_a_session_reads_it(text, features, expected, of_script):
     language, rows = config_of(features).to_dict(), read_text(text.encode())
     found = judge_rows(language, rows)
@@ -167,7 +169,10 @@ def test_the_command_prints_a_line_for_each_and_exits_as_a_linter(tmp_path):
     script, clean = tmp_path / "job.py", tmp_path / "clean.py"
     script.write_text("await f()\n%time 1\n")
     done = check("--feature", "asyncio", script)
-    assert done.returncode == 1 and [line.split(" ")[0] for line in done.stdout.splitlines()] == [f"{script}:1:1:", f"{script}:2:1:"]
+    assert done.returncode == 1 and [line.split(" ")[0] for line in done.stdout.splitlines()] == [
+        f"{script}:1:1:",
+        f"{script}:2:1:",
+    ]
     script.write_text("import os\nimport json\n")
     clean.write_text("import json\nprint(json.dumps(1))\n")
     done = check("--feature", "everyday", script, clean)

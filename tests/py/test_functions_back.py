@@ -182,6 +182,6 @@ def test_a_forged_method_in_a_result_is_an_error_here():
     with Sandbox(Policy()) as sandbox:
         sandbox["shop"] = readonly(shop, methods=["price"])
         execution = sandbox.run_code("f = shop.price; f._host = f._host[0], '__class__'; f")
-        with pytest.raises(SandboxError, match="no such host method"):
+        with pytest.raises(SandboxError, match="no such host function or method"):
             raise AssertionError(execution.value)
         assert sandbox.run_code("1").value == 1

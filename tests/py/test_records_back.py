@@ -68,7 +68,11 @@ POSITIONS = {
     "itself": ("{}", lambda found: [found]), "in a list": ("[{}]", list), "in a tuple": ("(1, ({},))", lambda found: found[1]),
     "a value": ("{{'k': {}}}", lambda found: [found["k"]]), "twice": ("[{0}, {0}, [{0}]]", lambda found: [*found[:2], *found[2]]),
 }  # fmt: skip
-HASHED = {"in a set": ("{{{}}}", list), "a key": ("{{{}: 1}}", list), "in a key": ("{{(1, {}): 2}}", lambda found: [key[1] for key in found])}
+HASHED = {
+    "in a set": ("{{{}}}", list),
+    "a key": ("{{{}: 1}}", list),
+    "in a key": ("{{(1, {}): 2}}", lambda found: [key[1] for key in found]),
+}
 
 
 @pytest.fixture(scope="module", params=["open", "language"])
