@@ -82,13 +82,15 @@ class Given:
     def __init__(self) -> None:
         self.functions: dict[str, Any] = {}
         """Those that it may call, by their names."""
+        self._new: list[Any] = []  # what was sent, and is looked at when a record comes back
         self._forms: dict[int, Any] = {}  # address of a record that was sent -> as what it arrives
         self._sent: dict[Any, Any] = {}  # as what it arrives -> that record, None if it is not certain which
 
     def __bool__(self) -> bool:
-        return bool(self.functions or self._sent)
+        return bool(self.functions or self._sent or self._new)
 
     def copy(self) -> Given:
+        self._learn()
         twin = Given()
         twin.functions, twin._forms, twin._sent = dict(self.functions), dict(self._forms), dict(self._sent)
         return twin
@@ -105,8 +107,12 @@ class Given:
         return sum(bool(function == other) for other in found) <= is_exposed
 
     def remember(self, records: list[Any]) -> None:
-        """What is sent as a record and cannot change: what is equal to it over there comes back as it."""
-        for value in records[: RECORDS_MAX - len(self._sent)]:
+        """What is sent as a record: what is equal to it over there comes back as it, if it cannot change."""
+        self._new += records[: max(RECORDS_MAX - len(self._sent) - len(self._new), 0)]
+
+    def _learn(self) -> None:
+        records, self._new = self._new, []
+        for value in records:
             if not is_constant(value):
                 continue
             try:
@@ -121,6 +127,7 @@ class Given:
 
     def record(self, record: Record, is_key: bool) -> Any:
         """What was sent as this record, or itself. As a key only a member of an enumeration that is equal to itself alone."""
+        self._learn()
         if not self._sent:
             return record
         try:
