@@ -112,6 +112,7 @@ static PyType_Slot builtins_slots[] = {
     { Py_tp_methods, builtins_methods },  { 0, NULL },
 };
 
+/* Its objects are larger than modules: else an object of the one could be made one of the other. */
 PyType_Spec builtins_spec = { "belljar.ReadOnlyBuiltins", 0, 0, FINAL_TYPE, builtins_slots };
 
 /* make_builtins(dict): the guest's builtins, filled from that dict. Kept in the state and returned.

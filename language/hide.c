@@ -62,6 +62,9 @@ static int dir_add_mro(struct state *state, PyObject *names, PyObject *type)
 
 static PyObject *checked_dir(struct proxy *self, PyObject *object)
 {
+    PyObject *of_module = safe_module_names(object);
+    if (of_module || PyErr_Occurred())
+        return of_module;
     OWNED PyObject *names = PySet_New(NULL);
     if (!names)
         return NULL;

@@ -44,6 +44,9 @@ struct state {
     PyObject *library;       /* list of namespaces of modules that see hidden attributes of types */
     PyObject *get_dict, *get_mro; /* type's own getters, kept before they are hidden */
     PyObject *real_exec, *real_eval, *real_vars, *real_compile, *real_locals, *real_dir;
+    getattrofunc module_getattr; /* what is behind the slots of the module type */
+    setattrofunc module_setattr;
+    reprfunc module_repr;
     newfunc type_new;                 /* real constructor of classes, under the restricted preset */
     initproc super_init;              /* what is behind super() */
     PyTypeObject *group_base, *group; /* BaseExceptionGroup, ExceptionGroup */
@@ -51,8 +54,8 @@ struct state {
     newfunc function_new;             /* the constructor, kept for build_function() */
     PyObject *own; /* dict: address -> code that the program may have as it is; NULL until own() */
     PyObject *code_type; /* run by exec and eval if compile() is enabled; NULL if it is not */
-    PyTypeObject *module_type, *list_type, *dict_type, *object_type, *function_type, *stream_type,
-        *hidden_type, *hidden_method_type, *method_type, *fixed_type, *builtins_type;
+    PyTypeObject *list_type, *dict_type, *object_type, *function_type, *stream_type, *hidden_type,
+        *hidden_method_type, *method_type, *fixed_type, *builtins_type;
     PyTypeObject *record_type; /* belljar.Record */
     PyTypeObject *shown_type;  /* what derives from it is read-only by itself; NULL: nothing */
 };
@@ -113,8 +116,12 @@ PyObject *make_hidden(PyObject *module, PyObject *args);
 PyObject *make_stream(PyObject *module, PyObject *name);
 
 /* modules.c */
-extern PyType_Spec safe_module_spec;
 PyObject *make_module(PyObject *module, PyObject *args);
+PyObject *settle_modules(PyObject *module, PyObject *names);
+PyObject *close_modules(PyObject *module, PyObject *none);
+bool is_safe_module(PyObject *object);
+/* The names that a view shows; NULL without an exception if it is none. */
+PyObject *safe_module_names(PyObject *object);
 PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw);
 
 /* builtins.c */

@@ -2,6 +2,8 @@
  * Python half. Runs in the guest, with the guest's rights. */
 #include "language/inside.h"
 
+#include "language/layout.h"
+
 #define WITH_KEYWORDS(function)                                                                    \
     (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 
@@ -31,6 +33,8 @@ static PyMethodDef policy_functions[] = {
     { "language_hints", set_hint, METH_O, NULL },
     { "language_builtins", make_builtins, METH_VARARGS, NULL },
     { "language_module", make_module, METH_VARARGS, NULL },
+    { "language_settle_modules", settle_modules, METH_O, NULL },
+    { "language_close_modules", close_modules, METH_NOARGS, NULL },
     { "language_method", make_method, METH_VARARGS, NULL },
     { "language_hidden", make_hidden, METH_VARARGS, NULL },
     { "language_stream", make_stream, METH_O, NULL },
@@ -76,15 +80,10 @@ int language_add_functions(PyObject *module)
         PyType_Spec *spec;
         PyTypeObject **type;
     } types[] = {
-        { &safe_module_spec, &state->module_type },
-        { &list_spec, &state->list_type },
-        { &dict_spec, &state->dict_type },
-        { &object_spec, &state->object_type },
-        { &function_spec, &state->function_type },
-        { &stream_spec, &state->stream_type },
-        { &hidden_spec, &state->hidden_type },
-        { &method_spec, &state->method_type },
-        { &hidden_method_spec, &state->hidden_method_type },
+        { &list_spec, &state->list_type },     { &dict_spec, &state->dict_type },
+        { &object_spec, &state->object_type }, { &function_spec, &state->function_type },
+        { &stream_spec, &state->stream_type }, { &hidden_spec, &state->hidden_type },
+        { &method_spec, &state->method_type }, { &hidden_method_spec, &state->hidden_method_type },
         { &fixed_spec, &state->fixed_type },
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -92,8 +91,13 @@ int language_add_functions(PyObject *module)
         if (!*types[i].type)
             return -1;
     }
-    state->builtins_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &builtins_spec,
-                                                                    (PyObject *)&PyModule_Type);
+    struct type_layout *layout = layout_of(&PyModule_Type);
+    if (!layout)
+        return -1;
+    PyType_Spec builtins = builtins_spec;
+    builtins.basicsize = (int)layout->basicsize + (int)sizeof(void *);
+    state->builtins_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &builtins, (PyObject *)&PyModule_Type);
     state->error =
         PyErr_NewExceptionWithDoc("belljar.SandboxError", "The sandbox refused.", NULL, NULL);
     if (!state->builtins_type || !state->error ||

@@ -1,9 +1,17 @@
 /* The modules that a guest under a language policy can import: views with the names that the policy
- * allows. Runs in the guest, with the guest's rights. */
+ * allows. Runs in the guest, with the guest's rights.
+ *
+ * A view is an object of the module type itself, with a dictionary of its own: the interpreter reads
+ * names of such objects as fast as it can, and of no others. So the module type's own slots are
+ * replaced by those below, which tell views by their definition. Nobody is shown the dictionary, and
+ * the type does not say where it is: object.__setattr__ would find it (CPython 3.13 lets it pass over
+ * a type's own slot). */
 #include "language/inside.h"
 
+#include "language/layout.h"
+
 struct safe_module {
-    PyObject_HEAD struct state *state;
+    struct state *state;
     PyObject *module; /* the real one, or NULL for a mere parent */
     PyObject *name;
     PyObject *symbols; /* dict: name -> True (value proxied) or False (value as it is) */
@@ -11,20 +19,23 @@ struct safe_module {
     PyObject *all;     /* list of str: what a star import takes */
 };
 
+static struct PyModuleDef safe_module_definition = {
+    PyModuleDef_HEAD_INIT, "view", NULL, sizeof(struct safe_module), NULL, NULL, NULL, NULL, NULL
+};
+
 /* ---- safe modules ---- */
 
-static void safe_module_dealloc(PyObject *object)
+/* What a view is made of; NULL for anything else. */
+static struct safe_module *safe_module_of(PyObject *object)
 {
-    struct safe_module *self = (struct safe_module *)object;
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    Py_XDECREF(self->module);
-    Py_XDECREF(self->name);
-    Py_XDECREF(self->symbols);
-    Py_XDECREF(self->values);
-    Py_XDECREF(self->all);
-    release(object);
-    Py_DECREF(type);
+    return Py_TYPE(object) == &PyModule_Type && PyModule_GetDef(object) == &safe_module_definition
+               ? PyModule_GetState(object)
+               : NULL;
+}
+
+bool is_safe_module(PyObject *object)
+{
+    return safe_module_of(object) != NULL;
 }
 
 /* The remedy for a name that the real module has and the policy does not show. */
@@ -35,36 +46,38 @@ static PyObject *safe_module_hint(struct safe_module *self, PyObject *name)
     return hint_for(self->state, "symbol", self->name, name);
 }
 
-static PyObject *safe_module_getattr(PyObject *object, PyObject *name)
+/* What the policy allows and the view's dictionary has not: see settle_modules(). NULL without an
+ * exception if there is nothing of the name. */
+static PyObject *safe_module_live(struct safe_module *self, PyObject *name)
 {
-    struct safe_module *self = (struct safe_module *)object;
-    if (!name_is_plain(name))
-        return NULL;
-    PyObject *value = PyDict_GetItemWithError(self->values, name);
-    if (value)
-        return Py_NewRef(value);
-    PyObject *proxied = PyDict_GetItemWithError(self->symbols, name);
-    if (PyErr_Occurred())
-        return NULL;
-    if (proxied) {
-        OWNED PyObject *real = PyObject_GetAttr(self->module, name);
-        if (!real)
-            return NULL;
-        return proxied == Py_True ? proxy_value(self->state, real) : owned_take(&real);
-    }
-    if (name_is(name, "__name__"))
-        return Py_NewRef(self->name);
     if (name_is(name, "__all__"))
         return PySequence_List(self->all);
-    if (name_is(name, "__doc__") && self->module)
-        return PyObject_GetAttr(self->module, name);
-    if (PyUnicode_GetLength(name) > 4 && PyUnicode_ReadChar(name, 0) == '_' &&
-        PyUnicode_ReadChar(name, 1) == '_') {
-        PyObject *generic = PyObject_GenericGetAttr(object, name);
-        if (generic || !PyErr_ExceptionMatches(PyExc_AttributeError))
-            return generic;
-        PyErr_Clear();
-    }
+    PyObject *proxied = PyDict_GetItemWithError(self->symbols, name);
+    OWNED PyObject *real = proxied ? PyObject_GetAttr(self->module, name) : NULL;
+    if (!real)
+        return NULL;
+    return proxied == Py_True ? proxy_value(self->state, real) : owned_take(&real);
+}
+
+static PyObject *module_getattr(PyObject *object, PyObject *name)
+{
+    struct safe_module *self = safe_module_of(object);
+    if (self && !name_is_plain(name))
+        return NULL;
+    PyObject *value = PyDict_GetItemWithError(PyModule_GetDict(object), name);
+    if (value)
+        return Py_NewRef(value);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!self)
+        return state_of_interpreter()->module_getattr(object, name);
+    value = PyObject_GenericGetAttr(object, name);
+    if (value || !PyErr_ExceptionMatches(PyExc_AttributeError))
+        return value;
+    PyErr_Clear();
+    value = safe_module_live(self, name);
+    if (value || PyErr_Occurred())
+        return value;
     OWNED PyObject *hint = safe_module_hint(self, name);
     if (hint)
         PyErr_Format(PyExc_AttributeError, "SafeModule %R has no attribute %R%U", self->name, name,
@@ -72,42 +85,55 @@ static PyObject *safe_module_getattr(PyObject *object, PyObject *name)
     return NULL;
 }
 
-static int safe_module_setattr(PyObject *object, PyObject *Py_UNUSED(name),
-                               PyObject *Py_UNUSED(value))
+static int module_setattr(PyObject *object, PyObject *name, PyObject *value)
 {
-    PyErr_SetString(((struct safe_module *)object)->state->error, READ_ONLY);
-    return -1;
+    struct state *state = state_of_interpreter();
+    if (is_safe_module(object)) {
+        PyErr_SetString(state->error, READ_ONLY);
+        return -1;
+    }
+    if (Py_TYPE(object) != &PyModule_Type || name_is(name, "__class__"))
+        return state->module_setattr(object, name, value);
+    PyObject *own = PyModule_GetDict(object);
+    return value ? PyDict_SetItem(own, name, value) : PyDict_DelItem(own, name);
 }
 
-static PyObject *safe_module_repr(PyObject *object)
+static PyObject *module_set(PyObject *object, PyObject *args)
 {
-    return PyUnicode_FromFormat("<SafeModule %R>", ((struct safe_module *)object)->name);
+    PyObject *name, *value;
+    return PyArg_ParseTuple(args, "OO", &name, &value) && module_setattr(object, name, value) == 0
+               ? Py_NewRef(Py_None)
+               : NULL;
 }
 
-static PyObject *safe_module_dir(PyObject *object, PyObject *Py_UNUSED(none))
+static PyObject *module_delete(PyObject *object, PyObject *name)
 {
-    struct safe_module *self = (struct safe_module *)object;
-    OWNED PyObject *names = PyDict_Keys(self->symbols);
-    OWNED PyObject *more = PyDict_Keys(self->values);
-    return names && more ? PySequence_Concat(names, more) : NULL;
+    return module_setattr(object, name, NULL) == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
-static PyMethodDef safe_module_methods[] = {
-    { "__dir__", safe_module_dir, METH_NOARGS, "The allowed names." },
+/* For classes derived from modules: object's own refuse where a slot of theirs was replaced. */
+static PyMethodDef module_methods[] = {
+    { "__setattr__", module_set, METH_VARARGS, NULL },
+    { "__delattr__", module_delete, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };
 
-static PyType_Slot safe_module_slots[] = {
-    { Py_tp_dealloc, safe_module_dealloc },  { Py_tp_getattro, safe_module_getattr },
-    { Py_tp_setattro, safe_module_setattr }, { Py_tp_repr, safe_module_repr },
-    { Py_tp_methods, safe_module_methods },  { 0, NULL },
-};
+static PyObject *module_repr(PyObject *object)
+{
+    struct safe_module *self = safe_module_of(object);
+    return self ? PyUnicode_FromFormat("<SafeModule %R>", self->name)
+                : state_of_interpreter()->module_repr(object);
+}
 
-PyType_Spec safe_module_spec = { "belljar.SafeModule", sizeof(struct safe_module), 0, FINAL_TYPE,
-                                 safe_module_slots };
+PyObject *safe_module_names(PyObject *object)
+{
+    struct safe_module *self = safe_module_of(object);
+    OWNED PyObject *names = self ? PyDict_Keys(self->symbols) : NULL;
+    OWNED PyObject *more = names ? PyDict_Keys(self->values) : NULL;
+    return names && more ? PySequence_Concat(names, more) : NULL;
+}
 
-/* make_module(name, real module or None, symbols, values, all): registers and returns a SafeModule.
- */
+/* make_module(name, real module or None, symbols, values, all): registers and returns a view. */
 PyObject *make_module(PyObject *module, PyObject *args)
 {
     struct state *state = state_of(module);
@@ -115,19 +141,85 @@ PyObject *make_module(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "UOO!O!O!", &name, &real, &PyDict_Type, &symbols, &PyDict_Type,
                           &values, &PyList_Type, &all))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(state->module_type, Py_tp_alloc);
-    struct safe_module *self = (struct safe_module *)alloc(state->module_type, 0);
-    if (!self)
+    OWNED PyObject *view = PyModule_Create(&safe_module_definition);
+    PyObject *shown = view ? PyModule_GetDict(view) : NULL; /* borrowed */
+    if (!shown)
         return NULL;
-    self->state = state;
-    self->module = real == Py_None ? NULL : Py_NewRef(real);
-    self->name = Py_NewRef(name);
-    self->symbols = Py_NewRef(symbols);
-    self->values = Py_NewRef(values);
-    self->all = Py_NewRef(all);
-    if (PyDict_SetItem(state->modules, name, (PyObject *)self) < 0)
-        Py_CLEAR(self);
-    return (PyObject *)self;
+    *(struct safe_module *)PyModule_GetState(view) = (struct safe_module){
+        .state = state,
+        .module = real == Py_None ? NULL : Py_NewRef(real),
+        .name = Py_NewRef(name),
+        .symbols = Py_NewRef(symbols),
+        .values = Py_NewRef(values),
+        .all = Py_NewRef(all),
+    };
+    PyDict_Clear(shown);
+    OWNED PyObject *doc =
+        real == Py_None ? Py_NewRef(real) : PyObject_GetAttrString(real, "__doc__");
+    if (!doc || PyDict_SetItemString(shown, "__doc__", doc) < 0 ||
+        PyDict_SetItemString(shown, "__name__", name) < 0 || PyDict_Update(shown, values) < 0 ||
+        PyDict_SetItem(state->modules, name, view) < 0)
+        return NULL;
+    return owned_take(&view);
+}
+
+/* settle_modules(names): what these modules have is not going to change, so their views have it in
+ * their dictionaries. What another module has is asked each time. */
+PyObject *settle_modules(PyObject *module, PyObject *names)
+{
+    struct state *state = state_of(module);
+    OWNED PyObject *iterator = PyObject_GetIter(names);
+    PyObject *name;
+    while (iterator && (name = PyIter_Next(iterator))) {
+        OWNED PyObject *held = name;
+        PyObject *view = PyDict_GetItemWithError(state->modules, held);
+        struct safe_module *self = view ? safe_module_of(view) : NULL;
+        Py_ssize_t at = 0;
+        PyObject *symbol, *proxied;
+        while (self && PyDict_Next(self->symbols, &at, &symbol, &proxied)) {
+            OWNED PyObject *value =
+                PyDict_Contains(self->values, symbol) == 0 ? safe_module_live(self, symbol) : NULL;
+            if (!value)
+                PyErr_Clear(); /* said when it is asked for */
+            else if (PyDict_SetItem(PyModule_GetDict(view), symbol, value) < 0)
+                return NULL;
+        }
+    }
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+/* close_modules(): puts our slots in the place of the module type's. */
+PyObject *close_modules(PyObject *module, PyObject *Py_UNUSED(none))
+{
+    struct state *state = state_of(module);
+    struct type_layout *layout = layout_of(&PyModule_Type);
+    struct type_layout *builtins = layout ? layout_of(state->builtins_type) : NULL;
+    if (!builtins)
+        return NULL;
+    OWNED PyObject *own = names_of_type(state, (PyObject *)&PyModule_Type);
+    for (PyMethodDef *def = module_methods; own && def->ml_name; def++) {
+        OWNED PyObject *method = PyDescr_NewMethod(&PyModule_Type, def);
+        if (!method || PyDict_SetItemString(own, def->ml_name, method) < 0)
+            return NULL;
+    }
+    if (!own)
+        return NULL;
+    state->module_getattr = (getattrofunc)layout->getattro;
+    state->module_setattr = (setattrofunc)layout->setattro;
+    state->module_repr = (reprfunc)layout->repr;
+    OWNED PyObject *offset = PyObject_GetAttrString((PyObject *)&PyModule_Type, "__dictoffset__");
+    if (!offset || PyLong_AsSsize_t(offset) != layout->dict_offset || layout->dict_offset <= 0) {
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter lays modules out differently");
+        return NULL;
+    }
+    layout->dict_offset = builtins->dict_offset = 0;
+    layout->flags &= ~(unsigned long)Py_TPFLAGS_BASETYPE; /* an object's class could be set to it */
+    layout->getattro = (void *)module_getattr;
+    layout->setattro = (void *)module_setattr;
+    layout->repr = (void *)module_repr;
+    PyType_Modified(&PyModule_Type);
+    PyType_Modified(state->builtins_type);
+    Py_RETURN_NONE;
 }
 
 /* ---- import ----
@@ -237,19 +329,20 @@ PyObject *guest_import(PyObject *module, PyObject *args, PyObject *kw)
         return Py_NewRef(found); /* as C imports, which takes the real one from sys.modules */
     if (!importable && !from) /* a parent of something allowed: only `from parent import child` */
         return import_blocked(state, absolute);
+    struct safe_module *view = safe_module_of(found);
     if (!importable && (PyTuple_CheckExact(fromlist) || PyList_CheckExact(fromlist))) {
         for (Py_ssize_t i = 0; i < PySequence_Size(fromlist); i++) {
             OWNED PyObject *child = PySequence_GetItem(fromlist, i);
             if (!child || !name_is_plain(child))
                 return NULL;
-            int known = PyDict_Contains(((struct safe_module *)found)->values, child);
+            int known = PyDict_Contains(view->values, child);
             if (known < 0)
                 return NULL;
             if (!known)
                 return import_blocked(state, absolute);
         }
     }
-    if (from && import_names((struct safe_module *)found, fromlist) < 0)
+    if (from && import_names(view, fromlist) < 0)
         return NULL;
     if (from || level)
         return Py_NewRef(found);

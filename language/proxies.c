@@ -340,7 +340,7 @@ PyObject *proxy_value(struct state *state, PyObject *value)
         PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || PyBytes_CheckExact(value) ||
         PyComplex_CheckExact(value) || value == Py_Ellipsis || value == Py_NotImplemented ||
         type == state->list_type || type == state->dict_type || type == state->object_type ||
-        type == state->function_type || type == state->module_type || type == state->stream_type ||
+        type == state->function_type || type == state->stream_type || is_safe_module(value) ||
         is_exception_class(value))
         return Py_NewRef(value);
     if (state->shown_type && PyType_IsSubtype(type, state->shown_type))

@@ -77,6 +77,8 @@ enum name {
     NAME_RECORD,
     NAME_OPAQUE,
     NAME_VIEW,
+    NAME_METHOD,
+    NAME_EXPOSED,
     NAME_DATETIME,
     NAME_DATE,
     NAME_TIME,
@@ -114,6 +116,7 @@ enum kind {
     KIND_RECORD,
     KIND_OPAQUE,
     KIND_VIEW,
+    KIND_METHOD,
     KIND_ELLIPSIS,
     KIND_RANGE,
     KIND_SLICE,
@@ -526,6 +529,9 @@ PyObject *make_record(struct decoder *d, const char *name, const char *format, .
 int encode_record(struct encoder *e, PyObject *object, enum kind kind);
 int encode_stand_in(struct encoder *e, PyObject *object, enum kind kind);
 int encode_view(struct encoder *e, PyObject *object, enum kind kind);
+/* What a class has under a name, whatever its metaclass would say of it. */
+PyObject *type_attribute(PyTypeObject *type, const char *name);
+int encode_exposed(struct encoder *e, PyObject *object);
 int encode_moment(struct encoder *e, PyObject *object, enum kind kind);
 int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
 int encode_zone_alone(struct encoder *e, PyObject *object, enum kind kind);

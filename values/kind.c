@@ -9,6 +9,8 @@ static const struct {
     [NAME_RECORD] = { NULL, "Record" },
     [NAME_OPAQUE] = { NULL, "Opaque" },
     [NAME_VIEW] = { NULL, "HostObject" }, /* guests have them */
+    [NAME_METHOD] = { NULL, "HostMethod" },
+    [NAME_EXPOSED] = { NULL, "_exposed" },
     [NAME_DATETIME] = { "datetime", "datetime" },
     [NAME_DATE] = { "datetime", "date" },
     [NAME_TIME] = { "datetime", "time" },
@@ -47,6 +49,7 @@ const struct kind_row value_kinds[KIND_COUNT] = {
                       .decode = decode_record },
     [KIND_OPAQUE] = { "opaque", "ss", .elements = 6, IS(OPAQUE), encode_stand_in, make_opaque },
     [KIND_VIEW] = { "view", "is", .elements = 6, EXTENDS(VIEW), encode_view, make_view },
+    [KIND_METHOD] = { "method", "is", .elements = 6, EXTENDS(METHOD), encode_view, make_view },
     [KIND_ELLIPSIS] = { "ellipsis", "", .make = make_ellipsis },
     [KIND_RANGE] = { "range", "iii", .elements = 4, .make = make_range,
                      .attributes = "start stop step" },

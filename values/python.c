@@ -26,23 +26,24 @@ static const char state_capsule[] = "belljar.value_state";
 
 static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static const char *const words[] = { "object",       "strict",     "only_public", "buffers",
-                                         "buffer_least", "bytes",      "elements",    "depth",
-                                         "int_bits",     "references", NULL };
+    static const char *const words[] = { "object",  "strict",       "only_public", "buffers",
+                                         "records", "buffer_least", "bytes",       "elements",
+                                         "depth",   "int_bits",     "references",  NULL };
     LIMITS_FROM_DEFAULTS;
-    PyObject *object, *buffers = Py_None;
+    PyObject *object, *buffers = Py_None, *records = Py_None;
     int strict = 0, only_public = 0;
     Py_ssize_t buffer_least = OWNED_BUFFER_LEAST;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppOnnnnnn:encode_value",
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$ppOOnnnnnn:encode_value",
                                      (char **)words, &object, &strict, &only_public, &buffers,
-                                     &buffer_least, &bytes, &elements, &depth, &int_bits,
+                                     &records, &buffer_least, &bytes, &elements, &depth, &int_bits,
                                      &references))
         return NULL;
     struct value_limits limits;
     if (parse_limits(bytes, elements, depth, int_bits, references, &limits) < 0)
         return NULL;
-    if (buffers != Py_None && !PyList_CheckExact(buffers)) {
-        PyErr_SetString(PyExc_TypeError, "buffers is a list or None");
+    if ((buffers != Py_None && !PyList_CheckExact(buffers)) ||
+        (records != Py_None && !PyList_CheckExact(records))) {
+        PyErr_SetString(PyExc_TypeError, "buffers and records are lists or None");
         return NULL;
     }
     struct value_options options = {
@@ -51,6 +52,7 @@ static PyObject *python_encode(PyObject *self, PyObject *arguments, PyObject *ke
         .only_public = only_public,
         .buffers = buffers == Py_None ? NULL : buffers,
         .buffer_least = (size_t)buffer_least,
+        .records = records == Py_None ? NULL : records,
     };
     struct value_state *state = PyCapsule_GetPointer(self, state_capsule);
     return state == NULL ? NULL : value_encode(state, object, &options);
@@ -101,7 +103,8 @@ static PyObject *python_check_keys(PyObject *self, PyObject *keys)
 
 static const PyMethodDef functions[] = {
     { "encode_value", (PyCFunction)(void (*)(void))python_encode, METH_VARARGS | METH_KEYWORDS,
-      "encode_value(object, *, strict=False, only_public=False, buffers=None, buffer_least=65536, "
+      "encode_value(object, *, strict=False, only_public=False, buffers=None, records=None, "
+      "buffer_least=65536, "
       "<limits>) -> "
       "bytes" },
     { "decode_value", (PyCFunction)(void (*)(void))python_decode, METH_VARARGS | METH_KEYWORDS,

@@ -3,11 +3,18 @@
 
 #include <stdarg.h>
 
+PyObject *type_attribute(PyTypeObject *type, const char *name)
+{
+    getattrofunc get = (getattrofunc)PyType_GetSlot(&PyType_Type, Py_tp_getattro);
+    OWNED PyObject *text = PyUnicode_FromString(name);
+    return text != NULL ? get((PyObject *)type, text) : NULL;
+}
+
 /* "module.Class", or "Class" for builtins. New reference, or NULL without an exception. */
 static PyObject *type_name(PyTypeObject *type)
 {
     OWNED PyObject *name = PyType_GetQualName(type);
-    OWNED PyObject *module = PyObject_GetAttrString((PyObject *)type, "__module__");
+    OWNED PyObject *module = type_attribute(type, "__module__");
     PyErr_Clear();
     if (name == NULL || !PyUnicode_CheckExact(name))
         return NULL;
@@ -100,7 +107,8 @@ PyObject *make_opaque(struct decoder *d, enum kind kind, PyObject *arguments)
     return type == NULL ? NULL : PyObject_Call(type, arguments, NULL);
 }
 
-/* A view of an object of the receiver's, on its way back: its number, and its type's name. */
+/* A view of an object of the receiver's, on its way back: its number, and its type's name. Or a
+ * method of one: the number, and the method's name. Number 0: a function that has this name. */
 int encode_view(struct encoder *e, PyObject *object, enum kind kind)
 {
     OWNED PyObject *name = PyUnicode_FromString("_host"); /* whatever its __getattribute__ says */
@@ -114,9 +122,22 @@ int encode_view(struct encoder *e, PyObject *object, enum kind kind)
     return encode_cut_text(e, PyTuple_GetItem(host, 1), TYPE_NAME_MAX);
 }
 
+/* What the host exposed: as it is there. Returns 1 if this is nothing of the kind. */
+int encode_exposed(struct encoder *e, PyObject *object)
+{
+    PyObject *table = encode_find(e, NAME_EXPOSED);
+    if (table == NULL || !PyDict_CheckExact(table))
+        return 1;
+    OWNED PyObject *address = PyLong_FromVoidPtr(object);
+    OWNED PyObject *method =
+        address != NULL ? Py_XNewRef(PyDict_GetItemWithError(table, address)) : NULL;
+    if (method == NULL)
+        return PyErr_Occurred() ? -1 : 1;
+    return encode_view(e, method, KIND_METHOD);
+}
+
 PyObject *make_view(struct decoder *d, enum kind kind, PyObject *arguments)
 {
-    (void)kind;
     PyObject *number = PyTuple_GetItem(arguments, 0), *name = PyTuple_GetItem(arguments, 1);
     Py_ssize_t length;
     if (PyUnicode_AsUTF8AndSize(name, &length) == NULL)
@@ -124,7 +145,10 @@ PyObject *make_view(struct decoder *d, enum kind kind, PyObject *arguments)
     if (length > TYPE_NAME_MAX)
         return refuse(d, "a type name is too long");
     if (d->views != NULL) {
-        PyObject *view = PyObject_CallFunctionObjArgs(d->views, number, NULL);
+        PyObject *is_key = d->closed > 0 ? Py_True : Py_False;
+        PyObject *view = kind == KIND_METHOD
+                             ? PyObject_CallFunctionObjArgs(d->views, number, name, is_key, NULL)
+                             : PyObject_CallFunctionObjArgs(d->views, number, NULL);
         d->views_refused = view == NULL;
         return view;
     }
@@ -314,7 +338,14 @@ PyObject *decode_record(struct decoder *d, uint64_t count, bool share)
     OWNED PyObject *record = dict != NULL && name_text != NULL
                                  ? PyObject_CallFunctionObjArgs(type, name_text, dict, NULL)
                                  : NULL;
+    Py_ssize_t at = share && d->shared != NULL ? PyList_Size(d->shared) : -1;
     if (!decode_share(d, record, share) || !decode_pairs(d, fields, dict, true))
         return NULL;
-    return object_take(&record);
+    if (d->views == NULL)
+        return object_take(&record);
+    PyObject *is_key = d->closed > 0 ? Py_True : Py_False; /* it may be one that was sent there */
+    OWNED PyObject *sent = PyObject_CallFunctionObjArgs(d->views, record, Py_None, is_key, NULL);
+    if (sent == NULL || (at >= 0 && PyList_SetItem(d->shared, at, Py_NewRef(sent)) < 0))
+        return NULL;
+    return object_take(&sent);
 }

@@ -128,22 +128,28 @@ static bool has_identity_hash(PyObject *object)
            PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 }
 
+/* Tells of what is sent as a record. */
+static int encode_listed(struct encoder *e, PyObject *object)
+{
+    return e->options->records != NULL ? PyList_Append(e->options->records, object) : 0;
+}
+
 /* Classes of programs: by value if they are records or extend a builtin type. 1: neither. */
 static int encode_by_value(struct encoder *e, PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     if (encode_is_instance(e, (PyObject *)type, NAME_ENUM_META))
-        return encode_member(e, object);
+        return encode_listed(e, object) < 0 ? -1 : encode_member(e, object);
     if (PyTuple_Check(object)) {
-        OWNED PyObject *field_names = PyObject_GetAttrString((PyObject *)type, "_fields");
+        OWNED PyObject *field_names = type_attribute(type, "_fields");
         PyErr_Clear();
         if (field_names != NULL && is_names(field_names, PyTuple_Size(object)))
-            return encode_named_tuple(e, object, field_names);
+            return encode_listed(e, object) < 0 ? -1 : encode_named_tuple(e, object, field_names);
     }
-    OWNED PyObject *marker = PyObject_GetAttrString((PyObject *)type, "__dataclass_fields__");
+    OWNED PyObject *marker = type_attribute(type, "__dataclass_fields__");
     PyErr_Clear();
     if (marker != NULL && !(e->hashed > 0 && has_identity_hash(object)))
-        return encode_dataclass(e, object);
+        return encode_listed(e, object) < 0 ? -1 : encode_dataclass(e, object);
     if (e->hashed > 0) /* may be equal to a plain one over there, although it is not here */
         return 1;
     unsigned long flags = PyType_GetFlags(type);
@@ -211,6 +217,8 @@ int encode_object(struct encoder *e, PyObject *object)
         PyErr_Clear();
         return encode_buffer(e, object, false);
     }
+    if (result == 1)
+        result = encode_exposed(e, object);
     return result == 1 ? encode_opaque(e, object, NULL) : result;
 }
 

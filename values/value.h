@@ -42,6 +42,7 @@ struct value_options {
                         * by reference, and only their index is encoded. The decoder then needs such
                         * a list. */
     size_t buffer_least;
+    PyObject *records; /* NULL, or a list: what is sent as a record is appended to it */
 };
 
 /* Types and modules that were looked up. `home` is the module that defines Record and Opaque; it is
@@ -67,9 +68,10 @@ PyObject *value_encode(struct value_state *state, PyObject *object,
 
 /* New object, or NULL with ValueError (malformed, or over a limit), MemoryError or
  * KeyboardInterrupt. `buffers` is NULL or the list that value_encode filled: never a list from a
- * guest. `views` is NULL (views arrive as stand-ins) or called with a view's number: it returns what
- * arrives, and its exceptions come out as they are. *ret_memory (unless NULL) is what the value was
- * counted as, in bytes. */
+ * guest. `views` is NULL (views arrive as stand-ins) or is called: with a view's number; with a
+ * number, a method's name and whether it is in a key; with a record, None and the same. It returns
+ * what arrives, and its exceptions come out as they are. *ret_memory (unless NULL) is what the value
+ * was counted as, in bytes. */
 PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t length,
                        const struct value_limits *limits, PyObject *buffers, PyObject *views,
                        size_t *ret_memory);

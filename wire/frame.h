@@ -35,8 +35,9 @@ enum frame_type {
     FRAME_CALL,
 };
 
-/* A guest's questions to its host. In what it sends, host objects are values of the kind "view"
- * (values/record.c), wherever they are. What the host sends is wrapped, so that what belljar says
+/* A guest's questions to its host. In what it sends, host objects are values of the kind "view", host
+ * functions and methods of the kind "method" (values/record.c), wherever they are. What the host
+ * sends is wrapped, so that what belljar says
  * about it cannot be confused with what it holds: [0, value]; [1, handle, type name, [operations],
  * [methods]]: a host object; [2, [wrapped, ...]] list; [3, ...] tuple; [6, ...] set; [7, ...]
  * frozenset; [4, [[wrapped, wrapped], ...]] dict. */

@@ -99,6 +99,9 @@ def waits_for(guest: core.Guest, at_most_ms: int = -1) -> tuple[list[tuple[int, 
     return fds, timeout_ms
 
 
+_OURS = b"dview", b"fmethod", b"frecord"  # kinds of values that are looked up among what the host has given
+
+
 def _deadline(pool: Pool, job: Job) -> float | None:
     """When a run that begins now will have been ended (time.monotonic)."""
     wall_ms = job.get("wall_ms") or pool.wall_ms
@@ -186,7 +189,7 @@ class Session:
         name = getattr(func, "__name__", type(func).__name__)
         given = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
         packed = self._pack([(str(name), func), ("keywords", list(kw)), *given, *kw.items()], are_copies)
-        text = command("call", packed)
+        text = command("call", packed, handles=self.desk.handles)
         if self.language is not None:
             execution = yield from self._go(self.language.check_input(text), job)
             return self.language.answer(execution, 1)[0]
@@ -220,7 +223,9 @@ class Session:
             _language.take_changes(self.language.answer(execution, 2), globals, locals)
             return execution
         wrapped = [_language.wrap_names(self.desk.handles, self.pool.python, names, is_strict=False) for names in (globals, locals)]
-        execution = yield from self._command(command("execute", text, *wrapped, "<code>", isinstance(code, str)), job)
+        execution = yield from self._command(
+            command("execute", text, *wrapped, "<code>", isinstance(code, str), handles=self.desk.handles), job
+        )
         found = yield from self._answer(execution, "execute", 2)
         for mine, theirs in zip((globals, locals), found, strict=True):
             if mine is not None:
@@ -249,9 +254,9 @@ class Session:
     def set(self, name: str, value: object, copy: bool = False) -> Operation[None]:
         check_name(name)
         try:
-            text = encode(["set", name, [0, value]], copy)
+            text = encode(["set", name, [0, value]], copy, self.desk.handles)
         except (TypeError, ValueError):
-            text = encode(["set", name, self._pack([(name, value)])], copy)
+            text = encode(["set", name, self._pack([(name, value)])], copy, self.desk.handles)
         yield from self._command(text)
 
     def delete(self, name: str) -> Operation[None]:
@@ -469,7 +474,7 @@ class Session:
         """What a run came to."""
         shown = self.desk.shown
         value = result.value  # the numbers in it are kept no longer than it is
-        views = self.desk.handles.views() if value is not None and b"dview" in value else None
+        views = self.desk.handles.views() if value is not None and any(kind in value for kind in _OURS) else None
         execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows, views)
         if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)

@@ -292,7 +292,7 @@ class Execution(Face):
 
     def __init__(
         self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False,
-        shown: Sequence[Result] = (), shows: Shows | None = None, views: Callable[[int], object] | None = None,
+        shown: Sequence[Result] = (), shows: Shows | None = None, views: Callable[..., object] | None = None,
     ) -> None:  # fmt: skip
         self._result = result
         self._guest = guest

@@ -86,7 +86,7 @@ def execute_text(
     """The command that runs code in an empty namespace or with these names."""
     is_one = names is not None and local_names is names
     wrapped = [wrap_names(handles, python, given, show) for given in (names, None if is_one else local_names)]
-    return command("strict_execute", code, *wrapped, is_one, "<sandbox>")
+    return command("strict_execute", code, *wrapped, is_one, "<sandbox>", handles=handles)
 
 
 def take_changes(answer: list[Any], names: dict[str, Any] | None, local_names: dict[str, Any] | None) -> None:

@@ -25,6 +25,8 @@ from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
+
+from belljar._given import Given, method_named, method_of_builtin
 from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
@@ -157,7 +159,7 @@ def readonly(obj: object, *, attributes: Names | None = None, methods: Names = (
     generators' insides or open files. Writing raises `SandboxError("Read only object")` in the sandbox.
 
     Raises `ValueError` for a name that is not public and for an unknown operation."""
-    if isinstance(obj, Readonly):
+    if type(obj) is Readonly:  # its class may say what it likes of itself
         raise TypeError("readonly: this is a view already")
     if attributes is None and not methods and not operations:
         return Readonly(obj, _DEFAULT)
@@ -334,6 +336,7 @@ class Handles:
     """The host objects that one guest holds: numbers that are never used again, with how often each was sent."""
 
     def __init__(self) -> None:
+        self.given = Given()
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[tuple[int, int], int] = {}
         self._unused = 1
@@ -346,7 +349,7 @@ class Handles:
         """For a forked session: the same numbers, each side with its own count."""
         twin = type(self)()
         twin._unused, twin._items = self._unused, self._items
-        twin._numbers = dict(self._numbers)
+        twin._numbers, twin.given = dict(self._numbers), self.given.copy()
         for number, entry in self._entries.items():
             copied = _Entry(entry.original, entry.rules, entry.kind, entry.weight)
             copied.count, copied.view = entry.count, entry.view
@@ -402,18 +405,38 @@ class Handles:
             raise Refused("ReferenceError", "no such host object")
         return entry
 
-    def view(self, number: object) -> Readonly:
-        """The view that a guest passes back."""
+    def view(self, number: object, name: str | None = None, is_key: bool = False) -> Any:
+        """What a guest passes back: a view, or the function or method of this name. `is_key`: it is hashed and compared, so what
+        could run code by that, or be equal to another key, comes as a view. Or a record, which may be one that it was given."""
+        if type(number) is Record:
+            return self.given.record(number, is_key)
+        if name is not None:
+            function = self._method_of(number, name) if number != 0 else self.given.function(name)
+            if function is MISSING:
+                raise Refused("ReferenceError", "no such host function or method")
+            return readonly(function) if is_key and not self.given.is_key(function, number == 0) else function
         entry = self.entry(number)
         if entry.view is None:
-            entry.view = Readonly(entry.original, entry.rules)
+            original = entry.original.iterator if type(entry.original) is Lazy else entry.original
+            entry.view = Readonly(original, entry.rules)
         return entry.view
 
-    def views(self) -> Callable[[int], Readonly] | None:
+    def _method_of(self, number: object, name: str) -> Any:
+        entry = self.entry(number)
+        if name in (entry.rules.find(entry.rules.methods, type(entry.original)) or ()):
+            return method_named(entry.original, name)
+        return (
+            method_of_builtin(_base_of(entry.original), entry.original, name, _METHODS[entry.kind])
+            if _METHODS[entry.kind]
+            else MISSING
+        )
+
+    def views(self) -> Callable[..., Any] | None:
         """`view` as it is now, for a value that is read later; None if there is nothing to view."""
-        if not self._entries:
+        if not self._entries and not self.given:
             return None
         snapshot = type(self)()
+        snapshot.given = self.given.copy()
         snapshot._entries = dict(self._entries)
         return snapshot.view
 

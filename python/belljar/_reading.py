@@ -14,6 +14,7 @@ from typing import Any
 ROWS_MAX = 100000
 FIELD = re.compile(r"\{[^{}]*[.\[]_[^{}]*\}")  # a field of a format string that names what begins with an underscore
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+TIMERS = "time", "timeit", "prun", "capture"  # first lines of a cell that leave the rest of it Python
 
 
 def bound_names(node: ast.AST, found: set[str]) -> set[str]:
@@ -97,6 +98,19 @@ class Reader(ast.NodeVisitor):
 
     # ---- Nodes ----
 
+    def add_await(self, node: Any) -> None:
+        """What waits outside of every function: only cells may."""
+        if len(self.scopes) == 1:
+            self.add(node, "await", "")
+        self.generic_visit(node)
+
+    visit_Await = visit_AsyncFor = visit_AsyncWith = add_await
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        if node.is_async and len(self.scopes) == 1:
+            self.add(node.target, "await", "")
+        self.generic_visit(node)
+
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.add(alias, "import", alias.name)
@@ -169,10 +183,58 @@ class Reader(ast.NodeVisitor):
         self.scopes.pop()
 
 
+def as_python(text: str) -> tuple[str, list[list[Any]], int]:
+    """A notebook's cell as belljar_guest/_cells.py takes it: the Python in it, a row for each line that is none, and how far it was
+    indented."""
+    rows: list[list[Any]] = []
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    indent = first[: len(first) - len(first.lstrip())]
+    for at, line in enumerate(lines):
+        line = lines[at] = line.removeprefix(indent)
+        stripped = line.strip()
+        start = len(line) - len(line.lstrip())
+        target, equals, value = stripped.partition("=")
+        if equals and target.strip().isidentifier() and value.strip()[:1] in ("!", "%"):
+            stripped, kept = value.strip(), f"{target}= None"
+        else:
+            kept = "pass"
+        is_question = stripped.endswith("?") and stripped.strip("?").replace(".", "").isidentifier()
+        if is_question or (stripped[:1] in ("!", "%") and stripped.strip("!% ")):
+            rows.append([at + 1, len(indent) + start + 1, "line", "", ""])
+            lines[at] = line[:start] + kept
+            if stripped.startswith("%%") and not any(before.strip() for before in lines[:at]):
+                if stripped[2:].split()[0] not in TIMERS:
+                    del lines[at + 1 :]
+                break
+    return "\n".join(lines), rows, len(indent)
+
+
+def parsed(text: str) -> ast.AST:
+    """The tree of a text that compiles, as a cell or as it is."""
+    tree = ast.parse(text)
+    compile(tree, "script", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True)
+    return tree
+
+
 def read_text(source: bytes) -> list[list[Any]]:
     """The rows of a text, or one that says why there are none."""
+    indent = 0
+    rows: list[list[Any]] = []
     try:
-        tree = ast.parse(source.decode("utf-8-sig"))
+        text = source.decode("utf-8-sig")
+        try:
+            tree = parsed(text)
+        except SyntaxError as error:
+            text, rows, indent = as_python(text)
+            if indent:
+                rows.insert(0, [error.lineno or 1, error.offset or 1, "indent", "unexpected indent", ""])
+            if not rows:
+                raise
+            try:
+                tree = parsed(text)
+            except SyntaxError as other:
+                return [*rows, [other.lineno or 1, (other.offset or 1) + indent, "syntax", str(other.msg), ""]]
     except SyntaxError as error:
         return [[error.lineno or 1, error.offset or 1, "syntax", str(error.msg), ""]]
     except UnicodeDecodeError as error:
@@ -181,7 +243,7 @@ def read_text(source: bytes) -> list[list[Any]]:
         return [[1, 1, "syntax", str(error), ""]]
     reader = Reader(tree)
     reader.visit(tree)
-    return reader.rows
+    return [*rows, *([line, column + indent, *more] for line, column, *more in reader.rows)]
 
 
 def main() -> None:

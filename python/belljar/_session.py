@@ -77,13 +77,16 @@ class Lending(bytes):
         return other
 
 
-def encode(value: object, copy: bool = False) -> bytes:
+def encode(value: object, copy: bool = False, handles: Handles | None = None) -> bytes:
     """A value as bytes for the guest; `Lending` where it has large arrays. `TypeError` for what cannot cross.
 
     Fields of dataclasses and named tuples whose names begin with an underscore stay here. `copy`: what is lent is copied
-    there, for the guest to write to."""
+    there, for the guest to write to. `handles`: of the guest, which remember what is sent as a record."""
     buffers: list[object] = []
-    data = core.encode_value(value, strict=True, only_public=True, buffers=buffers, buffer_least=LEND_LEAST)
+    records: list[object] = []
+    data = core.encode_value(value, strict=True, only_public=True, buffers=buffers, records=records, buffer_least=LEND_LEAST)
+    if handles is not None and records:
+        handles.given.remember(records)
     least = LEND_LEAST
     while len(buffers) > LEND_MOST:
         buffers = []
@@ -97,9 +100,9 @@ def encode(value: object, copy: bool = False) -> bytes:
     return lending
 
 
-def command(name: str, *arguments: object) -> bytes:
+def command(name: str, *arguments: object, handles: Handles | None = None) -> bytes:
     """A command for the guest, as the code of a run. `TypeError` for what cannot cross."""
-    return encode([name, *arguments])
+    return encode([name, *arguments], handles=handles)
 
 
 class Shown:
@@ -127,8 +130,8 @@ class Desk:
     answers by itself, makes a task of it, and `belljar` goes on meanwhile."""
 
     def __init__(self, handles: Handles | None = None) -> None:
-        self.functions: dict[str, HostFunction] = {}
         self.handles = handles if handles is not None else Handles()
+        self.functions = self.handles.given.functions
         self.guest: core.Guest | None = None
         self.defer: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None
         self.is_answering = False
@@ -144,7 +147,7 @@ class Desk:
     def copy(self, guest: core.Guest) -> Desk:
         """For the guest that a session was forked into."""
         twin = Desk(self.handles.copy())
-        twin.functions = {name: function.copy() for name, function in self.functions.items()}
+        twin.functions.update((name, function.copy()) for name, function in self.functions.items())
         twin.guest = guest
         twin._last_call = self._last_call
         return twin
@@ -363,14 +366,14 @@ class Desk:
                 raise Refused("TypeError", f"the host's answer cannot cross ({describe_error(error)[1]}): return plain "
                               "values, or belljar.readonly(...)") from None  # fmt: skip
         else:
-            data = encode(value)
+            data = encode(value, handles=self.handles)
         self._send(number, REPLY_VALUE, data)
 
     def _encode(self, value: Any) -> bytes:
         try:
-            return encode([0, value])
+            return encode([0, value], handles=self.handles)
         except (TypeError, ValueError):
-            return encode(self.handles.wrap(value))  # there are views in it
+            return encode(self.handles.wrap(value), handles=self.handles)  # there are views in it
 
     def _reply_error(self, number: int, error: Exception) -> None:
         self._send(number, REPLY_EXCEPTION, core.encode_value(list(describe_error(error)), strict=True))

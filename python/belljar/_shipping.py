@@ -15,6 +15,7 @@ import enum
 import functools
 import io
 import marshal
+import operator
 import pickle
 import re
 import sys
@@ -50,6 +51,7 @@ _WRAPPED: Final = 5
 _FUNCTIONS = (
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MethodWrapperType, types.ClassMethodDescriptorType, functools.partial, functools._lru_cache_wrapper,
+    operator.itemgetter, operator.attrgetter, operator.methodcaller,
 )  # fmt: skip
 
 
@@ -410,6 +412,13 @@ class _Packer(pickle.Pickler):
     def _partial(self, value: functools.partial[Any]) -> Reduced:
         return _MAKERS["partial"], (value.func, value.args, value.keywords)
 
+    def _getter(self, value: Any) -> Reduced:
+        """Of the module operator: made there of what it was made of here."""
+        make, arguments = value.__reduce__()
+        if type(make) is functools.partial:  # a methodcaller with keywords
+            return _MAKERS["apply"], (make.func, (*make.args, *arguments), make.keywords)
+        return _MAKERS["apply"], (make, arguments, {})
+
     def _cached(self, value: Any) -> Reduced:
         origin = find_origin(value)
         if origin is not None:
@@ -613,6 +622,7 @@ _REDUCERS: Final[dict[type, Callable[[_Packer, Any], Any]]] = {
                      types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType), _Packer._builtin),
     types.MappingProxyType: lambda self, value: (_MAKERS["view_of_dict"], (dict(value),)),
     functools.partial: _Packer._partial,
+    **dict.fromkeys((operator.itemgetter, operator.attrgetter, operator.methodcaller), _Packer._getter),
     functools.partialmethod: lambda self, value: (_MAKERS["descriptor"], ("partialmethod", (value.func, *value.args), value.keywords)),
     functools._lru_cache_wrapper: _Packer._cached,
     functools.cached_property: lambda self, value: (_MAKERS["descriptor"], ("cached_property", (value.func,), {})),

@@ -8,7 +8,16 @@ import types
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-__all__ = ["CHUNK", "MISSING", "Lazy", "Snapshot", "image", "name_of_type", "said", "stored_names"]
+__all__ = [
+    "CHUNK",
+    "MISSING",
+    "Lazy",
+    "Snapshot",
+    "image",
+    "name_of_type",
+    "said",
+    "stored_names",
+]
 
 CHUNK: Final = 256
 """Items of an iteration that go to a guest at a time."""

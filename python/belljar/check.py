@@ -34,7 +34,7 @@ class Violation:
     column: int
     """From 1 on, in characters."""
     kind: str
-    """import, from, symbol, base, name, attribute, format, print, open or syntax."""
+    """import, from, symbol, base, name, attribute, format, print, open, await, line or syntax."""
     name: str
     text: str
     """The refusal in words, with what would permit it."""
@@ -44,9 +44,9 @@ class Violation:
 
 
 def check_text(
-    language: dict[str, Any], code: str | bytes, filename: str = "<code>", *, python: str | None = None
+    language: dict[str, Any], code: str | bytes, filename: str = "<code>", *, python: str | None = None, is_cell: bool = True
 ) -> list[Violation]:
-    """The violations, by line. `SandboxError` if the sandbox fails, `ValueError` for what cannot be a program's text."""
+    """The violations, by line. `is_cell`: it is for a session's `run_code`, which takes what is typed into notebooks. `SandboxError` if the sandbox fails, `ValueError` for what cannot be a program's text."""
     source = code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code)
     if len(source) > SOURCE_BYTES_MAX:
         raise ValueError(f"{filename} is larger than {SOURCE_BYTES_MAX >> 20} MiB")
@@ -65,12 +65,12 @@ def check_text(
     if rows is None:  # the parser's own end: nothing that Python could run
         takes = "takes too long to read" if result.verdict in ("timeout", "cpu") else "is too large or nested too deeply"
         return [Violation(1, 1, "syntax", "", f"the text {takes}: divide it")]
-    return judge_rows(language, rows)
+    return judge_rows(language, rows, is_cell)
 
 
-def judge_rows(language: dict[str, Any], rows: list[list[Any]]) -> list[Violation]:
+def judge_rows(language: dict[str, Any], rows: list[list[Any]], is_cell: bool = True) -> list[Violation]:
     """The violations in what _reading.py says of a text, by line."""
-    judge = _Judge(language, {row[3] for row in rows if row[2] == "from" and row[4] == "*"})
+    judge = _Judge(language, {row[3] for row in rows if row[2] == "from" and row[4] == "*"}, is_cell)
     found = {(line, column, text): Violation(line, column, kind, name, text)
              for line, column, kind, name, more in rows for text in [judge(kind, name, more)] if text}  # fmt: skip
     return sorted(found.values(), key=lambda one: (one.line, one.column))
@@ -93,8 +93,9 @@ def _rows(stdout: bytes | str) -> list[list[Any]] | None:
 class _Judge:
     """Says of a row what the policy refuses, or nothing."""
 
-    def __init__(self, language: dict[str, Any], stars: set[str]) -> None:
+    def __init__(self, language: dict[str, Any], stars: set[str], is_cell: bool) -> None:
         self.language = language
+        self.is_cell = is_cell
         self.imports: dict[str, set[str]] = {
             name: {*row["proxied"], *row["safe"], *hints.REPLACED.get(name, "").split()}
             for name, row in language["imports"].items()
@@ -105,13 +106,24 @@ class _Judge:
         judges: dict[str, Callable[[str, str], str]] = {
             "import": self.on_import, "from": self.on_from, "symbol": self.on_symbol, "name": self.on_name,
             "attribute": self.on_attribute, "format": self.on_format, "print": self.on_print, "open": self.on_open,
-            "base": self.on_base, "syntax": self.on_syntax,
+            "base": self.on_base, "syntax": self.on_syntax, "await": self.on_await, "line": self.on_line, "indent": self.on_indent,
         }  # fmt: skip
         judge = judges.get(kind)
         return judge(name, more) if judge is not None else ""
 
     def on_syntax(self, says: str, _: str) -> str:
         return f"SyntaxError: {says}"
+
+    def on_await(self, _: str, __: str) -> str:
+        if not self.is_cell:
+            return "SyntaxError: 'await' outside function: a script writes asyncio.run(main()); a session's run_code has a loop"
+        return "" if "asyncio" in self.language["features"] else f"SyntaxError: 'await' outside function{hints.for_await()}"
+
+    def on_line(self, _: str, __: str) -> str:
+        return f"SyntaxError: {hints.IPYTHON}"
+
+    def on_indent(self, says: str, _: str) -> str:
+        return "" if self.is_cell else f"IndentationError: {says}"
 
     def on_import(self, name: str, _: str) -> str:
         if name in self.imports or name in self.language["internal"]:
@@ -192,7 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             policy.load(given.policy)
         values: dict[str, Any] = json.loads(policy.json())
         language = language_of(values)
-        found = {script: check_text(language, read_source(script), script, python=values["python"]) for script in given.scripts}
+        found = {
+            script: check_text(language, read_source(script), script, python=values["python"], is_cell=False)
+            for script in given.scripts
+        }
     except FAILURES as error:
         return ended_by(error)
     if given.json:

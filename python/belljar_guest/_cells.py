@@ -56,7 +56,7 @@ def rewritten(policy: Policy, source: str, filename: str) -> str | None:
         text = "\n".join(map(line_rewritten, lines))
     if text != source and CALL in text:
         if not policy.is_open:
-            raise SyntaxError("lines that begin with % or ! are IPython's: under a language policy write Python")
+            raise SyntaxError(policy.no_lines)
         vars(builtins)[CALL] = lambda *arguments: perform_line(policy, *arguments)
     return text if text != source else None
 

@@ -275,10 +275,19 @@ class HostObject:
 
 
 class HostMethod:
-    __slots__ = ("__name__", "__self__")
+    """A method of a host object. It crosses as the object's number and its name."""
 
-    def __init__(self, owner: HostObject, name: str) -> None:
+    __slots__ = ("__name__", "__self__", "_host")
+
+    def __init__(self, owner: Any, name: str) -> None:
         self.__self__, self.__name__ = owner, name
+        self._host = host_of(owner)[0], name
+
+    def __eq__(self, other: object) -> Any:
+        return self._host == other._host if isinstance(other, HostMethod) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._host)
 
     def __call__(self, *arguments: object, **keywords: object) -> Any:
         owner = self.__self__
@@ -291,13 +300,26 @@ class HostMethod:
         return "<method %s of %r>" % (self.__name__, self.__self__)
 
 
-class HostView:
+class Exposed(HostMethod):
+    """A function of the host's on its way back: its name alone says which one."""
+
+    __slots__ = ()
+
+    def __init__(self, function: object, name: str) -> None:
+        self.__self__, self.__name__, self._host = function, name, (0, name)
+
+
+class HostView(HostMethod):
     """keys(), values() or items() of a mapping."""
 
     __slots__ = ("_of", "_what")
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, of: Any, what: str) -> None:
+        super().__init__(of, what + "()")
         self._of, self._what = of, what
+
+    __call__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return operate(self._of, "len")  # type: ignore[no-any-return]
@@ -404,21 +426,37 @@ def operators(kinds: tuple[type, ...], *names: str) -> dict[str, Any]:
     return {form % name.strip("_"): combined(name, kinds, is_reflected) for name in names for form, is_reflected in forms}
 
 
-def method_of_copy(name: str) -> Callable[..., Any]:
-    def method(self: Any, *arguments: Any) -> Any:
-        if name in host_of(self)[3]:  # the host has named its own
-            return HostMethod(self, name)(*arguments)
-        return getattr(copied(self), name)(*arguments)
+class MethodOfCopy(HostMethod):
+    """A method that makes something new, of a copy."""
 
-    return method
+    __slots__ = ()
+
+    def __call__(self, *arguments: object, **keywords: object) -> Any:
+        return getattr(copied(self.__self__), self.__name__)(*arguments, **keywords)
 
 
-def get_from(self: Any, *arguments: Any, **keywords: Any) -> Any:
+class MethodGet(HostMethod):
     """get(): a default that cannot cross, or would not come back as it is, stays here."""
-    if len(arguments) != 2 or keywords or type(arguments[1]) in (int, str, bool):
-        return HostMethod(self, "get")(*arguments, **keywords)
-    value = HostMethod(self, "get")(arguments[0])
-    return arguments[1] if value is None and arguments[0] not in self else value
+
+    __slots__ = ()
+
+    def __call__(self, *arguments: object, **keywords: object) -> Any:
+        if len(arguments) != 2 or keywords or type(arguments[1]) in (int, str, bool):
+            return super().__call__(*arguments, **keywords)
+        value = super().__call__(arguments[0])
+        return arguments[1] if value is None and arguments[0] not in self.__self__ else value
+
+
+def method_of(kind: type[HostMethod], name: str) -> Any:
+    def method(self: Any) -> HostMethod:
+        is_named = kind is MethodOfCopy and name in host_of(self)[3]  # the host has its own
+        return HostMethod(self, name) if is_named else kind(self, name)
+
+    return property(method)
+
+
+def lacking(self: Any) -> NoReturn:
+    raise AttributeError
 
 
 def deeply_copied(self: Any, memo: Any) -> Any:
@@ -432,7 +470,7 @@ def container(kind: type, *methods: str) -> dict[str, Any]:
     text = repr_of(lambda self: repr(copied(self)))
     return {
         "__class__": property(lambda self: kind), "__repr__": text, "__str__": text, "__copy__": copied,
-        "__deepcopy__": deeply_copied, **{name: method_of_copy(name) for name in methods},
+        "__deepcopy__": deeply_copied, **{name: method_of(MethodOfCopy, name) for name in methods},
     }  # fmt: skip
 
 
@@ -464,8 +502,8 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "repr": {"__repr__": forwarded("repr")},
     "str": {"__str__": forwarded("str")},
     "sequence": {**container(list, "copy"), **operators((list,), "add"), **operators((int,), "mul")},
-    "tuple": {**container(tuple), **operators((tuple,), "add"), "__hash__": lambda self: hash(copied(self))},
-    "mapping": {**container(dict, "copy", "__reversed__"), **operators((dict,), "or_"), "get": get_from},
+    "tuple": {**container(tuple), "copy": property(lacking), **operators((tuple,), "add"), "__hash__": lambda self: hash(copied(self))},
+    "mapping": {**container(dict, "copy", "__reversed__"), **operators((dict,), "or_"), "get": method_of(MethodGet, "get")},
     "set": {
         **container(set, "copy", "union", "intersection", "difference", "symmetric_difference"),
         **operators((set, frozenset), "or_", "and_", "sub", "xor"),
@@ -522,7 +560,9 @@ def host_class(operations: Sequence[str]) -> type[HostObject]:
 
 
 HostObject.__module__ = "belljar"
-belljar_module.HostObject = HostObject  # the encoder finds it there: it crosses as its number
+exposed: dict[int, Exposed] = {}  # address of a host function -> what says which one it is
+for name, thing in (("HostObject", HostObject), ("HostMethod", HostMethod), ("_exposed", exposed)):
+    setattr(belljar_module, name, thing)  # the encoder finds them there: they cross as numbers and names
 set_host = HostObject.__dict__["_host"].__set__
 host_of: Any = HostObject.__dict__["_host"].__get__
 

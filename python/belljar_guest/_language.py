@@ -19,7 +19,7 @@ import types
 from typing import TYPE_CHECKING
 
 from belljar._shared.hints import (
-    for_attribute, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
+    for_attribute, for_await, for_builtin, for_encoding, for_import, for_path, for_recursion, for_stream,
     for_symbol, for_view,
 )  # fmt: skip
 from belljar_guest import _library, native
@@ -170,6 +170,7 @@ class Language:
         self.build_modules()
         self.import_what_comes_late()
         _library.adapt(self)
+        native.language_settle_modules([name for name in config["optional"] if name != "sys"])
         self.build_codecs()
         self.complete_registries()
         self.builtins = native.language_builtins(self.choose_builtins())
@@ -420,6 +421,7 @@ class Language:
         text: Any = gc.get_referents(str.__dict__)[0]
         for name in ("format", "format_map"):
             text[name] = native.language_method("format", text[name])
+        del dictionary["module"]["__dir__"]  # which asks for the dictionary
         dictionary["object"]["__dir__"] = native.language_method("object_dir", dictionary["object"]["__dir__"])
         dictionary["type"]["__dir__"] = native.language_method("type_dir", dictionary["type"]["__dir__"])
         rows = HIDDEN + (HIDDEN_RESTRICTED if self.config["restricted"] else [])
@@ -442,6 +444,7 @@ class Language:
             native.language_take_constructor(KINDS[name])
         for one in (*KINDS.values(), str):
             native.language_type_modified(one)
+        native.language_close_modules()
         native.language_close_groups()
         itertools = sys.modules.get("itertools")
         found = [getattr(itertools, name, None) for name in NESTING_OF_ITERTOOLS]
@@ -567,10 +570,22 @@ class Language:
             and type(error.filename) is str
         ):
             return for_path(posixpath.realpath(error.filename))
+        if kind is SyntaxError and type(error.msg) is str and error.msg.startswith(("'await' outside", "'async ", "asynchronous ")):
+            return for_await() if self.would_await(error.filename) else ""
         if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
             start, _, encoding = error.args[0].partition("unknown encoding: ")
             return for_encoding(encoding) if not start and encoding else ""
         return ""
+
+    def would_await(self, filename: Any) -> bool:
+        """Whether all that is wrong with a cell is that it waits outside of a function."""
+        if "asyncio" in self.features or type(filename) is not str:
+            return False
+        try:
+            compile("\n".join(self.sources.get(filename, ["("])), filename, "exec", 0x2000, True)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            return False
+        return True
 
     def format_syntax(self, error: Any) -> list[str]:
         """Line and caret of a SyntaxError, as traceback shows them."""

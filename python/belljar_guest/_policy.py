@@ -54,6 +54,7 @@ class Policy:
     """The program's module, and what is done with programs."""
 
     is_open = True
+    no_lines = ""  # in the place of lines for IPython, where they are refused
     more_syntax = _program.ALLOW_AWAIT  # that a cell may have and a file may not
     guard: Any = Guard()
 

@@ -86,7 +86,8 @@ def names(policy: Policy) -> list[list[str]]:
 
 
 def expose(policy: Policy, name: str, parameters: list[list[Any]] | None, doc: str | None, is_async: bool = False) -> None:
-    policy.names[name] = policy.requests.host_function(name, parameters, doc, is_async)
+    function = policy.names[name] = policy.requests.host_function(name, parameters, doc, is_async)
+    _host.exposed[id(function)] = _host.Exposed(function, name)
 
 
 # ---- Code --------------------------------------------------------------------------------------------------------

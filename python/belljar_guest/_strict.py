@@ -15,6 +15,7 @@ import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
+from belljar._shared.hints import IPYTHON
 from belljar._shared.values import Record
 
 from belljar_guest import (
@@ -74,6 +75,7 @@ class Strict(Policy):
     """An empty namespace, and around each program the policy."""
 
     is_open = False
+    no_lines = IPYTHON
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -339,8 +339,8 @@ def test_a_class_that_lies_about_itself_runs_nothing(sandboxes: dict[str, Any]) 
 
     liar = Liar()
     sandbox = sandboxes["SandboxConfig"]
-    sandbox["x"] = [liar]
     HOST.clear()
+    sandbox["x"] = [liar]
     assert ran(sandbox, "(x[0].data, str(x[0])[:10])") == (1, "<host Liar")
     assert ran(sandbox, "try:\n  x[0].other\nexcept AttributeError as e:\n  r = 'gone'\nr") == "gone"
     assert HOST == []

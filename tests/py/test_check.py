@@ -1,5 +1,6 @@
 """`belljar check` and SandboxConfig.check(): what a policy would refuse, seen in a text that does not run."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -7,7 +8,7 @@ import subprocess
 
 import pytest
 
-from belljar import SandboxConfig
+from belljar import Sandbox, SandboxConfig
 from belljar._reading import read_text
 from belljar.check import judge_rows
 
@@ -67,6 +68,63 @@ def test_what_is_refused_is_found_by_line_and_no_more(text, features, expected):
         assert part in one.text
 
 
+# Cells of a session: (text, features, what is found in a cell, the kinds that are found in a script beside)
+CELLS = [
+    ("await f()\n", "asyncio", [], ["await"]),
+    ("await f()\n", "everyday", [(1, 1, "await", "the feature asyncio")], ["await"]),
+    ("async with a: pass\nasync for b in a: pass\nx = [c async for c in a]\n", "everyday",
+     [(1, 1, "await", "asyncio"), (2, 1, "await", "asyncio"), (3, 18, "await", "asyncio")], ["await"] * 3),
+    ("async def f(): await g()\nlambda: 1\n", "", [], []),
+    ("import asyncio\nawait asyncio.sleep(1)\n", "", [(1, 8, "import", "the feature asyncio"), (2, 1, "await", "the feature asyncio")], ["await"]),
+    ("def f(): await g()\n", "asyncio", [(1, 10, "syntax", "outside async function")], ["syntax"]),
+    ("    import os\n    x = 1\n", "everyday", [(1, 12, "import", "os")], ["indent"]),
+    ("  # note\n  x = 1\n\n  y = quit\n", "", [(4, 7, "name", "the feature exit")], ["indent"]),
+    ("  x = 1\n y = 2\n", "", [(2, 3, "syntax", "unexpected indent")], ["indent", "syntax"]),
+    ("import os\n  x = 1\n", "", [(2, 2, "syntax", "unexpected indent")], ["syntax"]),
+    ("%matplotlib inline\nimport os\n", "everyday", [(1, 1, "line", "IPython's"), (2, 8, "import", "os")], ["line"]),
+    ("for i in range(3):\n    %timeit i\nx = !ls\nmath?\n", "everyday", [(2, 5, "line", "IPython"), (3, 1, "line", "IPython"), (4, 1, "line", "IPython")],
+     ["line"] * 3),
+    ("%%time\nimport os\n", "everyday", [(1, 1, "line", "write Python"), (2, 8, "import", "os")], ["line"]),
+    ("\n%%bash\nls | wc\n", "everyday", [(2, 1, "line", "write Python")], ["line"]),
+    ("!ls\nx = (\n", "everyday", [(1, 1, "line", "IPython"), (2, 5, "syntax", "never closed")], ["line", "syntax"]),
+    ("x = (10\n% 3)\ny = 7 % 2\n'''\n!ls\n'''\n", "", [], []),
+    ("return 5\n", "", [(1, 1, "syntax", "'return' outside function")], ["syntax"]),
+    ("for i in x:\n    pass\nbreak\n", "", [(3, 1, "syntax", "'break' outside loop")], ["syntax"]),
+]  # fmt: skip
+IN_SESSIONS = [row[:2] for row in CELLS if "os" not in row[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "features", "expected", "of_script"), CELLS, ids=[row[0][:24].replace("\n", ";") for row in CELLS]
+)
+def test_what_is_typed_into_notebooks_is_read_as_a_session_reads_it(text, features, expected, of_script):
+    language, rows = config_of(features).to_dict(), read_text(text.encode())
+    found = judge_rows(language, rows)
+    assert [(one.line, one.column, one.kind) for one in found] == [row[:3] for row in expected], found
+    assert all(row[3] in one.text for one, row in zip(found, expected, strict=True)), found
+    kinds = [one.kind for one in judge_rows(language, rows, is_cell=False)]
+    assert [kind for kind in kinds if kind in ("await", "line", "indent", "syntax")] == of_script
+
+
+@pytest.fixture(scope="module")
+def sessions():
+    with contextlib.ExitStack() as stack:
+        yield {features: stack.enter_context(Sandbox(config_of(features))) for features in {row[1] for row in IN_SESSIONS}}
+
+
+@pytest.mark.parametrize(("text", "features"), IN_SESSIONS, ids=[row[0][:24].replace("\n", ";") for row in IN_SESSIONS])
+def test_a_session_refuses_the_syntax_that_check_refuses(sessions, text, features):
+    found = [one for one in judge_rows(config_of(features).to_dict(), read_text(text.encode()))
+             if one.kind in ("await", "line", "syntax")]  # fmt: skip
+    error = sessions[features].run_code(text).error
+    is_syntax = error is not None and error.name in ("SyntaxError", "IndentationError")
+    assert is_syntax == bool(found), (error, found)
+    if found and found[0].kind == "await":
+        assert error.value.partition(";")[2] == found[0].text.partition(";")[2]
+    if found and [one.kind for one in found] == ["line"]:
+        assert error.value in found[0].text
+
+
 def test_a_subclass_of_a_view_is_found_and_one_of_the_thing_itself_is_not():
     text = "import json\nclass E(json.JSONEncoder): pass\n"
     config = SandboxConfig()
@@ -79,6 +137,7 @@ def test_a_text_is_read_in_a_sandbox_and_nothing_of_it_runs():
     found = SandboxConfig("everyday").check("import os\nwhile True: os.fork()\n")
     assert [(one.line, one.kind) for one in found] == [(1, "import")] and str(found[0]).startswith('1:8: Import "os" blocked')
     assert SandboxConfig("everyday").check(b"raise ValueError\n") == []
+    assert [one.kind for one in SandboxConfig("asyncio").check("    await f()\n    %time 1\n")] == ["line"]
 
 
 BAD = {
@@ -108,6 +167,12 @@ def check(*arguments):
 
 def test_the_command_prints_a_line_for_each_and_exits_as_a_linter(tmp_path):
     script, clean = tmp_path / "job.py", tmp_path / "clean.py"
+    script.write_text("await f()\n%time 1\n")
+    done = check("--feature", "asyncio", script)
+    assert done.returncode == 1 and [line.split(" ")[0] for line in done.stdout.splitlines()] == [
+        f"{script}:1:1:",
+        f"{script}:2:1:",
+    ]
     script.write_text("import os\nimport json\n")
     clean.write_text("import json\nprint(json.dumps(1))\n")
     done = check("--feature", "everyday", script, clean)

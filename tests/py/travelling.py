@@ -11,6 +11,7 @@ import enum
 import functools
 import json
 import math
+import operator
 import os
 import random
 import re
@@ -449,6 +450,9 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "classmethod": (3, (lambda make: make(3).x, Point.make)),
     "partial": (30, (functools.partial(helper, 3),)),
     "partial as an argument": (30, (apply, functools.partial(apply, helper), 3)),
+    "itemgetter": ((2, 1), (operator.itemgetter(1, 0), [1, 2])),
+    "attrgetter as an argument": (3, (apply, operator.attrgetter("real"), 3)),
+    "methodcaller": (b"x", (operator.methodcaller("encode", errors="strict"), "x")),
     "builtin": (8, (pow, 2, 3)),
     "builtin as an argument": (3, (apply, len, "abc")),
     "builtin type as an argument": (3, (apply, int, "3")),
@@ -598,6 +602,9 @@ LANGUAGE: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "contextmanager": (ImportError('Import "contextlib" blocked by the sandbox; to permit it: the feature everyday'), (uses_managed,)),
     "function of the library": (ImportError('Import "statistics" blocked by the sandbox; to permit it: the feature everyday'), (statistics.mean, [1, 2])),
     "method that a module calls its own": (ImportError('Import "random" blocked by the sandbox; to permit it: the feature random or everyday'), (apply, random.random)),
+    "itemgetter": (ImportError('Import "operator" blocked by the sandbox; to permit it: the feature everyday'), (operator.itemgetter(1), [1, 2])),
+    "attrgetter as an argument": (ImportError('Import "operator" blocked by the sandbox; to permit it: the feature everyday'), (apply, operator.attrgetter("real"), 3)),
+    "methodcaller": (ImportError('Import "operator" blocked by the sandbox; to permit it: the feature everyday'), (operator.methodcaller("upper"), "x")),
     "pattern": (ImportError('Import "re" blocked by the sandbox; to permit it: the feature regex or everyday'), (lambda: WORD.match("aab").group(),)),
     "what is not allowed and not used": (1, (lambda wanted: os.getcwd() if wanted else 1, False)),
     "what is not allowed and used": (ImportError('Import "os" blocked by the sandbox; to permit it: allow_module("os", …) for views, '

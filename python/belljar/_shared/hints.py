@@ -44,6 +44,8 @@ REPLACED = {
     "pydoc": "help",
 }
 
+IPYTHON = "lines that begin with % or !, or end with ?, are IPython's: under a language policy write Python"
+
 _GENERAL = {"everyday"}  # features that are named after the special ones
 
 
@@ -104,6 +106,11 @@ def for_builtin(name: str) -> str:
                 return f"; nothing permits it: {row.reason.partition(' (')[0]}"
             return _permitted(f'builtins_whitelist with "{name}"')
     return ""
+
+
+def for_await() -> str:
+    """After an `await` outside of a function, in a cell."""
+    return _by_feature(["asyncio"])
 
 
 def for_attribute(name: str) -> str:
