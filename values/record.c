@@ -1,8 +1,6 @@
 /* Records (dataclasses, named tuples, members of enumerations) and stand-ins for what cannot cross. */
 #include "values/inside.h"
 
-#include <stdarg.h>
-
 /* "module.Class", or "Class" for builtins. New reference, or NULL without an exception. */
 static PyObject *type_name(PyTypeObject *type)
 {
@@ -280,16 +278,6 @@ int encode_member(struct encoder *e, PyObject *member)
     if (encode_record_head(e, name, 2) < 0 || encode_field(e, key_name, Py_NewRef(member_name)) < 0)
         return -1;
     return encode_field(e, key_value, Py_NewRef(value));
-}
-
-PyObject *make_record(struct decoder *d, const char *name, const char *format, ...)
-{
-    va_list parts;
-    va_start(parts, format);
-    OWNED PyObject *fields = Py_VaBuildValue(format, parts);
-    va_end(parts);
-    PyObject *type = fields != NULL ? value_find(d->state, NAME_RECORD, true) : NULL;
-    return type == NULL ? NULL : PyObject_CallFunction(type, "sO", name, fields);
 }
 
 /* ["record", name, {…}]: made before its fields are read, so that they may refer to it. */

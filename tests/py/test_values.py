@@ -70,6 +70,7 @@ _directory = __import__("tempfile").TemporaryDirectory()
 LIBRARY = _build(_directory.name)
 values = _load("belljar_test_values", ROOT / "python/belljar/_shared/values.py")
 codec = _load("_value_test", LIBRARY)
+codec.use_parts(_load("belljar_test_parts", ROOT / "python/belljar/_shared/parts.py"))
 Record, Opaque = values.Record, values.Opaque
 encode, decode = codec.encode_value, codec.decode_value
 
@@ -1038,10 +1039,11 @@ def test_without_numpy_arrays_arrive_as_records():
 import sys
 sys.path.insert(0, {str(LIBRARY.parent)!r})
 sys.modules["numpy"] = sys.modules["pandas"] = None
-import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
-module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-import _value_test
+import importlib.util, _value_test
+for name in ("values", "parts"):
+    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
+    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+_value_test.use_parts(module)
 for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
     print(item.type_name, list(item))
 """
