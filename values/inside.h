@@ -481,16 +481,13 @@ struct tally {
 };
 void tally_release(struct tally *tally);
 
-/* The keys that were seen with this one's hash, of which there may be none yet; until the next one
- * is looked up. Hashes of strings are secret, and small ints are their own: they are not counted,
- * and 0 is returned. -1: an exception was raised. */
-int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row);
-
-bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost);
-
 /* Counts keys whose hashes are equal: a dict of n such keys takes n * n / 2 comparisons. For every
  * key that goes into a dict or set, here or later (check_keys), before it does. */
 bool decode_check_key(struct decoder *d, PyObject *key, struct tally *tally);
+
+/* The labels of a table's index: keys of dicts and of pandas' own tables, each as often as it
+ * occurs. */
+bool decode_check_labels(struct decoder *d, PyObject *list);
 
 /* A key or an item of a set, checked. */
 PyObject *decode_key(struct decoder *d, struct tally *tally);

@@ -77,34 +77,6 @@ int encode_of_library(struct encoder *e, PyObject *object, enum kind kind)
     return result;
 }
 
-/* Labels become keys of dicts and of pandas' tables. Each is looked up three times; a few equal
- * hashes are chance: -1.0 and -2.0. */
-static bool check_labels(struct decoder *d, PyObject *labels)
-{
-    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
-    OWNED PyObject *seen = PySet_New(NULL);
-    for (Py_ssize_t i = 0; seen != NULL && i < PyList_Size(labels); i++) {
-        PyObject *label = PyList_GetItem(labels, i);
-        struct tally_row *row;
-        int looked = tally_look(&tally, label, &row);
-        if (looked == 0)
-            continue; /* its hash is no stranger's choice */
-        if (looked < 0) {
-            if (!PyErr_ExceptionMatches(PyExc_TypeError))
-                return false;
-            PyErr_Clear(); /* what has no hash is in no table */
-            continue;
-        }
-        if (row->count > 4 && !decode_charge_collisions(d, row->count, 3 * (size_t)row->cost))
-            return false;
-        int known = PySet_Contains(seen, label);
-        if (known < 0 ||
-            (known == 0 && (!decode_check_key(d, label, &tally) || PySet_Add(seen, label) < 0)))
-            return false;
-    }
-    return seen != NULL;
-}
-
 /* What a step of put_together() yields: a cost, or why there is no object. */
 static bool charge_step(struct decoder *d, PyObject *step)
 {
@@ -117,7 +89,7 @@ static bool charge_step(struct decoder *d, PyObject *step)
     if (!PyArg_ParseTuple(step, "nnO", &elements, &memory, &labels))
         return false;
     return decode_charge(d, (size_t)elements) && decode_charge_memory(d, (size_t)memory) &&
-           (labels == Py_None || check_labels(d, labels));
+           (labels == Py_None || decode_check_labels(d, labels));
 }
 
 PyObject *make_of_library(struct decoder *d, enum kind kind, PyObject *arguments)

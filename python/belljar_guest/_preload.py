@@ -25,7 +25,16 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     # Wanting something of each has it compiled here, for all guests.
     from belljar._shared.parts import take_apart
 
-    _ = _end.finish, _host.ask, _outcome.describe, _results.display, _session.COMMANDS, _settings.apply, _shell.shell_statement, take_apart
+    _ = (
+        _end.finish,
+        _host.ask,
+        _outcome.describe,
+        _results.display,
+        _session.COMMANDS,
+        _settings.apply,
+        _shell.shell_statement,
+        take_apart,
+    )
     import_all(["traceback", *preload])
     if not files and not has_language:  # a language policy imports what it allows, and then closes importing
         import_common()

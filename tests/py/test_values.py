@@ -1056,6 +1056,53 @@ for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
     ], found.stderr
 
 
+@pytest.mark.parametrize(
+    ("made", "loaded"),
+    [
+        ('{"a": [1, (2, "x")], "b": array.array("d", [1.5])}', []),
+        ("numpy.arange(3)", ["numpy"]),
+        ("numpy.array(['a', None], object)", ["numpy"]),
+        ("pandas.Series([1.5])", ["numpy", "pandas"]),
+    ],
+)
+def test_a_library_is_imported_when_a_value_has_something_of_it(made, loaded):
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    data = encode(eval(made, {"array": array, "numpy": numpy, "pandas": pandas}))
+    script = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(LIBRARY.parent)!r})
+import _value_test
+for name in ("values", "parts"):
+    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
+    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+_value_test.use_parts(module)
+value = _value_test.decode_value(bytes.fromhex({data.hex()!r}))
+assert _value_test.encode_value(value).hex() == {data.hex()!r}
+print([name for name in ("numpy", "pandas") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.stdout == f"{loaded}\n", found.stderr
+
+
+def label_bytes(name, labels):
+    """A table's index of these labels, as a guest may write it: flat or, as the only level, of a MultiIndex."""
+    items = head(4, len(labels)) + b"".join(labels)
+    if name == "flat":
+        return kind("Index", b"\x81\xf6", kind("ndarray", b"\x61O", b"\x81" + head(0, len(labels)), items))
+    return kind("Index", b"\x81\xf6", head(4, len(labels)) + b"".join(kind("tuple", label) for label in labels))
+
+
+@pytest.mark.parametrize("name", ["flat", "levels"])
+def test_labels_that_are_compared_at_length_are_refused(name):
+    pytest.importorskip("pandas")
+    small, large = decimal.Decimal("1.5"), 10**3000  # equal to the Decimal of it, which takes long to be seen
+    assert decode(label_bytes(name, [encode(small)] * 3000)).nunique() == 1
+    assert decode(label_bytes(name, [encode(decimal.Decimal(large))] + [encode(large)] * 10)).nunique() == 1
+    for labels in [decimal.Decimal(large)] + [large] * 1000, [2**61 + n * (2**61 - 1) for n in range(3000)]:
+        with pytest.raises(ValueError, match="equal hashes"):
+            decode(label_bytes(name, list(map(encode, labels))))
+
+
 def test_large_arrays_can_travel_beside_the_value():
     numpy = pytest.importorskip("numpy")
     large, small, buffers = numpy.arange(100_000.0).reshape(100, 1000), numpy.arange(3), []

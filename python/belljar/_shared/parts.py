@@ -8,7 +8,10 @@ until a value has something of it.
 from __future__ import annotations
 
 import sys
+from itertools import repeat
 from typing import TYPE_CHECKING
+
+from _operator import itemgetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 UNITS = frozenset(("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns"))  # of datetime64 and timedelta64
 DIMENSIONS_MAX = 32
 EXTENT_MAX = 1 << 62  # more than any limit of elements
+CHARACTER = {"U": 4, "S": 1}  # bytes of one, in an array
 # Charges in elements, the same in both directions.
 COLUMN = 12
 LEVEL = 64  # of a MultiIndex
@@ -65,10 +69,9 @@ def extent_of(shape: Iterable[int]) -> tuple[int, int]:
     return items, min(rows, EXTENT_MAX)
 
 
-def strings_size(letter: str, items: list[Any]) -> tuple[int, int]:
-    """The width of the longest text or bytes, at least 1, and the memory of an array of them: each takes the longest one's room."""
-    widest = max(map(len, items), default=1) or 1
-    return widest, len(items) * widest * (4 if letter == "U" else 1)
+def longest(items: list[Any]) -> int:
+    """The width of the longest text or bytes, at least 1: an array of them takes its room for each."""
+    return max(map(len, items), default=1) or 1
 
 
 # ---- To parts ----
@@ -88,12 +91,21 @@ def array_parts(array: Any, is_key: bool, most: int, is_lent: bool) -> Parts:
     letter = code[1]
     if letter not in "OUS":
         return None
-    if letter != "O" and array.nbytes // (4 if letter == "U" else 1) > most:  # as wide over there
+    if letter != "O" and array.nbytes // CHARACTER[letter] > most:  # as wide over there
         return "too large to send"
-    items: list[Any] = array.ravel().tolist()
+    flat = array.ravel()
+    items: list[Any] = flat.tolist()
     rows = 0 if items else extent_of(array.shape)[1]
-    memory = strings_size(letter, items)[1] if letter != "O" else 0
+    memory = 0 if letter == "O" else len(items) * CHARACTER[letter] * width_of(flat, letter, items)
     return 3, (letter, list(array.shape), items), rows, memory
+
+
+def width_of(flat: Any, letter: str, items: list[Any]) -> int:
+    """longest(items) of a flat array of strings. Most have an item that fills its room, which is seen sooner."""
+    width: int = flat.itemsize // CHARACTER[letter]
+    if width > 0 and flat.view("u%d" % CHARACTER[letter])[width - 1 :: width].any():
+        return width
+    return longest(items)
 
 
 def is_masked(array: Any) -> bool:
@@ -190,18 +202,17 @@ def make_array(arguments: tuple[Any, ...], record: Any, most: int, is_lent: bool
     if count != len(items):
         raise Malformed("dimensions do not fit the array" if count < 1 << 64 else "dimensions too large")
     kinds = set(map(type, items))
-    if code == "O":
-        dtype = "O"
-    elif kinds <= {str if code == "U" else bytes}:
-        widest, memory = strings_size(code, items)
-        yield 0, memory, None
-        dtype = f"{code}{widest}"
-    else:
-        raise Malformed("an array of strings with something else")
+    if code != "O":
+        if not kinds <= {str if code == "U" else bytes}:
+            raise Malformed("an array of strings with something else")
+        widest = longest(items)
+        yield 0, count * widest * CHARACTER[code], None
     numpy = library("numpy")
     if numpy is None:
         return record("numpy.ndarray", {"dtype": code, "shape": dimensions, "data": items})
-    array = numpy.ndarray((count,), dtype)
+    if code != "O":
+        return numpy.array(items, "%s%d" % (code, widest)).reshape(dimensions)
+    array = numpy.empty((count,), object)
     if kinds <= ATOMS:
         array[:] = items
     else:  # one by one: numpy would look into items that are sequences
@@ -251,7 +262,7 @@ def make_index(arguments: tuple[Any, ...], record: Any, most: int, is_lent: bool
     if type(names) is not list or not names:
         raise Malformed("an index without names or values")
     if is_multi:
-        if any(type(row) is not tuple or len(row) != len(names) for row in values):
+        if not (set(map(type, values)) <= {tuple} and set(map(len, values)) <= {len(names)}):
             raise Malformed("an index whose rows are not tuples")
     elif is_range:
         if not is_lent and range_size(values) > most:
@@ -282,11 +293,11 @@ def multi_index(pandas: Any, rows: list[tuple[Any, ...]], width: int) -> Making:
     """From rows. Not by pandas' from_tuples, whose hash tables know no limit of equal hashes and hold the interpreter's lock."""
     levels, codes = [], []
     for column in range(width):
-        labels = [row[column] for row in rows if not is_missing(row[column])]
+        labels = list(map(itemgetter(column), rows))
         yield LEVEL, 0, labels
-        level = in_order(list(dict.fromkeys(labels)))
+        level = in_order([label for label in dict.fromkeys(labels) if not is_missing(label)])
         places = {label: place for place, label in enumerate(level)}
-        codes.append([-1 if is_missing(row[column]) else places[row[column]] for row in rows])
+        codes.append(list(map(places.get, labels, repeat(-1))))
         levels.append(pandas.Index(level, tupleize_cols=False))
     return pandas.MultiIndex(levels=levels, codes=codes, verify_integrity=False)
 
