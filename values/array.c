@@ -109,7 +109,7 @@ static PyObject *decode_payload(struct decoder *d, uint64_t tag, const struct ty
         return refuse(d, "a typed array ends inside an item");
     *ret_row = row;
     *ret_length = length;
-    return object_take(&owner);
+    return owned_take(&owner);
 }
 
 int encode_buffer(struct encoder *e, PyObject *object, bool flat)
@@ -171,7 +171,7 @@ PyObject *decode_flat_array(struct decoder *d, uint64_t tag)
     OWNED PyObject *array = PyObject_CallFunction(type, "C", row->typecode);
     OWNED PyObject *done =
         array != NULL ? PyObject_CallMethod(array, "frombytes", "O", bytes) : NULL;
-    return done == NULL ? NULL : object_take(&array);
+    return done == NULL ? NULL : owned_take(&array);
 }
 
 /* Tag 40: [[dimensions…], typed array] */

@@ -3,7 +3,7 @@
 #ifndef BELLJAR_VALUES_INSIDE_H
 #define BELLJAR_VALUES_INSIDE_H
 
-#include "values/owned.h"
+#include "base/owned.h"
 #include "values/value.h"
 #include "wire/cbor.h"
 

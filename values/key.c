@@ -192,7 +192,7 @@ PyObject *decode_key(struct decoder *d, struct tally *tally)
     OWNED PyObject *key = decode_closed(d);
     if (key == NULL || !decode_check_key(d, key, tally))
         return NULL;
-    return object_take(&key);
+    return owned_take(&key);
 }
 
 int value_check_keys(struct value_state *state, PyObject *list)

@@ -43,7 +43,7 @@ static int encode_each(struct encoder *e, PyObject *parts, Py_ssize_t count, con
         char letter = *letters == '*' ? '*' : *letters++;
         int result = letter == 'l' && PyList_CheckExact(part) ? encode_labels(e, part)
                      : letter == 'k'                          ? encode_label(e, part)
-                                                              : encode_cells(e, object_take(&part));
+                                                              : encode_cells(e, owned_take(&part));
         if (result < 0)
             return -1;
     }

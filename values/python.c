@@ -87,7 +87,7 @@ static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *ke
         if (cost == NULL || PyList_Append(costs, cost) < 0)
             return NULL;
     }
-    return object_take(&object);
+    return owned_take(&object);
 }
 
 static PyObject *python_check_keys(PyObject *self, PyObject *keys)

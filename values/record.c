@@ -12,7 +12,7 @@ static PyObject *type_name(PyTypeObject *type)
     if (module == NULL || !PyUnicode_CheckExact(module) ||
         PyUnicode_CompareWithASCIIString(module, "builtins") == 0 ||
         PyUnicode_CompareWithASCIIString(module, "__main__") == 0)
-        return object_take(&name);
+        return owned_take(&name);
     PyObject *full = PyUnicode_FromFormat("%U.%U", module, name);
     PyErr_Clear();
     return full;
@@ -223,7 +223,7 @@ static PyObject *dataclass_names(struct encoder *e, PyObject *type)
     Py_CLEAR(e->fields_type);
     Py_CLEAR(e->fields_names);
     e->fields_type = Py_NewRef(type);
-    e->fields_names = object_take(&result);
+    e->fields_names = owned_take(&result);
     return e->fields_names;
 }
 
@@ -304,5 +304,5 @@ PyObject *decode_record(struct decoder *d, uint64_t count, bool share)
                                  : NULL;
     if (!decode_share(d, record, share) || !decode_pairs(d, fields, dict, true))
         return NULL;
-    return object_take(&record);
+    return owned_take(&record);
 }
