@@ -72,6 +72,16 @@ values = _load("belljar_test_values", ROOT / "python/belljar/_shared/values.py")
 codec = _load("_value_test", LIBRARY)
 codec.use_parts(_load("belljar_test_parts", ROOT / "python/belljar/_shared/parts.py"))
 Record, Opaque = values.Record, values.Opaque
+ALONE = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(LIBRARY.parent)!r})
+import _value_test
+for name in ("values", "parts"):
+    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
+    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+_value_test.use_parts(module)
+"""  # the codec in an interpreter of its own
 encode, decode = codec.encode_value, codec.decode_value
 
 
@@ -782,14 +792,9 @@ def test_limits_of_the_receiver_hold():
 
 def test_expansion_stays_within_the_elements_limit():
     # A byte of input may ask for some two hundred of memory: the limit counts that, not the bytes.
-    script = f"""
-import sys, resource
-sys.path.insert(0, {str(LIBRARY.parent)!r})
+    script = f"""{ALONE}
+import resource
 resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
-import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
-module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-import _value_test
 for item in (b"\\xd9\\x01\\x02\\x80", b"\\xa0", b"\\x80", b"\\xd8\\x1b\\x83\\x66record\\x61a\\xa0", b"\\x62ab"):
     count = (60 << 20) // len(item)
     for count in (count, 1_000_000, 200_000):
@@ -1035,15 +1040,8 @@ def test_without_numpy_arrays_arrive_as_records():
     numpy = pytest.importorskip("numpy")
     pandas = pytest.importorskip("pandas")
     data = encode([numpy.arange(3), numpy.array([True]), pandas.DataFrame({"a": [1]}), pandas.Series(["x"])])
-    script = f"""
-import sys
-sys.path.insert(0, {str(LIBRARY.parent)!r})
+    script = f"""{ALONE}
 sys.modules["numpy"] = sys.modules["pandas"] = None
-import importlib.util, _value_test
-for name in ("values", "parts"):
-    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
-    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-_value_test.use_parts(module)
 for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
     print(item.type_name, list(item))
 """
@@ -1068,14 +1066,7 @@ for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
 def test_a_library_is_imported_when_a_value_has_something_of_it(made, loaded):
     numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
     data = encode(eval(made, {"array": array, "numpy": numpy, "pandas": pandas}))
-    script = f"""
-import importlib.util, sys
-sys.path.insert(0, {str(LIBRARY.parent)!r})
-import _value_test
-for name in ("values", "parts"):
-    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
-    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-_value_test.use_parts(module)
+    script = f"""{ALONE}
 value = _value_test.decode_value(bytes.fromhex({data.hex()!r}))
 assert _value_test.encode_value(value).hex() == {data.hex()!r}
 print([name for name in ("numpy", "pandas") if name in sys.modules])
