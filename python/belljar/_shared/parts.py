@@ -8,7 +8,6 @@ until a value has something of it.
 from __future__ import annotations
 
 import sys
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 from _operator import itemgetter
@@ -103,8 +102,10 @@ def array_parts(array: Any, is_key: bool, most: int, is_lent: bool) -> Parts:
 def width_of(flat: Any, letter: str, items: list[Any]) -> int:
     """longest(items) of a flat array of strings. Most have an item that fills its room, which is seen sooner."""
     width: int = flat.itemsize // CHARACTER[letter]
-    if width > 0 and flat.view("u%d" % CHARACTER[letter])[width - 1 :: width].any():
-        return width
+    if width > 0:
+        last = flat.view("u%d" % CHARACTER[letter])[width - 1 :: width]
+        if last.tobytes().strip(b"\0"):  # not any(), which imports: too late under a language policy
+            return width
     return longest(items)
 
 
@@ -295,9 +296,10 @@ def multi_index(pandas: Any, rows: list[tuple[Any, ...]], width: int) -> Making:
     for column in range(width):
         labels = list(map(itemgetter(column), rows))
         yield LEVEL, 0, labels
-        level = in_order([label for label in dict.fromkeys(labels) if not is_missing(label)])
-        places = {label: place for place, label in enumerate(level)}
-        codes.append(list(map(places.get, labels, repeat(-1))))
+        places = dict.fromkeys(labels, -1)
+        level = in_order([label for label in places if not is_missing(label)])
+        places.update(zip(level, range(len(level))))
+        codes.append(list(map(places.__getitem__, labels)))
         levels.append(pandas.Index(level, tupleize_cols=False))
     return pandas.MultiIndex(levels=levels, codes=codes, verify_integrity=False)
 
@@ -309,11 +311,11 @@ def is_missing(label: Any) -> bool:
 
 def in_order(level: list[Any]) -> list[Any]:
     """Sorts what pandas would sort: labels of one type that has an order."""
-    import datetime
-
-    ordered = (int, float, str, bytes, bool, datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+    ordered: set[type] = {int, float, str, bytes, bool}
+    if datetime := sys.modules.get("datetime"):
+        ordered |= {datetime.datetime, datetime.date, datetime.time, datetime.timedelta}
     kinds = set(map(type, level))
-    if len(kinds) == 1 and kinds <= set(ordered):
+    if len(kinds) == 1 and kinds <= ordered:
         try:
             level.sort()
         except TypeError:
