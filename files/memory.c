@@ -39,21 +39,35 @@ int memory_read(int memory_fd, uint64_t address, void *bytes, size_t length)
 
 #define AREAS_MAX 64 /* asked about for one range */
 
-/* Whether the guest itself may write there. Before 6.11 the kernel cannot be asked (ENOTTY). */
-static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
+/* Adds to *writable how many bytes of a range the guest may write to: up to the first gap, or with
+ * MAPS_NEXT through gaps. 0, or why it stopped: ENOENT where no such area follows, ENOTTY before
+ * 6.11, when the kernel cannot be asked, E2BIG for more areas than are asked about. */
+static int memory_areas(int maps_fd, uint64_t address, uint64_t end, uint64_t flags,
+                        uint64_t *writable)
 {
-    uint64_t end = address + length;
-    while (address < end) { /* at most as often as there are pages */
+    for (int i = 0; address < end; i++) {
         struct maps_query query = { .size = sizeof query,
-                                    .flags = MAPS_WRITABLE,
+                                    .flags = MAPS_WRITABLE | flags,
                                     .address = address };
+        if (i == AREAS_MAX)
+            return E2BIG;
         if (ioctl(maps_fd, MAPS_QUERY, &query) < 0)
-            return errno == ENOTTY;
-        if (query.end <= address)
-            return false;
+            return errno;
+        if (query.start >= end || query.end <= address)
+            return ENOENT;
+        *writable +=
+            (query.end < end ? query.end : end) - (query.start > address ? query.start : address);
         address = query.end;
     }
-    return true;
+    return 0;
+}
+
+/* Whether the guest itself may write there, as far as the kernel can be asked. */
+static bool memory_is_writable(int maps_fd, uint64_t address, size_t length)
+{
+    uint64_t writable = 0;
+    int error = memory_areas(maps_fd, address, address + length, 0, &writable);
+    return error == 0 || error == ENOTTY;
 }
 
 /* Like memory_writable, from the list as text: kernels before 6.11. */
@@ -86,26 +100,13 @@ static uint64_t memory_writable_by_text(int maps_fd, uint64_t address, uint64_t 
 
 uint64_t memory_writable(int maps_fd, uint64_t address, uint64_t length)
 {
-    uint64_t writable = 0, end = address + length;
-    if (end < address)
+    uint64_t writable = 0;
+    if (address + length < address)
         return length;
-    for (int i = 0; i < AREAS_MAX; i++) {
-        struct maps_query query = { .size = sizeof query,
-                                    .flags = MAPS_WRITABLE | MAPS_NEXT,
-                                    .address = address };
-        if (ioctl(maps_fd, MAPS_QUERY, &query) < 0)
-            return errno == ENOENT   ? writable
-                   : errno == ENOTTY ? memory_writable_by_text(maps_fd, address, end - address)
-                                     : length;
-        if (query.start >= end || query.end <= address)
-            return writable;
-        writable +=
-            (query.end < end ? query.end : end) - (query.start > address ? query.start : address);
-        address = query.end;
-        if (address >= end)
-            return writable;
-    }
-    return length;
+    int error = memory_areas(maps_fd, address, address + length, MAPS_NEXT, &writable);
+    if (error == ENOTTY)
+        return memory_writable_by_text(maps_fd, address, length);
+    return error == 0 || error == ENOENT ? writable : length;
 }
 
 /* /proc/<pid>/mem writes where the guest may not: into the private pages of a file that is mapped

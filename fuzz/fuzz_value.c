@@ -1,6 +1,6 @@
 /* The value decoder, on bytes that a guest might send. An interpreter is part of the target, so
  * that ASan and UBSan watch the objects as well: what decodes must be an object that can be encoded
- * and decoded once more. Start it in the top folder, where it finds python/belljar/_shared/values.py. */
+ * and decoded once more. Start it in the top folder, where it finds python/belljar/_shared. */
 #include "values/value.h"
 
 #include <stdio.h>
@@ -14,14 +14,16 @@ static const struct value_limits limits = {
     .references = 256,
 };
 
-/* The module with Record and Opaque, without the package around it; and the libraries that arrays
- * and tables need, so that their import is not on the first input's time. */
+/* The modules that the codec uses, without the package around them; and the libraries that arrays and
+ * tables need, so that their import is not on the first input's time. */
 static const char prepare[] =
     "import importlib.util, sys\n"
-    "spec = importlib.util.spec_from_file_location('values', 'python/belljar/_shared/values.py')\n"
-    "sys.modules['values'] = module = importlib.util.module_from_spec(spec)\n"
-    "spec.loader.exec_module(module)\n"
-    "module.view = lambda number, *rest: number\n"
+    "for name in ('values', 'parts'):\n"
+    "    where = 'python/belljar/_shared/' + name + '.py'\n"
+    "    spec = importlib.util.spec_from_file_location(name, where)\n"
+    "    sys.modules[name] = module = importlib.util.module_from_spec(spec)\n"
+    "    spec.loader.exec_module(module)\n"
+    "sys.modules['values'].view = lambda number, *rest: number\n"
     "for name in ('numpy', 'pandas', 'decimal', 'fractions', 'uuid', 'pathlib', 'zoneinfo', "
     "'array'):\n"
     "    try:\n"
@@ -78,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     static PyObject *view; /* a view's number, as it is */
     if (state.home == NULL) {
         value_state_init(&state, "values");
+        state.parts = PyImport_ImportModule("parts");
         PyObject *module = PyImport_ImportModule("values");
         view = module != NULL ? PyObject_GetAttrString(module, "view") : NULL;
         Py_XDECREF(module);

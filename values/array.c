@@ -1,4 +1,4 @@
-/* Arrays: typed ones (RFC 8746), and numpy's of other kinds. */
+/* Arrays of plain numbers: typed ones (RFC 8746), with dimensions or without. */
 #include "values/inside.h"
 
 const struct typed value_typed[TYPED_COUNT] = {
@@ -7,29 +7,6 @@ const struct typed value_typed[TYPED_COUNT] = {
     { 78, 4, 'i', 'i', "<i4" }, { 79, 8, 'i', 'q', "<i8" }, { 84, 2, 'f', '\0', "<f2" },
     { 85, 4, 'f', 'f', "<f4" }, { 86, 8, 'f', 'd', "<f8" },
 };
-
-/* Units of numpy's datetime64 and timedelta64. */
-static const char *const time_units[] = { "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns" };
-
-bool value_is_time_dtype(const char *dtype)
-{
-    size_t length = strlen(dtype);
-    if (length < 6 || dtype[0] != '<' || (dtype[1] != 'M' && dtype[1] != 'm') || dtype[2] != '8' ||
-        dtype[3] != '[' || dtype[length - 1] != ']')
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(time_units); i++)
-        if (strlen(time_units[i]) == length - 5 &&
-            memcmp(time_units[i], dtype + 4, length - 5) == 0)
-            return true;
-    return false;
-}
-
-const char *dtype_code(PyObject *object, PyObject **ret_text)
-{
-    OWNED PyObject *dtype = PyObject_GetAttrString(object, "dtype");
-    *ret_text = dtype != NULL ? PyObject_GetAttrString(dtype, "str") : NULL;
-    return *ret_text != NULL ? PyUnicode_AsUTF8AndSize(*ret_text, NULL) : NULL;
-}
 
 /* The row for a struct format of one number ("<d", "l", "Zf": complex), or NULL. */
 static const struct typed *typed_of_format(const char *format, Py_ssize_t itemsize,
@@ -132,22 +109,20 @@ static PyObject *decode_payload(struct decoder *d, uint64_t tag, const struct ty
         return refuse(d, "a typed array ends inside an item");
     *ret_row = row;
     *ret_length = length;
-    return object_take(&owner);
+    return owned_take(&owner);
 }
 
-/* Anything with a buffer of plain numbers. `flat`: array.array, which is a typed array without
- * dimensions. */
 int encode_buffer(struct encoder *e, PyObject *object, bool flat)
 {
     CLEANUP(view_release) Py_buffer view = { .obj = NULL };
     if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0) {
         PyErr_Clear();
-        return encode_opaque(e, object, NULL);
+        return 1;
     }
     bool is_complex;
     const struct typed *row = typed_of_format(view.format, view.itemsize, &is_complex);
     if (row == NULL || view.ndim > DIMENSIONS_MAX || (flat && row->typecode == '\0'))
-        return encode_opaque(e, object, NULL);
+        return 1;
     if (!flat) {
         int shared = encode_shared(e, object);
         if (shared != 0)
@@ -196,7 +171,7 @@ PyObject *decode_flat_array(struct decoder *d, uint64_t tag)
     OWNED PyObject *array = PyObject_CallFunction(type, "C", row->typecode);
     OWNED PyObject *done =
         array != NULL ? PyObject_CallMethod(array, "frombytes", "O", bytes) : NULL;
-    return done == NULL ? NULL : object_take(&array);
+    return done == NULL ? NULL : owned_take(&array);
 }
 
 /* Tag 40: [[dimensions…], typed array] */
@@ -242,234 +217,32 @@ PyObject *decode_array(struct decoder *d)
     PyObject *ndarray = value_find_optional(d->state, NAME_NDARRAY);
     if (ndarray == NULL)
         return NULL;
-    if (ndarray == Py_None)
-        return make_record(d, "numpy.ndarray", "{s:s,s:O,s:O}", "dtype", dtype, "shape", shape,
-                           "data", owner);
+    if (ndarray == Py_None) {
+        PyObject *record = value_find(d->state, NAME_RECORD, true);
+        return record == NULL
+                   ? NULL
+                   : PyObject_CallFunction(record, "s{s:s,s:O,s:O}", "numpy.ndarray", "dtype",
+                                           dtype, "shape", shape, "data", owner);
+    }
     return PyObject_CallFunction(ndarray, "OsO", shape, dtype, owner);
 }
 
-/* What an array of objects or strings takes over there beside its items. */
-static int encode_charge_strings(struct encoder *e, PyObject *dimensions, PyObject *items,
-                                 const char *letter)
+/* numpy's, of plain numbers; others, and objects of derived classes, by their parts. */
+int encode_ndarray(struct encoder *e, PyObject *object, enum kind kind)
 {
-    size_t rows = 1, widest = 1, count = (size_t)PyList_Size(items);
-    for (Py_ssize_t i = 0; i < PyList_Size(dimensions); i++)
-        rows = charge_rows(rows, PyLong_AsUnsignedLongLong(PyList_GetItem(dimensions, i)));
-    if (count == 0)
-        return encode_charge(e, rows);
-    if (*letter == 'O')
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        PyObject *item = PyList_GetItem(items, (Py_ssize_t)i);
-        Py_ssize_t width = *letter == 'U' ? PyUnicode_GetLength(item) : PyBytes_Size(item);
-        if (width < 0)
-            return -1;
-        widest = (size_t)width > widest ? (size_t)width : widest;
-    }
-    return encode_charge_memory(e, count * widest * (*letter == 'U' ? 4 : 1));
+    int result = encode_is(e, object, NAME_NDARRAY) ? encode_buffer(e, object, false) : 1;
+    return result == 1 ? encode_of_library(e, object, kind) : result;
 }
 
-/* Arrays of objects or strings: ["ndarray", "O" | "U" | "S", [dimensions…], [items…]]. */
-static int encode_object_array(struct encoder *e, PyObject *array, const char *letter)
-{
-    OWNED PyObject *shape = PyObject_GetAttrString(array, "shape");
-    OWNED PyObject *dimensions = shape != NULL ? PySequence_List(shape) : NULL;
-    OWNED PyObject *bytes = PyObject_GetAttrString(array, "nbytes");
-    size_t size = bytes != NULL ? PyLong_AsSize_t(bytes) : 0;
-    if (bytes == NULL || PyErr_Occurred())
-        return -1;
-    if (*letter != 'O' &&
-        size / (*letter == 'U' ? 4 : 1) > e->limits->bytes) /* as wide over there */
-        return encode_opaque(e, array, "too large to send");
-    OWNED PyObject *flat = PyObject_CallMethod(array, "ravel", NULL);
-    OWNED PyObject *items = flat != NULL ? PyObject_CallMethod(flat, "tolist", NULL) : NULL;
-    if (dimensions == NULL || items == NULL || !PyList_CheckExact(items) ||
-        encode_charge_strings(e, dimensions, items, letter) < 0)
-        return -1;
-    if (encode_kind(e, KIND_NDARRAY, 3) < 0 || encode_utf8(e, letter, 1) < 0)
-        return -1;
-    e->closed++;
-    int result = encode_cells(e, Py_NewRef(dimensions));
-    if (result == 0)
-        result = encode_cells(e, Py_NewRef(items));
-    e->closed--;
-    return result;
-}
-
-static int encode_ndarray(struct encoder *e, PyObject *array)
-{
-    OWNED PyObject *text = NULL;
-    const char *code = dtype_code(array, &text);
-    if (code == NULL || strlen(code) < 2)
-        return -1;
-    if (code[0] == '>') { /* the other byte order: a copy in this one */
-        OWNED PyObject *little = PyUnicode_FromFormat("<%s", code + 1);
-        OWNED PyObject *swapped =
-            little != NULL ? PyObject_CallMethod(array, "astype", "O", little) : NULL;
-        return swapped == NULL ? -1 : encode_ndarray(e, swapped);
-    }
-    if (code[1] == 'O' || code[1] == 'U' || code[1] == 'S')
-        return encode_object_array(e, array, code[1] == 'O' ? "O" : code[1] == 'U' ? "U" : "S");
-    bool is_time = value_is_time_dtype(code), is_bool = strcmp(code, "|b1") == 0;
-    if (!is_time && !is_bool)
-        return encode_buffer(e, array, false);
-    OWNED PyObject *view = PyObject_CallMethod(array, "view", "s", is_time ? "<i8" : "|u1");
-    if (view == NULL || encode_kind(e, KIND_NDARRAY, 2) < 0 ||
-        encode_utf8(e, code, strlen(code)) < 0)
-        return -1;
-    e->closed++;
-    int result = encode_buffer(e, view, false);
-    e->closed--;
-    return result;
-}
-
-/* An array, or an object of a class derived from it: as the array that it is. */
-int encode_any_ndarray(struct encoder *e, PyObject *object, enum kind kind)
-{
-    (void)kind;
-    if (encode_is(e, object, NAME_NDARRAY))
-        return encode_ndarray(e, object);
-    OWNED PyObject *mask = PyObject_GetAttrString(object, "mask");
-    PyErr_Clear();
-    if (mask != NULL) /* a masked array: its items alone would say something else */
-        return encode_opaque(e, object, NULL);
-    OWNED PyObject *plain = PyObject_CallMethod(object, "view", "O", e->state->found[NAME_NDARRAY]);
-    return plain == NULL ? -1 : encode_ndarray(e, plain);
-}
-
-/* numpy's numbers: as Python's. Those without a twin there stay as they are (longdouble), or would
- * lose their unit (datetime64[ns] becomes an int). */
+/* numpy's numbers: as Python's, where there is one that says the same. (A moment's number would have
+ * lost its unit.) */
 int encode_numpy_scalar(struct encoder *e, PyObject *object, enum kind kind)
 {
-    (void)kind;
     OWNED PyObject *item = PyObject_CallMethod(object, "item", NULL);
-    OWNED PyObject *text = NULL;
-    const char *code = item != NULL ? dtype_code(object, &text) : NULL;
-    if (code == NULL)
+    if (item == NULL)
         return -1;
-    if (value_is_time_dtype(code) && e->hashed == 0) {
-        OWNED PyObject *array =
-            PyObject_CallFunction(value_find(e->state, NAME_NDARRAY, true), "()s", code);
-        OWNED PyObject *place = PyTuple_New(0);
-        if (array == NULL || place == NULL || PyObject_SetItem(array, place, object) < 0)
-            return -1;
-        return encode_ndarray(e, array);
-    }
-    if (Py_TYPE(item) == Py_TYPE(object) || value_is_time_dtype(code))
-        return encode_opaque(e, object, NULL);
-    return encode_object(e, item);
-}
-
-/* Bools and moments, from the array of their bits. */
-static PyObject *make_array_of_bits(struct decoder *d, PyObject *ndarray, const char *code,
-                                    PyObject *bits)
-{
-    bool is_bool = strcmp(code, "|b1") == 0;
-    if (!is_bool && !value_is_time_dtype(code))
-        return refuse(d, "unknown dtype");
-    if (ndarray == Py_None)
-        return make_record(d, "numpy.ndarray", "{s:s,s:O}", "dtype", code, "data", bits);
-    if ((PyObject *)Py_TYPE(bits) != ndarray)
-        return refuse(d, "not an array");
-    OWNED PyObject *text = NULL;
-    const char *bits_code = dtype_code(bits, &text);
-    if (bits_code == NULL)
-        return NULL;
-    if (strcmp(bits_code, is_bool ? "|u1" : "<i8") != 0)
-        return refuse(d, "unknown dtype");
-    /* astype, not view: a bool has one of two values, whatever the bytes are. (With buffers they
-     * are the host's own.) */
-    const char *method = is_bool && d->buffers == NULL ? "astype" : "view";
-    return PyObject_CallMethod(bits, method, "s", code);
-}
-
-/* True if the dimensions are those of so many items; an array without any charges its rows. */
-static bool check_dimensions(struct decoder *d, PyObject *dimensions, Py_ssize_t length)
-{
-    uint64_t size = 1;
-    size_t rows = 1;
-    for (Py_ssize_t i = 0; i < PyList_Size(dimensions); i++) {
-        PyObject *extent = PyList_GetItem(dimensions, i);
-        int overflow = 1;
-        long long number =
-            PyLong_CheckExact(extent) ? PyLong_AsLongLongAndOverflow(extent, &overflow) : 0;
-        if (overflow != 0 || number < 0 || __builtin_mul_overflow(size, (uint64_t)number, &size))
-            return refuse(d, "dimensions too large"), false;
-        rows = charge_rows(rows, (uint64_t)number);
-    }
-    if (size == 0 && !decode_charge(d, rows))
-        return false;
-    return size == (uint64_t)length || (refuse(d, "dimensions do not fit the array"), false);
-}
-
-/* The width of the longest text or bytes, at least 1, after the charge: an array takes the longest
- * one's room for each. -1: something else is among them, or they are too many. */
-static Py_ssize_t charge_widest(struct decoder *d, char letter, PyObject *items)
-{
-    Py_ssize_t widest = 1, length = PyList_Size(items);
-    for (Py_ssize_t i = 0; i < length; i++) {
-        PyObject *item = PyList_GetItem(items, i);
-        bool fits = letter == 'U' ? PyUnicode_CheckExact(item) : PyBytes_CheckExact(item);
-        if (!fits)
-            return refuse(d, "an array of strings with something else"), -1;
-        Py_ssize_t width = letter == 'U' ? PyUnicode_GetLength(item) : PyBytes_Size(item);
-        widest = width > widest ? width : widest;
-    }
-    size_t each = (size_t)widest * (letter == 'U' ? 4 : 1);
-    if (length > 0 && each > d->memory / (size_t)length)
-        return refuse(d, "more memory than the limit: an array of strings is too wide"), -1;
-    return decode_charge_memory(d, (size_t)length * each) ? widest : -1;
-}
-
-/* Objects or strings, from a list. */
-static PyObject *make_array_of_items(struct decoder *d, PyObject *ndarray, const char *code,
-                                     PyObject *dimensions, PyObject *items)
-{
-    if (!PyList_CheckExact(dimensions) || !PyList_CheckExact(items) ||
-        PyList_Size(dimensions) > DIMENSIONS_MAX)
-        return refuse(d, "an array without dimensions or items");
-    Py_ssize_t length = PyList_Size(items), widest = 1;
-    if (!check_dimensions(d, dimensions, length))
-        return NULL;
-    if (*code != 'O' && (widest = charge_widest(d, *code, items)) < 0)
-        return NULL;
-    if (ndarray == Py_None)
-        return make_record(d, "numpy.ndarray", "{s:s,s:O,s:O}", "dtype", code, "shape", dimensions,
-                           "data", items);
-    OWNED PyObject *dtype =
-        *code == 'O' ? PyUnicode_FromString("O") : PyUnicode_FromFormat("%s%zd", code, widest);
-    OWNED PyObject *shape = PyList_AsTuple(dimensions);
-    OWNED PyObject *array = dtype != NULL && shape != NULL
-                                ? PyObject_CallFunction(ndarray, "(n)O", length, dtype)
-                                : NULL;
-    if (array == NULL)
-        return NULL;
-    /* One by one: numpy would look into items that are sequences. */
-    for (Py_ssize_t i = 0; i < length; i++) {
-        OWNED PyObject *index = PyLong_FromSsize_t(i);
-        if (index == NULL || PyObject_SetItem(array, index, PyList_GetItem(items, i)) < 0)
-            return NULL;
-    }
-    return PyObject_CallMethod(array, "reshape", "(O)", shape);
-}
-
-/* ["ndarray", "O" | "U" | "S", dimensions, items], or ["ndarray", dtype, array of the bits] */
-PyObject *make_ndarray(struct decoder *d, enum kind kind, PyObject *arguments)
-{
-    (void)kind;
-    Py_ssize_t count = PyTuple_Size(arguments);
-    const char *code = NULL;
-    if (count >= 2 && PyUnicode_CheckExact(PyTuple_GetItem(arguments, 0)))
-        code = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(arguments, 0), NULL);
-    if (code == NULL)
-        return PyErr_Occurred() ? NULL : refuse(d, "an array without dtype");
-    PyObject *ndarray = value_find_optional(d->state, NAME_NDARRAY);
-    if (ndarray == NULL)
-        return NULL;
-    if (count == 2)
-        return make_array_of_bits(d, ndarray, code, PyTuple_GetItem(arguments, 1));
-    if (count != 3 || (strcmp(code, "O") != 0 && strcmp(code, "U") != 0 && strcmp(code, "S") != 0))
-        return refuse(d, "unknown dtype");
-    return make_array_of_items(d, ndarray, code, PyTuple_GetItem(arguments, 1),
-                               PyTuple_GetItem(arguments, 2));
+    bool is_plain = is_atom(item) && item != Py_None;
+    if (is_plain && (!PyLong_CheckExact(item) || PyIndex_Check(object)))
+        return encode_atom(e, item);
+    return encode_of_library(e, object, kind);
 }

@@ -56,7 +56,7 @@ PyObject *decode_shared(struct decoder *d)
     if (head.major == MAJOR_TAG && head.number == TAG_ARRAY) {
         OWNED PyObject *array =
             decode_array(d); /* nothing inside can refer to it: its number may come afterwards */
-        return decode_share(d, array, true) ? object_take(&array) : NULL;
+        return decode_share(d, array, true) ? owned_take(&array) : NULL;
     }
     return refuse(d, "this type is never shared");
 }
@@ -110,10 +110,10 @@ PyObject *decode_list(struct decoder *d, uint64_t count, bool share)
     for (size_t i = 0; i < count; i++) {
         OWNED PyObject *item = decode_inside(d);
         if (item == NULL || (share ? PyList_Append(list, item)
-                                   : PyList_SetItem(list, (Py_ssize_t)i, object_take(&item))) < 0)
+                                   : PyList_SetItem(list, (Py_ssize_t)i, owned_take(&item))) < 0)
             return NULL;
     }
-    return object_take(&list);
+    return owned_take(&list);
 }
 
 int encode_tuple(struct encoder *e, PyObject *tuple)
@@ -136,7 +136,7 @@ PyObject *decode_tuple(struct decoder *d, uint64_t count, bool share)
         if (item == NULL || PyTuple_SetItem(tuple, i, item) < 0)
             return NULL;
     }
-    return object_take(&tuple);
+    return owned_take(&tuple);
 }
 
 int encode_map(struct encoder *e, PyObject *dict)
@@ -189,7 +189,7 @@ PyObject *decode_dict(struct decoder *d, uint64_t count, bool share)
     OWNED PyObject *dict = PyDict_New();
     if (!decode_share(d, dict, share) || !decode_pairs(d, count, dict, false))
         return NULL;
-    return object_take(&dict);
+    return owned_take(&dict);
 }
 
 /* Sets and frozensets, exact or not: a copy is an exact one, and nobody changes it meanwhile. */
@@ -235,7 +235,7 @@ PyObject *decode_set(struct decoder *d, uint64_t count, bool frozen, bool share)
     }
     if (PySet_Size(set) != (Py_ssize_t)count)
         return refuse(d, "the same item twice");
-    return object_take(&set);
+    return owned_take(&set);
 }
 
 PyObject *decode_frozenset(struct decoder *d, uint64_t count, bool share)

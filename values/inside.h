@@ -3,7 +3,7 @@
 #ifndef BELLJAR_VALUES_INSIDE_H
 #define BELLJAR_VALUES_INSIDE_H
 
-#include "values/owned.h"
+#include "base/owned.h"
 #include "values/value.h"
 #include "wire/cbor.h"
 
@@ -53,8 +53,6 @@ enum { DAYS_TO_1970 = 719163 /* date(1970, 1, 1).toordinal() */ };
 #define CHARGE_SHARED  1
 #define CHARGE_UUID    6
 #define CHARGE_ARRAY   8
-#define CHARGE_LEVEL   64 /* of a MultiIndex */
-#define CHARGE_COLUMN  12
 /* What a receiver's memory holds beside the elements: text at the width of its widest character,
  * bytes, arrays with each copy that is made of them. One value has MEMORY_FACTOR times the limit
  * of its encoded bytes. Nothing but an array of strings, which takes the longest one's room for
@@ -100,8 +98,6 @@ enum name {
     NAME_DATAFRAME,
     NAME_SERIES,
     NAME_INDEX,
-    NAME_RANGE_INDEX,
-    NAME_MULTI_INDEX,
     NAME_NA,
     NAME_NAT,
     NAME_COUNT
@@ -167,7 +163,10 @@ struct kind_row {
      *   d  timedelta
      *   o  timedelta or None
      *   z  timezone, ZoneInfo or None
-     *   *  any number of anything */
+     *   k  a label: what has a hash
+     *   l  a list of labels, or an array or range of them
+     *   *  any number of anything
+     * Of k and l the maker checks more. */
     const char *arguments;
     unsigned
         elements;     /* charged: its memory in units of 64 bytes, or its time in units of 0.3 us */
@@ -193,9 +192,6 @@ struct typed {
 };
 enum { TYPED_COUNT = 11 };
 extern const struct typed value_typed[TYPED_COUNT];
-
-/* True if dtype is "<M8[unit]" or "<m8[unit]", with a unit that numpy has. */
-bool value_is_time_dtype(const char *dtype);
 
 /* True for the key of a time zone. ZoneInfo uses it as a relative path, so it holds letters, digits
  * and the few signs that real keys have: no dot. */
@@ -488,16 +484,13 @@ struct tally {
 };
 void tally_release(struct tally *tally);
 
-/* The keys that were seen with this one's hash, of which there may be none yet; until the next one
- * is looked up. Hashes of strings are secret, and small ints are their own: they are not counted,
- * and 0 is returned. -1: an exception was raised. */
-int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row);
-
-bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost);
-
 /* Counts keys whose hashes are equal: a dict of n such keys takes n * n / 2 comparisons. For every
  * key that goes into a dict or set, here or later (check_keys), before it does. */
 bool decode_check_key(struct decoder *d, PyObject *key, struct tally *tally);
+
+/* The labels of a table's index: keys of dicts and of pandas' own tables, each as often as it
+ * occurs. */
+bool decode_check_labels(struct decoder *d, PyObject *list);
 
 /* A key or an item of a set, checked. */
 PyObject *decode_key(struct decoder *d, struct tally *tally);
@@ -506,9 +499,8 @@ PyObject *decode_key(struct decoder *d, struct tally *tally);
 PyObject *decode_date(struct decoder *d);
 
 /* array.c */
-/* The code of an array's or number's dtype, in *ret_text. NULL: an exception was raised. */
-const char *dtype_code(PyObject *object, PyObject **ret_text);
-
+/* Anything with a buffer of plain numbers. `flat`: array.array, which is a typed array without
+ * dimensions. 1: it is something else. */
 int encode_buffer(struct encoder *e, PyObject *object, bool flat);
 PyObject *decode_flat_array(struct decoder *d, uint64_t tag);
 PyObject *decode_array(struct decoder *d);
@@ -520,9 +512,6 @@ bool is_names(PyObject *names_tuple, Py_ssize_t count);
 int encode_named_tuple(struct encoder *e, PyObject *tuple, PyObject *field_names);
 int encode_dataclass(struct encoder *e, PyObject *object);
 int encode_member(struct encoder *e, PyObject *member);
-/* Where numpy or pandas is missing: the parts, as a record. `format` is Py_BuildValue's, of the
- * fields. */
-PyObject *make_record(struct decoder *d, const char *name, const char *format, ...);
 
 /* ---- The columns of value_kinds ---- */
 
@@ -536,8 +525,8 @@ int encode_moment(struct encoder *e, PyObject *object, enum kind kind);
 int encode_attributes(struct encoder *e, PyObject *object, enum kind kind);
 int encode_zone_alone(struct encoder *e, PyObject *object, enum kind kind);
 int encode_by_text(struct encoder *e, PyObject *object, enum kind kind);
-int encode_any_ndarray(struct encoder *e, PyObject *object, enum kind kind);
-int encode_table(struct encoder *e, PyObject *object, enum kind kind);
+int encode_ndarray(struct encoder *e, PyObject *object, enum kind kind);
+int encode_of_library(struct encoder *e, PyObject *object, enum kind kind);
 int encode_date(struct encoder *e, PyObject *object, enum kind kind);
 int encode_fraction(struct encoder *e, PyObject *object, enum kind kind);
 int encode_uuid(struct encoder *e, PyObject *object, enum kind kind);
@@ -555,10 +544,7 @@ PyObject *make_memoryview(struct decoder *d, enum kind kind, PyObject *arguments
 PyObject *make_moment(struct decoder *d, enum kind kind, PyObject *arguments);
 PyObject *make_zone(struct decoder *d, enum kind kind, PyObject *arguments);
 PyObject *make_path(struct decoder *d, enum kind kind, PyObject *arguments);
-PyObject *make_ndarray(struct decoder *d, enum kind kind, PyObject *arguments);
-PyObject *make_index(struct decoder *d, enum kind kind, PyObject *arguments);
-PyObject *make_series(struct decoder *d, enum kind kind, PyObject *arguments);
-PyObject *make_frame(struct decoder *d, enum kind kind, PyObject *arguments);
+PyObject *make_of_library(struct decoder *d, enum kind kind, PyObject *arguments);
 
 PyObject *decode_tuple(struct decoder *d, uint64_t count, bool share);
 PyObject *decode_frozenset(struct decoder *d, uint64_t count, bool share);

@@ -95,7 +95,10 @@ static bool tally_grow(struct tally *tally)
     return true;
 }
 
-int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row)
+/* The keys that were seen with this one's hash, of which there may be none yet; until the next one
+ * is looked up. Hashes of strings are secret, and small ints are their own: they are not counted,
+ * and 0 is returned. -1: an exception was raised. */
+static int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row)
 {
     PyTypeObject *type = Py_TYPE(key);
     if (type == &PyUnicode_Type || type == &PyBytes_Type)
@@ -114,11 +117,25 @@ int tally_look(struct tally *tally, PyObject *key, struct tally_row **ret_row)
     return 1;
 }
 
-bool decode_charge_collisions(struct decoder *d, size_t count, size_t cost)
+static bool charge_collisions(struct decoder *d, size_t count, size_t cost)
 {
     if (count > 0 && cost > d->collisions / count)
         return refuse(d, "too many keys with equal hashes"), false;
     d->collisions -= count * cost;
+    return true;
+}
+
+/* What comparisons with the keys of a row take, now that this one is looked up among them. */
+static bool key_add_cost(struct decoder *d, PyObject *key, struct tally_row *row)
+{
+    struct key_size size = { 0 };
+    if (!key_add_size(d, key, &size))
+        return false;
+    /* A Decimal is compared with an int or a Fraction in quadratic time: whichever is larger. */
+    size_t digits = size.digits / 64 < 1 << 12 ? size.digits / 64 : 1 << 12;
+    size_t own = 1 + size.bytes / 256 + digits * digits;
+    if (own > row->cost)
+        row->cost = own < UINT32_MAX ? (uint32_t)own : UINT32_MAX;
     return true;
 }
 
@@ -128,18 +145,46 @@ bool decode_check_key(struct decoder *d, PyObject *key, struct tally *tally)
     int looked = tally_look(tally, key, &row);
     if (looked <= 0)
         return looked == 0;
-    struct key_size size = { 0 };
-    if (!key_add_size(d, key, &size))
-        return false;
-    /* A Decimal is compared with an int or a Fraction in quadratic time: whichever is larger. */
-    size_t digits = size.digits / 64 < 1 << 12 ? size.digits / 64 : 1 << 12;
-    size_t own = 1 + size.bytes / 256 + digits * digits;
-    if (own > row->cost)
-        row->cost = own < UINT32_MAX ? (uint32_t)own : UINT32_MAX;
-    if (!decode_charge_collisions(d, row->count, row->cost))
+    if (!key_add_cost(d, key, row) || !charge_collisions(d, row->count, row->cost))
         return false;
     tally->used += row->count++ == 0;
     return true;
+}
+
+/* One label: looked up three times for each row, and a key if it is not in `seen` yet. */
+static bool check_label(struct decoder *d, PyObject *label, struct tally *tally, PyObject *seen)
+{
+    struct tally_row *row;
+    int looked = tally_look(tally, label, &row);
+    if (looked == 0)
+        return true;
+    if (looked < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError))
+            return false;
+        PyErr_Clear(); /* what has no hash is in no table */
+        return true;
+    }
+    if (!key_add_cost(d, label, row))
+        return false;
+    /* A few short ones are chance (-1.0 and -2.0), or one label again and again. */
+    size_t each = row->count > 4 ? row->cost : row->cost > 2 ? row->cost - 2 : 0;
+    if (!charge_collisions(d, row->count, 3 * each))
+        return false;
+    int known = PySet_Contains(seen, label);
+    if (known != 0)
+        return known > 0;
+    tally->used += row->count++ == 0;
+    return charge_collisions(d, row->count - 1, row->cost) && PySet_Add(seen, label) == 0;
+}
+
+bool decode_check_labels(struct decoder *d, PyObject *list)
+{
+    CLEANUP(tally_release) struct tally tally = { .rows = NULL };
+    OWNED PyObject *seen = PySet_New(NULL);
+    for (Py_ssize_t i = 0; seen != NULL && i < PyList_Size(list); i++)
+        if (!check_label(d, PyList_GetItem(list, i), &tally, seen))
+            return false;
+    return seen != NULL;
 }
 
 PyObject *decode_key(struct decoder *d, struct tally *tally)
@@ -147,7 +192,7 @@ PyObject *decode_key(struct decoder *d, struct tally *tally)
     OWNED PyObject *key = decode_closed(d);
     if (key == NULL || !decode_check_key(d, key, tally))
         return NULL;
-    return object_take(&key);
+    return owned_take(&key);
 }
 
 int value_check_keys(struct value_state *state, PyObject *list)

@@ -32,8 +32,6 @@ static const struct {
     [NAME_DATAFRAME] = { "pandas", "DataFrame" },
     [NAME_SERIES] = { "pandas", "Series" },
     [NAME_INDEX] = { "pandas", "Index" },
-    [NAME_RANGE_INDEX] = { "pandas", "RangeIndex" },
-    [NAME_MULTI_INDEX] = { "pandas", "MultiIndex" },
     [NAME_NA] = { "pandas", "NA" },
     [NAME_NAT] = { "pandas", "NaT" },
 };
@@ -75,20 +73,21 @@ const struct kind_row value_kinds[KIND_COUNT] = {
                          make_path, NAME_PURE_PATH },
     [KIND_PURE_WINDOWS_PATH] = { "PureWindowsPath", "s", .elements = 12, IS(PURE_WINDOWS_PATH),
                                  encode_by_text, make_path, NAME_PURE_WINDOWS_PATH },
-    [KIND_NDARRAY] = { "ndarray", "*", .elements = 8, EXTENDS(NDARRAY), encode_any_ndarray,
-                       make_ndarray, .no_key = true },
-    [KIND_INDEX] = { "Index", "*", .elements = 64, EXTENDS(INDEX), encode_table, make_index,
-                     .no_key = true },
-    [KIND_SERIES] = { "Series", "*", .elements = 128, IS(SERIES), encode_table, make_series,
-                      .no_key = true },
-    [KIND_DATAFRAME] = { "DataFrame", "*", .elements = 256, IS(DATAFRAME), encode_table, make_frame,
-                         .no_key = true },
+    [KIND_NDARRAY] = { "ndarray", "*", .elements = 8, EXTENDS(NDARRAY), encode_ndarray,
+                       make_of_library, .no_key = true },
+    [KIND_INDEX] = { "Index", "ll", .elements = 64, EXTENDS(INDEX), encode_of_library,
+                     make_of_library, .no_key = true },
+    [KIND_SERIES] = { "Series", "k*", .elements = 128, IS(SERIES), encode_of_library,
+                      make_of_library, .no_key = true },
+    [KIND_DATAFRAME] = { "DataFrame", "*", .elements = 256, IS(DATAFRAME), encode_of_library,
+                         make_of_library, .no_key = true },
     [KIND_BUFFER] = { "buffer", "*", .elements = 1 }, /* inside of typed arrays only */
     [KIND_DATE] = { IS(DATE), encode_date },
     [KIND_FRACTION] = { IS(FRACTION), encode_fraction },
     [KIND_UUID] = { IS(UUID), encode_uuid },
     [KIND_FLAT_ARRAY] = { IS(ARRAY), encode_flat_array, .no_key = true },
-    [KIND_NUMPY_SCALAR] = { EXTENDS(NUMPY_SCALAR), encode_numpy_scalar },
+    [KIND_NUMPY_SCALAR] = { "number", EXTENDS(NUMPY_SCALAR),
+                            encode_numpy_scalar }, /* for parts.py */
     [KIND_NA] = { .match = MATCH_SELF, .type = NAME_NA, encode_missing },
     [KIND_NAT] = { .match = MATCH_SELF, .type = NAME_NAT, encode_missing },
 };
@@ -102,6 +101,7 @@ void value_state_release(struct value_state *state)
 {
     for (size_t i = 0; i < VALUE_NAMES; i++)
         Py_CLEAR(state->found[i]);
+    Py_CLEAR(state->parts);
 }
 
 PyObject *value_find(struct value_state *state, enum name name, bool import)
@@ -182,6 +182,9 @@ static bool argument_fits(struct decoder *d, char letter, PyObject *argument)
     case 'z':
         return argument == Py_None || is_exact(d->state, argument, NAME_TIMEZONE) ||
                is_exact(d->state, argument, NAME_ZONEINFO);
+    case 'k':
+    case 'l':
+        return true;
     default:
         return false;
     }

@@ -1,4 +1,5 @@
-/* The codec's functions for Python programs: encode_value, decode_value, check_keys. */
+/* The codec's functions for Python programs: encode_value, decode_value, check_keys,
+ * use_parts. */
 #include "values/inside.h"
 
 /* Takes the limits given by name; the others keep their defaults. */
@@ -88,7 +89,7 @@ static PyObject *python_decode(PyObject *self, PyObject *arguments, PyObject *ke
         if (cost == NULL || PyList_Append(costs, cost) < 0)
             return NULL;
     }
-    return object_take(&object);
+    return owned_take(&object);
 }
 
 static PyObject *python_check_keys(PyObject *self, PyObject *keys)
@@ -101,6 +102,17 @@ static PyObject *python_check_keys(PyObject *self, PyObject *keys)
     return state == NULL || value_check_keys(state, keys) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* For an interpreter in which belljar._shared.parts cannot be imported by that name: a guest. */
+static PyObject *python_use_parts(PyObject *self, PyObject *module)
+{
+    struct value_state *state = PyCapsule_GetPointer(self, state_capsule);
+    if (state == NULL)
+        return NULL;
+    Py_XDECREF(state->parts);
+    state->parts = Py_NewRef(module);
+    return Py_NewRef(Py_None);
+}
+
 static const PyMethodDef functions[] = {
     { "encode_value", (PyCFunction)(void (*)(void))python_encode, METH_VARARGS | METH_KEYWORDS,
       "encode_value(object, *, strict=False, only_public=False, buffers=None, records=None, "
@@ -111,6 +123,8 @@ static const PyMethodDef functions[] = {
       "decode_value(data, *, buffers=None, views=None, costs=None, <limits>) -> object" },
     { "check_keys", python_check_keys, METH_O,
       "check_keys(keys) -> None: ValueError if a dict or set of them would take too long" },
+    { "use_parts", python_use_parts, METH_O,
+      "use_parts(module) -> None: what takes objects of libraries apart and puts them together" },
 };
 
 static void state_capsule_free(PyObject *capsule)

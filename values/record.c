@@ -21,7 +21,7 @@ static PyObject *type_name(PyTypeObject *type)
     if (module == NULL || !PyUnicode_CheckExact(module) ||
         PyUnicode_CompareWithASCIIString(module, "builtins") == 0 ||
         PyUnicode_CompareWithASCIIString(module, "__main__") == 0)
-        return object_take(&name);
+        return owned_take(&name);
     PyObject *full = PyUnicode_FromFormat("%U.%U", module, name);
     PyErr_Clear();
     return full;
@@ -249,7 +249,7 @@ static PyObject *dataclass_names(struct encoder *e, PyObject *type)
     Py_CLEAR(e->fields_type);
     Py_CLEAR(e->fields_names);
     e->fields_type = Py_NewRef(type);
-    e->fields_names = object_take(&result);
+    e->fields_names = owned_take(&result);
     return e->fields_names;
 }
 
@@ -306,16 +306,6 @@ int encode_member(struct encoder *e, PyObject *member)
     return encode_field(e, key_value, Py_NewRef(value));
 }
 
-PyObject *make_record(struct decoder *d, const char *name, const char *format, ...)
-{
-    va_list parts;
-    va_start(parts, format);
-    OWNED PyObject *fields = Py_VaBuildValue(format, parts);
-    va_end(parts);
-    PyObject *type = fields != NULL ? value_find(d->state, NAME_RECORD, true) : NULL;
-    return type == NULL ? NULL : PyObject_CallFunction(type, "sO", name, fields);
-}
-
 /* ["record", name, {…}]: made before its fields are read, so that they may refer to it. */
 PyObject *decode_record(struct decoder *d, uint64_t count, bool share)
 {
@@ -342,10 +332,10 @@ PyObject *decode_record(struct decoder *d, uint64_t count, bool share)
     if (!decode_share(d, record, share) || !decode_pairs(d, fields, dict, true))
         return NULL;
     if (d->views == NULL)
-        return object_take(&record);
+        return owned_take(&record);
     PyObject *is_key = d->closed > 0 ? Py_True : Py_False; /* it may be one that was sent there */
     OWNED PyObject *sent = PyObject_CallFunctionObjArgs(d->views, record, Py_None, is_key, NULL);
     if (sent == NULL || (at >= 0 && PyList_SetItem(d->shared, at, Py_NewRef(sent)) < 0))
         return NULL;
-    return object_take(&sent);
+    return owned_take(&sent);
 }

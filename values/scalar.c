@@ -88,7 +88,7 @@ PyObject *decode_big(struct decoder *d, bool negative)
     OWNED PyObject *number =
         raw != NULL ? PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "Os", raw, "big")
                     : NULL;
-    return number == NULL ? NULL : negative ? PyNumber_Invert(number) : object_take(&number);
+    return number == NULL ? NULL : negative ? PyNumber_Invert(number) : owned_take(&number);
 }
 
 int encode_float(struct encoder *e, double number)

@@ -435,5 +435,5 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
     if (object != NULL && ret_memory != NULL)
         *ret_memory = ELEMENT_BYTES * (limits->elements - d.elements) +
                       MEMORY_FACTOR * limits->bytes - d.memory;
-    return object_take(&object);
+    return owned_take(&object);
 }

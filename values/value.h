@@ -51,6 +51,9 @@ enum { VALUE_NAMES = 32 };
 struct value_state {
     const char *home;
     PyObject *found[VALUE_NAMES];
+    /* What numpy's and pandas' objects are made of: python/belljar/_shared/parts.py. NULL: it is
+     * imported when the first of them comes. */
+    PyObject *parts;
     /* NULL, or called for each object: borrowed, what is sent in its place; NULL: it is itself. */
     PyObject *(*behind)(PyObject *object);
 };
@@ -80,8 +83,8 @@ PyObject *value_decode(struct value_state *state, const uint8_t *bytes, size_t l
  * ValueError (too many of them have equal hashes) or TypeError (one has none). */
 int value_check_keys(struct value_state *state, PyObject *list);
 
-/* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>) and decode_value(data, *,
- * buffers, views, <limits>) to a module. `behind`: see struct value_state. Returns the state they
+/* Adds encode_value(object, *, strict, buffers, buffer_least, <limits>), decode_value(data, *,
+ * buffers, views, <limits>), check_keys(list) and use_parts(module) to a module. `behind`: see struct value_state. Returns the state they
  * use, which lives as long as the functions do (borrowed), or NULL with an exception. */
 struct value_state *value_add_functions(PyObject *module, const char *home,
                                         PyObject *(*behind)(PyObject *object));

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from belljar._core import core
 from belljar._execution import Execution, value_bytes
-from belljar._proxy import EXCEPTIONS, Handles, Readonly, is_plain_through, readonly
+from belljar._plain import is_plain_through
+from belljar._proxy import EXCEPTIONS, Handles, Readonly, readonly
 from belljar._session import Lending, command
 from belljar._shipping import pack
 from belljar.config import SandboxConfig

@@ -10,23 +10,18 @@ from __future__ import annotations
 import array
 import asyncio
 import collections
-import datetime
 import decimal
-import enum
 import fractions
 import io
-import pathlib
-import sys
 import threading
 import types
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from belljar._core import core
 from belljar._shared.exceptions import EXCEPTIONS as EXCEPTIONS
-
 from belljar._given import Given, method_named, method_of_builtin
+from belljar._plain import DEPTH_MAX, PLAIN, base_value, is_array, is_plain, kind_of
 from belljar._showing import CHUNK, MISSING, Lazy, Snapshot, image, name_of_type, said, stored_names
 from belljar.errors import ProtocolError, SandboxError
 from belljar.values import Opaque, Record
@@ -39,7 +34,6 @@ HANDLES_MAX: Final = 10_000
 """Host objects that one guest may hold at a time."""
 ITEMS_MAX: Final = 4_000_000
 """Items of the slices and snapshots among them."""
-_DEPTH_MAX = 32
 _PARTS_MAX = 1 << 20  # of what a guest sent, counted as often as it is reached: a shared list may be reached exponentially often
 _NUMBER_BYTES_MAX = 512  # a Decimal is compared with an int or a Fraction of a million bits for a second
 _NAME_MAX = 256
@@ -47,11 +41,6 @@ _NAME_MAX = 256
 OPERATIONS: Final = frozenset({"call", "compare", "contains", "doc", "hash", "item", "iter", "len", "repr", "str", "with"})
 """What `operations=` may name."""
 
-_PLAIN = frozenset({
-    type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, array.array, type(...), type(NotImplemented), range,
-    slice, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal,
-    fractions.Fraction, uuid.UUID, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, Record, Opaque,
-})  # fmt: skip
 _NEVER = (
     type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.CodeType,
     types.FrameType, types.TracebackType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType,
@@ -166,63 +155,7 @@ def readonly(obj: object, *, attributes: Names | None = None, methods: Names = (
     return Readonly(obj, _Rules(obj, attributes, methods, operations))
 
 
-# ---- What is plain ------------------------------------------------------------------------------------------------
-
-
-def _is_array(value: object) -> bool:
-    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
-    kind = type(value)
-    if numpy is not None and (kind is numpy.ndarray or issubclass(kind, numpy.generic)):
-        return True
-    return pandas is not None and kind in (pandas.DataFrame, pandas.Series, pandas.Index)
-
-
-def _plain(value: Any, depth: int = 0) -> bool:
-    kind = type(value)
-    if kind in _PLAIN:
-        return True
-    if kind is tuple or kind is frozenset:
-        return depth < _DEPTH_MAX and len(value) <= 1000 and all(_plain(item, depth + 1) for item in value)
-    return issubclass(kind, enum.Enum) or _is_array(value)
-
-
-def is_plain_through(value: Any, depth: int = 0) -> bool:
-    """Whether it crosses by copy and none of its parts has a class that has a say in that."""
-    kind = type(value)
-    if kind in _PLAIN or depth > _DEPTH_MAX:
-        return depth <= _DEPTH_MAX
-    if kind is dict:
-        return is_plain_through([*value, *value.values()], depth + 1)
-    if kind not in (list, tuple, set, frozenset):
-        return _is_array(value)
-    return set(map(type, value)) <= _PLAIN or all(is_plain_through(item, depth + 1) for item in value)
-
-
-def _base_value(value: object) -> object:
-    """Instances of classes derived from plain ones lose their class."""
-    kind = type(value)
-    if issubclass(kind, enum.Enum):
-        return value
-    if issubclass(kind, str):
-        return str.__str__(value)
-    if issubclass(kind, int):
-        return int.__pos__(value)  # type: ignore[arg-type]
-    if issubclass(kind, float):
-        return float.__pos__(value)  # type: ignore[arg-type]
-    if issubclass(kind, bytes):
-        return bytes(memoryview(value))  # type: ignore[arg-type]
-    return value
-
-
-def _kind_of(value: object) -> str:
-    kind = type(value)  # isinstance() asks the object for its class
-    if issubclass(kind, (list, tuple, collections.deque)):
-        return "sequence"
-    if issubclass(kind, (dict, types.MappingProxyType)):
-        return "mapping"
-    if issubclass(kind, (set, frozenset)):
-        return "set"
-    return "object"
+# ---- What a guest sent -------------------------------------------------------------------------------------------
 
 
 class Refused(Exception):
@@ -264,7 +197,7 @@ class _Parts:
                 more = (*item.keys(), *item.values())
             elif kind is Record:
                 more = item.values()
-            elif kind not in _PLAIN and kind is not Opaque and not isinstance(item, Readonly) and _is_array(item):
+            elif kind not in PLAIN and kind is not Opaque and not isinstance(item, Readonly) and is_array(item):
                 if kind.__module__ != "numpy" or item.dtype.hasobject:
                     raise Refused("TypeError", f"a {kind.__name__} is not compared with the host's")
             self.take(1 + len(more))  # type: ignore[arg-type]
@@ -297,7 +230,7 @@ def _argument(kind: str, argument: Any) -> Any:
     return argument
 
 
-_COMPARED = _PLAIN - {Opaque, memoryview, array.array}
+_COMPARED = PLAIN - {Opaque, memoryview, array.array}
 
 
 def _image(value: Any) -> Any:
@@ -358,7 +291,7 @@ class Handles:
 
     def give(self, original: Any, rules: _Rules, kind: str = "", weight: int = 0) -> list[Any]:
         """What tells the guest of an object: its number and what can be done with it."""
-        kind = kind or _kind_of(original)
+        kind = kind or kind_of(original)
         key = id(original), id(rules)
         number = self._numbers.get(key) if kind != "iterator" else None
         if number is not None:
@@ -460,7 +393,7 @@ class Handles:
         """A value of the host's own making, for the guest: views become numbers, the rest crosses by copy."""
         if type(value) is Readonly:
             return self.give(value.original, value._rules)
-        if depth < _DEPTH_MAX:
+        if depth < DEPTH_MAX:
             if type(value) is list or type(value) is tuple:
                 return [2 if type(value) is list else 3, [self.wrap(item, rules, depth + 1) for item in value]]
             if type(value) is set or type(value) is frozenset:
@@ -473,10 +406,10 @@ class Handles:
         """A value that was reached through a host object."""
         if type(value) is Readonly:
             return self.give(value.original, value._rules)
-        if _plain(value):
+        if is_plain(value):
             return [0, value]
-        base = _base_value(value)
-        if type(base) in _PLAIN:
+        base = base_value(value)
+        if type(base) in PLAIN:
             return [0, base]
         if issubclass(type(value), (*_NEVER, Iterator)):
             raise Refused("AttributeError", f"a {name_of_type(type(value))} of the host's is not shown")

@@ -65,6 +65,7 @@ for title in texts:
     modules[title].__builtins__ = __builtins__
     if title.startswith("belljar_guest."):
         setattr(package, title[14:], modules[title])
+native.use_parts(modules["belljar._shared.parts"])
 del rest, ready, title
 
 from belljar_guest._run import serve

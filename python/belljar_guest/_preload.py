@@ -23,7 +23,18 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     """What guests have in common, made before they are."""
     _state.has_preloaded = True
     # Wanting something of each has it compiled here, for all guests.
-    _ = _end.finish, _host.ask, _outcome.describe, _results.display, _session.COMMANDS, _settings.apply, _shell.shell_statement
+    from belljar._shared.parts import take_apart
+
+    _ = (
+        _end.finish,
+        _host.ask,
+        _outcome.describe,
+        _results.display,
+        _session.COMMANDS,
+        _settings.apply,
+        _shell.shell_statement,
+        take_apart,
+    )
     import_all(["traceback", *preload])
     if not files and not has_language:  # a language policy imports what it allows, and then closes importing
         import_common()

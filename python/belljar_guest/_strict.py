@@ -16,6 +16,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from belljar._shared.hints import IPYTHON
+from belljar._shared.parts import take_apart
 from belljar._shared.values import Record
 
 from belljar_guest import (
@@ -50,7 +51,7 @@ def start_language(text: str) -> Language:
         _session.COMMANDS,
         _settings.apply,
     )
-    _ = _shell.complete_words, _preload.share
+    _ = _shell.complete_words, _preload.share, take_apart
     try:
         wanted = json.loads(text)
         if "builtins" not in wanted:

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -56,4 +58,26 @@ TEST(many_areas_are_not_counted_as_too_few)
         CHECK(counted(counters[i], at, size) >= size / 2);
         CHECK(counted(counters[i], at, 16 * PAGE) >= 8 * PAGE);
     }
+}
+
+/* Rights that differ make areas of their own: the whole range has to be the guest's to write. */
+TEST(an_answer_is_written_only_where_every_page_may_be)
+{
+    struct utsname system;
+    int major = 0, minor = 0;
+    CHECK(uname(&system) == 0 && sscanf(system.release, "%d.%d", &major, &minor) == 2);
+    if (major < 6 || (major == 6 && minor < 11))
+        SKIP("a kernel that says what may be written (6.11)");
+    CLEANUP(fd_close) int memory_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    CLEANUP(fd_close) int maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    static const char bytes[3 * PAGE];
+    uint64_t at = room(8 * PAGE, PROT_READ | PROT_WRITE);
+    CHECK(mprotect((void *)(uintptr_t)(at + PAGE), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+    CHECK_EQUAL(memory_write(memory_fd, maps_fd, at, bytes, 3 * PAGE), 0);
+    CHECK(mprotect((void *)(uintptr_t)(at + 3 * PAGE), PAGE, PROT_READ) == 0);
+    CHECK_EQUAL(memory_write(memory_fd, maps_fd, at + 2 * PAGE, bytes, PAGE), 0);
+    CHECK_EQUAL(memory_write(memory_fd, maps_fd, at + 2 * PAGE, bytes, 3 * PAGE), EFAULT);
+    CHECK_EQUAL(memory_write(memory_fd, maps_fd, at + 3 * PAGE, bytes, 1), EFAULT);
+    CHECK(munmap((void *)(uintptr_t)(at + 6 * PAGE), PAGE) == 0);
+    CHECK_EQUAL(memory_write(memory_fd, maps_fd, at + 5 * PAGE, bytes, 3 * PAGE), EFAULT);
 }

@@ -12,7 +12,7 @@ import belljar
 import looking
 import numpy
 import pytest
-from belljar import AsyncSandbox, GuestError, Policy, Sandbox, SandboxExecutor, Template
+from belljar import AsyncSandbox, GuestError, Policy, Record, Sandbox, SandboxConfig, SandboxExecutor, Template
 from belljar._core import core
 from belljar._session import LEND_LEAST, Lending, encode
 
@@ -86,6 +86,30 @@ def test_an_array_is_there_as_it_was(sandbox, name):
     assert seen == (array.dtype.str.replace(">", "<"), array.shape, not lent, str(array.ravel()[-1:]), array.nbytes)
     assert numpy.array_equal(sandbox["x"], array)  # and back, by copy
     assert bool(getattr(encode(array), "memory", None)) == lent
+
+
+OTHERS = [
+    numpy.array(["a", "bcd"]), numpy.array([b"a", b"bc"]), numpy.array([True, False]), numpy.array(["2020", "NaT"], "M8[s]"),
+    numpy.array([1, "x", None], object), numpy.array([1, 2], ">i4"), numpy.arange(3.0).view(numpy.ndarray),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("preload", [(), ("numpy",)], ids=["alone", "preloaded"])
+def test_arrays_of_every_kind_cross_under_a_language_policy(preload):
+    config = SandboxConfig("stdout")
+    config.allow_module("numpy", "array")  # there the guest's Python may import nothing once a program has begun
+    with Sandbox(config, preload=preload) as sandbox:
+        for array in OTHERS:
+            sandbox["x"] = array
+            found = sandbox["x"]
+            assert type(found) is numpy.ndarray and found.dtype == array.dtype.newbyteorder("=")
+            assert repr(found.tolist()) == repr(array.tolist())
+
+
+def test_arrays_arrive_as_records_where_a_language_policy_has_no_numpy():  # the twin
+    with Sandbox(SandboxConfig("stdout")) as sandbox:
+        sandbox["x"] = numpy.array(["a"])
+        assert sandbox["x"] == Record("numpy.ndarray", {"dtype": "U", "shape": [1], "data": ["a"]})
 
 
 def test_arrays_lie_anywhere_in_a_value_and_shared_ones_stay_shared(sandbox):

@@ -70,7 +70,18 @@ _directory = __import__("tempfile").TemporaryDirectory()
 LIBRARY = _build(_directory.name)
 values = _load("belljar_test_values", ROOT / "python/belljar/_shared/values.py")
 codec = _load("_value_test", LIBRARY)
+codec.use_parts(_load("belljar_test_parts", ROOT / "python/belljar/_shared/parts.py"))
 Record, Opaque = values.Record, values.Opaque
+ALONE = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(LIBRARY.parent)!r})
+import _value_test
+for name in ("values", "parts"):
+    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "python/belljar/_shared")!r} + "/" + name + ".py")
+    module = sys.modules["belljar_test_" + name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+_value_test.use_parts(module)
+"""  # the codec in an interpreter of its own
 encode, decode = codec.encode_value, codec.decode_value
 
 
@@ -781,14 +792,9 @@ def test_limits_of_the_receiver_hold():
 
 def test_expansion_stays_within_the_elements_limit():
     # A byte of input may ask for some two hundred of memory: the limit counts that, not the bytes.
-    script = f"""
-import sys, resource
-sys.path.insert(0, {str(LIBRARY.parent)!r})
+    script = f"""{ALONE}
+import resource
 resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
-import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
-module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-import _value_test
 for item in (b"\\xd9\\x01\\x02\\x80", b"\\xa0", b"\\x80", b"\\xd8\\x1b\\x83\\x66record\\x61a\\xa0", b"\\x62ab"):
     count = (60 << 20) // len(item)
     for count in (count, 1_000_000, 200_000):
@@ -1034,14 +1040,8 @@ def test_without_numpy_arrays_arrive_as_records():
     numpy = pytest.importorskip("numpy")
     pandas = pytest.importorskip("pandas")
     data = encode([numpy.arange(3), numpy.array([True]), pandas.DataFrame({"a": [1]}), pandas.Series(["x"])])
-    script = f"""
-import sys
-sys.path.insert(0, {str(LIBRARY.parent)!r})
+    script = f"""{ALONE}
 sys.modules["numpy"] = sys.modules["pandas"] = None
-import importlib.util
-spec = importlib.util.spec_from_file_location("belljar_test_values", {str(ROOT / "python/belljar/_shared/values.py")!r})
-module = sys.modules["belljar_test_values"] = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-import _value_test
 for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
     print(item.type_name, list(item))
 """
@@ -1052,6 +1052,46 @@ for item in _value_test.decode_value(bytes.fromhex({data.hex()!r})):
         "pandas.DataFrame ['columns', 'index', 'values']",
         "pandas.Series ['name', 'index', 'values']",
     ], found.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "loaded"),
+    [
+        ('{"a": [1, (2, "x")], "b": array.array("d", [1.5])}', []),
+        ("numpy.arange(3)", ["numpy"]),
+        ("numpy.array(['a', None], object)", ["numpy"]),
+        ("pandas.Series([1.5])", ["numpy", "pandas"]),
+    ],
+)
+def test_a_library_is_imported_when_a_value_has_something_of_it(made, loaded):
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    data = encode(eval(made, {"array": array, "numpy": numpy, "pandas": pandas}))
+    script = f"""{ALONE}
+value = _value_test.decode_value(bytes.fromhex({data.hex()!r}))
+assert _value_test.encode_value(value).hex() == {data.hex()!r}
+print([name for name in ("numpy", "pandas") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.stdout == f"{loaded}\n", found.stderr
+
+
+def label_bytes(name, labels):
+    """A table's index of these labels, as a guest may write it: flat or, as the only level, of a MultiIndex."""
+    items = head(4, len(labels)) + b"".join(labels)
+    if name == "flat":
+        return kind("Index", b"\x81\xf6", kind("ndarray", b"\x61O", b"\x81" + head(0, len(labels)), items))
+    return kind("Index", b"\x81\xf6", head(4, len(labels)) + b"".join(kind("tuple", label) for label in labels))
+
+
+@pytest.mark.parametrize("name", ["flat", "levels"])
+def test_labels_that_are_compared_at_length_are_refused(name):
+    pytest.importorskip("pandas")
+    small, large = decimal.Decimal("1.5"), 10**3000  # equal to the Decimal of it, which takes long to be seen
+    assert decode(label_bytes(name, [encode(small)] * 3000)).nunique() == 1
+    assert decode(label_bytes(name, [encode(decimal.Decimal(large))] + [encode(large)] * 10)).nunique() == 1
+    for labels in [decimal.Decimal(large)] + [large] * 1000, [2**61 + n * (2**61 - 1) for n in range(3000)]:
+        with pytest.raises(ValueError, match="equal hashes"):
+            decode(label_bytes(name, list(map(encode, labels))))
 
 
 def test_large_arrays_can_travel_beside_the_value():
