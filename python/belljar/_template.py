@@ -52,6 +52,8 @@ class Pool:
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
         self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked, on_operation)
+        for text in self.core.warnings():
+            warnings.warn(text, RuntimeWarning, stacklevel=callers_level())
         self.language = language_of(policy, self.policy)
         options = self.policy.options
         self.scratch: int = options["scratch"]

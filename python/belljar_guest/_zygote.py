@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _missing, _preload, _start, _state, native
+from belljar_guest import _adapt, _missing, _preload, _start, _state, _threads, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     sys.addaudithook(native.hook)
     if not language and files:
         _missing.install()
+    threads = _threads.others()
+    if threads:
+        native.fail(16, "single thread", "%s: no guest can be forked beside it; take what starts it out of what is imported"
+                    % _threads.describe(threads, sys.modules))  # fmt: skip
     limit_threads()
     directories = module_directories()
     gc.freeze()
