@@ -1,4 +1,8 @@
 import pytest
 
 open("test_a.py", "w").write("import pytest\n@pytest.mark.parametrize('x', [1, 2])\ndef test_x(x, tmp_path):\n    (tmp_path / 'f').write_text('a')\n    assert x\n")
-print(int(pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "-rN", "--capture=no", "test_a.py"])))
+import contextlib, io
+
+with contextlib.redirect_stdout(io.StringIO()):
+    status = pytest.main(["-q", "-p", "no:cacheprovider", "test_a.py"])
+print(int(status))
