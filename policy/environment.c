@@ -49,7 +49,7 @@ const struct environment_row environment_rows[] = {
     ALWAYS("POLARS_SKIP_CPU_CHECK", "1",
            "polars looks at the CPU with machine code of its own making, which may not be run "
            "without jit; it is only to warn of a CPU that is too old"),
-    ALWAYS("MPLBACKEND", "Agg", "there is no display"),
+    ALWAYS("MPLBACKEND", "Agg", "there is no display; where figures are results, belljar's own, which is Agg as well"),
     ALWAYS("MPLCONFIGDIR", "/tmp", "matplotlib insists on a folder for its cache of fonts"),
     CA_FILE("/etc/ssl/certs/ca-certificates.crt"),
     CA_FILE("/etc/pki/tls/certs/ca-bundle.crt"),

@@ -113,7 +113,10 @@ const struct mount_row mount_rows[] = {
     { "/proc/sys/kernel/random/boot_id", MOUNT_TEXT,
       .text = "00000000-0000-4000-8000-000000000000\n",
       .reason = "tracing libraries; not the host's" },
-    { "/proc/1", MOUNT_DIRECTORY, .reason = "psutil looks for the lowest number; nothing is in it" },
+    { "/proc/1/stat", MOUNT_TEXT,
+      .text = "1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+              "0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+      .reason = "psutil looks at the process of the lowest number, which is nobody's here" },
     { "/proc/self/status", MOUNT_TEXT,
       .text = "Name:\tpython3\nState:\tR "
               "(running)\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t0\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"

@@ -40,6 +40,7 @@ def import_all(names: list[str]) -> None:
     writers = [name for name in names if name.partition(".")[0] in ("matplotlib", "seaborn")]
     home = "/tmp/belljar-preload-" + os.urandom(8).hex() if writers else "/nonexistent"
     keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
+    _threads.check()  # before: those of no module here
     before = {key: os.environ[key] for key in keys}
     failure = threads = None
     try:

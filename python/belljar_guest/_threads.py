@@ -7,15 +7,23 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from belljar_guest import native
 
+if TYPE_CHECKING:
     Range = tuple[int, int, str]  # of addresses: from, to, and what is mapped there
 
 TASKS = "/proc/self/task"
 LOOKS, LOOK_S = 100, 0.005  # for those that are about to end
 STACK_BYTES = 256 << 10  # of a thread's stack, read from its innermost frame on
 COMMON = ("libc.", "libc-", "ld-", "libpthread", "libstdc++", "libgcc_s", "libm.", "libm-")  # every thread runs through them
+
+
+def check() -> None:
+    """Ends the zygote if there are others: nobody knows which import could be left out."""
+    numbers = others()
+    if numbers:
+        native.fail(16, "single thread", "%s: no guest can be forked beside it; take what starts it out of what the interpreter imports"
+                    % describe(numbers, []))  # fmt: skip
 
 
 def others() -> list[str]:
@@ -28,11 +36,11 @@ def others() -> list[str]:
     return [number for number in os.listdir(TASKS) if number != own]
 
 
-def describe(numbers: list[str], modules: Collection[str]) -> str:
+def describe(numbers: list[str], modules: list[str]) -> str:
     """Which threads they are; `modules` are those that came in with them."""
     words: dict[str, int] = {}
     for number in numbers:
-        text = "%r of %s" % (name_of(number), library_of(number) or python_of(number) or newest(modules))
+        text = "%r of %s" % (name_of(number), library_of(number) or python_of(number, modules) or newest(modules))
         words[text] = words.get(text, 0) + 1
     parts = [text if count == 1 else "%s (%d of them)" % (text, count) for text, count in words.items()]
     return "the thread%s %s" % ("s" if len(numbers) > 1 else "", " and ".join(parts))
@@ -77,8 +85,8 @@ def is_interpreter(path: str) -> bool:
     return path == os.path.realpath(sys.executable) or os.path.basename(path).startswith("libpython")
 
 
-def python_of(number: str) -> str:
-    """Where a thread of Python's own was begun: the file of its outermost frame that is not the library's."""
+def python_of(number: str, modules: list[str]) -> str:
+    """Where a thread of Python's own was begun: its outermost frame that is not the library's, or what is imported."""
     threading = sys.modules.get("threading")
     try:
         with open("%s/%s/status" % (TASKS, number)) as file:
@@ -91,13 +99,14 @@ def python_of(number: str) -> str:
             continue
         while frame.f_back is not None and frame.f_back.f_globals.get("__name__") != "threading":
             frame = frame.f_back
-        return "%s (%s)" % (frame.f_globals.get("__name__"), thread.name)
+        module = frame.f_globals.get("__name__")
+        return "%s (%s)" % (modules[0] if module == "threading" and modules else module, thread.name)
     return ""
 
 
-def newest(modules: Collection[str]) -> str:
+def newest(modules: list[str]) -> str:
     """The shared object that came in last, as the likeliest."""
-    for name in reversed(list(modules)):
+    for name in reversed(modules):
         file = getattr(sys.modules.get(name), "__file__", None) or ""
         if ".so" in os.path.basename(file):
             return os.path.basename(file)

@@ -42,10 +42,7 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     sys.addaudithook(native.hook)
     if not language and files:
         _missing.install()
-    threads = _threads.others()
-    if threads:
-        native.fail(16, "single thread", "%s: no guest can be forked beside it; take what starts it out of what is imported"
-                    % _threads.describe(threads, sys.modules))  # fmt: skip
+    _threads.check()
     limit_threads()
     directories = module_directories()
     gc.freeze()

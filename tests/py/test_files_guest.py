@@ -330,7 +330,7 @@ SYNTHETIC = [
     ("/proc/meminfo", "print(int(open('/proc/meminfo').read().split()[1]) <= 512 * 1024)", "True"),
     ("/proc/self/status", "print('python3' in open('/proc/self/status').read())", "True"),
     ("/proc/self/exe", "import sys; print(os.path.realpath('/proc/self/exe') == os.path.realpath(sys.executable))", "True"),
-    ("no other processes", "print([n for n in os.listdir('/proc') if n.isdecimal()])", "[]"),
+    ("no other processes", "print([n for n in os.listdir('/proc') if n.isdecimal()])", "['1']"),
     ("the host's name", "import socket, platform; print(socket.gethostname(), platform.node(), os.uname().nodename)", "belljar belljar belljar"),
     ("the environment", "print(os.environ['HOME'], 'SHELL' in os.environ, os.environ['LANG'])", "/home/user False C.UTF-8"),
     ("time zones", "import zoneinfo, datetime; print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Berlin')).utcoffset())", "2:00:00"),
