@@ -86,7 +86,7 @@ def is_interpreter(path: str) -> bool:
 
 
 def python_of(number: str, modules: list[str]) -> str:
-    """Where a thread of Python's own was begun: its outermost frame that is not the library's, or what is imported."""
+    """Where a thread of Python's own was begun: its outermost frame that is not of threading, or what was imported last."""
     threading = sys.modules.get("threading")
     try:
         with open("%s/%s/status" % (TASKS, number)) as file:
@@ -95,12 +95,14 @@ def python_of(number: str, modules: list[str]) -> str:
         return ""
     for identity, thread in getattr(threading, "_active", {}).items():
         frame = sys._current_frames().get(identity)
-        if str(thread.native_id) != number or frame is None:
+        if str(thread.native_id) != number:
             continue
-        while frame.f_back is not None and frame.f_back.f_globals.get("__name__") != "threading":
+        module = modules[-1] if modules else "Python"
+        while frame is not None:
+            if frame.f_globals.get("__name__") != "threading":
+                module = frame.f_globals.get("__name__", "?")
             frame = frame.f_back
-        module = frame.f_globals.get("__name__")
-        return "%s (%s)" % (modules[0] if module == "threading" and modules else module, thread.name)
+        return "%s (%s)" % (module, thread.name)
     return ""
 
 
