@@ -119,8 +119,7 @@ static PyObject *policy_variables(PyObject *self, PyObject *Py_UNUSED(ignored))
     OWNED PyObject *list = PyList_New(0);
     struct belljar_variable variable;
     for (unsigned i = 0;
-         list != NULL &&
-         belljar_variable_at(((struct policy_object *)self)->policy, i, &variable);
+         list != NULL && belljar_variable_at(((struct policy_object *)self)->policy, i, &variable);
          i++)
         if (!append(list, Py_BuildValue("(zzz)", variable.name, variable.value, variable.reason)))
             return NULL;

@@ -158,8 +158,7 @@ bool belljar_variable_at(const struct belljar_policy *policy, unsigned index,
         if (!environment_is_given(&policy->settings, i) || index-- > 0)
             continue;
         const struct environment_row *row = &environment_rows[i];
-        *ret_variable =
-            (struct belljar_variable){ row->name, environment_value(row), row->reason };
+        *ret_variable = (struct belljar_variable){ row->name, environment_value(row), row->reason };
         return true;
     }
     return false;

@@ -8,31 +8,40 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ALWAYS(name, value, reason) { name, name "=" value, NULL, reason }
-#define CA_FILE(file)                                                                                \
-    { "SSL_CERT_FILE", "SSL_CERT_FILE=" file, file,                                                  \
-      "the host's certificates, where they are granted: an OpenSSL that was built elsewhere would "  \
-      "look for them in another place" }
+#define ALWAYS(name, value, reason)                                                                \
+    {                                                                                              \
+        name, name "=" value, NULL, reason                                                         \
+    }
+#define CA_FILE(file)                                                                              \
+    {                                                                                              \
+        "SSL_CERT_FILE", "SSL_CERT_FILE=" file, file,                                              \
+            "the host's certificates, where they are granted: an OpenSSL that was built "          \
+            "elsewhere would "                                                                     \
+            "look for them in another place"                                                       \
+    }
 
-#define ONE_THREAD                                                                                   \
-    "a guest has one CPU, and threads made by an import would be in the way of every fork: one "     \
+#define ONE_THREAD                                                                                 \
+    "a guest has one CPU, and threads made by an import would be in the way of every fork: one "   \
     "thread means none, of "
 
 const struct environment_row environment_rows[] = {
     ALWAYS("LANG", "C.UTF-8", "text is UTF-8, in every guest alike"),
-    ALWAYS("PATH", "/usr/bin:/bin", "programs look for programs there; what is not granted cannot be started"),
+    ALWAYS("PATH", "/usr/bin:/bin",
+           "programs look for programs there; what is not granted cannot be started"),
     ALWAYS("HOME", "/home/user", "a folder in scratch"),
     ALWAYS("USER", "user", "the name that the guest's /etc/passwd has"),
     ALWAYS("LOGNAME", "user", "the name that the guest's /etc/passwd has"),
     ALWAYS("TMPDIR", "/tmp", "a folder in scratch"),
     ALWAYS("PWD", "/work", "where programs start"),
     ALWAYS("TZ", "UTC", "the host's zone is the host's business"),
-    ALWAYS("GLIBC_TUNABLES", "glibc.pthread.rseq=0",
-           "a new thread would register for restartable sequences, which the filter has no row for"),
+    ALWAYS(
+        "GLIBC_TUNABLES", "glibc.pthread.rseq=0",
+        "a new thread would register for restartable sequences, which the filter has no row for"),
     ALWAYS("MALLOC_ARENA_MAX", "2",
            "an arena of glibc's allocator maps 128 MiB: many add up against the limit of memory"),
     ALWAYS("OPENBLAS_NUM_THREADS", "1", ONE_THREAD "OpenBLAS (numpy, scipy)"),
-    ALWAYS("OMP_NUM_THREADS", "1", ONE_THREAD "OpenMP (scikit-learn, lightgbm, xgboost, torch, arrow's pool)"),
+    ALWAYS("OMP_NUM_THREADS", "1",
+           ONE_THREAD "OpenMP (scikit-learn, lightgbm, xgboost, torch, arrow's pool)"),
     ALWAYS("MKL_NUM_THREADS", "1", ONE_THREAD "Intel's MKL"),
     ALWAYS("NUMEXPR_NUM_THREADS", "1", ONE_THREAD "numexpr"),
     ALWAYS("BLIS_NUM_THREADS", "1", ONE_THREAD "BLIS"),
@@ -43,13 +52,15 @@ const struct environment_row environment_rows[] = {
     ALWAYS("TOKENIZERS_PARALLELISM", "false", ONE_THREAD "tokenizers; and it warns at every fork"),
     ALWAYS("MALLOC_CONF", "background_thread:false",
            "jemalloc's idle thread, made by the import, would be in the way of every fork"),
-    ALWAYS("JE_ARROW_MALLOC_CONF", "background_thread:false", "the same of arrow's own jemalloc (pyarrow)"),
+    ALWAYS("JE_ARROW_MALLOC_CONF", "background_thread:false",
+           "the same of arrow's own jemalloc (pyarrow)"),
     ALWAYS("_RJEM_MALLOC_CONF", "background_thread:false",
            "the same of the jemalloc that libraries in Rust are built with (polars)"),
     ALWAYS("POLARS_SKIP_CPU_CHECK", "1",
            "polars looks at the CPU with machine code of its own making, which may not be run "
            "without jit; it is only to warn of a CPU that is too old"),
-    ALWAYS("MPLBACKEND", "Agg", "there is no display; where figures are results, belljar's own, which is Agg as well"),
+    ALWAYS("MPLBACKEND", "Agg",
+           "there is no display; where figures are results, belljar's own, which is Agg as well"),
     ALWAYS("MPLCONFIGDIR", "/tmp", "matplotlib insists on a folder for its cache of fonts"),
     CA_FILE("/etc/ssl/certs/ca-certificates.crt"),
     CA_FILE("/etc/pki/tls/certs/ca-bundle.crt"),
@@ -77,8 +88,8 @@ unsigned environment_always(const char **list)
 static const char *below(const char *path, const char *directory)
 {
     size_t length = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
-    bool is_below = strncmp(path, directory, length) == 0 &&
-                    (path[length] == '/' || path[length] == '\0');
+    bool is_below =
+        strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
     return is_below ? path + length : NULL;
 }
 

@@ -7,8 +7,8 @@
 
 struct environment_row {
     const char *name;
-    const char *text;   /* NAME=VALUE */
-    const char *file;   /* given only where guests can read this file; NULL: always */
+    const char *text; /* NAME=VALUE */
+    const char *file; /* given only where guests can read this file; NULL: always */
     const char *reason;
 };
 

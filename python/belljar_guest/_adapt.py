@@ -52,7 +52,8 @@ def on_joblib() -> None:
         supports_inner_max_num_threads = True
 
         def effective_n_jobs(self, n_jobs: int) -> int:
-            return min(super().effective_n_jobs(n_jobs), most)
+            workers: int = super().effective_n_jobs(n_jobs)
+            return min(workers, most)
 
         def configure(self, *arguments: Any, **more: Any) -> Any:
             workers = super().configure(*arguments, **more)

@@ -43,21 +43,22 @@ def versions(python: str, row: Row) -> list[str]:
 def outside(python: str, code: str) -> tuple[str, int, str]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8", "TZ": "UTC", "MPLBACKEND": "Agg"}
-        done = subprocess.run([python, "-X", "utf8", "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            [python, "-X", "utf8", "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        )
     return done.stdout, done.returncode, done.stderr
 
 
 def inside(python: str, code: str, preload: list[str]) -> tuple[str, int, str, str]:
     """Its output, exit status, what there is to say of it, and the record of refusals."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asked for below
         try:
             with belljar.Template(belljar.Policy(timeout=LIMIT_S), preload=preload, python=python) as template:
                 told = template._pool.core.warnings()
                 ended = template.run(code)
         except belljar.SandboxError as error:
             return "", -1, str(error), ""
-    del said
     words = "; ".join(told)
     if ended.verdict != "ok":
         words = f"{ended.verdict}: {ended.error.value if ended.error else ''} {ended.stderr[-600:]} {words}"
@@ -74,7 +75,8 @@ def try_row(python: str, row: Row) -> list[Outcome]:
     if status != 0:
         return [("fails outside", errors.strip().rpartition("\n")[2])] * len(MANNERS)
     found: list[Outcome] = []
-    for preload in ([], row.preload.split()):
+    preloads: tuple[list[str], ...] = ([], row.preload.split())
+    for preload in preloads:
         output, status, words, refused = inside(python, code, preload)
         if status != 0:
             found.append(("fails", words))

@@ -37,7 +37,12 @@ def test_nothing_of_the_callers_gets_in(monkeypatch):
 
 
 def certificates():
-    places = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"]
+    places = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ]
     found = [place for place in places if os.path.exists(place)]
     if not found:
         pytest.skip("this machine has no file of certificates")

@@ -74,7 +74,9 @@ def opened(environment, preload, policy=belljar.Policy()):
     return made, [str(warning.message) for warning in said]
 
 
-WHERE = "import os, sys\nprint(*['guest' if sys.modules[n].NUMBER == os.getpid() else 'zygote' for n in {names!r} if n in sys.modules])"
+WHERE = (
+    "import os, sys\nprint(*['guest' if sys.modules[n].NUMBER == os.getpid() else 'zygote' for n in {names!r} if n in sys.modules])"
+)
 
 
 @core
@@ -94,7 +96,10 @@ def test_what_leaves_threads_is_imported_in_each_guest_and_the_rest_is_preloaded
     assert (ended.stdout.strip(), ended.verdict, ended.violations) == (where, "ok", [])
     assert [text.partition(" ")[0] for text in said] == left_out
     for text in said:
-        assert "is not preloaded: its import leaves the thread 'python" in text and f"of {'bare' if 'bare' in names else 'stays'} (idler) running" in text
+        assert (
+            "is not preloaded: its import leaves the thread 'python" in text
+            and f"of {'bare' if 'bare' in names else 'stays'} (idler) running" in text
+        )
         assert text.endswith("each guest imports it by itself")
 
 
@@ -111,7 +116,16 @@ def test_a_thread_is_named_with_the_library_that_it_waits_in(environment, tmp_pa
 
 
 def test_the_command_says_it_in_a_line_and_goes_on(environment):
-    command = ["belljar", "run", "--python", environment / "bin" / "python3", "--preload", "stays", "-c", "import sys; print('stays' in sys.modules)"]
+    command = [
+        "belljar",
+        "run",
+        "--python",
+        environment / "bin" / "python3",
+        "--preload",
+        "stays",
+        "-c",
+        "import sys; print('stays' in sys.modules)",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("True\n", 0)
     assert done.stderr.startswith("belljar: stays is not preloaded: its import leaves the thread ")
@@ -139,7 +153,10 @@ def test_other_threads_are_an_error_that_names_them(environment):
 def test_variables_of_the_policy_hold_for_what_is_preloaded(environment, env, wanted):
     made, said = opened(environment, ["reader"], belljar.Policy(env=env))
     with made:
-        assert (made.run("import os, reader; print(reader.THREADS, os.environ['OMP_NUM_THREADS'])").stdout, said) == (f"{wanted} {wanted}\n", [])
+        assert (made.run("import os, reader; print(reader.THREADS, os.environ['OMP_NUM_THREADS'])").stdout, said) == (
+            f"{wanted} {wanted}\n",
+            [],
+        )
 
 
 WORKERS = """import warnings, joblib
