@@ -47,7 +47,6 @@ const struct environment_row environment_rows[] = {
     ALWAYS("BLIS_NUM_THREADS", "1", ONE_THREAD "BLIS"),
     ALWAYS("RAYON_NUM_THREADS", "1", ONE_THREAD "rayon (libraries in Rust)"),
     ALWAYS("POLARS_MAX_THREADS", "1", ONE_THREAD "polars"),
-    ALWAYS("ARROW_IO_THREADS", "1", ONE_THREAD "arrow's reading and writing"),
     ALWAYS("NUMBA_NUM_THREADS", "1", ONE_THREAD "numba, with TBB, OpenMP or its own pool"),
     ALWAYS("TOKENIZERS_PARALLELISM", "false", ONE_THREAD "tokenizers; and it warns at every fork"),
     ALWAYS("MALLOC_CONF", "background_thread:false",

@@ -228,7 +228,9 @@ def test_folders_that_the_guest_has_closed_are_no_error_of_the_hosts():
 
 
 @core
-@pytest.mark.parametrize(("number", "said", "probes"), [("0", "0", 0), ("os.getpid()", "0", 0), ("threading.get_native_id()", "1", 1)])
+@pytest.mark.parametrize(
+    ("number", "said", "probes"), [("0", "0", 0), ("os.getpid()", "0", 0), ("threading.get_native_id()", "1", 1)]
+)
 def test_a_question_about_another_threads_schedule_is_not_answered_and_no_refusal(number, said, probes):
     """Libraries ask, by way of libc, as they start threads: its own schedule it may know."""
     code = f"""import os, threading

@@ -139,6 +139,13 @@ def test_guests_without_files_miss_it_and_the_warning_says_so(environment):
     assert "No module named 'stays'" in ended.stdout
 
 
+def test_a_language_policy_has_its_preload_imported_in_each_guest(environment):
+    made, said = opened(environment, ["early", "bare"], belljar.Policy(feature=["math"]))
+    with made:
+        assert made.run("import math\nmath.floor(2.5)").text == "2"
+    assert len(said) == 1 and said[0].startswith("bare is not preloaded")
+
+
 def test_other_threads_are_an_error_that_names_them(environment):
     packages = next((environment / "lib").glob("python3*")) / "site-packages"
     (packages / "usercustomize.pth").write_text(f"import threading; {STAYS}\n")
