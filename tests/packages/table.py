@@ -14,6 +14,7 @@ class Row(typing.NamedTuple):
 
 
 SHORT = ("numpy", "pandas", "joblib", "pydantic", "polars", "numba", "psutil", "cffi")  # what CI tries
+NOT_TRIED = {"torch": "no small wheel: that of the index takes 540 MB, and gigabytes of libraries for GPUs beside it"}
 FIRST = "3.11"  # the interpreter on which all are tried
 
 
