@@ -14,7 +14,7 @@ WHEEL_PACKAGES = python3-mesonpy patchelf
 LINT_PACKAGES = clang clang-tidy clang-format cppcheck mypy python3-pyflakes black
 FUZZ_PACKAGES = clang libclang-rt-14-dev
 
-.PHONY: all run test lint tcb bench fuzz asan wheel format install-packages test-clients clean
+.PHONY: all run test lint tcb bench fuzz asan wheel format install-packages test-clients test-packages clean
 
 all: .venv/bin/belljar
 	@echo "belljar is built. Next: .venv/bin/belljar run -c 'print(6 * 7)'   (.venv/bin/belljar doctor, make run, make test)"
@@ -50,6 +50,11 @@ test-clients: all
 	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
 	@command -v npm > /dev/null || scripts/install-packages npm
 	@PYTHON=$(PYTHON) tests/clients/run $(BUILD)
+
+# The packages that people use, in environments of their own: needs Python's registry. Not part of `make test`. SHORT=1: a few of them.
+test-packages: all
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
+	@tests/packages/run $(if $(SHORT),--short) $(OPTIONS)
 
 bench: all
 	@scripts/install-packages $(RUN_PACKAGES)

@@ -114,6 +114,18 @@ static PyObject *policy_mounts(PyObject *self, PyObject *Py_UNUSED(ignored))
     return owned_take(&list);
 }
 
+static PyObject *policy_variables(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    OWNED PyObject *list = PyList_New(0);
+    struct belljar_variable variable;
+    for (unsigned i = 0;
+         list != NULL && belljar_variable_at(((struct policy_object *)self)->policy, i, &variable);
+         i++)
+        if (!append(list, Py_BuildValue("(zzz)", variable.name, variable.value, variable.reason)))
+            return NULL;
+    return owned_take(&list);
+}
+
 static PyObject *policy_counts(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct belljar_rule_counts counts;
@@ -130,6 +142,8 @@ static PyMethodDef policy_methods[] = {
       "[(name, detail, action, grant, reason)]: the system call table." },
     { "mounts", policy_mounts, METH_NOARGS,
       "[(guest_path, host_path, mode, reason)]: the guest's files." },
+    { "variables", policy_variables, METH_NOARGS,
+      "[(name, value, reason)]: what a guest's environment has by itself." },
     { "counts", policy_counts, METH_NOARGS,
       "(native, brokered): how many system calls there are of each kind." },
     { NULL, NULL, 0, NULL },

@@ -177,6 +177,22 @@ static PyObject *template_layers(PyObject *object, PyObject *Py_UNUSED(ignored))
     return owned_take(&list);
 }
 
+static PyObject *template_warnings(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct belljar_template *handle = template_use(object);
+    if (handle == NULL)
+        return NULL;
+    OWNED PyObject *list = PyList_New(0);
+    const char *text;
+    for (unsigned i = 0; list != NULL && (text = belljar_template_warning_at(handle, i)); i++) {
+        OWNED PyObject *item = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+        if (item == NULL || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+    }
+    template_unpin((struct template_object *)object);
+    return owned_take(&list);
+}
+
 static PyObject *template_python(PyObject *object, void *Py_UNUSED(closure))
 {
     struct belljar_template *handle = template_use(object);
@@ -201,6 +217,8 @@ static PyMethodDef template_methods[] = {
     { "take", template_take, METH_NOARGS, "A guest; waits for a fork if none is parked." },
     { "try_take", template_try_take, METH_NOARGS, "A guest, or None if none is ready." },
     { "layers", template_layers, METH_NOARGS, "[(name, state, reason)]: the layers in force." },
+    { "warnings", template_warnings, METH_NOARGS,
+      "Sentences about modules that are imported in each guest instead of being preloaded." },
     { "fileno", template_fileno, METH_NOARGS, "Readable when try_take() may have something." },
     { "close", template_close, METH_NOARGS,
       "Ends its processes, once the guests taken from it are closed." },

@@ -33,6 +33,7 @@ enum own_option {
     OWN_VERBOSE,
     OWN_SYSCALLS,
     OWN_FILES,
+    OWN_ENVIRONMENT,
     OWN_RAW,
     OWN_WRITES,
     OWN_CONFIG,
@@ -204,6 +205,8 @@ void complain(const char *format, ...) PRINTF(1, 2);
 const char *last_complaint(void);
 /* Complains of belljar's own failure: step and remedy. Answers `status`. */
 int complain_error(const struct belljar_error *error, int status);
+/* Prints what people should know of a template that works. */
+void complain_warnings(struct belljar_template *tmpl);
 /* Where the first byte that is not UTF-8 stands; `length` if there is none. */
 size_t utf8_error_offset(const char *bytes, size_t length);
 /* A JSON string, each byte that is not UTF-8 replaced by U+FFFD. NULL bytes make null. */

@@ -8,8 +8,9 @@ const struct own_row explain_options[] = {
       "Read the policy from a JSON file; other options are applied after it." },
     { OWN_SYSCALLS, false, "--syscalls", NULL, "Show only the system calls." },
     { OWN_FILES, false, "--files", NULL, "Show only the files." },
+    { OWN_ENVIRONMENT, false, "--environment", NULL, "Show only the environment." },
     { OWN_JSON, false, "--json", NULL,
-      "Print one JSON object: options, profiles, syscalls, mounts." },
+      "Print one JSON object: options, profiles, syscalls, mounts, environment." },
     { OWN_NO_SCRIPT_DIR, false, "--no-script-dir", NULL,
       "Do not let the script read its own folder." },
     { OWN_HELP, false, "--help", NULL, "Show this." },
@@ -160,9 +161,52 @@ static void print_mounts(const struct belljar_policy *policy)
     cells_print(&cells, ARRAY_SIZE(headings), headings);
 }
 
+/* Calls `add` for each variable that guests start with: the rows of the table, the policy's own in
+ * their place, then those that only the policy has. */
+static void each_variable(const struct belljar_policy *policy,
+                          void (*add)(void *to, const char *name, const char *value,
+                                      const char *reason),
+                          void *to)
+{
+    static const char own[] = "the policy's own (env)";
+    json_t *options = policy_json(policy), *mine = json_object_get(options, "env"), *value;
+    const char *name;
+    struct belljar_variable variable;
+    for (unsigned i = 0; belljar_variable_at(policy, i, &variable); i++) {
+        const char *text = json_string_value(json_object_get(mine, variable.name));
+        add(to, variable.name, text ? text : variable.value, text ? own : variable.reason);
+        json_object_del(mine, variable.name);
+    }
+    json_object_foreach (mine, name, value)
+        add(to, name, json_string_value(value), own);
+    json_decref(options);
+}
+
+static void add_cells(void *to, const char *name, const char *value, const char *reason)
+{
+    cells_add(to, name);
+    cells_add(to, value);
+    cells_add(to, reason);
+}
+
+static void add_object(void *to, const char *name, const char *value, const char *reason)
+{
+    json_array_append_new(
+        to, json_pack("{s:s, s:s, s:s}", "name", name, "value", value, "reason", reason));
+}
+
+static void print_environment(const struct belljar_policy *policy)
+{
+    CLEANUP(cells_release) struct cells cells = { 0 };
+    each_variable(policy, add_cells, &cells);
+    static const char *const headings[] = { "VARIABLE", "VALUE", "REASON" };
+    cells_print(&cells, ARRAY_SIZE(headings), headings);
+}
+
 static int print_json(const struct belljar_policy *policy)
 {
-    json_t *counts = json_object(), *rules = json_array(), *mounts = json_array();
+    json_t *counts = json_object(), *rules = json_array(), *mounts = json_array(),
+           *environment = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(profiles) + 1; i++) {
         struct belljar_rule_counts counted;
         if (i == 0)
@@ -186,8 +230,10 @@ static int print_json(const struct belljar_policy *policy)
                                                 json_text0(mount.guest_path), "from",
                                                 json_text0(mount.host_path), "mode", mount.mode,
                                                 "reason", mount.reason));
-    return json_print(json_pack("{s:o, s:o, s:o, s:o}", "options", policy_json(policy), "profiles",
-                                counts, "syscalls", rules, "mounts", mounts));
+    each_variable(policy, add_object, environment);
+    return json_print(json_pack("{s:o, s:o, s:o, s:o, s:o}", "options", policy_json(policy),
+                                "profiles", counts, "syscalls", rules, "mounts", mounts,
+                                "environment", environment));
 }
 
 /* The lines about the script, which decides some of the policy. */
@@ -214,7 +260,8 @@ int command_explain(struct arguments *arguments)
     if (arguments->own[OWN_JSON] != NULL)
         return print_json(policy);
     bool syscalls = arguments->own[OWN_SYSCALLS] != NULL, files = arguments->own[OWN_FILES] != NULL;
-    bool all = !syscalls && !files;
+    bool environment = arguments->own[OWN_ENVIRONMENT] != NULL;
+    bool all = !syscalls && !files && !environment;
     if (all) {
         puts("== The policy\n");
         print_place(&place);
@@ -233,6 +280,10 @@ int command_explain(struct arguments *arguments)
         puts("\nWhat the interpreter itself reports (its standard library, its site-packages) is "
              "added, read-only, when it\n"
              "starts.");
+    }
+    if (all || environment) {
+        puts(all || syscalls || files ? "\n== The environment\n" : "== The environment\n");
+        print_environment(policy);
     }
     return 0;
 }

@@ -106,6 +106,7 @@ static int check(struct mcp *mcp)
     uint64_t began_ns = clock_now_ns();
     if (belljar_template_open(mcp->arguments->policy, NULL, &mcp->template, &error) < 0)
         return complain_error(&error, EXIT_BELLJAR);
+    complain_warnings(mcp->template);
     printf("a sandbox starts (%.0f ms); its layers:\n", (double)(clock_now_ns() - began_ns) / 1e6);
     print_layers(mcp->template);
     bool is_strict = json_object_get(mcp->policy, "language") != NULL &&

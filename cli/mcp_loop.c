@@ -97,6 +97,7 @@ static int open_template(struct mcp *mcp)
     struct belljar_error error = { 0 };
     if (belljar_template_open(mcp->arguments->policy, NULL, &mcp->template, &error) < 0)
         return complain_error(&error, EXIT_BELLJAR);
+    complain_warnings(mcp->template);
     if (mcp->packages == NULL)
         mcp_call_new(mcp, NULL, &mcp_tool_packages, NULL, NULL, 0);
     return 0;

@@ -552,6 +552,7 @@ int command_run(struct arguments *arguments)
     CLEANUP(template_release) struct belljar_template *template = NULL;
     if (belljar_template_open(arguments->policy, &options, &template, &error) < 0)
         return report_failure(arguments, &error);
+    complain_warnings(template);
     CLEANUP(guest_release) struct belljar_guest *guest = NULL;
     if (belljar_guest_take(template, &guest, &error) < 0)
         return report_failure(arguments, &error);

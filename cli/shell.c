@@ -407,6 +407,7 @@ int command_shell(struct arguments *arguments)
     struct belljar_error error = { 0 };
     if (belljar_template_open(arguments->policy, NULL, &shell.template, &error) < 0)
         return complain_error(&error, EXIT_BELLJAR);
+    complain_warnings(shell.template);
     struct sigaction action = { .sa_handler =
                                     on_sigint }; /* no SA_RESTART: a wait for a line ends too */
     sigaction(SIGINT, &action, NULL);

@@ -119,6 +119,13 @@ int complain_error(const struct belljar_error *error, int status)
     return status;
 }
 
+void complain_warnings(struct belljar_template *tmpl)
+{
+    const char *text;
+    for (unsigned i = 0; (text = belljar_template_warning_at(tmpl, i)) != NULL; i++)
+        complain("%s", text);
+}
+
 /* Columns that a text takes: code points, which is right for what these tables hold. */
 static size_t text_width(const char *text)
 {

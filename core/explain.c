@@ -4,6 +4,7 @@
 #include "core/policy.h"
 #include "core/probe.h"
 #include "lockdown/lockdown.h"
+#include "policy/environment.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
 #include "policy/syscalls.h"
@@ -148,6 +149,19 @@ bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
     };
     *ret_mount = (struct belljar_mount){ row->path, "", modes[row->kind], row->reason };
     return true;
+}
+
+bool belljar_variable_at(const struct belljar_policy *policy, unsigned index,
+                         struct belljar_variable *ret_variable)
+{
+    for (unsigned i = 0; i < environment_row_count; i++) {
+        if (!environment_is_given(&policy->settings, i) || index-- > 0)
+            continue;
+        const struct environment_row *row = &environment_rows[i];
+        *ret_variable = (struct belljar_variable){ row->name, environment_value(row), row->reason };
+        return true;
+    }
+    return false;
 }
 
 bool belljar_probe_at(unsigned index, struct belljar_probe *ret_probe)

@@ -3,6 +3,7 @@
 #include "core/start.h"
 
 #include "core/failure.h"
+#include "policy/environment.h"
 #include "policy/options.h"
 
 #include <stdio.h>
@@ -30,6 +31,31 @@ static int start_put(struct settings *settings, const struct option_row *row, js
                  : json_object_size(object) > 0  ? json_dumps(object, JSON_COMPACT)
                                                  : strdup("");
     json_decref(value);
+    json_decref(object);
+    if (text == NULL)
+        return error_set(reterr, ENOMEM, "policy", "out of memory");
+    free(settings->start);
+    settings->start = text;
+    return 0;
+}
+
+int start_complete(struct settings *settings, json_t *later, struct belljar_error *reterr)
+{
+    json_t *object = start_object(settings), *env = json_incref(json_object_get(object, "env"));
+    if (env == NULL)
+        env = json_object();
+    for (unsigned i = 0; i < environment_row_count; i++) {
+        const struct environment_row *row = &environment_rows[i];
+        if (row->file != NULL && environment_is_given(settings, i) &&
+            json_object_get(env, row->name) == NULL)
+            json_object_set_new(env, row->name, json_string(environment_value(row)));
+    }
+    if (json_object_size(env) > 0)
+        json_object_set(object, "env", env);
+    if (json_array_size(later) > 0)
+        json_object_set(object, "later", later);
+    char *text = json_object_size(object) > 0 ? json_dumps(object, JSON_COMPACT) : strdup("");
+    json_decref(env);
     json_decref(object);
     if (text == NULL)
         return error_set(reterr, ENOMEM, "policy", "out of memory");

@@ -17,6 +17,11 @@ MUST_CHECK int start_set_time(struct settings *settings, const struct option_row
                               const json_t *value, struct belljar_error *reterr);
 json_t *start_print(const struct settings *settings, const struct option_row *row);
 
+/* Adds what a template's guests have beyond the policy: the variables that depend on what is granted,
+ * and the names of the modules that each of them imports by itself. */
+MUST_CHECK int start_complete(struct settings *settings, json_t *later,
+                              struct belljar_error *reterr);
+
 /* The directory that guests start in, or NULL: the caller frees it. */
 char *start_cwd(const struct settings *settings);
 

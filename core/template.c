@@ -8,6 +8,7 @@
 #include "core/link.h"
 #include "core/policy.h"
 #include "core/pool.h"
+#include "core/preload.h"
 #include "core/size.h"
 #include "core/supervisor.h"
 #include "wire/channel.h"
@@ -176,9 +177,9 @@ struct belljar_template *template_new(const struct belljar_template_options *opt
     return tmpl;
 }
 
-int belljar_template_open(const struct belljar_policy *policy,
-                          const struct belljar_template_options *options,
-                          struct belljar_template **ret_template, struct belljar_error *reterr)
+static int template_try(const struct belljar_policy *policy,
+                        const struct belljar_template_options *options, json_t *later,
+                        struct belljar_template **ret_template, struct belljar_error *reterr)
 {
     struct belljar_template *tmpl = template_new(options);
     if (tmpl == NULL)
@@ -186,6 +187,8 @@ int belljar_template_open(const struct belljar_policy *policy,
     int error = belljar_policy_check(policy, reterr);
     if (error == 0)
         error = policy_settings(policy, &tmpl->settings, tmpl->options.once, reterr);
+    if (error == 0)
+        error = preload_leave_out(&tmpl->settings, later, reterr);
     if (error == 0) {
         tmpl->settings.audit = tmpl->options.on_operation != NULL;
         pthread_mutex_lock(&tmpl->lock);
@@ -196,8 +199,31 @@ int belljar_template_open(const struct belljar_policy *policy,
         belljar_template_close(tmpl);
         return error;
     }
+    tmpl->later = json_incref(later);
     *ret_template = tmpl;
     return 0;
+}
+
+int belljar_template_open(const struct belljar_policy *policy,
+                          const struct belljar_template_options *options,
+                          struct belljar_template **ret_template, struct belljar_error *reterr)
+{
+    json_t *later = json_array();
+    struct belljar_error failure;
+    int error;
+    do {
+        failure = (struct belljar_error){ 0 };
+        error = template_try(policy, options, later, ret_template, &failure);
+    } while (error < 0 && preload_put_off(policy, later, &failure));
+    json_decref(later);
+    if (error < 0 && reterr != NULL)
+        *reterr = failure;
+    return error;
+}
+
+const char *belljar_template_warning_at(struct belljar_template *tmpl, unsigned index)
+{
+    return json_string_value(json_object_get(json_array_get(tmpl->later, index), "words"));
 }
 
 void belljar_template_close(struct belljar_template *tmpl)
@@ -216,6 +242,7 @@ void belljar_template_close(struct belljar_template *tmpl)
         munmap((void *)tmpl->counts, COUNTS_BYTES);
     guest_forget(tmpl->ready);
     settings_release(&tmpl->settings);
+    json_decref(tmpl->later);
     pthread_mutex_destroy(&tmpl->lock);
     pthread_cond_destroy(&tmpl->changed);
     free(tmpl);

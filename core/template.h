@@ -5,6 +5,7 @@
 #include "include/belljar.h"
 #include "policy/settings.h"
 
+#include <jansson.h>
 #include <pthread.h>
 
 struct guest_counts;
@@ -46,6 +47,7 @@ struct belljar_template {
         uint32_t state;
     } layers[16];
     uint32_t layer_count;
+    json_t *later; /* modules that guests import by themselves (preload.h); NULL: none */
 };
 
 /* One without a supervisor; belljar_template_close frees it. NULL if memory is short. */

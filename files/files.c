@@ -166,6 +166,7 @@ int files_new(const struct tree *tree, const struct settings *settings, uint64_t
         return -ENOMEM;
     files->tree = tree;
     files->umask = 022;
+    files->status_fd = -1;
     files->number_count = settings->descriptors;
     memcpy(files->directory, "/work", sizeof "/work");
     scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes,
@@ -182,6 +183,12 @@ void files_free(struct files *files)
     for (uint32_t i = 0; i < files->number_count; i++)
         free(files->numbers[i].path);
     free(files);
+}
+
+void files_set_process(struct files *files, uint32_t pid, int status_fd)
+{
+    files->pid = pid;
+    files->status_fd = status_fd;
 }
 
 void files_set_scratch(struct files *files, int fd)

@@ -21,6 +21,8 @@ void files_free(struct files *files);
 
 /* The guest brought a tmpfs of its own (takes fd, a directory descriptor): scratch lives there. */
 void files_set_scratch(struct files *files, int fd);
+/* Whose files they are: the guest's number as it sees it, and its /proc/<pid>/status, borrowed. */
+void files_set_process(struct files *files, uint32_t pid, int status_fd);
 /* The scratch's top directory (holds tmp, work, home) or -1 if nothing was ever written. Borrowed.
  */
 int files_scratch_fd(const struct files *files);

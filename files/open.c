@@ -155,7 +155,7 @@ static int open_row(struct request *request, const struct node *node, struct ope
     case NODE_TEXT:
         if (opening->is_writing)
             return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_MADE);
-        opening->fd = synthetic_open(node->text);
+        opening->fd = synthetic_open(node->text, request->files->pid, request->files->status_fd);
         return opening->fd < 0 ? -opening->fd : 0;
     default:
         return open_file(request, node, opening);

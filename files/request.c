@@ -87,6 +87,17 @@ int request_waits(struct request *request, int error)
     return error;
 }
 
+/* Makes /proc/<its number> of a path /proc/self. */
+static void path_to_self(const struct files *files, char *path, size_t size)
+{
+    char own[32], rest[PATH_MAX];
+    int length = snprintf(own, sizeof own, "/proc/%u", files->pid);
+    if (strncmp(path, own, (size_t)length) != 0 || (path[length] != '/' && path[length] != '\0'))
+        return;
+    snprintf(rest, sizeof rest, "%s", path + length);
+    snprintf(path, size, "/proc/self%.*s", (int)(size - sizeof "/proc/self"), rest);
+}
+
 /* The descriptor that one of these names stands for, or -1. As the program writes it: there is no
  * such directory to get there by another way. */
 static int stream_number(const char *path)
@@ -142,6 +153,7 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
         return error;
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
         return ENOENT; /* nothing is looked up: there is no place, and none to record */
+    path_to_self(request->files, path, sizeof path);
     if ((request->stream = stream_number(path)) >= 0) {
         snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
         return ENXIO;

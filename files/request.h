@@ -11,6 +11,8 @@ struct files {
     const struct tree *tree;
     struct scratch scratch;
     mode_t umask;
+    uint32_t pid;  /* the guest's number as it sees it */
+    int status_fd; /* its /proc/<pid>/status; borrowed */
     uint32_t number_count;
     bool opened_known;     /* set by serve_open for files_installed: `opened` is what the */
     bool opened_directory; /* descriptor is, a directory or a file that may be changed */

@@ -7,26 +7,26 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* 6.3 */
 #endif
 
-char *synthetic_text(const struct tree *tree, const char *text)
+struct value {
+    const char *name; /* {name} in a text */
+    uint64_t number;
+    const char *string; /* instead of the number, or NULL */
+};
+
+/* The text with its values filled in, and what is none of them as it stands; the caller frees it.
+ * NULL if memory is short. */
+static char *synthetic_fill(const char *text, const struct value *values, size_t count)
 {
-    const struct {
-        const char *name;
-        uint64_t number;
-        const char *string;
-    } values[] = {
-        { "{uid}", tree->uid, NULL },
-        { "{gid}", tree->gid, NULL },
-        { "{memory_kb}", tree->memory_bytes / 1024, NULL },
-        { "{python}", 0, tree->python },
-    };
     char *filled = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&filled, &size);
@@ -34,9 +34,9 @@ char *synthetic_text(const struct tree *tree, const char *text)
         return NULL;
     while (*text != '\0') {
         size_t i = 0;
-        while (i < ARRAY_SIZE(values) && strncmp(text, values[i].name, strlen(values[i].name)) != 0)
+        while (i < count && strncmp(text, values[i].name, strlen(values[i].name)) != 0)
             i++;
-        if (i == ARRAY_SIZE(values)) {
+        if (i == count) {
             putc(*text++, out);
             continue;
         }
@@ -51,6 +51,18 @@ char *synthetic_text(const struct tree *tree, const char *text)
         return NULL;
     }
     return filled;
+}
+
+/* What the settings say. */
+static char *synthetic_text(const struct tree *tree, const char *text)
+{
+    const struct value values[] = {
+        { "{uid}", tree->uid, NULL },
+        { "{gid}", tree->gid, NULL },
+        { "{memory_kb}", tree->memory_bytes / 1024, NULL },
+        { "{python}", 0, tree->python },
+    };
+    return synthetic_fill(text, values, ARRAY_SIZE(values));
 }
 
 static int synthetic_add_device(struct tree *tree, const struct mount_row *row)
@@ -106,8 +118,42 @@ int synthetic_add(struct tree *tree)
     return 0;
 }
 
-int synthetic_open(const char *text)
+static uint64_t status_number(const char *status, const char *key)
 {
+    const char *line = strstr(status, key);
+    return line != NULL ? strtoull(line + strlen(key), NULL, 10) : 0;
+}
+
+/* What the guest's own numbers are just now. */
+static char *synthetic_text_now(const char *text, uint32_t pid, int status_fd)
+{
+    char status[4096];
+    ssize_t got = pread(status_fd, status, sizeof status - 1, 0);
+    status[got > 0 ? got : 0] = '\0';
+    uint64_t size_kb = status_number(status, "\nVmSize:"), page_kb = (uint64_t)getpagesize() / 1024;
+    uint64_t resident_kb = status_number(status, "\nVmRSS:");
+    const struct value values[] = {
+        { "{pid}", pid, NULL },
+        { "{size}", size_kb * 1024, NULL },
+        { "{size_kb}", size_kb, NULL },
+        { "{size_pages}", size_kb / page_kb, NULL },
+        { "{resident_kb}", resident_kb, NULL },
+        { "{resident_pages}", resident_kb / page_kb, NULL },
+        { "{peak_kb}", status_number(status, "\nVmHWM:"), NULL },
+        { "{threads}", status_number(status, "\nThreads:"), NULL },
+    };
+    return synthetic_fill(text, values, ARRAY_SIZE(values));
+}
+
+int synthetic_open(const char *text, uint32_t pid, int status_fd)
+{
+    CLEANUP(heap_free) char *now = NULL;
+    if (strchr(text, '{') != NULL) {
+        now = synthetic_text_now(text, pid, status_fd);
+        if (now == NULL)
+            return -ENOMEM;
+        text = now;
+    }
     size_t length = strlen(text);
     CLEANUP(fd_close)
     int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);

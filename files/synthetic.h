@@ -7,11 +7,9 @@
 /* Adds every row of mount_rows to the tree. 0 or a negative errno. */
 MUST_CHECK int synthetic_add(struct tree *tree);
 
-/* The text with its {placeholders} filled in; the caller frees it. NULL if memory is short. */
-char *synthetic_text(const struct tree *tree, const char *text);
-
 /* A new open file with this text, sealed. A new one each time: a duplicate would share the reading
- * position. Returns a descriptor or a negative errno. */
-MUST_CHECK int synthetic_open(const char *text);
+ * position. What the text says of the guest itself is filled in: its number as it sees it, and what
+ * `status_fd`, its /proc/<pid>/status, says. Returns a descriptor or a negative errno. */
+MUST_CHECK int synthetic_open(const char *text, uint32_t pid, int status_fd);
 
 #endif

@@ -641,7 +641,8 @@ static PyMethodDef methods[] = {
       "limit_starter(starter, count, limit): the starter of threads, but never more than limit at "
       "a time." },
     { "explain_missing", wrap_explain_missing, METH_VARARGS,
-      "explain_missing(function, explain): the function, whose ModuleNotFoundError is explained." },
+      "explain_missing(function, explain, adapters): the function, whose ModuleNotFoundError is "
+      "explained; adapters are called after the import of their module." },
     { "find_nothing", wrap_find_nothing, METH_VARARGS,
       "find_spec(name, …) of guests without files: raises." },
     { "keep_up", guest_keep_up, METH_VARARGS,

@@ -48,29 +48,42 @@ PyObject *wrap_find_nothing(PyObject *module, PyObject *arguments)
     return text ? PyErr_SetImportErrorSubclass(PyExc_ModuleNotFoundError, text, name, NULL) : NULL;
 }
 
-/* The importer's function, and a ModuleNotFoundError of it is explained: `pair` is (function, explain).
- * In C for the same reason. */
-static PyObject *explained_call(PyObject *pair, PyObject *arguments)
+/* Calls what waits for the module of this name, if anything does. What fails there is left undone. */
+static void adapt_imported(PyObject *adapters, PyObject *arguments)
 {
-    PyObject *result = PyObject_CallObject(PyTuple_GetItem(pair, 0), arguments);
+    PyObject *name = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : NULL;
+    PyObject *adapt = name != NULL ? PyDict_GetItemWithError(adapters, name) : NULL; /* borrowed */
+    OWNED PyObject *done = adapt != NULL ? PyObject_CallNoArgs(adapt) : NULL;
+    if (done == NULL)
+        PyErr_Clear();
+}
+
+/* The importer's function, and a ModuleNotFoundError of it is explained: `wrapped` is (function,
+ * explain, adapters). In C for the same reason. */
+static PyObject *explained_call(PyObject *wrapped, PyObject *arguments)
+{
+    PyObject *result = PyObject_CallObject(PyTuple_GetItem(wrapped, 0), arguments);
+    if (result != NULL)
+        adapt_imported(PyTuple_GetItem(wrapped, 2), arguments);
     if (result != NULL || !PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
         return result;
     PyObject *kind, *value, *traceback;
     PyErr_Fetch(&kind, &value, &traceback);
     PyErr_NormalizeException(&kind, &value, &traceback);
-    PyObject *told = PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), value, NULL);
+    PyObject *told = PyObject_CallFunctionObjArgs(PyTuple_GetItem(wrapped, 1), value, NULL);
     PyErr_Clear(); /* then it says what it said */
     Py_XDECREF(told);
     PyErr_Restore(kind, value, traceback);
     return NULL;
 }
 
-PyObject *wrap_explain_missing(PyObject *module, PyObject *pair)
+PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped)
 {
     static PyMethodDef method = { "_find_and_load_unlocked", explained_call, METH_VARARGS,
                                   "As it was, with more to say." };
     (void)module;
-    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2)
-        return PyErr_Format(PyExc_TypeError, "(function, explain)");
-    return PyCFunction_NewEx(&method, pair, NULL);
+    if (!PyTuple_Check(wrapped) || PyTuple_Size(wrapped) != 3 ||
+        !PyDict_Check(PyTuple_GetItem(wrapped, 2)))
+        return PyErr_Format(PyExc_TypeError, "(function, explain, adapters)");
+    return PyCFunction_NewEx(&method, wrapped, NULL);
 }

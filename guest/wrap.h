@@ -10,6 +10,6 @@ PyObject *wrap_limit_starter(PyObject *module, PyObject *limits);
 /* find_spec(name, ...) of guests without files: raises. */
 PyObject *wrap_find_nothing(PyObject *module, PyObject *arguments);
 /* (function, explain): the importer's function, whose ModuleNotFoundError is explained. */
-PyObject *wrap_explain_missing(PyObject *module, PyObject *pair);
+PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped);
 
 #endif

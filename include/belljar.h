@@ -136,6 +136,14 @@ struct belljar_mount {
 BELLJAR_API bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
                                   struct belljar_mount *ret_mount);
 
+/* The variables that a guest starts with under a policy, row by row; those of the policy's own (env)
+ * are not among them, and replace them. */
+struct belljar_variable {
+    const char *name, *value, *reason;
+};
+BELLJAR_API bool belljar_variable_at(const struct belljar_policy *policy, unsigned index,
+                                     struct belljar_variable *ret_variable);
+
 /* The layers that this machine can enforce, probed by doing: belljar doctor. Index 0 runs the
  * probes, for the calling thread. */
 struct belljar_probe {
@@ -177,6 +185,9 @@ struct belljar_layer {
 };
 BELLJAR_API bool belljar_template_layer_at(struct belljar_template *tmpl, unsigned index,
                                            struct belljar_layer *ret_layer);
+/* What people should know of a template that works: modules that are not preloaded but imported in
+ * each guest, with the reason. A sentence, or NULL after the last one. */
+BELLJAR_API const char *belljar_template_warning_at(struct belljar_template *tmpl, unsigned index);
 /* PY_VERSION_HEX of the interpreter. */
 BELLJAR_API uint32_t belljar_template_python(struct belljar_template *tmpl);
 /* Readable when belljar_guest_try_take may have something. Borrowed. */

@@ -119,17 +119,30 @@ const struct mount_row mount_rows[] = {
     { "/proc/sys/kernel/random/boot_id", MOUNT_TEXT,
       .text = "00000000-0000-4000-8000-000000000000\n",
       .reason = "tracing libraries; not the host's" },
+    { "/proc/1/stat", MOUNT_TEXT,
+      .text = "1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+              "0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+      .reason = "psutil looks at the process of the lowest number, which is nobody's here" },
     { "/proc/self/status", MOUNT_TEXT,
       .text = "Name:\tpython3\nState:\tR "
-              "(running)\nTgid:\t1\nPid:\t1\nPPid:\t0\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
-              "Gid:\t{gid}\t{gid}\t{gid}\t{gid}\nVmPeak:\t0 kB\nVmSize:\t0 kB\nVmHWM:\t0 "
-              "kB\nVmRSS:\t0 kB\nThreads:\t1\n",
-      .reason = "libraries that watch their memory: nothing to see" },
+              "(running)\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t0\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
+              "Gid:\t{gid}\t{gid}\t{gid}\t{gid}\nVmPeak:\t{size_kb} kB\nVmSize:\t{size_kb} "
+              "kB\nVmHWM:\t{peak_kb} kB\nVmRSS:\t{resident_kb} kB\nThreads:\t{threads}\n",
+      .reason = "libraries that watch their memory: the guest's own numbers" },
     { "/proc/self/stat", MOUNT_TEXT,
-      .text = "1 (python3) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
-              "0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+      .text = "{pid} (python3) R 0 {pid} {pid} 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 0 {size} "
+              "{resident_pages} 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+              "17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
       .reason = "psutil" },
-    { "/proc/self/statm", MOUNT_TEXT, .text = "0 0 0 0 0 0 0\n", .reason = "psutil" },
+    { "/proc/self/statm", MOUNT_TEXT, .text = "{size_pages} {resident_pages} 0 0 0 0 0\n",
+      .reason = "psutil" },
+    { "/proc/net", MOUNT_LINK, .text = "self/net", .reason = "psutil.net_io_counters" },
+    { "/proc/self/net/dev", MOUNT_TEXT,
+      .text = "Inter-|   Receive                                                |  Transmit\n"
+              " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets "
+              "errs drop fifo colls carrier compressed\n"
+              "    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+      .reason = "psutil.net_io_counters: the guest's own loopback" },
     { "/proc/self/maps", MOUNT_TEXT, .text = "",
       .reason = "no addresses; programs that read it find an empty list" },
     { "/proc/self/comm", MOUNT_TEXT, .text = "python3\n",

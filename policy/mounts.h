@@ -29,7 +29,7 @@ struct mount_row {
     enum mount_kind kind;
     bool writable;    /* MOUNT_DEVICE */
     unsigned number;  /* MOUNT_DEVICE: major << 8 | minor; MOUNT_ABSENT: errno */
-    const char *text; /* {uid} {gid} {memory_kb} {python} are filled in by the supervisor */
+    const char *text; /* values in braces (files/synthetic.c) are filled in by the supervisor */
     const char *reason;
 };
 

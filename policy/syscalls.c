@@ -430,7 +430,7 @@ const struct syscall_row syscall_rows[] = {
     /* Numbers that came after the oldest headers that we build with. */
     NEW(335, "uretprobe", CALL_KILL, 0, "the kernel exempts it from every filter; it checks the caller's address"),
     NEW(336, "uprobe", CALL_KILL, 0, "as uretprobe"),
-    NEW(451, "cachestat", CALL_REFUSE, 0, "shows what others have in the page cache"),
+    NEW(451, "cachestat", CALL_QUIET, ENOSYS, "shows what others have in the page cache; polars asks, and goes on as on a kernel before 6.5"),
     NEW(452, "fchmodat2", CALL_QUIET, ENOSYS, "libc falls back to fchmodat"),
     NEW(453, "map_shadow_stack", CALL_QUIET, ENOSYS, WHY_LIBC),
     NEW(454, "futex_wake", CALL_QUIET, ENOSYS, WHY_NEWER), NEW(455, "futex_wait", CALL_QUIET, ENOSYS, WHY_NEWER),

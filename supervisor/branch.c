@@ -21,6 +21,7 @@
 #define _GNU_SOURCE
 #include "supervisor/branch.h"
 
+#include "files/files.h"
 #include "supervisor/answer.h"
 #include "supervisor/guests.h"
 #include "supervisor/host.h"
@@ -182,6 +183,7 @@ static int branch_look(struct supervisor *supervisor, struct guest *branch)
     branch->fds[GUEST_MAPS] = fds[1];
     branch->fds[GUEST_STATUS] = fds[2];
     branch->fds[GUEST_PIDFD] = fds[3];
+    files_set_process(branch->files, (uint32_t)branch->inner_pid, branch->fds[GUEST_STATUS]);
     return 0;
 }
 

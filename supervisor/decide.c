@@ -99,7 +99,7 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->continues = false;
     const struct syscall_row *words = row ? row : syscall_find(call->number);
     answer->error = EPERM;
-    answer->refused = true;
+    answer->refused = !answer->searched; /* a handler may take it for a question */
     answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
     if (words != NULL && words->action == CALL_REFUSE && words->error != 0)

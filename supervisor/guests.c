@@ -123,6 +123,7 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
         guest->fds[places[i]] = fd_take(&fds[i]);
+    files_set_process(guest->files, (uint32_t)guest->inner_pid, guest->fds[GUEST_STATUS]);
     if (fd_count > ARRAY_SIZE(places))
         files_set_scratch(guest->files, fd_take(&fds[ARRAY_SIZE(places)]));
     fd_close(&guest->fds[GUEST_SETUP]);

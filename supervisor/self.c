@@ -273,10 +273,14 @@ HANDLER(self_priority)
     }
 }
 
+/* Of another thread nothing is said, whose it is not being known by its number. Libraries ask about
+ * their own, by way of libc, and go on: no violation. */
 HANDLER(self_schedule)
 {
     if (is_itself(guest, call->args[0]))
         answer_continue(answer);
+    else
+        answer->searched = true;
 }
 
 /* A guest has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there

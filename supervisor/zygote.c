@@ -5,8 +5,8 @@
 #include "supervisor/zygote.h"
 #include "files/assemble.h"
 #include "guest/boot.h"
-#include "guest/environment.h"
 #include "lockdown/lockdown.h"
+#include "policy/environment.h"
 #include "supervisor/host.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
@@ -111,12 +111,12 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
                                           "-c",
                                           guest_boot,
                                           NULL };
-        const char *environment[ARRAY_SIZE(guest_environment) + 1] = { 0 };
+        const char *environment[ENVIRONMENT_ROWS_MAX + 2] = { 0 };
         char hash_seed[40];
-        memcpy(environment, guest_environment, sizeof guest_environment);
+        unsigned used = environment_always(environment);
         snprintf(hash_seed, sizeof hash_seed, "PYTHONHASHSEED=%llu", (unsigned long long)seed - 1);
         if (seed > 0)
-            environment[ARRAY_SIZE(guest_environment) - 1] = hash_seed;
+            environment[used] = hash_seed;
         execve(supervisor->settings.python, (char *const *)arguments, (char *const *)environment);
         error = -errno;
         step = "interpreter";

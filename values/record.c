@@ -1,8 +1,6 @@
 /* Records (dataclasses, named tuples, members of enumerations) and stand-ins for what cannot cross. */
 #include "values/inside.h"
 
-#include <stdarg.h>
-
 PyObject *type_attribute(PyTypeObject *type, const char *name)
 {
     getattrofunc get = (getattrofunc)PyType_GetSlot(&PyType_Type, Py_tp_getattro);

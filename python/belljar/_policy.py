@@ -264,11 +264,16 @@ def place_of(policy: Policy) -> dict[str, Any]:
     return policy._place
 
 
-def without_place(policy: Policy) -> Policy:
-    """The policy as far as a template depends on it."""
+def without_place(policy: Policy, preloads: bool) -> Policy:
+    """The policy as far as a template depends on it: of its variables, those that libraries look at as they are preloaded."""
     if not policy._place:
         return policy
     given: Any = {key: value for key, value in policy._given.items() if key not in Place.__annotations__}
+    if preloads or policy.options["preload"]:
+        env = policy._place.get("env", {})
+        kept = {name: env[name] for name, _, _ in core.Policy().variables() if name in env}
+        if kept:
+            given["env"] = kept
     return Policy(**given)
 
 
@@ -287,6 +292,8 @@ def for_template(policy: Policy, preload: Iterable[str], python: str | None) -> 
     copy = core.Policy()
     for key, value in json.loads(policy._json).items():
         copy.set(key, json.dumps(value))
+    if "env" in policy._place:
+        copy.set("env", json.dumps(policy._place["env"]))
     copy.set("preload", json.dumps(list(preload)))
     if python is not None:
         copy.set("python", json.dumps(python))

@@ -51,7 +51,9 @@ class Pool:
         self.policy = with_options(policy, options or {})
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
-        self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked, on_operation)
+        self.core = core.Template(for_template(self.key[0], self.preload, self.key[2]), parked, on_operation)
+        for text in self.core.warnings():
+            warnings.warn(text, RuntimeWarning, stacklevel=callers_level())
         self.language = language_of(policy, self.policy)
         options = self.policy.options
         self.scratch: int = options["scratch"]
@@ -140,7 +142,7 @@ def language_of(given: Policy | SandboxConfig | None, policy: Policy) -> Languag
 
 def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.PathLike[str] | None) -> _Key:
     """What makes two templates the same."""
-    policy = without_place(policy)
+    policy = without_place(policy, bool(preload))
     if python is None:
         return policy, preload, None if names_interpreter(policy) else default_interpreter()
     if not isinstance(python, str | bytes | os.PathLike):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from belljar_guest import _state
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -58,6 +60,35 @@ def say_whereto(loop: Any) -> None:
     says_whereto.__doc__ = create_connection.__doc__
     loop.create_connection = says_whereto
 
+
+def on_joblib() -> None:
+    """joblib's workers are threads, also of who asks for processes (scikit-learn, with n_jobs): a guest is one process."""
+    parallel: Any = sys.modules["joblib.parallel"]
+    most = max(_state.thread_limit - POOL_THREADS, 1)
+
+    class GuestThreads(parallel.ThreadingBackend):  # type: ignore[misc]
+        supports_inner_max_num_threads = True
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            workers: int = super().effective_n_jobs(n_jobs)
+            return min(workers, most)
+
+        def configure(self, *arguments: Any, **more: Any) -> Any:
+            workers = super().configure(*arguments, **more)
+            if "joblib" not in adapted:
+                adapted.add("joblib")
+                import warnings
+
+                warnings.warn("belljar: a guest is one process, so joblib's workers are threads in it", UserWarning, stacklevel=3)
+            return workers
+
+    for name in ("loky", "multiprocessing"):
+        if name in parallel.BACKENDS:
+            parallel.BACKENDS[name] = GuestThreads
+
+
+POOL_THREADS = 3  # of multiprocessing.pool.ThreadPool, beside its workers
+ON_IMPORT: dict[str, Callable[[], None]] = {"joblib.parallel": on_joblib}  # what to do once a module is imported
 
 # ---- Read-only lists and dicts as JSON ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from belljar_guest import native
+from belljar_guest import _adapt, native
 
 found: dict[str, list[str]] = {}  # by the entries of sys.path: the top-level names below
 PACKAGES = "packages are added by installing them outside, for the sandbox's interpreter or in a virtual environment (--python VENV/bin/python3, python=)"
@@ -13,10 +13,13 @@ NEAR_MAX = 3
 
 
 def install() -> None:
-    """From now on importlib says it. The wrapper is compiled: it leaves no frame in tracebacks."""
+    """From now on importlib says it, and has libraries made to fit as they come. The wrapper is compiled: it leaves no frame in tracebacks."""
     bootstrap = sys.modules["_frozen_importlib"]
     name = "_find_and_load_unlocked"
-    setattr(bootstrap, name, native.explain_missing(getattr(bootstrap, name), explain))
+    setattr(bootstrap, name, native.explain_missing(getattr(bootstrap, name), explain, _adapt.ON_IMPORT))
+    for module, adapt in _adapt.ON_IMPORT.items():
+        if module in sys.modules:
+            adapt()
 
 
 def explain(error: ModuleNotFoundError) -> None:

@@ -70,6 +70,8 @@ class Policy:
         if self.main is None:
             if _state.has_preloaded:
                 _preload.reseed()
+            if "later" in _state.start:
+                _start.import_later()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(self)
                 gc.freeze()  # what is made from now on is the program's

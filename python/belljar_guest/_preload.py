@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import RUN_LAST_VALUE
-from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, native
+from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, _threads, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -51,8 +51,9 @@ def import_all(names: list[str]) -> None:
     writers = [name for name in names if name.partition(".")[0] in ("matplotlib", "seaborn")]
     home = "/tmp/belljar-preload-" + os.urandom(8).hex() if writers else "/nonexistent"
     keys = ("HOME", "TMPDIR", "MPLCONFIGDIR")
+    _threads.check()  # before: those of no module here
     before = {key: os.environ[key] for key in keys}
-    failure = None
+    failure = threads = None
     try:
         if writers:
             os.mkdir(home, 0o700)
@@ -60,10 +61,15 @@ def import_all(names: list[str]) -> None:
         pass  # a read-only root: then it has to do without
     os.environ.update(dict.fromkeys(keys, home))
     for name in names:
+        before_it = set(sys.modules)
         try:
             __import__(name)
         except BaseException as error:
             failure = "cannot import %s: %s: %s" % (name, type(error).__name__, error)
+            break
+        running = _threads.others()
+        if running:  # the host starts anew without this one: core/preload.c
+            threads = "%s\n%s" % (name, _threads.describe(running, [other for other in sys.modules if other not in before_it]))
             break
     os.environ.update(before)
     if writers:
@@ -72,6 +78,8 @@ def import_all(names: list[str]) -> None:
         sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
     if failure:
         native.fail(22, "preload", failure)
+    if threads:
+        native.fail(16, "preload threads", threads)
 
 
 # What programs that only compute import; without files there is no other way to it.

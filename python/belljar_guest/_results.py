@@ -156,7 +156,8 @@ def offer_results() -> None:
         return
     builtins.display = display  # type: ignore[attr-defined]
     sys.meta_path.append(BackendFinder)
-    os.environ["MPLBACKEND"] = "module://" + BACKEND
+    if os.environ.get("MPLBACKEND") == "Agg":  # the table's, and not the policy's own
+        os.environ["MPLBACKEND"] = "module://" + BACKEND
     modules: dict[str, Any] = sys.modules
     if "matplotlib.pyplot" in modules:  # preloaded
         modules["matplotlib.pyplot"].switch_backend("module://" + BACKEND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -34,16 +35,30 @@ def prepare(text: str) -> None:
 
         random.seed()
         os.environ.pop("PYTHONHASHSEED", None)
+    os.environ.update(_state.start.pop("env", {}))  # before what is preloaded: most libraries look once
 
 
 def begin() -> None:
     """In the guest, before its program."""
-    os.environ.update(_state.start.get("env", {}))
     if "seed" in _state.start:
         seed(_state.start["seed"])
     directory = _state.start.get("cwd")
     if directory:
         enter(directory)
+
+
+def import_later() -> None:
+    """Imports what could not be preloaded. An error is the program's to see, when it imports that."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8", "replace")
+    try:
+        for name in _state.start.pop("later"):
+            try:
+                __import__(name)
+            except Exception:
+                pass
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def link(directory: str) -> None:

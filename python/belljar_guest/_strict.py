@@ -20,7 +20,7 @@ from belljar._shared.parts import take_apart
 from belljar._shared.values import Record
 
 from belljar_guest import (
-    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
+    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _start, _state, native,
 )  # fmt: skip
 from belljar_guest._policy import Policy
 
@@ -91,6 +91,8 @@ class Strict(Policy):
     def begin(self) -> None:
         if not self.has_begun:
             _preload.reseed()
+            if "later" in _state.start:
+                _start.import_later()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(Policy())
             self.language.enter()

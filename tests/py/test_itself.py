@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from belljar import Policy, Template
+from belljar import Policy, SandboxError, Template
 
 core = pytest.mark.core
 HERE = pathlib.Path(__file__).resolve().parent
@@ -225,3 +225,36 @@ def test_folders_that_the_guest_has_closed_are_no_error_of_the_hosts():
         assert (ex.verdict, ex.files["ok"]) == ("ok", b"1") and "ok" in list(ex.files)
         with template.sandbox() as sandbox:
             assert "ok" in list(sandbox.run_code(code).files) and "ok" in sandbox.files.list()
+
+
+@core
+@pytest.mark.parametrize(
+    ("number", "said", "probes"), [("0", "0", 0), ("os.getpid()", "0", 0), ("threading.get_native_id()", "1", 1)]
+)
+def test_a_question_about_another_threads_schedule_is_not_answered_and_no_refusal(number, said, probes):
+    """Libraries ask, by way of libc, as they start threads: its own schedule it may know."""
+    code = f"""import os, threading
+def ask():
+    try:
+        print(os.sched_getscheduler({number}))
+    except PermissionError as error:
+        print(error.errno)
+thread = threading.Thread(target=ask); thread.start(); thread.join()"""
+    with Template() as template:
+        ex = template.run(code)
+    assert (ex.stdout, ex.violations, ex.verdict) == (f"{said}\n", [], "ok") and ex.probes >= probes
+
+
+@core
+def test_a_branch_has_its_own_number_where_it_looks():
+    seen = "import os; print(open(f'/proc/{os.getpid()}/stat').read().split()[0] == str(os.getpid()), os.path.exists(f'/proc/{first}/stat'))"
+    with Template() as template, template.sandbox() as sandbox:
+        sandbox.run_code("import os; first = os.getpid()")
+        assert sandbox.run_code(seen).stdout == "True True\n"
+        try:
+            twin = sandbox.fork()
+        except SandboxError as error:
+            assert "user namespaces" in str(error)
+            pytest.skip("a session is forked only where there are user namespaces")
+        with twin:
+            assert twin.run_code(seen).stdout == "True False\n"
