@@ -4,6 +4,7 @@
  * looks again, as that user, and it is its word that counts. */
 #define _GNU_SOURCE
 #include "core/failure.h"
+#include "core/interpreter.h"
 #include "core/options.h"
 #include "core/policy.h"
 #include "core/start.h"
@@ -223,16 +224,15 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     int error = check_grants(settings, reterr);
     if (error == 0)
         error = check_cwd(policy, reterr);
+    char python[PATH_MAX];
+    if (error == 0)
+        error = interpreter_find(settings->python, python, reterr);
     if (error < 0)
         return error;
     wishes.list = calloc(settings->mount_count + 2, sizeof *wishes.list);
     if (wishes.list == NULL)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
-    if (strchr(settings->python, '/') != NULL) {
-        char python[PATH_MAX];
-        if (path_normal(settings->python, python, sizeof python) == 0)
-            (void)wish_add(&wishes, python, X_OK);
-    }
+    (void)wish_add(&wishes, python, X_OK);
     for (uint32_t i = 0; i < settings->mount_count; i++)
         wish_add_grant(&wishes, &settings->mounts[i]);
     unsigned user = geteuid();
