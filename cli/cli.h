@@ -83,7 +83,8 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
-    learn_options[], mcp_options[], completion_options[], check_options[], packages_options[];
+    learn_options[], mcp_options[], completion_options[], check_options[], packages_options[],
+    env_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -106,7 +107,7 @@ void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
 /* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c,
- * cli/completion.c, cli/check.c, cli/packages.c */
+ * cli/completion.c, cli/check.c, cli/packages.c, cli/env.c */
 int command_run(struct arguments *arguments);
 int command_doctor(struct arguments *arguments);
 int command_explain(struct arguments *arguments);
@@ -115,6 +116,7 @@ int command_learn(struct arguments *arguments);
 int command_mcp(struct arguments *arguments);
 int command_check(struct arguments *arguments);
 int command_packages(struct arguments *arguments);
+int command_env(struct arguments *arguments);
 int command_completion(struct arguments *arguments);
 
 /* cli/python.c: becomes an interpreter that can import belljar, and runs that module of it with the

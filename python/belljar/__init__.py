@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from belljar import _old_names
 from belljar._arrays import empty
+from belljar._environment import environment
 from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar._executor import SandboxExecutor
 from belljar._files import Files, SessionFiles
@@ -65,6 +66,7 @@ __all__ = [
     "Violation",
     "arun",
     "empty",
+    "environment",
     "packages",
     "readonly",
     "run",

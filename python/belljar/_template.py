@@ -105,7 +105,7 @@ class Pool:
 _HELD_MAX = 16
 _CACHE_MAX = 8
 
-_Key = tuple[Policy, tuple[str, ...], str | None]
+_Key = tuple[Policy, tuple[str, ...], str | None, tuple[int, int]]
 
 
 def as_policy(policy: Policy | SandboxConfig | None) -> Policy:
@@ -142,10 +142,21 @@ def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.Path
     """What makes two templates the same."""
     policy = without_place(policy)
     if python is None:
-        return policy, preload, None if names_interpreter(policy) else default_interpreter()
+        if names_interpreter(policy):
+            return policy, preload, None, _identity(policy.options["python"])
+        return policy, preload, default_interpreter(), (0, 0)
     if not isinstance(python, str | bytes | os.PathLike):
-        raise wrong_type("python", "the path of an interpreter", python)
-    return policy, preload, os.fsdecode(python)
+        raise wrong_type("python", "the path of an interpreter or of an environment", python)
+    return policy, preload, os.fsdecode(python), _identity(os.fsdecode(python))
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Differs where an environment was made anew at its old place: guests of before would look into one that is gone."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_ino, found.st_ctime_ns
 
 
 class _Start:
