@@ -61,10 +61,12 @@ const struct option_row option_rows[] = {
       "A granted directory whose files it finds in /work as well, as links: what it reads by a "
       "relative name is there, and what it writes is its own." },
     { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
-      "The seed of hashes, of random and of numpy: two runs draw the same numbers." },
+      "The seed of hashes and of all random numbers: two runs draw the same. Not for secrets." },
     { "start_time", "--start-time", "TIME", OPTION_TIME, AT(start), 0, 0, "null",
       "What its clock says when it starts: seconds since 1970, or a time as "
       "2026-01-31T12:00:00Z." },
+    { "clock", "--clock", "advances|stands", OPTION_CLOCK, AT(start), 0, 0, "\"advances\"",
+      "Whether the time of day goes on from there, or is the same whenever it is asked for." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages "
       "ready." },

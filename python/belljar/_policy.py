@@ -45,6 +45,7 @@ class MoreOptions(TypedDict, total=False):
     links: _StrPath | None
     seed: int | None
     start_time: float | str | None
+    clock: Literal["advances", "stands"]
     warm: str | None
     feature: str | Iterable[str] | None
     allow_module: str | Iterable[str] | None

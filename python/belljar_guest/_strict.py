@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from belljar._shared.values import Record
 
 from belljar_guest import (
-    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _state, native,
+    _adapt, _cells, _code, _host, _outcome, _preload, _program, _results, _run, _session, _settings, _shell, _start, _state,
+    native,
 )  # fmt: skip
 from belljar_guest._policy import Policy
 
@@ -90,6 +91,8 @@ class Strict(Policy):
             _preload.reseed()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(Policy())
+            if _state.start:
+                _start.begin()
             self.language.enter()
             self.names = self.language.namespace()
             self.has_begun = True
