@@ -51,6 +51,8 @@ class Pool:
         self.policy = with_options(policy, options or {})
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
+        self._interpreter: str = self.key[2] or self.policy.options["python"]
+        self._identity = _identity(self._interpreter)
         self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked, on_operation)
         self.language = language_of(policy, self.policy)
         options = self.policy.options
@@ -81,7 +83,9 @@ class Pool:
         self._let_go(0)
 
     def has_died(self) -> bool:
-        """Whether its supervisor is gone: killed from outside, or for want of memory."""
+        """Whether its supervisor is gone (killed from outside, or for want of memory), or its interpreter another."""
+        if _identity(self._interpreter) != self._identity:
+            return True
         poll = select.poll()
         poll.register(self.core.fileno(), 0)
         return bool(poll.poll(0))
@@ -105,7 +109,7 @@ class Pool:
 _HELD_MAX = 16
 _CACHE_MAX = 8
 
-_Key = tuple[Policy, tuple[str, ...], str | None, tuple[int, int]]
+_Key = tuple[Policy, tuple[str, ...], str | None]
 
 
 def as_policy(policy: Policy | SandboxConfig | None) -> Policy:
@@ -142,16 +146,14 @@ def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.Path
     """What makes two templates the same."""
     policy = without_place(policy)
     if python is None:
-        if names_interpreter(policy):
-            return policy, preload, None, _identity(policy.options["python"])
-        return policy, preload, default_interpreter(), (0, 0)
+        return policy, preload, None if names_interpreter(policy) else default_interpreter()
     if not isinstance(python, str | bytes | os.PathLike):
         raise wrong_type("python", "the path of an interpreter or of an environment", python)
-    return policy, preload, os.fsdecode(python), _identity(os.fsdecode(python))
+    return policy, preload, os.fsdecode(python)
 
 
 def _identity(path: str) -> tuple[int, int]:
-    """Differs where an environment was made anew at its old place: guests of before would look into one that is gone."""
+    """Differs where an environment was made anew at its old place: guests of before look into one that is gone."""
     try:
         found = os.lstat(path)
     except (OSError, ValueError):
