@@ -28,6 +28,7 @@ enum own_option {
     OWN_MODULE,
     OWN_POLICY,
     OWN_AUDIT,
+    OWN_AUDIT_ONLY,
     OWN_JSON,
     OWN_QUIET,
     OWN_VERBOSE,

@@ -112,8 +112,8 @@ const struct option_wanted option_wanted[] = {
     { " o outdir out-dir output-dir collect download results ",
       "what the run writes is collected by --out DIR; --output SIZE is how much it may print" },
     { " packages package pip install requirements r with deps ",
-      "packages are those of the interpreter: install them in a virtual environment, and name its "
-      "python: --python VENV/bin/python" },
+      "packages are those of the interpreter: belljar env create -r FILE makes an environment with "
+      "them, to be named by --python, as any virtual environment" },
     { " image docker container ",
       "there is no image: a guest has the host's Python, or another one (--python EXE)" },
     { " random-seed hash-seed hashseed pythonhashseed ", "the seed is --seed N" },

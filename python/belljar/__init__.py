@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from belljar import _old_names
 from belljar._arrays import empty
+from belljar._audit import Decision
 from belljar._environment import environment
 from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar._executor import SandboxExecutor
@@ -31,7 +32,7 @@ from belljar._proxy import Readonly, readonly
 from belljar._streaming import Output
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
-from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
+from belljar.errors import AuditOnlyWarning, GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
 from belljar.sandbox import Sandbox, Template, run
 from belljar.values import Opaque, Record
 
@@ -40,6 +41,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncFiles",
     "AsyncSandbox",
+    "AuditOnlyWarning",
+    "Decision",
     "Execution",
     "ExecutionError",
     "Files",

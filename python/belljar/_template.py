@@ -13,13 +13,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from belljar._audit import listener
 from belljar._core import core
 from belljar._execution import Execution, release
 from belljar._instead import wrong_type
 from belljar._interpreter import callers_level, default_interpreter
 from belljar._job import modules
 from belljar._language import Language
-from belljar._policy import Policy, for_template, has_language, names_interpreter, without_place
+from belljar._policy import Policy, audit_of, for_template, has_language, names_interpreter, refuse_audit_only, without_place
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
@@ -49,11 +50,13 @@ class Pool:
             warnings.warn("parked=0 has always meant 1, and will be an error: write parked=1, or leave it out", DeprecationWarning,
                           stacklevel=callers_level())  # fmt: skip
         self.policy = with_options(policy, options or {})
+        refuse_audit_only(self.policy)
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
         self._interpreter: str = self.key[2] or self.policy.options["python"]
         self._identity = _identity(self._interpreter)
-        self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked, on_operation)
+        self.core = core.Template(for_template(self.policy, self.preload, self.key[2]), parked,
+                                  on_operation or listener(audit_of(self.policy)))  # fmt: skip
         self.language = language_of(policy, self.policy)
         options = self.policy.options
         self.scratch: int = options["scratch"]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
+from belljar import _audit_only
 from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
@@ -20,7 +21,7 @@ from belljar._files import Entry, SessionFiles
 from belljar._instead import Face, NoOther, refuse_others, verbs_of, wrong_type
 from belljar._job import Content, Job, Stdin, contents, make_job, source
 from belljar._language import Language, show_all
-from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, joined, place, place_of
+from belljar._policy import Options, Place, Policy, RunOptions, SessionOptions, is_audit_only, joined, place, place_of
 from belljar._session import Desk
 from belljar._streaming import INTERRUPT_SECONDS, Event, Output
 from belljar._template import Pool, shared, with_options
@@ -94,6 +95,8 @@ def run(
                    on_stdout=on_stdout, on_stderr=on_stderr, on_result=on_result)  # fmt: skip
     text = source(code, job)
     meant, pool = source_of(template, policy, preload, python, others)
+    if is_audit_only(meant):
+        return _audit_only.run(text, job, meant.replace(**around), python)
     pool = pool or shared(meant, preload, python)
     return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
 
