@@ -74,7 +74,8 @@ class Observed:
         for line in lines:
             record = json.loads(line)
             if "refused" in record:
-                self.refused.append(tuple(record["refused"]))
+                op, target, rule, hint = record["refused"]
+                self.refused.append((op, target, rule, hint))
                 tell(self.refused[-1])
             else:
                 self.outcome = record["outcome"]
@@ -168,10 +169,10 @@ def observe(
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        for folder, _, names in os.walk(scratch) if left is not None else ():
+        for folder, _, names in os.walk(scratch):
             for name in names:
                 path = os.path.join(folder, name)
-                if os.path.isfile(path) and not os.path.islink(path):
+                if left is not None and os.path.isfile(path) and not os.path.islink(path):
                     with open(path, "rb") as file:
                         left[os.path.relpath(path, scratch)] = file.read()
     finally:
@@ -213,5 +214,7 @@ def run(code: bytes, job: Job, policy: Policy, python: str | os.PathLike[str] | 
         verdict, status = "ok" if found.status == 0 else "error", found.status
     before = dict(handed)
     changed = {name: content for name, content in left.items() if before.get(name) != content}
+    error = outcome.get("error")
+    told = (str(error[0]), str(error[1]), str(error[2])) if error is not None else None
     return observed(verdict, status, -found.status if found.status < 0 else 0, bytes(found.output[1]), bytes(found.output[2]),
-                    tuple(outcome["error"]) if "error" in outcome else None, outcome.get("text"), found.wall_ms, found.refused, changed)  # fmt: skip
+                    told, outcome.get("text"), found.wall_ms, found.refused, changed)  # fmt: skip

@@ -36,7 +36,7 @@ class Observer:
         self.records = records
         self.words: dict[str, list[str]] = settings["words"]  # operation -> rule and hint, as a guest under the policy was told
         self.scratch: str = settings["scratch"]
-        self.mounts = {os.path.realpath(host or guest): mode for guest, host, mode in settings["mounts"]}
+        self.mounts: dict[str, str] = {os.path.realpath(host or guest): mode for guest, host, mode in settings["mounts"]}
         self.mounts.update({guest: mode for guest, _, mode in settings["mounts"]})
         for folder in [
             *sys.path,

@@ -177,7 +177,7 @@ class Policy:
         check_audit(self._audit)
         if not isinstance(self._audit_only, bool):
             raise wrong_type("audit_only", "True or False", self._audit_only)
-        self._given = {**self._place, **{key: options[key] for key in Telling.__annotations__ if options.get(key)}}
+        self._given = {**self._place, **{key: value for key, value in options.items() if key in Telling.__annotations__ and value}}
         for key, value in options.items():
             if key in Place.__annotations__ or key in Telling.__annotations__:
                 continue
