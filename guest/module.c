@@ -813,6 +813,8 @@ static PyMethodDef methods[] = {
       "a time." },
     { "explain_missing", wrap_explain_missing, METH_VARARGS,
       "explain_missing(function, explain): the function, whose ModuleNotFoundError is explained." },
+    { "list_descriptors", wrap_list_descriptors, METH_VARARGS,
+      "list_descriptors(function, listing, scans): listdir or scandir, also of /proc/self/fd." },
     { "find_nothing", wrap_find_nothing, METH_VARARGS,
       "find_spec(name, …) of guests without files: raises." },
     { "keep_up", guest_keep_up, METH_VARARGS,

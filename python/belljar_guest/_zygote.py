@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _missing, _preload, _start, _state, native
+from belljar_guest import _adapt, _descriptors, _missing, _preload, _start, _state, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     sys.addaudithook(native.hook)
     if not language and files:
         _missing.install()
+        _descriptors.install()
     limit_threads()
     directories = module_directories()
     gc.freeze()
