@@ -11,9 +11,11 @@
 #include "policy/mounts.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 /* One thing that is asked, and the answer. */
@@ -22,7 +24,7 @@ struct wish {
     int mode;
     int folder;       /* of a grant: its directory (of a directory: itself), opened by us */
     const char *name; /* there */
-    bool is_closed;
+    bool is_closed, is_read_only;
     char at[PATH_MAX]; /* where */
 };
 
@@ -100,6 +102,9 @@ static void child_ask(struct wishes *wishes)
             continue;
         }
         wish->is_closed = wish->folder >= 0 && child_may_not(wish->folder, wish->name, wish->mode);
+        wish->is_read_only = wish->folder >= 0 && (wish->mode & W_OK) != 0 &&
+                             faccessat(wish->folder, wish->name, W_OK, AT_EACCESS) < 0 &&
+                             errno == EROFS;
         memcpy(wish->at, wish->real, sizeof wish->at);
         if (strcmp(wish->name, ".") != 0 && child_may_not(wish->folder, ".", X_OK)) {
             size_t length = (size_t)(wish->name - wish->real) - 1;
@@ -159,6 +164,23 @@ static int say_closed(const struct wish *wish, unsigned user, struct belljar_err
                      wish->path, user, is_root ? " when root starts it" : "", where, remedy,
                      is_python ? ", choose another interpreter (--python)" : "",
                      is_root ? ", or run it as a user who may (--user UID)" : "");
+}
+
+/* Grants that no user could have. */
+static int check_possible(const struct wish *wish, struct belljar_error *reterr)
+{
+    struct statfs found;
+    if (wish->name != NULL && statfs(wish->real, &found) == 0 && found.f_type == PROC_SUPER_MAGIC)
+        return error_set(reterr, EPERM, "grants",
+                         "%s: files of procfs tell of all processes, and are not handed out: hand "
+                         "in a copy (--file PATH, files=)",
+                         wish->path);
+    if (wish->is_read_only)
+        return error_set(reterr, EROFS, "grants",
+                         "%s: Read-only file system: nobody can write there; grant it for reading "
+                         "(--read %.900s), or name a folder elsewhere",
+                         wish->path, wish->path);
+    return 0;
 }
 
 /* ---- Where it starts ---- */
@@ -242,6 +264,9 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     } else {
         child_ask(&wishes);
     }
+    for (uint32_t i = 0; i < wishes.count; i++)
+        if ((error = check_possible(&wishes.list[i], reterr)) < 0)
+            return error;
     for (uint32_t i = 0; i < wishes.count; i++)
         if (wishes.list[i].is_closed)
             return say_closed(&wishes.list[i], user, reterr);
