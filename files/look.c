@@ -20,7 +20,12 @@ int serve_stat(struct request *request)
     if (error != 0)
         return error;
     /* Its own files are its user's, all others root's: the host's numbers are the host's. */
-    bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
+    enum node_kind kind = place.node->kind;
+    bool is_made =
+        place.is_node && (kind == NODE_DIRECTORY || kind == NODE_TEXT || kind == NODE_LINK);
+    bool is_own = kind == NODE_SCRATCH || (!is_made && sight.stat.st_uid == geteuid());
+    if (is_made && S_ISDIR(sight.stat.st_mode))
+        sight.stat.st_mode = S_IFDIR | 0555; /* the folder in its place is ours alone */
     sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
     return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
                         sizeof sight.stat);

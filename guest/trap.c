@@ -41,6 +41,20 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
+/* Who the kernel takes the guest for; the program knows itself by another number. Taken once, before
+ * anything of the program's runs. */
+static uid_t real_user;
+
+/* fstat with the owners that stat shows: its own files are its user's, all others root's. */
+static long trap_fstat(long number, long address)
+{
+    long result = trap_call(SYS_fstat, number, address, 0, 0, 0, 0);
+    struct stat *stat = (struct stat *)address;
+    if (result == 0)
+        stat->st_uid = stat->st_gid = stat->st_uid == real_user ? GUEST_UID : 0;
+    return result;
+}
+
 /* "pipe:[17]", as the kernel has it. */
 static long trap_name(const char *kind, unsigned long number, char *buffer, unsigned long size)
 {
@@ -83,8 +97,7 @@ static long trap_deed(int deed, const greg_t *registers)
             trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0, 0);
         break;
     case DEED_STAT:
-        result = trap_call(SYS_fstat, number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI],
-                           0, 0, 0, 0);
+        result = trap_fstat(number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI]);
         break;
     case DEED_ACCESS:
         result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
@@ -170,7 +183,7 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
         /* a bad pointer faults here instead of in the kernel: the guest's own doing, its own crash
          */
         if (b == 0 || *(const volatile char *)b == '\0')
-            result = trap_call(SYS_fstat, a, c, 0, 0, 0, 0);
+            result = trap_fstat(a, c);
         else
             result = trap_call(SYS_newfstatat, a, b, c, d & ~(long)AT_EMPTY_PATH, 0, 0);
     } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
@@ -193,5 +206,6 @@ int trap_install(void)
                                 .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSYS);
+    real_user = (uid_t)trap_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
 }
