@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from belljar import _audit_only
 from belljar._core import core
 from belljar._engine import Operation, Run, Session, check_context, in_context, run_once
 from belljar._execution import Execution, Result, Usage, unseen
@@ -96,6 +95,8 @@ def run(
     text = source(code, job)
     meant, pool = source_of(template, policy, preload, python, others)
     if is_audit_only(meant):
+        from belljar import _audit_only  # rare, and much to import
+
         return _audit_only.run(text, job, meant.replace(**around), python)
     pool = pool or shared(meant, preload, python)
     return drive(run_once(pool, pool.core.take(), text, job, on_result, joined(place_of(meant), around)))
