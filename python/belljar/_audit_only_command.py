@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if found.is_over_time:
         complain("the time limit was reached (--timeout)")
         return 124
-    complain(f"{len(found.refused)} operations would be refused" if found.refused else "nothing that was seen would be refused")
+    count = len(found.refused)
+    complain(f"{count} operation{'s' * (count > 1)} would be refused" if count else "nothing that was seen would be refused")
     return found.status if found.status >= 0 else 128 - found.status
 
 

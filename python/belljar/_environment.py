@@ -85,6 +85,15 @@ def _logical_lines(text: str) -> Iterator[str]:
             yield line.partition(" #")[0].rstrip()
 
 
+def _words(line: str) -> list[str]:
+    """An option and its value; what is none is one word."""
+    if not line.startswith("-"):
+        return [line]
+    if line.startswith("--"):
+        return line.replace("=", " ", 1).split()
+    return [line[:2], *line[2:].split()]
+
+
 def _refuse(line: str) -> None:
     raise StartError(f"environment: {line!r} would be built from its source, which runs code of its setup: environments are made "
                      "from wheels alone; make a wheel of it (pip wheel) and name that", "environment", errno.EPERM)  # fmt: skip
@@ -92,8 +101,8 @@ def _refuse(line: str) -> None:
 
 def _check(line: str) -> None:
     """Refuses what pip would build whatever --only-binary says."""
-    words = line.replace("=", " ", 1).split() if line.startswith("-") else [line]
-    if words[0] in _BUILDS or words[0].startswith("-e"):
+    words = _words(line)
+    if words[0] in _BUILDS or (words[0] == "--only-binary" and words[1:] != [":all:"]):
         _refuse(line)
     if line.startswith("-"):
         return
@@ -123,8 +132,8 @@ def _read(path: str, depth: int = 0) -> list[object]:
     content: list[object] = [text]
     for line in _logical_lines(text):
         _check(line)
-        words = line.replace("=", " ", 1).split() if line.startswith("-") else [line]
-        if words[0] in _INCLUDES and len(words) > 1:
+        words = _words(line)
+        if words[0] in _INCLUDES and len(words) > 1 and "://" not in words[1]:
             content.append(_read(os.path.join(os.path.dirname(path), words[1]), depth + 1))
         elif words[0] in ("-f", "--find-links") and len(words) > 1:
             content.append(_stamp(words[1]))
@@ -196,9 +205,10 @@ def _settle(made: str, final: pathlib.Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            if _is_usable(final):
-                return
-            _take_away(final)
+        if _is_usable(final):
+            return
+        _take_away(final)
+    raise StartError(f"environment: {final} is made by others and taken away again: try again", "environment", errno.EBUSY)
 
 
 def _take_away(path: pathlib.Path) -> None:

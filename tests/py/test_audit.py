@@ -149,7 +149,7 @@ def test_the_command_says_what_it_does_and_goes_on(folder):
     if os.path.exists("/etc/shells"):
         assert (
             "would be refused: openat /etc/shells (rule read): --read /etc/shells" in said
-            and "1 operations would be refused" in said
+            and "1 operation would be refused" in said
         )
         assert "nothing that was seen" in run("--read", "/etc/shells", folder / "script.py", status=4)[1]
     assert "leave out --file" in run("--json", "-c", "1", status=2)[1]

@@ -250,7 +250,7 @@ def test_an_error_has_the_last_lines_of_pip_and_leaves_nothing(cache, wheels):
 
 
 SOURCES = ["-e .", "--editable=../x", "./project", "..", "git+https://host/x", "x @ git+ssh://host/x", "x @ file:///x", "x-1.0.tar.gz",
-           "https://host/x-1.0.zip", "--no-binary :all:", "--no-binary=x", "-e."]  # fmt: skip
+           "https://host/x-1.0.zip", "--no-binary :all:", "--no-binary=x", "-e.", "--only-binary=:none:"]  # fmt: skip
 
 
 def test_what_would_be_built_is_refused_before_pip_starts(cache, place):
