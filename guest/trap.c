@@ -75,7 +75,7 @@ static long trap_name(const char *kind, unsigned long number, char *buffer, unsi
 /* What a descriptor is: of files the supervisor has the name. */
 static long trap_link(long number, long buffer, long size)
 {
-    struct stat stat;
+    struct stat stat = { .st_ino = 0 };
     long result = trap_call(SYS_fstat, number, (long)&stat, 0, 0, 0, 0);
     if (result < 0)
         return result;
