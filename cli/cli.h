@@ -28,6 +28,7 @@ enum own_option {
     OWN_MODULE,
     OWN_POLICY,
     OWN_AUDIT,
+    OWN_AUDIT_ONLY,
     OWN_JSON,
     OWN_QUIET,
     OWN_VERBOSE,
@@ -93,7 +94,7 @@ extern const struct command commands[];
 extern const size_t command_count;
 extern const struct own_row run_options[], doctor_options[], explain_options[], shell_options[],
     learn_options[], mcp_options[], completion_options[], check_options[], packages_options[],
-    kernel_options[];
+    env_options[], kernel_options[];
 
 /* cli/arguments.c: fills *ret_arguments from what follows the command's name. 0, or the exit status
  * after it has said what is wrong. */
@@ -116,7 +117,7 @@ void manual_help(const struct command *command, FILE *out);
 int manual_page(const char *template_path, FILE *out);
 
 /* cli/run.c, cli/doctor.c, cli/explain.c, cli/shell.c, cli/learn.c, cli/mcp.c,
- * cli/completion.c, cli/check.c, cli/packages.c, cli/kernel.c */
+ * cli/completion.c, cli/check.c, cli/packages.c, cli/env.c, cli/kernel.c */
 int command_run(struct arguments *arguments);
 int command_doctor(struct arguments *arguments);
 int command_explain(struct arguments *arguments);
@@ -125,6 +126,7 @@ int command_learn(struct arguments *arguments);
 int command_mcp(struct arguments *arguments);
 int command_check(struct arguments *arguments);
 int command_packages(struct arguments *arguments);
+int command_env(struct arguments *arguments);
 int command_kernel(struct arguments *arguments);
 int command_completion(struct arguments *arguments);
 

@@ -36,7 +36,8 @@ static struct interpreter find_interpreter(const struct arguments *arguments)
         snprintf(found.error.message, sizeof found.error.message,
                  "%s: %s: choose another with --python", found.path, strerror(errno));
     else if (belljar_policy_check(arguments->policy, &found.error) < 0)
-        found.works = strcmp(found.error.step, "interpreter") != 0;
+        found.works = strcmp(found.error.step, "interpreter") != 0 &&
+                      strcmp(found.error.step, "environment") != 0;
     return found;
 }
 

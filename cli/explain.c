@@ -11,6 +11,7 @@ const struct own_row explain_options[] = {
     { OWN_ENVIRONMENT, false, "--environment", NULL, "Show only the environment." },
     { OWN_JSON, false, "--json", NULL,
       "Print one JSON object: options, profiles, syscalls, mounts, environment." },
+    { OWN_AUDIT_ONLY, false, "--audit-only", NULL, "As for belljar run: say what it comes to." },
     { OWN_NO_SCRIPT_DIR, false, "--no-script-dir", NULL,
       "Do not let the script read its own folder." },
     { OWN_HELP, false, "--help", NULL, "Show this." },
@@ -257,6 +258,9 @@ int command_explain(struct arguments *arguments)
     if (status != 0)
         return status;
     (void)!place_check(arguments); /* said, and shown all the same */
+    if (arguments->own[OWN_AUDIT_ONLY] != NULL)
+        complain("--audit-only: the program is NOT CONFINED; nothing of what follows is enforced, "
+                 "it is only told what would be refused");
     if (arguments->own[OWN_JSON] != NULL)
         return print_json(policy);
     bool syscalls = arguments->own[OWN_SYSCALLS] != NULL, files = arguments->own[OWN_FILES] != NULL;

@@ -49,6 +49,17 @@ const struct command commands[] = {
       "line for each package:\n"
       "name and version. With NAME only these; the exit status is 1 if one of them is not there.",
       packages_options, true, true, command_packages, NULL, NULL },
+    { "env", "create [-r FILE|PACKAGE…]|list|remove ENV…",
+      "make environments with packages for guests",
+      "create makes an environment with these packages outside of the jar, from wheels alone, "
+      "unless "
+      "it is there, and prints\n"
+      "its path: belljar run --python \"$(belljar env create numpy)\" SCRIPT. Guests see it "
+      "read-only. It takes --python EXE,\n"
+      "--find-links DIR and --no-index. The requirements are trusted, as with any pip install: pip "
+      "runs with your rights.\n"
+      "list shows what was made, remove takes away by path or by the beginning of a name.",
+      env_options, false, true, command_env, "create list remove", NULL },
     { "shell", "[OPTION]…", "the interpreter inside the jar",
       "Reads statements and runs them in one guest, which keeps its names between them. Each "
       "statement has the policy's\n"

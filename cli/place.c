@@ -151,8 +151,12 @@ int place_set(struct arguments *arguments, const char *script, struct place *ret
 int place_check(const struct arguments *arguments)
 {
     struct belljar_error error;
-    return belljar_policy_check(arguments->policy, &error) < 0 ? complain_error(&error, EXIT_USAGE)
-                                                               : 0;
+    if (belljar_policy_check(arguments->policy, &error) == 0)
+        return 0;
+    /* An interpreter that is gone is no wrong use: who starts the sandbox says it. */
+    bool is_gone = error.code == ENOENT && (strcmp(error.step, "interpreter") == 0 ||
+                                            strcmp(error.step, "environment") == 0);
+    return is_gone ? 0 : complain_error(&error, EXIT_USAGE);
 }
 
 /* ---- After the run ---- */

@@ -108,7 +108,8 @@ int python_become(const char *module, const struct arguments *arguments, const c
     int status = find_python(python);
     if (status != 0)
         return status;
-    int fd = policy_file(arguments->policy);
+    /* A command without a policy hands on none. */
+    int fd = arguments->policy != NULL ? policy_file(arguments->policy) : 0;
     CLEANUP(heap_free)
     char **argv = calloc((size_t)arguments->rest_count + FLAGS_MAX, sizeof *argv);
     if (fd < 0 || argv == NULL) {
@@ -118,7 +119,7 @@ int python_become(const char *module, const struct arguments *arguments, const c
     snprintf(policy, sizeof policy, "/proc/self/fd/%d", fd);
     int count = 0;
     char *const head[] = { python, "-P", "-m", (char *)module, "--policy", policy };
-    for (size_t i = 0; i < ARRAY_SIZE(head); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(head) - (arguments->policy != NULL ? 0 : 2); i++)
         argv[count++] = head[i];
     for (; *flags != NULL && count < FLAGS_MAX - 2; flags++)
         argv[count++] = (char *)*flags;

@@ -25,6 +25,9 @@ const struct own_row run_options[] = {
     { OWN_AUDIT, false, "--audit", "FILE",
       "Append one line of JSON to FILE for every operation that the supervisor performed or "
       "refused." },
+    { OWN_AUDIT_ONLY, false, "--audit-only", NULL,
+      "DO NOT CONFINE: run the program with all of your rights, and say on stderr what the policy "
+      "would refuse. Only for programs that you trust, to find their policy." },
     { OWN_JSON, false, "--json", NULL,
       "Print nothing but one JSON object, with the keys of Execution.to_json in Python: verdict, "
       "exit, stdout, stderr, logs, error, usage, violations, refused, probes, truncated, text, "
@@ -519,8 +522,39 @@ static bool must_wait(const struct arguments *arguments, const struct handing *h
            handing->out >= 0 || !result->is_unrefused;
 }
 
+/* No guest is made: an interpreter runs the program, and tells (python/belljar/_audit_only.py). */
+static int run_audit_only(struct arguments *arguments)
+{
+    static const enum own_option others[] = { OWN_FILE, OWN_OUT, OWN_JSON, OWN_AUDIT };
+    const char *code = arguments->own[OWN_CODE], *module = arguments->own[OWN_MODULE];
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (arguments->own[others[i]] != NULL) {
+            complain("--audit-only runs no guest: leave out --file, --out, --json and --audit");
+            return EXIT_USAGE;
+        }
+    if (code == NULL && module == NULL && arguments->rest_count == 0) {
+        complain("nothing to run: name a script, or give -c CODE, -m MODULE or - (see belljar run "
+                 "--help)");
+        return EXIT_USAGE;
+    }
+    struct place place;
+    int status =
+        place_set(arguments, code == NULL && module == NULL ? arguments->rest[0] : NULL, &place);
+    if (status == 0)
+        status = place_check(arguments);
+    if (status != 0)
+        return status;
+    const char *const flags[] = { code != NULL     ? "--code"
+                                  : module != NULL ? "--module"
+                                                   : NULL,
+                                  code != NULL ? code : module, NULL };
+    return python_become("belljar._audit_only_command", arguments, flags);
+}
+
 int command_run(struct arguments *arguments)
 {
+    if (arguments->own[OWN_AUDIT_ONLY] != NULL)
+        return run_audit_only(arguments);
     CLEANUP(program_release) struct program program = { 0 };
     struct belljar_job job = BELLJAR_JOB_INIT;
     int status = prepare(arguments, &program, &job);

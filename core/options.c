@@ -572,6 +572,7 @@ static const struct {
     [OPTION_ENV] = { start_set_env, start_print, true, false },
     [OPTION_CWD] = { start_set_cwd, start_print, false, false },
     [OPTION_SEED] = { start_set_seed, start_print, false, false },
+    [OPTION_CLOCK] = { start_set_clock, start_print, false, false },
     [OPTION_TIME] = { start_set_time, start_print, false, false },
     [OPTION_ALLOW_SAFE] = { add_name, print_language, true, true },
     [OPTION_RECURSION] = { set_recursion, print_language, false, false },

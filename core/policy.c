@@ -4,6 +4,7 @@
 #include "core/policy.h"
 
 #include "core/failure.h"
+#include "core/interpreter.h"
 #include "core/options.h"
 #include "policy/mounts.h"
 #include "policy/options.h"
@@ -158,11 +159,10 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     if (error == 0 && policy->settings.warm == NULL && !once)
         error = set_warm(&settings);
     char python[PATH_MAX];
-    if (error == 0 && strchr(settings.python, '/') != NULL) {
-        error = path_normal(settings.python, python, sizeof python);
-        if (error == 0)
-            memcpy(settings.python, python, sizeof python);
-    }
+    if (error == 0)
+        error = interpreter_find(settings.python, python, reterr);
+    if (error == 0)
+        memcpy(settings.python, python, sizeof python);
     if (error < 0) {
         settings_release(&settings);
         return error;

@@ -4,15 +4,18 @@
  * looks again, as that user, and it is its word that counts. */
 #define _GNU_SOURCE
 #include "core/failure.h"
+#include "core/interpreter.h"
 #include "core/options.h"
 #include "core/policy.h"
 #include "core/start.h"
 #include "policy/mounts.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 /* One thing that is asked, and the answer. */
@@ -21,7 +24,7 @@ struct wish {
     int mode;
     int folder;       /* of a grant: its directory (of a directory: itself), opened by us */
     const char *name; /* there */
-    bool is_closed;
+    bool is_closed, is_read_only;
     char at[PATH_MAX]; /* where */
 };
 
@@ -99,6 +102,9 @@ static void child_ask(struct wishes *wishes)
             continue;
         }
         wish->is_closed = wish->folder >= 0 && child_may_not(wish->folder, wish->name, wish->mode);
+        wish->is_read_only = wish->folder >= 0 && (wish->mode & W_OK) != 0 &&
+                             faccessat(wish->folder, wish->name, W_OK, AT_EACCESS) < 0 &&
+                             errno == EROFS;
         memcpy(wish->at, wish->real, sizeof wish->at);
         if (strcmp(wish->name, ".") != 0 && child_may_not(wish->folder, ".", X_OK)) {
             size_t length = (size_t)(wish->name - wish->real) - 1;
@@ -158,6 +164,23 @@ static int say_closed(const struct wish *wish, unsigned user, struct belljar_err
                      wish->path, user, is_root ? " when root starts it" : "", where, remedy,
                      is_python ? ", choose another interpreter (--python)" : "",
                      is_root ? ", or run it as a user who may (--user UID)" : "");
+}
+
+/* Grants that no user could have. */
+static int check_possible(const struct wish *wish, struct belljar_error *reterr)
+{
+    struct statfs found;
+    if (wish->name != NULL && statfs(wish->real, &found) == 0 && found.f_type == PROC_SUPER_MAGIC)
+        return error_set(reterr, EPERM, "grants",
+                         "%s: files of procfs tell of all processes, and are not handed out: hand "
+                         "in a copy (--file PATH, files=)",
+                         wish->path);
+    if (wish->is_read_only)
+        return error_set(reterr, EROFS, "grants",
+                         "%s: Read-only file system: nobody can write there; grant it for reading "
+                         "(--read %.900s), or name a folder elsewhere",
+                         wish->path, wish->path);
+    return 0;
 }
 
 /* ---- Where it starts ---- */
@@ -223,16 +246,15 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     int error = check_grants(settings, reterr);
     if (error == 0)
         error = check_cwd(policy, reterr);
+    char python[PATH_MAX];
+    if (error == 0)
+        error = interpreter_find(settings->python, python, reterr);
     if (error < 0)
         return error;
     wishes.list = calloc(settings->mount_count + 2, sizeof *wishes.list);
     if (wishes.list == NULL)
         return error_set(reterr, ENOMEM, "policy", "out of memory");
-    if (strchr(settings->python, '/') != NULL) {
-        char python[PATH_MAX];
-        if (path_normal(settings->python, python, sizeof python) == 0)
-            (void)wish_add(&wishes, python, X_OK);
-    }
+    (void)wish_add(&wishes, python, X_OK);
     for (uint32_t i = 0; i < settings->mount_count; i++)
         wish_add_grant(&wishes, &settings->mounts[i]);
     unsigned user = geteuid();
@@ -242,6 +264,9 @@ int belljar_policy_check(const struct belljar_policy *policy, struct belljar_err
     } else {
         child_ask(&wishes);
     }
+    for (uint32_t i = 0; i < wishes.count; i++)
+        if ((error = check_possible(&wishes.list[i], reterr)) < 0)
+            return error;
     for (uint32_t i = 0; i < wishes.count; i++)
         if (wishes.list[i].is_closed)
             return say_closed(&wishes.list[i], user, reterr);

@@ -67,9 +67,10 @@ int start_complete(struct settings *settings, json_t *later, struct belljar_erro
 json_t *start_print(const struct settings *settings, const struct option_row *row)
 {
     json_t *object = start_object(settings), *value = json_object_get(object, row->key);
-    value = value != NULL             ? json_incref(value)
-            : row->kind == OPTION_ENV ? json_object()
-                                      : json_null();
+    value = value != NULL               ? json_incref(value)
+            : row->kind == OPTION_ENV   ? json_object()
+            : row->kind == OPTION_CLOCK ? json_string("advances")
+                                        : json_null();
     json_decref(object);
     return value;
 }
@@ -183,4 +184,14 @@ int start_set_time(struct settings *settings, const struct option_row *row, cons
             "is given),",
             value, reterr);
     return start_put(settings, row, json_is_null(value) ? json_null() : json_real(seconds), reterr);
+}
+
+int start_set_clock(struct settings *settings, const struct option_row *row, const json_t *value,
+                    struct belljar_error *reterr)
+{
+    const char *name = json_is_string(value) ? json_string_value(value) : "";
+    bool stands = strcmp(name, "stands") == 0;
+    if (!stands && strcmp(name, "advances") != 0)
+        return option_bad_value(row, "\"advances\" or \"stands\"", value, reterr);
+    return start_put(settings, row, stands ? json_string(name) : json_null(), reterr);
 }

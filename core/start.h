@@ -15,6 +15,8 @@ MUST_CHECK int start_set_seed(struct settings *settings, const struct option_row
                               const json_t *value, struct belljar_error *reterr);
 MUST_CHECK int start_set_time(struct settings *settings, const struct option_row *row,
                               const json_t *value, struct belljar_error *reterr);
+MUST_CHECK int start_set_clock(struct settings *settings, const struct option_row *row,
+                               const json_t *value, struct belljar_error *reterr);
 json_t *start_print(const struct settings *settings, const struct option_row *row);
 
 /* Adds what a template's guests have beyond the policy: the variables that depend on what is granted,

@@ -326,7 +326,7 @@ static int request_look_known(struct request *request, uint64_t inode, struct pl
     if (found == 0)
         request_target(request->answer, place);
     if (found != 0 || request_look_once(request, false, place, sight) != 0 || sight->fd < 0 ||
-        sight->stat.st_ino != inode)
+        sight->stat.st_ino != inode || !place->node->mount->writable)
         return request_refuse(request->answer, EPERM, "descriptors", HINT_KNOWN);
     return request_may_write(request, place, WANT_CHANGE);
 }

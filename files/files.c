@@ -26,6 +26,8 @@ static const uint8_t form_symlink[] = { HERE, 1, 0, NONE, NONE }; /* (text, path
 static const uint8_t form_symlinkat[] = { 1, 2, 0, NONE, NONE };  /* (text, directory, path) */
 static const uint8_t form_creat[] = { HERE, 0, FOR_CREAT, 1, NONE };
 static const uint8_t form_number[] = { 0, NONE, 1, 2, NONE }; /* (descriptor, …) */
+static const uint8_t form_readlinkat[] = { 0, 1, 2, 3,
+                                           4 };        /* (directory, path, address, size, …) */
 static const uint8_t form_times[] = { 0, 1, 2, 4, 5 }; /* (directory, path, times, flags, …) */
 
 struct file_call {
@@ -46,7 +48,7 @@ static const struct file_call file_calls[] = {
     [SYS_faccessat] = { serve_access, form_at, 0, 0 },
     [SYS_faccessat2] = { serve_access, form_at, 0, 3 },
     [SYS_readlink] = { serve_readlink, form_path, 0, 0 },
-    [SYS_readlinkat] = { serve_readlink, form_at, 0, 0 },
+    [SYS_readlinkat] = { serve_readlink, form_readlinkat, 0, 0 },
     [SYS_mkdir] = { serve_mkdir, form_path, 0, 0 },
     [SYS_mkdirat] = { serve_mkdir, form_at, 0, 0 },
     [SYS_rmdir] = { serve_unlink, form_path, AT_REMOVEDIR, 0 },
@@ -85,6 +87,8 @@ static int request_deed(const struct request *request, const struct file_call *r
         return DEED(DEED_OPEN, ((int)request->args[0] & O_CLOEXEC) != 0, request->stream);
     if (row->serve == serve_stat)
         return DEED(DEED_STAT, request->number == SYS_newfstatat ? 2 : 1, request->stream);
+    if (row->serve == serve_readlink)
+        return DEED(DEED_LINK, request->number == SYS_readlinkat ? 2 : 1, request->stream);
     return row->serve == serve_access ? DEED(DEED_ACCESS, 0, request->stream) : 0;
 }
 

@@ -3,6 +3,7 @@
 #include "files/look.h"
 
 #include "files/memory.h"
+#include "guest/deed.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -19,7 +20,12 @@ int serve_stat(struct request *request)
     if (error != 0)
         return error;
     /* Its own files are its user's, all others root's: the host's numbers are the host's. */
-    bool is_own = place.node->kind == NODE_SCRATCH || sight.stat.st_uid == geteuid();
+    enum node_kind kind = place.node->kind;
+    bool is_made =
+        place.is_node && (kind == NODE_DIRECTORY || kind == NODE_TEXT || kind == NODE_LINK);
+    bool is_own = kind == NODE_SCRATCH || (!is_made && sight.stat.st_uid == geteuid());
+    if (is_made && S_ISDIR(sight.stat.st_mode))
+        sight.stat.st_mode = S_IFDIR | 0555; /* the folder in its place is ours alone */
     sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
     return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
                         sizeof sight.stat);
@@ -46,6 +52,31 @@ int serve_access(struct request *request)
     return syscall(SYS_faccessat2, sight.fd, "", mode, AT_EMPTY_PATH) < 0 ? errno : 0;
 }
 
+/* The name under which the guest's descriptor was opened, if it still is that file (by its number,
+ * from the guest's handler). args: address, size, the file's number. */
+static int readlink_known(struct request *request, size_t size)
+{
+    SIGHT;
+    struct place place;
+    const struct files *files = request->files;
+    int number = request->directory;
+    const char *path =
+        number >= 0 && (uint32_t)number < files->number_count ? files->numbers[number].path : NULL;
+    if (path == NULL)
+        return ENOENT;
+    path = path[0] != '\0' ? path : "/";
+    int error = walk_resolve(files->tree, request_scratch_fd(files), "", path, false,
+                             &request->steps, &place);
+    if (error == 0)
+        error = request_look_once(request, false, &place, &sight);
+    if (error != 0 || sight.stat.st_ino != request->args[2])
+        return request_waits(request, error != 0 ? error : ENOENT);
+    size_t length = strlen(path);
+    request->answer->value = (int64_t)(length < size ? length : size);
+    return memory_write(request->memory_fd, request->maps_fd, request->args[0], path,
+                        (size_t)request->answer->value);
+}
+
 int serve_readlink(struct request *request)
 {
     SIGHT;
@@ -54,6 +85,8 @@ int serve_readlink(struct request *request)
     if ((int)request->args[1] <= 0)
         return EINVAL;
     size_t size = (uint32_t)request->args[1];
+    if (request->path == FILE_KNOWN)
+        return readlink_known(request, size);
     int error = request_look(request, false, &place, &sight);
     if (error != 0)
         return error;

@@ -262,9 +262,8 @@ int serve_open(struct request *request)
     request->answer->install_fd = opening.fd;
     request->answer->install_cloexec = (flags & O_CLOEXEC) != 0;
     files->opened_directory = S_ISDIR(stat.st_mode);
-    files->opened_known = files->opened_directory || place.node->mount->writable;
-    if (files->opened_known)
-        memcpy(files->opened, place.path, place.length + 1);
+    files->opened_known = true;
+    memcpy(files->opened, place.path, place.length + 1);
     return 0;
 }
 

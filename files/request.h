@@ -14,8 +14,8 @@ struct files {
     uint32_t pid;  /* the guest's number as it sees it */
     int status_fd; /* its /proc/<pid>/status; borrowed */
     uint32_t number_count;
-    bool opened_known;     /* set by serve_open for files_installed: `opened` is what the */
-    bool opened_directory; /* descriptor is, a directory or a file that may be changed */
+    bool opened_known;     /* set by serve_open for files_installed: `opened` is the name of what */
+    bool opened_directory; /* was opened, and whether it is a directory */
     char opened[PATH_MAX];
     char directory[PATH_MAX]; /* the guest's working directory */
     struct {

@@ -16,13 +16,15 @@ enum deed_kind {
     DEED_OPEN = 1, /* the call's result: a copy of the descriptor; detail: close-on-exec */
     DEED_STAT,     /* fstat to the address in argument `detail` of the call */
     DEED_ACCESS,   /* is there such a descriptor */
-    DEED_LIMIT,    /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
+    DEED_LINK,  /* what it is, as a link's text to the address in argument `detail` of the call */
+    DEED_LIMIT, /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
 
 /* fchmod and utimensat as the handler makes them: behind their own arguments the file's number on
  * its file system, and this. The supervisor knows under which path a descriptor number was opened,
  * and with the file's number whether the guest has put another there. fstatfs with this
- * alone: there is such a descriptor. */
+ * alone: there is such a descriptor. readlinkat with this in place of the path and the file's number
+ * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
 #endif

@@ -65,6 +65,38 @@ int trap_fstat(int number, struct stat *ret_stat)
     return result < 0 ? -1 : 0;
 }
 
+/* "pipe:[17]", as the kernel has it. */
+static long trap_name(const char *kind, unsigned long number, char *buffer, unsigned long size)
+{
+    char digits[20];
+    unsigned long used = 0, count = 0;
+    for (; *kind != '\0' && used < size; kind++)
+        buffer[used++] = *kind;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    for (; count > 0 && used < size; count--)
+        buffer[used++] = digits[count - 1];
+    if (used < size)
+        buffer[used++] = ']';
+    return (long)used;
+}
+
+/* What a descriptor is: of files the supervisor has the name. */
+static long trap_link(long number, long buffer, long size)
+{
+    struct stat stat = { .st_ino = 0 };
+    long result = trap_call(SYS_fstat, number, (long)&stat, 0, 0, 0, 0);
+    if (result < 0)
+        return result;
+    if (S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode))
+        return trap_name(S_ISFIFO(stat.st_mode) ? "pipe:[" : "socket:[", stat.st_ino,
+                         (char *)buffer, (unsigned long)size);
+    result = trap_call(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino, 0);
+    return result >= 0 ? result
+                       : trap_name("file:[", stat.st_ino, (char *)buffer, (unsigned long)size);
+}
+
 /* What the supervisor asks for in place of the call that has just returned (deed.h). */
 static long trap_deed(int deed, const greg_t *registers)
 {
@@ -80,6 +112,10 @@ static long trap_deed(int deed, const greg_t *registers)
     case DEED_ACCESS:
         result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
         result = result > 0 ? 0 : result;
+        break;
+    case DEED_LINK:
+        result = DEED_DETAIL(deed) == 2 ? trap_link(number, registers[REG_RDX], registers[REG_R10])
+                                        : trap_link(number, registers[REG_RSI], registers[REG_RDX]);
         break;
     default:
         return -ENXIO;

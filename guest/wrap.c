@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "guest/wrap.h"
 
+#include "base/base.h"
 #include "base/owned.h"
 
 /* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that
@@ -86,4 +87,50 @@ PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped)
         !PyDict_Check(PyTuple_GetItem(wrapped, 2)))
         return PyErr_Format(PyExc_TypeError, "(function, explain, adapters)");
     return PyCFunction_NewEx(&method, wrapped, NULL);
+}
+
+/* Whether this names the folder of the process's own descriptors. */
+static int names_descriptors(PyObject *path)
+{
+    static const char *const folders[] = { "/proc/self/fd", "/proc/self/fd/", "/dev/fd",
+                                           "/dev/fd/" };
+    if (path == NULL || path == Py_None || PyBytes_Check(path) || PyLong_Check(path))
+        return 0;
+    OWNED PyObject *text = PyOS_FSPath(path);
+    if (text == NULL)
+        PyErr_Clear();
+    for (size_t i = 0; text != NULL && PyUnicode_Check(text) && i < ARRAY_SIZE(folders); i++)
+        if (PyUnicode_CompareWithASCIIString(text, folders[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* listdir and scandir, which ask the kernel: it is not asked for that folder; `pair` is (function,
+ * what does it there). In C for the same reason. */
+static PyObject *listing_call(PyObject *pair, PyObject *arguments, PyObject *keywords)
+{
+    OWNED PyObject *named = keywords != NULL ? PyMapping_GetItemString(keywords, "path") : NULL;
+    PyErr_Clear();
+    PyObject *path = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : named;
+    if (names_descriptors(path))
+        return PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), path, NULL);
+    return PyObject_Call(PyTuple_GetItem(pair, 0), arguments, keywords);
+}
+
+PyObject *wrap_list_descriptors(PyObject *module, PyObject *triple)
+{
+    static PyMethodDef methods[] = {
+        { "listdir", (PyCFunction)(void (*)(void))listing_call, METH_VARARGS | METH_KEYWORDS,
+          "As it was, also for the program's own descriptors." },
+        { "scandir", (PyCFunction)(void (*)(void))listing_call, METH_VARARGS | METH_KEYWORDS,
+          "As it was, also for the program's own descriptors." },
+    };
+    PyObject *function, *other;
+    int scans;
+    (void)module;
+    if (!PyArg_ParseTuple(triple, "OOp", &function, &other, &scans))
+        return NULL;
+    OWNED PyObject *pair = PyTuple_Pack(2, function, other);
+    OWNED PyObject *name = PyUnicode_FromString("posix");
+    return pair && name ? PyCFunction_NewEx(&methods[scans], pair, name) : NULL;
 }

@@ -11,5 +11,7 @@ PyObject *wrap_limit_starter(PyObject *module, PyObject *limits);
 PyObject *wrap_find_nothing(PyObject *module, PyObject *arguments);
 /* (function, explain): the importer's function, whose ModuleNotFoundError is explained. */
 PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped);
+/* (function, listing, scans): listdir or scandir, with listing(path) for the program's descriptors. */
+PyObject *wrap_list_descriptors(PyObject *module, PyObject *triple);
 
 #endif

@@ -69,7 +69,7 @@ const struct mount_row mount_rows[] = {
     { "/dev/stdin", MOUNT_STREAM, .reason = "a copy of descriptor 0" },
     { "/dev/stdout", MOUNT_STREAM, .reason = "a copy of descriptor 1" },
     { "/dev/stderr", MOUNT_STREAM, .reason = "a copy of descriptor 2" },
-    { "/dev/fd", MOUNT_STREAM, .reason = "/dev/fd/N: a copy of descriptor N; no listing" },
+    { "/dev/fd", MOUNT_STREAM, .reason = "/dev/fd/N: a copy of descriptor N; os.listdir" },
     { "/usr/X11/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT,
       .reason = "matplotlib looks everywhere for fonts" },
     { "/usr/X11R6/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT, .reason = "as above" },

@@ -61,10 +61,12 @@ const struct option_row option_rows[] = {
       "A granted directory whose files it finds in /work as well, as links: what it reads by a "
       "relative name is there, and what it writes is its own." },
     { "seed", "--seed", "N", OPTION_SEED, AT(hash_seed), 0, UINT32_MAX, "null",
-      "The seed of hashes, of random and of numpy: two runs draw the same numbers." },
+      "The seed of hashes and of all random numbers: two runs draw the same. Not for secrets." },
     { "start_time", "--start-time", "TIME", OPTION_TIME, AT(start), 0, 0, "null",
       "What its clock says when it starts: seconds since 1970, or a time as "
       "2026-01-31T12:00:00Z." },
+    { "clock", "--clock", "advances|stands", OPTION_CLOCK, AT(start), 0, 0, "\"advances\"",
+      "Whether the time of day goes on from there, or is the same whenever it is asked for." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages "
       "ready." },
@@ -110,8 +112,8 @@ const struct option_wanted option_wanted[] = {
     { " o outdir out-dir output-dir collect download results ",
       "what the run writes is collected by --out DIR; --output SIZE is how much it may print" },
     { " packages package pip install requirements r with deps ",
-      "packages are those of the interpreter: install them in a virtual environment, and name its "
-      "python: --python VENV/bin/python" },
+      "packages are those of the interpreter: belljar env create -r FILE makes an environment with "
+      "them, to be named by --python, as any virtual environment" },
     { " image docker container ",
       "there is no image: a guest has the host's Python, or another one (--python EXE)" },
     { " random-seed hash-seed hashseed pythonhashseed ", "the seed is --seed N" },

@@ -26,6 +26,7 @@ enum option_kind {
     OPTION_ENV,   /* object of names and values, or list of NAME=VALUE -> char *start */
     OPTION_CWD,   /* path, or null -> char *start */
     OPTION_SEED,  /* whole number, or null -> char *start, uint64_t hash_seed */
+    OPTION_CLOCK, /* "advances" or "stands" -> char *start */
     OPTION_TIME,  /* seconds since 1970, text of a date and time, or null -> char *start */
     OPTION_ALLOW_SAFE, /* the same, as they are and not as views */
     OPTION_RECURSION,  /* number of frames -> in the same object */

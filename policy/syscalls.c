@@ -165,6 +165,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(fcntl, GRANT_FILES, "F_DUPFD, F_GETFD, F_SETFD, F_GETFL", "its own table of descriptors", FILES, LOW_AT_MOST(1, F_GETFL)),
     NATIVE(fcntl, GRANT_FILES, "F_SETFL: O_NONBLOCK, O_APPEND", "as FIONBIO, with the value as F_GETFL gave it; no O_ASYNC, which signals, no O_DIRECT",
            FILES, LOW_EQUAL(1, F_SETFL), LOW_MASKED(2, ~(unsigned)(O_ACCMODE | O_NONBLOCK | O_APPEND | SETFL_IGNORED), 0)),
+    NATIVE(fcntl, GRANT_FILES, "F_GETPIPE_SZ", "a pipe's room, a number", FILES, LOW_EQUAL(1, F_GETPIPE_SZ)),
     CONTINUE(fcntl, GRANT_FILES, "F_GETLK", WHY_LOCK, FILES, LOW_EQUAL(1, F_GETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_SETLK, F_SETLKW", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_SETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_OFD_GETLK, F_OFD_SETLK", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_OFD_GETLK)),

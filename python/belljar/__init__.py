@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 from belljar import _old_names
 from belljar._arrays import empty
+from belljar._audit import Decision
+from belljar._environment import environment
 from belljar._execution import Execution, ExecutionError, Logs, Result, Usage, Violation
 from belljar._executor import SandboxExecutor
 from belljar._files import Files, SessionFiles
@@ -32,7 +34,7 @@ from belljar._streaming import Output
 from belljar._variables import AsyncVariables, Variables
 from belljar.aio import AsyncFiles, AsyncSandbox, arun
 from belljar.config import SandboxConfig
-from belljar.errors import GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
+from belljar.errors import AuditOnlyWarning, GuestError, PolicyError, ProtocolError, SandboxError, SessionEnded, StartError, Timeout
 from belljar.sandbox import Sandbox, Template, run
 from belljar.values import Opaque, Record
 
@@ -42,6 +44,8 @@ __all__ = [
     "AsyncFiles",
     "AsyncSandbox",
     "AsyncVariables",
+    "AuditOnlyWarning",
+    "Decision",
     "Execution",
     "ExecutionError",
     "Files",
@@ -69,6 +73,7 @@ __all__ = [
     "Violation",
     "arun",
     "empty",
+    "environment",
     "packages",
     "readonly",
     "run",

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO, Final, Self
 
 from belljar._core import core
@@ -534,6 +535,19 @@ def _restored(result: Any, contents: dict[str, bytes], missing: str, shown: list
     execution.execution_count = count
     execution._saved = _SavedFiles(contents, missing)
     return execution
+
+
+def observed(
+    verdict: str, status: int, signal: int, stdout: bytes, stderr: bytes, error: tuple[str, str, str] | None, text: str | None,
+    wall_ms: float, violations: list[tuple[str, str, str, str]], files: dict[str, bytes],
+) -> Execution:  # fmt: skip
+    """The execution of a program that ran in no guest (`audit_only`)."""
+    result = SimpleNamespace(
+        verdict=verdict, exit=status, signal=signal, stdout=stdout, stderr=stderr, totals=(len(stdout), len(stderr)), truncated=False,
+        error=error, text=text, value=None, displays=[], is_complete=True, usage=(wall_ms, 0.0, 0, 0), violations=violations,
+        refused=len(violations), probes=0,
+    )  # fmt: skip
+    return _restored(result, files, "", [], None)
 
 
 def stream_callback(

@@ -16,6 +16,8 @@ try:
 except ImportError:  # pragma: no cover
     raise ImportError("belljar needs Python 3.11 or later") from None
 
+from belljar._audit import Audit
+from belljar._audit import check as check_audit
 from belljar._core import core
 from belljar._instead import wrong_type
 from belljar.errors import PolicyError
@@ -45,6 +47,7 @@ class MoreOptions(TypedDict, total=False):
     links: _StrPath | None
     seed: int | None
     start_time: float | str | None
+    clock: Literal["advances", "stands"]
     warm: str | None
     feature: str | Iterable[str] | None
     allow_module: str | Iterable[str] | None
@@ -69,11 +72,19 @@ class Place(TypedDict, total=False):
     cwd: _StrPath | None
 
 
-class AllOptions(Options, Place, total=False):
+class Telling(TypedDict, total=False):
+    """What the host is told. Not in policy files: `audit` is a function or a file of this program's, and `audit_only` is to be read
+    where it is called."""
+
+    audit: Audit
+    audit_only: bool
+
+
+class AllOptions(Options, Place, Telling, total=False):
     """The options of a policy, with those that need no template of their own."""
 
 
-class RunOptions(MoreOptions, Place, total=False):
+class RunOptions(MoreOptions, Place, Telling, total=False):
     """What `run` takes beside its own arguments."""
 
 
@@ -134,6 +145,11 @@ def _plain(value: object) -> object:
     return value
 
 
+def _refuse_telling(path: _StrPath, given: object) -> None:
+    if isinstance(given, dict) and (told := Telling.__annotations__.keys() & given.keys()):
+        raise PolicyError(f"{os.fsdecode(path)}: {min(told)} is not for policy files: say it where the program is run", "policy")
+
+
 class Policy:
     """What a guest may do. `Policy()` is the open policy: all of Python, private scratch files, no file of the host,
     no network, no other process. Options grant more or set limits:
@@ -145,8 +161,10 @@ class Policy:
     cannot be, is a `PolicyError` (a `ValueError`) that names the nearest one that would do.
     """
 
-    __slots__ = ("_core", "_given", "_json", "_place")
+    __slots__ = ("_audit", "_audit_only", "_core", "_given", "_json", "_place")
 
+    _audit: Audit
+    _audit_only: bool
     _core: core.Policy
     _given: dict[str, object]
     _json: str
@@ -155,9 +173,13 @@ class Policy:
     def __init__(self, **options: Unpack[AllOptions]) -> None:
         self._core = core.Policy()
         self._place = place(options.get("env"), options.get("envs"), options.get("cwd"))
-        self._given = {**self._place}
+        self._audit, self._audit_only = options.get("audit"), options.get("audit_only", False)
+        check_audit(self._audit)
+        if not isinstance(self._audit_only, bool):
+            raise wrong_type("audit_only", "True or False", self._audit_only)
+        self._given = {**self._place, **{key: value for key, value in options.items() if key in Telling.__annotations__ and value}}
         for key, value in options.items():
-            if key in Place.__annotations__:
+            if key in Place.__annotations__ or key in Telling.__annotations__:
                 continue
             plain = self._given[key] = _plain(value)
             try:
@@ -177,6 +199,7 @@ class Policy:
                 given = json.load(file)
         except (OSError, ValueError):
             given = None  # the core says it better
+        _refuse_telling(path, given)
         if isinstance(given, dict) and not Place.__annotations__.keys().isdisjoint(given):
             try:
                 return cls(**given)
@@ -209,7 +232,12 @@ class Policy:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self._json == other._json and self._place == other._place
+        return (self._json, self._place, self._audit, self._audit_only) == (
+            other._json,
+            other._place,
+            other._audit,
+            other._audit_only,
+        )
 
     def __hash__(self) -> int:
         return hash(self._json)
@@ -256,6 +284,11 @@ The options, each with its unit and what it is unless given:
 
 {_option_lines()}
     envs is another name of env.
+    audit: a function, or the path of a file; None
+        Is told each operation that the supervisor performed or refused: a Decision, or a line of JSON.
+    audit_only: true or false; False
+        NOT CONFINED: belljar.run runs the program with all of your rights and tells in `violations` what the policy would refuse.
+        For programs that you trust, to find their policy.
 """
 
 
@@ -275,6 +308,23 @@ def without_place(policy: Policy, preloads: bool) -> Policy:
         if kept:
             given["env"] = kept
     return Policy(**given)
+
+
+def is_audit_only(policy: Policy) -> bool:
+    """Whether it confines nothing."""
+    return policy._audit_only
+
+
+def refuse_audit_only(policy: Policy) -> None:
+    """`PolicyError` for a policy that confines nothing, where guests would be made of it."""
+    if policy._audit_only:
+        raise PolicyError("audit_only=True confines nothing, so no sandbox, template, session or service takes it: it is for "
+                          "belljar.run(code, policy) of a program that is trusted, and for belljar run --audit-only", "policy")  # fmt: skip
+
+
+def audit_of(policy: Policy) -> Audit:
+    """Who is told what its guests do."""
+    return policy._audit
 
 
 def names_interpreter(policy: Policy) -> bool:

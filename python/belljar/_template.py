@@ -13,13 +13,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from belljar._audit import listener
 from belljar._core import core
 from belljar._execution import Execution, release
 from belljar._instead import wrong_type
 from belljar._interpreter import callers_level, default_interpreter
 from belljar._job import modules
 from belljar._language import Language
-from belljar._policy import Policy, for_template, has_language, names_interpreter, without_place
+from belljar._policy import Policy, audit_of, for_template, has_language, names_interpreter, refuse_audit_only, without_place
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
@@ -49,9 +50,13 @@ class Pool:
             warnings.warn("parked=0 has always meant 1, and will be an error: write parked=1, or leave it out", DeprecationWarning,
                           stacklevel=callers_level())  # fmt: skip
         self.policy = with_options(policy, options or {})
+        refuse_audit_only(self.policy)
         self.preload = modules(preload)
         self.key = template_key(self.policy, self.preload, python)
-        self.core = core.Template(for_template(self.key[0], self.preload, self.key[2]), parked, on_operation)
+        self._interpreter: str = self.key[2] or self.policy.options["python"]
+        self._identity = _identity(self._interpreter)
+        self.core = core.Template(for_template(self.key[0], self.preload, self.key[2]), parked,
+                                  on_operation or listener(audit_of(self.policy)))  # fmt: skip
         for text in self.core.warnings():
             warnings.warn(text, RuntimeWarning, stacklevel=callers_level())
         self.language = language_of(policy, self.policy)
@@ -83,7 +88,9 @@ class Pool:
         self._let_go(0)
 
     def has_died(self) -> bool:
-        """Whether its supervisor is gone: killed from outside, or for want of memory."""
+        """Whether its supervisor is gone (killed from outside, or for want of memory), or its interpreter another."""
+        if _identity(self._interpreter) != self._identity:
+            return True
         poll = select.poll()
         poll.register(self.core.fileno(), 0)
         return bool(poll.poll(0))
@@ -146,8 +153,17 @@ def template_key(policy: Policy, preload: tuple[str, ...], python: str | os.Path
     if python is None:
         return policy, preload, None if names_interpreter(policy) else default_interpreter()
     if not isinstance(python, str | bytes | os.PathLike):
-        raise wrong_type("python", "the path of an interpreter", python)
+        raise wrong_type("python", "the path of an interpreter or of an environment", python)
     return policy, preload, os.fsdecode(python)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Differs where an environment was made anew at its old place: guests of before look into one that is gone."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_ino, found.st_ctime_ns
 
 
 class _Start:

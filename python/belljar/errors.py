@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from belljar._execution import Execution
 
-__all__ = ["GuestError", "PolicyError", "ProtocolError", "SandboxError", "SessionEnded", "StartError", "Timeout"]
+__all__ = [
+    "AuditOnlyWarning",
+    "GuestError",
+    "PolicyError",
+    "ProtocolError",
+    "SandboxError",
+    "SessionEnded",
+    "StartError",
+    "Timeout",
+]
 
 
 class SandboxError(Exception):
@@ -22,6 +31,10 @@ class SandboxError(Exception):
         super().__init__(message)
         self.step = step
         self.code = code
+
+
+class AuditOnlyWarning(UserWarning):
+    """A program runs without confinement, as its policy has `audit_only=True`."""
 
 
 class Timeout(SandboxError, TimeoutError):

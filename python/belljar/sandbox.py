@@ -27,7 +27,7 @@ from belljar._faces import (
 from belljar._files import Entry, SessionFiles
 from belljar._instead import others_of, verbs_of
 from belljar._job import CellKeywords, CellOptions, CodeKeywords, CodeOptions, Content, RunKeywords, RunPlace, Stdin
-from belljar._policy import Place, Policy, SessionOptions
+from belljar._policy import Place, Policy, SessionOptions, is_audit_only
 from belljar._streaming import Event
 from belljar._template import OnOperation, shared
 from belljar._thread import drive, events, for_call, fork, turn
@@ -50,7 +50,12 @@ def run(code: str | bytes, policy: Policy | SandboxConfig | None = None, **optio
     guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments.
 
     The options of `Policy` may be given here as well (`memory="100M"`, `read=...`), in place of the policy's own."""
-    return _run(Program("belljar.run", run, "belljar.Sandbox(policy)", code, policy, options))
+    program = Program("belljar.run", run, "belljar.Sandbox(policy)", code, policy, options)
+    if is_audit_only(program.policy):
+        from belljar import _audit_only  # rare, and much to import
+
+        return _audit_only.run(program.text, program.job, program.policy.replace(**program.place), program.python)
+    return _run(program)
 
 
 def _run(program: Program) -> Execution:

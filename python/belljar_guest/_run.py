@@ -85,7 +85,7 @@ def run(policy: Policy, frame: Frame) -> Result:
     if flags & RUN_SHOWS:
         _state.shows_at_once = True
     if _state.start_time is not None:
-        native.set_clock(_state.start_time)
+        native.set_clock(_state.start_time, _state.clock_stands)
         _state.start_time = None
     if _state.can_ask:
         _host.begin_calls()

@@ -28,14 +28,34 @@ def prepare(text: str) -> None:
     json: Any = __import__("_json")
     _state.start = json.make_scanner(Rules)(text, 0)[0]
     _state.start_time = _state.start.pop("start_time", None)
-    if _state.start_time is not None:
-        native.set_clock(None)
+    if _state.start.pop("clock", "") == "stands":
+        _state.clock_stands = True
+        if _state.start_time is None:
+            _state.start_time = -1.0
     if "seed" in _state.start:
         import random
+        import uuid
 
         random.seed()
+        uuid._generate_time_safe = uuid._UuidCreate = None  # type: ignore[attr-defined]  # they ask the machine
         os.environ.pop("PYTHONHASHSEED", None)
     os.environ.update(_state.start.pop("env", {}))  # before what is preloaded: most libraries look once
+    if "seed" in _state.start or _state.start_time is not None:
+        fix_calls()
+
+
+def fix_calls() -> None:
+    """Has the interpreter's calls for time and random bytes answered here, and those of what is loaded later."""
+    imp: Any = sys.modules["_imp"]
+    create = imp.create_dynamic
+
+    def create_dynamic(*arguments: Any) -> Any:
+        module = create(*arguments)
+        native.fix_calls()
+        return module
+
+    imp.create_dynamic = create_dynamic
+    native.fix_calls()
 
 
 def begin() -> None:
@@ -85,11 +105,11 @@ def enter(directory: str) -> None:
 
 
 def seed(number: int) -> None:
-    """Makes random numbers come from one seed: of random and numpy, whenever they are imported; of secrets with them, as numpy's
-    generators take their seeds there."""
-    random: Any = sys.modules["random"]
+    """Makes random numbers come from one seed: the bytes that all generators take theirs from, and the generators that are there."""
+    native.set_random(number)
+    modules: dict[str, Any] = sys.modules
+    random = modules["random"]
     random.seed(number)
-    random._urandom = random.Random(number).randbytes
     for generator in _state.generators:  # made before the fork
         if isinstance(generator, random.Random):
             generator.seed(number)
@@ -97,5 +117,9 @@ def seed(number: int) -> None:
             generator = getattr(generator, "bit_generator", generator)
             if not hasattr(generator, "seed"):
                 generator.state = type(generator)(number).state
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed(number)
+    if "numpy.random" in modules:
+        modules["numpy.random"].seed(number)
+    if "tempfile" in modules:
+        modules["tempfile"]._name_sequence = None
+    modules["uuid"]._node = random.Random(number).getrandbits(48) | 1 << 40  # the bit says that it is nobody's address
+    modules["uuid"]._last_timestamp = None

@@ -95,6 +95,8 @@ class Strict(Policy):
                 _start.import_later()
             if _state.warm_text and not native.is_cold():
                 _preload.warm_up(Policy())
+            if _state.start:
+                _start.begin()
             self.language.enter()
             self.names = self.language.namespace()
             self.has_begun = True

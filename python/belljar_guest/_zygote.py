@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _missing, _preload, _site, _start, _state, _threads, native
+from belljar_guest import _adapt, _descriptors, _missing, _preload, _site, _start, _state, _threads, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     sys.addaudithook(native.hook)
     if not language and files:
         _missing.install()
+        _descriptors.install()
     _threads.check()
     limit_threads()
     directories = module_directories()
@@ -68,8 +69,47 @@ def check_environment() -> None:
         native.fail(22, "environment", "%s was made for Python %s, and its interpreter is Python %s: make it anew with that interpreter"
                     % (sys.prefix, ".".join(made_for), ".".join(ours)))  # fmt: skip
     packages = "%s/%s/python%s/site-packages" % (sys.prefix, sys.platlibdir, ".".join(ours))
-    if not any(os.path.isdir(folder) for folder in (packages, "%s/lib/python%s/site-packages" % (sys.prefix, ".".join(ours)))):
+    folders = {packages, "%s/lib/python%s/site-packages" % (sys.prefix, ".".join(ours))}
+    if not any(map(os.path.isdir, folders)):
         native.fail(2, "environment", "%s is not there: the environment is incomplete, or of another Python" % packages)
+    for folder in folders:
+        check_wheels(folder)
+
+
+def check_wheels(folder: str) -> None:
+    """A package that was built for another Python or another machine would fail as it is imported, in words of its own."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".dist-info"))
+    except OSError:
+        return
+    for name in names:
+        try:
+            with open("%s/%s/WHEEL" % (folder, name), encoding="utf-8", errors="replace") as file:
+                tags = [line[4:].strip() for line in file if line.startswith("Tag:")]
+        except OSError:
+            continue  # not installed from a wheel
+        if tags and not any(map(fits, tags)):
+            native.fail(8, "environment", "%s in %s is a wheel for %s, and this is CPython %d.%d on %s %s: install it again with the "
+                        "environment's own interpreter, or make the environment anew"
+                        % (name[:-10].replace("-", " "), sys.prefix, tags[0], *sys.version_info[:2], sys.platform, os.uname().machine))  # fmt: skip
+
+
+def fits(tag: str) -> bool:
+    """Whether a wheel of this tag (Python-ABI-platform, each one or several with dots between) can work here."""
+    parts = [part.split(".") for part in tag.split("-")]
+    if len(parts) != 3:
+        return True  # none of those that are known: its import will tell
+    pythons, abis, platforms = parts
+    ours = sys.version_info[:2]
+    own = "cp%d%d" % ours
+    kinds = ("any", "linux_", "manylinux") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ("any", "linux_", "musllinux")
+    machine = "_" + os.uname().machine
+    if not any(platform == "any" or (platform.startswith(kinds) and platform.endswith(machine)) for platform in platforms):
+        return False
+    if "none" in abis or "abi3" in abis:
+        versions = [python.lstrip("abcdefghijklmnopqrstuvwxyz") for python in pythons if python.startswith(("py", "cp"))]
+        return any(text.isdigit() and (int(text[0]), int(text[1:] or 0)) <= ours for text in versions)
+    return own + sys.abiflags in abis and own in pythons
 
 
 def reset_signals() -> None:

@@ -55,7 +55,7 @@ NAMED = [  # (what somebody writes, what the sentence has to say)
     (lambda given: belljar.run("1", files=["a"]), "files: a mapping of names to contents is expected, not list"),
     (lambda given: belljar.run("1", stdin=1.5), "stdin: text, bytes, an open file, lines or a function is expected, not float 1.5"),
     (lambda given: belljar.run("1", preload=3), "preload: the name of a module, or a list of them, is expected, not int 3"),
-    (lambda given: belljar.run("1", python=3), "python: the path of an interpreter is expected, not int 3"),
+    (lambda given: belljar.run("1", python=3), "python: the path of an interpreter or of an environment is expected, not int 3"),
     (lambda given: belljar.run("1", template=Policy()), "template: a belljar.Template is expected, not Policy"),
     (lambda given: Template(parked="3"), "parked: a number of guests is expected, not str '3'"),
     (lambda given: belljar.SandboxExecutor(max_workers="3"), "max_workers: a number of guests is expected, not str '3'"),
@@ -89,7 +89,7 @@ def test_zero_parked_guests_have_always_been_one():
 
 
 def test_the_keywords_are_the_options_of_the_table():
-    assert set(typing.get_type_hints(policy.AllOptions)) - {"envs"} == set(Policy().options)
+    assert set(typing.get_type_hints(policy.AllOptions)) - {"envs", "audit", "audit_only"} == set(Policy().options)
 
 
 def test_policies_are_equal_if_they_come_to_the_same():

@@ -126,6 +126,32 @@ def test_a_folder_that_cannot_be_written_is_named_with_who_cannot(folder):
         belljar.run("1", belljar.Policy(write=[str(folder)]))
 
 
+@pytest.mark.parametrize("path", ["/proc", "/proc/cpuinfo", "/proc/self/maps"])
+def test_a_grant_of_procfs_is_an_error_that_says_what_else(path):
+    with pytest.raises(belljar.SandboxError, match=f"{path}: files of procfs tell of all processes, and are not handed out"):
+        belljar.run("1", belljar.Policy(read=[path]))
+    assert belljar.run("open('/proc/cpuinfo').read()").ok
+
+
+def test_a_write_grant_on_a_read_only_file_system_is_an_error(folder):
+    mounts = [line.split() for line in open("/proc/mounts")]
+    found = [
+        row[1]
+        for row in mounts
+        if "ro" in row[3].split(",") and row[2] not in ("proc", "sysfs", "cgroup2") and os.access(row[1], os.R_OK)
+    ]
+    if not found and subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", folder], capture_output=True).returncode == 0:
+        found = [str(folder)]
+    if not found:
+        pytest.skip("no file system is mounted read-only here")
+    try:
+        with pytest.raises(belljar.SandboxError, match="Read-only file system: nobody can write there|Permission denied"):
+            belljar.run("1", belljar.Policy(write=[found[0]]))
+    finally:
+        if found[0] == str(folder):
+            subprocess.run(["umount", folder])
+
+
 @pytest.fixture
 def environment(folder):
     made = folder / "env"

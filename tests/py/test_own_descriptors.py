@@ -1,0 +1,88 @@
+"""A program's own descriptors by name: /dev/stdin, /dev/fd/N, /proc/self/fd and its listing; and the script, which is where it says."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import pytest
+
+import belljar
+
+pytestmark = pytest.mark.core
+BELLJAR = str(pathlib.Path(os.environ.get("BELLJAR_BUILD", pathlib.Path(__file__).parents[2] / "build")) / "belljar")
+
+
+@pytest.fixture(scope="module")
+def template():
+    with belljar.Template(belljar.Policy()) as made:
+        yield made
+
+
+BEGIN = "import os, pathlib, glob, sys\nf = open('/tmp/x', 'w+'); f.write('hello'); f.flush(); n = f.fileno(); r, w = os.pipe()\n"
+ROWS = [
+    ("open('/dev/stdin').read()", "given"),
+    ("open('/proc/self/fd/0').read()", "given"),
+    ("os.listdir('/proc/self/fd') == os.listdir('/dev/fd/') == os.listdir(path='/dev/fd')", True),
+    ("{str(n), str(r), str(w), '0', '1', '2'} <= set(os.listdir('/proc/self/fd'))", True),
+    ("(os.close(r), str(r) in os.listdir('/proc/self/fd'))[1]", False),
+    ("[entry.name for entry in os.scandir('/proc/self/fd')] == os.listdir('/proc/self/fd')", True),
+    ("sorted(p.name for p in pathlib.Path('/dev/fd').iterdir()) == sorted(os.listdir('/dev/fd'))", True),
+    ("'/proc/self/fd/%d' % n in glob.glob('/proc/self/fd/*')", True),
+    ("next(e for e in os.scandir('/dev/fd') if e.name == str(n)).stat().st_size", 5),
+    ("os.readlink('/proc/self/fd/%d' % n)", "/tmp/x"),
+    ("os.readlink('/dev/fd/%d' % n)", "/tmp/x"),
+    ("os.readlink('/proc/self/fd/%d' % os.open('/tmp', os.O_RDONLY))", "/tmp"),
+    ("os.readlink('/proc/self/fd/%d' % os.open(os.__file__, os.O_RDONLY)) == os.path.realpath(os.__file__)", True),
+    ("os.readlink('/proc/self/fd/%d' % r).startswith('pipe:[')", True),
+    ("os.readlink('/dev/stdin').startswith('pipe:[')", True),
+    (
+        "os.readlink('/proc/self/fd/%d' % os.dup2(os.open('/etc/passwd', os.O_RDONLY), n)).startswith('file:[')",
+        True,
+    ),  # another by now
+    ("os.readlink('/proc/self/fd/999')", FileNotFoundError),
+    ("open('/dev/fd/999')", FileNotFoundError),
+    ("(os.rename('/tmp/x', '/tmp/y'), os.readlink('/proc/self/fd/%d' % n))[1].startswith('file:[')", True),
+    ("os.fstat(os.open('/dev/fd/%d' % n, os.O_RDONLY)).st_size", 5),
+    ("os.listdir('/tmp')", ["x"]),
+    ("[entry.name for entry in os.scandir('/tmp')]", ["x"]),
+    ("os.listdir(b'/tmp')", [b"x"]),
+    ("os.listdir('/root')", PermissionError),
+    ("os.listdir('/proc/1/fd')", PermissionError),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), ROWS)
+def test_descriptors_by_name(template, code, expected):
+    ex = template.run(BEGIN + code, stdin="given")
+    if isinstance(expected, type):
+        assert ex.error is not None and ex.error.name == expected.__name__, ex
+        assert "_descriptors" not in ex.error.traceback
+    else:
+        assert ex.ok and ex.value == expected, ex.error
+
+
+def test_output_goes_where_it_says(template):
+    ex = template.run(
+        "open('/dev/stdout', 'w').write('one\\n'); open('/dev/stderr', 'w').write('two\\n'); open('/dev/fd/1', 'w').write('three\\n')"
+    )
+    assert (ex.stdout, ex.stderr) == ("one\nthree\n", "two\n")
+
+
+def test_the_script_is_where_it_says():
+    with tempfile.TemporaryDirectory(prefix="belljar-test-") as path:
+        os.chmod(path, 0o755)
+        folder = pathlib.Path(path)
+        (folder / "data.txt").write_text("data")
+        (folder / "script.py").write_text(
+            "import os, pathlib, threading\nhere = pathlib.Path(__file__)\n"
+            "print(here.is_absolute(), here.read_text()[:9], (here.parent / 'data.txt').read_text())\n"
+            "def fails():\n    1 / 0  # in a thread\n"
+            "class Fails:\n    def __del__(self): raise ValueError('gone')  # at its end\n"
+            "thread = threading.Thread(target=fails); thread.start(); thread.join(); thing = Fails(); del thing\n"
+        )
+        for cwd, name in ((folder, "script.py"), (folder, "./script.py"), ("/", str(folder / "script.py"))):
+            done = subprocess.run([BELLJAR, "run", name], capture_output=True, text=True, cwd=cwd, timeout=60)
+            assert done.stdout == "True import os data\n", done.stderr
+            assert f'File "{folder}/script.py", line 5, in fails\n    1 / 0  # in a thread\n' in done.stderr
+            assert "raise ValueError('gone')  # at its end\n" in done.stderr
