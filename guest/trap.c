@@ -20,8 +20,10 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 
 #ifndef SYS_SECCOMP
@@ -73,6 +75,25 @@ static void trap_lower(int deed, greg_t *registers)
     if (DEED_DETAIL(deed) != 0 && registers[REG_RAX] == -ENXIO)
         registers[REG_RAX] = trap_call(SYS_mprotect, registers[REG_RDI], registers[REG_RSI],
                                        registers[REG_RDX], 0, 0, 0);
+}
+
+/* A message without control data and address, as writev and send have it. What the filter keeps from
+ * it: descriptors on their way to others. A short send is what a socket that does not wait gives. */
+static long trap_send(long fd, const struct msghdr *message, long flags)
+{
+    const struct iovec *parts = message->msg_iov;
+    size_t count = message->msg_iovlen;
+    if (message->msg_controllen != 0)
+        return -EPERM;
+    if (count > 1 && message->msg_namelen == 0 && (flags & ~MSG_NOSIGNAL) == 0)
+        return trap_call(SYS_writev, fd, (long)parts, (long)count, 0, 0, 0);
+    if (count > 1 && message->msg_namelen != 0)
+        return -EOPNOTSUPP;
+    while (count > 1 && parts->iov_len == 0)
+        parts++, count--;
+    return trap_call(SYS_sendto, fd, count ? (long)parts->iov_base : 0,
+                     count ? (long)parts->iov_len : 0, flags,
+                     message->msg_namelen ? (long)message->msg_name : 0, message->msg_namelen);
 }
 
 static bool is_own_id(long id)
@@ -140,6 +161,8 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     } else if (info->si_syscall == SYS_mmap && (d & MAP_ANONYMOUS) &&
                (d & MAP_TYPE) != MAP_PRIVATE) {
         result = trap_call(SYS_mmap, a, b, c, (d & ~(long)MAP_TYPE) | MAP_PRIVATE, e, f);
+    } else if (info->si_syscall == SYS_sendmsg) {
+        result = trap_send(a, (const struct msghdr *)b, c);
     } else if (info->si_syscall == SYS_msync) {
         result = (c & MS_ASYNC) ? -EINVAL
                                 : trap_call(SYS_msync, a, b, (c & ~MS_SYNC) | MS_ASYNC, 0, 0, 0);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -219,6 +220,31 @@ static void strays(const struct zygote *zygote, uint64_t pid)
     packer_release(&message);
 }
 
+/* A copy of a guest's socket, for the supervisor to bind or connect after it has seen the address. By
+ * CAP_SYS_PTRACE, and so here; the supervisor is believed in nothing: a number means a process of
+ * this pid namespace, and what is no socket to an address stays where it is. */
+static void grab(struct unpacker *request)
+{
+    pid_t pid = (pid_t)unpack_u64(request);
+    int number = (int)unpack_u32(request), domain = 0;
+    socklen_t size = sizeof domain;
+    CLEANUP(fd_close) int process = (int)syscall(SYS_pidfd_open, pid, 0);
+    CLEANUP(fd_close) int fd = -1;
+    int error = process < 0 ? errno : 0;
+    if (error == 0 && (fd = (int)syscall(SYS_pidfd_getfd, process, number, 0)) < 0)
+        error = errno;
+    if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+        error = errno;
+    if (error == 0 && domain != AF_INET && domain != AF_INET6)
+        error = EOPNOTSUPP;
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_GRABBED);
+    pack_u32(&message, (uint32_t)error);
+    if (channel_send(FD_ZYGOTE, &message, &fd, error == 0 ? 1 : 0, 0) < 0)
+        _exit(126);
+    packer_release(&message);
+}
+
 /* Receives the next request for a fork. Exits when the supervisor is gone. */
 static void receive_request(const struct zygote *zygote, struct fork_request *request)
 {
@@ -237,6 +263,8 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
         type = unpack_u32(&message);
         if (type == MSG_LOOK)
             look(zygote, unpack_u64(&message));
+        else if (type == MSG_GRAB)
+            grab(&message);
         else if (type == MSG_STRAYS)
             strays(zygote, unpack_u64(&message));
         else if (type != MSG_FORK || count > 0)

@@ -30,7 +30,7 @@ static bool decide_may_wait(const struct supervisor *supervisor, const struct gu
 
 /* Which socket it would have been. Two are asked for by libraries that only want to know whether there are
  * any, and go on: IPv6, by urllib3 as it is imported, and the name service's, by libc in its own way. */
-static void decide_socket(const struct call *call, struct answer *answer)
+static void decide_socket(uint32_t grants, const struct call *call, struct answer *answer)
 {
     static const struct {
         int family;
@@ -44,8 +44,14 @@ static void decide_socket(const struct call *call, struct answer *answer)
         if (families[i].family == family)
             snprintf(answer->target, sizeof answer->target, "%s", families[i].name);
     }
-    answer->searched =
-        family == AF_INET6 || (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
+    bool has_loopback = (grants & GRANT_SELF) != 0;
+    answer->searched = (family == AF_INET6 && !has_loopback) ||
+                       (family == AF_NETLINK && has_loopback) || /* getaddrinfo of libc */
+                       (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
+    if ((family == AF_INET || family == AF_INET6) && !has_loopback)
+        answer->hint = "a loopback of its own, 127.0.0.1 and ::1, is --network self "
+                       "(network=[\"self\"]); there is no other network: hand data in by files= or "
+                       "expose() a host function";
     answer->refused = !answer->searched;
 }
 
@@ -71,7 +77,7 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
     if (call->number == SYS_socket)
-        decide_socket(call, answer);
+        decide_socket(supervisor->settings.grants, call, answer);
 }
 
 int decide_record(struct supervisor *supervisor, struct guest *guest, const struct call *call,

@@ -151,8 +151,14 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
         guest->fds[places[i]] = fd_take(&fds[i]);
-    if (fd_count > ARRAY_SIZE(places))
-        files_set_scratch(guest->files, fd_take(&fds[ARRAY_SIZE(places)]));
+    unsigned next = ARRAY_SIZE(places);
+    if (supervisor->settings.grants & GRANT_SELF) {
+        if (fd_count <= next)
+            return -EBADMSG;
+        guest->fds[GUEST_SOCKETS] = fd_take(&fds[next++]);
+    }
+    if (fd_count > next)
+        files_set_scratch(guest->files, fd_take(&fds[next]));
     fd_close(&guest->fds[GUEST_SETUP]);
     int error = answer_listen(guest);
     if (error == 0)

@@ -207,7 +207,7 @@ TEST(the_supervisors_list_kills_what_is_not_on_it)
 {
     struct filter filter = FILTER_INIT;
     uint64_t arguments[6] = { 0 };
-    CHECK_EQUAL(filter_build_supervisor(supervisor_calls, supervisor_call_count, &filter), 0);
+    CHECK_EQUAL(filter_build_supervisor(supervisor_calls, supervisor_call_count, 0, &filter), 0);
     static const int killed[] = {
         SYS_execve,           SYS_fork,           SYS_clone,  SYS_socket,
         SYS_connect,          SYS_ptrace,         SYS_mount,  SYS_unshare,
