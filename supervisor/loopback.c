@@ -38,14 +38,13 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-/* As setsockopt takes them: the kernel doubles them, for what it needs itself. Together
- * LOOPBACK_KIB; of datagrams a last one goes in beyond. */
-#define SEND_BYTES     (16 << 10)
-#define RECEIVE_BYTES  (16 << 10)
-#define DATAGRAM_BYTES (32 << 10)
-#define BACKLOG_MAX    128
-#define MESSAGE_MAX    65535 /* of a datagram, with its headers */
-#define FLAGS_ALLOWED  (MSG_DONTWAIT | MSG_NOSIGNAL)
+/* As setsockopt takes them: the kernel doubles them, for what it needs itself. Both full are
+ * LOOPBACK_KIB, but that a last packet goes in beyond. */
+#define SEND_BYTES    (16 << 10)
+#define RECEIVE_BYTES (32 << 10)
+#define BACKLOG_MAX   128
+#define MESSAGE_MAX   65535 /* of a datagram, with its headers */
+#define FLAGS_ALLOWED (MSG_DONTWAIT | MSG_NOSIGNAL)
 
 union address {
     struct sockaddr any;
@@ -83,12 +82,11 @@ static bool is_larger(int fd, int option, int bytes)
 }
 
 /* Once set, a size is not changed by the kernel any more. */
-static int make_small(int fd, bool is_stream)
+static int make_small(int fd)
 {
-    const struct {
+    static const struct {
         int option, bytes;
-    } sizes[] = { { SO_SNDBUF, SEND_BYTES },
-                  { SO_RCVBUF, is_stream ? RECEIVE_BYTES : DATAGRAM_BYTES } };
+    } sizes[] = { { SO_SNDBUF, SEND_BYTES }, { SO_RCVBUF, RECEIVE_BYTES } };
     for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
         if (is_larger(fd, sizes[i].option, sizes[i].bytes) &&
             setsockopt(fd, SOL_SOCKET, sizes[i].option, &sizes[i].bytes, sizeof sizes[i].bytes) < 0)
@@ -137,7 +135,7 @@ static bool grab(const struct supervisor *supervisor, const struct guest *guest,
     if (answer->error == 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
         answer->error = errno;
     if (answer->error == 0)
-        answer->error = make_small(fd, type == SOCK_STREAM);
+        answer->error = make_small(fd);
     if (answer->error != 0) /* not EPERM, which would be a refusal without a word */
         answer->error = answer->error == EPERM ? EIO : answer->error;
     if (answer->error != 0)
@@ -359,7 +357,7 @@ static int option_set(int fd, const struct call *call, enum option_way way, int 
     int error = memory_read(memory, call->args[3], &value, size);
     if (error != 0)
         return error;
-    int most = (int)call->args[2] == SO_SNDBUF ? SEND_BYTES : DATAGRAM_BYTES;
+    int most = (int)call->args[2] == SO_SNDBUF ? SEND_BYTES : RECEIVE_BYTES;
     if (way == OPTION_BYTES && (unsigned)value.bytes > (unsigned)most)
         value.bytes = most; /* as the kernel does at its own most */
     if (way == OPTION_CLOSE && value.linger.l_onoff != 0 && value.linger.l_linger != 0)
@@ -388,6 +386,4 @@ void loopback_set(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     answer->value = 0;
     answer->error = option_set(fd, call, options[row].way, guest->fds[GUEST_MEMORY]);
-    if (answer->error == 0)
-        answer->error = make_small(fd, is_stream);
 }
