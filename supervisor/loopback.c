@@ -17,7 +17,8 @@
  * Queues are kernel memory. Whichever way one can be filled, the socket came through here before, and
  * has small ones from then on; those that it accepts have its sizes. All sockets of the network
  * count (pairs.c): so do those that were closed and have something unsent, and those that nobody has
- * accepted. */
+ * accepted. Who connects while there are few gets larger ones, for programs that send in one thread
+ * what they read there afterwards: no more have those than there were few. */
 #define _GNU_SOURCE
 #include "supervisor/loopback.h"
 
@@ -29,6 +30,7 @@
 #include "wire/messages.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,10 +40,19 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+/* Of kernel 5.14; the headers of some libraries are older. */
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+
 /* As setsockopt takes them: the kernel doubles them, for what it needs itself. Both full are
  * LOOPBACK_KIB, but that a last packet goes in beyond. */
 #define SEND_BYTES    (16 << 10)
 #define RECEIVE_BYTES (32 << 10)
+#define LARGE_BYTES   (208 << 10)
+#define FEW_KIB       1536 /* held: at most 19 sockets */
 #define BACKLOG_MAX   128
 #define MESSAGE_MAX   65535 /* of a datagram, with its headers */
 #define FLAGS_ALLOWED (MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -60,10 +71,11 @@ static void loopback_refuse(struct answer *answer, int error, const char *hint)
     answer->hint = hint;
 }
 
-/* Room for one socket more. */
-static bool has_room(const struct guest *guest, struct answer *answer)
+/* Room for one socket more; and how much is held, in KiB. */
+static bool has_room(const struct guest *guest, unsigned *ret_held, struct answer *answer)
 {
-    if (pairs_held(guest) + LOOPBACK_KIB <= PAIRS_KIB_MAX)
+    *ret_held = pairs_held(guest);
+    if (*ret_held + LOOPBACK_KIB <= PAIRS_KIB_MAX)
         return true;
     snprintf(answer->target, sizeof answer->target, "16 MiB for sockets and pipes");
     loopback_refuse(answer, ENOBUFS,
@@ -74,25 +86,25 @@ static bool has_room(const struct guest *guest, struct answer *answer)
 
 /* ---- The guest's descriptor ---- */
 
-static bool is_larger(int fd, int option, int bytes)
+/* Once set, a size is not changed by the kernel any more; one that the guest has set is kept if it is
+ * no larger. */
+static int size_queue(int fd, int option, int bytes)
 {
-    int now = 0;
+    int now = 0, locks = 0;
     socklen_t size = sizeof now;
-    return getsockopt(fd, SOL_SOCKET, option, &now, &size) < 0 || now > 2 * bytes;
+    if (getsockopt(fd, SOL_SOCKET, option, &now, &size) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &size) < 0)
+        return errno;
+    bool is_set = (locks & (option == SO_SNDBUF ? SOCK_SNDBUF_LOCK : SOCK_RCVBUF_LOCK)) != 0;
+    if (is_set && now <= 2 * bytes)
+        return 0;
+    return setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes) < 0 ? errno : 0;
 }
 
-/* Once set, a size is not changed by the kernel any more. */
-static int make_small(int fd)
+static int size_queues(int fd, int send_bytes, int receive_bytes)
 {
-    static const struct {
-        int option, bytes;
-    } sizes[] = { { SO_SNDBUF, SEND_BYTES }, { SO_RCVBUF, RECEIVE_BYTES } };
-    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
-        if (is_larger(fd, sizes[i].option, sizes[i].bytes) &&
-            setsockopt(fd, SOL_SOCKET, sizes[i].option, &sizes[i].bytes, sizeof sizes[i].bytes) < 0)
-            return errno;
-    }
-    return 0;
+    int error = size_queue(fd, SO_SNDBUF, send_bytes);
+    return error != 0 ? error : size_queue(fd, SO_RCVBUF, receive_bytes);
 }
 
 static int ask_zygote(const struct supervisor *supervisor, const struct guest *guest, int number,
@@ -118,7 +130,7 @@ static int ask_zygote(const struct supervisor *supervisor, const struct guest *g
     return type != MSG_GRABBED || error <= 0 ? EIO : error;
 }
 
-/* A copy of the guest's socket, its queues small. False if there is none: then the answer says so. */
+/* A copy of the guest's socket, the queues of one for datagrams small. False if there is none: then the answer says so. */
 static bool grab(const struct supervisor *supervisor, const struct guest *guest, uint64_t number,
                  int *ret_fd, bool *ret_is_stream, struct answer *answer)
 {
@@ -134,8 +146,8 @@ static bool grab(const struct supervisor *supervisor, const struct guest *guest,
     answer->error = ask_zygote(supervisor, guest, (int)number, &fd);
     if (answer->error == 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
         answer->error = errno;
-    if (answer->error == 0)
-        answer->error = make_small(fd);
+    if (answer->error == 0 && type != SOCK_STREAM)
+        answer->error = size_queues(fd, SEND_BYTES, RECEIVE_BYTES);
     if (answer->error != 0) /* not EPERM, which would be a refusal without a word */
         answer->error = answer->error == EPERM ? EIO : answer->error;
     if (answer->error != 0)
@@ -204,9 +216,10 @@ void loopback_socket(struct supervisor *supervisor, struct guest *guest, const s
 {
     (void)supervisor;
     int type = (int)call->args[1] & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), protocol = (int)call->args[2];
+    unsigned held;
     bool is_known = (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) ||
                     (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP));
-    if (is_known && has_room(guest, answer))
+    if (is_known && has_room(guest, &held, answer))
         answer_continue(answer);
 }
 
@@ -233,15 +246,23 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
     CLEANUP(fd_close) int fd = -1;
     union address address;
     socklen_t length;
+    unsigned held = 0;
     bool is_stream, connects = call->number == SYS_connect;
     if (!read_address(guest, call->args[1], call->args[2], connects, &address, &length, answer) ||
-        !grab(supervisor, guest, call->args[0], &fd, &is_stream, answer) ||
-        (connects && is_stream && !has_room(guest, answer))) /* for the other end */
+        !grab(supervisor, guest, call->args[0], &fd, &is_stream, answer))
         return;
+    connects = connects && is_stream;
+    if (connects && !has_room(guest, &held, answer)) /* for the other end */
+        return;
+    bool is_large = held <= FEW_KIB;
+    if (connects)
+        answer->error = size_queues(fd, is_large ? LARGE_BYTES : SEND_BYTES,
+                                    is_large ? LARGE_BYTES : RECEIVE_BYTES);
     answer->value = 0;
-    if (connects && is_stream)
+    if (connects && answer->error == 0)
         answer->error = connect_at_once(fd, &address, length);
-    else if ((connects ? connect : bind)(fd, &address.any, length) < 0)
+    else if (!connects &&
+             (call->number == SYS_connect ? connect : bind)(fd, &address.any, length) < 0)
         answer->error = errno;
     if (answer->error == EPERM) /* the kernel's, and no refusal */
         answer->error = EACCES;
@@ -256,7 +277,8 @@ void loopback_listen(struct supervisor *supervisor, struct guest *guest, const s
     if (!grab(supervisor, guest, call->args[0], &fd, &is_stream, answer))
         return;
     answer->value = 0;
-    if (listen(fd, backlog < BACKLOG_MAX ? (int)backlog : BACKLOG_MAX) < 0)
+    answer->error = size_queues(fd, SEND_BYTES, RECEIVE_BYTES); /* those of all that it accepts */
+    if (answer->error == 0 && listen(fd, backlog < BACKLOG_MAX ? (int)backlog : BACKLOG_MAX) < 0)
         answer->error = errno;
 }
 
