@@ -54,8 +54,10 @@ static unsigned pairs_sockets(const struct guest *guest)
     text[got > 0 ? got : 0] = '\0';
     if (strstr(text, "sockets: used ") == NULL)
         return KIB_MAX;
-    uint64_t kib = (uint64_t)number_behind(text, "sockets: used ") * LOOPBACK_KIB +
-                   number_behind(text, " tw ") / LOOPBACK_ENDED_PER_KIB;
+    uint64_t kib = (uint64_t)number_behind(text, "sockets: used ") * LOOPBACK_KIB;
+    unsigned ended = number_behind(text, " tw ");
+    if (ended > LOOPBACK_ENDED_FREE)
+        kib += (ended - LOOPBACK_ENDED_FREE) / LOOPBACK_ENDED_PER_KIB;
     return kib < KIB_MAX ? (unsigned)kib : KIB_MAX;
 }
 

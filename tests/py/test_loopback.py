@@ -50,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 for kind in (http.server.HTTPServer, http.server.ThreadingHTTPServer):
     for host in ("127.0.0.1", "localhost", ""):
         with kind((host, 0), Handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             url = f"http://localhost:{server.server_port}/"
             print(len(urllib.request.urlopen(url).read()), urllib.request.urlopen(url, data=b"abc" * 50_000).read()[:6])
             try: urllib.request.urlopen(url + "none")
@@ -62,7 +62,7 @@ import functools, http.client, http.server, os, threading
 os.makedirs("/tmp/served", exist_ok=True); open("/tmp/served/a.txt", "w").write("text")
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory="/tmp/served"))
 server.RequestHandlerClass.func.log_message = lambda *_: None
-threading.Thread(target=server.serve_forever, daemon=True).start()
+threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
 for path in ("/a.txt", "/"):
     connection.request("GET", path); answer = connection.getresponse(); print(answer.status, b"a.txt" in answer.read() or path)
@@ -123,11 +123,11 @@ class Datagram(socketserver.BaseRequestHandler):
 for kind in (socketserver.TCPServer, socketserver.ThreadingTCPServer):
     kind.allow_reuse_address = True
     with kind(("127.0.0.1", 0), Echo) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         with socket.create_connection(server.server_address) as client: client.sendall(b"hello\\n"); print(client.recv(100))
         server.shutdown()
 with socketserver.UDPServer(("127.0.0.1", 0), Datagram) as server:
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); client.sendto(b"hello", server.server_address); print(client.recvfrom(100)[0])
     server.shutdown()
 """,
@@ -135,7 +135,7 @@ with socketserver.UDPServer(("127.0.0.1", 0), Datagram) as server:
 import threading, xmlrpc.client, xmlrpc.server
 server = xmlrpc.server.SimpleXMLRPCServer(("localhost", 0), logRequests=False, allow_none=True)
 server.register_function(pow); server.register_introspection_functions()
-threading.Thread(target=server.serve_forever, daemon=True).start()
+threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 with xmlrpc.client.ServerProxy(f"http://localhost:{server.server_address[1]}") as proxy:
     print(proxy.pow(2, 9), "pow" in proxy.system.listMethods())
     try: proxy.nothing()
@@ -303,3 +303,280 @@ def test_a_program_that_is_server_and_client_prints_what_it_prints_outside(templ
     plain = outside(PROGRAMS[name])
     assert plain and "Traceback" not in plain
     assert alike(template.run(PROGRAMS[name])) == plain
+
+
+@needs_namespaces
+def test_tls_over_it(tmp_path):
+    if subprocess.run(["sh", "-c", "command -v openssl"], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-out", tmp_path / "cert", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)  # fmt: skip
+    files = {"cert": (tmp_path / "cert").read_bytes(), "key": (tmp_path / "key").read_bytes()}
+    plain = outside(TLS.replace("CERT", str(tmp_path / "cert")).replace("KEY", str(tmp_path / "key")))
+    ex = belljar.run(TLS.replace("CERT", "cert").replace("KEY", "key"), Policy(network=["self"]), files=files)
+    assert plain.count("\n") == 2 and "TLS\\n" in plain
+    assert alike(ex) == plain
+
+
+@needs_namespaces
+@pytest.mark.parametrize("python", OTHERS)
+def test_newer_interpreters_have_it_too(python):
+    names = [name for name in PROGRAMS if "asyncio" in name or "sendmsg" in name]
+    code = "".join(PROGRAMS[name] for name in names)
+    try:
+        ex = belljar.run(code, Policy(network=["self"]), python=python)
+    except SandboxError as error:
+        pytest.skip(f"the sandbox's user cannot use {python}: {error}")
+    assert alike(ex) == outside(code, python)
+
+
+# ---- What it is not -----------------------------------------------------------------------------------------------
+
+LIBC = "import ctypes, errno, os, socket, struct\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+OTHER_HINT = 'network=["self"] is 127.0.0.1 and ::1 of the guest\'s own, and there is no other network; hand data in by files= or expose() a host function'
+REFUSALS = {
+    "connect, IPv4": ("socket.socket().connect(('192.0.2.7', 80))", "connect", "192.0.2.7, port 80", "socket.socket().connect_ex(('127.0.0.1', 80))"),
+    "connect, IPv6": ("socket.socket(socket.AF_INET6).connect(('2001:db8::7', 443))", "connect", "2001:db8::7, port 443",
+                      "socket.socket(socket.AF_INET6).connect_ex(('::1', 443))"),
+    "connect, mapped": ("socket.socket(socket.AF_INET6).connect(('::ffff:192.0.2.7', 1))", "connect", "::ffff:192.0.2.7, port 1",
+                        "socket.socket(socket.AF_INET6).connect_ex(('::ffff:127.0.0.1', 1))"),
+    "create_connection": ("socket.create_connection(('192.0.2.7', 80))", "connect", "192.0.2.7, port 80", "socket.socket().connect_ex(('127.8.8.8', 80))"),
+    "bind": ("socket.create_server(('192.0.2.7', 8000))", "bind", "192.0.2.7, port 8000", "socket.create_server(('127.0.0.1', 8000)).close()"),
+    "sendto": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.7', 53))", "sendto", "192.0.2.7, port 53",
+               "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 53))"),
+    "sendmsg": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('192.0.2.7', 53))", "sendto", "192.0.2.7, port 53",
+                "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('127.0.0.1', 53))"),
+    "multicast": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('224.0.0.1', 53))", "sendto", "224.0.0.1, port 53",
+                  "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('0.0.0.0', 53))"),
+    "raw": ("socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)", "socket", "AF_INET", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 17)"),
+    "raw, IPv6": ("socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)", "socket", "AF_INET6", "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, 17)"),
+    "ping": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1)", "socket", "AF_INET", "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 6)"),
+    "MPTCP": ("socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)", "socket", "AF_INET", "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0)"),
+    "SCTP": ("socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)", "socket", "AF_INET", "socket.socket(socket.AF_INET6)"),
+    "AF_UNIX": ("socket.socket(socket.AF_UNIX)", "socket", "AF_UNIX", "socket.socketpair()"),
+    "AF_PACKET": ("socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", "socket", "AF_PACKET", "socket.socketpair()"),
+    "bound to a device": ("socket.socket().setsockopt(socket.SOL_SOCKET, 25, b'lo')", "setsockopt", "option 25 of level 1",
+                          "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"),
+    "a filter": ("socket.socket().setsockopt(socket.SOL_SOCKET, 26, b'x' * 16)", "setsockopt", "option 26 of level 1",
+                 "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)"),
+    "an upper protocol": ("socket.socket().setsockopt(socket.IPPROTO_TCP, 31, b'tls')", "setsockopt", "option 31 of level 6",
+                          "socket.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)"),
+    "repair": ("socket.socket().setsockopt(socket.IPPROTO_TCP, 19, 1)", "setsockopt", "option 19 of level 6",
+               "socket.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)"),
+    "IP options": ("socket.socket().setsockopt(socket.IPPROTO_IP, 4, b'')", "setsockopt", "option 4 of level 0",
+                   "socket.socket(socket.AF_INET6).setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)"),
+    "without a copy": ("socket.socket().setsockopt(socket.SOL_SOCKET, 60, 1)", "setsockopt", "option 60 of level 1",
+                       "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)"),
+}  # fmt: skip
+
+
+@core
+@needs_namespaces
+@pytest.mark.parametrize("name", REFUSALS)
+def test_anything_else_is_refused_with_its_name_and_the_nearest_thing_is_not(template, name):
+    refused, operation, target, twin = REFUSALS[name]
+    ex = template.run(f"import socket\ntry: {refused}; print('PASSED')\nexcept PermissionError as error: print(error)")
+    assert "PASSED" not in ex.stdout and f"belljar: {operation}() is refused" in ex.stdout and target in ex.stdout and "rule: network" in ex.stdout, ex
+    assert [(one.op, one.target, one.rule) for one in ex.violations] == [(operation, target, "network")]
+    if "port" in target:
+        assert ex.violations[0].hint == OTHER_HINT
+    ex = template.run(f"import socket\n{twin}")
+    assert (ex.error, ex.violations) == (None, [])
+
+
+@core
+@needs_namespaces
+def test_native_code_has_the_same_answers(template):
+    ex = template.run(
+        LIBC
+        + """
+def call(name, *args):
+    ctypes.set_errno(0)
+    result = getattr(libc, name)(*args)
+    return result, errno.errorcode.get(ctypes.get_errno(), 0)
+def address(family, port, host): return struct.pack("=HH4s8x", family, socket.htons(port), socket.inet_aton(host))
+away, near = address(2, 80, "192.0.2.7"), address(2, 80, "127.0.0.1")
+s, d = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("away", call("connect", s.fileno(), away, 16), call("bind", s.fileno(), away, 16), call("sendto", d.fileno(), b"x", 1, 0, away, 16))
+print("near", call("connect", s.fileno(), near, 16), call("sendto", d.fileno(), b"x", 1, 0, near, 16))
+print("length", [call("connect", s.fileno(), near, length)[1] for length in (0, 1, 2, 15, 129, -1)])
+print("pointer", call("connect", s.fileno(), None, 16), call("bind", s.fileno(), ctypes.c_void_p(1 << 46), 16))
+print("unix", call("connect", s.fileno(), struct.pack("=H", 1) + b"/tmp/x" + bytes(100), 110), call("bind", d.fileno(), struct.pack("=H", 1) + b"\\0abstract" + bytes(90), 100))
+a, b = socket.socketpair(); r, w = os.pipe()
+print("others", [call(name, fd, near, 16)[1] for name in ("connect", "bind") for fd in (a.fileno(), r, 0, 3, 999, -1)])
+print("listen", call("listen", a.fileno(), 1), call("listen", 3, 1))
+print("long", call("sendto", d.fileno(), b"x", ctypes.c_size_t(1 << 40), 0, near, 16), call("sendto", d.fileno(), b"x", 1, 0x8000, near, 16)[1])
+print("linger", call("setsockopt", s.fileno(), 1, 13, struct.pack("ii", 1, 3600), 8), call("setsockopt", s.fileno(), 1, 13, struct.pack("ii", 1, 0), 8))
+print("peer", call("getsockopt", 3, 1, 17, ctypes.create_string_buffer(12), ctypes.byref(ctypes.c_int(12))))
+"""
+    )
+    assert ex.error is None, ex
+    assert ex.stdout.splitlines() == [
+        "away (-1, 'EPERM') (-1, 'EPERM') (-1, 'EPERM')",
+        "near (-1, 'ECONNREFUSED') (1, 0)",
+        "length ['EINVAL', 'EINVAL', 'EINVAL', 'EINVAL', 'EINVAL', 'EINVAL']",
+        "pointer (-1, 'EFAULT') (-1, 'EFAULT')",
+        "unix (-1, 'EAFNOSUPPORT') (-1, 'EAFNOSUPPORT')",
+        "others ['ENOTSUP', 'ENOTSOCK', 'ENOTSOCK', 'ENOTSUP', 'EBADF', 'EBADF', 'ENOTSUP', 'ENOTSOCK', 'ENOTSOCK', 'ENOTSUP', 'EBADF', 'EBADF']",
+        "listen (-1, 'ENOTSUP') (-1, 'ENOTSUP')",
+        "long (-1, 'EMSGSIZE') EPERM",
+        "linger (-1, 'ENOTSUP') (0, 0)",
+        "peer (-1, 'ENOPROTOOPT')",
+    ]
+    assert {(one.op, one.target) for one in ex.violations} >= {("connect", "192.0.2.7, port 80"), ("bind", "192.0.2.7, port 80")}
+
+
+@core
+@needs_namespaces
+def test_an_address_that_changes_while_it_is_looked_at_leads_nowhere_else(template):
+    ex = template.run(
+        LIBC
+        + """
+import threading, time
+buffer = ctypes.create_string_buffer(16); near = struct.pack("=HH4s8x", 2, socket.htons(9), socket.inet_aton("127.0.0.1"))
+away = struct.pack("=HH4s8x", 2, socket.htons(9), socket.inet_aton("192.0.2.7")); stop = []
+def change():
+    while not stop: ctypes.memmove(buffer, near, 16); ctypes.memmove(buffer, away, 16)
+threading.Thread(target=change).start(); seen = set(); end = time.monotonic() + 1
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while time.monotonic() < end:
+    ctypes.set_errno(0); seen.add((libc.connect(s.fileno(), buffer, 16), ctypes.get_errno()))
+    try: seen.add(s.getpeername()[0])
+    except OSError: pass
+stop.append(1); print(sorted(map(str, seen)))
+"""
+    )
+    assert ex.stdout == "['(-1, 1)', '(0, 0)', '127.0.0.1']\n", ex
+
+
+# ---- Whom it reaches ----------------------------------------------------------------------------------------------
+
+
+@core
+@needs_namespaces
+def test_two_guests_of_one_template_and_the_host_do_not_meet(template):
+    with socket.create_server(("127.0.0.1", 0)) as listener, template.sandbox() as one, template.sandbox() as other:
+        port = listener.getsockname()[1]
+        serve = f"import socket\nserver = socket.create_server(('127.0.0.1', {port})); server.getsockname()[1]"
+        ask = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 5).close()"
+        refused = f"import socket\nsocket.socket().connect_ex(('127.0.0.1', {port}))"
+        socket.create_connection(("127.0.0.1", port), 5).close()  # outside it is there
+        assert one.run_code(refused).text == "111"
+        assert one.run_code(serve).text == str(port)  # the host's does not take the number
+        assert one.run_code(ask).error is None
+        assert other.run_code(refused).text == "111"
+        assert other.run_code(serve).text == str(port)
+        assert other.run_code(ask).error is None
+        assert template.run(refused.replace("import", "import")).text == "111"
+
+
+@needs_namespaces
+def test_what_a_guest_leaves_is_gone_with_it(template):
+    code = "import socket\nserver = socket.create_server(('127.0.0.1', 4711)); socket.create_connection(('127.0.0.1', 4711)).sendall(b'x')"
+    for _ in range(3):
+        assert template.run(code).error is None
+
+
+@needs_namespaces
+def test_a_session_cannot_be_forked_and_goes_on(template):
+    with template.sandbox() as sandbox:
+        sandbox.run_code("import socket\nserver = socket.create_server(('127.0.0.1', 0))")
+        with pytest.raises(SandboxError, match=r'network=\["self"\] cannot be forked'):
+            sandbox.fork()
+        assert sandbox.run_code("socket.create_connection(server.getsockname()).close(); 1").text == "1"
+
+
+@needs_namespaces
+def test_a_session_without_it_can_be_forked():
+    with belljar.Sandbox() as sandbox:
+        sandbox.run_code("x = 1")
+        with sandbox.fork() as branch:
+            assert branch.run_code("x").text == "1"
+
+
+# ---- What it may hold ---------------------------------------------------------------------------------------------
+
+FILL = """
+import errno, socket
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(4096); kept = []; made = 0
+def fill(one):
+    one.setblocking(False)
+    try:
+        while True: one.send(b"x" * 50_000)
+    except BlockingIOError: pass
+try:
+    while made < 1500:
+        client = socket.socket(); client.connect(server.getsockname()); made += 1; fill(client); HOW
+except OSError as error: print(errno.errorcode[error.errno], made < 150, "rule: network" in str(error))
+"""
+
+
+@needs_namespaces
+@pytest.mark.parametrize("how", ["kept.append(client)", "client.close()", "kept.append(client); kept.append(server.accept()[0]); fill(kept[-1])"])
+def test_full_queues_have_a_bound_also_those_that_nobody_holds(template, how):
+    ex = template.run(FILL.replace("HOW", how))
+    assert ex.stdout == "ENOBUFS True True\n", ex
+    assert {(one.op in ("connect", "socket"), one.target) for one in ex.violations} == {(True, "16 MiB for sockets and pipes")}
+
+
+@needs_namespaces
+def test_what_is_read_and_closed_is_given_back(template):
+    ex = template.run(
+        """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+for _ in range(3000):
+    client = socket.create_connection(server.getsockname()); peer, _ = server.accept(); client.sendall(b"x" * 9000)
+    while len(peer.recv(9000)) < 1: pass
+    client.close(); peer.close()
+kept = [end for _ in range(100) for end in (socket.create_connection(server.getsockname()), server.accept()[0])]
+print(len(kept))
+"""
+    )
+    assert (ex.stdout, ex.error) == ("200\n", None)
+
+
+# ---- How it is asked for ------------------------------------------------------------------------------------------
+
+
+def test_other_values_are_an_error_that_says_what_there_is():
+    for value in ("example.com", "127.0.0.1", ["self", "pypi.org:443"], True, {"self": 1}):
+        with pytest.raises(PolicyError, match='network: "self" .a loopback of the guest\'s own; there is no network but that'):
+            Policy(network=value)
+    with pytest.raises(PolicyError, match="compute has no sockets"):
+        belljar.run("1", Policy(network="self", profile="compute"))
+    assert Policy(network="self").options["network"] == ["self"] == Policy(network=["self"], profile="full").options["network"]
+    assert Policy(network=[]).options["network"] == [] == Policy().options["network"] and Policy(network=[]) == Policy()
+
+
+@core
+@needs_namespaces
+def test_the_command_the_policy_file_and_explain_have_it(tmp_path):
+    code = "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[0])"
+    (tmp_path / "policy.json").write_text(json.dumps({"network": ["self"]}))
+    for how in (["--network", "self"], ["--policy", str(tmp_path / "policy.json")]):
+        done = subprocess.run(["belljar", "run", *how, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.returncode) == ("127.0.0.1\n", 0), done
+    done = subprocess.run(["belljar", "run", "--network", "example.com", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and 'network: "self"' in done.stderr
+    done = subprocess.run(["belljar", "explain", "--network", "self"], capture_output=True, text=True, timeout=60, check=True)
+    plain = subprocess.run(["belljar", "explain"], capture_output=True, text=True, timeout=60, check=True)
+    assert "connect" in done.stdout and done.stdout != plain.stdout
+    done = subprocess.run(["belljar", "doctor"], capture_output=True, text=True, timeout=60, check=False)
+    assert "loopback for each guest" in done.stdout
+
+
+@core
+def test_without_namespaces_it_is_refused_at_the_start_and_all_else_runs():
+    run = [sys.executable, str(HERE / "without_namespaces.py"), "belljar", "run"]
+    done = subprocess.run([*run, "--network", "self", "-c", "print(1)"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "" and done.returncode == 125 and "needs user namespaces" in done.stderr, done
+    done = subprocess.run([*run, "-c", "print(1)"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done
+
+
+def test_without_it_the_remedy_names_it():
+    ex = belljar.run("import socket\nsocket.create_connection(('localhost', 8000))")
+    assert ex.error.name == "gaierror" and '--network self (network=["self"])' in ex.stderr + str(ex.error.value)
+    ex = belljar.run("import socket\nsocket.socket()")
+    assert ex.violations[0].hint.startswith("a loopback of its own, 127.0.0.1 and ::1, is --network self")
