@@ -23,7 +23,6 @@
 #include "supervisor/loopback.h"
 
 #include "files/memory.h"
-#include "files/tree.h"
 #include "supervisor/answer.h"
 #include "supervisor/pairs.h"
 #include "wire/channel.h"
@@ -137,7 +136,7 @@ static bool grab(const struct supervisor *supervisor, const struct guest *guest,
     CLEANUP(fd_close) int fd = -1;
     int type = 0;
     socklen_t size = sizeof type;
-    if (guest->is_foreign || supervisor->tree->may_wait) {
+    if (guest->is_foreign) { /* and so in a worker, which the zygote must not be asked by */
         loopback_refuse(answer, ENETDOWN,
                         "a guest that has opened files of a file system that may not answer has no "
                         "loopback any more: copy them into a plain directory");
