@@ -16,7 +16,8 @@ from belljar import Policy, PolicyError, SandboxError, Template
 
 core = pytest.mark.core
 HERE = pathlib.Path(__file__).resolve().parent
-OTHERS = [path for version in ("3.12.1", "3.13.0") for path in [f"/root/.pyenv/versions/{version}/bin/python3"] if os.access(path, os.X_OK)]
+PYENV = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
+OTHERS = [str(path) for minor in (12, 13) for path in sorted(PYENV.glob(f"3.{minor}.*/bin/python3"))[-1:]] if os.access(PYENV, os.X_OK) else []
 
 
 def has_namespaces() -> bool:
@@ -58,9 +59,9 @@ for kind in (http.server.HTTPServer, http.server.ThreadingHTTPServer):
             server.shutdown()
 """,
     "the command http.server": """
-import functools, http.client, http.server, os, threading
-os.makedirs("/tmp/served", exist_ok=True); open("/tmp/served/a.txt", "w").write("text")
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory="/tmp/served"))
+import functools, http.client, http.server, os, tempfile, threading
+served = tempfile.mkdtemp(); open(served + "/a.txt", "w").write("text")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=served))
 server.RequestHandlerClass.func.log_message = lambda *_: None
 threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
@@ -447,6 +448,38 @@ stop.append(1); print(sorted(map(str, seen)))
 """
     )
     assert ex.stdout == "['(-1, 1)', '(0, 0)', '127.0.0.1']\n", ex
+
+
+@core
+@needs_namespaces
+def test_a_name_that_is_not_there_is_a_gaierror_that_says_where_names_are_from(template):
+    ex = template.run(
+        """
+import socket, urllib.request
+for go in (lambda: socket.getaddrinfo("example.com", 80), lambda: socket.gethostbyname("example.com"), lambda: socket.create_connection(("example.com", 80))):
+    try: go()
+    except socket.gaierror as error: print(error.errno, error)
+try: urllib.request.urlopen("http://example.com/")
+except OSError as error: print(type(error.reason).__name__)
+print(socket.gethostbyname("localhost"))
+"""
+    )
+    lines = ex.stdout.splitlines()
+    assert all(line.startswith("-2 [Errno -2] Name or service not known: network=") and "host 'example.com'" in line for line in lines[:3]), ex
+    assert lines[3:] == ["gaierror", "127.0.0.1"]
+
+
+@needs_namespaces
+def test_its_own_name_is_on_it(template):
+    ex = template.run(
+        """
+import http.server, socket
+print(socket.gethostbyname(socket.gethostname()), socket.getfqdn())
+with http.server.HTTPServer(("", 0), None) as server: print(server.server_name)
+with socket.create_server((socket.gethostname(), 0)) as server: socket.create_connection(server.getsockname()).close()
+"""
+    )
+    assert (ex.stdout, ex.error) == ("127.0.1.1 belljar\nbelljar\n", None), ex
 
 
 # ---- Whom it reaches ----------------------------------------------------------------------------------------------
