@@ -553,11 +553,11 @@ static int add_network(struct settings *settings, const struct option_row *row, 
     if (json_is_array(value) || json_is_null(value)) /* an empty list, or none */
         return 0;
     if (!json_is_string(value) || strcmp(json_string_value(value), "self") != 0)
-        return option_bad_value(
-            row,
-            "\"self\" (a loopback of the guest's own; there is no network but that: hand data in as "
-            "files, or let a function of the host's fetch it)",
-            value, reterr);
+        return option_bad_value(row,
+                                "\"self\" (a loopback of the guest's own; there is no network but "
+                                "that: hand data in as "
+                                "files, or let a function of the host's fetch it)",
+                                value, reterr);
     settings->grants |= GRANT_SELF;
     return 0;
 }

@@ -213,7 +213,8 @@ static void probe_loopback(struct probe_answer *ret_answer)
     if (error == 0)
         error = network_enter(&lockdown);
     answer(ret_answer, error,
-           error < 0 ? "no network of its own: %s" : "can be granted: network=[\"self\"], --network self",
+           error < 0 ? "no network of its own: %s"
+                     : "can be granted: network=[\"self\"], --network self",
            strerror(-error));
 }
 

@@ -112,8 +112,8 @@ static int ask_zygote(const struct supervisor *supervisor, const struct guest *g
     uint8_t bytes[64];
     unsigned count = 0;
     int fds[1] = { -1 };
-    int error = message_send(supervisor->zygote, NULL, 0, MSG_GRAB, U64(guest->inner_pid),
-                             U32(number));
+    int error =
+        message_send(supervisor->zygote, NULL, 0, MSG_GRAB, U64(guest->inner_pid), U32(number));
     ssize_t length = error < 0 ? error
                                : channel_receive(supervisor->zygote, bytes, sizeof bytes, fds,
                                                  &count, ARRAY_SIZE(fds), NULL, 0);
@@ -297,9 +297,9 @@ void loopback_send(struct supervisor *supervisor, struct guest *guest, const str
     if (call->args[2] > MESSAGE_MAX)
         return;
     bytes = malloc(call->args[2] + 1);
-    answer->error = bytes == NULL ? ENOMEM
-                                  : memory_read(guest->fds[GUEST_MEMORY], call->args[1], bytes,
-                                                call->args[2]);
+    answer->error =
+        bytes == NULL ? ENOMEM
+                      : memory_read(guest->fds[GUEST_MEMORY], call->args[1], bytes, call->args[2]);
     if (answer->error != 0 || !grab(supervisor, guest, call->args[0], &fd, &is_stream, answer))
         return;
     answer->value = sendto(fd, bytes, call->args[2], FLAGS_ALLOWED, &address.any, length);

@@ -131,10 +131,20 @@ static bool is_search(const struct call *call)
  */
 TEST(whatever_is_refused_is_on_record)
 {
-    static const uint64_t values[] = {
-        0,        AF_UNIX,    2,          GUEST_PID, 7, AF_INET6, 15, CLONE_THREAD, SOCK_NONBLOCK,
-        1u << 20, UINT32_MAX, UINT64_MAX, 1ull << 63, AF_NETLINK
-    };
+    static const uint64_t values[] = { 0,
+                                       AF_UNIX,
+                                       2,
+                                       GUEST_PID,
+                                       7,
+                                       AF_INET6,
+                                       15,
+                                       CLONE_THREAD,
+                                       SOCK_NONBLOCK,
+                                       1u << 20,
+                                       UINT32_MAX,
+                                       UINT64_MAX,
+                                       1ull << 63,
+                                       AF_NETLINK };
     unsigned refused = 0, served = 0, searched = 0;
     unsigned seed = 1;
     struct guest guest = a_guest();

@@ -17,7 +17,11 @@ from belljar import Policy, PolicyError, SandboxError, Template
 core = pytest.mark.core
 HERE = pathlib.Path(__file__).resolve().parent
 PYENV = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
-OTHERS = [str(path) for minor in (12, 13) for path in sorted(PYENV.glob(f"3.{minor}.*/bin/python3"))[-1:]] if os.access(PYENV, os.X_OK) else []
+OTHERS = (
+    [str(path) for minor in (12, 13) for path in sorted(PYENV.glob(f"3.{minor}.*/bin/python3"))[-1:]]
+    if os.access(PYENV, os.X_OK)
+    else []
+)
 
 
 def has_namespaces() -> bool:
@@ -29,7 +33,7 @@ def has_namespaces() -> bool:
         raise
 
 
-needs_namespaces = pytest.mark.skipif(not has_namespaces(), reason="no user namespaces here: there is no loopback to be had")
+needs_namespaces = pytest.mark.skipif(not has_namespaces(), reason="no user namespaces here: no loopback is available")
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +292,9 @@ asyncio.run(main())
 
 
 def outside(code: str, python: str = sys.executable) -> str:
-    done = subprocess.run([python, "-I", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [python, "-I", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+    )
     return done.stdout
 
 
@@ -377,7 +383,12 @@ REFUSALS = {
 def test_anything_else_is_refused_with_its_name_and_the_nearest_thing_is_not(template, name):
     refused, operation, target, twin = REFUSALS[name]
     ex = template.run(f"import socket\ntry: {refused}; print('PASSED')\nexcept PermissionError as error: print(error)")
-    assert "PASSED" not in ex.stdout and f"belljar: {operation}() is refused" in ex.stdout and target in ex.stdout and "rule: network" in ex.stdout, ex
+    assert (
+        "PASSED" not in ex.stdout
+        and f"belljar: {operation}() is refused" in ex.stdout
+        and target in ex.stdout
+        and "rule: network" in ex.stdout
+    ), ex
     assert [(one.op, one.target, one.rule) for one in ex.violations] == [(operation, target, "network")]
     if "port" in target:
         assert ex.violations[0].hint == OTHER_HINT
@@ -465,7 +476,9 @@ print(socket.gethostbyname("localhost"))
 """
     )
     lines = ex.stdout.splitlines()
-    assert all(line.startswith("-2 [Errno -2] Name or service not known: network=") and "host 'example.com'" in line for line in lines[:3]), ex
+    assert all(
+        line.startswith("-2 [Errno -2] Name or service not known: network=") and "host 'example.com'" in line for line in lines[:3]
+    ), ex
     assert lines[3:] == ["gaierror", "127.0.0.1"]
 
 
@@ -545,7 +558,9 @@ except OSError as error: print(errno.errorcode[error.errno], made < 150, "rule: 
 
 
 @needs_namespaces
-@pytest.mark.parametrize("how", ["kept.append(client)", "client.close()", "kept.append(client); kept.append(server.accept()[0]); fill(kept[-1])"])
+@pytest.mark.parametrize(
+    "how", ["kept.append(client)", "client.close()", "kept.append(client); kept.append(server.accept()[0]); fill(kept[-1])"]
+)
 def test_full_queues_have_a_bound_also_those_that_nobody_holds(template, how):
     ex = template.run(FILL.replace("HOW", how))
     assert ex.stdout == "ENOBUFS True True\n", ex
@@ -590,7 +605,9 @@ def test_the_command_the_policy_file_and_explain_have_it(tmp_path):
     for how in (["--network", "self"], ["--policy", str(tmp_path / "policy.json")]):
         done = subprocess.run(["belljar", "run", *how, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.returncode) == ("127.0.0.1\n", 0), done
-    done = subprocess.run(["belljar", "run", "--network", "example.com", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["belljar", "run", "--network", "example.com", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2 and 'network: "self"' in done.stderr
     done = subprocess.run(["belljar", "explain", "--network", "self"], capture_output=True, text=True, timeout=60, check=True)
     plain = subprocess.run(["belljar", "explain"], capture_output=True, text=True, timeout=60, check=True)
