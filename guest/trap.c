@@ -17,6 +17,7 @@
 #include "guest/deed.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -24,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <ucontext.h>
 
 #ifndef SYS_SECCOMP
@@ -77,23 +79,40 @@ static void trap_lower(int deed, greg_t *registers)
                                        registers[REG_RDX], 0, 0, 0);
 }
 
-/* A message without control data and address, as writev and send have it. What the filter keeps from
- * it: descriptors on their way to others. A short send is what a socket that does not wait gives. */
+/* Whether there is memory, by a call that reads one word and waits for no time: a fault here would be
+ * the end. */
+static bool is_readable(const void *bytes, size_t length)
+{
+    static const struct timespec no_time;
+    const long places[] = { (long)bytes, (long)bytes + (long)length - 4 };
+    for (int i = 0; i < 2; i++) {
+        long result = trap_call(SYS_futex, places[i], FUTEX_WAIT_PRIVATE, 0, (long)&no_time, 0, 0);
+        if (result != -EAGAIN && result != -ETIMEDOUT)
+            return false;
+    }
+    return true;
+}
+
+/* A message without control data, as writev and send have it: what the filter keeps from it is
+ * descriptors on their way to others. */
 static long trap_send(long fd, const struct msghdr *message, long flags)
 {
-    const struct iovec *parts = message->msg_iov;
-    size_t count = message->msg_iovlen;
-    if (message->msg_controllen != 0)
+    if (!is_readable(message, sizeof *message))
+        return -EFAULT;
+    const struct msghdr copy = *message;
+    if (copy.msg_controllen != 0)
         return -EPERM;
-    if (count > 1 && message->msg_namelen == 0 && (flags & ~MSG_NOSIGNAL) == 0)
-        return trap_call(SYS_writev, fd, (long)parts, (long)count, 0, 0, 0);
-    if (count > 1 && message->msg_namelen != 0)
-        return -EOPNOTSUPP;
-    while (count > 1 && parts->iov_len == 0)
-        parts++, count--;
-    return trap_call(SYS_sendto, fd, count ? (long)parts->iov_base : 0,
-                     count ? (long)parts->iov_len : 0, flags,
-                     message->msg_namelen ? (long)message->msg_name : 0, message->msg_namelen);
+    if (copy.msg_iovlen > 1)
+        return copy.msg_namelen != 0 || (flags & ~MSG_NOSIGNAL) != 0
+                   ? -EOPNOTSUPP
+                   : trap_call(SYS_writev, fd, (long)copy.msg_iov, (long)copy.msg_iovlen, 0, 0, 0);
+    struct iovec part = { NULL, 0 };
+    if (copy.msg_iovlen == 1 && !is_readable(copy.msg_iov, sizeof part))
+        return -EFAULT;
+    if (copy.msg_iovlen == 1)
+        part = *copy.msg_iov;
+    return trap_call(SYS_sendto, fd, (long)part.iov_base, (long)part.iov_len, flags,
+                     copy.msg_namelen ? (long)copy.msg_name : 0, copy.msg_namelen);
 }
 
 static bool is_own_id(long id)

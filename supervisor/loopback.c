@@ -56,6 +56,10 @@
 #define MESSAGE_MAX   65535 /* of a datagram, with its headers */
 #define FLAGS_ALLOWED (MSG_DONTWAIT | MSG_NOSIGNAL)
 
+#define OTHERS_HINT                                                                                \
+    "network=[\"self\"] is 127.0.0.1 and ::1 of the guest's own, and there is no other network; "  \
+    "hand data in by files= or expose() a host function"
+
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -189,9 +193,13 @@ static bool read_address(const struct guest *guest, uint64_t at, uint64_t length
     bool is_v6 = address->any.sa_family == AF_INET6;
     if (address->any.sa_family == AF_UNSPEC && may_be_none)
         return true; /* ends an association: there is no address in it */
-    if (!is_v6 && address->any.sa_family != AF_INET)
-        answer->error = EAFNOSUPPORT;
-    else if (*ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
+    if (!is_v6 && address->any.sa_family != AF_INET) {
+        snprintf(answer->target, sizeof answer->target, "address family %u",
+                 address->any.sa_family);
+        loopback_refuse(answer, EPERM, OTHERS_HINT);
+        return false;
+    }
+    if (*ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
         answer->error = EINVAL;
     if (answer->error != 0 || address_is_own(address))
         return answer->error == 0;
@@ -202,9 +210,7 @@ static bool read_address(const struct guest *guest, uint64_t at, uint64_t length
                      text, sizeof text);
     snprintf(answer->target, sizeof answer->target, "%s, port %u", text,
              ntohs(is_v6 ? address->v6.sin6_port : address->v4.sin_port));
-    loopback_refuse(answer, EPERM,
-                    "network=[\"self\"] is 127.0.0.1 and ::1 of the guest's own, and there is no "
-                    "other network; hand data in by files= or expose() a host function");
+    loopback_refuse(answer, EPERM, OTHERS_HINT);
     return false;
 }
 

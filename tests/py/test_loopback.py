@@ -428,7 +428,7 @@ print("peer", call("getsockopt", 3, 1, 17, ctypes.create_string_buffer(12), ctyp
         "near (-1, 'ECONNREFUSED') (1, 0)",
         "length ['EINVAL', 'EINVAL', 'EINVAL', 'EINVAL', 'EINVAL', 'EINVAL']",
         "pointer (-1, 'EFAULT') (-1, 'EFAULT')",
-        "unix (-1, 'EAFNOSUPPORT') (-1, 'EAFNOSUPPORT')",
+        "unix (-1, 'EPERM') (-1, 'EPERM')",
         "others ['ENOTSUP', 'ENOTSOCK', 'ENOTSOCK', 'ENOTSUP', 'EBADF', 'EBADF', 'ENOTSUP', 'ENOTSOCK', 'ENOTSOCK', 'ENOTSUP', 'EBADF', 'EBADF']",
         "listen (-1, 'ENOTSUP') (-1, 'ENOTSUP')",
         "long (-1, 'EMSGSIZE') EPERM",
