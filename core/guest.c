@@ -409,6 +409,10 @@ static int branch_failed(const struct belljar_guest *guest, struct belljar_error
     case EOPNOTSUPP:
         return error_set(reterr, EOPNOTSUPP, "fork",
                          "a session can be forked only where user namespaces are available");
+    case ENETDOWN:
+        return error_set(reterr, ENETDOWN, "fork",
+                         "a session with network=[\"self\"] cannot be forked: both would be on one "
+                         "loopback, with the same connections; leave out network for it");
     case EAGAIN:
         return error_set(reterr, EAGAIN, "fork",
                          "the session could not be forked: the machine gives its user no more "

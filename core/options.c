@@ -513,7 +513,7 @@ static int set_profile(struct settings *settings, const struct option_row *row, 
                        struct belljar_error *reterr)
 {
     const char *name = json_is_string(value) ? json_string_value(value) : "";
-    uint32_t kept = settings->grants & (GRANT_JIT | GRANT_KEEP);
+    uint32_t kept = settings->grants & (GRANT_JIT | GRANT_KEEP | GRANT_SELF);
     if (strcmp(name, "full") == 0)
         settings->grants = kept | GRANTS_FULL;
     else if (strcmp(name, "compute") == 0)
@@ -546,6 +546,31 @@ static json_t *print_jit(const struct settings *settings, const struct option_ro
     return json_boolean((settings->grants & needed) == needed);
 }
 
+/* What a guest may reach. Only itself so far: a name or an address of others is an error that says so. */
+static int add_network(struct settings *settings, const struct option_row *row, const json_t *value,
+                       struct belljar_error *reterr)
+{
+    if (json_is_array(value) || json_is_null(value)) /* an empty list, or none */
+        return 0;
+    if (!json_is_string(value) || strcmp(json_string_value(value), "self") != 0)
+        return option_bad_value(row,
+                                "\"self\" (a loopback of the guest's own; there is no network but "
+                                "that: hand data in as "
+                                "files, or let a function of the host's fetch it)",
+                                value, reterr);
+    settings->grants |= GRANT_SELF;
+    return 0;
+}
+
+static json_t *print_network(const struct settings *settings, const struct option_row *row)
+{
+    (void)row;
+    json_t *list = json_array();
+    if (settings->grants & GRANT_SELF)
+        json_array_append_new(list, json_string("self"));
+    return list;
+}
+
 /* The treatment of a value of each kind: taken from JSON (of a list: with each of its items), and
  * given as JSON. */
 static const struct {
@@ -562,6 +587,7 @@ static const struct {
     [OPTION_WRITE] = { add_grant, print_grants, true, false },
     [OPTION_PROFILE] = { set_profile, print_profile, false, false },
     [OPTION_JIT] = { set_jit, print_jit, false, false },
+    [OPTION_NETWORK] = { add_network, print_network, true, false },
     [OPTION_PATH] = { set_path, print_path, false, false },
     [OPTION_MODULES] = { add_module, print_modules, true, false },
     [OPTION_LAYERS] = { add_layer, print_layers, true, false },

@@ -154,6 +154,11 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     if (error < 0)
         return error_set(reterr, -error, "policy", "out of memory");
     error = option_add_language_paths(&settings);
+    if (error == 0 && (settings.grants & GRANT_SELF) && !(settings.grants & GRANT_EVENTS)) {
+        settings_release(&settings);
+        return error_set(reterr, EINVAL, "policy",
+                         "network: the profile compute has no sockets; use the profile full");
+    }
     for (size_t i = 0; error == 0 && i < runtime_mount_count; i++)
         error = option_add_mount(&settings, runtime_mounts[i].path, false, true, reterr);
     if (error == 0 && policy->settings.warm == NULL && !once)

@@ -194,6 +194,30 @@ static void probe_namespaces(struct probe_answer *ret_answer)
            strerror(-error));
 }
 
+/* What network=["self"] asks for: in a child of the namespaces, as a guest does it. */
+static void probe_loopback(struct probe_answer *ret_answer)
+{
+    struct settings settings = probe_settings;
+    struct lockdown lockdown = LOCKDOWN_INIT;
+    settings.grants |= GRANT_SELF;
+    lockdown.settings = &settings;
+    int error = privileges_become_user(&lockdown);
+    if (error == 0)
+        error = namespaces_enter(&lockdown);
+    if (error == LOCKDOWN_UNAVAILABLE) {
+        answer(ret_answer, -lockdown.unavailable, "needs namespaces");
+        return;
+    }
+    if (error == 0)
+        error = namespaces_keep_proc(&lockdown);
+    if (error == 0)
+        error = network_enter(&lockdown);
+    answer(ret_answer, error,
+           error < 0 ? "no network of its own: %s"
+                     : "can be granted: network=[\"self\"], --network self",
+           strerror(-error));
+}
+
 static void probe_cgroup(struct probe_answer *ret_answer)
 {
     struct lockdown lockdown = LOCKDOWN_INIT;
@@ -227,6 +251,7 @@ static const struct {
     { "seccomp",    "descriptors as answers", true,  probe_addfd },
     { "landlock",   "own domain",             true,  probe_landlock },
     { "namespaces", "for an ordinary user",   false, probe_namespaces },
+    { "namespaces", "loopback for each guest", false, probe_loopback },
     { "cgroup",     "v2, delegated",          false, probe_cgroup },
 };
 /* clang-format on */

@@ -22,8 +22,8 @@ enum {
     READY_MAPS,
     READY_STATUS,
     READY_PIDFD,
-    READY_SCRATCH,
-    READY_FDS_MAX
+    READY_FDS,
+    READY_FDS_MAX = READY_FDS + 2 /* and, where there are: sockstat, scratch */
 };
 
 #define FDS_KEPT (FD_GUEST_CRASH + 1) /* 0 to 4 */
@@ -105,7 +105,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "descriptors";
         error = place_descriptors(request);
     }
-    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1 };
+    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1 };
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
@@ -142,13 +142,16 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         enter_fail(request, setup, -error, step);
 
     ready[READY_LISTENER] = lockdown->listener;
-    ready[READY_SCRATCH] = lockdown->scratch;
+    unsigned count = READY_FDS;
+    if (lockdown->sockets >= 0)
+        ready[count++] = lockdown->sockets;
+    if (lockdown->scratch >= 0)
+        ready[count++] = lockdown->scratch;
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_GUEST_READY);
     pack_u64(&message, request->guest);
     pack_u32(&message, (uint32_t)zygote->guest_pid);
-    if (channel_send(setup, &message, ready,
-                     ready[READY_SCRATCH] >= 0 ? READY_FDS_MAX : READY_SCRATCH, 0) < 0)
+    if (channel_send(setup, &message, ready, count, 0) < 0)
         _exit(126);
     packer_release(&message);
     /* From here on the supervisor takes the guest for hostile: a failure can only end it. */
@@ -159,5 +162,5 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     fd_close(&lockdown->landlock_ruleset);
     fd_close(&lockdown->proc_fd);
     fd_close(&setup);
-    lockdown->listener = lockdown->scratch = lockdown->setup = -1;
+    lockdown->listener = lockdown->scratch = lockdown->sockets = lockdown->setup = -1;
 }

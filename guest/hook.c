@@ -220,6 +220,42 @@ static bool host_is_own(PyObject *arguments)
     return is_own;
 }
 
+/* With a loopback of its own names are looked up, in its /etc/hosts. What is not there is answered in
+ * words. */
+static bool name_is_unknown(PyObject *host)
+{
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    const char *name =
+        host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : NULL;
+    PyErr_Clear();
+    if (name == NULL || name[0] == '\0' || getaddrinfo(name, NULL, &hints, &found) != EAI_NONAME) {
+        if (found != NULL)
+            freeaddrinfo(found);
+        return false;
+    }
+    return true;
+}
+
+static int hook_look_up(const struct zygote *zygote, const struct hook_row *row,
+                        PyObject *arguments)
+{
+    static const char unknown[] =
+        "Name or service not known: network=[\"self\"] has the names in its /etc/hosts, localhost "
+        "first (rule: network; remedy: hand data in by files= or expose() a host function)";
+    if (zygote->settings.grants & GRANT_SELF) {
+        PyObject *host = PyTuple_GetItem(arguments, 0);
+        PyErr_Clear();
+        return name_is_unknown(host) ? raise_look_up(EAI_NONAME, unknown, arguments) : 0;
+    }
+    if (host_is_own(arguments))
+        return raise_look_up(EAI_NONAME, gai_strerror(EAI_NONAME), arguments);
+    if (!probe_is_refused(PROBE_LOOK_UP, NULL))
+        return 0;
+    const char *words = words_of_refusal(EPERM, row->operation);
+    return raise_look_up(EAI_FAIL, words ? words : strerror(EPERM), arguments);
+}
+
 static int hook_program(const struct hook_row *row, const char *path)
 {
     PyObject *object = path != NULL ? PyUnicode_DecodeFSDefault(path) : Py_NewRef(Py_None);
@@ -293,12 +329,7 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
     if (row->probe == PROBE_NONE) {
         words_expect_missing(text != NULL && !path_is_expected(zygote, text));
     } else if (row->probe == PROBE_LOOK_UP) {
-        if (host_is_own(arguments)) {
-            result = raise_look_up(EAI_NONAME, gai_strerror(EAI_NONAME), arguments);
-        } else if (probe_is_refused(PROBE_LOOK_UP, NULL)) {
-            const char *words = words_of_refusal(EPERM, row->operation);
-            result = raise_look_up(EAI_FAIL, words ? words : strerror(EPERM), arguments);
-        }
+        result = hook_look_up(zygote, row, arguments);
     } else if (row->probe == PROBE_LIMIT) {
         result = hook_limit(arguments);
     } else if (row->probe == PROBE_ADAPT) {

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -146,8 +147,9 @@ static bool is_in_our_namespace(int proc_fd, uint64_t pid)
 
 /* Opens for the supervisor what a branch (a session's fork) could not open before it was locked
  * down: CAP_SYS_PTRACE in this user namespace, which no guest has, is for this. */
-static void look(const struct zygote *zygote, uint64_t pid)
+static void look(const struct zygote *zygote, uint64_t pid, uint32_t number)
 {
+    (void)number;
     static const struct {
         const char *name;
         int flags;
@@ -209,8 +211,9 @@ static uint32_t end_strays(const struct zygote *zygote, uint64_t pid)
     return found;
 }
 
-static void strays(const struct zygote *zygote, uint64_t pid)
+static void strays(const struct zygote *zygote, uint64_t pid, uint32_t number)
 {
+    (void)number;
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_COUNTED);
     pack_u32(&message, end_strays(zygote, pid));
@@ -219,15 +222,43 @@ static void strays(const struct zygote *zygote, uint64_t pid)
     packer_release(&message);
 }
 
+/* A copy of a guest's socket, for the supervisor to bind or connect after it has seen the address. By
+ * CAP_SYS_PTRACE, and so here; the supervisor is believed in nothing: a number means a process of
+ * this pid namespace, and what is no socket to an address stays where it is. */
+static void grab(const struct zygote *zygote, uint64_t pid, uint32_t number)
+{
+    (void)zygote;
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    CLEANUP(fd_close) int process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    CLEANUP(fd_close) int fd = -1;
+    int error = process < 0 ? errno : 0;
+    if (error == 0 && (fd = (int)syscall(SYS_pidfd_getfd, process, number, 0)) < 0)
+        error = errno;
+    if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+        error = errno;
+    if (error == 0 && domain != AF_INET && domain != AF_INET6)
+        error = EOPNOTSUPP;
+    struct packer message = PACKER_INIT;
+    pack_u32(&message, MSG_GRABBED);
+    pack_u32(&message, (uint32_t)error);
+    if (channel_send(FD_ZYGOTE, &message, &fd, error == 0 ? 1 : 0, 0) < 0)
+        _exit(126);
+    packer_release(&message);
+}
+
 /* Messages that the supervisor may send once the zygote serves: MSG_ZYGOTE_SETTINGS came before.
  * Any other is the end of the zygote, and so of its template. */
 static const struct {
     uint32_t type;
-    void (*answer)(const struct zygote *zygote, uint64_t pid); /* NULL: it makes a guest */
+    bool has_number; /* of a descriptor, behind the process's */
+    /* NULL: it makes a guest */
+    void (*answer)(const struct zygote *zygote, uint64_t pid, uint32_t number);
 } requests[] = {
-    { MSG_FORK, NULL },
-    { MSG_LOOK, look },
-    { MSG_STRAYS, strays },
+    { MSG_FORK, false, NULL },
+    { MSG_LOOK, false, look },
+    { MSG_STRAYS, false, strays },
+    { MSG_GRAB, true, grab },
 };
 
 /* Receives the next request for a fork, and answers others that come before it. Exits when the
@@ -250,11 +281,13 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
         while (row < ARRAY_SIZE(requests) && requests[row].type != type)
             row++;
         request->guest = unpack_u64(&message); /* or whom it is about */
+        bool has_number = row < ARRAY_SIZE(requests) && requests[row].has_number;
+        uint32_t number = has_number ? unpack_u32(&message) : 0;
         if (row == ARRAY_SIZE(requests) ||
             (requests[row].answer != NULL && (count > 0 || !unpacker_is_done(&message))))
             zygote_fail(EBADMSG, "fork", "the request cannot be read");
         if (requests[row].answer != NULL)
-            requests[row].answer(zygote, request->guest);
+            requests[row].answer(zygote, request->guest, number);
         else if (count > 0)
             break;
         /* else its descriptors found no room here: they are closed, which is how the supervisor

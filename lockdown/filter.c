@@ -336,10 +336,10 @@ int filter_build(const struct syscall_row *rows, size_t row_count, uint32_t gran
                         true, ret_filter);
 }
 
-int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
+int filter_build_supervisor(const struct syscall_row *rows, size_t row_count, uint32_t grants,
                             struct filter *ret_filter)
 {
-    return compile_rows(rows, row_count, 0, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_PROCESS,
+    return compile_rows(rows, row_count, grants, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_PROCESS,
                         false, ret_filter);
 }
 
@@ -349,10 +349,11 @@ int filter_build_seal(struct filter *ret_filter)
 {
     static const struct sock_filter seal[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmsg, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmsg, 3, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_setrlimit, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 0, 2),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct filter filter = { malloc(sizeof seal), ARRAY_SIZE(seal) };

@@ -23,13 +23,13 @@ MUST_CHECK int filter_build(const struct syscall_row *rows, size_t row_count, ui
                             struct filter *ret_filter);
 
 /* The second, tiny filter: takes sendmsg, setrlimit and seccomp away again once the listener was
- * handed over.
+ * handed over; the handler makes of a sendmsg what it may be (guest/trap.c).
  */
 MUST_CHECK int filter_build_seal(struct filter *ret_filter);
 
 /* A list of numbers that are allowed, everything else kills the process: the supervisor's own.
- * conditions as rows. */
+ * conditions as rows; those with a grant only where it is given. */
 MUST_CHECK int filter_build_supervisor(const struct syscall_row *rows, size_t row_count,
-                                       struct filter *ret_filter);
+                                       uint32_t grants, struct filter *ret_filter);
 
 #endif

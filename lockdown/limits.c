@@ -39,6 +39,8 @@ int limits_no_core(struct lockdown *lockdown)
  *   descriptions of mappings                vm.max_map_count    65530 of about 400 bytes: 24 MiB
  *   threads, in the kernel                  threads             about 30 KiB each
  *   ends of pipes and socket pairs          KIB_MAX (pairs.c)   16 MiB
+ *   sockets of its own network (GRANT_SELF) within those 16 MiB as LOOPBACK_KIB each, and of those that
+ *                                           connected while there were few 17 MiB more (loopback.c)
  *   record locks                            LOCKS_MAX           4096, at times 40,000: 10 MiB
  *   signals that wait                       RLIMIT_SIGPENDING   64
  *

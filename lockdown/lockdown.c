@@ -111,6 +111,7 @@ const struct lockdown_step lockdown_guest[] = {
     { "parent death signal", 0,                privileges_die_with_parent },
     { "own process group",   0,                privileges_own_group },
     { "scratch tmpfs",       LAYER_NAMESPACES, namespaces_scratch }, /* while it has CAP_SYS_ADMIN */
+    { "own network",         0,                network_enter },      /* while it has CAP_NET_ADMIN, too */
     { "limits",              0,                limits_guest },
     { "capabilities",        0,                privileges_drop_capabilities },
     { "speculation",         0,                privileges_speculation },

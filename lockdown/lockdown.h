@@ -27,6 +27,7 @@ struct lockdown {
                              after its fork */
     int listener;         /* out: the guest's seccomp listener */
     int scratch;          /* out: the guest's own tmpfs, where namespaces are on */
+    int sockets;          /* out: how many sockets are in the guest's own network (GRANT_SELF) */
     int setup;            /* guest: the setup channel */
     int proc_fd; /* O_PATH of /proc, from before the root was emptied: zygote and guest, until it
                     closes it */
@@ -41,8 +42,8 @@ struct lockdown {
 };
 #define LOCKDOWN_INIT                                                                              \
     {                                                                                              \
-        .landlock_ruleset = -1, .listener = -1, .scratch = -1, .setup = -1, .proc_fd = -1,         \
-        .root = -1                                                                                 \
+        .landlock_ruleset = -1, .listener = -1, .scratch = -1, .sockets = -1, .setup = -1,         \
+        .proc_fd = -1, .root = -1                                                                  \
     }
 
 struct lockdown_step {
@@ -78,7 +79,7 @@ extern const struct lockdown_step lockdown_zygote[];
 extern const size_t lockdown_zygote_count;
 
 /* In each guest after its fork, in this order: parent-death signal, own process group, (own tmpfs,
- * where namespaces are on), rlimits, capabilities, no core, undumpable, speculation control,
+ * where namespaces are on), (own network, where it is granted), rlimits, capabilities, no core, undumpable, speculation control,
  * Landlock, seccomp filter with its listener. The seal is applied by lockdown_seal after the setup
  * message was sent. */
 extern const struct lockdown_step lockdown_guest[];

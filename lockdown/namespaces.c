@@ -178,7 +178,7 @@ int namespaces_enter(struct lockdown *lockdown)
     if (error == 0)
         error = make_empty_root(lockdown);
     if (error == 0)
-        error = privileges_keep_sys_admin();
+        error = privileges_keep_sys_admin((lockdown->settings->grants & GRANT_SELF) != 0);
     lockdown->namespaces = error == 0;
     return error;
 }

@@ -54,15 +54,17 @@ int privileges_become_user(struct lockdown *lockdown)
     return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-int privileges_keep_sys_admin(void)
+int privileges_keep_sys_admin(bool with_network)
 {
-    const uint64_t kept = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_SYS_PTRACE;
+    const uint64_t kept = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_SYS_PTRACE |
+                          (with_network ? UINT64_C(1) << CAP_NET_ADMIN : 0);
     const uint64_t set_pcap = UINT64_C(1) << CAP_SETPCAP;
     int error = capabilities_set(kept | set_pcap, kept);
     if (error < 0)
         return error;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0 ||
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_PTRACE, 0, 0) < 0)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_PTRACE, 0, 0) < 0 ||
+        (with_network && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0) < 0))
         return -errno;
     privileges_drop_bounding();
     return capabilities_set(kept, kept);

@@ -41,8 +41,8 @@ int lockdown_seal(const struct lockdown *lockdown)
 
 int seccomp_supervisor(struct lockdown *lockdown)
 {
-    (void)lockdown;
     CLEANUP(filter_release) struct filter filter = FILTER_INIT;
-    int error = filter_build_supervisor(supervisor_calls, supervisor_call_count, &filter);
+    int error = filter_build_supervisor(supervisor_calls, supervisor_call_count,
+                                        lockdown->settings->grants, &filter);
     return error < 0 ? error : seccomp_load(&filter, 0);
 }

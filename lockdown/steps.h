@@ -17,9 +17,9 @@ int privileges_die_with_parent(struct lockdown *lockdown);
 int privileges_own_session(struct lockdown *lockdown);
 int privileges_own_group(struct lockdown *lockdown);
 int privileges_speculation(struct lockdown *lockdown);
-/* After a new user namespace: of its full set only CAP_SYS_ADMIN and CAP_SYS_PTRACE survive exec,
- * and nothing can come back. */
-MUST_CHECK int privileges_keep_sys_admin(void);
+/* After a new user namespace: of its full set only CAP_SYS_ADMIN, CAP_SYS_PTRACE and, with a network
+ * for each guest, CAP_NET_ADMIN survive exec, and nothing can come back. */
+MUST_CHECK int privileges_keep_sys_admin(bool with_network);
 void privileges_drop_bounding(void);
 
 /* limits.c */
@@ -34,6 +34,9 @@ int namespaces_empty_root(struct lockdown *lockdown);
 int namespaces_scratch(struct lockdown *lockdown);
 /* Tries in a child what namespaces_enter does. 0 or a negative errno, *ret_what names the call. */
 MUST_CHECK int namespaces_try(const char **ret_what);
+
+/* network.c */
+int network_enter(struct lockdown *lockdown);
 
 /* landlock.c */
 int landlock_make_guest_ruleset(struct lockdown *lockdown);

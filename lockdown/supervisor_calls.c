@@ -34,6 +34,20 @@
         .number = __NR_##call, .action = CALL_NATIVE, .name = #call, .detail = "rare",             \
         .reason = (why)                                                                            \
     }
+/* Only where guests have a network of their own: on copies of their sockets (loopback.c). It makes none
+ * itself, and its own network is empty. */
+#define LOOPBACK(call, why)                                                                        \
+    {                                                                                              \
+        .number = __NR_##call, .grants = GRANT_SELF, .action = CALL_NATIVE, .name = #call,         \
+        .reason = (why)                                                                            \
+    }
+#define LOOPBACK_IF(call, why, ...)                                                                \
+    {                                                                                              \
+        .number = __NR_##call, .grants = GRANT_SELF, .action = CALL_NATIVE, .name = #call,         \
+        .reason = (why), .conditions = {                                                           \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
 #define NOT_EXECUTABLE                                                                             \
     {                                                                                              \
         2, COMPARE_AT_MOST, 0, PROT_READ | PROT_WRITE                                              \
@@ -78,6 +92,10 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
     ALLOW(epoll_create1, "which of them a guest still holds"),
     ALLOW_IF(setsockopt, "who sent a setup message", LOW_EQUAL(1, SOL_SOCKET), LOW_EQUAL(2, SO_PASSCRED)),
+
+    LOOPBACK(bind, "a guest's socket, after a look at the address"), LOOPBACK(connect, "the same"), LOOPBACK(listen, "the same"),
+    LOOPBACK(sendto, "the same; it has no address but those that it has looked at"), LOOPBACK(getsockopt, "what the socket is"),
+    LOOPBACK(setsockopt, "its queues; how long connect waits"), LOOPBACK_IF(fcntl, "would the guest wait", LOW_EQUAL(1, F_GETFL)),
 
     ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, "at its own end"),
     ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }), ALLOW(getrusage, "what a call cost"),

@@ -81,7 +81,7 @@ const struct mount_row mount_rows[] = {
       .text = "root:x:0:0:root:/root:/bin/false\nuser:x:{uid}:{gid}:user:/home/user:/bin/false\n",
       .reason = "pwd, getpass, expanduser: one made-up user" },
     { "/etc/group", MOUNT_TEXT, .text = "root:x:0:\nuser:x:{gid}:\n", .reason = "grp" },
-    { "/etc/hosts", MOUNT_TEXT, .text = "127.0.0.1 localhost\n::1 localhost\n",
+    { "/etc/hosts", MOUNT_TEXT, .text = "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 belljar\n",
       .reason = "the resolver reads it first" },
     { "/etc/hostname", MOUNT_TEXT, .text = "belljar\n", .reason = "programs that print it" },
     { "/etc/nsswitch.conf", MOUNT_TEXT, .text = "passwd: files\ngroup: files\nhosts: files\n",

@@ -40,6 +40,9 @@ const struct option_row option_rows[] = {
       "Executable memory, which numba and ctypes callbacks need: there in the profile full unless "
       "this "
       "option refuses it (jit=False), never in compute." },
+    { "network", "--network", "NAME", OPTION_NETWORK, AT(grants), 0, 0, "[]",
+      "self: a loopback of its own, 127.0.0.1 and ::1, on which it reaches itself and nobody else; "
+      "needs user namespaces. By default there is no network at all." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",
       "Import these modules once, before any untrusted code, for all guests." },
     { "python", "--python", "EXE", OPTION_PATH, AT(python), 0, 0, "\"/usr/bin/python3\"",
@@ -90,9 +93,12 @@ const struct option_row option_rows[] = {
 const size_t option_row_count = ARRAY_SIZE(option_rows);
 
 const struct option_wanted option_wanted[] = {
-    { " network net internet allow-net allow-network dns port ports expose-port proxy ",
-      "there is no network in a guest, and no option for one: hand data in as files (--file, "
-      "--read), or let a function of the host's fetch it (Sandbox.expose in Python)" },
+    { " net internet allow-net allow-network dns port ports expose-port proxy ",
+      "there is no network in a guest but a loopback of its own (--network self): hand data in as "
+      "files (--file, --read), or let a function of the host's fetch it (Sandbox.expose in "
+      "Python)" },
+    { " loopback localhost self allow-self ",
+      "a loopback of its own, 127.0.0.1 and ::1, is --network self" },
     { " e environ environment envs env-var ",
       "an environment variable is --env NAME=VALUE, or env={\"NAME\": \"VALUE\"} in Python" },
     { " t time time-limit timelimit wall wall-time deadline ",

@@ -15,6 +15,7 @@ enum option_kind {
     OPTION_WRITE,    /* the same, writable */
     OPTION_PROFILE,  /* "full" or "compute" */
     OPTION_JIT,      /* true or false */
+    OPTION_NETWORK,  /* what it may reach: "self", or a list of that */
     OPTION_PATH,     /* text -> char[PATH_MAX] */
     OPTION_MODULES,  /* list of module names to preload */
     OPTION_LAYERS,   /* list of layers that may be missing */

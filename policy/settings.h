@@ -21,6 +21,8 @@ enum grant {
     GRANT_JIT = 1 << 4,  /* memory may be made executable (numba, ctypes callbacks), together with
                                GRANT_MODULES */
     GRANT_KEEP = 1 << 5, /* what it writes outlives it: something is granted for writing */
+    GRANT_SELF = 1 << 6, /* a network namespace of its own, with a loopback (supervisor/loopback.c);
+                            together with GRANT_EVENTS */
 };
 #define GRANTS_FULL (GRANT_FILES | GRANT_THREADS | GRANT_EVENTS | GRANT_MODULES)
 

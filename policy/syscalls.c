@@ -131,6 +131,11 @@
 #define WHY_WAIT      "there never is a child to wait for"
 #define WHY_SCHEDULE  "would take CPU from others or from the limits"
 #define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
+#define WHY_LOOPBACK                                                                               \
+    "counted, then made by the kernel in a network of its own, which nobody else is in"
+#define WHY_ADDRESS                                                                                \
+    "the supervisor copies the address, and does it if that is the guest's own loopback"
+#define WHY_TELLS "takes no address, and gives one, of its own network, to its own memory"
 #define WHY_CHANNEL                                                                                \
     "the value channel and the guest's own pairs; without an address, so nowhere else"
 
@@ -142,6 +147,7 @@
 /* Flags that F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
 #define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
+#define GRANT_LOOPBACK (GRANT_EVENTS | GRANT_SELF)
 #define GRANT_CODE  (GRANT_MODULES | GRANT_JIT) /* never in the profile compute */
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
 #define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
@@ -170,7 +176,6 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(fcntl, GRANT_FILES, "F_SETLK, F_SETLKW", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_SETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_OFD_GETLK, F_OFD_SETLK", WHY_LOCK, FILES, LOW_MASKED(1, ~1u, F_OFD_GETLK)),
     CONTINUE(fcntl, GRANT_FILES, "F_OFD_SETLKW", WHY_LOCK, FILES, LOW_EQUAL(1, F_OFD_SETLKW)),
-    NATIVE(fcntl, GRANT_FILES, "F_GETPIPE_SZ", "a number of a pipe that it holds", FILES, LOW_EQUAL(1, F_GETPIPE_SZ)),
     NATIVE(fcntl, GRANT_FILES, "F_SETPIPE_SZ, at most as it was made", "not more of the kernel's memory", FILES,
            LOW_EQUAL(1, F_SETPIPE_SZ), LOW_AT_MOST(2, 65536)),
     REFUSE(fcntl, "any other", "F_SETOWN, F_SETSIG and leases reach other processes", DESCRIPTORS),
@@ -303,24 +308,38 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(pselect6, GRANT_EVENTS, "", "select.select", EVENTS),
     NATIVE(sendto, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL", WHY_CHANNEL, NETWORK, EQUAL(4, 0),
            LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL), 0)),
+    BROKER(sendto, GRANT_LOOPBACK, "to an address", WHY_ADDRESS, NETWORK),
     NATIVE(recvfrom, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL", WHY_CHANNEL, NETWORK,
            EQUAL(4, 0), LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL), 0)),
+    NATIVE(recvfrom, GRANT_LOOPBACK, "with the sender's address, as above", WHY_TELLS, NETWORK,
+           LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL), 0)),
     BROKER(socketpair, GRANT_EVENTS, "", "AF_UNIX streams only, made by the supervisor", NETWORK),
     BROKER(pipe, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
     BROKER(pipe2, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
     BROKER(eventfd2, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
+    NATIVE(getsockname, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK),
     BROKER(getsockname, GRANT_EVENTS, "", "Python asks of every socket object: a pair has no name", NETWORK),
+    NATIVE(getpeername, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK),
     BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
+    CONTINUE(getsockopt, GRANT_LOOPBACK, "", "options that tell of the socket alone (loopback.c): level and name are numbers", NETWORK),
     BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
     CONTINUE(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
     NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
-    QUIET(sendmsg, EPERM, "", "sent the listener before the seal; it could pass descriptors to the host"),
+    TRAP(sendmsg, "", "sent the listener before the seal; the handler does those that pass no descriptors, by writev and sendto"),
     BROKER(recvmsg, 0, "", "the next array that the host lends, sealed memory, from the supervisor; no socket is read", NETWORK),
-    NO(sendmmsg, WHY_SOCKET, NETWORK),
-    NO(recvmmsg, WHY_SOCKET, NETWORK), NO(socket, WHY_SOCKET, NETWORK),
-    NO(connect, WHY_SOCKET, NETWORK), NO(bind, WHY_SOCKET, NETWORK), NO(listen, WHY_SOCKET, NETWORK),
-    NO(accept, WHY_SOCKET, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
+    NO(sendmmsg, WHY_SOCKET, NETWORK), NO(recvmmsg, WHY_SOCKET, NETWORK),
+
+    /* Sockets to addresses: in a network of its own, where the policy grants one (loopback.c). */
+    CONTINUE(socket, GRANT_LOOPBACK, "AF_INET: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET)),
+    CONTINUE(socket, GRANT_LOOPBACK, "AF_INET6: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET6)),
+    NO(socket, WHY_SOCKET, NETWORK),
+    BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(connect, WHY_SOCKET, NETWORK),
+    BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, NETWORK),
+    BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, NETWORK),
+    NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, NETWORK),
+    NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
+    CONTINUE(setsockopt, GRANT_LOOPBACK, "", "options that concern the socket alone (loopback.c): level and name are numbers", NETWORK),
     NO(setsockopt, WHY_SOCKET, NETWORK),
 
     /* Paths. */

@@ -61,6 +61,8 @@ int branch_prepare(struct supervisor *supervisor, struct guest *parent)
     if (supervisor->init_pidfd <
         0) /* without a user namespace nobody may open an undumpable process's memory */
         return branch_refuse(parent->id, EOPNOTSUPP);
+    if (supervisor->settings.grants & GRANT_SELF) /* a guest has its network for itself alone */
+        return branch_refuse(parent->id, ENETDOWN);
     if (parent->state != GUEST_LIVE || parent->kill_at_ns != 0)
         return branch_refuse(parent->id, ECHILD);
     if (parent->branch != 0)

@@ -31,7 +31,7 @@ static bool decide_may_wait(const struct supervisor *supervisor, const struct gu
 
 /* Which socket it would have been. Two are asked for by libraries that only want to know whether there are
  * any, and go on: IPv6, by urllib3 as it is imported, and the name service's, by libc in its own way. */
-static void decide_socket(const struct call *call, struct answer *answer)
+static void decide_socket(uint32_t grants, const struct call *call, struct answer *answer)
 {
     static const struct {
         int family;
@@ -45,8 +45,14 @@ static void decide_socket(const struct call *call, struct answer *answer)
         if (families[i].family == family)
             snprintf(answer->target, sizeof answer->target, "%s", families[i].name);
     }
-    answer->searched =
-        family == AF_INET6 || (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
+    bool has_loopback = (grants & GRANT_SELF) != 0;
+    answer->searched = (family == AF_INET6 && !has_loopback) ||
+                       (family == AF_NETLINK && has_loopback) || /* getaddrinfo of libc */
+                       (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
+    if ((family == AF_INET || family == AF_INET6) && !has_loopback)
+        answer->hint = "a loopback of its own, 127.0.0.1 and ::1, is --network self "
+                       "(network=[\"self\"]); there is no other network: hand data in by files= or "
+                       "expose() a host function";
     answer->refused = !answer->searched;
 }
 
@@ -105,7 +111,7 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     if (words != NULL && words->action == CALL_REFUSE && words->error != 0)
         answer->error = words->error;
     if (call->number == SYS_socket)
-        decide_socket(call, answer);
+        decide_socket(supervisor->settings.grants, call, answer);
     else if (answer->target[0] == '\0')
         decide_object(guest, call, answer);
 }

@@ -28,6 +28,7 @@ enum guest_fd {
     GUEST_PIDFD,
     GUEST_CRASH, /* pipe: faulthandler's text */
     GUEST_PAIRS, /* epoll set: the ends of pipes and pairs that it was given and holds, if any (pairs.c) */
+    GUEST_SOCKETS, /* sockstat of its own network, if it has one (pairs.c) */
     GUEST_FDS
 };
 

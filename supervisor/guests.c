@@ -124,8 +124,14 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
         guest->fds[places[i]] = fd_take(&fds[i]);
     files_set_process(guest->files, (uint32_t)guest->inner_pid, guest->fds[GUEST_STATUS]);
-    if (fd_count > ARRAY_SIZE(places))
-        files_set_scratch(guest->files, fd_take(&fds[ARRAY_SIZE(places)]));
+    unsigned next = ARRAY_SIZE(places);
+    if (supervisor->settings.grants & GRANT_SELF) {
+        if (fd_count <= next)
+            return -EBADMSG;
+        guest->fds[GUEST_SOCKETS] = fd_take(&fds[next++]);
+    }
+    if (fd_count > next)
+        files_set_scratch(guest->files, fd_take(&fds[next]));
     fd_close(&guest->fds[GUEST_SETUP]);
     int error = answer_listen(guest);
     if (error == 0)

@@ -43,7 +43,7 @@
  * it: the parent-death signal, the namespace. There is no state between.
  *
  * Files call downwards only (tests/py/test_layers.py): main, requests, ending, broker, worker,
- * decide, self, branch, guests, limits; then guest (the record), answer, pairs, locks, lending, placement; host
+ * decide, self, branch, guests, limits; then loopback, guest (the record), answer, pairs, locks, lending, placement; host
  * and loop; files/. */
 #define _GNU_SOURCE
 #include "files/assemble.h"
@@ -172,6 +172,10 @@ static int start(struct supervisor *supervisor)
     if (error < 0)
         return host_failed(-error, step, "the supervisor cannot be locked down: %s",
                            strerror(-error));
+    if ((supervisor->settings.grants & GRANT_SELF) && !lockdown.namespaces)
+        return host_failed(ENETDOWN, "network",
+                           "network=[\"self\"] (--network self) needs user namespaces, which this "
+                           "machine does not give (belljar doctor says why): leave it out");
     error = tree_check_access(supervisor->tree, path);
     if (error < 0)
         return host_failed(-error, "grants",

@@ -6,6 +6,11 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
+#define PAIRS_KIB_MAX          (16u << 10) /* of buffers (lockdown/limits.c) */
+#define LOOPBACK_KIB           80u /* of one socket of a guest's own network: both its queues (loopback.c) */
+#define LOOPBACK_ENDED_FREE    8192u /* connections that wait for their end count above this, */
+#define LOOPBACK_ENDED_PER_KIB 3u    /* so much */
+
 /* Buffers, at most, of the ends that the guest (a branch: and its parent) was given and that are
  * still held, in KiB. */
 unsigned pairs_held(const struct guest *guest);

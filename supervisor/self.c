@@ -13,6 +13,7 @@
 #include "supervisor/branch.h"
 #include "supervisor/lending.h"
 #include "supervisor/locks.h"
+#include "supervisor/loopback.h"
 #include "supervisor/pairs.h"
 #include "supervisor/protect.h"
 #include "supervisor/told.h"
@@ -183,7 +184,7 @@ HANDLER(self_thread)
         answer_continue(answer);
 }
 
-/* Every socket that a guest can hold is one end of a UNIX stream pair without a name. */
+/* Without a network of its own a guest's sockets are ends of UNIX stream pairs, which have no name. */
 HANDLER(self_socket_name)
 {
     sa_family_t family = AF_UNIX;
@@ -207,6 +208,10 @@ HANDLER(self_socket_option)
         { SO_DOMAIN, AF_UNIX }, { SO_TYPE, SOCK_STREAM }, { SO_PROTOCOL, 0 }, { SO_ERROR, 0 }
     };
     uint32_t size = sizeof options[0].value;
+    if (loopback_may_get(supervisor, call)) {
+        answer_continue(answer);
+        return;
+    }
     answer->error = ENOPROTOOPT;
     for (size_t i = 0; call->args[1] == SOL_SOCKET && i < ARRAY_SIZE(options); i++) {
         if ((int)call->args[2] != options[i].option)
@@ -406,6 +411,12 @@ static const struct self_call self_calls[] = {
     [SYS_getsockname] = SERVE(self_socket_name),
     [SYS_getpeername] = SERVE(self_socket_name),
     [SYS_getsockopt] = SERVE(self_socket_option),
+    [SYS_setsockopt] = SERVE(loopback_set),
+    [SYS_socket] = SERVE(loopback_socket),
+    [SYS_bind] = SERVE(loopback_address),
+    [SYS_connect] = SERVE(loopback_address),
+    [SYS_listen] = SERVE(loopback_listen),
+    [SYS_sendto] = SERVE(loopback_send),
     [SYS_socketpair] = SERVE(pairs_make),
     [SYS_pipe] = SERVE(pairs_make),
     [SYS_pipe2] = SERVE(pairs_make),

@@ -82,7 +82,9 @@ enum message_type {
                * [, cgroup directory] */
 
     MSG_LOOK, /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
-    MSG_STRAYS, /* u64 pid as above: kill whatever is in its process group but itself; answered by
+    MSG_GRAB, /* u64 pid as it sees itself, u32 descriptor: a copy of a guest's socket (GRANT_SELF);
+                 answered by MSG_GRABBED */
+    MSG_STRAYS, /* u64 pid as the supervisor sees it: kill whatever is in its process group but itself; answered by
                    MSG_COUNTED */
 
     /* zygote -> supervisor */
@@ -92,11 +94,12 @@ enum message_type {
     MSG_LOOKED,  /* u32 errno, u32 pid as it sees itself; descriptors if errno is 0: memory,
                   * status, pidfd */
     MSG_COUNTED, /* u32 how many were killed */
+    MSG_GRABBED, /* u32 errno; descriptor if that is 0: an AF_INET or AF_INET6 socket */
 
     /* guest -> supervisor, on setup */
     MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
-                            * (/proc/self/mem), maps, status, pidfd [, scratch: a mounted
-                            * tmpfs] */
+                            * (/proc/self/mem), maps, status, pidfd [, sockstat of its
+                            * own network (GRANT_SELF)] [, scratch: a mounted tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
 

@@ -41,6 +41,7 @@ class MoreOptions(TypedDict, total=False):
     threads: int
     profile: Literal["full", "compute"]
     jit: bool
+    network: str | Iterable[str]
     allow_missing: str | Iterable[str]
     scratch_dir: _StrPath
     user: int

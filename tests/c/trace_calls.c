@@ -37,7 +37,7 @@ static void write_counts(int directory, pid_t pid)
 static void count(const struct ptrace_syscall_info *info)
 {
     const struct syscall_row *row =
-        syscall_decide(supervisor_calls, supervisor_call_count, 0, (int)info->entry.nr,
+        syscall_decide(supervisor_calls, supervisor_call_count, ~0u, (int)info->entry.nr,
                        (const uint64_t *)info->entry.args);
     if (row != NULL)
         counts[row - supervisor_calls]++;

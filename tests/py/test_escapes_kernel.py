@@ -47,6 +47,10 @@ KNOWN = {
     },
     **{("k11", title): "waits for its own signals" for title in ("rt_sigtimedwait", "rt_sigsuspend(bad)", "rt_sigpending(bad)")},
     **{("k12", title): "returns who it is, as to everybody whom it refuses" for title in ("setfsuid(0)", "setfsgid(0)")},
+    **{
+        ("k14", title): "the guest's own handler: sendto or writev of a message without descriptors"
+        for title in ("sendmsg(3): could carry descriptors", "sendmsg(-1)")
+    },
     ("k18", "setpriority(+1)"): "nicer to others, for good",
     ("k08", "futex WAKE without PRIVATE"): "pthread_join waits by a shared futex; no page is shared writably with anybody",
 }

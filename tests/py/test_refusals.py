@@ -13,6 +13,10 @@ pytestmark = pytest.mark.core
 READ = "nothing grants {0} for reading (rule: read; remedy: --read {0} or Policy(read=['{0}']))"
 WRITE = "nothing grants {0} for writing (rule: write; remedy: --write {0} (or its folder) or Policy(write=['{0}']))"
 NETWORK = "(rule: network; remedy: belljar has no network; hand data in by files= or expose() a host function)"
+LOOPBACK = (
+    '(rule: network; remedy: a loopback of its own, 127.0.0.1 and ::1, is --network self (network=["self"]); there is no other network: '
+    "hand data in by files= or expose() a host function)"
+)
 PROCESSES = (
     "(rule: processes; remedy: a guest is one process: run the other program outside, or use threads "
     "(multiprocessing.pool.ThreadPool, concurrent.futures.ThreadPoolExecutor))"
@@ -91,17 +95,17 @@ ROWS = [
     ("os.killpg(7, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process group 7 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process group 7", "processes")),
     ("os.pidfd_open(1)", "PermissionError", 1, None, REFUSED.format("pidfd_open()") + ": process 1 " + PROCESSES, ("pidfd_open", "process 1", "processes")),
     # The network
-    ("socket.socket()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK, ("socket", "AF_INET", "network")),
+    ("socket.socket()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + LOOPBACK, ("socket", "AF_INET", "network")),
     ("socket.socket(socket.AF_UNIX)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_UNIX " + NETWORK, ("socket", "AF_UNIX", "network")),
     ("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
-    ("socket.socket(socket.AF_INET6)", "PermissionError", 1, None, "Operation not permitted: socket(): AF_INET6 " + NETWORK, None),
+    ("socket.socket(socket.AF_INET6)", "PermissionError", 1, None, "Operation not permitted: socket(): AF_INET6 " + LOOPBACK, None),
     ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
-    ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host 'example.com', port 443", ("socket", "AF_INET", "network")),
-    ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host 'example.com', port 80", ("socket", "AF_INET", "network")),
-    ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
-    ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": AF_INET " + NETWORK + ": host 'example.com'", ("socket", "AF_INET", "network")),
-    ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
-    ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
+    ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host 'example.com', port 443", ("socket", "AF_INET", "network")),
+    ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host 'example.com', port 80", ("socket", "AF_INET", "network")),
+    ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
+    ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": AF_INET " + LOOPBACK + ": host 'example.com'", ("socket", "AF_INET", "network")),
+    ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + LOOPBACK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
+    ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + LOOPBACK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     # The machine and the identity
     ("os.memfd_create('x')", "PermissionError", 1, None, REFUSED.format("memfd_create()") + ": x " + MEMORY, ("memfd_create", "x", "memory")),
     ("socket.sethostname('x')", "PermissionError", 1, None, REFUSED.format("sethostname()") + " " + SYSTEM, ("sethostname", "", "system")),

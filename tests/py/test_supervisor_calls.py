@@ -59,9 +59,18 @@ import array; end = time.process_time() + 0.3; kept = []
 while time.process_time() < end:
     kept.append(bytearray(100000)); del kept[:-50]
 """
+LOOPBACK = """
+import socket
+for host in ("127.0.0.1", "::1"):
+    server = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET); server.setblocking(False)
+    clients = [socket.socket(server.family) for _ in range(4)]
+    server.listen(0)
+    for client in clients: client.settimeout(0.01); client.connect_ex(server.getsockname()[:2])
+datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); datagram.sendto(b"x", ("127.0.0.1", 9))
+"""
 WORKLOAD = """
 import os, sys, time, belljar
-FILES, OWN, out = sys.argv[1], sys.argv[2], sys.argv[3]
+FILES, OWN, LOOPBACK, out = sys.argv[1:5]
 os.makedirs(out, exist_ok=True)
 os.chmod(out, 0o777)
 def ok(execution):
@@ -93,9 +102,14 @@ with belljar.Template(policy, parked=3) as template:
             pass
 with belljar.Template(policy, on_operation=lambda *_: None) as template: # audit
     ok(template.run(FILES))
-if sys.argv[4:]:
-    with belljar.Template(belljar.Policy(read=[sys.argv[4]], timeout=20)) as template:
-        template.run(f"import os; print(open({sys.argv[4]!r} + '/fast').read(), os.listdir({sys.argv[4]!r}))")
+try:
+    with belljar.Template(belljar.Policy(network=["self"], timeout=20)) as template:
+        ok(template.run(LOOPBACK))
+except belljar.SandboxError as error:
+    print(error)
+if sys.argv[5:]:
+    with belljar.Template(belljar.Policy(read=[sys.argv[5]], timeout=20)) as template:
+        template.run(f"import os; print(open({sys.argv[5]!r} + '/fast').read(), os.listdir({sys.argv[5]!r}))")
 print("done")
 """
 
@@ -136,7 +150,7 @@ def measured(tmp_path_factory) -> tuple[dict[int, list[str]], set[str]]:
     shutil.copy(BUILD / "belljar-supervisor", build / "belljar-supervisor.real")
     shutil.copy(BUILD / "trace_calls", build / "belljar-supervisor")
     environment = dict(os.environ, PYTHONPATH=f"{PACKAGE}:{build}", BELLJAR_BUILD=str(build))
-    workload = [sys.executable, "-c", WORKLOAD, FILES, OWN]
+    workload = [sys.executable, "-c", WORKLOAD, FILES, OWN, LOOPBACK]
     settings = [("whole", []), ("plain", [sys.executable, str(HERE / "without_namespaces.py")])]
     for name, before in settings:
         out = f"/var/tmp/belljar-calls-{os.getpid()}-{name}"
