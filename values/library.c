@@ -31,7 +31,7 @@ static int encode_labels(struct encoder *e, PyObject *list)
     return PyList_Size(list) == count ? 0 : encode_changed();
 }
 
-/* As many parts as were announced, by the letters of their kind. */
+/* Encodes as many parts as were announced, by the letters of their kind. */
 static int encode_each(struct encoder *e, PyObject *parts, Py_ssize_t count, const char *letters)
 {
     OWNED PyObject *iterator = PyObject_GetIter(parts);

@@ -1,4 +1,4 @@
-/* What a guest has asked for, in memory that its supervisor writes and its host only reads: whether
+/* A guest's counts, in memory that its supervisor writes and its host only reads: whether
  * there is anything to ask the supervisor about after a run is seen without asking. */
 #ifndef BELLJAR_COUNTS_H
 #define BELLJAR_COUNTS_H
@@ -8,8 +8,8 @@
 #define COUNTS_SLOTS 1024 /* guests of one template; for those beyond, the supervisor is asked */
 #define COUNTS_BYTES (COUNTS_SLOTS * sizeof(struct guest_counts))
 
-/* What a guest has used of the CPU since its memory was looked at, nanoseconds, before it is worth
- * another look: looking costs as much, and it has not grown by much. */
+/* CPU time that a guest uses after its memory was looked at, nanoseconds, before it is worth another
+ * look: looking costs as much, and it has not grown by much. */
 #define COUNTS_LOOK_NS 2000000u
 
 /* One to a cache line. All but pid and id start anew with each report (MSG_REPORT). A call is

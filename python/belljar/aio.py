@@ -220,13 +220,13 @@ class AsyncSandbox(SessionFace):
         """`Sandbox.load`."""
         made = cls(*arguments, **keywords)
         try:
-            await made._load(path)
+            await made._restore(path)
         except BaseException:
             await made.close()
             raise
         return made
 
-    async def _load(self, path: _StrPath) -> None:
+    async def _restore(self, path: _StrPath) -> None:
         for name, why in (await self._opening.do(Session.load, path)).items():
             warn_lost(name, why, 4)
 

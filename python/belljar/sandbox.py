@@ -329,13 +329,13 @@ class Sandbox(SessionFace):
         a guest sends is, and texts in it run in the guest. `RuntimeWarning` for one that fails there."""
         made = cls(*arguments, **keywords)
         try:
-            made._load(path)
+            made._restore(path)
         except BaseException:
             made.close()
             raise
         return made
 
-    def _load(self, path: str | os.PathLike[str]) -> None:
+    def _restore(self, path: str | os.PathLike[str]) -> None:
         for name, why in self._drive(self._session.load(path)).items():
             warn_lost(name, why, 4)
 

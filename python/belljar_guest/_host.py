@@ -674,13 +674,9 @@ def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None
         by_name = [parameter for parameter, kind, _, _ in parameters or () if kind == 1]
         positional = [parameter for parameter in positional if parameter not in by_name]
         keywords = ["%r: %s" % (parameter, parameter) for parameter in by_name] + keywords
-    text = "def %s(%s): return %s([%s], {%s})" % (
-        name if name.isidentifier() else "function",
-        ", ".join(header),
-        own,
-        ", ".join(positional),
-        ", ".join(keywords),
-    )
+    called = name if name.isidentifier() else "function"
+    parts = ", ".join(header), ", ".join(positional), ", ".join(keywords)
+    text = "def %s(%s): return %s([%s], {%s})" % (called, parts[0], own, *parts[1:])
 
     def send(arguments: list[Any], keywords: dict[str, Any]) -> Any:
         arguments = [value for value in arguments if type(value) is not Default]
@@ -692,7 +688,7 @@ def host_function(name: str, parameters: list[list[Any]] | None, doc: str | None
 
     names: dict[str, Any] = {own + "s": defaults, own: send, "__name__": "host", "__builtins__": globals()["__builtins__"]}
     exec(compile(text, "<host>", "exec"), names)
-    function: Callable[..., Any] = names[name if name.isidentifier() else "function"]
+    function: Callable[..., Any] = names[called]
     function.__doc__ = doc
     if annotations:
         function.__annotations__ = annotations

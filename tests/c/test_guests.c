@@ -175,9 +175,9 @@ TEST(nothing_has_been_said_yet_is_no_failure)
     close(setup);
 }
 
-TEST(without_descriptors_to_spare_the_host_is_told_which_limit_to_raise)
+TEST(without_descriptors_to_spare_the_host_is_told_and_nothing_is_left)
 {
-    char step[64], text[512];
+    char step[64];
     fixture_start();
     while (dup(0) >= 0)
         continue;
@@ -185,8 +185,7 @@ TEST(without_descriptors_to_spare_the_host_is_told_which_limit_to_raise)
     CHECK_EQUAL(hear(HOST), MSG_SPAWN_FAILED);
     CHECK_EQUAL(unpack_u32(&heard.message), EMFILE);
     unpack_string(&heard.message, step, sizeof step);
-    unpack_string(&heard.message, text, sizeof text);
-    CHECK(strstr(text, "ulimit -n") != NULL);
+    CHECK(unpacker_is_done(&heard.message));
     for (uint32_t i = 0; i < supervisor.slot_count; i++)
         CHECK(supervisor.slots[i] == NULL);
 }

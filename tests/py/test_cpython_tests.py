@@ -48,7 +48,7 @@ def test_files_run_outside_and_inside_and_differences_are_explained(tmp_path):
     assert [said[name].split()[0] for name in files] == ["pass"] * 5, done.stdout + done.stderr
     assert [said[name].split(" → ")[1].split()[0] for name in files] == ["pass", "pass", "pass", "fail", "fail"], done.stdout
     assert said["test_openpty"].endswith("terminal (1)") and said["test_graphlib"].endswith("processes (1)")
-    # It goes on where it was: nothing is run again
+    # The tool goes on where it was: nothing is run again
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert tool(*arguments, *files).stdout == done.stdout and len(kept) == 10
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == kept

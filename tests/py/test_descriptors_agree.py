@@ -60,7 +60,7 @@ def test_a_descriptor_and_its_path_agree(found, claim):
 
 
 def test_names_of_services_and_protocols_are_known():
-    """As outside, where the machine has the files."""
+    """They are read as outside, where the machine has the files."""
     code = """
 import socket
 for ask in (socket.getservbyname, socket.getprotobyname):
