@@ -67,7 +67,7 @@ MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);
 MUST_CHECK int guest_await_end(struct belljar_guest *guest, struct belljar_error *reterr);
 MUST_CHECK int guest_await_report(struct belljar_guest *guest, struct belljar_error *reterr);
 
-/* What it has used of the CPU since it began, what the supervisor has used for it included. False
+/* The CPU time of the guest since it began, with what the supervisor has used for it. False
  * if that cannot be known: it has ended, or its supervisor has more guests than it shows. */
 MUST_CHECK bool guest_cpu(const struct belljar_guest *guest, uint64_t *ret_ns);
 /* True if it is known that nothing was refused or looked for in vain since its last report. */

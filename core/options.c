@@ -546,7 +546,7 @@ static json_t *print_jit(const struct settings *settings, const struct option_ro
     return json_boolean((settings->grants & needed) == needed);
 }
 
-/* What a guest may reach. Only itself so far: a name or an address of others is an error that says so. */
+/* Grants what a guest may reach. Only itself so far: a name or an address of others is an error that says so. */
 static int add_network(struct settings *settings, const struct option_row *row, const json_t *value,
                        struct belljar_error *reterr)
 {

@@ -194,7 +194,7 @@ static void probe_namespaces(struct probe_answer *ret_answer)
            strerror(-error));
 }
 
-/* What network=["self"] asks for: in a child of the namespaces, as a guest does it. */
+/* Tries what network=["self"] asks for: in a child of the namespaces, as a guest does it. */
 static void probe_loopback(struct probe_answer *ret_answer)
 {
     struct settings settings = probe_settings;

@@ -108,7 +108,7 @@ static int open_high(const char *folder, const char *name, struct belljar_error 
     return fd >= 0 ? fd : error_set(reterr, -fd, "install", "%s: %s", path, strerror(-fd));
 }
 
-/* What the supervisor is to write to, mapped here for reading. Nobody can make it smaller: what is
+/* Makes the memory that the supervisor writes counts to, mapped here for reading. Nobody can make it smaller: what is
  * mapped stays. A descriptor, or -1. */
 static int counts_make(struct belljar_template *tmpl, struct belljar_error *reterr)
 {

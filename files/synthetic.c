@@ -53,7 +53,7 @@ static char *synthetic_fill(const char *text, const struct value *values, size_t
     return filled;
 }
 
-/* What the settings say. */
+/* The text of a file that the settings make. */
 static char *synthetic_text(const struct tree *tree, const char *text)
 {
     const struct value values[] = {
@@ -124,7 +124,7 @@ static uint64_t status_number(const char *status, const char *key)
     return line != NULL ? strtoull(line + strlen(key), NULL, 10) : 0;
 }
 
-/* What the guest's own numbers are just now. */
+/* A file's text with the guest's own numbers as they are just now. */
 static char *synthetic_text_now(const char *text, uint32_t pid, int status_fd)
 {
     char status[4096];

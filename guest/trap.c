@@ -47,7 +47,8 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
-/* Who the kernel says that the guest is: not the user that it is told to be. NOBODY_YET: this is the zygote. */
+/* The user that the kernel takes the guest for: not the one that it is told to be. NOBODY_YET: this is
+ * the zygote. */
 #define NOBODY_YET ((uid_t)-1)
 static uid_t own_user = NOBODY_YET;
 

@@ -224,7 +224,7 @@ static void strays(const struct zygote *zygote, uint64_t pid, uint32_t number)
 
 /* A copy of a guest's socket, for the supervisor to bind or connect after it has seen the address. By
  * CAP_SYS_PTRACE, and so here; the supervisor is believed in nothing: a number means a process of
- * this pid namespace, and what is no socket to an address stays where it is. */
+ * this pid namespace, and only sockets to addresses are copied. */
 static void grab(const struct zygote *zygote, uint64_t pid, uint32_t number)
 {
     (void)zygote;

@@ -185,7 +185,7 @@ struct belljar_layer {
 };
 BELLJAR_API bool belljar_template_layer_at(struct belljar_template *tmpl, unsigned index,
                                            struct belljar_layer *ret_layer);
-/* What people should know of a template that works: modules that are not preloaded but imported in
+/* Warnings about a template that works: modules that are not preloaded but imported in
  * each guest, with the reason. A sentence, or NULL after the last one. */
 BELLJAR_API const char *belljar_template_warning_at(struct belljar_template *tmpl, unsigned index);
 /* PY_VERSION_HEX of the interpreter. */

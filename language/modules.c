@@ -25,7 +25,7 @@ static struct PyModuleDef safe_module_definition = {
 
 /* ---- safe modules ---- */
 
-/* What a view is made of; NULL for anything else. */
+/* The parts that a view is made of; NULL for anything else. */
 static struct safe_module *safe_module_of(PyObject *object)
 {
     return Py_TYPE(object) == &PyModule_Type && PyModule_GetDef(object) == &safe_module_definition
@@ -46,7 +46,7 @@ static PyObject *safe_module_hint(struct safe_module *self, PyObject *name)
     return hint_for(self->state, "symbol", self->name, name);
 }
 
-/* What the policy allows and the view's dictionary has not: see settle_modules(). NULL without an
+/* An attribute that the policy allows and the view's dictionary has not: see settle_modules(). NULL without an
  * exception if there is nothing of the name. */
 static PyObject *safe_module_live(struct safe_module *self, PyObject *name)
 {

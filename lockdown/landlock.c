@@ -93,7 +93,7 @@ int landlock_supervisor_begin(struct lockdown *lockdown)
         return 0; /* the step itself reports it */
     struct ruleset rights = rights_of(abi);
     rights.scoped &= ~SCOPE_SIGNAL;
-    /* It binds and connects its guests' sockets, which it was given; it can make none. */
+    /* The supervisor binds and connects its guests' sockets, which it was given; it can make none. */
     if (lockdown->settings->grants & GRANT_SELF)
         rights.access_net = 0;
     int error = ruleset_create(rights, &lockdown->landlock_ruleset);

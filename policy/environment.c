@@ -92,7 +92,7 @@ static const char *below(const char *path, const char *directory)
     return is_below ? path + length : NULL;
 }
 
-/* What a link leads to has to be granted as well: no link leads out of a guest's tree. */
+/* The file that a link leads to has to be granted as well: no link leads out of a guest's tree. */
 static bool is_granted(const struct settings *settings, const char *file)
 {
     for (uint32_t i = 0; i < settings->mount_count; i++) {

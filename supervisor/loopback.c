@@ -46,7 +46,7 @@
 #define SOCK_SNDBUF_LOCK 1
 #define SOCK_RCVBUF_LOCK 2
 
-/* As setsockopt takes them: the kernel doubles them, for what it needs itself. Both full are
+/* Sizes as setsockopt takes them: the kernel doubles them, for what it needs itself. Both full are
  * LOOPBACK_KIB, but that a last packet goes in beyond. */
 #define SEND_BYTES    (16 << 10)
 #define RECEIVE_BYTES (32 << 10)

@@ -324,7 +324,7 @@ def refuse_audit_only(policy: Policy) -> None:
 
 
 def audit_of(policy: Policy) -> Audit:
-    """Who is told what its guests do."""
+    """The function or file that is told what its guests do."""
     return policy._audit
 
 

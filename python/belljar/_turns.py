@@ -79,7 +79,7 @@ class Turns:
             return False
 
     def _pass_on(self, turn: _Turn) -> None:
-        """It is over, or waits no longer."""
+        """A turn is over, or waits no longer."""
         with self._lock:
             turn.is_over = True
             if self._now is not turn:

@@ -220,15 +220,11 @@ class AsyncSandbox(SessionFace):
         """`Sandbox.load`."""
         made = cls(*arguments, **keywords)
         try:
-            await made._restore(path)
+            await _restore(made, path)
         except BaseException:
             await made.close()
             raise
         return made
-
-    async def _restore(self, path: _StrPath) -> None:
-        for name, why in (await self._opening.do(Session.load, path)).items():
-            warn_lost(name, why, 4)
 
     @overload
     async def fork(self) -> AsyncSandbox:
@@ -298,6 +294,11 @@ class AsyncSandbox(SessionFace):
     def __repr__(self) -> str:
         state = "closed" if self._opening.is_closed else "open"
         return f"<AsyncSandbox {state}>"
+
+
+async def _restore(made: AsyncSandbox, path: _StrPath) -> None:
+    for name, why in (await made._opening.do(Session.load, path)).items():
+        warn_lost(name, why, 4)
 
 
 spelled(Sessions, "SessionOptions")(AsyncSandbox.__init__)

@@ -329,15 +329,11 @@ class Sandbox(SessionFace):
         a guest sends is, and texts in it run in the guest. `RuntimeWarning` for one that fails there."""
         made = cls(*arguments, **keywords)
         try:
-            made._restore(path)
+            _restore(made, path)
         except BaseException:
             made.close()
             raise
         return made
-
-    def _restore(self, path: str | os.PathLike[str]) -> None:
-        for name, why in self._drive(self._session.load(path)).items():
-            warn_lost(name, why, 4)
 
     @overload
     def fork(self) -> Sandbox:
@@ -395,6 +391,11 @@ class Sandbox(SessionFace):
         language = self._session.language
         made_with = language.config if language is not None and language.config is not None else self.policy
         return f"<Sandbox {'closed' if self._session.guest.is_closed else 'open'}, {made_with!r}>"
+
+
+def _restore(made: Sandbox, path: str | os.PathLike[str]) -> None:
+    for name, why in made._drive(made._session.load(path)).items():
+        warn_lost(name, why, 4)
 
 
 spelled(Sessions, "SessionOptions")(Sandbox.__init__)

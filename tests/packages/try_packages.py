@@ -90,7 +90,7 @@ def try_row(python: str, row: Row) -> list[Outcome]:
 
 
 def write_table(path: str, pythons: list[str], outcomes: dict[tuple[str, str], list[Outcome]]) -> None:
-    """As Markdown, for docs/packages.md."""
+    """The outcomes as Markdown, for docs/packages.md."""
     numbers = [version_of(python) for python in pythons]
     heads = [f"{number} {manner}" for number in numbers for manner in MANNERS]
     lines = ["| program | packages | " + " | ".join(heads) + " | |", "|---" * (len(heads) + 3) + "|"]

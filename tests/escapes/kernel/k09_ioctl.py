@@ -33,8 +33,8 @@ table([
     ("ioctl(-1, SECCOMP_IOCTL_NOTIF_RECV)", 16, (-1, 0xC0502100, word)),
     ("ioctl(0, 0)", 16, (0, 0, 0)),
     ("ioctl(0, 0xffffffff)", 16, (0, 0xFFFFFFFF, 0)),
-    ("ioctl(0, TCSETS): as of what is no terminal", 16, (0, 0x5402, word), REACHED, ENOTTY),
-    ("ioctl(0, TIOCSPGRP): as of what is no terminal", 16, (0, 0x5410, word), REACHED, ENOTTY),
+    ("ioctl(0, TCSETS): there is no terminal", 16, (0, 0x5402, word), REACHED, ENOTTY),
+    ("ioctl(0, TIOCSPGRP): there is no terminal", 16, (0, 0x5410, word), REACHED, ENOTTY),
 ])
 
 
