@@ -25,7 +25,7 @@ def make_stage(parent: pathlib.Path) -> pathlib.Path:
             (stage / "build" / link.name).symlink_to(os.readlink(link))
     # Some tests compile parts of the tree by themselves.
     for name in ("python", "tests", "examples", "bench", "include", "base", "wire", "policy", "lockdown", "supervisor",
-                 "core", "files", "guest", "language", "values", "bindings", "cli", "docs", "fuzz", "scripts"):  # fmt: skip
+                 "core", "files", "guest", "language", "values", "bindings", "cli", "docs", "fuzz", "scripts", "tools"):  # fmt: skip
         shutil.copytree(TREE / name, stage / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
     shutil.copy2(TREE / "pyproject.toml", stage)
     for path in (parent, stage, *stage.rglob("*")):
