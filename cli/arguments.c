@@ -379,6 +379,11 @@ int arguments_parse(const struct command *command, int argc, char **argv,
                              : parse_option(&parse, argc, argv, &index, &ends);
         if (status != 0)
             return status;
+        /* A word with arguments has options of its own: it is the first of what is handed on. */
+        if (is_word && command->has_rest) {
+            index--;
+            break;
+        }
     }
     if (ends) {
         int status = check_ending(&parse, argc, argv, &index);

@@ -70,7 +70,7 @@ struct arguments {
     const char *python_from; /* who says which interpreter the guests get, in words */
     const char **files;      /* the values of --file */
     int file_count;
-    const char *word; /* one of the words of the command */
+    const char *word; /* one of the words of the command; if that takes arguments, also in rest */
     char **rest;      /* what is left: script and its arguments (borrowed from argv) */
     int rest_count;
 };

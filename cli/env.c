@@ -10,9 +10,5 @@ const struct own_row env_options[] = {
 int command_env(struct arguments *arguments)
 {
     const char *const flags[] = { NULL };
-    if (arguments->rest_count == 0) {
-        complain("nothing to do: create, list or remove (see belljar env --help)");
-        return EXIT_USAGE;
-    }
     return python_become("belljar._environment_command", arguments, flags);
 }

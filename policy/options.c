@@ -40,7 +40,7 @@ const struct option_row option_rows[] = {
       "Executable memory, which numba and ctypes callbacks need: there in the profile full unless "
       "this "
       "option refuses it (jit=False), never in compute." },
-    { "network", "--network", "NAME", OPTION_NETWORK, AT(grants), 0, 0, "[]",
+    { "network", "--network", "self", OPTION_NETWORK, AT(grants), 0, 0, "[]",
       "self: a loopback of its own, 127.0.0.1 and ::1, on which it reaches itself and nobody else; "
       "needs user namespaces. By default there is no network at all." },
     { "preload", "--preload", "MODULE", OPTION_MODULES, 0, 0, 0, "[]",

@@ -62,7 +62,7 @@ def verbs_of(maker: str, *own: str) -> dict[str, str]:
 _OTHERS = {  # of E2B, Jupyter, Monty and their like: a verb, or a sentence
     "beta_pause": "freeze", "pause": "freeze", "resume": "thaw", "unpause": "thaw", "create_code_context": "context", "get_metrics": "usage",
     "metrics": "usage", "eval": "run_code", "exec": "run_code", "run_cell": "run_code", "dump": "export", "save": "export", "snapshot": "export",
-    "create_snapshot": "export", "checkpoint": "export", "variables": "get", "upload": "files", "download": "files", "filesystem": "files",
+    "create_snapshot": "export", "checkpoint": "export", "upload": "files", "download": "files", "filesystem": "files",
     "branch": "fork", "clone": "fork",
 }  # fmt: skip
 _NO_PROGRAM = "{}.run_code(code): a guest is one process that runs Python, and starts no other program"

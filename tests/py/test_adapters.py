@@ -248,7 +248,7 @@ def test_a_kernel_is_installed_listed_and_taken_away(tmp_path):
         (["install", "--system", "--sys-prefix"], 2, "contradict each other"),
         (["install", "--memory", "1"], 2, "--memory: a size between"),
         (["install", "--preload", "no_such_module"], 125, "cannot import no_such_module"),
-        (["install", "--network"], 2, "there is no network"),
+        (["install", "--network"], 2, "--network needs a value: --network self"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )

@@ -278,7 +278,7 @@ WRONG = [
     (lambda: Policy(memory="1M"), PolicyError, 'between 32 MiB and 16 TiB .* not the text "1M"'),
     (lambda: Sandbox(memory="16T"), SandboxError, r"16 TiB is more than this machine has \([\d.]+ .iB"),
     (lambda: Sandbox(gpu=True), TypeError, "no argument gpu=: there is no GPU in a guest"),
-    (lambda: belljar.run("1", network=True), TypeError, "there is no network in a guest"),
+    (lambda: belljar.run("1", network=True), PolicyError, 'network: "self" .* is expected, not true'),
     (lambda: Sandbox(t=5), TypeError, "the time limit is --timeout"),
     (lambda: Sandbox(metadata={}), TypeError, "metadata=: a sandbox is an object of this program's"),
     (lambda: Sandbox(python="/bin/ls"), SandboxError, "/bin/ls did not start as a CPython 3.11 or later[^;]{0,60}: choose another"),

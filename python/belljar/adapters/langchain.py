@@ -15,7 +15,7 @@ with needed("langchain-core", "langchain_core"):
 __all__ = ["python_tool"]
 
 _TEXT = """Runs Python code in a sandbox and returns what it printed, the value of its last expression, and its error.
-Variables, \ imports and files stay from one call to the next. There is no network, and no file of the host that was not
+Variables, imports and files stay from one call to the next. There is no network, and no file of the host that was not
 granted."""
 
 
