@@ -2,6 +2,7 @@
  * (core/results.c). The first byte says which. */
 #include "core/results.h"
 #include "wire/frame.h"
+#include "wire/pack.h"
 
 #include <jansson.h>
 #include <string.h>

@@ -314,11 +314,17 @@ RETURNED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", RETURNED, ids=range(len(RETURNED)))
-@pytest.mark.parametrize("way", ["answer", "variable", "argument", "view"])
-def test_private_fields_stay_in_the_host(sandbox, value, way):
-    if way == "view" and "Row" in repr(value):
-        pytest.skip("the items of a tuple are its items, whatever their names are")
+WAYS = [
+    (way, number)
+    for way in ("answer", "variable", "argument", "view")
+    for number, value in enumerate(RETURNED)
+    if way != "view" or "Row" not in repr(value)  # of a view of a tuple, its items are items, whatever their names are
+]
+
+
+@pytest.mark.parametrize("way, number", WAYS)
+def test_private_fields_stay_in_the_host(sandbox, way, number):
+    value = RETURNED[number]
     if way == "answer":
         sandbox.expose(lambda: value, "f")
         sandbox.run_code("x = f()")
