@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #ifndef PTRACE_SECCOMP_GET_FILTER
 #define PTRACE_SECCOMP_GET_FILTER 0x420c
@@ -56,15 +57,34 @@ static int put_string(pid_t pid, unsigned long address, const char *text)
     return 0;
 }
 
+/* Lets it run until it sleeps in a call: just before where it is then is the instruction. A busy
+ * one, and one that goes back into the call that it was interrupted in, is not there yet. 1; 0 if
+ * the process died, -1 on another failure: both were said. */
+static int enter_call(pid_t pid, struct user_regs_struct *ret_regs)
+{
+    for (int tries = 0; tries < 2000; tries++) {
+        if (ptrace(PTRACE_GETREGS, pid, 0, ret_regs) < 0)
+            return -fail("registers");
+        if ((ptrace(PTRACE_PEEKTEXT, pid, ret_regs->rip - 2, 0) & 0xffff) == 0x050f)
+            return 1;
+        if (ptrace(PTRACE_CONT, pid, 0, 0) < 0 || usleep(1000) < 0 ||
+            ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
+            return -fail("again");
+        if (!stopped(pid))
+            return 0;
+    }
+    errno = ETIMEDOUT;
+    return -fail("the process is not in a system call");
+}
+
 static int inject_call(pid_t pid, int count, char **words)
 {
     struct user_regs_struct before, regs;
-    if (ptrace(PTRACE_GETREGS, pid, 0, &before) < 0)
-        return fail("registers");
+    int status = enter_call(pid, &before);
+    if (status <= 0)
+        return -status;
     regs = before;
-    regs.rip = before.rip - 2; /* it sleeps in a call: just before is the instruction */
-    if ((ptrace(PTRACE_PEEKTEXT, pid, regs.rip, 0) & 0xffff) != 0x050f)
-        return fail("the process is not in a system call");
+    regs.rip = before.rip - 2;
     unsigned long stack = (before.rsp - 65536) & ~15ul;
     unsigned long long arguments[7] = { 0 };
     for (int i = 0; i < count && i < 7; i++) {

@@ -76,6 +76,8 @@ ROWS = (
     memory("copies of a file's pages", "copies_of_a_file"),
     Row("pipes and pairs filled", "pipes_filled", "held_mib", "MiB", 64 + 64, "run",
         {"memory": "64M", "timeout": 8, "descriptors": 4096}),
+    Row("pipes made small and large again", "pipes_resized", "held_mib", "MiB", 16, "run",
+        {"memory": "64M", "timeout": 8, "descriptors": 4096}),
     Row("a loopback filled", "loopback_filled", "held_mib", "MiB", 64, "run",
         {"memory": "64M", "timeout": 20, "descriptors": 4096, "network": ["self"]}, settings=NAMESPACES),
     # ---- limits that end with the run, or begin after it

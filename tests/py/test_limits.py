@@ -261,8 +261,9 @@ def test_what_is_made_read_only_is_taken_from_the_limit_of_memory():
         "print(said[1:])\ntry: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\nexcept ValueError as why: print(why)"
     )
     execution = run(NATIVE + code, memory="256M")
-    assert (execution.verdict, execution.stdout) == (
-        "ok", "['all', True, 'all', True, 'all', 'all']\nnot allowed to raise maximum limit\n")  # fmt: skip
+    said, why = execution.stdout.splitlines()
+    assert (execution.verdict, said) == ("ok", "['all', True, 'all', True, 'all', 'all']")
+    assert why.startswith("not allowed to raise maximum limit: belljar: ")
     assert [(violation.op, violation.rule) for violation in execution.violations] == [("prlimit64", "limits")]  # the last line's
 
 
@@ -615,7 +616,7 @@ with belljar.Template(belljar.Policy(timeout=20)) as template:
 """, tmp_path)  # fmt: skip
     count, said, lived, imported, forked, again = found
     assert "ulimit -n" in forked or "user namespaces" in forked
-    assert 64 <= count < 120
+    assert 60 <= count < 120  # seven each, besides those of the grants
     assert "512" in said and "ulimit -n" in said
     assert (lived, imported, again) == (True, 5, True)
 
