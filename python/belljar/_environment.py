@@ -13,7 +13,9 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,12 @@ _UNFINISHED = ".unfinished-"
 _LINES_SHOWN = 12
 _NESTED_MOST = 16
 _INCLUDES = ("-r", "--requirement", "-c", "--constraint")
+_OPTIONS = frozenset({
+    "--constraint", "--extra-index-url", "--find-links", "--index-url", "--no-index", "--only-binary", "--pre", "--prefer-binary",
+    "--require-hashes", "--requirement", "--trusted-host",
+})  # fmt: skip
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_SECRET = re.compile(r"://[^/@\s]*@")
 _BUILDS = ("-e", "--editable", "--no-binary", "--no-use-wheel")
 
 # Asked of the interpreter that the environment is for: what a wheel has to fit.
@@ -61,8 +69,8 @@ def _cache(folder: _StrPath | None) -> pathlib.Path:
         if not home.startswith("/"):  # root's home is closed to the user who runs root's sandboxes
             home = "/var/cache" if os.geteuid() == 0 else os.path.expanduser("~/.cache")
         folder = os.path.join(home, "belljar", "environments")
-    path = pathlib.Path(folder).absolute()
-    for part in (*reversed(path.parents), path):
+    path = pathlib.Path(os.path.realpath(folder))
+    for part in (*reversed(path.parents), path):  # from above: nobody can change what was looked at
         try:
             part.mkdir(0o755)
             part.chmod(0o755)
@@ -71,11 +79,18 @@ def _cache(folder: _StrPath | None) -> pathlib.Path:
         except OSError as error:
             raise StartError(f"environment: environments are kept in {path}, which cannot be made: {error.strerror} ({part}); name "
                              "another folder with XDG_CACHE_HOME", "environment", error.errno or 0) from None  # fmt: skip
-    found = path.stat()
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
-        raise StartError(f"environment: others may write in {path}, where environments are kept: make it yours alone (chmod go-w), or "
-                         "name another folder with XDG_CACHE_HOME", "environment", errno.EPERM)  # fmt: skip
+        if _is_others(part, may_be_sticky=part != path):
+            raise StartError(f"environment: others may write in {part}, and environments are kept in {path}: make it yours alone (chmod "
+                             "go-w), or name another folder with XDG_CACHE_HOME", "environment", errno.EPERM)  # fmt: skip
     return path
+
+
+def _is_others(folder: pathlib.Path, may_be_sticky: bool) -> bool:
+    """Whether somebody else could put another folder in the place of what is in this one. (In a container / may be nobody's.)"""
+    found = folder.lstat()
+    is_sticky = may_be_sticky and (found.st_mode & stat.S_ISVTX) != 0
+    is_ours = found.st_uid in (0, os.geteuid(), os.stat("/").st_uid)
+    return not stat.S_ISDIR(found.st_mode) or not is_ours or ((found.st_mode & 0o022) != 0 and not is_sticky)
 
 
 def _logical_lines(text: str) -> Iterator[str]:
@@ -104,11 +119,15 @@ def _check(line: str) -> None:
     words = _words(line)
     if words[0] in _BUILDS or (words[0] == "--only-binary" and words[1:] != [":all:"]):
         _refuse(line)
+    if words[0].startswith("--") and words[0] not in _OPTIONS:  # pip takes the beginnings of its options for them
+        raise StartError(f"environment: {words[0]} is none of the options that a requirements file may have here: "
+                         f"{', '.join(sorted(_OPTIONS))}; write them in full", "environment", errno.EPERM)  # fmt: skip
     if line.startswith("-"):
         return
+    line = _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[0], line)  # as pip does
     named = line.partition(" @ ")[2].strip() or line
     named = named.partition(" ")[0].partition(";")[0].partition("#")[0].partition("?")[0]
-    is_place = "://" in named or named.startswith(("git+", "hg+", "svn+", "bzr+", "file:")) or "/" in named or named in (".", "..")
+    is_place = "://" in named or named.startswith(("git+", "hg+", "svn+", "bzr+", "file:")) or "/" in named or named.startswith(".")
     if (is_place or named.endswith((".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))) and not named.endswith(".whl"):
         _refuse(line)
 
@@ -280,7 +299,8 @@ def environment(
         made = os.path.join(place, "environment")
         _fill(made, executable, has_pip, [*more, *install] if lines else [])
         with open(os.path.join(made, RECORD), "w", encoding="utf-8") as file:
-            json.dump({"python": about["version"], "requirements": lines}, file)
+            shown = [_SECRET.sub("://", line) for line in lines]  # everybody may read it
+            json.dump({"python": about["version"], "requirements": shown}, file)
         os.chmod(os.path.join(made, RECORD), 0o644)
         os.chmod(made, 0o755)
         _settle(made, final)

@@ -250,15 +250,24 @@ def test_an_error_has_the_last_lines_of_pip_and_leaves_nothing(cache, wheels):
 
 
 SOURCES = ["-e .", "--editable=../x", "./project", "..", "git+https://host/x", "x @ git+ssh://host/x", "x @ file:///x", "x-1.0.tar.gz",
-           "https://host/x-1.0.zip", "--no-binary :all:", "--no-binary=x", "-e.", "--only-binary=:none:"]  # fmt: skip
+           "https://host/x-1.0.zip", "--no-binary :all:", "--no-binary=x", "-e.", "--only-binary=:none:", ".[dev]", "..[dev]", ".project",
+           "${BELLJAR_TEST_PROJECT}"]  # fmt: skip
+ABBREVIATED = ["--edit ./project", "--no-bin :all:", "--only-bin=:none:", "--req others.txt", "--no-binar=x"]
+"""As which pip takes the options that they are the beginnings of."""
 
 
-def test_what_would_be_built_is_refused_before_pip_starts(cache, place):
+def test_what_would_be_built_is_refused_before_pip_starts(cache, place, monkeypatch):
+    monkeypatch.setenv("BELLJAR_TEST_PROJECT", "./project")
+    for line in ABBREVIATED:
+        (place / "sources.txt").write_text(line)
+        with pytest.raises(belljar.StartError, match="write them in full"):
+            belljar.environment(place / "sources.txt", python="/nowhere", cache=cache)
     for line in SOURCES:
         (place / "sources.txt").write_text(f"# wheels\n{line}\n")
         with pytest.raises(belljar.StartError, match="from wheels alone"):
             belljar.environment(place / "sources.txt", python="/nowhere", cache=cache)
-    for line in ("x", "x[y]>=1 ; python_version > '3'", "x @ https://host/x-1-py3-none-any.whl#sha256=0", "./x-1-py3-none-any.whl"):
+    for line in ("x", "x[y]>=1 ; python_version > '3'", "x @ https://host/x-1-py3-none-any.whl#sha256=0", "./x-1-py3-none-any.whl",
+                 "--index-url https://host/${NAME}", "--pre"):  # fmt: skip
         (place / "sources.txt").write_text(line)
         with pytest.raises(belljar.StartError, match="/nowhere: No such file"):
             belljar.environment(place / "sources.txt", python="/nowhere", cache=cache)
@@ -275,6 +284,32 @@ def test_a_cache_that_others_may_write_is_refused(cache):
         belljar.environment([], python=PYTHON, cache=cache)
     os.chmod(cache, 0o755)
     assert belljar.run("1", python=belljar.environment([], python=PYTHON, cache=cache)).ok
+
+
+def test_a_cache_whose_place_others_may_change_is_refused(cache):
+    above = cache / "above"
+    above.mkdir()
+    for mode, is_fine in ((0o777, False), (0o1777, True), (0o755, True)):
+        os.chmod(above, mode)
+        if is_fine:
+            assert belljar.environment([], python=PYTHON, cache=above / "own").is_dir()
+            shutil.rmtree(above / "own")
+        else:
+            with pytest.raises(belljar.StartError, match=f"others may write in {above},"):
+                belljar.environment([], python=PYTHON, cache=above / "own")
+            assert not (above / "own").exists()
+    if os.geteuid() == 0:
+        os.chown(above, 65534, 65534)
+        with pytest.raises(belljar.StartError, match="others may write in"):
+            belljar.environment([], python=PYTHON, cache=above / "own")
+
+
+@needs_pip
+def test_the_record_that_all_may_read_has_no_password(cache, wheels, place):
+    (place / "secret.txt").write_text("--index-url https://name:word@host.invalid/simple\njarlet\n")
+    made = belljar.environment(place / "secret.txt", python=PYTHON, find_links=wheels, no_index=True, cache=cache)
+    record = (made / "belljar-environment.json").read_text()
+    assert "word" not in record and "https://host.invalid/simple" in record
 
 
 @needs_pip
