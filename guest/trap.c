@@ -91,6 +91,8 @@ static long trap_name(const char *kind, unsigned long number, char *buffer, unsi
 static long trap_link(long number, long buffer, long size)
 {
     struct stat stat = { .st_ino = 0 };
+    if (size <= 0)
+        return -EINVAL;
     long result = trap_call(SYS_fstat, number, (long)&stat, 0, 0, 0, 0);
     if (result < 0)
         return result;
