@@ -253,7 +253,7 @@ SOURCES = ["-e .", "--editable=../x", "./project", "..", "git+https://host/x", "
            "https://host/x-1.0.zip", "--no-binary :all:", "--no-binary=x", "-e.", "--only-binary=:none:", ".[dev]", "..[dev]", ".project",
            "${BELLJAR_TEST_PROJECT}"]  # fmt: skip
 ABBREVIATED = ["--edit ./project", "--no-bin :all:", "--only-bin=:none:", "--req others.txt", "--no-binar=x"]
-"""As which pip takes the options that they are the beginnings of."""
+"""The options as which pip takes those that they are the beginnings of."""
 
 
 def test_what_would_be_built_is_refused_before_pip_starts(cache, place, monkeypatch):
