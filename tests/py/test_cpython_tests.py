@@ -54,8 +54,8 @@ def test_files_run_outside_and_inside_and_differences_are_explained(tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == kept
 
 
-def test_what_is_missing_is_said():
+def test_what_is_missing_is_said(tmp_path):
     done = tool("--python", "/bin/false", "test_bool")
     assert done.returncode == 3 and "libpython3.11-testsuite" in done.stderr
-    done = tool("test_there_is_none")
+    done = tool("--cache", str(tmp_path), "test_there_is_none")
     assert done.returncode in (2, 3) and "there is no test_there_is_none" in done.stderr or "has no tests" in done.stderr
