@@ -21,6 +21,24 @@ def report(request: pytest.FixtureRequest):
     return add
 
 
+@pytest.fixture(scope="module")
+def template():
+    """A template of a plain policy, for a file's tests. A file that needs another has its own."""
+    from belljar import Policy, Template  # not where a test needs no belljar
+
+    with Template(Policy(timeout=20), python="/usr/bin/python3") as template:
+        yield template
+
+
+@pytest.fixture
+def sandbox(template):
+    """A session of its own for each test."""
+    from belljar import Sandbox
+
+    with Sandbox(template=template) as sandbox:
+        yield sandbox
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker of pytest-xdist hands its tables to the process that prints them."""
     if hasattr(session.config, "workeroutput"):

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from belljar import Policy, Sandbox, SandboxConfig, SandboxError, Template
+from belljar import Policy, Sandbox, SandboxConfig, SandboxError
 
 
 core = pytest.mark.core
@@ -24,18 +24,6 @@ def forked(sandbox):
 
 
 PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture(scope="module")
-def template():
-    with Template(Policy(timeout=20), python=PYTHON) as template:
-        yield template
-
-
-@pytest.fixture
-def sandbox(template):
-    with Sandbox(template=template) as sandbox:
-        yield sandbox
 
 
 # ---- Cells -----------------------------------------------------------------------------------------------------------

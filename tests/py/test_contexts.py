@@ -11,7 +11,7 @@ import pytest
 
 import belljar
 import looking
-from belljar import AsyncSandbox, Policy, Sandbox, SandboxConfig, SandboxError, SessionEnded, Template
+from belljar import AsyncSandbox, Policy, Sandbox, SandboxConfig, SandboxError, SessionEnded
 
 
 core = pytest.mark.core
@@ -33,18 +33,6 @@ def in_thread(call):
         return found[0]
 
     return result
-
-
-@pytest.fixture(scope="module")
-def template():
-    with Template(Policy(timeout=20), python=PYTHON) as template:
-        yield template
-
-
-@pytest.fixture
-def sandbox(template):
-    with Sandbox(template=template) as sandbox:
-        yield sandbox
 
 
 # ---- Host functions side by side ----------------------------------------------------------------------------------------

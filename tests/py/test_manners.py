@@ -24,18 +24,6 @@ POLICIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def template():
-    with Template(Policy(timeout=20), python=PYTHON) as template:
-        yield template
-
-
-@pytest.fixture
-def sandbox(template):
-    with Sandbox(template=template) as sandbox:
-        yield sandbox
-
-
 # ---- Limits of time ----------------------------------------------------------------------------------------------
 
 OVER = [

@@ -17,7 +17,7 @@ import threading
 import pytest
 
 import belljar
-from belljar import AsyncSandbox, Policy, Sandbox, Template
+from belljar import AsyncSandbox, Sandbox
 
 TREE = pathlib.Path(__file__).parents[2]
 COMMAND = str(pathlib.Path(os.environ.get("BELLJAR_BUILD", TREE / "build")) / "belljar")
@@ -44,18 +44,6 @@ def command(*words, check=0, **options):
     )
     assert done.returncode == check, done.stderr or done.stdout
     return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def template():
-    with Template(Policy(timeout=20), python=PYTHON) as template:
-        yield template
-
-
-@pytest.fixture
-def sandbox(template):
-    with Sandbox(template=template) as sandbox:
-        yield sandbox
 
 
 # ---- To begin ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import time
 import pytest
 
 import belljar
-from belljar import Policy, ProtocolError, Sandbox, Template
+from belljar import Policy, ProtocolError, Sandbox
 from belljar._core import core
 from belljar._execution import JSON_BYTES_MAX, SHOWN_BYTES_MAX, Shows, make_result
 from belljar._proxy import Handles, Refused, _Rules
@@ -24,18 +24,6 @@ from belljar.values import Record
 
 PYTHON = "/usr/bin/python3"
 P = 2**61 - 1  # hashes of numbers are residues of it
-
-
-@pytest.fixture(scope="module")
-def template():
-    with Template(Policy(timeout=20), python=PYTHON) as template:
-        yield template
-
-
-@pytest.fixture
-def sandbox(template):
-    with Sandbox(template=template) as sandbox:
-        yield sandbox
 
 
 def soon(seconds=4.0):
