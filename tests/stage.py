@@ -48,7 +48,7 @@ def newer_pythons() -> list[str]:
 def opened(pythons: list[str], command: list[str]) -> list[str]:
     """The command in a mount namespace of its own, in which everybody can reach those interpreters. They often lie in root's
     home, which is closed to the user that belljar becomes. Nothing outside changes."""
-    homes = {pathlib.Path(*pathlib.Path(python).parts[:3]) for python in pythons}  # /root/.pyenv
+    homes = {pathlib.Path(*pathlib.Path(python).parts[:3]) for python in pythons}  # the home of whoever has pyenv, and its folder
     if os.geteuid() != 0 or not homes:
         return command
     home = homes.pop()
