@@ -51,7 +51,8 @@ static bool place_is_closed(const struct place *place, enum want want)
 int request_outside(struct request *request, const struct place *place, enum want want)
 {
     bool is_write = want >= WANT_CHANGE;
-    bool is_device = strncmp(place->path, "/dev/", 5) == 0;
+    bool is_device =
+        strncmp(place->path, "/dev/", 5) == 0 && strncmp(place->path, "/dev/shm/", 9) != 0;
     const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
                        : is_device                      ? HINT_DEVICE
                        : is_write                       ? HINT_WRITE

@@ -89,3 +89,8 @@ def wait_until(condition: Callable[[], object], seconds: float) -> bool:
             return True
         time.sleep(0.01)
     return bool(condition())
+
+
+def is_powerless_root():
+    """Whether this is a container's root without any capability: belljar stays who it is there, and guests are the owner of root's files."""
+    return os.geteuid() == 0 and int(status(os.getpid())["CapEff"], 16) == 0

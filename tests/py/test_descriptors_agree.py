@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 import belljar
+import looking
 
 pytestmark = pytest.mark.core
 
@@ -56,6 +57,8 @@ def found():
 
 @pytest.mark.parametrize("claim", ROWS)
 def test_a_descriptor_and_its_path_agree(found, claim):
+    if claim == "a file of the system is root's by descriptor" and looking.is_powerless_root():
+        pytest.skip("this root has no capabilities, and its guests are root to the kernel: files of root's are their own")
     assert found[claim], ROWS[claim]
 
 
