@@ -18,6 +18,16 @@ static json_t *start_object(const struct settings *settings)
                : json_object();
 }
 
+/* Takes the text that is to be the settings' from now on; NULL: there was no memory for it. */
+static int start_store(struct settings *settings, char *text, struct belljar_error *reterr)
+{
+    if (text == NULL)
+        return error_set(reterr, ENOMEM, "policy", "out of memory");
+    free(settings->start);
+    settings->start = text;
+    return 0;
+}
+
 /* Takes the value; null takes the key away. */
 static int start_put(struct settings *settings, const struct option_row *row, json_t *value,
                      struct belljar_error *reterr)
@@ -32,11 +42,7 @@ static int start_put(struct settings *settings, const struct option_row *row, js
                                                  : strdup("");
     json_decref(value);
     json_decref(object);
-    if (text == NULL)
-        return error_set(reterr, ENOMEM, "policy", "out of memory");
-    free(settings->start);
-    settings->start = text;
-    return 0;
+    return start_store(settings, text, reterr);
 }
 
 int start_complete(struct settings *settings, json_t *later, struct belljar_error *reterr)
@@ -57,11 +63,7 @@ int start_complete(struct settings *settings, json_t *later, struct belljar_erro
     char *text = json_object_size(object) > 0 ? json_dumps(object, JSON_COMPACT) : strdup("");
     json_decref(env);
     json_decref(object);
-    if (text == NULL)
-        return error_set(reterr, ENOMEM, "policy", "out of memory");
-    free(settings->start);
-    settings->start = text;
-    return 0;
+    return start_store(settings, text, reterr);
 }
 
 json_t *start_print(const struct settings *settings, const struct option_row *row)
