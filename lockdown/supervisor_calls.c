@@ -98,7 +98,7 @@ const struct syscall_row supervisor_calls[] = {
     LOOPBACK(setsockopt, "its queues; how long connect waits"), LOOPBACK_IF(fcntl, "would the guest wait", LOW_EQUAL(1, F_GETFL)),
 
     ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, "at its own end"),
-    ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }), ALLOW(getrusage, "what a call cost"),
+    ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }),
     ALLOW(sched_setaffinity, "on the guest's CPU a call is answered five times sooner"),
     RARE(getcpu, "as sched_setaffinity, on a machine that does not tell without a call"),
     ALLOW(clock_gettime, "a guest's CPU time"),

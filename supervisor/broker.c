@@ -14,8 +14,9 @@
 #include "wire/messages.h"
 
 #include <linux/seccomp.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 /* ---- What calls cost, and who waits for it ----
  *
@@ -34,40 +35,46 @@
 
 struct scales {
     uint64_t start_ns;
-    long waits, losses; /* -1: not weighed */
+    int64_t queued_ns; /* -1: not weighed */
 };
 
-/* Counts of our waits, and of the times when another process got the CPU. */
-static void scales_switches(long *ret_waits, long *ret_losses)
+/* For how long we have been ready to run while others had the CPU: the second number of the
+ * kernel's Documentation/scheduler/sched-stats. -1 where it cannot be read. */
+static int64_t scales_queued(const struct supervisor *supervisor)
 {
-    struct rusage usage = { 0 };
-    (void)!getrusage(RUSAGE_THREAD, &usage);
-    *ret_waits = usage.ru_nvcsw;
-    *ret_losses = usage.ru_nivcsw;
+    char text[64];
+    ssize_t size = pread(supervisor->schedstat, text, sizeof text - 1, 0);
+    unsigned long long queued_ns;
+    text[size > 0 ? size : 0] = '\0';
+    return sscanf(text, "%*u %llu", &queued_ns) == 1 ? (int64_t)queued_ns : -1;
 }
 
 /* The exact weighing is a system call more: it is on for a while after a call of the guest's took
  * long. */
-static void scales_start(const struct guest *guest, struct scales *scales)
+static void scales_start(const struct supervisor *supervisor, const struct guest *guest,
+                         struct scales *scales)
 {
     scales->start_ns = clock_now_ns();
-    scales->waits = scales->losses = -1;
+    scales->queued_ns = -1;
     if (scales->start_ns < guest->weigh_until_ns)
-        scales_switches(&scales->waits, &scales->losses);
+        scales->queued_ns = scales_queued(supervisor);
 }
 
-/* The cost of a call to us. That another process had the CPU is nobody's fault: then it counts as
- * dear only if we waited for something, too. */
-static uint64_t scales_read(struct guest *guest, const struct scales *scales)
+/* The cost of a call to us: what we worked and what we waited for it. That another process had the
+ * CPU, as the guest has that was just given its descriptor, is nobody's fault. */
+static uint64_t scales_read(const struct supervisor *supervisor, struct guest *guest,
+                            const struct scales *scales)
 {
-    long waits, losses;
     uint64_t now_ns = clock_now_ns(), passed_ns = now_ns - scales->start_ns;
     if (passed_ns <= DEAR_NS)
         return passed_ns;
+    bool is_first = scales->start_ns >= guest->weigh_until_ns;
     guest->weigh_until_ns = now_ns + WEIGH_NS;
-    scales_switches(&waits, &losses);
-    bool is_ours = waits != scales->waits || losses == scales->losses;
-    return scales->waits >= 0 && is_ours ? passed_ns : DEAR_NS;
+    if (scales->queued_ns < 0)
+        return is_first ? DEAR_NS : passed_ns;
+    int64_t queued_ns = scales_queued(supervisor) - scales->queued_ns;
+    return queued_ns > 0 && (uint64_t)queued_ns < passed_ns ? passed_ns - (uint64_t)queued_ns
+                                                            : passed_ns;
 }
 
 /* Does not look at the listener for a while. Calls wait in the kernel, untaken. */
@@ -178,6 +185,17 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     return answer.waits ? 0 : answer_send(guest, &call, &answer);
 }
 
+bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns)
+{
+    if (supervisor->served_id != id) {
+        supervisor->rival_id = supervisor->served_id;
+        supervisor->served_id = id;
+        supervisor->contended_until_ns = now_ns + COMPETE_NS;
+    }
+    const struct guest *rival = guest_find(supervisor, supervisor->rival_id);
+    return now_ns < supervisor->contended_until_ns && rival != NULL && rival->state == GUEST_LIVE;
+}
+
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
 {
     struct scales scales;
@@ -188,16 +206,12 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         broker_hold(supervisor, guest, ROOM_NS);
         return 0;
     }
-    scales_start(guest, &scales);
+    scales_start(supervisor, guest, &scales);
     int error = broker_serve_call(supervisor, guest, &caller);
-    uint64_t cost_ns = scales_read(guest, &scales);
+    uint64_t cost_ns = scales_read(supervisor, guest, &scales);
     caller->charged_ns += cost_ns;
     guest_publish(caller);
-    if (supervisor->served_id != caller->id) {
-        supervisor->served_id = caller->id;
-        supervisor->contended_until_ns = scales.start_ns + COMPETE_NS;
-    }
-    bool is_dear = cost_ns > DEAR_NS && scales.start_ns < supervisor->contended_until_ns;
+    bool is_dear = broker_competes(supervisor, caller->id, scales.start_ns) && cost_ns > DEAR_NS;
     uint64_t hold_ns = is_dear ? (cost_ns - DEAR_NS) * HOLD_FACTOR : 0;
     guest->owed_ns = hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS;
     if (error == 0 && is_dear && guest->worker == NULL)

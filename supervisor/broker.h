@@ -13,6 +13,9 @@ MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
 void broker_resume(struct supervisor *supervisor, int *timeout_ms);
 /* EVENT_WORKER. */
 MUST_CHECK int broker_worker(struct supervisor *supervisor, struct guest *guest);
+/* Notes that the guest is served now. Whether it has a rival: another guest that lives, and less than
+ * a second has passed since the turn went from one of them to the other. */
+bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns);
 void broker_forget_hold(struct supervisor *supervisor, struct guest *guest);
 
 #endif

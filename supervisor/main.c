@@ -205,6 +205,7 @@ static int start(struct supervisor *supervisor)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
                            strerror(-error));
     supervisor->locks = locks_open();
+    supervisor->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
         loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
@@ -327,6 +328,7 @@ int main(void)
 {
     struct supervisor supervisor = { .epoll = -1,
                                      .locks = -1,
+                                     .schedstat = -1,
                                      .zygote = -1,
                                      .zygote_pidfd = -1,
                                      .init_pidfd = -1,

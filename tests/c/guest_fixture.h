@@ -52,6 +52,7 @@ static void fixture_start(void)
                                       .init_pidfd = -1,
                                       .locks = -1,
                                       .resume_due_ns = UINT64_MAX,
+                                      .schedstat = -1,
                                       .scratch_parent = SCRATCH_PARENT_NONE };
     supervisor.settings = (struct settings){ .grants = GRANT_FILES | GRANT_THREADS,
                                              .memory_bytes = 64 << 20,

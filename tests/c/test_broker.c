@@ -51,8 +51,9 @@ static void start(void (*program)(void), bool audit)
     uint8_t bytes[64];
     int fds[3];
     unsigned count = 0;
-    supervisor =
-        (struct supervisor){ .resume_due_ns = UINT64_MAX, .scratch_parent = SCRATCH_PARENT_NONE };
+    supervisor = (struct supervisor){ .resume_due_ns = UINT64_MAX,
+                                      .schedstat = -1,
+                                      .scratch_parent = SCRATCH_PARENT_NONE };
     supervisor.settings = (struct settings){ .grants = GRANT_FILES | GRANT_THREADS,
                                              .memory_bytes = 1 << 29,
                                              .descriptors = 64,
@@ -201,4 +202,27 @@ TEST(an_answer_to_nobody_is_no_error)
     CHECK_EQUAL(answer.install_fd, -1); /* and nothing is left open */
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
+}
+
+/* A guest that is alone never waits: neither the first of all nor one whose predecessor has ended. */
+TEST(only_guests_that_live_compete)
+{
+    const uint64_t second_ns = 1000000000;
+    /* the low 20 bits are the slot */
+    struct guest a = { .id = (1 << 20) | 0, .state = GUEST_LIVE };
+    struct guest b = { .id = (2 << 20) | 1, .state = GUEST_LIVE };
+    struct guest *slots[] = { &a, &b };
+    supervisor = (struct supervisor){ .slots = slots, .slot_count = 2 };
+    uint64_t now_ns = second_ns;
+    CHECK(!broker_competes(&supervisor, a.id, now_ns));
+    CHECK(!broker_competes(&supervisor, a.id, now_ns));
+    CHECK(broker_competes(&supervisor, b.id, now_ns));
+    CHECK(broker_competes(&supervisor, a.id, now_ns));
+    CHECK(broker_competes(&supervisor, a.id, now_ns + second_ns - 1));
+    CHECK(!broker_competes(&supervisor, a.id, now_ns + second_ns)); /* the other is silent */
+    CHECK(broker_competes(&supervisor, b.id, now_ns + second_ns));
+    a.state = GUEST_ENDED; /* the host has not released it */
+    CHECK(!broker_competes(&supervisor, b.id, now_ns + second_ns));
+    slots[0] = NULL;
+    CHECK(!broker_competes(&supervisor, b.id, now_ns + second_ns));
 }
