@@ -213,12 +213,16 @@ static int prepare(struct zygote *zygote, PyObject *names)
         if (name == NULL || PyList_Append(preload, name) < 0)
             return -1;
     }
+    bool writes = false;
+    for (uint32_t i = 0; i < settings->mount_count; i++)
+        writes |= settings->mounts[i].writable;
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm, settings->language,
-                                    settings->start, settings->threads,
-                                    settings->grants & GRANT_FILES ? Py_True : Py_False)
+            ? PyObject_CallFunction(function, "OsssIOO", preload, settings->warm,
+                                    settings->language, settings->start, settings->threads,
+                                    settings->grants & GRANT_FILES ? Py_True : Py_False,
+                                    writes ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
         return -1;

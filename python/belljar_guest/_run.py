@@ -13,7 +13,7 @@ from belljar._shared.frames import (
     FRAME_BRANCH, FRAME_RUN, RESULT_SETUP, RUN_COMMAND, RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE,
     RUN_MODULE, RUN_OK, RUN_PREPARED, RUN_SCRIPT, RUN_SESSION, RUN_SHOWS,
 )  # fmt: skip
-from belljar_guest import _cells, _host, _outcome, _program, _session, _settings, _start, _state, native
+from belljar_guest import _cells, _folders, _host, _outcome, _program, _session, _settings, _start, _state, native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -49,6 +49,7 @@ def on_branch(policy: Policy, frame: Frame) -> None:
 
 def on_run(policy: Policy, frame: Frame) -> None:
     """FRAME_RUN: a program, or a session's next."""
+    _folders.forget()
     answer(policy, frame, native.STAY if frame[0] & RUN_SESSION else native.LEAVE)
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import _signal  # type: ignore[import]
 import _thread
 
-from belljar_guest import _adapt, _descriptors, _missing, _preload, _site, _start, _state, _threads, native
+from belljar_guest import _adapt, _descriptors, _folders, _missing, _preload, _site, _start, _state, _threads, native
 from belljar_guest._policy import Policy
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool) -> list[str]:
+def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool, writes: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
     if sys.flags.no_site:  # it was left out for us to do
@@ -48,6 +48,8 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     _threads.check()
     limit_threads()
     directories = module_directories()
+    if files and not writes:
+        _folders.install(directories)
     gc.freeze()
     return directories
 

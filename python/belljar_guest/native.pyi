@@ -13,6 +13,7 @@ LEAVE: int
 
 # guest/module.c
 def fail(error: int, step: str, text: str) -> NoReturn: ...
+
 adapt: Callable[[], None]  # before a socket is made: _adapt.py
 
 def hook(event: str, arguments: tuple[Any, ...]) -> None: ...

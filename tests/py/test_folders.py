@@ -1,0 +1,96 @@
+"""What importlib remembers of the folders that Python's own modules come from: nothing that a guest could have changed, and nothing that
+its host has changed is missed by the next run."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import belljar
+import pytest
+
+pytestmark = pytest.mark.core
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def packages():
+    """The folder of packages of a new environment, and its interpreter."""
+    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
+        os.chmod(top, 0o755)
+        subprocess.run([PYTHON, "-m", "venv", "--without-pip", top + "/env"], check=True)
+        yield next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages")), top + "/env/bin/python"
+
+
+def served(code: str, **options: object) -> int:
+    run = belljar.run(code, policy=belljar.Policy(**options))  # type: ignore[arg-type]
+    assert run.verdict == "ok", run
+    return run.usage.served
+
+
+IMPORTS = "import decimal, email.message, html.parser, http.client, json, statistics, tomllib, xml.dom.minidom, zipfile"
+
+
+def test_an_import_asks_once_what_stands_in_a_folder_of_the_runtime(tmp_path, report):
+    tmp_path.chmod(0o777)
+    remembered = served(IMPORTS)
+    asked = served(IMPORTS, write=[str(tmp_path)])
+    report("import", f"calls for twelve modules: {remembered}, with a folder that may be written to {asked}")
+    assert remembered < 0.8 * asked
+
+
+def test_what_a_guest_writes_is_found(tmp_path):
+    code = """
+import sys, os, importlib
+os.mkdir("/tmp/lib"); sys.path.insert(0, "/tmp/lib")
+for number in range(20):
+    name = f"made_{number}"
+    try: __import__(name)
+    except ImportError: pass
+    else: print("there already")
+    with open(f"/tmp/lib/{name}.py", "w") as file: file.write(f"value = {number}")
+    importlib.invalidate_caches()  # as the manual has it, for modules made while the program runs
+    assert __import__(name).value == number
+with open("/tmp/lib/made_0.py", "w") as file: file.write("value = 'another'")
+print(importlib.reload(sys.modules["made_0"]).value)
+"""
+    assert belljar.run(code).stdout == "another\n"
+
+
+def test_a_guest_that_may_write_to_a_package_sees_what_it_writes(packages):
+    folder, python = packages
+    folder.chmod(0o777)
+    (folder / "known.py").write_text("value = 1")
+    (folder / "known.py").chmod(0o666)
+    code = f"""
+import importlib, known
+before = known.value
+with open({str(folder / "known.py")!r}, "w") as file: file.write("value = 'changed'")
+print(before, importlib.reload(known).value)
+"""
+    with belljar.Template(belljar.Policy(python=python, write=[str(folder)])) as template:
+        assert template.run(code).stdout == "1 changed\n"
+
+
+def test_what_the_host_installs_is_there_in_the_next_run_and_for_who_asks(packages):
+    folder, python = packages
+
+    def install(name: str, text: str) -> None:
+        (folder / f"{name}.py").write_text(text)
+        (folder / f"{name}.py").chmod(0o644)
+
+    install("old", "value = 1")
+    with belljar.Sandbox(belljar.Policy(python=python)) as session:
+        session.expose(install)
+        run = session.run_code("import old\ntry: import new\nexcept ImportError: print('not there', old.value)")
+        assert run.stdout == "not there 1\n"
+        install("new", "value = 2")
+        install("old", "value = 'changed'")
+        run = session.run_code("import new, importlib; print(new.value, importlib.reload(old).value)")
+        assert run.stdout == "2 changed\n", run
+        run = session.run_code("install('later', 'value = 3'); importlib.invalidate_caches(); import later; print(later.value)")
+        assert run.stdout == "3\n", run
+        run = session.run_code("import time; install('last', 'value = 4'); time.sleep(1.1); import last; print(last.value)")
+        assert run.stdout == "4\n", run
