@@ -249,9 +249,11 @@ class Bench:
         self._add(row)
 
     def value(self, name: str, figure: float, unit: str, *, of: str = "", state: str = "", target: float | None = None,
-              at_least: bool = False, detail: str = "", at: float | None = None, series: str = "") -> None:  # fmt: skip
-        self._add(Row(self.section, name, state, of, unit=unit, figure=figure, figure_unit=unit, target=target, at_least=at_least,
-                      detail=detail, at=at, series=series))  # fmt: skip
+              at_least: bool = False, detail: str = "", at: float | None = None, series: str = "", spread: Sequence[float] = ()) -> None:  # fmt: skip
+        """A figure by itself. `spread`: the rounds' figures, if there were several."""
+        low, high = quartiles(spread) if spread else (None, None)
+        self._add(Row(self.section, name, state, of, unit=unit, figure=figure, figure_unit=unit, low=low, high=high, rounds=len(spread),
+                      target=target, at_least=at_least, detail=detail, at=at, series=series))  # fmt: skip
 
     def not_run(self, name: str, reason: object, *, state: str = "", theirs: str = "", target: float | None = None,
                 at_least: bool = False) -> None:  # fmt: skip
