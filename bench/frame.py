@@ -18,8 +18,8 @@ A *section* is a function that is given a Bench; a module lists its own in `SECT
 *Rounds.* `alternate` gives each side `turns` turns in a row, then the next side, and goes through the list backwards in every
 second round, so that none always follows the same one. `before` is done before each turn and is not timed: a pause (STATES), a
 child to be forked. What `do` returns, if it is a number, is taken for its measure (a program that timed itself, a rate); else
-its time is taken. A side that is slow says every=3: it has its turns in each third round. A side that fails is out of the
-following rounds, and its rows say why; the others go on. `--quick` makes a quarter of the rounds.
+its time is taken. A side that is slow says every=3: it has its turns in each third round. A side that has failed three times
+is out of the following rounds, and its rows say why; the others go on. `--quick` makes a quarter of the rounds.
 
 *Row.* p50 and p99 of both sides are of all turns. The figure is the median of the rounds' own ratios (of their medians), because
 the machine's speed drifts; `low` and `high` are the quartiles of those. Times: with at_least=True the figure says how many times
@@ -79,6 +79,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+FAILURES = 3  # of a side, then it is out
+
+
 class Unavailable(Exception):
     """Something is not on this machine; the text says how to get it."""
 
@@ -95,7 +98,8 @@ class Side:
     kind: str = "peer"
     unit: str = "s"
     rounds: list[list[float]] = dataclasses.field(default_factory=list)
-    reason: str = ""
+    failures: int = 0
+    reason: str = ""  # why it is out
 
     @property
     def all(self) -> list[float]:
@@ -201,32 +205,33 @@ class Bench:
     def alternate(self, sides: Sequence[Side], rounds: int, seconds: float = 60) -> None:
         """Rounds as the top of this file has them; no more begins when the seconds are over."""
         for side in sides:
-            self._guarded(side, side.turn)  # what the first turn makes ready is no part of it
+            self._turns(side, 1)  # what the first turn makes ready is no part of it
         end = time.monotonic() + (seconds / 4 if self.quick else seconds)
         for number in range(self.count(rounds)):
             for side in sides if number % 2 == 0 else sides[::-1]:
-                turns: list[float] = []
-                if not side.reason and number % side.every == 0:
-                    turns = self._guarded(side, lambda side=side: [side.turn() for _ in range(side.turns)]) or []  # type: ignore[misc]
-                side.rounds.append(turns)
+                side.rounds.append(self._turns(side, side.turns) if number % side.every == 0 else [])
             if time.monotonic() > end and number >= 2:
                 break
 
-    def _guarded(self, side: Side, do: Callable[[], object]) -> list[float] | None:
+    def _turns(self, side: Side, count: int) -> list[float]:
+        """What a side's turns of one round gave: none of them, where one failed."""
         if side.reason:
-            return None
+            return []
         try:
-            given = do()
+            return [side.turn() for _ in range(count)]
         except Exception as error:  # another's program: anything can come out of it
-            side.reason = reason_of(error)
-            return None
-        return given if isinstance(given, list) else None
+            side.failures += 1
+            if side.failures >= FAILURES or isinstance(error, Unavailable):
+                side.reason = reason_of(error)
+            return []
 
     def row(self, name: str, ours: Side, theirs: Side, *, state: str = "", target: float | None = None, at_least: bool = False,
             detail: str = "", at: float | None = None, series: str = "") -> None:  # fmt: skip
         row = Row(self.section, name, state, ours.name, theirs.name, theirs.kind, ours.unit, target=target, at_least=at_least,
                   detail=detail, at=at, series=series)  # fmt: skip
         failed = [side for side in (ours, theirs) if side.reason or not side.all]
+        flaws = [f"{side.failures} rounds of {side.name} failed" for side in (ours, theirs) if side.failures and not side.reason]
+        row.detail = "; ".join(filter(None, [detail, *flaws]))
         if failed:
             row.reason = f"{failed[0].name}: {failed[0].reason or 'it had no turn'}"
         else:

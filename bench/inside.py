@@ -65,7 +65,8 @@ def opens(bench: Bench) -> None:
     """One open of a granted file, which the supervisor does for the guest, against a native one: everybody on one CPU, where they meet
     anyway, and wherever the scheduler puts them. A round is the median of 3,000 opens."""
     path = str(HERE / "bench.py")
-    for state, pin in (("one CPU", ["taskset", "-c", str(max(os.sched_getaffinity(0)))]), ("unpinned", [])):
+    pins: dict[str, list[str]] = {"one CPU": ["taskset", "-c", str(max(os.sched_getaffinity(0)))], "unpinned": []}
+    for state, pin in pins.items():
         tails: list[float] = []
 
         def inside() -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import threading
 import time
@@ -11,7 +10,7 @@ import time
 from frame import ENVIRONMENT, HERE, PYTHON, STATES, Bench, Section, Side
 from parts import PlainFork, expect, modules_of, spawn
 
-from belljar import Policy, Template
+from belljar import Policy, Sandbox, Template
 
 # name, what is preloaded, the code, the same as an expression, its result, the targets against python3 -I -c with a busy host
 CASES: list[tuple[str, list[str], str, str, str, float]] = [
@@ -58,7 +57,7 @@ def empty(bench: Bench) -> None:
     """The one parked guest is taken away first, so that the run has to wait for a fork and its lockdown."""
     with Template(Policy(), parked=1) as template, PlainFork(modules_of(template)) as plain:
         state = "host busy 8 ms"
-        taken = []
+        taken: list[Sandbox] = []
 
         def take() -> None:
             for sandbox in taken:
@@ -109,7 +108,7 @@ def throughput(bench: Bench) -> None:
             def bare() -> float:
                 command = [PYTHON, "-I", str(HERE / "plain_fork.py"), "loop", modules, str(seconds)]  # noqa: B023
                 loops = [subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) for _ in range(cores)]
-                return statistics.fsum(int(loop.communicate()[0]) for loop in loops) / seconds
+                return sum(int(loop.communicate()[0]) for loop in loops) / seconds
 
             mine = Side("Template.run", ours, turns=1, unit="/s")
             floor = Side("bare fork, run, exit, reap", bare, turns=1, unit="/s", kind="floor")

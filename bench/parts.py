@@ -16,7 +16,12 @@ from frame import ENVIRONMENT, HERE, PYTHON, TREE, Unavailable
 
 from belljar import Template
 
-SILENT = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", flags, 0) for fd, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY))]
+ERRORS = os.memfd_create("stderr", os.MFD_CLOEXEC)  # what the last program wrote there
+SILENT = [
+    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+    (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+    (os.POSIX_SPAWN_DUP2, ERRORS, 2),
+]
 PIP_SECONDS = 240
 
 
@@ -25,7 +30,9 @@ def spawn(*command: str) -> None:
     pid = os.posix_spawnp(command[0], command, ENVIRONMENT, file_actions=SILENT)
     _, status = os.waitpid(pid, 0)
     if status:
-        raise RuntimeError(f"{command[0]} ended with wait status {status}")
+        said = os.pread(ERRORS, 100_000, 0).decode(errors="replace").strip().splitlines()[-1:]
+        os.truncate(ERRORS, 0)
+        raise RuntimeError(f"{command[0]} ended with status {os.waitstatus_to_exitcode(status)}: {' '.join(said)}")
 
 
 def output_of(*command: str) -> str:

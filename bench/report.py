@@ -235,10 +235,15 @@ def write(tree: pathlib.Path, results: pathlib.Path) -> None:
 
 def drift(old: Sequence[Record], new: Sequence[Record]) -> list[str]:
     """A line for each row of the new results that is not as the committed ones have it. Sections that were not run are left out."""
+    there = {record["section"] for record in old}
+    found = [
+        f"new:  {record['section']}, a section of {len(record['rows'])} rows" for record in new if record["section"] not in there
+    ]
+    new = [record for record in new if record["section"] in there]
     ran = {record["section"] for record in new}
     before = {row.key: row for record in old if record["section"] in ran for row in read_rows(record)}
     after = {row.key: row for record in new for row in read_rows(record)}
-    found = [line for key, row in after.items() if key in before and (line := moved(before[key], row))]
+    found += [line for key, row in after.items() if key in before and (line := moved(before[key], row))]
     found += [f"new:  {full_name(row)}: {figure(row)}" for key, row in after.items() if key not in before]
     found += [f"gone: {full_name(row)}: it was {figure(row)}" for key, row in before.items() if key not in after]
     return found
