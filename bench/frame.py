@@ -43,6 +43,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -180,7 +181,7 @@ def amount(value: float | None, unit: str) -> str:
         return ""
     if unit == "s":
         for scale, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
-            if value * scale >= 1:
+            if abs(value) * scale >= 1:
                 return f"{three(value * scale)} {name}"
         return f"{three(value * 1e9)} ns"
     return f"{three(value)} {unit}".strip()
@@ -199,7 +200,7 @@ class Bench:
         self.rows: list[Row] = []
 
     def count(self, rounds: int) -> int:
-        """So many rounds, or what --quick leaves of them."""
+        """These rounds, or what --quick leaves of them."""
         return max(rounds // 4, 3) if self.quick else rounds
 
     def alternate(self, sides: Sequence[Side], rounds: int, seconds: float = 60) -> None:
@@ -288,7 +289,10 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def reason_of(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
+    # Neither colours nor addresses: the reason goes into files and pages.
+    words = re.sub(r"\x1b\[[0-9;]*m", " ", str(error))
+    words = re.sub(r"'?\b(?:https?|file)://[^\s'\"]+'?|/(?:tmp|var/tmp|root|home|work)/[^\s'\":]+", "…", words)
+    text = " ".join(words.split())[:240]
     return text if isinstance(error, Unavailable) else f"{type(error).__name__}: {text}"
 
 

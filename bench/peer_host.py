@@ -41,7 +41,7 @@ def sandlock_fork() -> Callable[[], object]:
 
 def monty() -> Callable[[], object]:
     """A fresh session of a worker of its pool."""
-    from pydantic_monty import Monty
+    from pydantic_monty import Monty  # type: ignore[import]
 
     pool = Monty(min_processes=2).__enter__()
 
