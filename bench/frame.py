@@ -15,8 +15,9 @@ A *section* is a function that is given a Bench; a module lists its own in `SECT
                 ...                                                              #   a row that says why
             bench.not_run("the same under gVisor", "runsc is no package of Debian")
 
-*Rounds.* `alternate` gives each side `turns` turns in a row, then the next side, and goes through the list backwards in every
-second round, so that none always follows the same one. `before` is done before each turn and is not timed: a pause (STATES), a
+*Rounds.* `alternate` gives each side `turns` turns in a row, then the next side. Every second round goes through the list backwards, and
+every two rounds begin with another side, so that none always follows the same one. Of twelve turns or more a first one is not
+counted: it finds the caches of the side before it. `before` is done before each turn and is not timed: a pause (STATES), a
 child to be forked. What `do` returns, if it is a number, is taken for its measure (a program that timed itself, a rate); else
 its time is taken. A side that is slow says every=3: it has its turns in each third round. A side that has failed three times
 is out of the following rounds, and its rows say why; the others go on. `--quick` makes a quarter of the rounds.
@@ -81,6 +82,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 FAILURES = 3  # of a side, then it is out
+LEAD_FROM = 12  # of so many turns in a row a first one is not counted
 
 
 class Unavailable(Exception):
@@ -209,7 +211,9 @@ class Bench:
             self._turns(side, 1)  # what the first turn makes ready is no part of it
         end = time.monotonic() + (seconds / 4 if self.quick else seconds)
         for number in range(self.count(rounds)):
-            for side in sides if number % 2 == 0 else sides[::-1]:
+            first = number // 2 % len(sides)
+            order = [*sides[first:], *sides[:first]]
+            for side in order if number % 2 == 0 else order[::-1]:
                 side.rounds.append(self._turns(side, side.turns) if number % side.every == 0 else [])
             if time.monotonic() > end and number >= 2:
                 break
@@ -219,6 +223,8 @@ class Bench:
         if side.reason:
             return []
         try:
+            if count >= LEAD_FROM:
+                side.turn()
             return [side.turn() for _ in range(count)]
         except Exception as error:  # another's program: anything can come out of it
             side.failures += 1

@@ -29,12 +29,12 @@ def row_of(**given):
 # ---- Rounds -----------------------------------------------------------------------------------------------------
 
 
-def test_the_sides_take_turns_and_every_second_round_goes_backwards():
+def test_the_sides_take_turns_and_none_always_follows_the_same_one():
     order = []
     sides = [Side(name, lambda name=name: order.append(name), turns=2) for name in "ab"]
     sides.append(Side("c", lambda: order.append("c"), turns=1, every=2))
     Bench(say=lambda line: None).alternate(sides, rounds=3)
-    assert "".join(order) == "abc" + "aabbc" + "bbaa" + "aabbc"  # the first turn of each is not counted
+    assert "".join(order) == "abc" + "aabbc" + "bbaa" + "bbcaa"  # the first turn of each is not counted
     assert [len(turns) for turns in sides[0].rounds] == [2, 2, 2]
     assert [len(turns) for turns in sides[2].rounds] == [1, 0, 1]
 
@@ -79,6 +79,13 @@ def test_a_side_that_fails_has_rows_that_say_why_and_the_others_go_on():
     assert seldom.figure == 1.0 and seldom.detail == "1 rounds of seldom failed"
     assert third.reason == "firejail is not installed (apt install firejail)"
     assert last.reason == "OSError: see … red …"
+
+
+def test_of_many_turns_in_a_row_the_first_is_not_counted():
+    calls = []
+    side = Side("a", lambda: calls.append(1), turns=12)
+    Bench(say=lambda line: None).alternate([side], rounds=2)
+    assert len(calls) == 1 + 2 * 13 and [len(turns) for turns in side.rounds] == [12, 12]
 
 
 def test_quick_is_a_quarter_of_the_rounds():
