@@ -208,7 +208,8 @@ class Bench:
     def alternate(self, sides: Sequence[Side], rounds: int, seconds: float = 60) -> None:
         """Rounds as the top of this file has them; no more begins when the seconds are over."""
         for side in sides:
-            self._turns(side, 1)  # what the first turn makes ready is no part of it
+            if side.turns > 1 or not self.quick:
+                self._turns(side, 1)  # what the first turn makes ready is no part of it
         end = time.monotonic() + (seconds / 4 if self.quick else seconds)
         for number in range(self.count(rounds)):
             first = number // 2 % len(sides)
@@ -302,6 +303,14 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, Unavailable) else f"{type(error).__name__}: {text}"
 
 
+def figure_of(row: Row) -> str:
+    if row.figure is None:
+        return "not run"
+    if row.figure_unit == "x":
+        return f"{row.figure:.2f}" if abs(row.figure) < 10 else three(row.figure)
+    return amount(row.figure, row.figure_unit)
+
+
 def line_of(row: Row) -> str:
     name = f"{row.name}{', ' + row.state if row.state else ''}"
     if row.reason:
@@ -311,8 +320,7 @@ def line_of(row: Row) -> str:
         detail = f"{amount(row.p50, row.unit)} (p99 {amount(row.p99, row.unit)})"
         if row.theirs_p50 is not None:
             detail += f" against {amount(row.theirs_p50, row.unit)} (p99 {amount(row.theirs_p99, row.unit)}) of {row.theirs}"
-    assert row.figure is not None
-    return f"{name:64} {three(row.figure):>8} {row.figure_unit:3} {row.goal:8} {row.word:7} {detail}"
+    return f"{name:64} {figure_of(row):>10} {row.goal:8} {row.word:7} {detail}"
 
 
 # ---- What was run where ---------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def restricted() -> Callable[[], object]:
 
 def smolagents() -> Callable[[], object]:
     """A new executor for each run."""
-    from smolagents.local_python_executor import LocalPythonExecutor  # type: ignore[import]
+    from smolagents.local_python_executor import LocalPythonExecutor
 
     def run() -> object:
         executor = LocalPythonExecutor([])

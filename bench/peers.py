@@ -224,7 +224,8 @@ def warm(bench: Bench) -> None:
                 (used, "1+1 in a session", SESSION, few),
             ):
                 for peer, side in zip(peers, sides, strict=True):
-                    bench.row(name, ours, side, state=state, at_least=True, detail=f"isolates: {peer.isolates}")
+                    detail = f"isolates: {peer.isolates}" if state == "host sleeping 8 ms" else ""
+                    bench.row(name, ours, side, state=state, at_least=True, detail=detail)
 
 
 SECTIONS = [Section("cold", "A cold command, and its peers", cold), Section("peers", "Warm peers", warm)]

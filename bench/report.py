@@ -20,10 +20,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import plots
-from frame import TREE, Row, amount, read_rows, three
+from frame import TREE, Row, amount, figure_of, read_rows
 
 RESULTS = TREE / "bench/results"
 PAGE, SOURCE = "docs/performance.md", "docs/performance.in.md"
+PEERS = (("cold", ""), ("peers", "host sleeping 8 ms"))  # section and state of the peers in README's table
 BEGIN, END = "<!-- bench -->\n", "<!-- end bench -->\n"
 Record = dict[str, Any]
 
@@ -55,14 +56,6 @@ def measured(row: Row) -> tuple[str, str]:
     return one(row.p50, row.p99), one(row.theirs_p50, row.theirs_p99)
 
 
-def figure(row: Row) -> str:
-    if row.figure is None:
-        return "not run"
-    if row.figure_unit == "x":
-        return f"{row.figure:.2f}" if row.figure < 10 else three(row.figure)
-    return amount(row.figure, row.figure_unit)
-
-
 def verdict(row: Row) -> str:
     return {"holds": "holds", "MISSED": "**MISSED**", "not run": f"not run: {cell(row.reason)}"}.get(row.word, "")
 
@@ -77,7 +70,7 @@ def table(rows: Sequence[Row]) -> list[str]:
         ours, theirs = measured(row)
         other = f"{row.theirs} ({row.kind})" if row.theirs and row.kind else row.theirs
         words = "; ".join(part for part in (verdict(row), cell(row.detail)) if part)
-        lines.append(f"| {cell(label(row))} | {ours} | {cell(other)} | {theirs} | {figure(row)} | {row.goal} | {words} |")
+        lines.append(f"| {cell(label(row))} | {ours} | {cell(other)} | {theirs} | {figure_of(row)} | {row.goal} | {words} |")
     return lines
 
 
@@ -120,7 +113,7 @@ def plot(words: str, records: Sequence[Record]) -> tuple[str, str]:
     rows = [row for row in rows if row.figure is not None and row.figure > 0]
     if kind == "margins":
         rows = [row for row in rows if row.target]
-        items = [(label(row), margin(row), plots.GREEN if row.holds else plots.RED, figure(row)) for row in rows]
+        items = [(label(row), margin(row), plots.GREEN if row.holds else plots.RED, figure_of(row)) for row in rows]
         return (
             "margins",
             plots.bars(items, 1, "margin to the target; right of the line it holds", lambda x: f"{x:g}") if items else "",
@@ -187,11 +180,11 @@ def readme_part(records: Sequence[Record]) -> str:
     lines += ["| | belljar | against | its time | figure | aim | |", "|---|---:|---|---:|---:|---:|---|"]
     for record in records:
         for row in read_rows(record):
-            if row.target is not None or (record["section"] in ("cold", "peers") and row.kind == "peer" and not row.reason):
+            if row.target is not None or (row.kind == "peer" and not row.reason and (record["section"], row.state) in PEERS):
                 ours, theirs = measured(row)
                 word = {"MISSED": "missed", "not run": "not run"}.get(row.word, "")
                 lines.append(
-                    f"| {cell(label(row))} | {ours} | {cell(row.theirs)} | {theirs} | {figure(row)} | {row.goal} | {word} |"
+                    f"| {cell(label(row))} | {ours} | {cell(row.theirs)} | {theirs} | {figure_of(row)} | {row.goal} | {word} |"
                 )
     return "\n".join(lines) + "\n"
 
@@ -244,8 +237,8 @@ def drift(old: Sequence[Record], new: Sequence[Record]) -> list[str]:
     before = {row.key: row for record in old if record["section"] in ran for row in read_rows(record)}
     after = {row.key: row for record in new for row in read_rows(record)}
     found += [line for key, row in after.items() if key in before and (line := moved(before[key], row))]
-    found += [f"new:  {full_name(row)}: {figure(row)}" for key, row in after.items() if key not in before]
-    found += [f"gone: {full_name(row)}: it was {figure(row)}" for key, row in before.items() if key not in after]
+    found += [f"new:  {full_name(row)}: {figure_of(row)}" for key, row in after.items() if key not in before]
+    found += [f"gone: {full_name(row)}: it was {figure_of(row)}" for key, row in before.items() if key not in after]
     return found
 
 
@@ -256,7 +249,11 @@ def full_name(row: Row) -> str:
 def moved(old: Row, new: Row) -> str:
     """How a row has moved; empty if it has not."""
     if old.figure is None or new.figure is None:
-        return "" if old.reason == new.reason else f"{full_name(new)}: {old.reason or figure(old)}, now {new.reason or figure(new)}"
+        return (
+            ""
+            if old.reason == new.reason
+            else f"{full_name(new)}: {old.reason or figure_of(old)}, now {new.reason or figure_of(new)}"
+        )
     change = new.figure / old.figure - 1 if old.figure else 0.0
     allowed = TAIL_DRIFT if new.theirs == "its own median" else DRIFT
     far = change > allowed or change < 1 / (1 + allowed) - 1
@@ -266,4 +263,4 @@ def moved(old: Row, new: Row) -> str:
         return ""
     better = (change > 0) == new.at_least
     how = f"{abs(change):.0%} {'better' if better else 'worse'}" if far and apart else "within the noise"
-    return f"{full_name(new)}: {figure(old)}, now {figure(new)} ({how}{f'; {old.word}, now {new.word}' if turned else ''})"
+    return f"{full_name(new)}: {figure_of(old)}, now {figure_of(new)} ({how}{f'; {old.word}, now {new.word}' if turned else ''})"

@@ -1,11 +1,14 @@
-"""What sessions cost: a round trip in each placement, and many runs on one event loop."""
+"""What sessions cost: a round trip in each placement, many runs on one event loop, calls of the host, copies, arrays in."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import multiprocessing
 import os
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from frame import PYTHON, STATES, Bench, Section, Side
@@ -94,4 +97,159 @@ def loop(bench: Bench) -> None:
     bench.row(f"{count} runs gathered on a loop, each", run, interpreters, at_least=True)
 
 
-SECTIONS = [Section("sessions", "A session's round trip", trips), Section("loop", "Runs gathered on one event loop", loop)]
+# ---- Calls, copies, arrays --------------------------------------------------------------------------------------
+
+CALLS = """
+import time
+_begun = time.perf_counter()
+for _ in range({count}): {what}
+(time.perf_counter() - _begun) / {count}
+"""
+
+
+@dataclasses.dataclass
+class Shown:
+    price: float
+
+
+def calls(bench: Bench) -> None:
+    """A call of a function of the host's and an attribute of a host's object, from inside, against a ping-pong of two Pythons: the time of
+    one, out of 500 in a row."""
+    count = 500
+    with Sandbox(Policy(timeout=None)) as sandbox, Pong() as pong:
+        sandbox.expose(lambda: 1, "host")
+        sandbox["shown"] = belljar.readonly(Shown(1.0))
+
+        def inside(what: str) -> Callable[[], float]:
+            def run() -> float:
+                execution = sandbox.run_code(CALLS.format(count=count, what=what))
+                if execution.error is not None:
+                    raise RuntimeError(execution.error.traceback)
+                return float(execution.value)
+
+            return run
+
+        host, proxy = Side("a call of the host", inside("host()"), turns=2), Side("an attribute", inside("shown.price"), turns=2)
+        floor = Side("a ping-pong of two Pythons", lambda: pong.trips(count), turns=2, kind="floor")
+        bench.alternate([host, proxy, floor], rounds=20, seconds=8)
+    bench.row("a call of the host from inside", host, floor)
+    bench.row("an attribute of a host's object from inside", proxy, floor)
+
+
+STATE = "state = [bytes([n % 256]) * 4096 for n in range(25600)]"
+FORKER = f"""
+import os, sys, time
+{STATE}
+print("ready", flush=True)
+for line in sys.stdin:
+    reader, writer = os.pipe()
+    begun = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, b"x")
+        os._exit(0)
+    os.read(reader, 1)
+    took = time.perf_counter() - begun
+    os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    print(took, flush=True)
+"""
+
+
+def copies(bench: Bench) -> None:
+    """`fork()` of a session that holds 100 MB, and that with the copy's first run, against `os.fork()` of a plain Python that holds as much,
+    to the first byte of its child."""
+    command = [PYTHON, "-I", "-c", FORKER]
+    with Sandbox(Policy(timeout=60, memory="1G")) as sandbox, subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as plain:
+        assert plain.stdin is not None and plain.stdout is not None
+        asking, answers = plain.stdin, plain.stdout
+        answers.readline()
+        if (execution := sandbox.run_code(STATE)).error is not None:
+            raise RuntimeError(execution.error.traceback)
+        copied: list[Sandbox] = []
+
+        def clear() -> None:
+            while copied:
+                copied.pop().close()
+
+        def copy() -> None:
+            copied.append(sandbox.fork())
+
+        def copy_and_run() -> None:
+            copy()
+            if copied[-1].run_code("len(state)").value != 25600:
+                raise RuntimeError("the copy has not the state")
+
+        def fork() -> float:
+            asking.write("\n")
+            asking.flush()
+            return float(answers.readline())
+
+        alone, first = Side("Sandbox.fork()", copy, clear, turns=2), Side(
+            "Sandbox.fork() and run_code", copy_and_run, clear, turns=2
+        )
+        floor = Side("os.fork() and its first byte", fork, clear, turns=2, kind="floor")
+        bench.alternate([alone, first, floor], rounds=12, seconds=10)
+        clear()
+        asking.close()
+    bench.row("a copy of a session with 100 MB", alone, floor)
+    bench.row("a copy of a session with 100 MB, and its first run", first, floor)
+
+
+def receive(pipe: multiprocessing.connection.Connection) -> None:
+    while (array := pipe.recv()) is not None:
+        pipe.send(float(array[-1]))
+
+
+def arrays(bench: Bench) -> None:
+    """An array in, against multiprocessing's pickle through a pipe, until the other side has looked at it: one that numpy made, which is
+    copied once, and one of `belljar.empty`, which is not."""
+    import numpy
+
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    for size_mb in (1, 16, 256, 1024):
+        if free < size_mb * 6 << 20:
+            bench.not_run(f"{size_mb} MB in", f"only {free >> 20} MB of memory are free")
+            continue
+        plain, shared = numpy.ones(size_mb << 17), belljar.empty(size_mb << 17)
+        shared[:] = 1
+        child = context.Process(target=receive, args=(there,))
+        child.start()
+        with Sandbox(Policy(timeout=120), preload=["numpy"]) as sandbox:
+
+            def clear() -> None:
+                sandbox.run_code("a = None")  # noqa: B023  # to free another array is no part of it
+
+            def give(array: object) -> None:
+                sandbox["a"] = array  # noqa: B023
+                if sandbox.run_code("float(a[-1])").value != 1.0:  # noqa: B023
+                    raise RuntimeError("the array did not arrive")
+
+            def pickled() -> None:
+                here.send(plain)  # noqa: B023
+                here.recv()
+
+            turns = 1 if size_mb > 100 else 3
+            sides = {name: Side("sandbox[...] = array", lambda array=array: give(array), clear, turns)
+                     for name, array in (("numpy's", plain), ("belljar.empty's", shared))}  # fmt: skip
+            peer = Side("a pickle through a pipe", pickled, turns=turns, every=3 if turns == 1 else 1, kind="baseline")
+            bench.alternate([*sides.values(), peer], rounds=6 if turns == 1 else 10, seconds=12)
+        for name, side in sides.items():
+            target = 2000 if size_mb == 1024 and name != "numpy's" else None
+            bench.row(f"{size_mb} MB in, {name}", side, peer, target=target, at_least=True, at=size_mb, series=name)
+        here.send(None)
+        child.join()
+
+
+SECTIONS = [
+    Section("sessions", "A session's round trip", trips),
+    Section("loop", "Runs gathered on one event loop", loop),
+    Section("calls", "Calls of the host", calls),
+    Section("copies", "Copies of a session", copies),
+    Section("arrays", "Arrays in", arrays),
+]

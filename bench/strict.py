@@ -111,7 +111,7 @@ def executed(code: str, names: dict[str, object]) -> dict[str, object]:
 
 
 def kernels(bench: Bench) -> None:
-    """Kernels that only compute, under the language policy `everyday` in a guest, and in a plain Python: best of several in each round."""
+    """Kernels that only compute, under the language policy `everyday` in a guest, and in a plain Python, the best time of all rounds."""
 
     def inside() -> dict[str, float]:
         times = executed(KERNELS, {})["times"]
