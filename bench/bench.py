@@ -25,7 +25,7 @@ def sections() -> list[Section]:
 
 
 def measure(wanted: list[tuple[int, Section]], quick: bool) -> None:
-    bench = Bench(quick)
+    bench = Bench(quick, patience=True)
     begun = time.monotonic()
     print(", ".join(f"{name} {value}" for name, value in machine().items()) + f", load {os.getloadavg()[0]:.2f}", flush=True)
     for number, (order, section) in enumerate(wanted, 1):

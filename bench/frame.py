@@ -45,6 +45,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -82,7 +83,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 FAILURES = 3  # of a side, then it is out
+TAIL = "its own median"  # what a 99th percentile is compared with
 LEAD_FROM = 12  # of so many turns in a row a first one is not counted
+
+
+TURNS_SECONDS, SECTION_SECONDS = 60, 600  # after which a side's turns of a round, or a section, have failed
 
 
 class Unavailable(Exception):
@@ -170,6 +175,26 @@ class Row:
         return "not run" if self.reason else "" if self.target is None else "holds" if self.holds else "MISSED"
 
 
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raises a TimeoutError in what has not ended by then; within another deadline that one goes on afterwards. 0: none."""
+    if not seconds:
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"no end within {seconds:g} s")
+
+    handler, began = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.01) if left else 0)
+
+
 @dataclasses.dataclass
 class Section:
     word: str  # of --only, and the name of its file of results
@@ -195,8 +220,13 @@ def three(value: float) -> str:
 
 
 class Bench:
-    def __init__(self, quick: bool = False, say: Callable[[str], None] = lambda line: print(line, flush=True)) -> None:
+    """`patience`: whether turns and sections that do not end are ended, by SIGALRM; a test has other uses for that."""
+
+    def __init__(
+        self, quick: bool = False, patience: bool = False, say: Callable[[str], None] = lambda line: print(line, flush=True)
+    ) -> None:
         self.quick = quick
+        self.patience = patience
         self.say = say
         self.section = ""
         self.rows: list[Row] = []
@@ -224,9 +254,10 @@ class Bench:
         if side.reason:
             return []
         try:
-            if count >= LEAD_FROM:
-                side.turn()
-            return [side.turn() for _ in range(count)]
+            with deadline(TURNS_SECONDS if self.patience else 0):
+                if count >= LEAD_FROM:
+                    side.turn()
+                return [side.turn() for _ in range(count)]
         except Exception as error:  # another's program: anything can come out of it
             side.failures += 1
             if side.failures >= FAILURES or isinstance(error, Unavailable):
@@ -256,7 +287,7 @@ class Bench:
 
     def tail(self, name: str, ours: Side, *, state: str = "", target: float | None = None) -> None:
         """The 99th percentile as a multiple of the median: how evenly a thing is done."""
-        row = Row(self.section, name, state, ours.name, "its own median", "baseline", ours.unit, target=target, reason=ours.reason)
+        row = Row(self.section, name, state, ours.name, TAIL, "baseline", ours.unit, target=target, reason=ours.reason)
         if not ours.reason:
             row.p50, row.p99, row.figure, row.rounds = ours.p50, ours.p99, ours.p99 / ours.p50, len(ours.rounds)
         self._add(row)
@@ -351,7 +382,7 @@ def run_section(section: Section, bench: Bench) -> dict[str, object]:
     bench.section = section.word
     first = len(bench.rows)
     load, begun = os.getloadavg()[0], time.monotonic()
-    with bench.attempt(f"{section.title}: what comes after this row"):
+    with bench.attempt(f"{section.title}: what comes after this row"), deadline(SECTION_SECONDS if bench.patience else 0):
         section.run(bench)
     about = " ".join((section.run.__doc__ or "").split())  # the page shows it above the table
     return {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import signal
 import socket
 import stat
 import subprocess
@@ -28,7 +29,12 @@ PIP_SECONDS = 240
 def spawn(*command: str) -> None:
     """Runs a program to its end, with as little of ours around it as there can be."""
     pid = os.posix_spawnp(command[0], command, ENVIRONMENT, file_actions=SILENT)
-    _, status = os.waitpid(pid, 0)
+    try:
+        _, status = os.waitpid(pid, 0)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
     if status:
         said = os.pread(ERRORS, 100_000, 0).decode(errors="replace").strip().splitlines()[-1:]
         os.truncate(ERRORS, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
-WIDTH, LEFT, RIGHT, ROW = 900, 330, 130, 22
+WIDTH, LEFT, RIGHT, ROW = 1000, 420, 130, 22
 GREY, GREEN, RED, BLUE = "#8d99ae", "#4c956c", "#c8553d", "#2f6690"
 COLOURS = (BLUE, RED, GREEN, "#9a6fb0", "#d19a2e", "#5b5b5b", "#46a2a8", "#b5557d")
 
@@ -26,6 +27,11 @@ def powers(low: float, high: float) -> list[float]:
     tens = [10.0**n for n in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     marks = tens if len(tens) > 4 else [ten * step for ten in tens for step in (1, 2, 5)]
     return [mark for mark in marks if low <= mark <= high]
+
+
+def short(words: str) -> str:
+    """A mark without the zeros behind its point."""
+    return re.sub(r"\.0+(?= |$)", "", words)
 
 
 def scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
@@ -68,7 +74,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], below: str, besid
     parts = [text((left + WIDTH - 250) / 2, height - 10, below, "middle"), text(10, 16, beside)]
     for y in powers(min(ys) / 1.3, max(ys) * 1.3):
         parts.append(f'<line x1="{left}" x2="{WIDTH - 250}" y1="{up(y):.1f}" y2="{up(y):.1f}" stroke="#ddd"/>')
-        parts.append(text(left - 6, up(y) + 4, show(y), "end", 11))
+        parts.append(text(left - 6, up(y) + 4, short(show(y)), "end", 11))
     for x in sorted(set(xs)):
         parts.append(text(across(x), bottom + 18, f"{x:g}", "middle", 11))
     for at, (name, line) in enumerate(series.items()):
@@ -86,7 +92,7 @@ def axis(
 ) -> list[str]:
     parts = [text((LEFT + WIDTH - RIGHT) / 2, height - 4, below, "middle")]
     for mark in marks:
-        parts += [rule(place(mark), height, "#ddd"), text(place(mark), height - 22, show(mark), "middle", 11)]
+        parts += [rule(place(mark), height, "#ddd"), text(place(mark), height - 22, short(show(mark)), "middle", 11)]
     return parts
 
 

@@ -8,7 +8,7 @@ Nothing is measured here. The page is docs/performance.in.md with these marks fi
     <!-- rest -->                  the sections that no mark names
     <!-- plot: margins -->         how far each row is on the right side of its target
     <!-- plot: times SECTION [| STATE] -->  p50 and p99 of every side of a section (in one state of the host)
-    <!-- plot: lines SECTION | WORDS -->    the rows that have `at`, a line for each series; WORDS stand below the axis"""
+    <!-- plot: lines SECTION | X | Y -->    the rows that have `at`, a line for each series; X and Y are words for the axes"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import plots
-from frame import TREE, Row, amount, figure_of, read_rows
+from frame import TAIL, TREE, Row, amount, figure_of, read_rows
 
 RESULTS = TREE / "bench/results"
 PAGE, SOURCE = "docs/performance.md", "docs/performance.in.md"
@@ -108,36 +108,50 @@ def targets(records: Sequence[Record]) -> list[str]:
 def plot(words: str, records: Sequence[Record]) -> tuple[str, str]:
     """The name of a plot and its SVG; an empty one where there is nothing to draw."""
     kind, _, rest = words.partition(" ")
-    name, _, more = (part.strip() for part in rest.partition("|"))
+    name, *more = (part.strip() for part in rest.split("|"))
     rows = [row for record in records if kind == "margins" or record["section"] == name for row in read_rows(record)]
     rows = [row for row in rows if row.figure is not None and row.figure > 0]
     if kind == "margins":
-        rows = [row for row in rows if row.target]
-        items = [(label(row), margin(row), plots.GREEN if row.holds else plots.RED, figure_of(row)) for row in rows]
-        return (
-            "margins",
-            plots.bars(items, 1, "margin to the target; right of the line it holds", lambda x: f"{x:g}") if items else "",
-        )
+        return "margins", plot_margins([row for row in rows if row.target])
     if kind == "times":
-        file = re.sub(r"\W+", "-", f"{name} {more}".strip())
-        found: dict[str, tuple[float, float, str]] = {}
-        for row in rows:
-            if row.unit != "s" or row.p50 is None or row.p99 is None or row.at is not None or (more and row.state != more):
-                continue
-            found.setdefault(f"belljar: {row.ours}" if more else label(row), (row.p50, row.p99, plots.BLUE))
-            if row.theirs_p50 is not None and row.theirs_p99 is not None:
-                found.setdefault(row.theirs, (row.theirs_p50, row.theirs_p99, plots.GREEN if row.kind == "floor" else plots.GREY))
-        ordered = sorted(found.items(), key=lambda item: item[1][0])
-        spans = [(who, p50, p99, colour) for who, (p50, p99, colour) in ordered]
-        return file, plots.spans(spans, "dot: p50; end of the line: p99", lambda x: amount(x, "s")) if spans else ""
+        state = more[0] if more else ""
+        return re.sub(r"\W+", "-", f"{name} {state}".strip()), plot_times(rows, state)
     if kind == "lines":
-        series: dict[str, list[tuple[float, float]]] = {}
-        for row in rows:
-            if row.at is not None and row.figure is not None:
-                series.setdefault(row.series or row.name, []).append((row.at, row.figure))
-        unit = next((row.figure_unit for row in rows if row.at is not None), "")
-        return name, plots.lines(series, more, unit, lambda y: amount(y, "" if unit == "x" else unit)) if series else ""
+        below, beside = (*more, "", "")[:2]
+        return name, plot_lines([row for row in rows if row.at is not None], below, beside)
     raise ValueError(f"{words}: no plot is called that")
+
+
+def plot_margins(rows: Sequence[Row]) -> str:
+    names = [label(row) for row in rows]
+    items = []
+    for row, name in zip(rows, names, strict=True):
+        whole = f"{name}, against {row.theirs}" if names.count(name) > 1 else name
+        items.append((whole, margin(row), plots.GREEN if row.holds else plots.RED, f"{figure_of(row)} ({row.goal})"))
+    return plots.bars(items, 1, "margin to the target; right of the line it holds", lambda x: f"{x:g}") if items else ""
+
+
+def plot_times(rows: Sequence[Row], state: str) -> str:
+    """Each side once, the quickest first. Floors are green, belljar blue."""
+    found: dict[str, tuple[float, float, str]] = {}
+    for row in rows:
+        if row.unit != "s" or row.p50 is None or row.p99 is None or row.theirs == TAIL or (state and row.state != state):
+            continue
+        found.setdefault(f"belljar: {row.ours if state else label(row)}", (row.p50, row.p99, plots.BLUE))
+        if row.theirs_p50 is not None and row.theirs_p99 is not None:
+            other = f"{row.theirs}: {label(row)}" if row.state and not state else row.theirs
+            found.setdefault(other, (row.theirs_p50, row.theirs_p99, plots.GREEN if row.kind == "floor" else plots.GREY))
+    spans = [(who, p50, p99, colour) for who, (p50, p99, colour) in sorted(found.items(), key=lambda item: item[1][0])]
+    return plots.spans(spans, "dot: p50; end of the line: p99", lambda x: amount(x, "s")) if spans else ""
+
+
+def plot_lines(rows: Sequence[Row], below: str, beside: str) -> str:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.at is not None and row.figure is not None:
+            series.setdefault(row.series or row.name, []).append((row.at, row.figure))
+    unit = next((row.figure_unit for row in rows if row.figure_unit != "x"), "")
+    return plots.lines(series, below, beside, lambda y: amount(y, unit)) if series else ""
 
 
 def margin(row: Row) -> float:
@@ -255,7 +269,7 @@ def moved(old: Row, new: Row) -> str:
             else f"{full_name(new)}: {old.reason or figure_of(old)}, now {new.reason or figure_of(new)}"
         )
     change = new.figure / old.figure - 1 if old.figure else 0.0
-    allowed = TAIL_DRIFT if new.theirs == "its own median" else DRIFT
+    allowed = TAIL_DRIFT if new.theirs == TAIL else DRIFT
     far = change > allowed or change < 1 / (1 + allowed) - 1
     apart = None in (old.low, old.high, new.low, new.high) or new.low > old.high or new.high < old.low  # type: ignore[operator]
     turned = old.word != new.word

@@ -14,7 +14,7 @@ TREE = pathlib.Path(__file__).parents[2]
 sys.path.append(str(TREE / "bench"))
 
 import report as pages  # noqa: E402
-from frame import Bench, Row, Section, Side, Unavailable, amount, read_rows, run_section  # noqa: E402
+from frame import TAIL, Bench, Row, Section, Side, Unavailable, amount, read_rows, run_section  # noqa: E402
 
 
 def record_of(run, **options):
@@ -88,6 +88,19 @@ def test_of_many_turns_in_a_row_the_first_is_not_counted():
     assert len(calls) == 1 + 2 * 13 and [len(turns) for turns in side.rounds] == [12, 12]
 
 
+def test_what_does_not_end_is_ended_and_says_so():
+    program = (
+        "import frame, time; frame.TURNS_SECONDS, frame.SECTION_SECONDS = 0.05, 0.4\n"
+        "def run(bench):\n"
+        "    side = frame.Side('slow', lambda: time.sleep(30), turns=2)\n"
+        "    bench.alternate([side], 3); bench.row('a row', side, side); time.sleep(30)\n"
+        "bench = frame.Bench(patience=True, say=lambda line: None)\n"
+        "frame.run_section(frame.Section('s', 'S', run), bench)\n"
+        "print([row.reason for row in bench.rows])\n")  # fmt: skip
+    words = subprocess.check_output([sys.executable, "-c", program], cwd=TREE / "bench", text=True, stderr=subprocess.DEVNULL)
+    assert words == "['slow: TimeoutError: no end within 0.05 s', 'TimeoutError: no end within 0.4 s']\n"
+
+
 def test_quick_is_a_quarter_of_the_rounds():
     side = Side("a", lambda: 1.0, turns=1)
     Bench(quick=True, say=lambda line: None).alternate([side], rounds=40)
@@ -120,8 +133,8 @@ def test_a_row_has_moved_if_it_is_far_away_and_outside_of_the_noise(old, new, wo
 
 
 def test_a_tail_may_double():
-    assert not pages.moved(Row("s", "r", theirs="its own median", figure=2.0), Row("s", "r", theirs="its own median", figure=3.9))
-    assert pages.moved(Row("s", "r", theirs="its own median", figure=2.0), Row("s", "r", theirs="its own median", figure=4.1))
+    assert not pages.moved(Row("s", "r", theirs=TAIL, figure=2.0), Row("s", "r", theirs=TAIL, figure=3.9))
+    assert pages.moved(Row("s", "r", theirs=TAIL, figure=2.0), Row("s", "r", theirs=TAIL, figure=4.1))
 
 
 def test_rows_that_are_new_or_gone_are_named_and_sections_that_were_not_run_are_not():
@@ -153,10 +166,10 @@ TABLE = """\
 
 
 def test_a_page_is_its_source_with_the_marks_filled():
-    source = "# P\n\n<!-- machine -->\n\n<!-- table: fake -->\n\n<!-- plot: margins -->\n\n<!-- plot: lines fake | guests -->\n\n<!-- rest -->\n\nEnd.\n"
+    source = "# P\n\n<!-- machine -->\n\n<!-- table: fake -->\n\n<!-- plot: margins -->\n\n<!-- plot: lines fake | guests | MB -->\n\n<!-- rest -->\n\nEnd.\n"
     text, drawn = pages.page(source, [RECORD])
     assert "P, 2 CPUs, 2 GiB, Linux 6.1, CPython 3.11.2; 2026-01-02.\n\n### A fake\n\nAbout it.\n\n" + TABLE in text
-    assert "![margins](plots/margins.svg)\n\n![lines fake : guests](plots/fake.svg)\n\n\n\nEnd.\n" in text
+    assert "![margins](plots/margins.svg)\n\n![lines fake : guests : MB](plots/fake.svg)\n\n\n\nEnd.\n" in text
     assert set(drawn) == {"docs/plots/margins.svg", "docs/plots/fake.svg"}
     for drawing in drawn.values():
         xml.etree.ElementTree.fromstring(drawing)
