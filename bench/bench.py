@@ -39,7 +39,10 @@ def measure(wanted: list[tuple[int, Section]], quick: bool) -> None:
 
 def compare(ran: set[str] | None) -> None:
     new = [record for record in report.load(LAST) if ran is None or record["section"] in ran]
-    lines = report.drift(report.load(report.RESULTS), new)
+    old = report.load(report.RESULTS)
+    if not set(report.machine(new)) <= set(report.machine(old)):
+        print("\nThe committed figures are of another machine or day: " + " ".join(report.machine(old)))
+    lines = report.drift(old, new)
     print("\nAgainst bench/results/, " + (f"{len(lines)} things have moved:" if lines else "nothing has moved."))
     print("\n".join(lines))
 
@@ -47,7 +50,7 @@ def compare(ran: set[str] | None) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="WORD", help="the sections whose name has it")
-    parser.add_argument("--quick", action="store_true", help="a quarter of the rounds")
+    parser.add_argument("--quick", action="store_true", help="a sixth of the rounds")
     parser.add_argument("--last", action="store_true", help="measure nothing, take what the last run measured")
     parser.add_argument(
         "--compare", action="store_true", help="print what has moved since the committed results (after every run as well)"

@@ -20,7 +20,7 @@ every two rounds begin with another side, so that none always follows the same o
 counted: it finds the caches of the side before it. `before` is done before each turn and is not timed: a pause (STATES), a
 child to be forked. What `do` returns, if it is a number, is taken for its measure (a program that timed itself, a rate); else
 its time is taken. A side that is slow says every=3: it has its turns in each third round. A side that has failed three times
-is out of the following rounds, and its rows say why; the others go on. `--quick` makes a quarter of the rounds.
+is out of the following rounds, and its rows say why; the others go on. `--quick` makes a sixth of the rounds.
 
 *Row.* p50 and p99 of both sides are of all turns. The figure is the median of the rounds' own ratios (of their medians), because
 the machine's speed drifts; `low` and `high` are the quartiles of those. Times: with at_least=True the figure says how many times
@@ -82,6 +82,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+QUICK = 6  # the share of rounds and seconds that --quick leaves
 FAILURES = 3  # of a side, then it is out
 TAIL = "its own median"  # what a 99th percentile is compared with
 LEAD_FROM = 12  # of so many turns in a row a first one is not counted
@@ -233,14 +234,14 @@ class Bench:
 
     def count(self, rounds: int) -> int:
         """These rounds, or what --quick leaves of them."""
-        return max(rounds // 4, 3) if self.quick else rounds
+        return max(rounds // QUICK, 3) if self.quick else rounds
 
     def alternate(self, sides: Sequence[Side], rounds: int, seconds: float = 60) -> None:
         """Rounds as the top of this file has them; no more begins when the seconds are over."""
         for side in sides:
             if side.turns > 1 or not self.quick:
                 self._turns(side, 1)  # what the first turn makes ready is no part of it
-        end = time.monotonic() + (seconds / 4 if self.quick else seconds)
+        end = time.monotonic() + (seconds / QUICK if self.quick else seconds)
         for number in range(self.count(rounds)):
             first = number // 2 % len(sides)
             order = [*sides[first:], *sides[:first]]

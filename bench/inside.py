@@ -180,7 +180,7 @@ def ordinary(bench: Bench) -> None:
             plain = Side(
                 "python3 -I", lambda: float(output_of(PYTHON, "-I", "-c", program, folder)), turns=1, kind="baseline"
             )  # noqa: B023
-            bench.alternate([ours, plain], rounds=13, seconds=12)
+            bench.alternate([ours, plain], rounds=13, seconds=9)
             bench.row(name, ours, plain, target=target)
 
 

@@ -18,6 +18,7 @@ CASES: list[tuple[str, list[str], str, str, str, float]] = [
     ("numpy", ["numpy"], "import numpy; numpy.arange(10).sum()", "__import__('numpy').arange(10).sum()", "45", 220),
 ]
 AGAINST_FORK = {"host sleeping 8 ms": 0.8, "host busy 8 ms": 1.5}
+WARM = {**STATES, "host sleeping 30 ms": lambda: time.sleep(0.03)}
 TAILS = {"host sleeping 8 ms": 2.0, "host busy 8 ms": 2.0, "host busy 3 ms": 4.0}
 
 
@@ -27,7 +28,7 @@ def warm(bench: Bench) -> None:
     lockdown, no limits, no streams. In the tight loop there is no time to park anything: the floor forks on demand, and so do we.
     """
     for name, preload, code, expression, text, target in CASES:
-        for state, pause in STATES.items():
+        for state, pause in WARM.items():
             with Template(Policy(), preload=preload, parked=2) as template, PlainFork(modules_of(template)) as plain:
                 tight = state == "tight loop"
                 ours = Side("Template.run", lambda: expect(template, code, text), pause)  # noqa: B023
@@ -46,7 +47,7 @@ def warm(bench: Bench) -> None:
                 cold = Side("python3 -I -c", lambda: spawn(PYTHON, "-I", "-c", code), pause, turns=4, kind="baseline")  # noqa: B023
                 if preload:
                     cold.turns, cold.every = 2, 2
-                bench.alternate([ours, floor, cold], rounds=44, seconds=16)
+                bench.alternate([ours, floor, cold], rounds=44, seconds=15)
             bench.row(name, ours, floor, state=state, target=AGAINST_FORK.get(state) if name == "1+1" else None)
             bench.row(name, ours, cold, state=state, target=target if state == "host busy 8 ms" else None, at_least=True)
             bench.tail(f"{name}: p99 to p50", ours, state=state, target=TAILS.get(state) if name == "1+1" else None)

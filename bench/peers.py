@@ -197,7 +197,7 @@ def cold(bench: Bench) -> None:
         ours = Side("belljar run -c pass", lambda: spawn(COMMAND, "run", "-c", "pass"), turns=2)
         plain = Side("python3 -I -c pass", lambda: spawn(*INSIDE), turns=2, kind="baseline")
         peers = sides_of(COLD, "", stack)
-        bench.alternate([ours, plain, *peers], rounds=32, seconds=60)
+        bench.alternate([ours, plain, *peers], rounds=32, seconds=50)
         bench.row("a cold command", ours, plain, target=1.1)
         for peer, side in zip(COLD, peers, strict=True):
             target = 1.0 if peer.name == "bubblewrap" else None
@@ -217,7 +217,7 @@ def warm(bench: Bench) -> None:
             used = Side("Sandbox.run_code", lambda: session.run_code("1+1"), pause)  # noqa: B023
             floor = Side("python3 -I -c 1+1", lambda: spawn(PYTHON, "-I", "-c", "1+1"), pause, turns=2, kind="baseline")
             many, few = sides_of(FRESH, state, stack), sides_of(SESSION, state, stack)
-            bench.alternate([fresh, used, floor, *many, *few], rounds=24, seconds=38)
+            bench.alternate([fresh, used, floor, *many, *few], rounds=24, seconds=30)
             bench.row("1+1 in something fresh", fresh, floor, state=state, at_least=True)
             for ours, name, peers, sides in (
                 (fresh, "1+1 in something fresh", FRESH, many),

@@ -52,7 +52,7 @@ def trips(bench: Bench) -> None:
                 with placed(here):
                     ours = Side('run_code("1+1")', lambda: sandbox.run_code("1+1"), pause, turns=200 if tight else 12)  # noqa: B023
                     floor = Side("a ping-pong of two Pythons", pong.trip, pause, turns=200 if tight else 12, kind="floor")
-                    bench.alternate([ours, floor], rounds=30, seconds=5)
+                    bench.alternate([ours, floor], rounds=30, seconds=4)
             bench.row('session run_code("1+1")', ours, floor, state=f"{place}, {state}", target=3.5 if tight else None)
 
 
