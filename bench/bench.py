@@ -40,8 +40,9 @@ def measure(wanted: list[tuple[int, Section]], quick: bool) -> None:
 def compare(ran: set[str] | None) -> None:
     new = [record for record in report.load(LAST) if ran is None or record["section"] in ran]
     old = report.load(report.RESULTS)
-    if not set(report.machine(new)) <= set(report.machine(old)):
-        print("\nThe committed figures are of another machine or day: " + " ".join(report.machine(old)))
+    here, there = ({report.machine_words(record) for record in records} for records in (new, old))
+    if there and not here <= there:
+        print("\nThe committed figures are of another machine: " + "; ".join(sorted(there)))
     lines = report.drift(old, new)
     print("\nAgainst bench/results/, " + (f"{len(lines)} things have moved:" if lines else "nothing has moved."))
     print("\n".join(lines))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 from frame import ENVIRONMENT, HERE, PYTHON, STATES, Bench, Section, Side
 from parts import PlainFork, expect, modules_of, spawn
@@ -18,7 +19,7 @@ CASES: list[tuple[str, list[str], str, str, str, float]] = [
     ("numpy", ["numpy"], "import numpy; numpy.arange(10).sum()", "__import__('numpy').arange(10).sum()", "45", 220),
 ]
 AGAINST_FORK = {"host sleeping 8 ms": 0.8, "host busy 8 ms": 1.5}
-WARM = {**STATES, "host sleeping 30 ms": lambda: time.sleep(0.03)}
+WARM: dict[str, Callable[[], None]] = {**STATES, "host sleeping 30 ms": lambda: time.sleep(0.03)}
 TAILS = {"host sleeping 8 ms": 2.0, "host busy 8 ms": 2.0, "host busy 3 ms": 4.0}
 
 
