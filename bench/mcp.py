@@ -63,7 +63,9 @@ class Server(contextlib.AbstractContextManager["Server"]):
             if not line:
                 status = self.process.wait()
                 self.log.seek(0)
-                raise RuntimeError(f"it ended with status {status}: {self.log.read().decode(errors='replace')[-300:].strip()}")
+                said = self.log.read().decode(errors="replace").splitlines()
+                words = [line for line in said if "error" in line.lower()] or said[-1:]
+                raise RuntimeError(f"it ended with status {status}: {' '.join(words)[:300]}")
             try:
                 answer = json.loads(line)
             except ValueError:
