@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import statistics
 import subprocess
@@ -63,8 +64,8 @@ class Server(contextlib.AbstractContextManager["Server"]):
             if not line:
                 status = self.process.wait()
                 self.log.seek(0)
-                said = self.log.read().decode(errors="replace").splitlines()
-                words = [line for line in said if "error" in line.lower()] or said[-1:]
+                said = re.sub(r"\x1b\[[0-9;]*\w", "", self.log.read().decode(errors="replace")).splitlines()
+                words = [line for line in said if line.lower().startswith("error")] or said[-1:]
                 raise RuntimeError(f"it ended with status {status}: {' '.join(words)[:300]}")
             try:
                 answer = json.loads(line)
