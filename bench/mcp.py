@@ -64,8 +64,8 @@ class Server(contextlib.AbstractContextManager["Server"]):
             if not line:
                 status = self.process.wait()
                 self.log.seek(0)
-                said = re.sub(r"\x1b\[[0-9;]*\w", "", self.log.read().decode(errors="replace")).splitlines()
-                words = [line for line in said if line.lower().startswith("error")] or said[-1:]
+                said = re.sub(r"\x1b\[[0-9;]*\w", "", self.log.read().decode(errors="replace"))
+                words = re.findall(r"\berror: *(.{1,160})", said)[:1] or said.splitlines()[-1:]
                 raise RuntimeError(f"it ended with status {status}: {' '.join(words)[:300]}")
             try:
                 answer = json.loads(line)
