@@ -77,7 +77,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 def section(record: Record) -> list[str]:
     lines = [f"### {record['title']}", ""]
     lines += [record["about"], ""] if record["about"] else []
-    note = f"{record['date']}, commit {record['commit']}, {record['seconds']} s, load {record['load_at_start']} to {record['load_at_end']}"
+    note = f"--only {record['section']}; {record['date']}, commit {record['commit']}, {record['seconds']} s, load {record['load_at_start']} to {record['load_at_end']}"
     return [*lines, *table(read_rows(record)), "", f"<sub>{note}{', --quick' if record['quick'] else ''}</sub>", ""]
 
 
