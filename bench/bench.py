@@ -69,6 +69,10 @@ def main() -> int:
     compare({section.word for _, section in wanted} if options.only or not last else None)
     if options.write:
         report.RESULTS.mkdir(exist_ok=True)
+        words = {section.word for section in sections()}
+        for old in report.RESULTS.glob("*.json"):
+            if old.stem not in words:
+                old.unlink()  # it is measured no more
         for _, section in wanted:
             path: pathlib.Path = LAST / f"{section.word}.json"
             if path.exists():
