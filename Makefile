@@ -56,12 +56,11 @@ test-packages: all
 	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
 	@tests/packages/run $(if $(SHORT),--short) $(OPTIONS)
 
+# Everything that docs/performance.md shows, in a quarter of an hour. OPTIONS=--quick: three minutes. OPTIONS=--write: into the tree.
 bench: all
 	@scripts/install-packages $(RUN_PACKAGES)
-	@.venv/bin/python bench/bench.py
-	@.venv/bin/python bench/sessions.py
-	@.venv/bin/python bench/strict.py
-	@.venv/bin/python bench/mcp.py
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || scripts/install-packages python3-venv
+	@.venv/bin/python bench/bench.py $(OPTIONS)
 
 wheel:
 	@scripts/install-packages $(BUILD_PACKAGES) $(WHEEL_PACKAGES)

@@ -1,48 +1,45 @@
-"""What `belljar mcp` adds to a run: a run_python_code call over the direct library call, in the same rounds, and other servers
-for the same job beside it. Run it with .venv/bin/python; `--peers` installs the others from PyPI first (into .venv-clients/).
+"""What `belljar mcp` adds to a run: a run_python_code call over the direct library call, and other servers for the same job beside it.
 
-All servers are spoken to by the same few lines of raw JSON on their standard input and output. Medians and 99th percentiles in
-microseconds; whatever cannot be measured here says why."""
+All servers are spoken to by the same few lines of raw JSON on their standard input and output."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
 import os
-import pathlib
+import re
 import select
 import statistics
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable
 
+from frame import HERE, TREE, Bench, Section, Side, reason_of
+from parts import environment
+
 import belljar
 
-TREE = pathlib.Path(__file__).resolve().parent.parent
-PEERS = TREE / ".venv-clients"
 CODE = "6 * 7"
 PATIENCE = 60.0
+STATE = "host sleeping 3 ms"  # guests are made ready meanwhile, as between the calls of an agent
 
-# name, packages, command in the environment
-INSTALLED = [
-    ("mcp-run-python 0.0.22 (Pyodide)", ["mcp-run-python==0.0.22", "deno==2.9.8"], ["mcp-run-python", "stdio"]),
-    (
-        "SDK server over pydantic-monty 1.4.0",
-        ["mcp==2.3.0", "pydantic-monty==1.4.0"],
-        ["python", "-P", str(TREE / "bench/monty_server.py")],
-    ),
-    ("mcp-run-python-code 0.0.2 (no sandbox)", ["mcp==1.30.0", "mcp-run-python-code==0.0.2"], ["mcp-run-python-code"]),
-]
+# name, packages, command in the environment, arguments of the call
+PEERS: list[tuple[str, list[str], list[str], dict[str, object]]] = [
+    ("mcp-run-python 0.0.22 (Pyodide in Deno)", ["mcp-run-python==0.0.22", "deno==2.9.8"], ["mcp-run-python", "stdio"], {"python_code": CODE}),
+    ("SDK server over pydantic-monty 1.4.0", ["mcp==2.3.0", "pydantic-monty==1.4.0"], ["python", "-P", str(HERE / "monty_server.py")],
+     {"python_code": CODE}),
+    ("mcp-run-python-code 0.0.2 (no sandbox)", ["mcp==1.30.0", "mcp-run-python-code==0.0.2"], ["mcp-run-python-code"],
+     {"code": "print(6 * 7)"}),
+]  # fmt: skip
 
 
-class Server:
+class Server(contextlib.AbstractContextManager["Server"]):
     """A server by its standard input and output, opened with `initialize`."""
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment)
         self.count = 0
         start = time.perf_counter()
         self.ask(
@@ -65,7 +62,11 @@ class Server:
                 raise RuntimeError("it does not answer")
             line = self.process.stdout.readline()
             if not line:
-                raise RuntimeError(f"it ended with status {self.process.wait()}: {self.process.stderr.read().decode()[-300:].strip()}")  # type: ignore[union-attr]
+                status = self.process.wait()
+                self.log.seek(0)
+                said = re.sub(r"\x1b\[[0-9;]*\w", "", self.log.read().decode(errors="replace"))
+                words = re.findall(r"\berror: *(.{1,160})", said)[:1] or said.splitlines()[-1:]
+                raise RuntimeError(f"it ended with status {status}: {' '.join(words)[:300]}")
             try:
                 answer = json.loads(line)
             except ValueError:
@@ -79,86 +80,58 @@ class Server:
         result: dict[str, object] = dict(answer["result"])  # type: ignore[call-overload]
         return result
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+        self.log.close()
 
 
-def install(name: str, packages: list[str]) -> pathlib.Path:
-    """The environment of a peer, made if it is not there."""
-    place = PEERS / ("bench-" + name.split()[0].lower())
-    if not (place / "done").exists():
-        subprocess.run(["/usr/bin/python3", "-m", "venv", str(place)], check=True)
-        subprocess.run([str(place / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
-        (place / "done").touch()
-    return place / "bin"
+def peer(packages: list[str], words: list[str], arguments: dict[str, object], stack: contextlib.ExitStack) -> Callable[[], object]:
+    """Starts another's server: gives its call."""
+    folder = environment("mcp-" + words[0] if words[0] != "python" else "mcp-monty", packages)
+    clean = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    clean.pop("PYTHONPATH", None)
+    server = stack.enter_context(Server([str(folder / words[0]), *words[1:]], clean))
+    tools = [tool["name"] for tool in server.ask("tools/list", {})["result"]["tools"]]  # type: ignore[index]
+    tool = "run_python_code" if "run_python_code" in tools else next(name for name in tools if "run" in name and "code" in name)
+    server.call(tool, **arguments)
+    return lambda: server.call(tool, **arguments)
 
 
-def peers(wanted: bool) -> tuple[dict[str, Callable[[], object]], list[Server]]:
-    found: dict[str, Callable[[], object]] = {}
-    servers = []
-    for name, packages, command in INSTALLED:
-        try:
-            if not wanted:
-                raise RuntimeError("left out: --peers installs it")
-            folder = install(name, packages)
-            environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-            environment.pop("PYTHONPATH", None)
-            server = Server([str(folder / command[0]), *command[1:]], environment)
-            servers.append(server)
-            arguments = {"python_code": CODE} if "code 0.0.2" not in name else {"code": "print(6 * 7)"}
-            tools = [tool["name"] for tool in server.ask("tools/list", {})["result"]["tools"]]  # type: ignore[index]
-            tool = (
-                "run_python_code"
-                if "run_python_code" in tools
-                else next(name for name in tools if "run" in name and "code" in name)
-            )
-            server.call(tool, **arguments)
-            found[name] = lambda server=server, tool=tool, arguments=arguments: server.call(tool, **arguments)  # type: ignore[misc]
-        except Exception as error:
-            print(f"{name}: not measured: {type(error).__name__}: {str(error)[:300]}")
-    return found, servers
+def mcp(bench: Bench) -> None:
+    """`6 * 7` by a call of `run_python_code`, in a fresh guest and in a session, against the same by the library, its exact usage read as the
+    server does; and other servers. Each has its turn after three milliseconds of sleep."""
+    command = str(TREE / "build/belljar")
+    installed = os.path.join(os.path.dirname(belljar.__file__), "belljar")
+    with contextlib.ExitStack() as stack:
+        template, sandbox = stack.enter_context(belljar.Template()), stack.enter_context(belljar.Sandbox())
+        server = stack.enter_context(Server([installed if os.path.exists(installed) else command, "mcp"]))
+        session = server.call("create_session")["structuredContent"]["session"]  # type: ignore[index]
+
+        def side(name: str, do: Callable[[], object], kind: str = "baseline") -> Side:
+            return Side(name, do, lambda: time.sleep(0.003), turns=4, kind=kind)
+
+        fresh = side("belljar mcp, a fresh guest", lambda: server.call(python_code=CODE))
+        library = side("Template.run(...).usage", lambda: template.run(CODE).usage)
+        used = side("belljar mcp, in a session", lambda: server.call(python_code=CODE, session=session))
+        direct = side("Sandbox.run_code(...).usage", lambda: sandbox.run_code(CODE).usage)
+        ping = side("a ping of belljar mcp", lambda: server.ask("ping", {}), "floor")
+        others = []
+        for name, packages, words, arguments in PEERS:
+            other = side(name, lambda: None, "peer")
+            try:
+                other.do = peer(packages, words, arguments, stack)
+            except Exception as error:  # another's installer, another's program
+                other.reason = reason_of(error)
+            others.append(other)
+        bench.alternate([fresh, library, used, direct, ping, *others], rounds=60, seconds=30)
+        bench.row("a call of a fresh guest by MCP", fresh, library, state=STATE)
+        bench.row("a call of a session by MCP", used, direct, state=STATE)
+        for what, ours, plain in (("added to a fresh guest", fresh, library), ("added to a session", used, direct)):
+            added = [statistics.median(a) - statistics.median(b) for a, b in zip(ours.rounds, plain.rounds, strict=True) if a and b]
+            bench.value(f"{what} by MCP", statistics.median(added), "s", state=STATE, spread=added)
+        for floor in (ping, *others):
+            bench.row("a call of a fresh guest by MCP", fresh, floor, state=STATE, at_least=floor.kind == "peer")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--rounds", type=int, default=400)
-    options = parser.parse_args()
-    command = str(pathlib.Path(belljar.__file__).parent / "belljar")
-    if not os.path.exists(command):
-        command = str(TREE / "build/belljar")
-    server = Server([command, "mcp"])
-    session = server.call("create_session")["structuredContent"]["session"]  # type: ignore[index]
-    others, servers = peers(options.peers)
-    with belljar.Template() as template, belljar.Sandbox() as sandbox:
-        rows: dict[str, Callable[[], object]] = {
-            "library: Template.run, a fresh guest": lambda: template.run(CODE),
-            "library: Template.run(...).usage": lambda: template.run(CODE).usage,
-            "belljar mcp: a fresh guest": lambda: server.call(python_code=CODE),
-            "library: Sandbox.run_code(...).usage": lambda: sandbox.run_code(CODE).usage,
-            "belljar mcp: in a session": lambda: server.call(python_code=CODE, session=session),
-            "belljar mcp: ping": lambda: server.ask("ping", {}),
-            **others,
-        }
-        times: dict[str, list[float]] = {name: [] for name in rows}
-        for _ in range(options.rounds):
-            for name, run in rows.items():
-                start = time.perf_counter()
-                run()
-                times[name].append((time.perf_counter() - start) * 1e6)
-                time.sleep(0.003)  # guests are made ready meanwhile, as between the calls of an agent
-    print(f"{'µs':46} {'p50':>9} {'p99':>9}")
-    for name, values in times.items():
-        print(f"{name:46} {statistics.median(values):9.0f} {statistics.quantiles(values, n=100)[98]:9.0f}")
-    for what, ours, plain in (("added to a fresh guest", "belljar mcp: a fresh guest", "library: Template.run(...).usage"),
-                              ("added in a session", "belljar mcp: in a session", "library: Sandbox.run_code(...).usage")):  # fmt: skip
-        differences = [a - b for a, b in zip(times[ours], times[plain], strict=True)]
-        print(f"{what:46} {statistics.median(differences):9.0f} {statistics.quantiles(differences, n=100)[98]:9.0f}")
-    for one in (server, *servers):
-        one.close()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+SECTIONS = [Section("mcp", "The MCP server", mcp)]

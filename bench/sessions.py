@@ -1,8 +1,4 @@
-"""What sessions cost: a run in one, calls of the host, values in, branches, many on one loop. `make bench` runs it after
-bench.py; `--quick` fewer rounds, `--only WORD` the benchmarks whose name has it.
-
-As in bench.py every figure is a ratio to something that was run in the same rounds, alternating: medians, with the 99th
-percentile beside them. A row that this machine cannot measure says so. Writes bench/results/sessions.json and sessions.png."""
+"""What sessions cost: a round trip in each placement, many runs on one event loop, calls of the host, copies, arrays in."""
 
 from __future__ import annotations
 
@@ -10,79 +6,100 @@ import asyncio
 import dataclasses
 import multiprocessing
 import os
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from bench import Bench, Row, Times, main, timed
+from frame import PYTHON, STATES, Bench, Section, Side
+from parts import Pong
 
 import belljar
-from belljar import Policy, Sandbox, SandboxError, Template, readonly
+from belljar import Policy, Sandbox, Template
 
-PYTHON = "/usr/bin/python3"
-CALLS = 2000
-
-
-def unmeasured(bench: Bench, name: str, why: object) -> None:
-    bench.rows.append(Row(name, "", "", float("nan"), None, True, f"not measured: {why}"))
-    print(f"{name:46} not measured: {why}", flush=True)
-
-
-# ---- A peer: two plain Pythons and a socket -----------------------------------------------------------------
-
-PONG = """
-import socket, sys
-end = socket.socket(fileno=int(sys.argv[1]))
-while data := end.recv(65536):
-    end.sendall(data)
-"""
+CPUS = sorted(os.sched_getaffinity(0))
+# name -> where the host is, and where what it starts (guest and supervisor; the other Python of the ping-pong)
+PLACEMENTS: dict[str, tuple[set[int], set[int]]] = {
+    "one CPU": ({CPUS[-1]}, {CPUS[-1]}),
+    "unpinned": (set(CPUS), set(CPUS)),
+    "two CPUs apart": ({CPUS[0]}, {CPUS[-1]}),
+}
 
 
-class Pong:
-    """A plain Python that sends back what it gets."""
+@contextmanager
+def placed(cpus: set[int]) -> Iterator[None]:
+    """Where this process is, and what it starts meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
-    def __init__(self) -> None:
-        self.end, theirs = socket.socketpair()
-        command = [PYTHON, "-I", "-c", PONG, str(theirs.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-        theirs.close()
-        self.trip()
 
-    def trip(self) -> None:
-        self.end.sendall(b"x" * 32)
-        self.end.recv(64)
+def trips(bench: Bench) -> None:
+    """One expression evaluated in a session, against a round trip of 32 bytes between two plain Pythons, which evaluates nothing. Host
+    and guest (with its supervisor) share one CPU, are where the scheduler puts them, or are on two CPUs; the Pythons likewise."""
+    for place, (here, there) in PLACEMENTS.items():
+        if place == "two CPUs apart" and here == there:
+            bench.not_run('session run_code("1+1")', "this machine has one CPU", state=place, theirs="a ping-pong", target=3.5)
+            continue
+        for state, pause in STATES.items():
+            if place != "unpinned" and state not in ("tight loop", "host sleeping 8 ms"):
+                continue
+            tight = state == "tight loop"
+            with placed(there), Template(Policy(timeout=60)) as template, Sandbox(template=template) as sandbox, Pong() as pong:
+                with placed(here):
+                    ours = Side('run_code("1+1")', lambda: sandbox.run_code("1+1"), pause, turns=200 if tight else 12)  # noqa: B023
+                    floor = Side("a ping-pong of two Pythons", pong.trip, pause, turns=200 if tight else 12, kind="floor")
+                    bench.alternate([ours, floor], rounds=30, seconds=4)
+            bench.row('session run_code("1+1")', ours, floor, state=f"{place}, {state}", target=3.5 if tight else None)
 
-    def trips(self, count: int) -> float:
-        """Seconds for one, out of so many."""
+
+def loop(bench: Bench) -> None:
+    """Runs gathered on one event loop (`arun`, each a fresh guest), against plain interpreters, eight at a time, as more would thrash.
+    Each figure is the time for one."""
+    count = 250 if bench.quick else 1000
+
+    async def ours() -> None:
+        executions = await asyncio.gather(*(belljar.arun(f"{n} + 1", python=PYTHON) for n in range(count)))
+        if [execution.text for execution in executions] != [str(n + 1) for n in range(count)]:
+            raise RuntimeError("a run has the wrong result")
+
+    async def theirs() -> None:
+        gate = asyncio.Semaphore(8)
+
+        async def one(n: int) -> None:
+            async with gate:
+                process = await asyncio.create_subprocess_exec(
+                    PYTHON, "-I", "-c", f"print({n} + 1)", stdout=asyncio.subprocess.PIPE
+                )
+                await process.communicate()
+
+        await asyncio.gather(*(one(n) for n in range(count // 5)))
+
+    def each(many: float, start: float) -> float:
+        return (time.perf_counter() - start) / many
+
+    def mine() -> float:
         start = time.perf_counter()
-        for _ in range(count):
-            self.trip()
-        return (time.perf_counter() - start) / count
+        asyncio.run(ours())
+        return each(count, start)
 
-    def close(self) -> None:
-        self.end.close()
-        self.process.wait()
+    def plain() -> float:
+        start = time.perf_counter()
+        asyncio.run(theirs())
+        return each(count // 5, start)
 
-
-# ---- The benchmarks -----------------------------------------------------------------------------------------
-
-
-def run_code(bench: Bench) -> None:
-    """One expression in a session, against a round trip between two plain Pythons that evaluates nothing."""
-    with Template(Policy(timeout=60)) as template, Sandbox(template=template) as sandbox:
-        pong = Pong()
-        sandbox.run_code("x = 1")
-        ours, theirs = Times('run_code("x+1")'), Times("socket ping-pong")
-        for _ in range(bench.rounds * 4):
-            timed(ours, lambda: sandbox.run_code("x+1"))
-            timed(theirs, pong.trip)
-        pong.close()
-    bench.row('session run_code("x+1"), against a ping-pong', ours, theirs, 2.5, at_least=False)
+    belljar.run("1", python=PYTHON)
+    run, interpreters = Side("arun", mine, turns=1), Side("python3 -I -c", plain, turns=1, kind="baseline")
+    bench.alternate([run, interpreters], rounds=4, seconds=20)
+    bench.row(f"{count} runs gathered on a loop, each", run, interpreters, at_least=True)
 
 
-LOOP = """
+# ---- Calls, copies, arrays --------------------------------------------------------------------------------------
+
+CALLS = """
 import time
 _begun = time.perf_counter()
 for _ in range({count}): {what}
@@ -96,62 +113,33 @@ class Shown:
 
 
 def calls(bench: Bench) -> None:
-    """A call of the host and an attribute of a host object, from inside, against a ping-pong in the same rounds."""
-    with Sandbox(Policy(timeout=None)) as sandbox:
+    """A call of a function of the host's and an attribute of a host's object, from inside, against a ping-pong of two Pythons: the time of
+    one, out of 500 in a row."""
+    count = 500
+    with Sandbox(Policy(timeout=None)) as sandbox, Pong() as pong:
         sandbox.expose(lambda: 1, "host")
-        sandbox["shown"] = readonly(Shown(1.0))
-        pong = Pong()
-        rows = {"host call": "host()", "proxy attribute": "shown.price"}
-        ours = {name: Times(name) for name in rows}
-        theirs = Times("socket ping-pong")
-        count = CALLS // 4
-        for _ in range(max(bench.rounds // 12, 7)):
-            for name, what in rows.items():
-                execution = sandbox.run_code(LOOP.format(count=count, what=what))
+        sandbox["shown"] = belljar.readonly(Shown(1.0))
+
+        def inside(what: str) -> Callable[[], float]:
+            def run() -> float:
+                execution = sandbox.run_code(CALLS.format(count=count, what=what))
                 if execution.error is not None:
                     raise RuntimeError(execution.error.traceback)
-                ours[name].seconds.append(execution.value)
-            theirs.seconds.append(pong.trips(count))
-        pong.close()
-    for name, times in ours.items():
-        bench.row(f"{name}, against a ping-pong", times, theirs, None, at_least=False)
+                return float(execution.value)
+
+            return run
+
+        host, proxy = Side("a call of the host", inside("host()"), turns=2), Side("an attribute", inside("shown.price"), turns=2)
+        floor = Side("a ping-pong of two Pythons", lambda: pong.trips(count), turns=2, kind="floor")
+        bench.alternate([host, proxy, floor], rounds=20, seconds=8)
+    bench.row("a call of the host from inside", host, floor)
+    bench.row("an attribute of a host's object from inside", proxy, floor)
 
 
-def branches(bench: Bench) -> None:
-    """fork() of a session that holds 100 MB, against os.fork() of a plain Python with as much, to the child's first answer."""
-    code = "state = [bytes([n % 256]) * 4096 for n in range(25600)]"
-    with Sandbox(Policy(timeout=60, memory="1G")) as sandbox:
-        if sandbox.run_code(code).error is not None:
-            return unmeasured(bench, "fork() of a session with 100 MB", "the state could not be made")
-        ours, first, theirs = Times("sandbox.fork()"), Times("fork() and a first run"), Times("os.fork() and its first byte")
-        plain = subprocess.Popen([PYTHON, "-I", "-c", PLAIN_FORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert plain.stdin is not None and plain.stdout is not None
-        plain.stdout.readline()
-        try:
-            for _ in range(max(bench.rounds // 12, 7)):
-                start = time.perf_counter()
-                twin = sandbox.fork()
-                ours.seconds.append(time.perf_counter() - start)
-                if twin.run_code("len(state)").value != 25600:
-                    raise RuntimeError("the branch has not the state")
-                first.seconds.append(time.perf_counter() - start)
-                twin.close()
-                plain.stdin.write("\n")
-                plain.stdin.flush()
-                theirs.seconds.append(float(plain.stdout.readline()))
-        except SandboxError as error:
-            return unmeasured(bench, "fork() of a session with 100 MB", error)
-        finally:
-            plain.stdin.close()
-            plain.wait()
-    bench.row("fork() of a session with 100 MB", ours, theirs, None, at_least=False)
-    bench.row("fork() and a first run, with 100 MB", first, theirs, None, at_least=False)
-    return None
-
-
-PLAIN_FORK = """
+STATE = "state = [bytes([n % 256]) * 4096 for n in range(25600)]"
+FORKER = f"""
 import os, sys, time
-state = [bytes([n % 256]) * 4096 for n in range(25600)]
+{STATE}
 print("ready", flush=True)
 for line in sys.stdin:
     reader, writer = os.pipe()
@@ -169,87 +157,99 @@ for line in sys.stdin:
 """
 
 
-def loop(bench: Bench) -> None:
-    """A thousand runs at a time on one event loop, against as many plain interpreters, eight at a time (more would thrash)."""
-    count = 250 if bench.rounds < 100 else 1000
+def copies(bench: Bench) -> None:
+    """`fork()` of a session that holds 100 MB, and that with the copy's first run, against `os.fork()` of a plain Python that holds as much,
+    to the first byte of its child."""
+    command = [PYTHON, "-I", "-c", FORKER]
+    with Sandbox(Policy(timeout=60, memory="1G")) as sandbox, subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as plain:
+        assert plain.stdin is not None and plain.stdout is not None
+        asking, answers = plain.stdin, plain.stdout
+        answers.readline()
+        if (execution := sandbox.run_code(STATE)).error is not None:
+            raise RuntimeError(execution.error.traceback)
+        copied: list[Sandbox] = []
 
-    async def ours() -> None:
-        executions = await asyncio.gather(*(belljar.arun(f"{n} + 1", python=PYTHON) for n in range(count)))
-        if [execution.text for execution in executions] != [str(n + 1) for n in range(count)]:
-            raise RuntimeError("a run has the wrong result")
+        def clear() -> None:
+            while copied:
+                copied.pop().close()
 
-    async def theirs() -> None:
-        gate = asyncio.Semaphore(8)
+        def copy() -> None:
+            copied.append(sandbox.fork())
 
-        async def one(n: int) -> None:
-            async with gate:
-                process = await asyncio.create_subprocess_exec(PYTHON, "-I", "-c", f"print({n} + 1)", stdout=subprocess.PIPE)
-                await process.communicate()
+        def copy_and_run() -> None:
+            copy()
+            if copied[-1].run_code("len(state)").value != 25600:
+                raise RuntimeError("the copy has not the state")
 
-        await asyncio.gather(*(one(n) for n in range(count // 5)))
+        def fork() -> float:
+            asking.write("\n")
+            asking.flush()
+            return float(answers.readline())
 
-    belljar.run("1", python=PYTHON)
-    mine, plain = Times(f"{count} x arun"), Times("python3 -I -c")
-    for _ in range(3):
-        start = time.perf_counter()
-        asyncio.run(ours())
-        mine.seconds.append((time.perf_counter() - start) / count)
-        start = time.perf_counter()
-        asyncio.run(theirs())
-        plain.seconds.append((time.perf_counter() - start) / (count // 5))
-    bench.row(f"{count} concurrent runs on a loop, each", mine, plain, None, at_least=True)
+        alone, first = Side("Sandbox.fork()", copy, clear, turns=2), Side(
+            "Sandbox.fork() and run_code", copy_and_run, clear, turns=2
+        )
+        floor = Side("os.fork() and its first byte", fork, clear, turns=2, kind="floor")
+        bench.alternate([alone, first, floor], rounds=12, seconds=10)
+        clear()
+        asking.close()
+    bench.row("a copy of a session with 100 MB", alone, floor)
+    bench.row("a copy of a session with 100 MB, and its first run", first, floor)
 
 
 def receive(pipe: multiprocessing.connection.Connection) -> None:
-    while True:
-        array = pipe.recv()
-        if array is None:
-            return
+    while (array := pipe.recv()) is not None:
         pipe.send(float(array[-1]))
 
 
 def arrays(bench: Bench) -> None:
-    """An array in, until the guest has looked at it, against multiprocessing's pickle through a pipe: one that numpy made, which
-    is copied once, and one of belljar.empty."""
-    try:
-        import numpy
-    except ImportError as error:
-        return unmeasured(bench, "an array in", error)
+    """An array in, against multiprocessing's pickle through a pipe, until the other side has looked at it: one that numpy made, which is
+    copied once, and one of `belljar.empty`, which is not."""
+    import numpy
+
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     for size_mb in (1, 16, 256, 1024):
         if free < size_mb * 6 << 20:
-            unmeasured(bench, f"an array of {size_mb} MB in", f"only {free >> 20} MB of memory are free")
+            bench.not_run(f"{size_mb} MB in", f"only {free >> 20} MB of memory are free")
             continue
-        plain = numpy.ones(size_mb << 17)
-        shared = belljar.empty(size_mb << 17)
+        plain, shared = numpy.ones(size_mb << 17), belljar.empty(size_mb << 17)
         shared[:] = 1
         child = context.Process(target=receive, args=(there,))
         child.start()
-        ours = {"numpy's": (plain, Times("sandbox[...] = array")), "belljar.empty's": (shared, Times("sandbox[...] = array"))}
-        theirs = Times("pickle through a pipe")
         with Sandbox(Policy(timeout=120), preload=["numpy"]) as sandbox:
-            for _ in range(3 if size_mb > 100 else 15):
-                for array, times in ours.values():
-                    sandbox.run_code("a = None")  # to free another array is no part of it
-                    start = time.perf_counter()
-                    sandbox["a"] = array
-                    times.seconds.append(time.perf_counter() - start)
-                    if sandbox.run_code("float(a[-1])").value != 1.0:
-                        raise RuntimeError("the array did not arrive")
-                start = time.perf_counter()
-                here.send(plain)
+
+            def clear() -> None:
+                sandbox.run_code("a = None")  # noqa: B023  # to free another array is no part of it
+
+            def give(array: object) -> None:
+                sandbox["a"] = array  # noqa: B023
+                if sandbox.run_code("float(a[-1])").value != 1.0:  # noqa: B023
+                    raise RuntimeError("the array did not arrive")
+
+            def pickled() -> None:
+                here.send(plain)  # noqa: B023
                 here.recv()
-                theirs.seconds.append(time.perf_counter() - start)
-        for name, (_, times) in ours.items():
+
+            turns = 1 if size_mb > 100 else 3
+            sides = {name: Side("sandbox[...] = array", lambda array=array: give(array), clear, turns)
+                     for name, array in (("numpy's", plain), ("belljar.empty's", shared))}  # fmt: skip
+            peer = Side("a pickle through a pipe", pickled, turns=turns, every=3 if turns == 1 else 1, kind="baseline")
+            bench.alternate([*sides.values(), peer], rounds=6 if turns == 1 else 10, seconds=12)
+        for name, side in sides.items():
             target = 2000 if size_mb == 1024 and name != "numpy's" else None
-            bench.row(f"{size_mb} MB in, {name}, against a pickle", times, theirs, target, at_least=True)
+            bench.row(f"{size_mb} MB in, {name}", side, peer, target=target, at_least=True, at=size_mb, series=name)
         here.send(None)
         child.join()
-    return None
 
 
-if __name__ == "__main__":
-    sys.exit(main(__doc__, "sessions", {
-        "run-code": run_code, "calls": calls, "fork": branches, "loop": loop, "arrays": arrays}))  # fmt: skip
+SECTIONS = [
+    Section("sessions", "A session's round trip", trips),
+    Section("loop", "Runs gathered on one event loop", loop),
+    Section("calls", "Calls of the host", calls),
+    Section("copies", "Copies of a session", copies),
+    Section("arrays", "Arrays in", arrays),
+]

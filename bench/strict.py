@@ -1,23 +1,17 @@
-"""What the deny-by-default language policy costs: CPU kernels under it, in the jar, against plain CPython; a parked guest's
-first answer against one of an open policy; a list of the host's that is read through a view. `make bench` runs it last;
-`--quick` fewer rounds, `--only WORD` the benchmarks whose name has it.
-
-Ratios in the same rounds, alternating. Writes bench/results/strict.json and strict.png."""
+"""What the deny-by-default language policy costs: CPU kernels under it, a parked guest's first answer, a list of the host's that is read
+through a view."""
 
 from __future__ import annotations
 
 import json
-import statistics
-import subprocess
-import time
 from collections.abc import Callable
 
-from bench import ENVIRONMENT, TURNS, Bench, Times, busy, main, timed
+from frame import PYTHON, STATES, Bench, Section, Side
+from inside import kernel_rows
+from parts import output_of
 
+import belljar
 from belljar import Policy, Sandbox, SandboxConfig, Template
-from belljar import Template as AnyTemplate
-
-PYTHON = "/usr/bin/python3"
 
 KERNELS = """
 import heapq, math, re, time
@@ -105,79 +99,96 @@ for kernel in (nbody, fib, builtin_names, objects, containers, text, formats, re
 
 def config() -> SandboxConfig:
     policy = SandboxConfig("everyday", timeout=60.0)
-    policy.allow_safe_module("time", "process_time")
+    policy.allow_safe_module("time", "process_time", "perf_counter")
     return policy
 
 
+def executed(code: str, names: dict[str, object]) -> dict[str, object]:
+    """The names after the code has run under the policy."""
+    with Sandbox(config()) as sandbox:
+        sandbox.execute(code, names)
+    return names
+
+
 def kernels(bench: Bench) -> None:
-    found: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(5 if bench.rounds < 100 else 9):
-        names: dict[str, object] = {}
-        with Sandbox(config()) as sandbox:
-            sandbox.execute(KERNELS, names)
-        done = subprocess.run([PYTHON, "-I", "-c", KERNELS + "\nimport json; print(json.dumps(times))"], stdout=subprocess.PIPE,
-                              check=True, env=ENVIRONMENT)  # fmt: skip
-        inside, outside = names["times"], json.loads(done.stdout)
-        assert isinstance(inside, dict)
-        for name in outside:
-            found.setdefault(name, []).append((inside[name], outside[name]))
-    ratios = {name: statistics.median(mine / theirs for mine, theirs in pairs) for name, pairs in found.items()}
-    for name, ratio in ratios.items():
-        bench.times[f"kernel {name}"] = {"ratio": ratio}
-    bench.number("CPU kernels under a language policy", "in the jar", "python3 -I", statistics.geometric_mean(ratios.values()),
-                 1.05, False, "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))  # fmt: skip
+    """Kernels that only compute, under the language policy `everyday` in a guest, and in a plain Python, the best time of all rounds."""
+
+    def inside() -> dict[str, float]:
+        times = executed(KERNELS, {})["times"]
+        assert isinstance(times, dict)
+        return times
+
+    def outside() -> dict[str, float]:
+        return dict(json.loads(output_of(PYTHON, "-I", "-c", KERNELS + "\nimport json; print(json.dumps(times))")))
+
+    kernel_rows(bench, "CPU kernels under a language policy", inside, outside, 9, 1.05)
 
 
 def entering(bench: Bench) -> None:
-    """The guest of a language policy has entered it before it is parked: what is left is a run's own way through it."""
+    """The guest of a language policy has entered it before it is parked: what is left is a run's own way through it. With an empty pool
+    it is entered while one waits."""
+    state = "host busy 8 ms"
     policy = Policy(**config().to_policy())
     with Template(policy, parked=2) as strict, Template(Policy(), parked=2) as opened:
-        times: dict[AnyTemplate, Times] = {strict: Times("under a language policy"), opened: Times("under an open policy")}
-        for _ in range(bench.rounds // TURNS):
-            for template, taken in times.items():
-                for _ in range(TURNS):
-                    busy(0.008)
-                    timed(taken, lambda: template.run("1+1"))  # noqa: B023
-        bench.row("1+1 under a language policy, parked", times[strict], times[opened], None, at_least=False)
-        empty = {strict: Times("under a language policy"), opened: Times("under an open policy")}
-        for _ in range(max(bench.rounds // 6, 10)):
-            for template, taken in empty.items():
-                held = [template.sandbox() for _ in range(2)]
-                timed(taken, lambda: template.run("1+1"))  # noqa: B023
-                for sandbox in held:
-                    sandbox.close()
-                time.sleep(0.02)
-        bench.row("the same with an empty pool: it enters then", empty[strict], empty[opened], None, at_least=False)
+        sides = []
+        for template, name in ((strict, "under a language policy"), (opened, "under an open policy")):
+            sides.append(Side(name, lambda template=template: template.run("1+1"), STATES[state], kind="baseline"))
+        bench.alternate(sides, rounds=30, seconds=9)
+        bench.row("1+1 under a language policy", *sides, state=state)
+        held: list[Sandbox] = []
+
+        def emptied(template: Template) -> Callable[[], None]:
+            def take() -> None:
+                while held:
+                    held.pop().close()
+                STATES["host sleeping 8 ms"]()
+                STATES["host sleeping 8 ms"]()
+                held.extend(template.sandbox() for _ in range(2))
+
+            return take
+
+        empty = []
+        for template, name in ((strict, "under a language policy"), (opened, "under an open policy")):
+            run = Side(name, lambda template=template: template.run("1+1"), emptied(template), turns=4, kind="baseline")
+            empty.append(run)
+        bench.alternate(empty, rounds=12, seconds=8)
+        while held:
+            held.pop().close()
+        bench.row("1+1 under a language policy, empty pool", *empty)
 
 
 COUNT = 20_000
 READ = """
-from time import process_time
-begun = process_time()
+from time import {clock}
+begun = {clock}()
 for item in items: pass
-seconds = (process_time() - begun) / len(items)
+seconds = ({clock}() - begun) / len(items)
 """
 
 
 def proxied(bench: Bench) -> None:
-    """A list of the host's crosses whole, and is shown by the policy as the host's; a `readonly` one stays there and is read in
-    batches over the value channel. Against a list of the program's own."""
-    import belljar
-
+    """A list of the host's crosses whole, and is shown by the policy as the host's; a `readonly` one stays there and is read in batches
+    over the value channel. Against a list of the program's own. The time is that of one item."""
     numbers = list(range(COUNT))
-    shown, viewed, own = Times("a list of the host's"), Times("belljar.readonly"), Times("its own list")
-    for _ in range(7 if bench.rounds < 100 else 15):
-        for times, given, before in ((shown, numbers, ""), (viewed, belljar.readonly(numbers), ""),
-                                     (own, numbers, "items = list(items)\n")):  # fmt: skip
-            names: dict[str, object] = {"items": given}
-            with Sandbox(config()) as sandbox:
-                sandbox.execute(before + READ.replace("process_time", "perf_counter") if times is viewed else before + READ, names)
-            assert isinstance(names["seconds"], float)
-            times.seconds.append(names["seconds"])
-    bench.row("an item of a host's list, against an own one", shown, own, None, at_least=False)
-    bench.row("the same of a view that stays in the host", viewed, own, None, at_least=False)
+
+    def reading(items: object, before: str = "", clock: str = "process_time") -> Callable[[], float]:
+        def run() -> float:
+            seconds = executed(before + READ.format(clock=clock), {"items": items})["seconds"]
+            assert isinstance(seconds, float)
+            return seconds
+
+        return run
+
+    shown = Side("a list of the host's", reading(numbers), turns=1)
+    viewed = Side("belljar.readonly", reading(belljar.readonly(numbers), clock="perf_counter"), turns=1)
+    own = Side("its own list", reading(numbers, "items = list(items)\n"), turns=1, kind="baseline")
+    bench.alternate([shown, viewed, own], rounds=15, seconds=10)
+    bench.row("an item of a host's list, under a language policy", shown, own)
+    bench.row("an item of a view that stays in the host", viewed, own)
 
 
-if __name__ == "__main__":
-    benchmarks: dict[str, Callable[[Bench], None]] = {"kernels": kernels, "entering": entering, "proxied": proxied}
-    raise SystemExit(main(__doc__, "strict", benchmarks))
+SECTIONS = [
+    Section("strict-kernels", "Computing under a language policy", kernels),
+    Section("strict", "Entering a language policy", entering),
+    Section("views", "A host's list under a language policy", proxied),
+]

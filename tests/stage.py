@@ -26,8 +26,9 @@ def make_stage(parent: pathlib.Path) -> pathlib.Path:
     # Some tests compile parts of the tree by themselves.
     for name in ("python", "tests", "examples", "bench", "include", "base", "wire", "policy", "lockdown", "supervisor",
                  "core", "files", "guest", "language", "values", "bindings", "cli", "docs", "fuzz", "scripts", "tools"):  # fmt: skip
-        shutil.copytree(TREE / name, stage / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
-    shutil.copy2(TREE / "pyproject.toml", stage)
+        shutil.copytree(TREE / name, stage / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy2(TREE / name, stage)
     for path in (parent, stage, *stage.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
