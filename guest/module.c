@@ -216,9 +216,10 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm, settings->language,
-                                    settings->start, settings->threads,
-                                    settings->grants & GRANT_FILES ? Py_True : Py_False)
+            ? PyObject_CallFunction(function, "OsssIOO", preload, settings->warm,
+                                    settings->language, settings->start, settings->threads,
+                                    settings->grants & GRANT_FILES ? Py_True : Py_False,
+                                    settings->grants & GRANT_JIT ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
         return -1;

@@ -27,6 +27,7 @@
 #include "supervisor/pairs.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
+#include "wire/told.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +39,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 
 /* Of kernel 5.14; the headers of some libraries are older. */
 #ifndef SO_BUF_LOCK
@@ -60,10 +62,15 @@
     "network=[\"self\"] is 127.0.0.1 and ::1 of the guest's own, and there is no other network; "  \
     "hand data in by files= or expose() a host function"
 
+#define NAMES_HINT                                                                                 \
+    "network=[\"self\"] has the names of its /etc/hosts, localhost first; hand data in by files= " \
+    "or expose() a host function"
+
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+    struct sockaddr_un local;
 };
 
 static void loopback_refuse(struct answer *answer, int error, const char *hint)
@@ -177,6 +184,27 @@ static bool address_is_own(const union address *address)
            (IN6_IS_ADDR_V4MAPPED(v6) && v4_is_own(v6->s6_addr32[3]));
 }
 
+static void address_print(const union address *address, struct answer *answer)
+{
+    char text[sizeof address->local.sun_path + 1] = "?", path[sizeof text];
+    bool is_v6 = address->any.sa_family == AF_INET6;
+    const void *number = is_v6 ? (const void *)&address->v6.sin6_addr : &address->v4.sin_addr;
+    if (is_v6 || address->any.sa_family == AF_INET) {
+        (void)!inet_ntop(address->any.sa_family, number, text, sizeof text);
+        snprintf(answer->target, sizeof answer->target, "%s, port %u", text,
+                 ntohs(is_v6 ? address->v6.sin6_port : address->v4.sin_port));
+    } else if (address->any.sa_family == AF_UNIX) {
+        snprintf(path, sizeof path, "%.*s", (int)sizeof address->local.sun_path,
+                 address->local.sun_path);
+        memory_print(path, text, sizeof text);
+        snprintf(answer->target, sizeof answer->target, "AF_UNIX%s%s", text[0] != '\0' ? " " : "",
+                 text);
+    } else {
+        snprintf(answer->target, sizeof answer->target, "address family %u",
+                 address->any.sa_family);
+    }
+}
+
 /* Copies the address, and looks at it. False if nothing is to be done: then the answer says so. */
 static bool read_address(const struct guest *guest, uint64_t at, uint64_t length, bool may_be_none,
                          union address *address, socklen_t *ret_length, struct answer *answer)
@@ -191,27 +219,41 @@ static bool read_address(const struct guest *guest, uint64_t at, uint64_t length
     if (answer->error != 0)
         return false;
     bool is_v6 = address->any.sa_family == AF_INET6;
+    bool is_internet = is_v6 || address->any.sa_family == AF_INET;
     if (address->any.sa_family == AF_UNSPEC && may_be_none)
         return true; /* ends an association: there is no address in it */
-    if (!is_v6 && address->any.sa_family != AF_INET) {
-        snprintf(answer->target, sizeof answer->target, "address family %u",
-                 address->any.sa_family);
-        loopback_refuse(answer, EPERM, OTHERS_HINT);
-        return false;
-    }
-    if (*ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
+    if (is_internet && *ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
         answer->error = EINVAL;
-    if (answer->error != 0 || address_is_own(address))
+    if (answer->error != 0 || (is_internet && address_is_own(address)))
         return answer->error == 0;
-    char text[INET6_ADDRSTRLEN] = "?";
-    (void)!inet_ntop(is_v6 ? AF_INET6 : AF_INET,
-                     is_v6 ? (const void *)&address->v6.sin6_addr
-                           : (const void *)&address->v4.sin_addr,
-                     text, sizeof text);
-    snprintf(answer->target, sizeof answer->target, "%s, port %u", text,
-             ntohs(is_v6 ? address->v6.sin6_port : address->v4.sin_port));
+    address_print(address, answer);
     loopback_refuse(answer, EPERM, OTHERS_HINT);
     return false;
+}
+
+static bool is_about_name(const struct call *call)
+{
+    return call->number == SYS_connect &&
+           ((int)call->args[0] == NAME_ASKED || (int)call->args[0] == NAME_SOUGHT);
+}
+
+void loopback_object(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    int memory = guest->fds[GUEST_MEMORY];
+    char text[sizeof answer->target];
+    union address address = { .any.sa_family = AF_UNSPEC };
+    unsigned at = call->number == SYS_sendto ? 4 : 1;
+    size_t size = (uint32_t)call->args[at + 1];
+    if (is_about_name(call)) {
+        if (memory_read_string(memory, call->args[1], text, sizeof text) == 0)
+            memory_print(text, answer->target, sizeof answer->target);
+    } else if ((call->number == SYS_connect || call->number == SYS_bind ||
+                call->number == SYS_sendto) &&
+               size >= sizeof address.v4 &&
+               memory_read(memory, call->args[at], &address,
+                           size < sizeof address ? size : sizeof address) == 0) {
+        address_print(&address, answer);
+    }
 }
 
 /* ---- The calls ---- */
@@ -224,6 +266,8 @@ void loopback_socket(struct supervisor *supervisor, struct guest *guest, const s
     unsigned held;
     bool is_known = (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) ||
                     (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP));
+    if ((int)call->args[0] == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0)
+        return; /* libc's, of the name service: decide.c */
     if (is_known && has_room(guest, &held, answer))
         answer_continue(answer);
 }
@@ -253,6 +297,12 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
     socklen_t length;
     unsigned held = 0;
     bool is_stream, connects = call->number == SYS_connect;
+    if (is_about_name(call)) {
+        loopback_refuse(answer, EPERM, NAMES_HINT);
+        answer->searched = (int)call->args[0] == NAME_SOUGHT;
+        answer->refused = !answer->searched;
+        return;
+    }
     if (!read_address(guest, call->args[1], call->args[2], connects, &address, &length, answer) ||
         !grab(supervisor, guest, call->args[0], &fd, &is_stream, answer))
         return;
@@ -271,6 +321,11 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
         answer->error = errno;
     if (answer->error == EPERM) /* the kernel's, and no refusal */
         answer->error = EACCES;
+    if (answer->error == EACCES && call->number == SYS_bind) {
+        address_print(&address, answer);
+        loopback_refuse(answer, EACCES,
+                        "ports below 1024 are the administrator's: take another, or 0 for any");
+    }
 }
 
 void loopback_listen(struct supervisor *supervisor, struct guest *guest, const struct call *call,
