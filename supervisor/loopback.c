@@ -53,7 +53,9 @@
 #define SEND_BYTES    (16 << 10)
 #define RECEIVE_BYTES (32 << 10)
 #define LARGE_BYTES   (208 << 10)
+#define LARGEST_BYTES (1 << 20) /* where the machine allows as much (net.core.wmem_max, rmem_max) */
 #define FEW_KIB       1536 /* held: at most 19 sockets */
+#define FEWEST_KIB    (4 * LOOPBACK_KIB) /* at most two connections */
 #define BACKLOG_MAX   128
 #define MESSAGE_MAX   65535 /* of a datagram, with its headers */
 #define FLAGS_ALLOWED (MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -309,10 +311,10 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
     connects = connects && is_stream;
     if (connects && !has_room(guest, &held, answer)) /* for the other end */
         return;
-    bool is_large = held <= FEW_KIB;
+    int large = held <= FEWEST_KIB ? LARGEST_BYTES : held <= FEW_KIB ? LARGE_BYTES : 0;
     if (connects)
-        answer->error = size_queues(fd, is_large ? LARGE_BYTES : SEND_BYTES,
-                                    is_large ? LARGE_BYTES : RECEIVE_BYTES);
+        answer->error =
+            size_queues(fd, large ? large : SEND_BYTES, large ? large : RECEIVE_BYTES);
     answer->value = 0;
     if (connects && answer->error == 0)
         answer->error = connect_at_once(fd, &address, length);
