@@ -7,18 +7,18 @@
  * however its threads change what that is: the copy is one socket to an address, in the guest's
  * network.
  *
- * Nothing here may wait for the guest. A connection is waited for one tick of the kernel's clock:
- * most are there at once. One that is not goes on by itself, and connect() says so: EINPROGRESS, or
- * EINTR where it should have waited, after which Python (and who goes by POSIX) waits by poll(). A
- * copy may be the last to be closed, so SO_LINGER never makes closing wait. And a guest that may have
- * mapped files of a file system that does not answer could hold the lock of its socket for as long:
- * it is refused.
+ * Nothing here may wait for the guest. Most connections are there at once. One that is not goes on by
+ * itself, and connect() says so: EINPROGRESS, or EINTR where it should have waited, after which
+ * Python (and who goes by POSIX) waits by poll(). A copy may be the last to be closed, so SO_LINGER
+ * never makes closing wait. And a guest that may have mapped files of a file system that does not
+ * answer could hold the lock of its socket for as long: it is refused.
  *
  * Queues are kernel memory. Whichever way one can be filled, the socket came through here before, and
  * has small ones from then on; those that it accepts have its sizes. All sockets of the network
  * count (pairs.c): so do those that were closed and have something unsent, and those that nobody has
- * accepted. Who connects while there are few gets larger ones, for programs that send in one thread
- * what they read there afterwards: no more have those than there were few. */
+ * accepted. Who connects while there are few gets larger ones, and the first two connections the
+ * largest, for programs that send in one thread what they read there afterwards: no more have those
+ * than there were few. */
 #define _GNU_SOURCE
 #include "supervisor/loopback.h"
 
@@ -54,7 +54,7 @@
 #define RECEIVE_BYTES (32 << 10)
 #define LARGE_BYTES   (208 << 10)
 #define LARGEST_BYTES (1 << 20) /* where the machine allows as much (net.core.wmem_max, rmem_max) */
-#define FEW_KIB       1536 /* held: at most 19 sockets */
+#define FEW_KIB       1536      /* held: at most 19 sockets */
 #define FEWEST_KIB    (4 * LOOPBACK_KIB) /* at most two connections */
 #define BACKLOG_MAX   128
 #define MESSAGE_MAX   65535 /* of a datagram, with its headers */
@@ -274,21 +274,28 @@ void loopback_socket(struct supervisor *supervisor, struct guest *guest, const s
         answer_continue(answer);
 }
 
-/* Waits no longer than until the next tick: SO_SNDTIMEO is what connect() goes by, and the guest sets
- * it through here alone. */
+/* Waits for nothing: a socket that would is made not to for as long as this takes, which other threads
+ * of the guest may see. The answer of a listener that has room is there as the first call ends, and the
+ * second tells; else the connection goes on by itself. A thread that makes the socket wait meanwhile
+ * gains no more than the next tick: SO_SNDTIMEO is what connect() goes by then, and the guest sets it
+ * through here alone. */
 static int connect_at_once(int fd, const union address *address, socklen_t length)
 {
     struct timeval kept, shortly = { 0, 1 };
     socklen_t size = sizeof kept;
+    bool would_wait = (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+    if (would_wait && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return errno;
     if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, &size) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &shortly, sizeof shortly) < 0)
         return errno;
     int error = connect(fd, &address->any, length) < 0 ? errno : 0;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, sizeof kept) < 0)
+    if (would_wait && error == EINPROGRESS)
+        error = connect(fd, &address->any, length) < 0 ? errno : 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, sizeof kept) < 0 ||
+        (would_wait && fcntl(fd, F_SETFL, 0) < 0))
         return errno;
-    if (error == EINPROGRESS && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0)
-        error = EINTR;
-    return error;
+    return would_wait && (error == EALREADY || error == EINPROGRESS) ? EINTR : error;
 }
 
 void loopback_address(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -313,8 +320,7 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
         return;
     int large = held <= FEWEST_KIB ? LARGEST_BYTES : held <= FEW_KIB ? LARGE_BYTES : 0;
     if (connects)
-        answer->error =
-            size_queues(fd, large ? large : SEND_BYTES, large ? large : RECEIVE_BYTES);
+        answer->error = size_queues(fd, large ? large : SEND_BYTES, large ? large : RECEIVE_BYTES);
     answer->value = 0;
     if (connects && answer->error == 0)
         answer->error = connect_at_once(fd, &address, length);
@@ -352,8 +358,12 @@ void loopback_send(struct supervisor *supervisor, struct guest *guest, const str
     union address address;
     socklen_t length;
     bool is_stream;
-    if (call->args[4] == 0 || ((int)call->args[3] & ~FLAGS_ALLOWED) != 0)
-        return; /* what the native row did not let through */
+    if (call->args[4] == 0 || ((int)call->args[3] & ~FLAGS_ALLOWED) != 0) {
+        /* what the native row did not let through */
+        snprintf(answer->target, sizeof answer->target, "flags 0x%x", (unsigned)call->args[3]);
+        loopback_refuse(answer, EPERM, "no flag but MSG_DONTWAIT and MSG_NOSIGNAL");
+        return;
+    }
     if (!read_address(guest, call->args[4], call->args[5], false, &address, &length, answer))
         return;
     answer->error = EMSGSIZE;

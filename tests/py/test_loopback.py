@@ -473,7 +473,7 @@ def test_a_name_that_is_not_there_is_a_gaierror_with_host_port_words_and_record(
         ("asyncio.run(asyncio.open_connection('example.com', 84))", "socket.getaddrinfo()", "example.com, port 84"),
     ):
         ex = template.run("import asyncio, socket, urllib.request\n" + code)
-        said = f"[Errno -2] belljar: {asked} is refused: {where} (rule: network; remedy: network=[\"self\"] has the names of its /etc/hosts, "
+        said = f'[Errno -2] belljar: {asked} is refused: {where} (rule: network; remedy: network=["self"] has the names of its /etc/hosts, '
         assert said in ex.error.value and ex.error.name in ("gaierror", "URLError") and ex.verdict == "violation", ex
         assert [(one.op, one.target, one.rule) for one in ex.violations] == [("connect", where, "network")], code
 
@@ -508,16 +508,69 @@ except OSError as error: print(error.strerror)
 """)  # fmt: skip
     assert ex.stdout.splitlines() == [
         f"belljar: {op}() is refused: AF_UNIX{path}"
-        for op, path in (("bind", " /tmp/s"), ("connect", " /tmp/s"), ("sendto", " /tmp/s"), ("bind", ""), ("bind", " /tmp/s"), ("bind", " /tmp/s"))
+        for op, path in (
+            ("bind", " /tmp/s"),
+            ("connect", " /tmp/s"),
+            ("sendto", " /tmp/s"),
+            ("bind", ""),
+            ("bind", " /tmp/s"),
+            ("bind", " /tmp/s"),
+        )
     ] + ["Transport endpoint is not connected"], ex
     assert {one.rule for one in ex.violations} == {"network"}
 
 
 @core
 @needs_namespaces
+def test_a_connection_to_a_full_queue_goes_on_and_leaves_the_socket_as_it_was(template):
+    ex = template.run(
+        LIBC
+        + """
+import select
+def call(name, *arguments):
+    ctypes.set_errno(0); result = getattr(libc, name)(*arguments); return result, errno.errorcode.get(ctypes.get_errno(), 0)
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(0)
+near = struct.pack("=HH4s8x", 2, socket.htons(server.getsockname()[1]), socket.inet_aton("127.0.0.1"))
+made = [socket.socket() for _ in range(2)]; made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 7, 0))
+said = [call("connect", one.fileno(), near, 16) for one in made]
+print(said[0], said[-1], call("connect", made[-1].fileno(), near, 16))
+print({os.get_blocking(one.fileno()) for one in made}, struct.unpack("ll", made[-1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16))[0])
+taken = [server.accept()[0] for _ in made]
+select.select([], made[-1:], []); made[-1].sendall(b"x"); print(len(taken), made[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+print(call("connect", made[-1].fileno(), near, 16)[1])
+"""
+    )
+    assert ex.stdout.splitlines() == ["(0, 0) (-1, 'EINTR') (-1, 'EINTR')", "{True} 7", "2 0", "0"], ex
+    assert ex.violations == []
+
+
+@needs_namespaces
+def test_one_thread_may_send_much_before_it_reads(template):
+    """Less than outside, but as much as the machine's own limit of a queue lets be had; the next connections have less."""
+    ex = template.run("""
+import socket
+server = socket.create_server(("127.0.0.1", 0)); got = []; kept = []
+for _ in range(6):
+    client = socket.create_connection(server.getsockname()); peer, _ = server.accept(); kept += [client, peer]
+    client.setblocking(False); sent = 0
+    try:
+        while True: sent += client.send(b"x" * 50_000)
+    except BlockingIOError: got.append(sent)
+print(*got)
+""")  # fmt: skip
+    got = [int(word) for word in ex.stdout.split()]
+    with open("/proc/sys/net/core/wmem_max") as most:
+        room = min(2 << 20, 2 * int(most.read()))
+    assert min(got[:2]) > room * 3 // 4 and 300_000 < got[-1] < 700_000, (ex, room)
+
+
+@core
+@needs_namespaces
 def test_a_port_of_the_administrators_is_refused_in_words(template):
     ex = template.run("import socket\nsocket.create_server(('127.0.0.1', 80))")
-    assert ex.error.name == "PermissionError" and "127.0.0.1, port 80 (rule: network; remedy: ports below 1024" in ex.error.value, ex
+    assert (
+        ex.error.name == "PermissionError" and "127.0.0.1, port 80 (rule: network; remedy: ports below 1024" in ex.error.value
+    ), ex
     assert [(one.op, one.target, one.rule) for one in ex.violations] == [("bind", "127.0.0.1, port 80", "network")]
     assert template.run("import socket\nsocket.create_server(('127.0.0.1', 1024)).close()").violations == []
 

@@ -84,7 +84,9 @@ WHERE = (
 def test_a_module_finds_itself_in_the_guests_folder_and_keeps_nothing_of_the_hosts(environment):
     made, _ = opened(environment, ["place"])
     with made:
-        ex = made.run("import os, place\nprint(set(place.KEPT))\nos.chdir('/tmp'); print(place.getcwd(), os.getcwd(), os.getcwdb())")
+        ex = made.run(
+            "import os, place\nprint(set(place.KEPT))\nos.chdir('/tmp'); print(place.getcwd(), os.getcwd(), os.getcwdb())"
+        )
     assert ex.stdout == "{'/work'}\n/tmp /tmp b'/tmp'\n", ex
 
 
