@@ -224,11 +224,12 @@ static int hook_look_up(const struct zygote *zygote, const struct hook_row *row,
     const char *words = gai_strerror(EAI_NONAME), *kind = "gaierror";
     int error = EAI_NONAME;
     if (!host_is_own(name)) {
+        const char *said = name[0] != '\0' ? name : "any address";
         PyObject *text = port != NULL && port != Py_None
-                             ? PyUnicode_FromFormat("%s, port %S", name, port)
-                             : PyUnicode_FromString(name);
+                             ? PyUnicode_FromFormat("%s, port %S", said, port)
+                             : PyUnicode_FromString(said);
         const char *asked = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
-        bool is_refused = words_ask_name(asked ? asked : name, looks_back);
+        bool is_refused = words_ask_name(asked ? asked : said, looks_back);
         Py_XDECREF(text);
         PyErr_Clear();
         if (!is_refused)

@@ -271,7 +271,7 @@ static bool is_itself(const struct guest *guest, uint64_t number)
     return (pid_t)number == 0 || (pid_t)number == guest->inner_pid;
 }
 
-/* As the kernel has it: 20 for one that is not nice, less for others. */
+/* The kernel's number: 20 for a thread that is not nice, less for others. */
 static int nice_of(id_t thread)
 {
     long priority = syscall(SYS_getpriority, PRIO_PROCESS, thread);

@@ -111,6 +111,7 @@ ROWS = [
     ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
     ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com, port 443 " + NETWORK, ("connect", "example.com, port 443", "network")),
     ("socket.getaddrinfo('example.com', None)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com " + NETWORK, ("connect", "example.com", "network")),
+    ("asyncio.run(asyncio.start_server(print, None, 9))", "gaierror", -4, None, REFUSED.format("socket.getaddrinfo()") + ": any address, port 9 " + NETWORK, ("connect", "any address, port 9", "network")),
     ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com, port 80 " + NETWORK, ("connect", "example.com, port 80", "network")),
     ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": 192.0.2.7, port 80 " + NETWORK, ("connect", "192.0.2.7, port 80", "network")),
     ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": example.com " + NETWORK, ("connect", "example.com", "network")),
