@@ -3,8 +3,7 @@
  * guest, inside the interpreter's audit events, among hostile code: decides nothing.
  *
  * What is tried here is made so that it cannot succeed, whatever a policy grants: arguments at an
- * address that cannot be, flags that exclude each other; or it has no effect: a socket that is closed
- * again. If the supervisor refuses that, and records it, the exception comes from here. Paths are
+ * address that cannot be, flags that exclude each other, a descriptor that is none. If the supervisor refuses that, and records it, the exception comes from here. Paths are
  * never tried: the program's own call is the only one. */
 #define _GNU_SOURCE
 #include "guest/hook.h"
@@ -26,7 +25,8 @@ enum probe {
     PROBE_NONE, /* a path: whether one that is not there is worth a question */
     PROBE_EXEC, /* argument: a program's path or name */
     PROBE_FORK,
-    PROBE_LOOK_UP, /* arguments: a host's name, a port */
+    PROBE_LOOK_UP,   /* arguments: a host's name, a port */
+    PROBE_LOOK_BACK, /* the same, by who goes on without (socket.getfqdn) */
     PROBE_LIMIT, /* arguments: a resource, (soft, hard): the call itself where it cannot succeed */
     PROBE_ADAPT, /* a library may have to be told (_adapt.py) */
 };
@@ -62,8 +62,8 @@ static const struct hook_row rows[] = {
     { "socket.__new__", PROBE_ADAPT, NULL },
     { "socket.getaddrinfo", PROBE_LOOK_UP, "socket.getaddrinfo()" },
     { "socket.gethostbyname", PROBE_LOOK_UP, "socket.gethostbyname()" },
-    { "socket.gethostbyaddr", PROBE_LOOK_UP, "socket.gethostbyaddr()" },
-    { "socket.getnameinfo", PROBE_LOOK_UP, "socket.getnameinfo()" },
+    { "socket.gethostbyaddr", PROBE_LOOK_BACK, "socket.gethostbyaddr()" },
+    { "socket.getnameinfo", PROBE_LOOK_BACK, "socket.getnameinfo()" },
 };
 
 /* Programs that libraries try as they are imported, and go on without (platform.processor(),
@@ -140,7 +140,7 @@ static bool program_is_absent(const char *path)
     return false;
 }
 
-/* What cannot succeed, or has no effect. True if the policy says no. */
+/* What cannot succeed. True if the policy says no. */
 static bool probe_is_refused(enum probe probe, const char *path)
 {
     long result;
@@ -153,9 +153,7 @@ static bool probe_is_refused(enum probe probe, const char *path)
         result = syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, NULL, NULL, NULL, NULL);
         break;
     default:
-        result = syscall(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (result >= 0)
-            close((int)result);
+        return false;
     }
     return result < 0 && errno == EPERM;
 }
@@ -185,51 +183,20 @@ static bool host_is_number(PyObject *host)
            (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1);
 }
 
-/* A name that cannot be looked up is a gaierror; of an address, the connection is what is refused. */
-static int raise_look_up(int error, const char *words, PyObject *arguments)
+/* Its own name, which nothing knows but a network of its own (socket.getfqdn), and what Jupyter makes of
+ * it: nobody is asked. */
+static bool host_is_own(const char *name)
 {
-    PyObject *host = PyTuple_GetItem(arguments, 0);
-    if (host != NULL && PyTuple_Check(host)) /* getnameinfo: (host, port) */
-        arguments = host, host = PyTuple_GetItem(host, 0);
-    PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
-    PyObject *kind = module != NULL ? PyObject_GetAttrString(module, "gaierror") : NULL;
-    if (host_is_number(host)) {
-        Py_XDECREF(kind);
-        kind = Py_NewRef(PyExc_OSError);
-        error = EPERM;
-    }
-    PyObject *port = PyTuple_Size(arguments) > 1 ? PyTuple_GetItem(arguments, 1) : NULL;
-    PyErr_Clear();
-    PyObject *text =
-        port != NULL && port != Py_None
-            ? PyUnicode_FromFormat("%s: host %R, port %S", words, host ? host : Py_None, port)
-            : PyUnicode_FromFormat("%s: host %R", words, host ? host : Py_None);
-    int result = raise_with(kind, error, text, Py_NewRef(host ? host : Py_None));
-    Py_XDECREF(kind);
-    Py_XDECREF(module);
-    return result;
-}
-
-/* Its own name, which nothing knows (socket.getfqdn): nobody is asked. */
-static bool host_is_own(PyObject *arguments)
-{
-    PyObject *host = PyTuple_GetItem(arguments, 0);
-    bool is_own = host != NULL && PyUnicode_Check(host) &&
-                  PyUnicode_CompareWithASCIIString(host, "belljar") == 0;
-    PyErr_Clear();
-    return is_own;
+    return strncmp(name, "belljar", 7) == 0 && (name[7] == '\0' || name[7] == '.');
 }
 
 /* With a loopback of its own names are looked up, in its /etc/hosts. What is not there is answered in
  * words. */
-static bool name_is_unknown(PyObject *host)
+static bool name_is_unknown(const char *name)
 {
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
-    const char *name =
-        host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : NULL;
-    PyErr_Clear();
-    if (name == NULL || name[0] == '\0' || getaddrinfo(name, NULL, &hints, &found) != EAI_NONAME) {
+    if (name[0] == '\0' || getaddrinfo(name, NULL, &hints, &found) != EAI_NONAME) {
         if (found != NULL)
             freeaddrinfo(found);
         return false;
@@ -237,23 +204,51 @@ static bool name_is_unknown(PyObject *host)
     return true;
 }
 
+/* Programs catch a gaierror, or a herror of who asks for the name of an address; of a connection to an
+ * address it is the connection that is refused. */
 static int hook_look_up(const struct zygote *zygote, const struct hook_row *row,
                         PyObject *arguments)
 {
-    static const char unknown[] =
-        "Name or service not known: network=[\"self\"] has the names in its /etc/hosts, localhost "
-        "first (rule: network; remedy: hand data in by files= or expose() a host function)";
-    if (zygote->settings.grants & GRANT_SELF) {
-        PyObject *host = PyTuple_GetItem(arguments, 0);
-        PyErr_Clear();
-        return name_is_unknown(host) ? raise_look_up(EAI_NONAME, unknown, arguments) : 0;
-    }
-    if (host_is_own(arguments))
-        return raise_look_up(EAI_NONAME, gai_strerror(EAI_NONAME), arguments);
-    if (!probe_is_refused(PROBE_LOOK_UP, NULL))
+    PyObject *host = PyTuple_GetItem(arguments, 0), *port = NULL;
+    if (host != NULL && PyTuple_Check(host)) /* getnameinfo: (host, port) */
+        arguments = host, host = PyTuple_GetItem(host, 0);
+    if (PyTuple_Size(arguments) > 1)
+        port = PyTuple_GetItem(arguments, 1);
+    const char *name =
+        host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : "";
+    PyErr_Clear();
+    bool has_loopback = (zygote->settings.grants & GRANT_SELF) != 0;
+    bool looks_back = row->probe == PROBE_LOOK_BACK, is_number = host_is_number(host);
+    if (name == NULL || (has_loopback && !name_is_unknown(name)))
         return 0;
-    const char *words = words_of_refusal(EPERM, row->operation);
-    return raise_look_up(EAI_FAIL, words ? words : strerror(EPERM), arguments);
+    const char *words = gai_strerror(EAI_NONAME), *kind = "gaierror";
+    int error = EAI_NONAME;
+    if (!host_is_own(name)) {
+        const char *said = name[0] != '\0' ? name : "any address";
+        PyObject *text = port != NULL && port != Py_None
+                             ? PyUnicode_FromFormat("%s, port %S", said, port)
+                             : PyUnicode_FromString(said);
+        const char *asked = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+        bool is_refused = words_ask_name(asked ? asked : said, looks_back);
+        Py_XDECREF(text);
+        PyErr_Clear();
+        if (!is_refused)
+            return 0;
+        words = words_of_refusal(EPERM, row->operation);
+        words = words != NULL ? words : strerror(EPERM);
+        error = has_loopback ? EAI_NONAME : EAI_FAIL;
+    }
+    if (is_number && strcmp(row->event, "socket.gethostbyaddr") == 0)
+        kind = "herror", error = HOST_NOT_FOUND;
+    else if (is_number && !looks_back)
+        kind = "error", error = EPERM;
+    PyObject *module = PyImport_ImportModule("_socket"); /* the event comes from it */
+    PyObject *class = module != NULL ? PyObject_GetAttrString(module, kind) : NULL;
+    int result = raise_with(class, error, PyUnicode_FromString(words),
+                            Py_NewRef(host != NULL ? host : Py_None));
+    Py_XDECREF(class);
+    Py_XDECREF(module);
+    return result;
 }
 
 static int hook_program(const struct hook_row *row, const char *path)
@@ -292,9 +287,26 @@ static int hook_limit(PyObject *arguments)
     return -1;
 }
 
-/* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
-static int hook_adapt(PyObject *module)
+/* Has the module of sockets say why a name is unknown. */
+static void adapt_names(void)
 {
+    PyObject *module = PyImport_ImportModule("_socket");
+    PyObject *function = module != NULL ? PyObject_GetAttrString(module, "getaddrinfo") : NULL;
+    if (function != NULL && PyCFunction_Check(function))
+        words_install_in((void *)PyCFunction_GetFunction(function));
+    PyErr_Clear();
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+}
+
+/* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
+static int hook_adapt(const struct zygote *zygote, PyObject *module)
+{
+    static bool has_names;
+    if (!has_names && (zygote->settings.grants & GRANT_SELF)) {
+        has_names = true;
+        adapt_names();
+    }
     PyObject *modules = PySys_GetObject("modules");
     if (modules == NULL || !PyDict_Check(modules) ||
         PyDict_GetItemString(modules, "asyncio.base_events") == NULL)
@@ -328,12 +340,12 @@ int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments
     PyErr_Clear();
     if (row->probe == PROBE_NONE) {
         words_expect_missing(text != NULL && !path_is_expected(zygote, text));
-    } else if (row->probe == PROBE_LOOK_UP) {
+    } else if (row->probe == PROBE_LOOK_UP || row->probe == PROBE_LOOK_BACK) {
         result = hook_look_up(zygote, row, arguments);
     } else if (row->probe == PROBE_LIMIT) {
         result = hook_limit(arguments);
     } else if (row->probe == PROBE_ADAPT) {
-        result = hook_adapt(module);
+        result = hook_adapt(zygote, module);
     } else {
         result = hook_program(row, text);
     }

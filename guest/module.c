@@ -219,10 +219,11 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIOO", preload, settings->warm,
+            ? PyObject_CallFunction(function, "OsssIOOO", preload, settings->warm,
                                     settings->language, settings->start, settings->threads,
                                     settings->grants & GRANT_FILES ? Py_True : Py_False,
-                                    writes ? Py_True : Py_False)
+                                    writes ? Py_True : Py_False,
+                                    settings->grants & GRANT_JIT ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
         return -1;

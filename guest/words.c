@@ -15,10 +15,12 @@
 
 #include <errno.h>
 #include <link.h>
+#include <netdb.h>
 #include <Python.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 
@@ -63,6 +65,7 @@ static const struct {
     { SYS_execveat, "starting a program" },
     { SYS_tgkill, "kill()" },
     { SYS_tkill, "kill()" },
+    { SYS_sendmmsg, "sendmsg()" },
     { SYS_rt_sigtimedwait, "sigtimedwait()" },
     { SYS_rt_sigpending, "sigpending()" },
 };
@@ -174,6 +177,31 @@ static char *words_strerror(int error)
     return words != NULL ? (char *)words : strerror(error);
 }
 
+bool words_ask_name(const char *name, bool is_sought)
+{
+    long result = syscall(SYS_connect, is_sought ? NAME_SOUGHT : NAME_ASKED, name, strlen(name));
+    return result < 0 && errno == EPERM;
+}
+
+/* In the place of _socket's: a name in connect() or bind(), of which no audit event tells. */
+static int words_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                             struct addrinfo **found)
+{
+    int error = getaddrinfo(name, service, hints, found);
+    if (error == EAI_NONAME && name != NULL && words_zygote->guest_pid != 0 &&
+        (words_zygote->settings.grants & GRANT_SELF))
+        words_ask_name(name, false);
+    return error;
+}
+
+static const char *words_gai_strerror(int error)
+{
+    const char *words = NULL;
+    if (error == EAI_NONAME && words_zygote->guest_pid != 0)
+        words = words_of_refusal(EPERM, "looking up a name");
+    return words != NULL ? words : gai_strerror(error);
+}
+
 /* ---- The interpreter's table of imports ---- */
 
 struct imports {
@@ -224,6 +252,8 @@ static const struct {
     { "strerror", (void *)words_strerror },
     { "fstat", (void *)trap_fstat },
     { "fstat64", (void *)trap_fstat },
+    { "getaddrinfo", (void *)words_getaddrinfo },
+    { "gai_strerror", (void *)words_gai_strerror },
 };
 
 static bool import_replace(Elf64_Addr address, void *function)
@@ -237,21 +267,27 @@ static bool import_replace(Elf64_Addr address, void *function)
     return true;
 }
 
-/* For dl_iterate_phdr: the object that has the interpreter. */
-static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_done)
+struct place {
+    uintptr_t address; /* of something in the object */
+    bool is_done;
+};
+
+/* For dl_iterate_phdr: the object that has the place. */
+static int imports_replace(struct dl_phdr_info *object, size_t size, void *argument)
 {
     (void)size;
+    struct place *place = argument;
     struct imports imports = { .names = NULL };
-    bool is_interpreter = false;
+    bool is_there = false;
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
         const Elf64_Phdr *header = &object->dlpi_phdr[i];
         Elf64_Addr begin = object->dlpi_addr + header->p_vaddr;
-        is_interpreter |= header->p_type == PT_LOAD && (uintptr_t)&PyType_Type >= begin &&
-                          (uintptr_t)&PyType_Type < begin + header->p_memsz;
+        is_there |= header->p_type == PT_LOAD && place->address >= begin &&
+                    place->address < begin + header->p_memsz;
         if (header->p_type == PT_DYNAMIC)
             imports_read(&imports, object, (const void *)begin);
     }
-    if (!is_interpreter || imports.names == NULL || imports.symbols == NULL)
+    if (!is_there || imports.names == NULL || imports.symbols == NULL)
         return 0;
     for (unsigned table = 0; table < 2; table++) {
         for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
@@ -263,7 +299,7 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
             for (unsigned at = 0; at < ARRAY_SIZE(replaced); at++) {
                 if (strcmp(name, replaced[at].name) == 0 &&
                     import_replace(object->dlpi_addr + entry->r_offset, replaced[at].function))
-                    *(bool *)ret_done |= replaced[at].function == (void *)words_strerror;
+                    place->is_done |= replaced[at].function == (void *)words_strerror;
             }
         }
     }
@@ -272,8 +308,14 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
 
 bool words_install(const struct zygote *zygote)
 {
-    bool is_done = false;
+    struct place place = { (uintptr_t)&PyType_Type, false };
     words_zygote = zygote;
-    dl_iterate_phdr(imports_replace, &is_done);
-    return is_done;
+    dl_iterate_phdr(imports_replace, &place);
+    return place.is_done;
+}
+
+void words_install_in(const void *function)
+{
+    struct place place = { (uintptr_t)function, false };
+    dl_iterate_phdr(imports_replace, &place);
 }

@@ -10,6 +10,12 @@
 /* Has the interpreter's errors say why, from the guest's start on. zygote stays. False if the
  * interpreter does not call libc's strerror: its errors are libc's then. */
 bool words_install(const struct zygote *zygote);
+/* Has the object in which this function is say why, as the interpreter does: _socket of names that are
+ * not there. */
+void words_install_in(const void *function);
+/* Puts a name that was looked up on record, "HOST, port PORT": as a refusal, or only as looked for.
+ * False if nothing refuses it. */
+bool words_ask_name(const char *name, bool is_sought);
 /* Of the calling thread: whether a path that is not there may be one that the policy does not show.
  * Else ENOENT asks nobody. */
 void words_expect_missing(bool may_be);

@@ -97,6 +97,7 @@ const struct syscall_row supervisor_calls[] = {
     LOOPBACK(sendto, "the same; it has no address but those that it has looked at"), LOOPBACK(getsockopt, "what the socket is"),
     LOOPBACK(setsockopt, "its queues; how long connect waits"), LOOPBACK_IF(fcntl, "would the guest wait", LOW_EQUAL(1, F_GETFL)),
 
+    ALLOW(getpriority, "may a guest's thread be less nice"),
     ALLOW(pidfd_send_signal, "to whose pidfd it was given, nobody else"), ALLOW(waitid, LIMIT), ALLOW(wait4, "at its own end"),
     ALLOW_IF(prlimit64, "reads a guest's limits, changes nobody's", { 2, COMPARE_EQUAL, 0, 0 }),
     ALLOW(sched_setaffinity, "on the guest's CPU a call is answered five times sooner"),

@@ -51,8 +51,18 @@
 #define RULE_THREADS "threads", "the policy grants no threads; grant them, or do the work in one"
 #define RULE_EVENTS                                                                                \
     "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
+#define RULE_NEWER                                                                                 \
+    "events", "old: use epoll_create1, poll, pselect6 and eventfd2, as libc and Python do"
+#define RULE_WATCH                                                                                 \
+    "events", "nothing tells that a file has changed: look again (os.stat), or use a Queue"
 #define RULE_NETWORK                                                                               \
-    "network", "belljar has no network; hand data in by files= or expose() a host function"
+    "network",                                                                                     \
+        "a loopback of its own, 127.0.0.1 and ::1, is --network self (network=[\"self\"]); "       \
+        "there is no other network: hand data in by files= or expose() a host function"
+#define RULE_PASSING                                                                               \
+    "network", "a guest passes no descriptors and no control data: send the bytes alone"
+#define RULE_CONTROL                                                                               \
+    "network", "use recv(), recv_into() or recvfrom(): no descriptors and no control data come in"
 #define RULE_PROCESSES                                                                             \
     "processes", "a guest is one process: run the other program outside, or use threads "          \
                  "(multiprocessing.pool.ThreadPool, concurrent.futures.ThreadPoolExecutor)"
@@ -324,15 +334,16 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(getsockopt, GRANT_LOOPBACK, "", "options that tell of the socket alone (loopback.c): level and name are numbers", NETWORK),
     BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
     CONTINUE(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
-    NO(epoll_create, WHY_OBSOLETE, NONE), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
-    NO(eventfd, WHY_OBSOLETE, NONE), NO(select, "pselect6 does it", EVENTS), NO(ppoll, "poll does it", EVENTS),
+    NO(epoll_create, WHY_OBSOLETE, NEWER), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
+    NO(eventfd, WHY_OBSOLETE, NEWER), NO(select, "pselect6 does it", NEWER), NO(ppoll, "poll does it", NEWER),
     TRAP(sendmsg, "", "sent the listener before the seal; the handler does those that pass no descriptors, by writev and sendto"),
-    BROKER(recvmsg, 0, "", "the next array that the host lends, sealed memory, from the supervisor; no socket is read", NETWORK),
-    NO(sendmmsg, WHY_SOCKET, NETWORK), NO(recvmmsg, WHY_SOCKET, NETWORK),
+    BROKER(recvmsg, 0, "", "the next array that the host lends, sealed memory, from the supervisor; no socket is read", CONTROL),
+    NO(sendmmsg, WHY_SOCKET, PASSING), NO(recvmmsg, WHY_SOCKET, NETWORK),
 
     /* Sockets to addresses: in a network of its own, where the policy grants one (loopback.c). */
     CONTINUE(socket, GRANT_LOOPBACK, "AF_INET: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET)),
     CONTINUE(socket, GRANT_LOOPBACK, "AF_INET6: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET6)),
+    CONTINUE(socket, GRANT_LOOPBACK, "AF_UNIX: without a name", "counted; it gets no name and no peer", NETWORK, LOW_EQUAL(0, AF_UNIX)),
     NO(socket, WHY_SOCKET, NETWORK),
     BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(connect, WHY_SOCKET, NETWORK),
     BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, NETWORK),
@@ -366,8 +377,8 @@ const struct syscall_row syscall_rows[] = {
     QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), UNABLE(removexattr), UNABLE(lremovexattr), UNABLE(fremovexattr),
     NO(mknod, "devices and pipes", TREE), NO(mknodat, "devices and pipes", TREE),
     NO(chroot, "the tree is the supervisor's", TREE), NO(name_to_handle_at, "a name that needs no path", TREE),
-    NO(inotify_init, WHY_TIMERS, EVENTS), NO(inotify_init1, WHY_TIMERS, EVENTS),
-    NO(inotify_add_watch, WHY_TIMERS, EVENTS), NO(inotify_rm_watch, WHY_TIMERS, EVENTS),
+    NO(inotify_init, WHY_TIMERS, WATCH), NO(inotify_init1, WHY_TIMERS, WATCH),
+    NO(inotify_add_watch, WHY_TIMERS, WATCH), NO(inotify_rm_watch, WHY_TIMERS, WATCH),
 
     /* Identity and place. */
     SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),

@@ -10,11 +10,14 @@
 #include "files/tree.h"
 #include "policy/syscalls.h"
 #include "supervisor/host.h"
+#include "supervisor/loopback.h"
 #include "supervisor/self.h"
 #include "supervisor/told.h"
+#include "wire/told.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -49,10 +52,6 @@ static void decide_socket(uint32_t grants, const struct call *call, struct answe
     answer->searched = (family == AF_INET6 && !has_loopback) ||
                        (family == AF_NETLINK && has_loopback) || /* getaddrinfo of libc */
                        (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
-    if ((family == AF_INET || family == AF_INET6) && !has_loopback)
-        answer->hint = "a loopback of its own, 127.0.0.1 and ::1, is --network self "
-                       "(network=[\"self\"]); there is no other network: hand data in by files= or "
-                       "expose() a host function";
     answer->refused = !answer->searched;
 }
 
@@ -65,19 +64,55 @@ static void decide_object(const struct guest *guest, const struct call *call, st
         uint8_t argument;
         const char *kind; /* of what the number is; NULL: a string of the guest's */
     } objects[] = {
-        { SYS_execve, 0, NULL },          { SYS_execveat, 1, NULL },
-        { SYS_mknod, 0, NULL },           { SYS_mknodat, 1, NULL },
-        { SYS_chroot, 0, NULL },          { SYS_memfd_create, 0, NULL },
-        { SYS_setxattr, 0, NULL },        { SYS_lsetxattr, 0, NULL },
-        { SYS_removexattr, 0, NULL },     { SYS_lremovexattr, 0, NULL },
-        { SYS_pidfd_open, 0, "process" }, { SYS_setuid, 0, "user" },
-        { SYS_setgid, 0, "group" },       { SYS_fchown, 1, "to user" },
+        { SYS_execve, 0, NULL },
+        { SYS_execveat, 1, NULL },
+        { SYS_mknod, 0, NULL },
+        { SYS_mknodat, 1, NULL },
+        { SYS_chroot, 0, NULL },
+        { SYS_memfd_create, 0, NULL },
+        { SYS_setxattr, 0, NULL },
+        { SYS_lsetxattr, 0, NULL },
+        { SYS_removexattr, 0, NULL },
+        { SYS_lremovexattr, 0, NULL },
+        { SYS_sethostname, 0, NULL },
+        { SYS_setdomainname, 0, NULL },
+        { SYS_pidfd_open, 0, "process" },
+        { SYS_setpgid, 0, "process" },
+        { SYS_sched_setparam, 0, "process" },
+        { SYS_sched_setscheduler, 0, "process" },
+        { SYS_sched_getparam, 0, "process" },
+        { SYS_sched_getscheduler, 0, "process" },
+        { SYS_sched_setaffinity, 0, "process" },
+        { SYS_sched_rr_get_interval, 0, "process" },
+        { SYS_setpriority, 2, "priority" },
+        { SYS_getpriority, 1, "that of" },
+        { SYS_setuid, 0, "user" },
+        { SYS_setreuid, 0, "user" },
+        { SYS_setresuid, 0, "user" },
+        { SYS_setgid, 0, "group" },
+        { SYS_setregid, 0, "group" },
+        { SYS_setresgid, 0, "group" },
+        { SYS_fchown, 1, "to user" },
         { SYS_prlimit64, 1, "resource" },
+        { SYS_clock_settime, 0, "clock" },
+        { SYS_pidfd_send_signal, 0, "descriptor" },
+        { SYS_ioctl, 1, "command" },
+        { SYS_fcntl, 1, "command" },
+        { SYS_prctl, 0, "option" },
+        { SYS_arch_prctl, 0, "option" },
     };
+    if (strcmp(answer->rule, "jit") == 0)
+        snprintf(answer->target, sizeof answer->target, "executable memory");
+    if (!guest->is_foreign)
+        loopback_object(guest, call, answer);
     for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
         if (objects[i].number != call->number)
             continue;
-        uint64_t value = call->args[objects[i].argument];
+        unsigned argument = objects[i].argument;
+        bool is_of_several = call->number >= SYS_setreuid && call->number <= SYS_setresgid;
+        while (is_of_several && argument < 2 && (uint32_t)call->args[argument] == UINT32_MAX)
+            argument++; /* -1: stays as it is */
+        uint64_t value = call->args[argument];
         char string[sizeof answer->target];
         if (objects[i].kind != NULL)
             snprintf(answer->target, sizeof answer->target, "%s %d", objects[i].kind, (int)value);
@@ -85,6 +120,23 @@ static void decide_object(const struct guest *guest, const struct call *call, st
                  memory_read_string(guest->fds[GUEST_MEMORY], value, string, sizeof string) == 0)
             memory_print(string, answer->target, sizeof answer->target);
     }
+}
+
+/* No row lets it through, or no handler did anything: the row's words. */
+static void decide_refuse(const struct syscall_row *row, uint32_t grants, const struct call *call,
+                          struct answer *answer)
+{
+    const struct syscall_row *words = row ? row : syscall_find(call->number);
+    answer->continues = false;
+    answer->error = EPERM;
+    answer->searched |= call->number == SYS_connect && (int)call->args[0] == NAME_SOUGHT;
+    answer->refused = !answer->searched; /* a handler may take it for a question */
+    answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
+    answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
+    if (words != NULL && words->action == CALL_REFUSE && words->error != 0)
+        answer->error = words->error;
+    if (call->number == SYS_socket)
+        decide_socket(grants, call, answer);
 }
 
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -96,23 +148,14 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
     answer->may_wait = decide_may_wait(supervisor, guest, row);
     if (answer->may_wait)
         return;
-    if (row != NULL && (row->action == CALL_BROKER || may_continue) &&
-        (files_serve(guest->files, guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS], call,
-                     answer) ||
-         self_serve(supervisor, guest, call, answer)) &&
-        (!answer->continues || may_continue))
-        return;
-    answer->continues = false;
-    const struct syscall_row *words = row ? row : syscall_find(call->number);
-    answer->error = EPERM;
-    answer->refused = !answer->searched; /* a handler may take it for a question */
-    answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
-    answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
-    if (words != NULL && words->action == CALL_REFUSE && words->error != 0)
-        answer->error = words->error;
-    if (call->number == SYS_socket)
-        decide_socket(supervisor->settings.grants, call, answer);
-    else if (answer->target[0] == '\0')
+    bool is_served = row != NULL && (row->action == CALL_BROKER || may_continue) &&
+                     (files_serve(guest->files, guest->fds[GUEST_MEMORY], guest->fds[GUEST_MAPS],
+                                  call, answer) ||
+                      self_serve(supervisor, guest, call, answer)) &&
+                     (!answer->continues || may_continue);
+    if (!is_served)
+        decide_refuse(row, supervisor->settings.grants, call, answer);
+    if ((answer->refused || answer->searched) && answer->target[0] == '\0')
         decide_object(guest, call, answer);
 }
 

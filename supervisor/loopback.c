@@ -7,18 +7,18 @@
  * however its threads change what that is: the copy is one socket to an address, in the guest's
  * network.
  *
- * Nothing here may wait for the guest. A connection is waited for one tick of the kernel's clock:
- * most are there at once. One that is not goes on by itself, and connect() says so: EINPROGRESS, or
- * EINTR where it should have waited, after which Python (and who goes by POSIX) waits by poll(). A
- * copy may be the last to be closed, so SO_LINGER never makes closing wait. And a guest that may have
- * mapped files of a file system that does not answer could hold the lock of its socket for as long:
- * it is refused.
+ * Nothing here may wait for the guest. Most connections are there at once. One that is not goes on by
+ * itself, and connect() says so: EINPROGRESS, or EINTR where it should have waited, after which
+ * Python (and who goes by POSIX) waits by poll(). A copy may be the last to be closed, so SO_LINGER
+ * never makes closing wait. And a guest that may have mapped files of a file system that does not
+ * answer could hold the lock of its socket for as long: it is refused.
  *
  * Queues are kernel memory. Whichever way one can be filled, the socket came through here before, and
  * has small ones from then on; those that it accepts have its sizes. All sockets of the network
  * count (pairs.c): so do those that were closed and have something unsent, and those that nobody has
- * accepted. Who connects while there are few gets larger ones, for programs that send in one thread
- * what they read there afterwards: no more have those than there were few. */
+ * accepted. Who connects while there are few gets larger ones, and the first two connections the
+ * largest, for programs that send in one thread what they read there afterwards: no more have those
+ * than there were few. */
 #define _GNU_SOURCE
 #include "supervisor/loopback.h"
 
@@ -27,6 +27,7 @@
 #include "supervisor/pairs.h"
 #include "wire/channel.h"
 #include "wire/messages.h"
+#include "wire/told.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +39,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 
 /* Of kernel 5.14; the headers of some libraries are older. */
 #ifndef SO_BUF_LOCK
@@ -51,7 +53,9 @@
 #define SEND_BYTES    (16 << 10)
 #define RECEIVE_BYTES (32 << 10)
 #define LARGE_BYTES   (208 << 10)
-#define FEW_KIB       1536 /* held: at most 19 sockets */
+#define LARGEST_BYTES (1 << 20) /* where the machine allows as much (net.core.wmem_max, rmem_max) */
+#define FEW_KIB       1536      /* held: at most 19 sockets */
+#define FEWEST_KIB    (4 * LOOPBACK_KIB) /* at most two connections */
 #define BACKLOG_MAX   128
 #define MESSAGE_MAX   65535 /* of a datagram, with its headers */
 #define FLAGS_ALLOWED (MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -60,10 +64,15 @@
     "network=[\"self\"] is 127.0.0.1 and ::1 of the guest's own, and there is no other network; "  \
     "hand data in by files= or expose() a host function"
 
+#define NAMES_HINT                                                                                 \
+    "network=[\"self\"] has the names of its /etc/hosts, localhost first; hand data in by files= " \
+    "or expose() a host function"
+
 union address {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+    struct sockaddr_un local;
 };
 
 static void loopback_refuse(struct answer *answer, int error, const char *hint)
@@ -177,6 +186,27 @@ static bool address_is_own(const union address *address)
            (IN6_IS_ADDR_V4MAPPED(v6) && v4_is_own(v6->s6_addr32[3]));
 }
 
+static void address_print(const union address *address, struct answer *answer)
+{
+    char text[sizeof address->local.sun_path + 1] = "?", path[sizeof text];
+    bool is_v6 = address->any.sa_family == AF_INET6;
+    const void *number = is_v6 ? (const void *)&address->v6.sin6_addr : &address->v4.sin_addr;
+    if (is_v6 || address->any.sa_family == AF_INET) {
+        (void)!inet_ntop(address->any.sa_family, number, text, sizeof text);
+        snprintf(answer->target, sizeof answer->target, "%s, port %u", text,
+                 ntohs(is_v6 ? address->v6.sin6_port : address->v4.sin_port));
+    } else if (address->any.sa_family == AF_UNIX) {
+        snprintf(path, sizeof path, "%.*s", (int)sizeof address->local.sun_path,
+                 address->local.sun_path);
+        memory_print(path, text, sizeof text);
+        snprintf(answer->target, sizeof answer->target, "AF_UNIX%s%s", text[0] != '\0' ? " " : "",
+                 text);
+    } else {
+        snprintf(answer->target, sizeof answer->target, "address family %u",
+                 address->any.sa_family);
+    }
+}
+
 /* Copies the address, and looks at it. False if nothing is to be done: then the answer says so. */
 static bool read_address(const struct guest *guest, uint64_t at, uint64_t length, bool may_be_none,
                          union address *address, socklen_t *ret_length, struct answer *answer)
@@ -191,27 +221,41 @@ static bool read_address(const struct guest *guest, uint64_t at, uint64_t length
     if (answer->error != 0)
         return false;
     bool is_v6 = address->any.sa_family == AF_INET6;
+    bool is_internet = is_v6 || address->any.sa_family == AF_INET;
     if (address->any.sa_family == AF_UNSPEC && may_be_none)
         return true; /* ends an association: there is no address in it */
-    if (!is_v6 && address->any.sa_family != AF_INET) {
-        snprintf(answer->target, sizeof answer->target, "address family %u",
-                 address->any.sa_family);
-        loopback_refuse(answer, EPERM, OTHERS_HINT);
-        return false;
-    }
-    if (*ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
+    if (is_internet && *ret_length < (is_v6 ? sizeof address->v6 : sizeof address->v4))
         answer->error = EINVAL;
-    if (answer->error != 0 || address_is_own(address))
+    if (answer->error != 0 || (is_internet && address_is_own(address)))
         return answer->error == 0;
-    char text[INET6_ADDRSTRLEN] = "?";
-    (void)!inet_ntop(is_v6 ? AF_INET6 : AF_INET,
-                     is_v6 ? (const void *)&address->v6.sin6_addr
-                           : (const void *)&address->v4.sin_addr,
-                     text, sizeof text);
-    snprintf(answer->target, sizeof answer->target, "%s, port %u", text,
-             ntohs(is_v6 ? address->v6.sin6_port : address->v4.sin_port));
+    address_print(address, answer);
     loopback_refuse(answer, EPERM, OTHERS_HINT);
     return false;
+}
+
+static bool is_about_name(const struct call *call)
+{
+    return call->number == SYS_connect &&
+           ((int)call->args[0] == NAME_ASKED || (int)call->args[0] == NAME_SOUGHT);
+}
+
+void loopback_object(const struct guest *guest, const struct call *call, struct answer *answer)
+{
+    int memory = guest->fds[GUEST_MEMORY];
+    char text[sizeof answer->target];
+    union address address = { .any.sa_family = AF_UNSPEC };
+    unsigned at = call->number == SYS_sendto ? 4 : 1;
+    size_t size = (uint32_t)call->args[at + 1];
+    if (is_about_name(call)) {
+        if (memory_read_string(memory, call->args[1], text, sizeof text) == 0)
+            memory_print(text, answer->target, sizeof answer->target);
+    } else if ((call->number == SYS_connect || call->number == SYS_bind ||
+                call->number == SYS_sendto) &&
+               size >= sizeof address.v4 &&
+               memory_read(memory, call->args[at], &address,
+                           size < sizeof address ? size : sizeof address) == 0) {
+        address_print(&address, answer);
+    }
 }
 
 /* ---- The calls ---- */
@@ -224,25 +268,34 @@ void loopback_socket(struct supervisor *supervisor, struct guest *guest, const s
     unsigned held;
     bool is_known = (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) ||
                     (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP));
+    if ((int)call->args[0] == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0)
+        return; /* libc's, of the name service: decide.c */
     if (is_known && has_room(guest, &held, answer))
         answer_continue(answer);
 }
 
-/* Waits no longer than until the next tick: SO_SNDTIMEO is what connect() goes by, and the guest sets
- * it through here alone. */
+/* Waits for nothing: a socket that would is made not to for as long as this takes, which other threads
+ * of the guest may see. The answer of a listener that has room is there as the first call ends, and the
+ * second tells; else the connection goes on by itself. A thread that makes the socket wait meanwhile
+ * gains no more than the next tick: SO_SNDTIMEO is what connect() goes by then, and the guest sets it
+ * through here alone. */
 static int connect_at_once(int fd, const union address *address, socklen_t length)
 {
     struct timeval kept, shortly = { 0, 1 };
     socklen_t size = sizeof kept;
+    bool would_wait = (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+    if (would_wait && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return errno;
     if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, &size) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &shortly, sizeof shortly) < 0)
         return errno;
     int error = connect(fd, &address->any, length) < 0 ? errno : 0;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, sizeof kept) < 0)
+    if (would_wait && error == EINPROGRESS)
+        error = connect(fd, &address->any, length) < 0 ? errno : 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kept, sizeof kept) < 0 ||
+        (would_wait && fcntl(fd, F_SETFL, 0) < 0))
         return errno;
-    if (error == EINPROGRESS && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0)
-        error = EINTR;
-    return error;
+    return would_wait && (error == EALREADY || error == EINPROGRESS) ? EINTR : error;
 }
 
 void loopback_address(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -253,16 +306,21 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
     socklen_t length;
     unsigned held = 0;
     bool is_stream, connects = call->number == SYS_connect;
+    if (is_about_name(call)) {
+        loopback_refuse(answer, EPERM, NAMES_HINT);
+        answer->searched = (int)call->args[0] == NAME_SOUGHT;
+        answer->refused = !answer->searched;
+        return;
+    }
     if (!read_address(guest, call->args[1], call->args[2], connects, &address, &length, answer) ||
         !grab(supervisor, guest, call->args[0], &fd, &is_stream, answer))
         return;
     connects = connects && is_stream;
     if (connects && !has_room(guest, &held, answer)) /* for the other end */
         return;
-    bool is_large = held <= FEW_KIB;
+    int large = held <= FEWEST_KIB ? LARGEST_BYTES : held <= FEW_KIB ? LARGE_BYTES : 0;
     if (connects)
-        answer->error = size_queues(fd, is_large ? LARGE_BYTES : SEND_BYTES,
-                                    is_large ? LARGE_BYTES : RECEIVE_BYTES);
+        answer->error = size_queues(fd, large ? large : SEND_BYTES, large ? large : RECEIVE_BYTES);
     answer->value = 0;
     if (connects && answer->error == 0)
         answer->error = connect_at_once(fd, &address, length);
@@ -271,6 +329,11 @@ void loopback_address(struct supervisor *supervisor, struct guest *guest, const 
         answer->error = errno;
     if (answer->error == EPERM) /* the kernel's, and no refusal */
         answer->error = EACCES;
+    if (answer->error == EACCES && call->number == SYS_bind) {
+        address_print(&address, answer);
+        loopback_refuse(answer, EACCES,
+                        "ports below 1024 are the administrator's: take another, or 0 for any");
+    }
 }
 
 void loopback_listen(struct supervisor *supervisor, struct guest *guest, const struct call *call,
@@ -295,8 +358,12 @@ void loopback_send(struct supervisor *supervisor, struct guest *guest, const str
     union address address;
     socklen_t length;
     bool is_stream;
-    if (call->args[4] == 0 || ((int)call->args[3] & ~FLAGS_ALLOWED) != 0)
-        return; /* what the native row did not let through */
+    if (call->args[4] == 0 || ((int)call->args[3] & ~FLAGS_ALLOWED) != 0) {
+        /* what the native row did not let through */
+        snprintf(answer->target, sizeof answer->target, "flags 0x%x", (unsigned)call->args[3]);
+        loopback_refuse(answer, EPERM, "no flag but MSG_DONTWAIT and MSG_NOSIGNAL");
+        return;
+    }
     if (!read_address(guest, call->args[4], call->args[5], false, &address, &length, answer))
         return;
     answer->error = EMSGSIZE;

@@ -18,6 +18,9 @@ void loopback_send(struct supervisor *supervisor, struct guest *guest, const str
 void loopback_set(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                   struct answer *answer);
 
+/* For the record of a refusal: the address that a call has, or the name that was looked up in vain. */
+void loopback_object(const struct guest *guest, const struct call *call, struct answer *answer);
+
 /* Whether the kernel may answer this getsockopt: an option that tells of the socket alone. */
 bool loopback_may_get(const struct supervisor *supervisor, const struct call *call);
 

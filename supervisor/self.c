@@ -68,8 +68,12 @@ HANDLER(self_signal)
 {
     pid_t target = (pid_t)call->args[0];
     bool is_group = call->number == SYS_kill && target < -1;
-    snprintf(answer->target, sizeof answer->target, is_group ? "process group %d" : "process %d",
-             is_group ? -target : target);
+    if (target == -1)
+        snprintf(answer->target, sizeof answer->target, "all processes");
+    else
+        snprintf(answer->target, sizeof answer->target,
+                 is_group || target == 0 ? "process group %d" : "process %d",
+                 is_group ? -target : target);
     if (target == guest->inner_pid)
         answer_continue(answer);
     else
@@ -146,6 +150,7 @@ HANDLER(self_limits)
     struct rlimit64 now, wanted;
     pid_t target = (pid_t)call->args[0];
     if (target != 0 && target != guest->inner_pid) {
+        snprintf(answer->target, sizeof answer->target, "process %d", target);
         answer_refuse(answer, "processes", "a guest may look at its own limits only");
         return;
     }
@@ -266,12 +271,21 @@ static bool is_itself(const struct guest *guest, uint64_t number)
     return (pid_t)number == 0 || (pid_t)number == guest->inner_pid;
 }
 
+/* The kernel's number: 20 for a thread that is not nice, less for others. */
+static int nice_of(id_t thread)
+{
+    long priority = syscall(SYS_getpriority, PRIO_PROCESS, thread);
+    return priority > 0 ? (int)priority : 20;
+}
+
 HANDLER(self_priority)
 {
     if ((int)call->args[0] != PRIO_PROCESS || !is_itself(guest, call->args[1]))
         return;
     answer_continue(answer);
-    if (call->number == SYS_setpriority && (int)call->args[2] < 0) {
+    /* the calling thread's, or the first one's: the kernel has them by thread */
+    id_t whose = (id_t)(call->args[1] == 0 ? call->tid : guest->pid);
+    if (call->number == SYS_setpriority && (int)call->args[2] < 20 - nice_of(whose)) {
         answer_refuse(answer, "limits", "a guest may be nicer to others, not less so");
         answer->error = EACCES;
         answer->continues = false;

@@ -8,6 +8,11 @@
 /* getrusage's first argument; the second is where a struct told goes. ESRCH: nothing was refused. */
 #define TOLD_ASKED 0x62656c
 
+/* connect's descriptor, where a name was looked up in vain; its address is text then, the name and the
+ * port. It is refused, so that it is on record; the second as a question that somebody goes on from. */
+#define NAME_ASKED  (-TOLD_ASKED)
+#define NAME_SOUGHT (-TOLD_ASKED - 1)
+
 struct told {
     int32_t number, error; /* of the call that was refused */
     int32_t is_refused;    /* else it only looked for what is not shown */

@@ -45,7 +45,8 @@ class AsyncFiles(Face):
         return name in await self._sync()
 
     async def list(self, folder: _StrPath = "/work") -> Collection[str]:
-        """The names of the files in a folder and below it, sorted; relative ones are relative to /work."""
+        """The names of the files in a folder and below it, sorted; relative ones are relative to /work. `FileNotFoundError` if there
+        is no such folder."""
         return (await self._sync()).list(folder)
 
     async def glob(self, pattern: str) -> dict[str, bytes]:

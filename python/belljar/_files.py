@@ -7,6 +7,7 @@ writes: it belongs to the guest then, and counts for its quota.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import fnmatch
 import io
@@ -93,6 +94,18 @@ def _walk(scratch: int, parts: list[str]) -> Iterator[tuple[str, int, os.DirEntr
                         pending.append([*parts, entry.name])
         finally:
             os.close(fd)
+
+
+def _check_folder(scratch: int, parts: list[str], name: str) -> None:
+    error = errno.ENOENT
+    try:
+        if scratch >= 0:
+            os.close(_open_beneath(scratch, parts, os.O_DIRECTORY))
+            return
+    except OSError as failure:
+        error = errno.ENOTDIR if failure.errno == errno.ELOOP else failure.errno or errno.EIO
+    if error in (errno.ENOENT, errno.ENOTDIR):  # what a mode hides from us is empty
+        raise OSError(error, os.strerror(error), name)
 
 
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -217,9 +230,13 @@ class Files(Face, Mapping[str, bytes]):
         return len(self.list())
 
     def list(self, folder: _StrPath = "/work") -> list[str]:
-        """The names of the files in a folder and below it, sorted; relative ones are relative to /work."""
+        """The names of the files in a folder and below it, sorted; relative ones are relative to /work. `FileNotFoundError` if there
+        is no such folder, `NotADirectoryError` for a file, as `os.listdir` has them."""
         only = self._only() if self._only is not None else None
-        names = (name for name, _, _ in _walk(self._scratch(), _parts(folder)))
+        parts, scratch = _parts(folder), self._scratch()
+        if parts not in _ROOTS.values():
+            _check_folder(scratch, parts, os.fspath(folder))
+        names = (name for name, _, _ in _walk(scratch, parts))
         return sorted(name for name in names if only is None or name in only)
 
     def _matching(self, pattern: str) -> Iterable[str]:

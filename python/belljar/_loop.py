@@ -17,6 +17,7 @@ from belljar._core import core
 from belljar._engine import Operation, Run, Session, Stream, in_context, waits_for
 from belljar._job import CellOptions, modules
 from belljar._policy import Policy
+from belljar._session import abandon
 from belljar._streaming import Event
 from belljar._template import Pool, as_policy, ready, shared, template_key
 from belljar._thread import fork
@@ -265,6 +266,7 @@ class Driver:
         """Cancels host functions that are at work. They get a moment to clean up."""
         self.session.desk.end_run()
         for task in self._tasks:
+            abandon(task.get_coro())
             task.cancel()
         tasks = self._tasks - {asyncio.current_task()}
         if tasks:

@@ -413,6 +413,17 @@ class _Whole:
         return _Whole(await self.value)
 
 
+def abandon(coroutine: Any) -> None:
+    """Closes what a coroutine would have awaited that is cancelled before it has begun: else each says that it was never awaited."""
+    if inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
+        return
+    for value in inspect.getcoroutinelocals(coroutine).values():
+        awaited = value.value if type(value) is _Whole else value
+        if isinstance(awaited, types.CoroutineType):
+            abandon(awaited)
+            awaited.close()
+
+
 async def _whole_later(coroutine: Any) -> _Whole:
     """What it comes to; also where that is a coroutine in turn."""
     value = await coroutine

@@ -87,8 +87,47 @@ def on_joblib() -> None:
             parallel.BACKENDS[name] = GuestThreads
 
 
+def refuse_callbacks() -> None:
+    """Where memory cannot become executable: ctypes' own error is a MemoryError without a word, after a dozen tries."""
+    ON_IMPORT["ctypes"] = on_ctypes
+    if "ctypes" in sys.modules:
+        on_ctypes()
+
+
+def on_ctypes() -> None:
+    import posix
+
+    ctypes: Any = sys.modules["ctypes"]
+    if "ctypes" in adapted:
+        return
+    adapted.add("ctypes")
+    map_code = ctypes.CDLL(None, use_errno=True).mmap
+    map_code.restype = ctypes.c_ssize_t
+    map_code.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
+
+    class _CFuncPtr(ctypes._CFuncPtr):  # type: ignore[misc]
+        _flags_ = ctypes._FUNCFLAG_CDECL
+
+        def __new__(cls, *arguments: Any, **more: Any) -> Any:
+            if (
+                arguments and callable(arguments[0]) and map_code(None, 4096, 7, 0x22, -1, 0) == -1
+            ):  # private, anonymous, all rights
+                words = posix.strerror(ctypes.get_errno())
+                raise MemoryError(words.replace("mmap()", "a callback of ctypes", 1))
+            return super().__new__(cls, *arguments, **more)
+
+    ctypes._CFuncPtr = _CFuncPtr
+
+
+def on_pty() -> None:
+    """Its last resort is to look for two hundred names of terminals, and to fail without a word: the refusal is what there is to say."""
+    import posix
+
+    sys.modules["pty"]._open_terminal = posix.openpty  # type: ignore[attr-defined]
+
+
 POOL_THREADS = 3  # of multiprocessing.pool.ThreadPool, beside its workers
-ON_IMPORT: dict[str, Callable[[], None]] = {"joblib.parallel": on_joblib}  # what to do once a module is imported
+ON_IMPORT: dict[str, Callable[[], None]] = {"joblib.parallel": on_joblib, "pty": on_pty}  # what to do once a module is imported
 
 # ---- Read-only lists and dicts as JSON ----------------------------------------------------------------------------
 

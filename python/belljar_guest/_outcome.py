@@ -113,7 +113,8 @@ def is_refusal(error: BaseException) -> bool:
     """True for the operating system's no, also where a library wrapped it (urllib's URLError has it as reason)."""
     try:
         for _ in range(8):
-            if isinstance(error, OSError) and str(error.strerror).startswith(native.REFUSED):
+            words = error.strerror if isinstance(error, OSError) else error.args[:1] and error.args[0]
+            if isinstance(error, (OSError, MemoryError)) and str(words).startswith(native.REFUSED):
                 return True
             reason = getattr(error, "reason", None)
             cause = reason if isinstance(reason, BaseException) else error.__cause__

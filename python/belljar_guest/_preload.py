@@ -13,6 +13,7 @@ from belljar._shared.frames import RUN_LAST_VALUE
 from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, _threads, native
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from belljar_guest._policy import Policy
@@ -60,6 +61,7 @@ def import_all(names: list[str]) -> None:
     except OSError:
         pass  # a read-only root: then it has to do without
     os.environ.update(dict.fromkeys(keys, home))
+    leave = stand_in_work()
     for name in names:
         before_it = set(sys.modules)
         try:
@@ -71,6 +73,7 @@ def import_all(names: list[str]) -> None:
         if running:  # the host starts anew without this one: core/preload.c
             threads = "%s\n%s" % (name, _threads.describe(running, [other for other in sys.modules if other not in before_it]))
             break
+    leave()
     os.environ.update(before)
     if writers:
         remove_tree(home)
@@ -80,6 +83,21 @@ def import_all(names: list[str]) -> None:
         native.fail(22, "preload", failure)
     if threads:
         native.fail(16, "preload threads", threads)
+
+
+def stand_in_work() -> Callable[[], None]:
+    """The folder that modules find themselves in as they are imported, and keep (hypothesis), is the guests', not the host's.
+    Returns what ends it, also for who has kept the function."""
+    stands = [True]
+    real, real_bytes = os.getcwd, os.getcwdb
+
+    def leave() -> None:
+        stands.clear()
+        os.getcwd, os.getcwdb = real, real_bytes
+
+    os.getcwd = lambda: _state.WORK if stands else real()
+    os.getcwdb = lambda: _state.WORK.encode() if stands else real_bytes()
+    return leave
 
 
 # What programs that only compute import; without files there is no other way to it.

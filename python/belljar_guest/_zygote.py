@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool, writes: bool) -> list[str]:
+def prepare(
+    preload: list[str], warm: str, language: str, start: str, threads: int, files: bool, writes: bool, code: bool
+) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
     if sys.flags.no_site:  # it was left out for us to do
@@ -42,6 +44,8 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
         _state.policy = Strict(language)
     native.adapt = lambda: _adapt.on_socket()
     sys.addaudithook(native.hook)
+    if not language and not code:
+        _adapt.refuse_callbacks()
     if not language and files:
         _missing.install()
         _descriptors.install()

@@ -14,7 +14,9 @@ class Row(typing.NamedTuple):
 
 
 SHORT = ("numpy", "pandas", "joblib", "pydantic", "polars", "numba", "psutil", "cffi")  # what CI tries
-NOT_TRIED = {"torch": "no small wheel: that of the index takes 540 MB, and gigabytes of libraries for GPUs beside it"}
+NOT_TRIED = {
+    "torch": "no small wheel: that of the index takes 539 MB, and is not imported without libraries for GPUs that take more"
+}
 FIRST = "3.11"  # the interpreter on which all are tried
 
 

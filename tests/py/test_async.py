@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import selectors
 import threading
@@ -478,3 +479,28 @@ def test_after_a_fork_of_the_host_a_session_says_so(template):
 async def forked(template):
     async with AsyncSandbox(template=template) as sandbox:
         await sandbox.run_code("1")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning")
+def test_a_host_function_that_is_cancelled_before_it_began_is_not_left_unawaited():
+    from belljar._host_functions import HostFunction
+    from belljar._session import _Whole
+
+    begun = []
+
+    async def work():
+        begun.append(1)
+
+    async def main():
+        async with AsyncSandbox() as sandbox:
+            await sandbox.run_code("1")
+            driver = sandbox._opening.now
+            value = _Whole(HostFunction(work, "work", None, None).call([], {})).settled()
+            driver._defer(driver.session.desk._reply_later(1, value, 0))
+            del value
+            await driver.cancel()
+            assert (await sandbox.run_code("6 * 7")).text == "42"
+
+    asyncio.run(main())
+    gc.collect()
+    assert begun == []

@@ -360,7 +360,7 @@ REFUSALS = {
     "ping": ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1)", "socket", "AF_INET", "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 6)"),
     "MPTCP": ("socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)", "socket", "AF_INET", "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0)"),
     "SCTP": ("socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)", "socket", "AF_INET", "socket.socket(socket.AF_INET6)"),
-    "AF_UNIX": ("socket.socket(socket.AF_UNIX)", "socket", "AF_UNIX", "socket.socketpair()"),
+    "AF_UNIX": ("socket.socket(socket.AF_UNIX).bind('/tmp/x')", "bind", "AF_UNIX /tmp/x", "socket.socket(socket.AF_UNIX)"),
     "AF_PACKET": ("socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", "socket", "AF_PACKET", "socket.socketpair()"),
     "bound to a device": ("socket.socket().setsockopt(socket.SOL_SOCKET, 25, b'lo')", "setsockopt", "option 25 of level 1",
                           "socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"),
@@ -463,23 +463,116 @@ stop.append(1); print(sorted(map(str, seen)))
 
 @core
 @needs_namespaces
-def test_a_name_that_is_not_there_is_a_gaierror_that_says_where_names_are_from(template):
-    ex = template.run(
-        """
-import socket, urllib.request
-for go in (lambda: socket.getaddrinfo("example.com", 80), lambda: socket.gethostbyname("example.com"), lambda: socket.create_connection(("example.com", 80))):
+def test_a_name_that_is_not_there_is_a_gaierror_with_host_port_words_and_record(template):
+    for code, asked, where in (
+        ("socket.getaddrinfo('example.com', 80)", "socket.getaddrinfo()", "example.com, port 80"),
+        ("socket.gethostbyname('example.com')", "socket.gethostbyname()", "example.com"),
+        ("socket.create_connection(('example.com', 81))", "socket.getaddrinfo()", "example.com, port 81"),
+        ("socket.socket().connect(('example.com', 82))", "looking up a name", "example.com"),
+        ("urllib.request.urlopen('http://example.com:83/')", "socket.getaddrinfo()", "example.com, port 83"),
+        ("asyncio.run(asyncio.open_connection('example.com', 84))", "socket.getaddrinfo()", "example.com, port 84"),
+    ):
+        ex = template.run("import asyncio, socket, urllib.request\n" + code)
+        said = f'[Errno -2] belljar: {asked} is refused: {where} (rule: network; remedy: network=["self"] has the names of its /etc/hosts, '
+        assert said in ex.error.value and ex.error.name in ("gaierror", "URLError") and ex.verdict == "violation", ex
+        assert [(one.op, one.target, one.rule) for one in ex.violations] == [("connect", where, "network")], code
+
+
+@core
+@needs_namespaces
+def test_names_that_libraries_only_look_for_are_probes(template):
+    ex = template.run("""
+import socket
+print(socket.gethostbyname("localhost"), socket.getfqdn(), socket.getfqdn("example.com"))
+for own in ("belljar.local", "belljar.localdomain"):
+    try: socket.gethostbyname_ex(own)
+    except socket.gaierror as error: print(error.errno, error.strerror)
+""")  # fmt: skip
+    assert ex.stdout.splitlines() == ["127.0.0.1 belljar example.com"] + ["-2 Name or service not known"] * 2, ex
+    assert ex.verdict == "ok" and ex.violations == [] and ex.probes > 0
+
+
+@core
+@needs_namespaces
+def test_a_local_socket_has_no_name_and_no_peer(template):
+    """AF_UNIX: programs that only look whether there is such a thing go on; a name is refused, with the path."""
+    ex = template.run("""
+import socket, asyncio, multiprocessing.connection
+one = socket.socket(socket.AF_UNIX); two = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for go in (lambda: one.bind("/tmp/s"), lambda: one.connect("/tmp/s"), lambda: two.sendto(b"x", "/tmp/s"), lambda: one.bind("\\0name"),
+           lambda: asyncio.run(asyncio.start_unix_server(print, "/tmp/s")), lambda: multiprocessing.connection.Listener("/tmp/s", "AF_UNIX")):
     try: go()
-    except socket.gaierror as error: print(error.errno, error)
-try: urllib.request.urlopen("http://example.com/")
-except OSError as error: print(type(error.reason).__name__)
-print(socket.gethostbyname("localhost"))
+    except PermissionError as error: print(error.strerror.partition(" (rule: network;")[0])
+try: one.send(b"x")
+except OSError as error: print(error.strerror)
+""")  # fmt: skip
+    assert ex.stdout.splitlines() == [
+        f"belljar: {op}() is refused: AF_UNIX{path}"
+        for op, path in (
+            ("bind", " /tmp/s"),
+            ("connect", " /tmp/s"),
+            ("sendto", " /tmp/s"),
+            ("bind", ""),
+            ("bind", " /tmp/s"),
+            ("bind", " /tmp/s"),
+        )
+    ] + ["Transport endpoint is not connected"], ex
+    assert {one.rule for one in ex.violations} == {"network"}
+
+
+@core
+@needs_namespaces
+def test_a_connection_to_a_full_queue_goes_on_and_leaves_the_socket_as_it_was(template):
+    ex = template.run(
+        LIBC
+        + """
+import select
+def call(name, *arguments):
+    ctypes.set_errno(0); result = getattr(libc, name)(*arguments); return result, errno.errorcode.get(ctypes.get_errno(), 0)
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(0)
+near = struct.pack("=HH4s8x", 2, socket.htons(server.getsockname()[1]), socket.inet_aton("127.0.0.1"))
+made = [socket.socket() for _ in range(2)]; made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 7, 0))
+said = [call("connect", one.fileno(), near, 16) for one in made]
+print(said[0], said[-1], call("connect", made[-1].fileno(), near, 16))
+print({os.get_blocking(one.fileno()) for one in made}, struct.unpack("ll", made[-1].getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16))[0])
+taken = [server.accept()[0] for _ in made]
+select.select([], made[-1:], []); made[-1].sendall(b"x"); print(len(taken), made[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+print(call("connect", made[-1].fileno(), near, 16)[1])
 """
     )
-    lines = ex.stdout.splitlines()
-    assert all(
-        line.startswith("-2 [Errno -2] Name or service not known: network=") and "host 'example.com'" in line for line in lines[:3]
+    assert ex.stdout.splitlines() == ["(0, 0) (-1, 'EINTR') (-1, 'EINTR')", "{True} 7", "2 0", "0"], ex
+    assert ex.violations == []
+
+
+@needs_namespaces
+def test_one_thread_may_send_much_before_it_reads(template):
+    """Less than outside, but as much as the machine's own limit of a queue lets be had; the next connections have less."""
+    ex = template.run("""
+import socket
+server = socket.create_server(("127.0.0.1", 0)); got = []; kept = []
+for _ in range(6):
+    client = socket.create_connection(server.getsockname()); peer, _ = server.accept(); kept += [client, peer]
+    client.setblocking(False); sent = 0
+    try:
+        while True: sent += client.send(b"x" * 50_000)
+    except BlockingIOError: got.append(sent)
+print(*got)
+""")  # fmt: skip
+    got = [int(word) for word in ex.stdout.split()]
+    with open("/proc/sys/net/core/wmem_max") as most:
+        room = min(2 << 20, 2 * int(most.read()))
+    assert min(got[:2]) > room * 3 // 4 and 300_000 < got[-1] < 700_000, (ex, room)
+
+
+@core
+@needs_namespaces
+def test_a_port_of_the_administrators_is_refused_in_words(template):
+    ex = template.run("import socket\nsocket.create_server(('127.0.0.1', 80))")
+    assert (
+        ex.error.name == "PermissionError" and "127.0.0.1, port 80 (rule: network; remedy: ports below 1024" in ex.error.value
     ), ex
-    assert lines[3:] == ["gaierror", "127.0.0.1"]
+    assert [(one.op, one.target, one.rule) for one in ex.violations] == [("bind", "127.0.0.1, port 80", "network")]
+    assert template.run("import socket\nsocket.create_server(('127.0.0.1', 1024)).close()").violations == []
 
 
 @needs_namespaces

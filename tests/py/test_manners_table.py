@@ -271,7 +271,9 @@ def file_calls(sandbox):
     files["in/a.txt"] = "a"
     assert files["in/a.txt"] == b"a" and "in/a.txt" in files and files.list("in") != []
     del files["in/a.txt"]
-    assert "in/a.txt" not in files
+    assert "in/a.txt" not in files and files.list("in") == []
+    with pytest.raises(FileNotFoundError, match="none"):
+        files.list("none")
 
 
 @row(FULL)

@@ -40,6 +40,7 @@ MODULES = {
     "ends": RECORDS + IDLE.format(begin=ENDS),
     "outer": RECORDS + "import stays\n",
     "late": RECORDS,
+    "place": "import os, pathlib\nfrom os import getcwd\nKEPT = os.getcwd(), os.getcwdb().decode(), str(pathlib.Path.cwd()), os.path.dirname(os.path.abspath('x'))\n",
     "reader": "import os\nTHREADS = os.environ['OMP_NUM_THREADS']\n",
     "joblib/parallel": JOBLIB,
     "joblib/__init__": "from .parallel import BACKENDS\n",
@@ -77,6 +78,16 @@ def opened(environment, preload, policy=belljar.Policy()):
 WHERE = (
     "import os, sys\nprint(*['guest' if sys.modules[n].NUMBER == os.getpid() else 'zygote' for n in {names!r} if n in sys.modules])"
 )
+
+
+@core
+def test_a_module_finds_itself_in_the_guests_folder_and_keeps_nothing_of_the_hosts(environment):
+    made, _ = opened(environment, ["place"])
+    with made:
+        ex = made.run(
+            "import os, place\nprint(set(place.KEPT))\nos.chdir('/tmp'); print(place.getcwd(), os.getcwd(), os.getcwdb())"
+        )
+    assert ex.stdout == "{'/work'}\n/tmp /tmp b'/tmp'\n", ex
 
 
 @core

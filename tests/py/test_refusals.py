@@ -12,11 +12,16 @@ pytestmark = pytest.mark.core
 
 READ = "nothing grants {0} for reading (rule: read; remedy: --read {0} or Policy(read=['{0}']))"
 WRITE = "nothing grants {0} for writing (rule: write; remedy: --write {0} (or its folder) or Policy(write=['{0}']))"
-NETWORK = "(rule: network; remedy: belljar has no network; hand data in by files= or expose() a host function)"
-LOOPBACK = (
+NETWORK = (
     '(rule: network; remedy: a loopback of its own, 127.0.0.1 and ::1, is --network self (network=["self"]); there is no other network: '
     "hand data in by files= or expose() a host function)"
 )
+PASSING = "(rule: network; remedy: a guest passes no descriptors and no control data: send the bytes alone)"
+CONTROL = "(rule: network; remedy: use recv(), recv_into() or recvfrom(): no descriptors and no control data come in)"
+LIMITS = "(rule: limits; remedy: limits are the policy's: set timeout, memory or cpu outside)"
+NICER = "(rule: limits; remedy: a guest may be nicer to others, not less so)"
+CODE = "(rule: jit; remedy: memory cannot become executable; leave out --no-jit (jit=False, the profile compute))"
+DESCRIPTORS = "(rule: descriptors; remedy: a guest may duplicate descriptors and change close-on-exec and non-blocking)"
 PROCESSES = (
     "(rule: processes; remedy: a guest is one process: run the other program outside, or use threads "
     "(multiprocessing.pool.ThreadPool, concurrent.futures.ThreadPoolExecutor))"
@@ -74,6 +79,8 @@ ROWS = [
     # Devices and terminals
     ("open('/dev/sda')", "PermissionError", 13, "/dev/sda", REFUSED.format("open()") + ": /dev/sda " + DEVICE.format("read"), ("openat", "/dev/sda", "read")),
     ("open('/dev/ptmx', 'r+b', 0)", "PermissionError", 13, "/dev/ptmx", REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
+    ("__import__('pty').openpty()", "PermissionError", 13, None, REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
+    ("__import__('pty').fork()", "PermissionError", 13, None, REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), {("clone", "", "processes"), ("openat", "/dev/ptmx", "write")}),
     ("os.openpty()", "PermissionError", 13, None, REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
     ("open('/dev/tty')", "OSError", 6, "/dev/tty", "No such device or address", None),
     ("os.tcgetpgrp(0)", "OSError", 25, None, "Inappropriate ioctl for device", None),
@@ -93,25 +100,43 @@ ROWS = [
      "PermissionError", 1, None, REFUSED.format("starting a process") + " " + PROCESSES, {("vfork", "", "processes"), ("clone", "", "processes")}),
     ("os.kill(1, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process 1 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process 1", "processes")),
     ("os.killpg(7, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": process group 7 (rule: processes; remedy: a guest may signal only itself)", ("kill", "process group 7", "processes")),
+    ("os.kill(-1, 9)", "PermissionError", 1, None, REFUSED.format("kill()") + ": all processes (rule: processes; remedy: a guest may signal only itself)", ("kill", "all processes", "processes")),
+    ("os.setpgid(7, 7)", "PermissionError", 1, None, REFUSED.format("setpgid()") + ": process 7 " + PROCESSES, ("setpgid", "process 7", "processes")),
     ("os.pidfd_open(1)", "PermissionError", 1, None, REFUSED.format("pidfd_open()") + ": process 1 " + PROCESSES, ("pidfd_open", "process 1", "processes")),
     # The network
-    ("socket.socket()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + LOOPBACK, ("socket", "AF_INET", "network")),
+    ("socket.socket()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK, ("socket", "AF_INET", "network")),
     ("socket.socket(socket.AF_UNIX)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_UNIX " + NETWORK, ("socket", "AF_UNIX", "network")),
     ("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
-    ("socket.socket(socket.AF_INET6)", "PermissionError", 1, None, "Operation not permitted: socket(): AF_INET6 " + LOOPBACK, None),
+    ("socket.socket(socket.AF_INET6)", "PermissionError", 1, None, "Operation not permitted: socket(): AF_INET6 " + NETWORK, None),
     ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
-    ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host 'example.com', port 443", ("socket", "AF_INET", "network")),
-    ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host 'example.com', port 80", ("socket", "AF_INET", "network")),
-    ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": AF_INET " + LOOPBACK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
-    ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": AF_INET " + LOOPBACK + ": host 'example.com'", ("socket", "AF_INET", "network")),
-    ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + LOOPBACK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
-    ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + LOOPBACK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
+    ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com, port 443 " + NETWORK, ("connect", "example.com, port 443", "network")),
+    ("socket.getaddrinfo('example.com', None)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com " + NETWORK, ("connect", "example.com", "network")),
+    ("asyncio.run(asyncio.start_server(print, None, 9))", "gaierror", -4, None, REFUSED.format("socket.getaddrinfo()") + ": any address, port 9 " + NETWORK, ("connect", "any address, port 9", "network")),
+    ("socket.create_connection(('example.com', 80))", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com, port 80 " + NETWORK, ("connect", "example.com, port 80", "network")),
+    ("socket.create_connection(('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket.getaddrinfo()") + ": 192.0.2.7, port 80 " + NETWORK, ("connect", "192.0.2.7, port 80", "network")),
+    ("socket.gethostbyname('example.com')", "gaierror", -4, "example.com", REFUSED.format("socket.gethostbyname()") + ": example.com " + NETWORK, ("connect", "example.com", "network")),
+    ("socket.gethostbyaddr('192.0.2.7')", "herror", 1, "192.0.2.7", "Operation not permitted: socket.gethostbyaddr(): 192.0.2.7 " + NETWORK, None),
+    ("socket.getnameinfo(('192.0.2.7', 80), 0)", "gaierror", -4, "192.0.2.7", "Operation not permitted: socket.getnameinfo(): 192.0.2.7, port 80 " + NETWORK, None),
+    ("socket.socketpair()[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, bytes(4))])", "PermissionError", 1, None, REFUSED.format("sendmsg()") + " " + PASSING, ("sendmmsg", "", "network")),
+    ("socket.socketpair()[0].recvmsg(9)", "PermissionError", 1, None, REFUSED.format("recvmsg()") + " " + CONTROL, ("recvmsg", "", "network")),
+    ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
+    ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     # The machine and the identity
     ("os.memfd_create('x')", "PermissionError", 1, None, REFUSED.format("memfd_create()") + ": x " + MEMORY, ("memfd_create", "x", "memory")),
-    ("socket.sethostname('x')", "PermissionError", 1, None, REFUSED.format("sethostname()") + " " + SYSTEM, ("sethostname", "", "system")),
-    ("time.clock_settime(0, 0)", "PermissionError", 1, None, REFUSED.format("clock_settime()") + " " + SYSTEM, ("clock_settime", "", "system")),
+    ("socket.sethostname('x')", "PermissionError", 1, None, REFUSED.format("sethostname()") + ": x " + SYSTEM, ("sethostname", "x", "system")),
+    ("time.clock_settime(0, 0)", "PermissionError", 1, None, REFUSED.format("clock_settime()") + ": clock 0 " + SYSTEM, ("clock_settime", "clock 0", "system")),
     ("os.setuid(0)", "PermissionError", 1, None, REFUSED.format("setuid()") + ": user 0 " + IDENTITY, ("setuid", "user 0", "identity")),
-    ("os.nice(-1)", "PermissionError", 1, None, REFUSED.format("nice()") + " (rule: limits; remedy: a guest may be nicer to others, not less so)", ("setpriority", "", "limits")),
+    ("os.seteuid(0)", "PermissionError", 1, None, REFUSED.format("setresuid()") + ": user 0 " + IDENTITY, ("setresuid", "user 0", "identity")),
+    ("os.setregid(-1, 7)", "PermissionError", 1, None, REFUSED.format("setregid()") + ": group 7 " + IDENTITY, ("setregid", "group 7", "identity")),
+    ("os.nice(-1)", "PermissionError", 1, None, REFUSED.format("nice()") + ": priority -1 " + NICER, ("setpriority", "priority -1", "limits")),
+    ("[os.nice(5), os.nice(-1)]", "PermissionError", 1, None, REFUSED.format("nice()") + ": priority 4 " + NICER, ("setpriority", "priority 4", "limits")),
+    ("[os.nice(5), os.setpriority(0, 0, 4)]", "PermissionError", 13, None, REFUSED.format("nice()") + ": priority 4 " + NICER, ("setpriority", "priority 4", "limits")),
+    ("os.getpriority(os.PRIO_USER, 7)", "PermissionError", 1, None, REFUSED.format("getpriority()") + ": that of 7 " + LIMITS, ("getpriority", "that of 7", "limits")),
+    ("os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))", "PermissionError", 1, None, REFUSED.format("sched_setscheduler()") + ": process 0 " + LIMITS, ("sched_setscheduler", "process 0", "limits")),
+    ("os.sched_getscheduler(77)", "PermissionError", 1, None, "Operation not permitted: sched_getscheduler(): process 77 " + LIMITS, None),
+    ("__import__('resource').prlimit(77, 7)", "PermissionError", 1, None, REFUSED.format("setrlimit()") + ": process 77 (rule: processes; remedy: a guest may look at its own limits only)", ("prlimit64", "process 77", "processes")),
+    ("__import__('fcntl').ioctl(0, 21522, b'x')", "PermissionError", 1, None, REFUSED.format("ioctl()") + ": command 21522 " + DESCRIPTORS, ("ioctl", "command 21522", "descriptors")),
+    ("__import__('mmap').mmap(-1, 4096, prot=7)", "PermissionError", 1, None, REFUSED.format("mmap()") + ": executable memory " + CODE, ("mmap", "executable memory", "jit")),
     ("os.setgroups([])", "PermissionError", 1, None, REFUSED.format("setgroups()") + " " + IDENTITY, ("setgroups", "", "identity")),
     # Quotas
     ("open('/tmp/big', 'wb').truncate(1 << 40)", "OSError", 27, None,
@@ -177,7 +202,8 @@ def test_the_nearest_permitted_things_are_not_refused(template):
     execution = template.run(SETUP + """
 import multiprocessing.pool
 open('/etc/passwd').close(), os.mkdir('x'), open('x/y', 'w').close(), os.rename('x/y', 'z'), os.chmod('z', 0o600), os.truncate('z', 3)
-os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
+os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.nice(2), os.nice(0), os.nice(1), os.getpriority(0, 0), os.setresuid(-1, os.getuid(), -1),
+[a.sendmsg([b'x']) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
 print(multiprocessing.pool.ThreadPool(2).map(abs, [-1]), concurrent.futures.ThreadPoolExecutor(2).submit(abs, -2).result())
 """)  # fmt: skip
     assert (execution.stdout, execution.verdict, execution.violations) == ("[1] 2\n", "ok", [])
@@ -296,6 +322,26 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)), resource.setrlimit(res
     assert [(one.op, one.target, one.rule) for one in execution.violations] == [("prlimit64", "resource 7", "limits")]
 
 
+def test_a_callback_without_executable_memory_is_a_memory_error_with_words_and_one_record(template):
+    program = "import ctypes\nmake = ctypes.{}(ctypes.c_int)\n"
+    for kind in ("CFUNCTYPE", "PYFUNCTYPE"):
+        execution = template.run(program.format(kind) + "make(lambda: 1)")
+        assert execution.verdict == "violation" and execution.error.name == "MemoryError"
+        assert execution.error.value == "belljar: a callback of ctypes is refused: executable memory " + CODE
+        assert [(one.op, one.target, one.rule) for one in execution.violations] == [("mmap", "executable memory", "jit")]
+        assert "_adapt" not in execution.stderr and "<belljar>" not in execution.stderr
+        twin = template.run(program.format(kind) + "print(make(('getpid', ctypes.CDLL(None)))() > 0, bool(make()))")
+        assert (twin.stdout, twin.verdict, twin.violations) == ("True False\n", "ok", [])
+
+
+def test_a_callback_in_the_profile_that_only_computes_has_the_same_words():
+    with belljar.Template(belljar.Policy(profile="compute"), preload=["ctypes"]) as made:
+        execution = made.run("import ctypes\nctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)")
+        assert execution.verdict == "violation" and execution.error.value.endswith("executable memory " + CODE)
+        assert [one.rule for one in execution.violations] == ["jit"]
+        assert made.run("import ctypes\nprint(ctypes.CDLL(None).getpid() > 0)").stdout == "True\n"
+
+
 # What Python does, and the same by a system call: number and arguments
 RAW = [
     ("open('/etc/shadow')", "257, -100, b'/etc/shadow', 0"),
@@ -311,7 +357,7 @@ RAW = [
     ("os.kill(1, 9)", "62, 1, 9"),
     ("os.setuid(0)", "105, 0"),
     ("socket.socket()", "41, 2, 1, 0"),
-    ("socket.getaddrinfo('example.com', 443)", "41, 2, 2, 0"),
+    ("socket.gethostbyname('x')", "42, -0x62656c, b'x', 1"),
     ("os.memfd_create('x')", "319, b'x', 0"),
     ("os.pidfd_open(1)", "434, 1, 0"),
     ("os.setxattr('/tmp', 'user.a', b'')", "188, b'/tmp', b'user.a', b'', 0, 0"),

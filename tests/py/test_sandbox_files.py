@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from belljar import Execution, Output, Policy, ProtocolError, Result, Sandbox, SandboxError, SessionEnded, Template
+from belljar import Execution, Output, Policy, ProtocolError, Result, Sandbox, SandboxError, SessionEnded, Template, run
 from belljar._core import core as core_module
 from belljar._session import Desk
 
@@ -73,6 +73,24 @@ def test_text_and_files_of_the_host_can_be_written(sandbox, tmp_path):
     code = "import os; open('text').read(), open('/tmp/there').read(), open(os.path.expanduser('~/.config/x')).read(), oct(os.stat('tool').st_mode)"
     assert sandbox.run_code(code).value == ("grüße", "t", "h", "0o100755")
     assert sandbox.files.list("/home/user") == ["/home/user/.config/x"]
+
+
+def test_a_folder_that_is_not_there_cannot_be_listed(sandbox):
+    sandbox.files["full/below/a"] = b""
+    code = "import os; os.mkdir('empty'); os.symlink('full', 'link'); os.mkdir('closed', 0)"
+    execution = sandbox.run_code(code)
+    assert sandbox.files.list("full") == ["full/below/a"] and sandbox.files.list("empty") == sandbox.files.list("closed") == []
+    assert sandbox.files.list("/dev/shm") == [] == execution.files.list("full")
+    for name, kind in (("none", FileNotFoundError), ("/tmp/none", FileNotFoundError), ("full/below/a", NotADirectoryError),
+                       ("link", NotADirectoryError), ("full/below/a/x", NotADirectoryError)):  # fmt: skip
+        for files in (sandbox.files, execution.files):
+            with pytest.raises(kind) as failure:
+                files.list(name)
+            assert failure.value.filename == name
+    assert sandbox.files.glob("none/*") == {}
+    for files in (sandbox.run_code("1").files, run("1").files):
+        with pytest.raises(FileNotFoundError):
+            files.list("none")
 
 
 def test_large_files_are_streamed(sandbox):

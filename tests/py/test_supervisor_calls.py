@@ -46,7 +46,7 @@ for refused in ("/etc/shadow", "/proc/1/mem", "/root/x"):
 """
 OWN = """
 import asyncio, fcntl, os, resource, signal, socket, sys, threading, time
-os.getpid(), os.getuid(), os.getresuid(), os.uname(), os.sched_getaffinity(0), os.times(), resource.getrusage(resource.RUSAGE_SELF)
+os.nice(1), os.getpid(), os.getuid(), os.getresuid(), os.uname(), os.sched_getaffinity(0), os.times(), resource.getrusage(resource.RUSAGE_SELF)
 resource.getrlimit(resource.RLIMIT_NOFILE), time.clock_getres(time.CLOCK_MONOTONIC)
 a, b = socket.socketpair(); a.sendall(b"x"); assert b.recv(1) == b"x"; a.getsockname(); a.close(); b.close()
 r, w = os.pipe(); os.write(w, b"x"); os.close(r); os.close(w)

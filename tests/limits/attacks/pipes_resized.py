@@ -24,7 +24,7 @@ while len(kept) < 2000:
     kept.append((r, w))
 for n, (r, w) in enumerate(kept):
     for end in (w, r):
-        for size in (1 << 31, 1 << 20, 65537, 65536 | 1 << 33, 65536):
+        for size in (65536, 65537, 65536 | 1 << 33, 1 << 31, 1 << 20): # the last that is taken stays
             try:
                 fcntl.fcntl(end, SET, size)
             except (OSError, OverflowError):

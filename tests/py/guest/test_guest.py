@@ -311,8 +311,8 @@ REFUSALS = [
     ("import multiprocessing as m; m.Process(target=print).start()", "processes", "starting a process", "clone"),
     ("import os; os.kill(1, 9)", "processes", "process 1", "kill"),
     ("import socket; socket.socket()", "network", "socket()", "socket"),
-    ("import socket; socket.create_connection(('example.com', 80))", "network", "'example.com'", "socket"),
-    ("import urllib.request; urllib.request.urlopen('http://example.com')", "network", "getaddrinfo", "socket"),
+    ("import socket; socket.create_connection(('example.com', 80))", "network", "'example.com'", "connect"),
+    ("import urllib.request; urllib.request.urlopen('http://example.com')", "network", "getaddrinfo", "connect"),
 ]
 
 
