@@ -299,6 +299,10 @@ static int hook_adapt(PyObject *module)
     if (modules == NULL || !PyDict_Check(modules) ||
         PyDict_GetItemString(modules, "asyncio.base_events") == NULL)
         return 0;
+    static bool knows_pid;
+    if (!knows_pid)
+        words_install_in("/_asyncio.");
+    knows_pid = true;
     PyObject *done = PyObject_CallMethod(module, "adapt", NULL);
     Py_XDECREF(done);
     return done != NULL ? 0 : -1;

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define WORDS_MAX 1536
 
@@ -174,6 +175,12 @@ static char *words_strerror(int error)
     return words != NULL ? (char *)words : strerror(error);
 }
 
+/* A guest's number stays what it is; asyncio asks for it whenever a loop is wanted (CPython 3.11). */
+static pid_t words_getpid(void)
+{
+    return words_zygote->guest_pid != 0 ? words_zygote->guest_pid : getpid();
+}
+
 /* ---- The interpreter's table of imports ---- */
 
 struct imports {
@@ -224,6 +231,7 @@ static const struct {
     { "strerror", (void *)words_strerror },
     { "fstat", (void *)trap_fstat },
     { "fstat64", (void *)trap_fstat },
+    { "getpid", (void *)words_getpid },
 };
 
 static bool import_replace(Elf64_Addr address, void *function)
@@ -237,21 +245,29 @@ static bool import_replace(Elf64_Addr address, void *function)
     return true;
 }
 
-/* For dl_iterate_phdr: the object that has the interpreter. */
-static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_done)
+struct replacing {
+    const char *library; /* part of its path, or NULL: the object that has the interpreter */
+    bool has_words;      /* strerror was among its imports */
+};
+
+/* For dl_iterate_phdr. */
+static int imports_replace(struct dl_phdr_info *object, size_t size, void *context)
 {
     (void)size;
+    struct replacing *replacing = context;
     struct imports imports = { .names = NULL };
-    bool is_interpreter = false;
+    bool is_wanted =
+        replacing->library != NULL && strstr(object->dlpi_name, replacing->library) != NULL;
     for (unsigned i = 0; i < object->dlpi_phnum; i++) {
         const Elf64_Phdr *header = &object->dlpi_phdr[i];
         Elf64_Addr begin = object->dlpi_addr + header->p_vaddr;
-        is_interpreter |= header->p_type == PT_LOAD && (uintptr_t)&PyType_Type >= begin &&
-                          (uintptr_t)&PyType_Type < begin + header->p_memsz;
+        is_wanted |= replacing->library == NULL && header->p_type == PT_LOAD &&
+                     (uintptr_t)&PyType_Type >= begin &&
+                     (uintptr_t)&PyType_Type < begin + header->p_memsz;
         if (header->p_type == PT_DYNAMIC)
             imports_read(&imports, object, (const void *)begin);
     }
-    if (!is_interpreter || imports.names == NULL || imports.symbols == NULL)
+    if (!is_wanted || imports.names == NULL || imports.symbols == NULL)
         return 0;
     for (unsigned table = 0; table < 2; table++) {
         for (size_t i = 0; imports.relocations[table] != NULL && i < imports.sizes[table]; i++) {
@@ -263,7 +279,7 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
             for (unsigned at = 0; at < ARRAY_SIZE(replaced); at++) {
                 if (strcmp(name, replaced[at].name) == 0 &&
                     import_replace(object->dlpi_addr + entry->r_offset, replaced[at].function))
-                    *(bool *)ret_done |= replaced[at].function == (void *)words_strerror;
+                    replacing->has_words |= replaced[at].function == (void *)words_strerror;
             }
         }
     }
@@ -272,8 +288,14 @@ static int imports_replace(struct dl_phdr_info *object, size_t size, void *ret_d
 
 bool words_install(const struct zygote *zygote)
 {
-    bool is_done = false;
+    struct replacing replacing = { .library = NULL };
     words_zygote = zygote;
-    dl_iterate_phdr(imports_replace, &is_done);
-    return is_done;
+    dl_iterate_phdr(imports_replace, &replacing);
+    return replacing.has_words;
+}
+
+void words_install_in(const char *library)
+{
+    struct replacing replacing = { .library = library };
+    dl_iterate_phdr(imports_replace, &replacing);
 }

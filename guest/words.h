@@ -10,6 +10,8 @@
 /* Has the interpreter's errors say why, from the guest's start on. zygote stays. False if the
  * interpreter does not call libc's strerror: its errors are libc's then. */
 bool words_install(const struct zygote *zygote);
+/* The same for a library that was loaded since, named by a part of its path. */
+void words_install_in(const char *library);
 /* Of the calling thread: whether a path that is not there may be one that the policy does not show.
  * Else ENOENT asks nobody. */
 void words_expect_missing(bool may_be);
