@@ -287,30 +287,32 @@ static int hook_limit(PyObject *arguments)
     return -1;
 }
 
-/* Has the module of sockets say why a name is unknown. */
-static void adapt_names(void)
+/* Has a module's C code call ours as the interpreter does (words.c). Once: `known` is its own. */
+static void adapt_calls(bool *known, const char *name, const char *of_it)
 {
-    PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *function = module != NULL ? PyObject_GetAttrString(module, "getaddrinfo") : NULL;
+    PyObject *modules = PySys_GetObject("modules");
+    if (*known || modules == NULL || !PyDict_Check(modules))
+        return;
+    *known = true;
+    PyObject *module = PyDict_GetItemString(modules, name);
+    PyObject *function = module != NULL ? PyObject_GetAttrString(module, of_it) : NULL;
     if (function != NULL && PyCFunction_Check(function))
         words_install_in((void *)PyCFunction_GetFunction(function));
     PyErr_Clear();
     Py_XDECREF(function);
-    Py_XDECREF(module);
 }
 
 /* Calls the module's `adapt` where asyncio is: without it, nothing is to be told. */
 static int hook_adapt(const struct zygote *zygote, PyObject *module)
 {
-    static bool has_names;
-    if (!has_names && (zygote->settings.grants & GRANT_SELF)) {
-        has_names = true;
-        adapt_names();
-    }
+    static bool has_names, knows_number;
+    if (zygote->settings.grants & GRANT_SELF)
+        adapt_calls(&has_names, "_socket", "getaddrinfo"); /* why a name is unknown */
     PyObject *modules = PySys_GetObject("modules");
     if (modules == NULL || !PyDict_Check(modules) ||
         PyDict_GetItemString(modules, "asyncio.base_events") == NULL)
         return 0;
+    adapt_calls(&knows_number, "_asyncio", "get_running_loop");
     PyObject *done = PyObject_CallMethod(module, "adapt", NULL);
     Py_XDECREF(done);
     return done != NULL ? 0 : -1;

@@ -396,8 +396,8 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
         if (syscall(SYS_setpgid, 0, 0) < 0)
             _exit(126);
         frame_forget();
-        PyOS_AfterFork_Child();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
+        PyOS_AfterFork_Child();
         Py_RETURN_TRUE;
     }
     PyOS_AfterFork_Parent();

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define WORDS_MAX 1536
 
@@ -202,6 +203,12 @@ static const char *words_gai_strerror(int error)
     return words != NULL ? words : gai_strerror(error);
 }
 
+/* A guest's number stays what it is; asyncio asks for it whenever a loop is wanted (CPython 3.11). */
+static pid_t words_getpid(void)
+{
+    return words_zygote->guest_pid != 0 ? words_zygote->guest_pid : getpid();
+}
+
 /* ---- The interpreter's table of imports ---- */
 
 struct imports {
@@ -254,6 +261,7 @@ static const struct {
     { "fstat64", (void *)trap_fstat },
     { "getaddrinfo", (void *)words_getaddrinfo },
     { "gai_strerror", (void *)words_gai_strerror },
+    { "getpid", (void *)words_getpid },
 };
 
 static bool import_replace(Elf64_Addr address, void *function)

@@ -105,3 +105,24 @@ def test_a_descriptor_is_owned_by_whom_its_path_is(template):
         BEGIN + "[os.fstat(n).st_uid for n in (fd, 0, os.open(os.__file__, 0))] == [u, u, 0], os.stat('/dev/stdin').st_uid == u"
     )
     assert ex.value == (True, True), ex.error
+
+
+def test_a_guest_knows_its_own_number():
+    """asyncio of CPython 3.11 asks for it at every turn, and a question is a call that the supervisor answers."""
+    loop = "import asyncio\nasync def turns(n):\n    for _ in range(n): await asyncio.sleep(0.00001)\nasyncio.run(turns(3))\n"
+    with belljar.Sandbox() as session:
+        session.run_code(loop)
+        few = session.run_code("asyncio.run(turns(3))").usage.served
+        assert session.run_code("asyncio.run(turns(500))").usage.served < few + 100
+        session.run_code(
+            """
+import os, ctypes
+os.register_at_fork(after_in_child=lambda: numbers.append(os.getpid()))
+numbers = [os.getpid(), ctypes.CDLL(None).getpid(), os.getpgrp()]
+"""
+        )
+        with session.fork() as branch:
+            branch.run_code("numbers += [os.getpid(), ctypes.CDLL(None).getpid(), os.getpgrp()]")
+            theirs = branch["numbers"]
+        assert len(set(session["numbers"])) == 1
+        assert len(theirs) == 7 and len(set(theirs[3:])) == 1 and theirs[3] != theirs[0], theirs
