@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the sections")
     options = parser.parse_args()
     wanted = [(order, section) for order, section in enumerate(sections()) if options.only in section.word]
+    if not wanted:
+        parser.error(f"no section has {options.only!r} in its name: --list names them")
     if options.list:
         print("\n".join(f"{section.word:16} {section.title}" for _, section in wanted))
         return 0
@@ -69,6 +71,10 @@ def main() -> int:
     compare({section.word for _, section in wanted} if options.only or not last else None)
     if options.write:
         report.RESULTS.mkdir(exist_ok=True)
+        words = {section.word for section in sections()}
+        for old in report.RESULTS.glob("*.json"):
+            if old.stem not in words:
+                old.unlink()  # it is measured no more
         for _, section in wanted:
             path: pathlib.Path = LAST / f"{section.word}.json"
             if path.exists():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import statistics
 import subprocess
@@ -63,7 +64,9 @@ class Server(contextlib.AbstractContextManager["Server"]):
             if not line:
                 status = self.process.wait()
                 self.log.seek(0)
-                raise RuntimeError(f"it ended with status {status}: {self.log.read().decode(errors='replace')[-300:].strip()}")
+                said = re.sub(r"\x1b\[[0-9;]*\w", "", self.log.read().decode(errors="replace"))
+                words = re.findall(r"\berror: *(.{1,160})", said)[:1] or said.splitlines()[-1:]
+                raise RuntimeError(f"it ended with status {status}: {' '.join(words)[:300]}")
             try:
                 answer = json.loads(line)
             except ValueError:

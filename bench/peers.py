@@ -60,7 +60,7 @@ def command(*words: str, program: str = "", package: str = "") -> Start:
 
 
 def crun(stack: contextlib.ExitStack, state: str) -> Side:
-    """The stock container of the tests, with nothing written but its cgroups left alone. crun does not start where both versions of cgroups
+    """The stock container of the tests, without cgroups. crun does not start where both versions of cgroups
     are mounted side by side: it gets a mount namespace in which the second is not seen, as a person would do there."""
     needed("crun", "crun")
     if os.geteuid() != 0:
@@ -130,10 +130,21 @@ def pyodide(*more: str) -> Start:
         package = place / "node_modules/pyodide"
         if not (package / "pyodide.mjs").exists():
             place.mkdir(parents=True, exist_ok=True)
-            words = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(place), "pyodide"]
+            words = [
+                npm,
+                "install",
+                "--loglevel=error",
+                "--no-audit",
+                "--no-fund",
+                "--fetch-retries=1",
+                "--prefix",
+                str(place),
+                "pyodide",
+            ]
             done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PIP_SECONDS)
             if done.returncode:
-                raise Unavailable(f"npm install pyodide: {(done.stdout.strip().splitlines() or ['failed'])[-1]}")
+                said = [line for line in done.stdout.splitlines() if "ERR" in line or "error" in line]
+                raise Unavailable(f"npm install pyodide: {' '.join(said[:3]) or 'failed'}")
         words = [node, str(HERE / "peer_host.mjs"), str(package), *more]
         return started(state, *words) if more else hosted(stack, state, words)
 

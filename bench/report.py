@@ -77,7 +77,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 def section(record: Record) -> list[str]:
     lines = [f"### {record['title']}", ""]
     lines += [record["about"], ""] if record["about"] else []
-    note = f"{record['date']}, commit {record['commit']}, {record['seconds']} s, load {record['load_at_start']} to {record['load_at_end']}"
+    note = f"--only {record['section']}; {record['date']}, commit {record['commit']}, {record['seconds']} s, load {record['load_at_start']} to {record['load_at_end']}"
     return [*lines, *table(read_rows(record)), "", f"<sub>{note}{', --quick' if record['quick'] else ''}</sub>", ""]
 
 
@@ -262,12 +262,10 @@ def full_name(row: Row) -> str:
 
 def moved(old: Row, new: Row) -> str:
     """How a row has moved; empty if it has not."""
+    if old.figure is None and new.figure is None:
+        return ""
     if old.figure is None or new.figure is None:
-        return (
-            ""
-            if old.reason == new.reason
-            else f"{full_name(new)}: {old.reason or figure_of(old)}, now {new.reason or figure_of(new)}"
-        )
+        return f"{full_name(new)}: {old.reason or figure_of(old)}, now {new.reason or figure_of(new)}"
     change = new.figure / old.figure - 1 if old.figure else 0.0
     allowed = TAIL_DRIFT if new.theirs == TAIL else DRIFT
     far = change > allowed or change < 1 / (1 + allowed) - 1

@@ -126,7 +126,7 @@ def test_amounts_are_for_people(value, unit, words):
     ({"figure": 1.0, "target": 1.02}, {"figure": 1.05, "target": 1.02}, "1.00, now 1.05 (within the noise; holds, now MISSED)"),
     ({"figure": 1.0}, {"reason": "it is gone"}, "1.00, now it is gone"),
     ({"reason": "it was not there"}, {"figure": 1.0}, "it was not there, now 1.00"),
-    ({"reason": "it is not there"}, {"reason": "it is not there"}, ""),
+    ({"reason": "it is not there"}, {"reason": "it is there, and does not start"}, ""),
 ])  # fmt: skip
 def test_a_row_has_moved_if_it_is_far_away_and_outside_of_the_noise(old, new, words):
     assert pages.moved(row_of(**old), row_of(**new)) == (f"fake: a row against a peer: {words}" if words else "")
