@@ -98,15 +98,14 @@ def parked_memory(preload: list[str], warm: str | None, python: str = PYTHON) ->
     """Private memory and page tables of a guest that is parked, in MB."""
     policy = Policy(timeout=60) if warm is None else Policy(timeout=60, warm=warm)
     before = set(guests())
-    with Template(policy, preload=preload, python=python, parked=8) as template:
+    with Template(policy, preload=preload, python=python, parked=8):
         wait_for(len(before) + 8)
-        del template
         return median_memory([pid for pid in guests() if pid not in before])
 
 
 def idle_python(modules: list[str]) -> float:
     """The same of a Python that has imported them and waits."""
-    code = f"import {', '.join(modules or ['sys'])}\nprint(flush=True)\ninput()"
+    code = f"import {', '.join(['sys', *modules])}\nprint(flush=True)\nsys.stdin.read()"
     with subprocess.Popen([PYTHON, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
         assert process.stdout is not None and process.stdin is not None
         process.stdout.readline()
@@ -256,6 +255,7 @@ def interpreters(bench: Bench) -> None:
             continue
         with bench.attempt(names[0]):
             path = found[version]
+            Template(Policy(), python=path).close()  # whether it can be used at all
 
             def memory(python: str) -> Callable[[], float]:
                 return lambda: sum(parked_memory([], None, python))
@@ -264,6 +264,9 @@ def interpreters(bench: Bench) -> None:
                              for side, python in ((f"CPython {version}", path), ("Debian's Python", PYTHON)))  # fmt: skip
             bench.alternate([newer, debian], rounds=3, seconds=10)
             bench.row(names[0], newer, debian)
+        if bench.rows[-1].reason:
+            bench.not_run(names[1], "as the row before this", theirs="Debian's Python")
+            continue
         with bench.attempt(names[1]), Template(Policy(), python=path) as new, Template(Policy(), python=PYTHON) as old:
             sides = [Side(name, lambda of=of: expect(of, "1+1", "2"), lambda: time.sleep(0.008), kind="baseline")  # type: ignore[misc]
                      for name, of in ((f"CPython {version}", new), ("Debian's Python", old))]  # fmt: skip
