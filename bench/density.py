@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import time
@@ -105,7 +106,7 @@ def parked_memory(preload: list[str], warm: str | None, python: str = PYTHON) ->
 
 
 def idle_python(modules: list[str]) -> float:
-    """The same of a Python that has imported them and waits."""
+    """Memory of a Python that has imported them and waits."""
     code = f"import {', '.join(['sys', *modules])}\nprint(flush=True)\nsys.stdin.read()"
     with subprocess.Popen([PYTHON, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
         assert process.stdout is not None and process.stdin is not None
@@ -116,7 +117,7 @@ def idle_python(modules: list[str]) -> float:
 
 
 def plain_fork(modules: list[str]) -> float:
-    """The same of a parked and warmed child of a plain Python."""
+    """Memory of a parked and warmed child of a plain Python."""
     with PlainFork(modules) as plain:
         plain.park()
         private, tables = own_memory(children(plain.process.pid)[-1])
@@ -158,7 +159,7 @@ def parked(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def crowd(count: int, warm: str | None = None, preload: tuple[str, ...] = ()) -> Iterator[Template]:
-    """So many live guests, of as few templates as there can be: a supervisor has descriptors for every one. Those that are parked have
+    """A number of live guests, of as few templates as there can be: a supervisor has descriptors for each of them. Those that are parked have
     theirs on the way to the host, which the kernel bounds for the supervisors' user: beyond PARKED_MOST they are taken by sessions that
     run nothing. Gives the first template, which has parked ones."""
     each = _descriptors() // FDS_OF_A_GUEST - 64
@@ -174,6 +175,8 @@ def crowd(count: int, warm: str | None = None, preload: tuple[str, ...] = ()) ->
             template = stack.enter_context(Template(policy, preload=preload, parked=4))
             for _ in range(min(each, left)):
                 stack.enter_context(template.sandbox())
+                if warm is None:
+                    time.sleep(0.0035)  # a pool that is emptied faster than that does not warm what it forks
             left -= each
         wait_for(count)
         yield first
@@ -247,12 +250,12 @@ def _runs_with(count: int, warm: str | None) -> list[float]:
 
 def newer_pythons() -> dict[str, str]:
     """Version -> path of the CPythons after Debian's that $BELLJAR_PYTHONS names or PATH has."""
-    import shutil
-
     found = {}
     named = [path for path in os.environ.get("BELLJAR_PYTHONS", "").split(":") if path]
     for path in [*named, *filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 13, 14)))]:
-        done = subprocess.run([path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True)
+        done = subprocess.run(
+            [path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
+        )
         version = done.stdout.strip()
         if done.returncode == 0 and version in ("3.12", "3.13", "3.14"):
             found.setdefault(version, path)
@@ -260,7 +263,7 @@ def newer_pythons() -> dict[str, str]:
 
 
 def interpreters(bench: Bench) -> None:
-    """The same with newer interpreters, whose constants are immortal: looking at one writes nothing, so fewer pages become a guest's own."""
+    """A parked guest and a run with newer interpreters, whose constants are immortal: looking at one writes nothing, so fewer pages become a guest's own."""
     found = newer_pythons()
     for version in ("3.12", "3.13"):
         names = f"memory, warmed, CPython {version}", f"1+1, CPython {version}"

@@ -123,7 +123,10 @@ def suite(bench: Bench) -> None:
                     means["in the jar"].append(min(ours.all) / best)
                     means["the noise"].append(min(again.all) / best)
                     rounds.append({"in the jar": _ratios(ours, plain), "the noise": _ratios(again, plain)})
-        for of, target, row in (("in the jar", 1.01, title), ("the noise", None, "pyperformance, the noise: python3 -I against itself")):
+        for of, target, row in (
+            ("in the jar", 1.01, title),
+            ("the noise", None, "pyperformance, the noise: python3 -I against itself"),
+        ):
             spread = [statistics.geometric_mean(some) for some in zip(*(one[of] for one in rounds), strict=False)]
             bench.value(row, statistics.geometric_mean(means[of]), "x", of=of, target=target, spread=spread,
                         detail=f"{len(means[of])} benchmarks")  # fmt: skip

@@ -64,7 +64,9 @@ def copies_by_state(bench: Bench) -> None:
     for size_mb in (0, 10, 400):
         title = f"a copy of a session with {size_mb} MB, and its first run"
         state = STATE.format(pages=size_mb * 256)
-        with bench.attempt(title), Sandbox(Policy(timeout=60, memory="2G")) as sandbox, Program(FORKER.format(state=state)) as plain:
+        with bench.attempt(title), Sandbox(Policy(timeout=60, memory="2G")) as sandbox, Program(
+            FORKER.format(state=state)
+        ) as plain:
             if (execution := sandbox.run_code(state)).error is not None:
                 raise RuntimeError(execution.error.traceback)
             copied: list[Sandbox] = []
@@ -94,12 +96,13 @@ there, back = os.pipe(), os.pipe()
 if os.fork() == 0:
     os.close(there[1]), os.close(back[0])
     source = os.fdopen(there[0], "rb", 1 << 16)
-    while True:
+    while source.peek(1):
         with pyarrow.ipc.open_stream(source) as stream:
             column = stream.read_next_batch().column(0).to_numpy()
             for _ in stream:
                 pass
         os.write(back[1], bytes([int(column[-1])]))
+    os._exit(0)
 os.close(there[0]), os.close(back[1])
 array = numpy.ones(int(sys.argv[1]) << 17)
 sink = os.fdopen(there[1], "wb", 1 << 16)
