@@ -250,7 +250,7 @@ def _runs_with(count: int, warm: str | None) -> list[float]:
 
 def newer_pythons() -> dict[str, str]:
     """Version -> path of the CPythons after Debian's that $BELLJAR_PYTHONS names or PATH has."""
-    found = {}
+    found: dict[str, str] = {}
     named = [path for path in os.environ.get("BELLJAR_PYTHONS", "").split(":") if path]
     for path in [*named, *filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 13, 14)))]:
         done = subprocess.run(
@@ -286,7 +286,7 @@ def interpreters(bench: Bench) -> None:
             bench.not_run(names[1], "as the row before this", theirs="Debian's Python")
             continue
         with bench.attempt(names[1]), Template(Policy(), python=path) as new, Template(Policy(), python=PYTHON) as old:
-            sides = [Side(name, lambda of=of: expect(of, "1+1", "2"), lambda: time.sleep(0.008), kind="baseline")  # type: ignore[misc]
+            sides = [Side(name, lambda of=of: expect(of, "1+1", "2"), lambda: time.sleep(0.008), kind="baseline")
                      for name, of in ((f"CPython {version}", new), ("Debian's Python", old))]  # fmt: skip
             bench.alternate(sides, rounds=20, seconds=6)
             bench.row(names[1], *sides, state="host sleeping 8 ms")

@@ -187,8 +187,10 @@ def both_ways(bench: Bench) -> None:
 
             turns, rounds = (1, 4) if size_mb > 100 else (3, 10)
             ours, out = Side("sandbox[...] = array", give, clear, turns), Side("sandbox[...]", take, turns=turns)
-            ipc = Side("Arrow IPC through a pipe", stream.ask if isinstance(stream, Program) else lambda: None, turns=turns)
-            if isinstance(stream, Unavailable):
+            ipc = Side("Arrow IPC through a pipe", turns=turns)
+            if isinstance(stream, Program):
+                ipc.do = stream.ask
+            else:
                 ipc.reason = str(stream)
             pipe = Side("a pickle through a pipe", pickled.ask, turns=turns, kind="baseline")
             fits = size_mb <= OUT_MB
