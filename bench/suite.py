@@ -19,7 +19,6 @@ from belljar import Policy, Template
 BENCHMARKS: dict[str, list[str]] = {
     "chaos": [],
     "deltablue": [],
-    "fannkuch": [],
     "float": [],
     "generators": [],
     "go": [],
@@ -28,9 +27,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "nbody": [],
     "nqueens": [],
     "pickle": ["--pure-python", "pickle"],
-    "pidigits": [],
     "richards": [],
-    "scimark": ["fft"],
     "spectral_norm": [],
 }
 
