@@ -16,7 +16,7 @@ import time
 import report
 from frame import TREE, Bench, Section, machine, run_section, write_json
 
-MODULES = ("latency", "sessions", "peers", "inside", "strict", "mcp")
+MODULES = ("latency", "sessions", "peers", "inside", "strict", "mcp", "density", "live", "wide", "suite")
 LAST = TREE / "build/bench"
 
 
