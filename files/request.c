@@ -214,6 +214,19 @@ void sight_release(struct sight *sight)
     fd_close(&sight->owned);
 }
 
+/* Looks at a single name in a granted directory in one call, which follows no link. ELOOP: it takes the
+ * long way, for it is a link that is to be followed, or another file system's. */
+static int request_glance(const struct node *mount, int base, const char *name, bool follow,
+                          struct stat *ret_stat)
+{
+    if (mount->kind != NODE_HOST || mount->may_wait || strchr(name, '/') != NULL)
+        return ELOOP;
+    if (fstatat(base, name, ret_stat, LOOK_FLAGS) < 0)
+        return errno;
+    bool is_other = ret_stat->st_dev != mount->stat.st_dev;
+    return is_other || (follow && S_ISLNK(ret_stat->st_mode)) ? ELOOP : 0;
+}
+
 int request_look_once(struct request *request, bool follow, const struct place *place,
                       struct sight *sight)
 {
@@ -235,6 +248,10 @@ int request_look_once(struct request *request, bool follow, const struct place *
     } else {
         if (base < 0)
             return ENOENT;
+        int error = sight->is_glance ? request_glance(node->mount, base, rest, follow, &sight->stat)
+                                     : ELOOP;
+        if (error != ELOOP)
+            return error;
         sight->fd = sight->owned = tree_open_in(request->files->tree, node->mount, base, rest,
                                                 O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     }

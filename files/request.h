@@ -95,6 +95,7 @@ MUST_CHECK int request_scratch_may_change(struct files *files);
 struct sight {
     struct stat stat;
     int fd, owned;
+    bool is_glance; /* only stat is wanted: fd may be -1 for a file as well */
 };
 
 void sight_release(struct sight *sight);
