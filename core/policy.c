@@ -137,6 +137,7 @@ static int set_warm(struct settings *settings)
     }
     free(settings->warm);
     settings->warm = text;
+    settings->is_warm_ours = true;
     return 0;
 }
 

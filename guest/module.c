@@ -16,6 +16,7 @@
 #include "guest/frame.h"
 #include "guest/hook.h"
 #include "guest/output.h"
+#include "guest/compact.h"
 #include "guest/quiet.h"
 #include "guest/words.h"
 #include "guest/wrap.h"
@@ -216,7 +217,8 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIO", preload, settings->warm, settings->language,
+            ? PyObject_CallFunction(function, "OsOssIO", preload, settings->warm,
+                                    settings->is_warm_ours ? Py_True : Py_False, settings->language,
                                     settings->start, settings->threads,
                                     settings->grants & GRANT_FILES ? Py_True : Py_False)
             : NULL;
@@ -256,6 +258,10 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     PyObject *serve = PyDict_GetItemString(
         names, "serve"); /* found now: a lookup after the fork would write to it */
     zygote_is_ready(&state->zygote, (uint32_t)Py_Version);
+    if (state->zygote.settings.warm[0] != '\0' || state->zygote.settings.preload_count > 0) {
+        compact_objects();
+        compact_heap();
+    }
 
     zygote_serve(&state->zygote);
 

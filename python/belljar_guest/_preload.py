@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from belljar_guest._run import Frame
 
 
-def share(preload: list[str], warm: str, has_language: bool, files: bool) -> None:
+def share(preload: list[str], warm: str, is_ours: bool, has_language: bool, files: bool) -> None:
     """What guests have in common, made before they are."""
     _state.has_preloaded = True
     # Wanting something of each has it compiled here, for all guests.
@@ -43,6 +43,8 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     rehearse()
     find_generators()
     gc.collect()
+    if warm and is_ours and not has_language:
+        rehearse_warm_up()
 
 
 def import_all(names: list[str]) -> None:
@@ -119,6 +121,24 @@ def rehearse() -> None:
         "x".encode(encoding).decode(encoding)
     _policy.linecache.cache.pop("<rehearsal>", None)
     _state.displays.clear()
+
+
+REHEARSALS = 24  # CPython is done with specialising what it runs after about so many
+
+
+def rehearse_warm_up() -> None:
+    """Runs the warm text here as guests will, so that most of what it makes and changes once is there, shared. Only a text of ours:
+    one of the caller's may do what only a guest may."""
+    start, start_time = _state.start, _state.start_time
+    _state.start, _state.start_time = {}, None  # each guest's own
+    gc.freeze()  # what is there need not be looked through each time
+    try:
+        for _ in range(REHEARSALS):
+            _policy.Policy().begin()
+    finally:
+        _state.start, _state.start_time = start, start_time
+        sys.modules.pop("__main__", None)
+    gc.collect()
 
 
 def find_generators() -> None:

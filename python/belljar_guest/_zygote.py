@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def prepare(preload: list[str], warm: str, language: str, start: str, threads: int, files: bool) -> list[str]:
+def prepare(preload: list[str], warm: str, is_ours: bool, language: str, start: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
     if sys.flags.no_site:  # it was left out for us to do
@@ -35,7 +35,7 @@ def prepare(preload: list[str], warm: str, language: str, start: str, threads: i
     if start:
         _start.prepare(start)
     if preload or warm or not files:  # for many guests, or for one that can import nothing later
-        _preload.share(preload, warm, bool(language), files)
+        _preload.share(preload, warm, is_ours, bool(language), files)
     if language:
         from belljar_guest._strict import Strict
 
