@@ -153,27 +153,37 @@ def find_generators() -> None:
         kinds.append(modules["numpy.random"].RandomState)
     if kinds:
         _state.generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+    within = {id(getattr(thing, "_bit_generator", None)) for thing in _state.generators if hasattr(thing, "set_state")}
+    _state.reseeded[:] = [thing for thing in _state.generators if id(thing) not in within]
 
 
 def reseed() -> None:
     """Parts with the random numbers that a fork shares. (The hash secret and the address space stay shared.)"""
-    for generator in _state.generators:
+    modules: dict[str, Any] = sys.modules
+    for generator in _state.reseeded:
         try:
             if hasattr(generator, "bit_generator"):
                 generator = generator.bit_generator
-            if hasattr(generator, "seed"):
-                generator.seed()
-            else:
-                generator.state = type(generator)().state
+            if not (hasattr(generator, "set_state") and fill_twister(generator, modules["numpy"])):
+                if hasattr(generator, "seed"):
+                    generator.seed()
+                else:
+                    generator.state = type(generator)().state
         except Exception:
             pass  # a kind that cannot be seeded: documented
-    modules: dict[str, Any] = sys.modules
-    if "numpy.random" in modules:
-        modules["numpy.random"].seed()
     if "uuid" in modules:
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
     if "threading" in modules and _state.thread_limit:
         modules["threading"].main_thread()._set_native_id()
+
+
+def fill_twister(generator: Any, numpy: Any) -> bool:
+    """Gives numpy's older kind of generator a state of its own as random bytes. It could seed itself, by 100 pages more."""
+    try:
+        generator.set_state(("MT19937", numpy.frombuffer(os.urandom(4 * 624), numpy.uint32), 624))
+    except ValueError:
+        return False  # it has another algorithm
+    return True
 
 
 def warm_up(policy: Policy) -> None:

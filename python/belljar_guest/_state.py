@@ -16,6 +16,7 @@ WORK = "/work"
 policy: Policy
 original_path: list[str] = []  # sys.path as the interpreter made it
 generators: list[Any] = []  # generators of random numbers that were made before the fork
+reseeded: list[Any] = []  # those of them that have no other among them as their front
 warm_text = ""
 thread_limit = 0
 start: dict[str, Any] = {}  # what the policy has it start with: env, cwd, seed
