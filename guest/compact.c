@@ -7,13 +7,13 @@
 #define _GNU_SOURCE
 #include "guest/compact.h"
 
-#include <Python.h>
 #include <malloc.h>
+#include <Python.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SMALL_MAX   512      /* obmalloc's; larger ones are malloc's */
+#define SMALL_MAX   512 /* obmalloc's; larger ones are malloc's */
 #define SMALL_STEP  16
 #define POOL_BYTES  (16 << 10) /* of blocks of one size, behind a header; its first block is */
 #define POOL_HEADER 48
@@ -42,7 +42,8 @@ void compact_heap(void)
 {
     struct mallinfo2 info = mallinfo2();
     uintptr_t top = (uintptr_t)sbrk(0) - info.keepcost;
-    for (size_t size = 65536; size >= 24; size = size > 1032 ? size - (size >> 3 & ~(size_t)15) : size - 16) {
+    for (size_t size = 65536; size >= 24;
+         size = size > 1032 ? size - (size >> 3 & ~(size_t)15) : size - 16) {
         for (;;) {
             void *block = malloc(size);
             if (block == NULL)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from belljar_guest._run import Frame
 
 
-def share(preload: list[str], warm: str, is_ours: bool, has_language: bool, files: bool) -> None:
+def share(preload: list[str], warm: str, has_language: bool, files: bool) -> None:
     """What guests have in common, made before they are."""
     _state.has_preloaded = True
     # Wanting something of each has it compiled here, for all guests.
@@ -43,7 +43,7 @@ def share(preload: list[str], warm: str, is_ours: bool, has_language: bool, file
     rehearse()
     find_generators()
     gc.collect()
-    if warm and is_ours and not has_language:
+    if warm and _state.is_warm_ours and not has_language:
         rehearse_warm_up()
 
 
@@ -127,7 +127,7 @@ REHEARSALS = 24  # CPython is done with specialising what it runs after about so
 
 
 def rehearse_warm_up() -> None:
-    """Runs the warm text here as guests will, so that most of what it makes and changes once is there, shared. Only a text of ours:
+    """Begins here as guests will, so that most of what they would make or change once is there, shared. Only with a text of ours:
     one of the caller's may do what only a guest may."""
     start, start_time = _state.start, _state.start_time
     _state.start, _state.start_time = {}, None  # each guest's own
@@ -196,7 +196,12 @@ def warm_up(policy: Policy) -> None:
         _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
         _run.flush_at_end()
-        _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
+        if _state.is_warm_ours:  # its names are all that it leaves
+            policy.names.clear()
+            policy.main, policy.names = None, {}
+            sys.modules.pop("__main__", None)
+        else:
+            _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()

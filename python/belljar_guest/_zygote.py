@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def prepare(preload: list[str], warm: str, is_ours: bool, language: str, start: str, threads: int, files: bool) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
-    _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
+    _state.warm_text, _state.is_warm_ours, _state.thread_limit, _state.has_files = warm, is_ours, threads, files
     if sys.flags.no_site:  # it was left out for us to do
         _site.begin()
     _state.original_path[:] = sys.path
@@ -35,7 +35,7 @@ def prepare(preload: list[str], warm: str, is_ours: bool, language: str, start: 
     if start:
         _start.prepare(start)
     if preload or warm or not files:  # for many guests, or for one that can import nothing later
-        _preload.share(preload, warm, is_ours, bool(language), files)
+        _preload.share(preload, warm, bool(language), files)
     if language:
         from belljar_guest._strict import Strict
 
