@@ -160,8 +160,8 @@ struct belljar_operation {
         *rule; /* outcome: "ok" or an errno's name; rule "" unless refused */
 };
 
-/* So many of a template's parked guests are warmed. The others wait cold, which takes a quarter of
- * the memory; they are taken when no warmed one is there. */
+/* The most parked guests of a template that are warmed. The others wait cold, which takes a quarter
+ * of the memory; they are taken when no warmed one is there. */
 #define BELLJAR_WARMED_MOST 16
 
 struct belljar_template_options {

@@ -60,7 +60,7 @@ enum message_type {
     MSG_FAILED,       /* i32 errno as u32, string step, string text: the template is broken */
     MSG_READY, /* u64 guest, u64 the guest it branched from or 0, u32 cold; descriptors: value, stdin
                   (write), stdout (read), stderr (read) */
-    MSG_ENDED, /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
+    MSG_ENDED,  /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
                 * served, u32 refused, u32 searched, bytes crash text, u32 count of violations, then
                 * per violation: string op, string target, string rule, string hint; descriptor:
                 * scratch directory, if it has one */

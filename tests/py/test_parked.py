@@ -76,7 +76,10 @@ def test_a_program_sees_nothing_of_the_warm_text(preload):
     for options in ({}, {"warm": ""}):
         with Template(Policy(**options), preload=[*preload, "traceback"]) as template:
             seen.append(template.run(SEEN).stdout)
-            assert template.run("def f(): pass\nd = 1\n'f' in globals(), 'd' in globals(), 'k' in globals()").text == "(True, True, False)"
+            assert (
+                template.run("def f(): pass\nd = 1\n'f' in globals(), 'd' in globals(), 'k' in globals()").text
+                == "(True, True, False)"
+            )
     assert seen[0] == seen[1]
 
 
@@ -99,7 +102,10 @@ def test_what_a_policy_starts_with_is_each_guests_own(tmp_path):
             parent.chmod(0o755)
     policy = Policy(read=[str(tmp_path)], links=str(tmp_path), start_time="2020-01-31T12:00:00Z", seed=3, cwd="/work")
     with Template(policy) as template:
-        says = [template.run("import time, random; print(time.gmtime()[:4], open('data.txt').read(), random.random())") for _ in range(2)]
+        says = [
+            template.run("import time, random; print(time.gmtime()[:4], open('data.txt').read(), random.random())")
+            for _ in range(2)
+        ]
     assert says[0].stdout.startswith("(2020, 1, 31, 12) here"), says[0].stderr
     assert says[0].stdout == says[1].stdout
 
