@@ -15,6 +15,7 @@ struct belljar_guest {
     uint64_t id;
     int value, in, out, err; /* our ends, nonblocking; -1 once closed */
     int scratch;             /* directory, or -1, or -EMFILE: it found no number free here */
+    bool is_cold;            /* it has not warmed up */
     bool is_dead;            /* the value channel is closed: no further run */
     bool was_asked;          /* MSG_WAIT was sent */
     bool has_ended;          /* MSG_ENDED came */

@@ -22,8 +22,22 @@ unsigned pool_missing(struct belljar_template *tmpl)
     unsigned wanted = tmpl->options.once && tmpl->is_started ? 0 : tmpl->options.parked;
     unsigned have = tmpl->ready_count + tmpl->asked;
     unsigned missing = have < wanted ? wanted - have : 0;
+    unsigned warm = tmpl->warm_count + tmpl->asked - tmpl->asked_spare;
+    unsigned lacking = warm < BELLJAR_WARMED_MOST ? BELLJAR_WARMED_MOST - warm : 0;
+    unsigned spare = missing > lacking ? missing - lacking : 0;
+    if (spare > 0 && pool_spawn(tmpl, spare, true, NULL) == 0)
+        tmpl->asked_spare += spare;
     tmpl->asked += missing;
-    return missing;
+    return missing - spare;
+}
+
+/* One of those that were asked for is there, or will not be. */
+static void pool_answered(struct belljar_template *tmpl, bool is_spare)
+{
+    if (tmpl->asked > 0)
+        tmpl->asked--;
+    if (tmpl->asked_spare > 0 && (is_spare || tmpl->asked_spare > tmpl->asked))
+        tmpl->asked_spare--;
 }
 
 /* (locked) True if runs follow each other faster than guests are made: then new guests
@@ -68,8 +82,7 @@ struct belljar_guest *pool_find(struct belljar_template *tmpl, uint64_t id)
 static void spawn_failed(struct belljar_template *tmpl, int code, const char *step,
                          const char *text)
 {
-    if (tmpl->asked > 0)
-        tmpl->asked--;
+    pool_answered(tmpl, false);
     error_set(&tmpl->spawn_error, code > 0 ? code : EIO, step, "%s", text);
     unsigned owed = tmpl->asked + tmpl->ready_count + tmpl->spawn_failures;
     if (owed < tmpl->waiting)
@@ -146,6 +159,7 @@ void pool_hear_ready(struct belljar_template *tmpl, struct heard *heard)
     struct unpacker *message = &heard->fields;
     uint64_t id = unpack_u64(message);
     struct belljar_guest *parent = pool_find(tmpl, unpack_u64(message));
+    bool is_cold = unpack_u32(message) != 0;
     struct belljar_guest *guest = heard->fd_count == 4 ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         ready_in_vain(tmpl, id, parent, heard->fd_count == 4 ? ENOMEM : EMFILE);
@@ -153,6 +167,7 @@ void pool_hear_ready(struct belljar_template *tmpl, struct heard *heard)
     }
     guest->tmpl = tmpl;
     guest->id = id;
+    guest->is_cold = is_cold;
     guest->scratch = guest->stdin_fd = -1;
     int *const places[] = { &guest->value, &guest->in, &guest->out, &guest->err };
     for (unsigned i = 0; i < 4; i++)
@@ -165,12 +180,13 @@ void pool_hear_ready(struct belljar_template *tmpl, struct heard *heard)
         return;
     }
     struct belljar_guest **last = &tmpl->ready;
-    while (*last != NULL)
+    while (*last != NULL && (*last)->is_cold <= is_cold)
         last = &(*last)->next;
+    guest->next = *last;
     *last = guest;
     tmpl->ready_count++;
-    if (tmpl->asked > 0)
-        tmpl->asked--;
+    tmpl->warm_count += !is_cold;
+    pool_answered(tmpl, is_cold);
 }
 
 /* ---- Taking one ---- */
@@ -219,6 +235,7 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         if (lacking > 0 || clock_now_ns() < tmpl->later_ns) {
             error = pool_spawn(tmpl, lacking, true, reterr);
             tmpl->asked += lacking;
+            tmpl->asked_spare += lacking; /* cold */
             tmpl->later_ns = 0;
         }
         if (error == 0 && may_wait)
@@ -237,6 +254,7 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         struct belljar_guest *guest = tmpl->ready;
         tmpl->ready = guest->next;
         tmpl->ready_count--;
+        tmpl->warm_count -= !guest->is_cold;
         guest->next = tmpl->taken;
         tmpl->taken = guest;
         *ret_guest = guest;

@@ -7,7 +7,8 @@
 #include "core/link.h"
 #include "core/template.h"
 
-/* The number of guests to fork to have `parked` again; counts them as asked. */
+/* The number of guests to fork, and to warm, to have `parked` again; counts them as asked. Those of
+ * them that need not be warmed (BELLJAR_WARMED_MOST) it asks for itself. */
 unsigned pool_missing(struct belljar_template *tmpl);
 /* Asks for `count` more, and for those that were left for later, now. */
 MUST_CHECK int pool_spawn(struct belljar_template *tmpl, unsigned count, bool is_cold,

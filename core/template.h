@@ -25,9 +25,10 @@ struct belljar_template {
     pid_t owner; /* the process that opened it: a forked child must not use it */
     struct settings settings;
     struct belljar_template_options options;
-    struct belljar_guest *ready;      /* parked, first in first out */
+    struct belljar_guest *ready;      /* parked: warmed ones first, then first in first out */
     struct belljar_guest *taken;      /* in use by the host */
     unsigned ready_count, asked;      /* parked; and asked for but not there yet */
+    unsigned warm_count, asked_spare; /* of each: those that are warmed; those that need not be */
     uint64_t refilled_ns;             /* when guests were last asked for */
     bool is_rush;                     /* they were wanted at once */
     uint64_t later_ns;                /* until then some may not have been forked yet (REFILL_MS) */

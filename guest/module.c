@@ -12,6 +12,7 @@
 #include "base/owned.h"
 #include "guest/boot.h"
 #include "guest/clock.h"
+#include "guest/compact.h"
 #include "guest/environment.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
@@ -219,11 +220,11 @@ static int prepare(struct zygote *zygote, PyObject *names)
     PyObject *function = PyDict_GetItemString(names, "prepare"); /* borrowed */
     OWNED PyObject *directories =
         preload != NULL && function != NULL
-            ? PyObject_CallFunction(function, "OsssIOOO", preload, settings->warm,
-                                    settings->language, settings->start, settings->threads,
-                                    settings->grants & GRANT_FILES ? Py_True : Py_False,
-                                    writes ? Py_True : Py_False,
-                                    settings->grants & GRANT_JIT ? Py_True : Py_False)
+            ? PyObject_CallFunction(
+                  function, "OsOssIOOO", preload, settings->warm,
+                  settings->is_warm_ours ? Py_True : Py_False, settings->language, settings->start,
+                  settings->threads, settings->grants & GRANT_FILES ? Py_True : Py_False,
+                  writes ? Py_True : Py_False, settings->grants & GRANT_JIT ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
         return -1;
@@ -261,6 +262,10 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     PyObject *serve = PyDict_GetItemString(
         names, "serve"); /* found now: a lookup after the fork would write to it */
     zygote_is_ready(&state->zygote, (uint32_t)Py_Version);
+    if (state->zygote.settings.warm[0] != '\0' || state->zygote.settings.preload_count > 0) {
+        compact_objects();
+        compact_heap();
+    }
 
     zygote_serve(&state->zygote);
 

@@ -160,6 +160,10 @@ struct belljar_operation {
         *rule; /* outcome: "ok" or an errno's name; rule "" unless refused */
 };
 
+/* The most parked guests of a template that are warmed. The others wait cold, which takes a quarter
+ * of the memory; they are taken when no warmed one is there. */
+#define BELLJAR_WARMED_MOST 16
+
 struct belljar_template_options {
     unsigned parked; /* guests kept ready; 0 means 1 */
     bool once;       /* for one run only: no guest is forked after the first, and none is warmed */

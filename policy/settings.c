@@ -44,6 +44,7 @@ void settings_pack(struct packer *packer, const struct settings *settings)
     for (uint32_t i = 0; i < settings->preload_count; i++)
         pack_string(packer, settings->preload[i]);
     pack_string(packer, settings->warm);
+    pack_u32(packer, settings->is_warm_ours);
     pack_string(packer, settings->language);
     pack_string(packer, settings->start);
     pack_u64(packer, settings->hash_seed);
@@ -109,6 +110,7 @@ int settings_unpack(struct unpacker *unpacker, struct settings *ret_settings)
     unpack_string(unpacker, settings.scratch_parent, sizeof settings.scratch_parent);
     unpack_lists(unpacker, &settings);
     settings.warm = unpack_text(unpacker);
+    settings.is_warm_ours = unpack_u32(unpacker) != 0;
     settings.language = unpack_text(unpacker);
     settings.start = unpack_text(unpacker);
     settings.hash_seed = unpack_u64(unpacker);

@@ -66,9 +66,10 @@ struct settings {
     uint32_t mount_count;
     char **preload; /* modules that the zygote imports */
     uint32_t preload_count;
-    char *warm;     /* Python text that a guest runs before it is parked; "" for none */
-    char *language; /* JSON of the language policy; "" is open */
-    char *start;    /* JSON of what a guest starts with: env, cwd, seed, start_time as far as they
+    char *warm;        /* Python text that a guest runs before it is parked; "" for none */
+    bool is_warm_ours; /* it is the default: the zygote may run it as well */
+    char *language;    /* JSON of the language policy; "" is open */
+    char *start; /* JSON of what a guest starts with: env, cwd, seed, start_time as far as they
                        are given; "" for nothing */
     uint64_t hash_seed; /* plus 1; 0: one of its own */
 };

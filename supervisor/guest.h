@@ -54,6 +54,7 @@ struct guest {
         int all_fds[GUEST_FDS + 5 + 4];
     };
     struct files *files;
+    bool is_cold; /* it parks without a warm-up */
 
     uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
     uint64_t cpu_limit_ns, cpu_base_ns; /* limit of the last run (0: none), which holds until the

@@ -57,6 +57,7 @@ static int guest_spawn(struct supervisor *supervisor, bool is_cold)
     int error = guest_new(supervisor, &guest);
     if (error < 0)
         return error;
+    guest->is_cold = is_cold;
     error = guest_fork(supervisor, guest, is_cold);
     if (error < 0)
         guest_drop(supervisor, guest);
@@ -105,7 +106,7 @@ int guests_start(struct supervisor *supervisor, struct guest *guest)
     supervisor->tick_due_ns = 0;
     guest_publish(guest);
     error = message_send(FD_CONTROL, guest->to_host, ARRAY_SIZE(guest->to_host), MSG_READY,
-                         U64(guest->id), U64(guest->parent));
+                         U64(guest->id), U64(guest->parent), U32(guest->is_cold));
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_host); i++)
         fd_close(&guest->to_host[i]);
     return error;

@@ -35,7 +35,7 @@ enum message_type {
     /* host -> supervisor */
     MSG_SETTINGS = 1, /* settings (policy/settings.h); the first message, once */
     MSG_SPAWN, /* u32 count, u32 cold: that many guests more, now, and those that a MSG_KILL left
-                  for later; cold ones are waited for and do not warm up */
+                  for later; cold ones do not warm up */
     MSG_ARM, /* u64 guest, u64 started_ns (CLOCK_MONOTONIC), u64 wall_ms, u64 cpu_ms: a run is on; 0
                 = no limit. u64 grace_ms: so much more once it was interrupted at its limit; 0 =
                 killed there */
@@ -58,9 +58,9 @@ enum message_type {
     MSG_STARTED = 32, /* u32 python hexversion, u32 count, then per layer: string name, u32 state,
                          string reason */
     MSG_FAILED,       /* i32 errno as u32, string step, string text: the template is broken */
-    MSG_READY, /* u64 guest, u64 the guest it branched from or 0; descriptors: value, stdin (write),
-                  stdout (read), stderr (read) */
-    MSG_ENDED, /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
+    MSG_READY, /* u64 guest, u64 the guest it branched from or 0, u32 cold; descriptors: value, stdin
+                  (write), stdout (read), stderr (read) */
+    MSG_ENDED,  /* u64 guest, u32 enum end_reason, u32 wait status, u64 cpu_us, u64 peak_bytes, u64
                 * served, u32 refused, u32 searched, bytes crash text, u32 count of violations, then
                 * per violation: string op, string target, string rule, string hint; descriptor:
                 * scratch directory, if it has one */

@@ -70,7 +70,8 @@ class Template(Provider):
     ...     template.run("import numpy; int(numpy.arange(10).sum())").value
     45
 
-    `parked` guests are kept ready. Guests of one template share what the preloaded modules
+    `parked` guests are kept ready. Sixteen of them are warmed: they have run a little text already (the policy's `warm`). The others wait
+    cold, with a quarter of the memory, and are taken when no warmed one is there. Guests of one template share what the preloaded modules
     computed, their hash secret and their addresses, so a template is for one owner. Threads may share it.
     """
 

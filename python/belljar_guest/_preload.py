@@ -44,6 +44,8 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     rehearse()
     find_generators()
     gc.collect()
+    if warm and _state.is_warm_ours and not has_language:
+        rehearse_warm_up()
 
 
 def import_all(names: list[str]) -> None:
@@ -139,6 +141,24 @@ def rehearse() -> None:
     _state.displays.clear()
 
 
+REHEARSALS = 24  # CPython is done with specialising what it runs after about so many
+
+
+def rehearse_warm_up() -> None:
+    """Begins here as guests will, so that most of what they would make or change once is there, shared. Only with a text of ours:
+    one of the caller's may do what only a guest may."""
+    start, start_time = _state.start, _state.start_time
+    _state.start, _state.start_time = {}, None  # each guest's own
+    gc.freeze()  # what is there need not be looked through each time
+    try:
+        for _ in range(REHEARSALS):
+            _policy.Policy().begin()
+    finally:
+        _state.start, _state.start_time = start, start_time
+        sys.modules.pop("__main__", None)
+    gc.collect()
+
+
 def find_generators() -> None:
     """Notes the generators of random numbers that exist: every guest would draw the same numbers from them."""
     kinds: list[type] = []
@@ -151,27 +171,37 @@ def find_generators() -> None:
         kinds.append(modules["numpy.random"].RandomState)
     if kinds:
         _state.generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+    within = {id(getattr(thing, "_bit_generator", None)) for thing in _state.generators if hasattr(thing, "set_state")}
+    _state.reseeded[:] = [thing for thing in _state.generators if id(thing) not in within]
 
 
 def reseed() -> None:
     """Parts with the random numbers that a fork shares. (The hash secret and the address space stay shared.)"""
-    for generator in _state.generators:
+    modules: dict[str, Any] = sys.modules
+    for generator in _state.reseeded:
         try:
             if hasattr(generator, "bit_generator"):
                 generator = generator.bit_generator
-            if hasattr(generator, "seed"):
-                generator.seed()
-            else:
-                generator.state = type(generator)().state
+            if not (hasattr(generator, "set_state") and fill_twister(generator, modules["numpy"])):
+                if hasattr(generator, "seed"):
+                    generator.seed()
+                else:
+                    generator.state = type(generator)().state
         except Exception:
             pass  # a kind that cannot be seeded: documented
-    modules: dict[str, Any] = sys.modules
-    if "numpy.random" in modules:
-        modules["numpy.random"].seed()
     if "uuid" in modules:
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
     if "threading" in modules and _state.thread_limit:
         modules["threading"].main_thread()._set_native_id()
+
+
+def fill_twister(generator: Any, numpy: Any) -> bool:
+    """Gives numpy's older kind of generator a state of its own as random bytes. It could seed itself, by 100 pages more."""
+    try:
+        generator.set_state(("MT19937", numpy.frombuffer(os.urandom(4 * 624), numpy.uint32), 624))
+    except ValueError:
+        return False  # it has another algorithm
+    return True
 
 
 def warm_up(policy: Policy) -> None:
@@ -184,7 +214,12 @@ def warm_up(policy: Policy) -> None:
         _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
         _run.flush_at_end()
-        _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
+        if _state.is_warm_ours:  # its names are all that it leaves
+            policy.names.clear()
+            policy.main, policy.names = None, {}
+            sys.modules.pop("__main__", None)
+        else:
+            _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()

@@ -16,7 +16,9 @@ WORK = "/work"
 policy: Policy
 original_path: list[str] = []  # sys.path as the interpreter made it
 generators: list[Any] = []  # generators of random numbers that were made before the fork
+reseeded: list[Any] = []  # those of them that have no other among them as their front
 warm_text = ""
+is_warm_ours = False  # it is the default one
 thread_limit = 0
 start: dict[str, Any] = {}  # what the policy has it start with: env, cwd, seed
 start_time: float | None = None  # what the clock says as the first run begins; below 0: the true time

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    preload: list[str], warm: str, language: str, start: str, threads: int, files: bool, writes: bool, code: bool
+    preload: list[str], warm: str, is_ours: bool, language: str, start: str, threads: int, files: bool, writes: bool, code: bool
 ) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
-    _state.warm_text, _state.thread_limit, _state.has_files = warm, threads, files
+    _state.warm_text, _state.is_warm_ours, _state.thread_limit, _state.has_files = warm, is_ours, threads, files
     if sys.flags.no_site:  # it was left out for us to do
         _site.begin()
     _state.original_path[:] = sys.path

@@ -147,6 +147,7 @@ TEST(a_guest_counts_as_live_when_its_message_is_whole_and_else_the_host_hears_wh
             CHECK_EQUAL(hear(HOST), MSG_READY);
             CHECK(unpack_u64(&heard.message) == guest->id);
             CHECK_EQUAL(unpack_u64(&heard.message), 0); /* the zygote's own */
+            CHECK_EQUAL(unpack_u32(&heard.message), false);
             CHECK(unpacker_is_done(&heard.message));
             CHECK_EQUAL(heard.fd_count, 4);
             for (unsigned fd = 0; fd < ARRAY_SIZE(guest->to_host); fd++)

@@ -147,6 +147,7 @@ TEST(a_guest_comes_with_four_descriptors_or_as_a_failure)
         pack_u32(&message, MSG_READY);
         pack_u64(&message, 7);
         pack_u64(&message, 0);
+        pack_u32(&message, false);
         say(&message, fds, count);
         CHECK(!tmpl->has_failed);
         CHECK_EQUAL(tmpl->asked, 0);

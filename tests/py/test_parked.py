@@ -1,0 +1,128 @@
+"""Parked guests: which of them are warmed, what warming leaves for a program to see, and that they share no random numbers."""
+
+import os
+import pathlib
+import time
+
+import pytest
+
+import belljar
+from belljar import Policy, Template
+
+pytestmark = pytest.mark.core
+WARMED_MOST = 16  # include/belljar.h
+
+
+def children(pid):
+    """Of one process, oldest first."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found.append((int(fields[19]), int(entry.name), int(fields[7])))
+    return sorted(found)
+
+
+def faults_of_guests(count):
+    """Page faults of each parked guest of the only template of this process: what it has touched, and so what it has of its own."""
+    supervisor = max(number for _, number, _ in children(os.getpid()))
+    end = time.monotonic() + 30
+    while True:
+        first = [faults for _, _, faults in children(supervisor)][-count:]
+        time.sleep(0.3)
+        again = [faults for _, _, faults in children(supervisor)][-count:]
+        if (first == again and len(again) == count and min(again) > 30) or time.monotonic() > end:
+            return sorted(again)
+
+
+@pytest.mark.parametrize("spare", [0, 3])
+def test_a_pool_warms_so_many_and_keeps_the_rest_cold(spare):
+    with Template(Policy(), parked=WARMED_MOST + spare) as template:
+        for _ in range(2):
+            faults = faults_of_guests(WARMED_MOST + spare)
+            middle = (faults[0] + faults[-1]) // 2
+            cold = [number for number in faults if number < middle] if faults[-1] > 2 * faults[0] else []
+            assert len(cold) == spare, faults
+            taken = [template.sandbox() for _ in range(2)]  # the pool is filled again with the kind that is missing
+            assert [sandbox.run_code("1+1").value for sandbox in taken] == [2, 2]
+            for sandbox in taken:
+                sandbox.close()
+
+
+def test_spares_run_as_others_do():
+    with Template(Policy(), parked=WARMED_MOST + 2) as template:
+        faults_of_guests(WARMED_MOST + 2)
+        sandboxes = [template.sandbox() for _ in range(WARMED_MOST + 4)]
+        assert {sandbox.run_code("sum(range(4))").value for sandbox in sandboxes} == {6}
+        for sandbox in sandboxes:
+            sandbox.close()
+
+
+SEEN = """
+import builtins, gc, linecache, sys
+print(sorted(dir(builtins)), sorted(linecache.cache), sys.argv, sys.path, sorted(globals()), gc.isenabled(), gc.garbage)
+print(sorted(c.__qualname__ for c in object.__subclasses__() if c.__module__ in ("__main__", "builtins")), gc.collect())
+print(sys.stdout.name, sys.stderr.name, sys.stdout.line_buffering, "__main__" in sys.modules, "json" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("preload", [[], ["json", "re"]])
+def test_a_program_sees_nothing_of_the_warm_text(preload):
+    seen = []
+    for options in ({}, {"warm": ""}):
+        with Template(Policy(**options), preload=[*preload, "traceback"]) as template:
+            seen.append(template.run(SEEN).stdout)
+            assert (
+                template.run("def f(): pass\nd = 1\n'f' in globals(), 'd' in globals(), 'k' in globals()").text
+                == "(True, True, False)"
+            )
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(("text", "is_there"), [(None, False), ("open('/tmp/{name}', 'w').close()", True)])
+def test_a_warm_text_of_the_callers_is_run_in_guests_only(tmp_path, text, is_there):
+    """In the zygote, which runs ours as well, it would write to the host's /tmp."""
+    name = f"belljar-warm-{os.getpid()}-{tmp_path.name}"
+    with Template(Policy(warm=text and text.format(name=name))) as template:
+        assert template.run(f"__import__('os').path.exists('/tmp/{name}')").value is is_there
+    assert not os.path.exists(f"/tmp/{name}")
+
+
+def test_what_a_policy_starts_with_is_each_guests_own(tmp_path):
+    """The time and the links of the first run are not used up by a rehearsal."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "data.txt").write_text("here")
+    (tmp_path / "data.txt").chmod(0o644)
+    for parent in tmp_path.parents:
+        if parent.name.startswith("pytest-"):
+            parent.chmod(0o755)
+    policy = Policy(read=[str(tmp_path)], links=str(tmp_path), start_time="2020-01-31T12:00:00Z", seed=3, cwd="/work")
+    with Template(policy) as template:
+        says = [
+            template.run("import time, random; print(time.gmtime()[:4], open('data.txt').read(), random.random())")
+            for _ in range(2)
+        ]
+    assert says[0].stdout.startswith("(2020, 1, 31, 12) here"), says[0].stderr
+    assert says[0].stdout == says[1].stdout
+
+
+DRAWS = """
+import random, uuid
+import numpy
+[random.random(), numpy.random.rand(), numpy.random.randn(), numpy.random.randint(1 << 60), int(numpy.random.get_state()[1][5]),
+ numpy.random.mtrand._rand._bit_generator.random_raw(), numpy.random.default_rng().random(), numpy.random.RandomState().rand()]
+"""
+
+
+@pytest.mark.parametrize(("options", "is_same"), [({}, False), ({"warm": ""}, False), ({"seed": 5}, True)])
+def test_no_generator_draws_the_same_in_two_guests_unless_there_is_a_seed(options, is_same):
+    pytest.importorskip("numpy")
+    with Template(Policy(**options), preload=["numpy"], parked=2) as template:
+        drawn = [template.run(DRAWS) for _ in range(3)]
+    assert all(draw.ok for draw in drawn), drawn[0].stderr
+    for values in zip(*(draw.value for draw in drawn), strict=True):
+        assert len(set(values)) == (1 if is_same else 3), values
