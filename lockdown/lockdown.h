@@ -68,6 +68,10 @@ extern const size_t lockdown_supervisor_early_count;
 extern const struct lockdown_step lockdown_supervisor[];
 extern const size_t lockdown_supervisor_count;
 
+/* In the supervisor, in its namespaces: an empty directory in memory that no path leads to. It goes
+ * with its last descriptor. 0 or a negative errno. */
+MUST_CHECK int namespaces_memory(uint64_t bytes, int *ret_fd);
+
 /* In the zygote's child before exec of the interpreter, async-signal-safe: no_new_privs, session,
  * parent-death signal, rlimits that exec may inherit. */
 extern const struct lockdown_step lockdown_zygote_exec[];

@@ -136,6 +136,11 @@ static int tmpfs_new(uint64_t bytes, uint64_t files, int *ret_fd)
     return 0;
 }
 
+int namespaces_memory(uint64_t bytes, int *ret_fd)
+{
+    return tmpfs_new(bytes, 0, ret_fd);
+}
+
 static int attach(int mount_fd, const char *path)
 {
     return syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0
