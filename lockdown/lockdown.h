@@ -33,6 +33,7 @@ struct lockdown {
                     closes it */
     int root;    /* supervisor: the empty root; its guests' scratch is mounted below it */
     struct filter filter, seal; /* compiled once by the zygote */
+    bool is_only_guest;         /* it was the zygote until now, whose view of mounts is its own */
     bool namespaces;            /* the zygote lives in its own: set by namespaces_enter */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;

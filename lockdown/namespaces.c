@@ -215,7 +215,7 @@ int namespaces_scratch(struct lockdown *lockdown)
 {
     const struct settings *settings = lockdown->settings;
     CLEANUP(fd_close) int scratch = -1;
-    if (unshare(CLONE_NEWNS) < 0)
+    if (!lockdown->is_only_guest && unshare(CLONE_NEWNS) < 0)
         return -errno;
     int error =
         tmpfs_new(settings->scratch_bytes, settings->scratch_files + SCRATCH_INODES_OWN, &scratch);

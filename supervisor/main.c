@@ -235,7 +235,7 @@ static int start(struct supervisor *supervisor)
     return send_started(&lockdown, hexversion);
 }
 
-/* The zygote speaks only to say that it failed. */
+/* The zygote speaks only to say that it failed; one that becomes the guest closes its channel. */
 static int handle_zygote(struct supervisor *supervisor)
 {
     uint8_t bytes[8192];
@@ -243,6 +243,10 @@ static int handle_zygote(struct supervisor *supervisor)
         channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
+    if (length == 0 && supervisor->is_zygote_spent) {
+        fd_close(&supervisor->zygote);
+        return 0;
+    }
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     char step[64] = "zygote", text[4096] = "the zygote is gone";
