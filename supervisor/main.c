@@ -333,10 +333,10 @@ static void end_child(int pidfd)
  * die. A guest whose setup message never came goes because its channels are closed. */
 static void stop(struct supervisor *supervisor)
 {
+    end_child(supervisor->init_pidfd);
+    end_child(supervisor->zygote_pidfd);
     ending_all(supervisor);
     fd_close(&supervisor->zygote);
-    end_child(supervisor->zygote_pidfd);
-    end_child(supervisor->init_pidfd);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
     cgroup_template_end();
