@@ -150,6 +150,7 @@ int policy_settings(const struct belljar_policy *policy, struct settings *ret_se
     packer_release(&packer);
     if (error < 0)
         return error_set(reterr, -error, "policy", "out of memory");
+    settings.once = once;
     error = option_add_language_paths(&settings);
     if (error == 0 && (settings.grants & GRANT_SELF) && !(settings.grants & GRANT_EVENTS)) {
         settings_release(&settings);

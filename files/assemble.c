@@ -177,18 +177,31 @@ static int tree_draw(int skeleton, const struct node *node)
     default:
         result = mkdirat(skeleton, name, 0700);
     }
-    return result < 0 ? -errno : 0;
+    return result < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int tree_build_skeleton(struct tree *tree, int parent_fd)
+int tree_make_skeleton(struct tree *tree, int parent_fd)
 {
     if (mkdirat(parent_fd, SKELETON_NAME, 0700) < 0)
         return -errno;
     tree->skeleton_parent = parent_fd;
     tree->skeleton = beneath_open(parent_fd, SKELETON_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    int error = tree->skeleton < 0 ? -errno : 0;
-    for (size_t i = 0; error == 0 && i < tree->count; i++)
-        error = tree_draw(tree->skeleton, tree->nodes[i]);
+    return tree->skeleton < 0 ? -errno : 0;
+}
+
+void tree_take_skeleton(struct tree *tree, int *fd)
+{
+    tree->skeleton = fd_take(fd);
+}
+
+void tree_draw_skeleton(struct tree *tree)
+{
+    int error = tree->skeleton < 0 ? -ENOENT : 0;
+    for (size_t i = 0; error == 0 && i < tree->count; i++) {
+        if (!tree->nodes[i]->is_drawn)
+            error = tree_draw(tree->skeleton, tree->nodes[i]);
+        tree->nodes[i]->is_drawn = true;
+    }
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
         struct node *node = tree->nodes[i];
         if (node->kind != NODE_DIRECTORY)
@@ -201,7 +214,6 @@ int tree_build_skeleton(struct tree *tree, int parent_fd)
     }
     if (error < 0)
         fd_close(&tree->skeleton);
-    return error;
 }
 
 void tree_free(struct tree *tree)

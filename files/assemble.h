@@ -16,11 +16,15 @@ MUST_CHECK int tree_new(const struct settings *settings, struct tree **ret_tree,
 MUST_CHECK int tree_add_runtime(struct tree *tree, const char *path);
 void tree_free(struct tree *tree);
 
-/* Makes, in the template's own directory (borrowed; must outlive the tree), the empty image that
- * guests get when they list "/" or "/etc". After the drop of privileges and after the last
- * tree_add_runtime, before the lockdown. Without it (or if it fails) such listings are refused with
- * EACCES. 0 or a negative errno. */
-MUST_CHECK int tree_build_skeleton(struct tree *tree, int parent_fd);
+/* Makes, in the template's own directory (borrowed; must outlive the tree), the place of the empty
+ * image that guests get when they list "/" or "/etc"; or takes one in memory. After the drop of
+ * privileges. 0 or a negative errno. */
+MUST_CHECK int tree_make_skeleton(struct tree *tree, int parent_fd);
+void tree_take_skeleton(struct tree *tree, int *fd);
+/* Draws there what is not drawn yet: as soon as there is time, and after the last
+ * tree_add_runtime, before the lockdown. Without it (or if it fails) such listings are refused
+ * with EACCES. */
+void tree_draw_skeleton(struct tree *tree);
 
 /* After the drop of privileges: 0 if this process can read (and write, where granted) every grant,
  * or a negative errno with the path of the first that it cannot (1 page). */

@@ -25,6 +25,7 @@ struct node {
     enum node_kind kind;
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
+    bool is_drawn;           /* in the skeleton */
     bool has_grant, has_own; /* an implied one: there for grants; for rows of our own */
     bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
     const struct node *above; /* the row above; the root has none */
@@ -50,7 +51,7 @@ struct tree {
     int *parents;        /* directories of granted files and devices, each once */
     size_t parent_count;
     int skeleton;        /* an empty image of the synthetic directories, for listing; or -1 */
-    int skeleton_parent; /* where it lies, as SKELETON_NAME; or -1 */
+    int skeleton_parent; /* where it lies on disk, as SKELETON_NAME; or -1 */
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;

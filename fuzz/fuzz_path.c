@@ -58,7 +58,8 @@ static int start(void)
                                   .descriptors = 16,
                                   .mounts = mounts,
                                   .mount_count = 1 };
-    require(tree_new(&settings, &tree, path) == 0 && tree_build_skeleton(tree, parent) == 0);
+    require(tree_new(&settings, &tree, path) == 0 && tree_make_skeleton(tree, parent) == 0);
+    tree_draw_skeleton(tree);
     return 0;
 }
 

@@ -98,6 +98,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     struct lockdown *lockdown = &zygote->lockdown;
     int setup = request->fds[FORK_SETUP];
     zygote->is_cold = request->is_cold;
+    lockdown->is_only_guest = request->becomes;
     zygote->guest_pid = getpid(); /* now: the filter brokers it */
     const char *step = "cgroup";
     int error = join_cgroup(request->fds[FORK_CGROUP]);

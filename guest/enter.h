@@ -18,6 +18,7 @@ enum {
 struct fork_request {
     uint64_t guest;
     bool is_cold; /* somebody waits for it: no warm-up */
+    bool becomes; /* the zygote itself is to be the guest, the only one */
     int fds[FORK_FDS_MAX];
 };
 

@@ -295,6 +295,7 @@ static void receive_request(const struct zygote *zygote, struct fork_request *re
     }
     bool has_cgroup = unpack_u32(&message) != 0;
     request->is_cold = unpack_u32(&message) != 0;
+    request->becomes = unpack_u32(&message) != 0;
     if (!unpacker_is_done(&message) || count != FORK_CGROUP + (has_cgroup ? 1u : 0u))
         zygote_fail(EBADMSG, "fork", "the request cannot be read");
     if (!has_cgroup)
@@ -315,7 +316,7 @@ void zygote_serve(struct zygote *zygote)
         struct fork_request request;
         receive_request(zygote, &request);
         zygote_check_threads(zygote);
-        long pid = syscall(SYS_clone, flags, NULL, NULL, thread_number, NULL);
+        long pid = request.becomes ? 0 : syscall(SYS_clone, flags, NULL, NULL, thread_number, NULL);
         if (pid == 0) {
             enter(zygote, &request);
             return;

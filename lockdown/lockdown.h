@@ -33,6 +33,7 @@ struct lockdown {
                     closes it */
     int root;    /* supervisor: the empty root; its guests' scratch is mounted below it */
     struct filter filter, seal; /* compiled once by the zygote */
+    bool is_only_guest;         /* it was the zygote until now, whose view of mounts is its own */
     bool namespaces;            /* the zygote lives in its own: set by namespaces_enter */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;
@@ -67,6 +68,10 @@ extern const size_t lockdown_supervisor_early_count;
  * its own seccomp list. */
 extern const struct lockdown_step lockdown_supervisor[];
 extern const size_t lockdown_supervisor_count;
+
+/* In the supervisor, in its namespaces: an empty directory in memory that no path leads to. It goes
+ * with its last descriptor. 0 or a negative errno. */
+MUST_CHECK int namespaces_memory(uint64_t bytes, int *ret_fd);
 
 /* In the zygote's child before exec of the interpreter, async-signal-safe: no_new_privs, session,
  * parent-death signal, rlimits that exec may inherit. */

@@ -136,6 +136,11 @@ static int tmpfs_new(uint64_t bytes, uint64_t files, int *ret_fd)
     return 0;
 }
 
+int namespaces_memory(uint64_t bytes, int *ret_fd)
+{
+    return tmpfs_new(bytes, 0, ret_fd);
+}
+
 static int attach(int mount_fd, const char *path)
 {
     return syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0
@@ -212,7 +217,7 @@ int namespaces_scratch(struct lockdown *lockdown)
     CLEANUP(fd_close) int scratch = -1;
     if (!(settings->grants & GRANT_FILES))
         return 0; /* no call of its leads to a file: the empty root that all share will do */
-    if (unshare(CLONE_NEWNS) < 0)
+    if (!lockdown->is_only_guest && unshare(CLONE_NEWNS) < 0)
         return -errno;
     int error =
         tmpfs_new(settings->scratch_bytes, settings->scratch_files + SCRATCH_INODES_OWN, &scratch);

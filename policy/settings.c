@@ -31,6 +31,7 @@ void settings_pack(struct packer *packer, const struct settings *settings)
     pack_u32(packer, settings->uid);
     pack_u32(packer, settings->gid);
     pack_u32(packer, settings->audit);
+    pack_u32(packer, settings->once);
     pack_string(packer, settings->python);
     pack_string(packer, settings->scratch_parent);
     pack_u32(packer, settings->mount_count);
@@ -106,6 +107,7 @@ int settings_unpack(struct unpacker *unpacker, struct settings *ret_settings)
     settings.uid = unpack_u32(unpacker);
     settings.gid = unpack_u32(unpacker);
     settings.audit = unpack_u32(unpacker);
+    settings.once = unpack_u32(unpacker);
     unpack_string(unpacker, settings.python, sizeof settings.python);
     unpack_string(unpacker, settings.scratch_parent, sizeof settings.scratch_parent);
     unpack_lists(unpacker, &settings);

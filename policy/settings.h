@@ -59,6 +59,7 @@ struct settings {
     uint32_t allow_missing;        /* enum layer */
     uint32_t uid, gid;             /* who to become when started as root */
     uint32_t audit;                /* report every brokered operation, not only refusals */
+    uint32_t once;                 /* one guest, which is never branched, and no other after it */
     char python[PATH_MAX];         /* the interpreter */
     char scratch_parent[PATH_MAX]; /* where scratch directories are made if tmpfs is not available;
                                       "" = look */

@@ -112,6 +112,8 @@ int ending_handle_exit(struct supervisor *supervisor, struct guest *guest)
         info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
     guest->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    guest->cpu_us -=
+        guest->cpu_us < guest->born_cpu_ns / 1000 ? guest->cpu_us : guest->born_cpu_ns / 1000;
     guest->peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
     if (guest->is_unseen && guest->end_reason == END_ITSELF && guest->status == SIGKILL)
         guest->end_reason = END_UNSEEN;

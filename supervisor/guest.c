@@ -29,7 +29,7 @@ uint64_t guest_cpu_ns(const struct guest *guest)
     struct timespec used;
     if (guest->pid <= 0 || clock_gettime(clock, &used) < 0)
         return 0;
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec - guest->born_cpu_ns;
 }
 
 void guest_signal(const struct guest *guest, int signal)

@@ -59,6 +59,7 @@ struct guest {
     uint64_t wall_deadline_ns;          /* of the run that is on; 0: none */
     uint64_t cpu_limit_ns, cpu_base_ns; /* limit of the last run (0: none), which holds until the
                                            next one begins, and what had been used before it */
+    uint64_t born_cpu_ns;               /* that its process had used before it was the guest */
     uint64_t grace_ns;  /* what a limit becomes longer by once the run was interrupted for it */
     uint64_t frozen_ns; /* since when it is stopped; 0: it is not */
     uint32_t interrupted_for; /* enum end_reason: the limit that the run has met and survived */

@@ -19,6 +19,8 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
 {
     int setup[2];
     int yes = 1;
+    if (supervisor->is_zygote_spent)
+        return -ECHILD;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, setup) < 0)
         return -errno;
     guest->fds[GUEST_SETUP] = setup[0];
@@ -38,8 +40,13 @@ static int guest_fork(struct supervisor *supervisor, struct guest *guest, bool i
                    guest->to_guest[3],
                    guest->to_guest[4],
                    cgroup };
+    /* Nobody is left then to be asked for the guest's sockets; and what it has in memory already
+     * would be in no cgroup's account. */
+    bool becomes =
+        supervisor->settings.once && cgroup < 0 && !(supervisor->settings.grants & GRANT_SELF);
     error = message_send(supervisor->zygote, fds, cgroup >= 0 ? 7 : 6, MSG_FORK, U64(guest->id),
-                         U32(cgroup >= 0), U32(is_cold));
+                         U32(cgroup >= 0), U32(is_cold), U32(becomes));
+    supervisor->is_zygote_spent = becomes;
     for (unsigned i = 0; i < ARRAY_SIZE(guest->to_guest); i++)
         fd_close(&guest->to_guest[i]);
     return error;
@@ -126,6 +133,8 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
         guest->fds[places[i]] = fd_take(&fds[i]);
     files_set_process(guest->files, (uint32_t)guest->inner_pid, guest->fds[GUEST_STATUS]);
     unsigned next = ARRAY_SIZE(places);
+    if (supervisor->is_zygote_spent)
+        guest->born_cpu_ns = guest_cpu_ns(guest);
     if (supervisor->settings.grants & GRANT_SELF) {
         if (fd_count <= next)
             return -EBADMSG;

@@ -77,6 +77,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define SKELETON_BYTES (1u << 20) /* for names and links: no file in it has any content */
+
 static int receive_settings(struct settings *ret_settings)
 {
     static uint8_t bytes[MESSAGE_BYTES_MAX];
@@ -137,6 +139,30 @@ static int send_started(const struct lockdown *lockdown, uint32_t hexversion)
     return error;
 }
 
+/* Where scratch lies that is no guest's tmpfs, and what is listed in the place of synthetic
+ * directories. Without the latter "/" cannot be listed. */
+static int make_places(struct supervisor *supervisor, bool has_namespaces)
+{
+    const struct settings *settings = &supervisor->settings;
+    const char *chosen = settings->scratch_parent;
+    int error = 0;
+    /* Where there are namespaces, only a branch has its scratch on disk. */
+    if (chosen[0] != '\0' || !has_namespaces || !settings->once)
+        error = scratch_parent_make(chosen, &supervisor->scratch_parent);
+    if (error < 0 && (chosen[0] != '\0' || !has_namespaces))
+        return host_failed(
+            -error, "scratch",
+            "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
+            chosen[0] ? chosen : "none of " SCRATCH_PARENTS(", ", ", ") " can be written to",
+            strerror(-error));
+    CLEANUP(fd_close) int memory = -1;
+    if (has_namespaces && namespaces_memory(SKELETON_BYTES, &memory) == 0)
+        tree_take_skeleton(supervisor->tree, &memory);
+    else if (supervisor->scratch_parent.fd >= 0)
+        (void)!tree_make_skeleton(supervisor->tree, supervisor->scratch_parent.fd);
+    return 0;
+}
+
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to
  * the host here. */
 static int start(struct supervisor *supervisor)
@@ -183,23 +209,16 @@ static int start(struct supervisor *supervisor)
                            "(chown, chmod) or run it as another%s",
                            path, strerror(-error), user, is_root ? " when root starts it" : "",
                            is_root ? " (--user)" : "");
-    const char *chosen = supervisor->settings.scratch_parent;
-    error = scratch_parent_make(chosen, &supervisor->scratch_parent);
-    if (error < 0 && (chosen[0] != '\0' || !lockdown.namespaces))
-        return host_failed(
-            -error, "scratch",
-            "no place for scratch: %s: %s; name a writable directory with --scratch-dir",
-            chosen[0] ? chosen : "none of " SCRATCH_PARENTS(", ", ", ") " can be written to",
-            strerror(-error));
+    error = make_places(supervisor, lockdown.namespaces);
+    if (error < 0)
+        return error;
     uint32_t hexversion = 0;
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
-    if (supervisor->scratch_parent.fd >= 0)
-        (void)!tree_build_skeleton(
-            supervisor->tree, supervisor->scratch_parent.fd); /* without it "/" cannot be listed */
+    tree_draw_skeleton(supervisor->tree); /* the rest of it */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
@@ -217,7 +236,7 @@ static int start(struct supervisor *supervisor)
     return send_started(&lockdown, hexversion);
 }
 
-/* The zygote speaks only to say that it failed. */
+/* The zygote speaks only to say that it failed; one that becomes the guest closes its channel. */
 static int handle_zygote(struct supervisor *supervisor)
 {
     uint8_t bytes[8192];
@@ -225,6 +244,10 @@ static int handle_zygote(struct supervisor *supervisor)
         channel_receive(supervisor->zygote, bytes, sizeof bytes, NULL, NULL, 0, NULL, MSG_DONTWAIT);
     if (length == -EAGAIN)
         return 0;
+    if (length == 0 && supervisor->is_zygote_spent) {
+        fd_close(&supervisor->zygote);
+        return 0;
+    }
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     char step[64] = "zygote", text[4096] = "the zygote is gone";
@@ -311,10 +334,10 @@ static void end_child(int pidfd)
  * die. A guest whose setup message never came goes because its channels are closed. */
 static void stop(struct supervisor *supervisor)
 {
+    end_child(supervisor->init_pidfd);
+    end_child(supervisor->zygote_pidfd);
     ending_all(supervisor);
     fd_close(&supervisor->zygote);
-    end_child(supervisor->zygote_pidfd);
-    end_child(supervisor->init_pidfd);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
     cgroup_template_end();

@@ -18,6 +18,7 @@ struct supervisor {
     struct tree *tree;
     int epoll;
     int zygote;                   /* channel */
+    bool is_zygote_spent;         /* it has been asked to become the one guest */
     int zygote_pidfd, init_pidfd; /* init: only where there is a pid namespace, else -1 */
     int locks;                    /* the kernel's list (locks.c), or -1 */
     int schedstat;                /* the kernel's account of our own time (broker.c), or -1 */

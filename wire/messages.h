@@ -77,7 +77,7 @@ enum message_type {
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */
-    MSG_FORK, /* u64 guest, u32 has cgroup, u32 cold; descriptors: setup, value, stdin, stdout,
+    MSG_FORK, /* u64 guest, u32 has cgroup, u32 cold, u32 becomes it itself; descriptors: setup, value, stdin, stdout,
                * stderr, crash
                * [, cgroup directory] */
 

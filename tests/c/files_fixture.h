@@ -109,7 +109,9 @@ static void fixture_make(void)
     grant(at("out"), true, false);
     grant(at("one.txt"), false, false);
     CHECK_EQUAL(tree_new(&fixture.settings, &fixture.tree, path), 0);
-    CHECK_EQUAL(tree_build_skeleton(fixture.tree, fixture.scratch_parent), 0);
+    CHECK_EQUAL(tree_make_skeleton(fixture.tree, fixture.scratch_parent), 0);
+    tree_draw_skeleton(fixture.tree);
+    CHECK(fixture.tree->skeleton >= 0);
     CHECK_EQUAL(
         files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
     umask(0); /* as the supervisor has it */

@@ -30,9 +30,35 @@ static int hear_fork(uint64_t *ret_id, bool is_cold)
     *ret_id = unpack_u64(&heard.message);
     CHECK_EQUAL(unpack_u32(&heard.message), 0); /* no cgroup */
     CHECK_EQUAL(unpack_u32(&heard.message), is_cold);
+    CHECK_EQUAL(unpack_u32(&heard.message), supervisor.is_zygote_spent);
     CHECK(unpacker_is_done(&heard.message));
     CHECK_EQUAL(heard.fd_count, 6);
     return fd_take(&heard.fds[0]);
+}
+
+TEST(the_zygote_becomes_the_guest_where_there_is_one_only_and_nobody_needs_it_after)
+{
+    static const struct {
+        uint32_t once, grants;
+        bool becomes;
+    } rows[] = { { 1, GRANTS_FULL, true },
+                 { 1, GRANTS_FULL | GRANT_SELF, false },
+                 { 0, GRANTS_FULL, false } };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t id;
+        fixture_start();
+        supervisor.settings.once = rows[i].once;
+        supervisor.settings.grants = rows[i].grants;
+        CHECK_EQUAL(guests_spawn(&supervisor, 1, false), 0);
+        int setup = hear_fork(&id, false);
+        CHECK_EQUAL(supervisor.is_zygote_spent, rows[i].becomes);
+        fd_close(&setup);
+        /* and no other after it */
+        CHECK_EQUAL(guests_spawn(&supervisor, 1, false), 0);
+        CHECK_EQUAL(hear(rows[i].becomes ? HOST : ZYGOTE),
+                    rows[i].becomes ? MSG_SPAWN_FAILED : MSG_FORK);
+        supervisor.is_zygote_spent = false;
+    }
 }
 
 TEST(the_zygote_is_asked_once_for_each_guest)

@@ -546,3 +546,23 @@ def test_packages_are_those_of_the_guests_interpreter():
     done = belljar("packages", "numpy", "not.there", check=1)
     assert done.stdout.startswith("numpy") and "not.there is not installed" in done.stderr and "--python" in done.stderr
     assert "/nowhere: No such file" in belljar("packages", "--python", "/nowhere", check=125).stderr
+
+
+@pytest.mark.parametrize("network, count", [((), 1), (("--network", "self"), 2)], ids=["the zygote itself", "needed after it"])
+def test_a_run_of_one_guest_takes_one_interpreter(network, count):
+    """With a network of its own the zygote stays: it fetches the guest's sockets."""
+    command = [COMMAND, "run", *network, "-c", "print('on', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        if process.stdout.readline() != b"on\n":
+            error = process.communicate()[1].decode()
+            assert network and "user namespaces" in error, error
+            pytest.skip("network=self needs user namespaces, which this machine does not give")
+
+        def children(pid):
+            return [int(number) for number in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+        (supervisor,) = children(process.pid)
+        names = [pathlib.Path(f"/proc/{pid}/comm").read_text().strip() for pid in children(supervisor)]
+        assert len([name for name in names if name != "belljar-init"]) == count, names
+        process.communicate(b"\n")
+    assert process.returncode == 0
