@@ -219,7 +219,8 @@ void sight_release(struct sight *sight)
 static int request_glance(const struct node *mount, int base, const char *name, bool follow,
                           struct stat *ret_stat)
 {
-    if (mount->kind != NODE_HOST || mount->may_wait || strchr(name, '/') != NULL)
+    if (mount->kind != NODE_HOST || mount->may_wait || strchr(name, '/') != NULL ||
+        strcmp(name, "..") == 0) /* the walk leaves none; this call would follow it */
         return ELOOP;
     if (fstatat(base, name, ret_stat, LOOK_FLAGS) < 0)
         return errno;
