@@ -158,3 +158,26 @@ def environment(name: str, packages: Sequence[str], extra: Sequence[str] = ()) -
         raise Unavailable(f"pip install {' '.join(packages)}: {lines[-1] if lines else 'failed'}")
     made.write_text(wanted)
     return place / "bin"
+
+
+# ---- A state, and a plain Python that copies itself with it, a line each -----------------------------------------
+
+STATE = "state = [bytes([n % 256]) * 4096 for n in range({pages})]"
+FORKER = """
+import os, sys, time
+{state}
+print("ready", flush=True)
+for line in sys.stdin:
+    reader, writer = os.pipe()
+    begun = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, b"x")
+        os._exit(0)
+    os.read(reader, 1)
+    took = time.perf_counter() - begun
+    os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    print(took, flush=True)
+"""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from frame import PYTHON, STATES, Bench, Section, Side
-from parts import Pong
+from parts import FORKER, STATE, Pong
 
 import belljar
 from belljar import Policy, Sandbox, Template
@@ -136,38 +136,20 @@ def calls(bench: Bench) -> None:
     bench.row("an attribute of a host's object from inside", proxy, floor)
 
 
-STATE = "state = [bytes([n % 256]) * 4096 for n in range(25600)]"
-FORKER = f"""
-import os, sys, time
-{STATE}
-print("ready", flush=True)
-for line in sys.stdin:
-    reader, writer = os.pipe()
-    begun = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        os.write(writer, b"x")
-        os._exit(0)
-    os.read(reader, 1)
-    took = time.perf_counter() - begun
-    os.waitpid(pid, 0)
-    os.close(reader)
-    os.close(writer)
-    print(took, flush=True)
-"""
+HELD = STATE.format(pages=25600)
 
 
 def copies(bench: Bench) -> None:
     """`fork()` of a session that holds 100 MB, and that with the copy's first run, against `os.fork()` of a plain Python that holds as much,
     to the first byte of its child."""
-    command = [PYTHON, "-I", "-c", FORKER]
+    command = [PYTHON, "-I", "-c", FORKER.format(state=HELD)]
     with Sandbox(Policy(timeout=60, memory="1G")) as sandbox, subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as plain:
         assert plain.stdin is not None and plain.stdout is not None
         asking, answers = plain.stdin, plain.stdout
         answers.readline()
-        if (execution := sandbox.run_code(STATE)).error is not None:
+        if (execution := sandbox.run_code(HELD)).error is not None:
             raise RuntimeError(execution.error.traceback)
         copied: list[Sandbox] = []
 

@@ -8,31 +8,11 @@ import subprocess
 from collections.abc import Iterator
 
 from frame import ENVIRONMENT, PYTHON, Bench, Section, Side, Unavailable
-from parts import environment
+from parts import FORKER, STATE, environment
 
 from belljar import Policy, Sandbox
 
 # ---- Copies by state --------------------------------------------------------------------------------------------
-
-STATE = "state = [bytes([n % 256]) * 4096 for n in range({pages})]"
-FORKER = """
-import os, sys, time
-{state}
-print("ready", flush=True)
-for line in sys.stdin:
-    reader, writer = os.pipe()
-    begun = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        os.write(writer, b"x")
-        os._exit(0)
-    os.read(reader, 1)
-    took = time.perf_counter() - begun
-    os.waitpid(pid, 0)
-    os.close(reader)
-    os.close(writer)
-    print(took, flush=True)
-"""
 
 
 class Program(contextlib.AbstractContextManager["Program"]):
