@@ -3,10 +3,10 @@
  * The supervisor enters a new user namespace (there it is called 0 and keeps two capabilities for
  * its zygote) and with it new mounts, process numbers, network, ipc, host and cgroup names; its
  * children are born into them. The zygote, once its modules are loaded, turns to an empty read-only
- * root. Each guest that may have files copies that view and mounts a tmpfs of its own in it: its scratch, with exact
- * limits. The mount is what lets the supervisor in: Landlock judges a path by where it is mounted,
- * and the supervisor has a rule for the empty root. When the guest dies its view goes, and nobody
- * opens anything there again. */
+ * root. Each guest that may have files copies that view and mounts a tmpfs of its own in it: its
+ * scratch, with exact limits. The mount is what lets the supervisor in: Landlock judges a path by
+ * where it is mounted, and the supervisor has a rule for the empty root. When the guest dies its
+ * view goes, and nobody opens anything there again. */
 #include "lockdown/steps.h"
 
 #include "policy/mounts.h"

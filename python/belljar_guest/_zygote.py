@@ -52,6 +52,7 @@ def prepare(
     _threads.check()
     limit_threads()
     directories = module_directories()
+    _folders.forget()  # loads it: a guest with a language policy and no files can load no more
     if files and not writes:
         _folders.install(directories)
     gc.freeze()
