@@ -236,7 +236,7 @@ first = [socket.socket() for _ in range(3)]
 for one in first: one.setblocking(False); one.connect_ex(server.getsockname())
 def accept():
     time.sleep(0.3)
-    for _ in range(4): server.accept()[0].sendall(b"x")
+    while True: server.accept()[0].sendall(b"x")
 threading.Thread(target=accept, daemon=True).start()
 late = socket.socket(); late.connect(server.getsockname()); print(late.recv(1))
 """,
