@@ -229,16 +229,18 @@ print(socket.getaddrinfo("::1", 80, type=socket.SOCK_STREAM), socket.getaddrinfo
 print(socket.gethostbyname("localhost"), socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICSERV)[0], socket.getfqdn("localhost"))
 print(socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV))
 """,
+    # It says something, as a connection for which the kernel used a SYN cookie is made by that.
     "a connection that has to wait": """
 import socket, threading, time
 server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(0)
 first = [socket.socket() for _ in range(3)]
 for one in first: one.setblocking(False); one.connect_ex(server.getsockname())
+kept = []
 def accept():
     time.sleep(0.3)
-    while True: server.accept()[0].sendall(b"x")
+    while True: kept.append(server.accept()[0]); kept[-1].sendall(b"x")
 threading.Thread(target=accept, daemon=True).start()
-late = socket.socket(); late.connect(server.getsockname()); print(late.recv(1))
+late = socket.socket(); late.connect(server.getsockname()); late.sendall(b"?"); print(late.recv(1))
 """,
     "requests in a pool of threads": """
 import socket, concurrent.futures, threading
