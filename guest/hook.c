@@ -318,22 +318,19 @@ static int hook_adapt(const struct zygote *zygote, PyObject *module)
     return done != NULL ? 0 : -1;
 }
 
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module)
+int hook_event(const struct zygote *zygote, const char *name, PyObject *arguments, PyObject *module)
 {
     if (zygote->guest_pid == 0)
         return 0; /* still the zygote */
-    const char *name = PyUnicode_AsUTF8AndSize(event, NULL);
     const struct hook_row *row = NULL;
-    for (unsigned i = 0; name != NULL && i < ARRAY_SIZE(rows); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         if (rows[i].event[0] == name[0] && strcmp(rows[i].event, name) == 0) {
             row = &rows[i];
             break;
         }
     }
-    if (row == NULL || !PyTuple_Check(arguments)) {
-        PyErr_Clear();
+    if (row == NULL || arguments == NULL || !PyTuple_Check(arguments))
         return 0;
-    }
     int result = 0;
     PyObject *path = row->probe == PROBE_EXEC   ? program_argument(arguments, 0)
                      : row->probe == PROBE_NONE ? path_argument(arguments, 0)

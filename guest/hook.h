@@ -8,8 +8,9 @@
 
 #include "guest/zygote.h"
 
-/* For sys.addaudithook. module: the guest's, whose `adapt` is called before a socket is made. 0, or -1
+/* For an audit hook. module: the guest's, whose `adapt` is called before a socket is made. 0, or -1
  * with an exception set. */
-int hook_event(const struct zygote *zygote, PyObject *event, PyObject *arguments, PyObject *module);
+int hook_event(const struct zygote *zygote, const char *name, PyObject *arguments,
+               PyObject *module);
 
 #endif

@@ -593,12 +593,27 @@ static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
 
 /* ---- The rest ---- */
 
-static PyObject *guest_hook(PyObject *module, PyObject *arguments)
+/* Not in the limited API's header, and in every CPython since 3.8. A hook in C: for one in Python the
+ * interpreter makes a text and looks an attribute up at each event, and id() is one. */
+int PySys_AddAuditHook(int (*hook)(const char *, PyObject *, void *), void *data);
+
+static PyInterpreterState *main_interpreter;
+
+static int on_event(const char *event, PyObject *arguments, void *module)
 {
+    if (PyInterpreterState_Get() != main_interpreter) /* others have objects of their own */
+        return 0;
     const struct guest_module *state = PyModule_GetState(module);
-    if (PyTuple_Size(arguments) == 2 && hook_event(&state->zygote, PyTuple_GetItem(arguments, 0),
-                                                   PyTuple_GetItem(arguments, 1), module) < 0)
+    return hook_event(&state->zygote, event, arguments, module);
+}
+
+static PyObject *guest_hook(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    main_interpreter = PyInterpreterState_Get();
+    if (PySys_AddAuditHook(on_event, module) < 0)
         return NULL;
+    Py_INCREF(module); /* for good */
     Py_RETURN_NONE;
 }
 
@@ -631,8 +646,8 @@ static PyMethodDef methods[] = {
       "Be the zygote, and then, in each fork, a guest. Never returns." },
     { "fail", guest_fail, METH_VARARGS,
       "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
-    { "hook", guest_hook, METH_VARARGS,
-      "hook(event, arguments): an audit hook with better words for refusals." },
+    { "hook", guest_hook, METH_NOARGS,
+      "hook(): from now on an audit hook gives better words for refusals." },
     { "read_frame", guest_read_frame, METH_NOARGS,
       "Wait for the host's next frame: (type, payload)." },
     { "is_cold", guest_is_cold, METH_NOARGS,

@@ -43,7 +43,7 @@ def prepare(
 
         _state.policy = Strict(language)
     native.adapt = lambda: _adapt.on_socket()
-    sys.addaudithook(native.hook)
+    native.hook()
     if not language and not code:
         _adapt.refuse_callbacks()
     if not language and files:
