@@ -318,10 +318,21 @@ static int hook_adapt(const struct zygote *zygote, PyObject *module)
     return done != NULL ? 0 : -1;
 }
 
-int hook_event(const struct zygote *zygote, const char *name, PyObject *arguments, PyObject *module)
+static struct {
+    const struct zygote *zygote;
+    PyObject *module;
+    PyInterpreterState *interpreter;
+} installed;
+
+static int hook_event(const char *name, PyObject *arguments, void *unused)
 {
-    if (zygote->guest_pid == 0)
-        return 0; /* still the zygote */
+    (void)unused;
+    const struct zygote *zygote = installed.zygote;
+    PyObject *module = installed.module;
+    if (zygote->guest_pid == 0) /* still the zygote */
+        return 0;
+    if (PyInterpreterState_Get() != installed.interpreter) /* others have objects of their own */
+        return 0;
     const struct hook_row *row = NULL;
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         if (rows[i].event[0] == name[0] && strcmp(rows[i].event, name) == 0) {
@@ -350,4 +361,16 @@ int hook_event(const struct zygote *zygote, const char *name, PyObject *argument
     }
     Py_XDECREF(path);
     return result;
+}
+
+/* Not in the limited API's header, and in every CPython since 3.8. A hook in C: for one in Python the
+ * interpreter makes a text and looks an attribute up at each event, and id() is one. */
+int PySys_AddAuditHook(int (*hook)(const char *, PyObject *, void *), void *data);
+
+int hook_install(const struct zygote *zygote, PyObject *module)
+{
+    installed.zygote = zygote;
+    installed.module = Py_NewRef(module); /* for good */
+    installed.interpreter = PyInterpreterState_Get();
+    return PySys_AddAuditHook(hook_event, NULL);
 }

@@ -8,9 +8,8 @@
 
 #include "guest/zygote.h"
 
-/* For an audit hook. module: the guest's, whose `adapt` is called before a socket is made. 0, or -1
- * with an exception set. */
-int hook_event(const struct zygote *zygote, const char *name, PyObject *arguments,
-               PyObject *module);
+/* From now on an audit hook gives better words for refusals. module: the guest's, whose `adapt` is
+ * called before a socket is made. Both stay. 0, or -1 with an exception set. */
+int hook_install(const struct zygote *zygote, PyObject *module);
 
 #endif

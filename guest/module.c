@@ -593,27 +593,12 @@ static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
 
 /* ---- The rest ---- */
 
-/* Not in the limited API's header, and in every CPython since 3.8. A hook in C: for one in Python the
- * interpreter makes a text and looks an attribute up at each event, and id() is one. */
-int PySys_AddAuditHook(int (*hook)(const char *, PyObject *, void *), void *data);
-
-static PyInterpreterState *main_interpreter;
-
-static int on_event(const char *event, PyObject *arguments, void *module)
-{
-    if (PyInterpreterState_Get() != main_interpreter) /* others have objects of their own */
-        return 0;
-    const struct guest_module *state = PyModule_GetState(module);
-    return hook_event(&state->zygote, event, arguments, module);
-}
-
 static PyObject *guest_hook(PyObject *module, PyObject *unused)
 {
     (void)unused;
-    main_interpreter = PyInterpreterState_Get();
-    if (PySys_AddAuditHook(on_event, module) < 0)
+    const struct guest_module *state = PyModule_GetState(module);
+    if (hook_install(&state->zygote, module) < 0)
         return NULL;
-    Py_INCREF(module); /* for good */
     Py_RETURN_NONE;
 }
 

@@ -229,7 +229,7 @@ print(socket.getaddrinfo("::1", 80, type=socket.SOCK_STREAM), socket.getaddrinfo
 print(socket.gethostbyname("localhost"), socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICSERV)[0], socket.getfqdn("localhost"))
 print(socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV))
 """,
-    # It says something, as a connection for which the kernel used a SYN cookie is made by that.
+    # The late one says something: a connection for which the kernel used a SYN cookie is made by that.
     "a connection that has to wait": """
 import socket, threading, time
 server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(0)
