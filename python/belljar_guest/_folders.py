@@ -1,8 +1,9 @@
 """Has importlib ask once what stands in the folders that Python's own modules and packages come from: install().
 
-Each question is a call that the supervisor answers, and an import asks the same ones again for each module. What a guest could change
-itself is never remembered, so with a folder that it may write to nothing is. What the host changes is seen by the next run, after a second,
-and after importlib.invalidate_caches(), which has the folders listed again."""
+Each question is a call that the supervisor answers, and an import asks the same ones again for each module. What a guest may write to is
+never remembered: not its scratch, and nothing at all where a folder of the host's is granted for writing. What the host changes, or the guest
+behind a link that the host has put into one of these folders, is seen by the next run, after a second, and after
+importlib.invalidate_caches(), which has the folders listed again."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def install(folders: list[str]) -> None:
 
     def path_stat(path: object) -> os.stat_result:
         global known_since
-        if type(path) is not str or not (path + "/").startswith(roots) or "/../" in path:
+        if type(path) is not str or not (path + "/").startswith(roots) or "/.." in path:
             return stat(path)  # type: ignore[no-any-return]
         now = clock()
         if now - known_since > STALE_NS:
