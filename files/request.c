@@ -214,8 +214,8 @@ void sight_release(struct sight *sight)
     fd_close(&sight->owned);
 }
 
-/* Looks at a single name in a granted directory in one call, which follows no link. ELOOP: it takes the
- * long way, for it is a link that is to be followed, or another file system's. */
+/* Looks at a single name in a granted directory in one call, which follows no link. ELOOP: it takes
+ * the long way, for it is a link that is to be followed, or another file system's. */
 static int request_glance(const struct node *mount, int base, const char *name, bool follow,
                           struct stat *ret_stat)
 {

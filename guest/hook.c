@@ -3,8 +3,9 @@
  * guest, inside the interpreter's audit events, among hostile code: decides nothing.
  *
  * What is tried here is made so that it cannot succeed, whatever a policy grants: arguments at an
- * address that cannot be, flags that exclude each other, a descriptor that is none. If the supervisor refuses that, and records it, the exception comes from here. Paths are
- * never tried: the program's own call is the only one. */
+ * address that cannot be, flags that exclude each other, a descriptor that is none. If the
+ * supervisor refuses that, and records it, the exception comes from here. Paths are never tried:
+ * the program's own call is the only one. */
 #define _GNU_SOURCE
 #include "guest/hook.h"
 

@@ -77,9 +77,8 @@ enum message_type {
 
     /* supervisor -> zygote */
     MSG_ZYGOTE_SETTINGS = 64, /* settings */
-    MSG_FORK, /* u64 guest, u32 has cgroup, u32 cold, u32 becomes it itself; descriptors: setup, value, stdin, stdout,
-               * stderr, crash
-               * [, cgroup directory] */
+    MSG_FORK, /* u64 guest, u32 has cgroup, u32 cold, u32 becomes it itself; descriptors: setup,
+               * value, stdin, stdout, stderr, crash [, cgroup directory] */
 
     MSG_LOOK, /* u64 pid as the supervisor sees it: what MSG_GUEST_READY would bring, of a branch */
     MSG_GRAB, /* u64 pid as it sees itself, u32 descriptor: a copy of a guest's socket (GRANT_SELF);
