@@ -138,6 +138,9 @@ def both_ways(bench: Bench) -> None:
     import numpy
 
     for size_mb in (1, 32, 64, 512):
+        if bench.quick and size_mb > 100:
+            bench.not_run(f"{size_mb} MB in, and out", "--quick takes the smaller ones")
+            continue
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if free < size_mb * 8 << 20:
             bench.not_run(f"{size_mb} MB in, Arrow", f"only {free >> 20} MB of memory are free")
