@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import resource
 import shutil
+import stat
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from frame import ENVIRONMENT, PYTHON, Bench, Section, Side, Unavailable
+from frame import ENVIRONMENT, HERE, PYTHON, TREE, Bench, Section, Side, Unavailable, read_rows, run_alone, run_section, write_json
 from parts import PlainFork, expect, modules_of
 
 from belljar import Policy, Template
+
+sys.path.append(str(TREE / "tests"))
+import stage  # noqa: E402
 
 # name, what the policy has, what is preloaded, the target in MB of private memory and page tables
 KINDS: list[tuple[str, str | None, list[str], float]] = [
@@ -26,6 +33,8 @@ KINDS: list[tuple[str, str | None, list[str], float]] = [
 FDS_OF_A_GUEST = 8  # a few more than its supervisor holds for it
 PARKED_MOST = 2500
 PARK_SECONDS = 60
+VERSIONS = ("3.12", "3.13")
+INSIDE = "BELLJAR_BENCH_INSIDE"  # set for the program that measures the newer interpreters
 
 
 # ---- Which processes are guests, and what they have -----------------------------------------------------------
@@ -158,13 +167,14 @@ def parked(bench: Bench) -> None:
 
 
 @contextlib.contextmanager
-def crowd(count: int, warm: str | None = None, preload: tuple[str, ...] = ()) -> Iterator[Template]:
+def crowd(count: int, warm: str | None = None, preload: tuple[str, ...] = (), used: bool = False) -> Iterator[Template]:
     """A number of live guests, of as few templates as there can be: a supervisor has descriptors for each of them. Those that are parked have
     theirs on the way to the host, which the kernel bounds for the supervisors' user: beyond PARKED_MOST they are taken by sessions that
-    run nothing. Gives the first template, which has parked ones."""
+    run nothing. `used`: all but a few belong to sessions, and each has run `1+1`. Gives the first template, which has parked ones.
+    """
     each = _descriptors() // FDS_OF_A_GUEST - 64
     policy = Policy(timeout=60) if warm is None else Policy(timeout=60, warm=warm)
-    parked = min(count, PARKED_MOST)
+    parked = 4 if used else min(count, PARKED_MOST)
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(Template(policy, preload=preload, parked=min(each, parked)))
         wait_for(min(each, parked))
@@ -174,7 +184,9 @@ def crowd(count: int, warm: str | None = None, preload: tuple[str, ...] = ()) ->
         while left > 0:
             template = stack.enter_context(Template(policy, preload=preload, parked=4))
             for _ in range(min(each, left)):
-                stack.enter_context(template.sandbox())
+                sandbox = stack.enter_context(template.sandbox())
+                if used and sandbox.run_code("1+1").value != 2:
+                    raise RuntimeError("a session has the wrong result")
                 if warm is None:
                     time.sleep(0.0035)  # a pool that is emptied faster than that does not warm what it forks
             left -= each
@@ -199,29 +211,45 @@ def room_for(count: int, mb: float) -> None:
         raise Unavailable(f"{count:,} guests need more numbers for processes (kernel.pid_max is {numbers}, RLIMIT_NPROC {most})")
 
 
+USED = "each has run 1+1"
+# name, what the policy has for warming, how many
+CROWDS: list[tuple[str, str | None, int]] = [
+    ("cold", "", 1000),
+    (USED, None, 1000),
+    ("first ones warmed", None, 1000),
+    ("cold", "", 5000),
+    ("first ones warmed", None, 5000),
+]
+
+
 def many(bench: Bench) -> None:
-    """Many guests at once: up to 2,500 are parked, the others are sessions that have run nothing. The kernel's memory for each is what `Slab`, `KernelStack`, `Percpu` and `PageTables` of /proc/meminfo
-    have grown by, all of it what `MemAvailable` has shrunk by, which other programs of the machine change as well. The run is `1+1` with a
-    host that sleeps 8 ms, against the same with 4, before and after."""
-    crowds = [("cold", "", 1000), ("warmed", None, 1000), ("cold", "", 5000), ("warmed", None, 5000)]
-    for name, warm, count in crowds[:2] if bench.quick else crowds:
+    """Many guests at once. `cold` and `first ones warmed`: up to 2,500 are parked, of which the pool warms the first few or, in the first
+    case, none; the others are sessions that have run nothing. `each has run 1+1`: they are sessions that have. The kernel's memory for each
+    is what `Slab`, `KernelStack`, `Percpu` and `PageTables` of /proc/meminfo have grown by, all of it what `MemAvailable` has shrunk by,
+    which other programs of the machine change as well. The run is `1+1` in a fresh guest with a host that sleeps 8 ms, against the same with
+    4 live guests, before and after."""
+    for name, warm, count in CROWDS:
+        used = name == USED
         title = f"{count:,} live guests, {name}"
+        if bench.quick and (name, count) != (USED, 1000):
+            bench.not_run(title, "--quick takes one crowd")
+            continue
         with bench.attempt(title):
-            room_for(count, 0.8 if warm is not None else 2.5)
+            room_for(count, 2.5 if used else 0.8)
             few, crowded = Side("4 live guests"), Side(f"{count:,} live guests")
             few.rounds.append(_runs_with(4, warm))
             kernel, taken = machine_memory()
             begun = time.monotonic()
-            with crowd(count, warm) as template:
+            with crowd(count, warm, used=used) as template:
                 there = guests()
                 seconds = time.monotonic() - begun
                 if len(there) < count:
-                    raise Unavailable(f"only {len(there):,} of {count:,} came")
+                    raise Unavailable(f"only {len(there):,} of {count:,} came in {seconds:.0f} s, and no more for 3 s")
                 kernel, taken = (after - before for after, before in zip(machine_memory(), (kernel, taken), strict=True))
                 private, tables = median_memory(there[:: max(count // 100, 1)])
-                bench.value(f"{title}: the kernel's memory for each", kernel / count / 1024, "MB", of="a parked guest", at=count, series=name,
+                bench.value(f"{title}: the kernel's memory for each", kernel / count / 1024, "MB", of="a guest", at=count, series=name,
                             detail=f"page tables are {tables:.2f} MB of it")  # fmt: skip
-                bench.value(f"{title}: all memory for each", taken / count / 1024, "MB", of="a parked guest", at=count, series=name,
+                bench.value(f"{title}: all memory for each", taken / count / 1024, "MB", of="a guest", at=count, series=name,
                             detail=f"private {private:.2f} MB; there after {seconds:.0f} s")  # fmt: skip
                 crowded.rounds.append(_runs(template))
             few.rounds.append(_runs_with(4, warm))
@@ -249,27 +277,58 @@ def _runs_with(count: int, warm: str | None) -> list[float]:
 
 
 def newer_pythons() -> dict[str, str]:
-    """Version -> path of the CPythons after Debian's that $BELLJAR_PYTHONS names or PATH has."""
+    """Version -> path of the CPythons after Debian's that $BELLJAR_PYTHONS names, PATH has, or pyenv, where the tests find theirs."""
     found: dict[str, str] = {}
     named = [path for path in os.environ.get("BELLJAR_PYTHONS", "").split(":") if path]
-    for path in [*named, *filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 13, 14)))]:
-        done = subprocess.run(
-            [path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
-        )
-        version = done.stdout.strip()
-        if done.returncode == 0 and version in ("3.12", "3.13", "3.14"):
-            found.setdefault(version, path)
+    in_path = [path for path in (shutil.which("python3.12"), shutil.which("python3.13")) if path]
+    for path in [*named, *in_path, *stage.newer_pythons()]:
+        command = [path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if done.returncode == 0 and done.stdout.strip() in VERSIONS:
+            found.setdefault(done.stdout.strip(), path)
     return found
+
+
+def elsewhere(bench: Bench, pythons: list[str]) -> bool:
+    """The section in a program of its own, where everybody reaches these interpreters (tests/stage.py has how): a home is often closed to the
+    user that belljar becomes when root starts it. False if there is no need, or it is that program."""
+    closed = [path for path in pythons if not all(parent.stat().st_mode & stat.S_IXOTH for parent in pathlib.Path(path).parents)]
+    if os.geteuid() != 0 or not closed or INSIDE in os.environ:
+        return False
+    hidden = pathlib.Path(*pathlib.Path(closed[0]).parts[:2])  # all of it but the interpreters
+    if TREE.is_relative_to(hidden) or pathlib.Path(sys.executable).is_relative_to(hidden):
+        raise Unavailable("the interpreters are in a home that is closed to the user of the guests, and so is this tree")
+    with tempfile.TemporaryDirectory(prefix="belljar-bench-", dir="/var/tmp") as folder:
+        command = [sys.executable, str(HERE / "density.py"), folder, *(["--quick"] if bench.quick else [])]
+        done = subprocess.run(stage.opened(closed, command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env={**os.environ, INSIDE: "1", "BELLJAR_PYTHONS": ":".join(pythons)}, timeout=120)  # fmt: skip
+        made = pathlib.Path(folder, "interpreters.json")
+        if not made.exists():
+            raise Unavailable(
+                f"a program in a mount namespace, where the interpreters can be reached: {done.stdout.strip()[-160:]}"
+            )
+        bench.take(read_rows(json.loads(made.read_text())))
+    return True
 
 
 def interpreters(bench: Bench) -> None:
     """A parked guest and a run with newer interpreters, whose constants are immortal: looking at one writes nothing, so fewer pages become a guest's own."""
     found = newer_pythons()
-    for version in ("3.12", "3.13"):
+    try:
+        if elsewhere(bench, list(found.values())):
+            return
+    except (Unavailable, OSError, subprocess.SubprocessError) as error:
+        for version in VERSIONS:
+            for name in (f"memory, warmed, CPython {version}", f"1+1, CPython {version}"):
+                bench.not_run(name, error, theirs="Debian's Python")
+        return
+    for version in VERSIONS:
         names = f"memory, warmed, CPython {version}", f"1+1, CPython {version}"
         if version not in found:
             for name in names:
-                bench.not_run(name, f"there is no CPython {version} (BELLJAR_PYTHONS names one)", theirs="Debian's Python")
+                bench.not_run(
+                    name, f"there is no CPython {version} (BELLJAR_PYTHONS names one, or pyenv has it)", theirs="Debian's Python"
+                )
             continue
         with bench.attempt(names[0]):
             path = found[version]
@@ -299,6 +358,7 @@ SECTIONS = [
 ]
 
 if __name__ == "__main__":
-    from frame import run_alone
-
-    run_alone(SECTIONS)
+    if INSIDE in os.environ:
+        write_json(run_section(SECTIONS[-1], Bench("--quick" in sys.argv, patience=True)), pathlib.Path(sys.argv[1]))
+    else:
+        run_alone(SECTIONS)

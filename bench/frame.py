@@ -315,6 +315,11 @@ class Bench:
                 traceback.print_exc()
             self.not_run(name, error)
 
+    def take(self, rows: Sequence[Row]) -> None:
+        """Rows that another program has measured for this section."""
+        for row in rows:
+            self._add(row)
+
     def _add(self, row: Row) -> None:
         self.rows.append(row)
         self.say(line_of(row))

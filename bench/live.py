@@ -24,7 +24,7 @@ Opening = Callable[[], contextlib.AbstractContextManager[Callable[[], object]]]
 
 def blocks(bench: Bench, sides: list[tuple[Side, Opening]], rounds: int) -> None:
     """Rounds in which each side is opened, has its turns, and is closed: for what cannot be alive beside the others."""
-    for number in range(max(bench.count(rounds), 2)):
+    for number in range(1 if bench.quick else rounds):  # to open them takes longer than their turns
         for side, opening in sides if number % 2 == 0 else sides[::-1]:
             with opening() as do:
                 side.do = do
