@@ -194,7 +194,9 @@ int scratch_hold(struct scratch *scratch, int directory, const char *name)
         (struct held){ .fd = fd, .device = stat.st_dev, .inode = stat.st_ino };
     uint64_t bytes = stat_bytes(&stat);
     scratch->closed -= bytes < scratch->closed ? bytes : scratch->closed;
-    scratch->next_look_ns = 0;
+    uint64_t soon_ns = clock_now_ns() + 1000000u;
+    if (scratch->held_count == 1 || soon_ns < scratch->next_look_ns)
+        scratch->next_look_ns = soon_ns;
     return 0;
 }
 

@@ -153,6 +153,8 @@ void decide_call(struct supervisor *supervisor, struct guest *guest, const struc
                                   call, answer) ||
                       self_serve(supervisor, guest, call, answer)) &&
                      (!answer->continues || may_continue);
+    /* A file that it may write to from now on is looked at before it can be too large. */
+    guest_look_by(supervisor, guest, files_scratch_due_ns(guest->files));
     if (!is_served)
         decide_refuse(row, supervisor->settings.grants, call, answer);
     if ((answer->refused || answer->searched) && answer->target[0] == '\0')

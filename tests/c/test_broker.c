@@ -24,6 +24,7 @@
 static struct supervisor supervisor;
 static struct guest guest;
 static pid_t child = -1;
+static int scratch_parent = -1; /* where scratch is, on disk */
 
 /* The results come back over a pipe: write(2) is native. */
 static void child_run(int channel, void (*program)(void))
@@ -67,7 +68,8 @@ static void start(void (*program)(void), bool audit)
     guest = (struct guest){ .id = 1, .state = GUEST_LIVE, .is_watching = true };
     for (unsigned i = 0; i < GUEST_FDS; i++)
         guest.fds[i] = -1;
-    CHECK_EQUAL(files_new(supervisor.tree, &supervisor.settings, 1, -1, &guest.files), 0);
+    CHECK_EQUAL(files_new(supervisor.tree, &supervisor.settings, 1, scratch_parent, &guest.files),
+                0);
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
     child = fork();
     if (child == 0)
@@ -136,6 +138,38 @@ TEST(calls_are_served_and_refusals_are_on_record)
         CHECK(guest.violations[i].rule != NULL && guest.violations[i].hint != NULL);
     CHECK_EQUAL(guest.served, 8);
     CHECK(guest.charged_ns > 0);
+}
+
+static void reads_and_writes(void)
+{
+    CLAIM(syscall(SYS_openat, AT_FDCWD, "/etc/hostname", O_RDONLY) >= 0);
+    CLAIM(syscall(SYS_getppid) == 0);
+    CLAIM(syscall(SYS_openat, AT_FDCWD, "/work/a", O_WRONLY | O_CREAT, 0600) >= 0);
+    syscall(SYS_exit_group, 0);
+}
+
+TEST(who_may_write_to_scratch_from_now_on_is_looked_at_soon)
+{
+    SKIP_UNDER_ASAN();
+    static char top[] = "/tmp/belljar-test-XXXXXX";
+    const uint64_t late_ns = UINT64_MAX - 1;
+    struct epoll_event event;
+    CHECK(mkdtemp(top) != NULL);
+    scratch_parent = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    start(reads_and_writes, false);
+    guest.look_due_ns = supervisor.tick_due_ns = late_ns;
+    while (guest.served < 2) {
+        CHECK(epoll_wait(supervisor.epoll, &event, 1, 20000) == 1);
+        CHECK_EQUAL(broker_serve(&supervisor, &guest), 0);
+    }
+    if (guest.served == 2)
+        CHECK_EQUAL(guest.look_due_ns, late_ns);
+    CHECK_EQUAL(serve(), 0);
+    CHECK(guest.look_due_ns < clock_now_ns() + 2000000u);
+    CHECK_EQUAL(supervisor.tick_due_ns, guest.look_due_ns);
+    CHECK(supervisor.is_ticking);
+    files_free(guest.files);
+    CHECK(rmdir(top) == 0);
 }
 
 static void refused_often(void)
