@@ -101,6 +101,12 @@ static void spawn_words(int code, const char *step, char *text, size_t size)
                  "the supervisor may have %llu open files at a time, and has them (%s): close "
                  "sandboxes, raise the limit (ulimit -n), or use another template",
                  (unsigned long long)limit.rlim_max, name); /* to which it raises its own */
+    else if (code == ETOOMANYREFS) /* unix(7): those of parked guests wait until one is taken */
+        snprintf(text, size,
+                 "the descriptors that all programs of its user have sent each other, and that are "
+                 "not received yet, are more than the %llu files that one may have open (%s): park "
+                 "fewer guests (parked=), or raise the limit (ulimit -n)",
+                 (unsigned long long)limit.rlim_max, name);
     else if (code == EAGAIN)
         snprintf(text, size,
                  "the machine gives its user no more processes (%s): close sandboxes, or raise the "

@@ -650,6 +650,29 @@ print(json.dumps(asyncio.run(asyncio.wait_for(main(), 100))))
 
 
 @core
+@pytest.mark.skipif(os.geteuid() == 0, reason="of root the kernel does not count descriptors on their way")
+def test_too_many_parked_guests_of_one_user_are_told_by_their_name(tmp_path):
+    found = in_a_process("""
+import contextlib
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+said = ""
+with contextlib.ExitStack() as stack:
+    templates = [stack.enter_context(belljar.Template(belljar.Policy(timeout=20), parked=20)) for _ in range(5)]
+    until = time.monotonic() + 20  # when they are all parked
+    while not said and time.monotonic() < until:
+        try:
+            with belljar.Template(belljar.Policy(timeout=20)) as template:
+                template.run("1")
+        except belljar.SandboxError as error:
+            said = str(error)
+    print(json.dumps([said, [template.run("6").verdict for template in templates]]))
+""", tmp_path)  # fmt: skip
+    assert "256 files" in found[0]
+    assert "parked=" in found[0] and "ulimit -n" in found[0]
+    assert found[1] == ["ok"] * 5
+
+
+@core
 def test_a_host_without_descriptors_loses_one_guest_only(tmp_path):
     found = in_a_process(MANY + """
 with belljar.Template(belljar.Policy(timeout=20)) as template:
