@@ -49,9 +49,10 @@ static int64_t scales_queued(const struct supervisor *supervisor)
     return sscanf(text, "%*u %llu", &queued_ns) == 1 ? (int64_t)queued_ns : -1;
 }
 
-/* The exact weighing is on for a while after a call of the guest's took long. A reading is as dear as a third
- * of a call, so one serves all calls of the next DEAR_NS: what we were kept from the CPU between it and a
- * call is taken from what that call cost, and no call is dear by less than that. */
+/* The exact weighing is on for a while after a call of the guest's took long. A reading costs as much
+ * as a fifth of a call, so one serves all calls of the next DEAR_NS. Time in which we were kept from
+ * the CPU between it and a call is then left out of what that call cost: DEAR_NS at the most, and of
+ * dear calls only. */
 static void scales_start(struct supervisor *supervisor, const struct guest *guest,
                          struct scales *scales)
 {

@@ -139,8 +139,8 @@ static void decide_refuse(const struct syscall_row *row, const struct syscall_ro
         decide_socket(grants, call, answer);
 }
 
-/* The table is long, and a look through it at each call takes the place of what the call needs in the CPU's
- * caches. */
+/* The table is long: a look through it at each call would take the CPU's nearest cache from what the
+ * call needs. */
 void decide_prepare(struct supervisor *supervisor)
 {
     for (size_t i = syscall_row_count; i-- > 0;)

@@ -4,9 +4,9 @@
  * A round trip costs 9 us on one CPU and 45 us across two, and on an idle machine the
  * scheduler chooses two. Sync wake-ups do not help where a descriptor is handed over. So:
  * BURST_CALLS within BURST_NS pins the calling thread and the supervisor to one CPU; the first
- * quiet moment sets both free. Within AGAIN_NS of a burst its next call pins them again at once: an import goes from
- * calls to work and back. Only guests that wait for the supervisor anyway lose parallelism by
- * it. Supervisor. */
+ * quiet moment sets both free. Within AGAIN_NS of a burst the next call pins them again at once: an
+ * import goes from calls to work and back. Only guests that wait for the supervisor anyway lose
+ * parallelism by it. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/placement.h"
 
