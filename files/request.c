@@ -92,6 +92,8 @@ int request_waits(struct request *request, int error)
 static void path_to_self(const struct files *files, char *path, size_t size)
 {
     char own[32], rest[PATH_MAX];
+    if (strncmp(path, "/proc/", 6) != 0)
+        return;
     int length = snprintf(own, sizeof own, "/proc/%u", files->pid);
     if (strncmp(path, own, (size_t)length) != 0 || (path[length] != '/' && path[length] != '\0'))
         return;

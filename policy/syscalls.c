@@ -381,7 +381,9 @@ const struct syscall_row syscall_rows[] = {
     NO(inotify_add_watch, WHY_TIMERS, WATCH), NO(inotify_rm_watch, WHY_TIMERS, WATCH),
 
     /* Identity and place. */
-    SELF(getpid), SELF(getppid), CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
+    NATIVE(gettid, GRANT_THREADS, "", "its own number, which an interpreter asks for three times a thread", THREADS),
+    CONTINUE(gettid, 0, "", "no arguments: the kernel answers", NONE),
+    SELF(getpid), SELF(getppid), SELF(getuid), SELF(geteuid), SELF(getgid), SELF(getegid),
     SELF(getgroups), SELF(getresuid), SELF(getresgid), SELF(getpgrp), SELF(getpgid), SELF(getsid), SELF(uname),
     SELF(sysinfo), SELF(times), SELF(getrusage), SELF(sched_getaffinity),
     CONTINUE(getrlimit, 0, "", "tells the policy's limits", LIMITS),

@@ -6,6 +6,8 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
+/* Once, before the first call. */
+void decide_prepare(struct supervisor *supervisor);
 /* Serves the call if a row of the policy brokers it, else refuses it in the words of its row. */
 void decide_call(struct supervisor *supervisor, struct guest *guest, const struct call *call,
                  struct answer *answer);

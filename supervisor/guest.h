@@ -105,7 +105,9 @@ struct guest {
     uint64_t
         burst_start_ns; /* of the present burst of brokered calls, for placement (placement.c) */
     unsigned burst_calls;
-    pid_t pinned; /* the thread that was put on the supervisor's CPU, or 0 */
+    uint64_t burst_ns; /* when it was last seen to make so many */
+    pid_t pinned;      /* the thread that was put on the supervisor's CPU, or 0 */
+    bool was_pinned;   /* until it fell silent, and it has not called since */
 
     uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
     struct worker *worker;   /* that does a call of its family, or NULL: it is held so long */

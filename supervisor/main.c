@@ -52,6 +52,7 @@
 #include "policy/mounts.h"
 #include "supervisor/branch.h"
 #include "supervisor/broker.h"
+#include "supervisor/decide.h"
 #include "supervisor/ending.h"
 #include "supervisor/guests.h"
 #include "supervisor/host.h"
@@ -180,6 +181,7 @@ static int start(struct supervisor *supervisor)
         return host_failed(errno, "counts", "%s", strerror(errno));
     fd_close(&(int){ FD_COUNTS });
     raise_descriptor_limit();
+    decide_prepare(supervisor);
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return host_failed(errno, "cpus", "%s", strerror(errno));
     /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.

@@ -4,8 +4,9 @@
  * A round trip costs 9 us on one CPU and 45 us across two, and on an idle machine the
  * scheduler chooses two. Sync wake-ups do not help where a descriptor is handed over. So:
  * BURST_CALLS within BURST_NS pins the calling thread and the supervisor to one CPU; the first
- * quiet moment sets both free. Only guests that wait for the supervisor anyway lose parallelism by
- * it. Supervisor. */
+ * quiet moment sets both free. Within AGAIN_NS of a burst the next call pins them again at once: an
+ * import goes from calls to work and back. Only guests that wait for the supervisor anyway lose
+ * parallelism by it. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/placement.h"
 
@@ -13,6 +14,7 @@
 
 #define BURST_CALLS 16
 #define BURST_NS    (8 * 1000000u)
+#define AGAIN_NS    (250 * 1000000u)
 
 /* Back to the CPUs that the supervisor was started with: the caller may have chosen them. */
 static void placement_free_cpus(const struct supervisor *supervisor, pid_t tid)
@@ -23,12 +25,17 @@ static void placement_free_cpus(const struct supervisor *supervisor, pid_t tid)
 void placement_note_call(struct supervisor *supervisor, struct guest *guest, pid_t tid)
 {
     guest->burst_calls++;
-    if (guest->burst_calls % BURST_CALLS != 0)
+    bool is_full = guest->burst_calls % BURST_CALLS == 0;
+    if (!is_full && !guest->was_pinned)
         return;
     uint64_t now_ns = clock_now_ns();
-    bool is_burst = now_ns - guest->burst_start_ns < BURST_NS;
+    bool is_burst = is_full && now_ns - guest->burst_start_ns < BURST_NS;
+    bool is_again = guest->was_pinned && now_ns - guest->burst_ns < AGAIN_NS;
+    guest->was_pinned = false;
     guest->burst_start_ns = now_ns;
-    if (!is_burst || guest->pinned == tid)
+    if (is_burst)
+        guest->burst_ns = now_ns;
+    if ((!is_burst && !is_again) || guest->pinned == tid)
         return;
     cpu_set_t here;
     CPU_ZERO(&here);
@@ -60,7 +67,9 @@ void placement_relax(struct supervisor *supervisor, uint64_t now_ns)
 {
     for (uint32_t i = 0; supervisor->pinned_count > 0 && i < supervisor->slot_count; i++) {
         struct guest *guest = supervisor->slots[i];
-        if (guest != NULL && guest->pinned != 0 && now_ns - guest->burst_start_ns > BURST_NS)
+        if (guest != NULL && guest->pinned != 0 && now_ns - guest->burst_start_ns > BURST_NS) {
             placement_forget(supervisor, guest);
+            guest->was_pinned = true;
+        }
     }
 }

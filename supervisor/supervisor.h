@@ -4,6 +4,7 @@
 
 #include "files/scratch.h"
 #include "policy/settings.h"
+#include "policy/syscalls.h"
 
 #include <sched.h>
 
@@ -16,12 +17,15 @@ struct tree;
 struct supervisor {
     struct settings settings;
     struct tree *tree;
+    const struct syscall_row *rows[SYSCALL_NEWEST + 1]; /* the first of each number, or NULL */
     int epoll;
     int zygote;                   /* channel */
     bool is_zygote_spent;         /* it has been asked to become the one guest */
     int zygote_pidfd, init_pidfd; /* init: only where there is a pid namespace, else -1 */
     int locks;                    /* the kernel's list (locks.c), or -1 */
     int schedstat;                /* the kernel's account of our own time (broker.c), or -1 */
+    int64_t queued_ns;            /* what it said, */
+    uint64_t queued_read_ns;      /* and when */
     cpu_set_t cpus;               /* that it was started with */
     struct scratch_parent scratch_parent; /* directory on disk, or none */
     struct guest_counts *counts; /* that the host sees, of the first COUNTS_SLOTS slots; or NULL */

@@ -7,6 +7,7 @@ importlib.invalidate_caches(), which has the folders listed again."""
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 STALE_NS = 1_000_000_000
 
 known: dict[object, os.stat_result] = {}
+listed: dict[str, tuple[os.stat_result, list[str]]] = {}  # names of a folder, and its stat from just before
 known_since = 0
 
 
@@ -25,6 +27,9 @@ def install(folders: list[str]) -> None:
     """From now on, for what is in these folders or is one of them."""
     external: Any = sys.modules["_frozen_importlib_external"]
     stat = external._path_stat
+    finder = external.FileFinder
+    fill, invalidate = finder._fill_cache, finder.invalidate_caches
+    list_folder = external._os.listdir
     clock = time.monotonic_ns
     roots = tuple(folder + "/" for folder in folders)
 
@@ -34,16 +39,43 @@ def install(folders: list[str]) -> None:
             return stat(path)  # type: ignore[no-any-return]
         now = clock()
         if now - known_since > STALE_NS:
-            known.clear()
+            forget()
             known_since = now
         found = known.get(path)
         if found is None:
+            folder, _, name = path.rpartition("/")
+            if name.startswith("__init__.") and not may_have(folder, name):
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
             found = known[path] = stat(path)
         return found
 
+    def may_have(folder: str, name: str) -> bool:
+        """Of a package four kinds of __init__ are asked for, and then it is listed. So it is listed first; after its stat, as the
+        finder of what is in it compares the time there with that of its own list."""
+        if folder not in listed:
+            found = path_stat(folder)
+            try:
+                listed[folder] = found, list_folder(folder)
+            except OSError:  # to be searched and not to be read
+                return True
+        return name in listed[folder][1]
+
+    def fill_cache(self: Any) -> None:
+        found, names = listed.get(self.path, (None, []))
+        if found is None or known.get(self.path) is not found:
+            fill(self)
+        else:
+            self._path_cache = set(names)
+
+    def invalidate_caches(self: Any) -> None:
+        forget()
+        invalidate(self)
+
     external._path_stat = path_stat
+    finder._fill_cache, finder.invalidate_caches = fill_cache, invalidate_caches
 
 
 def forget() -> None:
     """Before a run: what the host has installed since the last one is there."""
     known.clear()
+    listed.clear()

@@ -2,6 +2,10 @@
  * makes calls, and the broker answers them from here, with a record of a guest that nobody forked.
  * */
 #define _GNU_SOURCE
+/* The tests see inside. */
+#include "supervisor/broker.c"
+#include "supervisor/placement.c"
+
 #include "files/assemble.h"
 #include "files/files.h"
 #include "lockdown/steps.h"
@@ -16,6 +20,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,6 +67,7 @@ static void start(void (*program)(void), bool audit)
                                              .scratch_files = 10,
                                              .python = "/usr/bin/python3",
                                              .audit = audit };
+    decide_prepare(&supervisor);
     CHECK_EQUAL(tree_new(&supervisor.settings, &supervisor.tree, path), 0);
     supervisor.epoll = epoll_create1(EPOLL_CLOEXEC);
     supervisor.init_pidfd = supervisor.zygote = -1;
@@ -259,4 +265,82 @@ TEST(only_guests_that_live_compete)
     CHECK(!broker_competes(&supervisor, b.id, now_ns + second_ns));
     slots[0] = NULL;
     CHECK(!broker_competes(&supervisor, b.id, now_ns + second_ns));
+}
+
+/* ---- What calls cost ---- */
+
+static void say_queued(const char *text)
+{
+    CHECK(ftruncate(supervisor.schedstat, 0) == 0);
+    CHECK(pwrite(supervisor.schedstat, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
+
+TEST(a_call_is_weighed_by_a_reading_that_is_no_older_than_a_dear_call)
+{
+    struct scales scales;
+    supervisor.schedstat = memfd_create("schedstat", MFD_CLOEXEC);
+    CHECK(supervisor.schedstat >= 0);
+    say_queued("1 5000000 1\n");
+    scales_start(&supervisor, &guest, &scales);
+    CHECK_EQUAL(scales.queued_ns, -1); /* none was dear lately */
+    guest.weigh_until_ns = UINT64_MAX;
+    scales_start(&supervisor, &guest, &scales);
+    CHECK_EQUAL(scales.queued_ns, 5000000);
+    say_queued("1 6000000 1\n");
+    supervisor.queued_read_ns = clock_now_ns() + 1000000000; /* a slow machine's test */
+    scales_start(&supervisor, &guest, &scales);
+    supervisor.queued_read_ns = clock_now_ns() - DEAR_NS - 1;
+    scales_start(&supervisor, &guest, &scales);
+    CHECK_EQUAL(scales.queued_ns, 6000000);
+    static const struct {
+        const char *text; /* "": it cannot be read */
+        uint64_t least, most;
+    } rows[] = {
+        { "1 14000000 1\n", 2000000, UINT64_MAX }, /* 8 of 10 ms were others' */
+        { "1 6000000 1\n", 10000000, UINT64_MAX },
+        { "1 5999999 1\n", 10000000, UINT64_MAX }, /* not believed */
+        { "1 9000000000000 1\n", 0, 0 },
+        { "", 10000000, UINT64_MAX },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        say_queued(rows[i].text);
+        scales = (struct scales){ .start_ns = clock_now_ns() - 10000000, .queued_ns = 6000000 };
+        guest.weigh_until_ns = UINT64_MAX;
+        uint64_t cost_ns = scales_read(&supervisor, &guest, &scales);
+        CHECK(cost_ns >= rows[i].least && cost_ns <= rows[i].most);
+    }
+}
+
+/* ---- Where they are served ---- */
+
+static void relax(void)
+{
+    guest.burst_start_ns = clock_now_ns() - BURST_NS - 1;
+    placement_relax(&supervisor, clock_now_ns());
+    CHECK(guest.pinned == 0 && supervisor.pinned_count == 0);
+}
+
+TEST(a_burst_that_was_interrupted_goes_on_with_its_next_call)
+{
+    struct guest *slots[] = { &guest };
+    pid_t tid = gettid();
+    CHECK(sched_getaffinity(0, sizeof supervisor.cpus, &supervisor.cpus) == 0);
+    supervisor.slots = slots;
+    supervisor.slot_count = 1;
+    placement_note_call(&supervisor, &guest, tid);
+    CHECK_EQUAL(guest.pinned, 0);
+    for (int i = 0; i < 100 && guest.pinned == 0; i++) { /* a busy machine loses time in between */
+        guest.burst_calls = BURST_CALLS - 1;
+        guest.burst_start_ns = clock_now_ns();
+        placement_note_call(&supervisor, &guest, tid);
+    }
+    CHECK_EQUAL(guest.pinned, tid);
+    relax();
+    guest.burst_ns = clock_now_ns();
+    placement_note_call(&supervisor, &guest, tid);
+    CHECK_EQUAL(guest.pinned, tid);
+    relax();
+    guest.burst_ns = clock_now_ns() - AGAIN_NS - 1;
+    placement_note_call(&supervisor, &guest, tid);
+    CHECK_EQUAL(guest.pinned, 0);
 }

@@ -154,6 +154,7 @@ TEST(whatever_is_refused_is_on_record)
     guest.fds[GUEST_MAPS] = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     struct settings settings = { .descriptors = 8 };
     static struct tree tree;
+    decide_prepare(&supervisor);
     CHECK_EQUAL(files_new(&tree, &settings, 1, -1, &guest.files), 0);
     for (int number = 0; number <= SYSCALL_NEWEST + 10; number++) {
         for (unsigned round = 0; round < 50; round++) {

@@ -82,9 +82,9 @@ TEST(native_calls_stay_few)
 {
     CHECK_EQUAL(syscall_count(0, CALL_NATIVE), 17);
     CHECK(syscall_count(0, CALL_NATIVE) + SYSCALLS_UNFILTERABLE <= 20);
-    CHECK_EQUAL(syscall_count(GRANTS_FULL, CALL_NATIVE), 37);
+    CHECK_EQUAL(syscall_count(GRANTS_FULL, CALL_NATIVE), 38);
     CHECK(syscall_count(GRANTS_FULL, CALL_NATIVE) + SYSCALLS_UNFILTERABLE <= 40);
-    CHECK_EQUAL(syscall_count(GRANTS_FULL | GRANT_JIT | GRANT_KEEP, CALL_NATIVE), 37);
+    CHECK_EQUAL(syscall_count(GRANTS_FULL | GRANT_JIT | GRANT_KEEP, CALL_NATIVE), 38);
 }
 
 TEST(a_grant_never_takes_a_native_call_away)
@@ -225,6 +225,9 @@ TEST(clone_makes_threads_and_nothing_else)
     CHECK(!decide(GRANTS_FULL, SYS_clone, 1ull << 32 | 0x3d0f00, 0, 0, 0, 0));
     CHECK_TEXT(syscall_find(SYS_clone)->rule, "processes");
     CHECK_EQUAL(decide(GRANTS_FULL, SYS_clone3, 0, 0, 0, 0, 0)->error, ENOSYS);
+    CHECK(is_native(decide(GRANT_THREADS, SYS_gettid, 0, 0, 0, 0, 0)));
+    CHECK_EQUAL(decide(0, SYS_gettid, 0, 0, 0, 0, 0)->action, CALL_CONTINUE);
+    CHECK_EQUAL(decide(GRANTS_FULL, SYS_getpid, 0, 0, 0, 0, 0)->action, CALL_BROKER);
 }
 
 /* The kernel looks at 32 bits of these, whatever is above them. */

@@ -4,6 +4,7 @@ its host has changed is missed by the next run."""
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import pathlib
 import subprocess
@@ -105,3 +106,26 @@ print(last.value)
 """
         )
         assert run.stdout == "4\n", run
+
+
+def test_a_package_is_listed_and_not_asked_for_each_kind_of_beginning(packages, tmp_path):
+    folder, python = packages
+    for path, mode in (("wide/inner", 0o755), ("shut", 0o311)):
+        (folder / path).mkdir(parents=True)
+        (folder / path / "__init__.py").write_text("")
+    (folder / "wide/__init__.py").write_text("")
+    (folder / "wide/part.py").write_text("value = 1")
+    (folder / "shut/part.py").write_text("value = 2")
+    (folder / "shut").chmod(0o311)  # to be searched, and not to be read
+    code = """
+import sys, wide.inner, wide.part, shut
+try: import wide.later
+except ImportError as error: print(error)
+print(wide.part.value)
+"""
+    audit = tmp_path / "audit.jsonl"
+    with belljar.Template(belljar.Policy(python=python, audit=str(audit))) as template:
+        assert template.run(code).stdout == "No module named 'wide.later'\n1\n"
+    asked = [target for line in audit.read_text().splitlines() if f"{folder}/" in (target := json.loads(line)["target"])]
+    assert [path for path in asked if path.startswith(f"{folder}/wide") and path.endswith(".so")] == []
+    assert len([path for path in asked if path == f"{folder}/wide"]) == 2, asked  # its stat, its list
