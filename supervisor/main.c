@@ -220,7 +220,6 @@ static int start(struct supervisor *supervisor)
     namespaces_end(&lockdown);
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
-    tree_draw_skeleton(supervisor->tree); /* the rest of it */
     error = restrict_to_grants(supervisor, &lockdown);
     if (error < 0)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
