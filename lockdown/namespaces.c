@@ -159,10 +159,11 @@ struct answer {
 };
 
 /* Stays in them until it is killed. */
-__attribute__((noreturn)) static void child_try(struct lockdown *lockdown, int to_parent)
+__attribute__((noreturn)) static void child_try(struct lockdown *lockdown, bool becomes_user,
+                                                int to_parent)
 {
     struct answer answer = { .what = "the user whom the sandbox runs as" };
-    answer.error = privileges_become_user(lockdown);
+    answer.error = becomes_user ? privileges_become_user(lockdown) : 0;
     answer.is_fault = answer.error < 0;
     if (answer.error == 0)
         answer.error = enter_all(&answer.what, &answer.is_fault);
@@ -174,7 +175,7 @@ __attribute__((noreturn)) static void child_try(struct lockdown *lockdown, int t
         pause();
 }
 
-int namespaces_begin(struct lockdown *lockdown)
+static int trial_begin(struct lockdown *lockdown, bool becomes_user)
 {
     int pipes[2];
     if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -183,8 +184,13 @@ int namespaces_begin(struct lockdown *lockdown)
     lockdown->trial_answer = pipes[0];
     lockdown->trial = fork();
     if (lockdown->trial == 0)
-        child_try(lockdown, to_parent);
+        child_try(lockdown, becomes_user, to_parent);
     return lockdown->trial < 0 ? -errno : 0;
+}
+
+int namespaces_begin(struct lockdown *lockdown)
+{
+    return trial_begin(lockdown, true);
 }
 
 void namespaces_end(struct lockdown *lockdown)
@@ -200,7 +206,7 @@ void namespaces_end(struct lockdown *lockdown)
 static int trial_hear(struct lockdown *lockdown, struct answer *ret_answer)
 {
     *ret_answer = (struct answer){ .what = "a child to try in" };
-    int error = lockdown->trial > 0 ? 0 : namespaces_begin(lockdown);
+    int error = lockdown->trial > 0 ? 0 : trial_begin(lockdown, false); /* it is the user already */
     return error < 0 ? error : fd_read_all(lockdown->trial_answer, ret_answer, sizeof *ret_answer);
 }
 
