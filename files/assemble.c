@@ -115,6 +115,7 @@ int tree_add_runtime(struct tree *tree, const char *path)
     if (error == 0) {
         node->optional = true;
         node->may_wait = false;
+        tree->is_drawn = false;
         tree_settle(tree);
         for (size_t i = 0; i < tree->count; i++)
             tree_describe(tree, tree->nodes[i]);
@@ -152,7 +153,7 @@ int tree_each_mount(const struct tree *tree, int (*visit)(int, bool, bool, void 
         if (error != 0)
             return error;
     }
-    return tree->skeleton < 0 ? 0 : visit(tree->skeleton, true, false, context);
+    return tree->skeleton < 0 ? 0 : visit(tree->skeleton, true, true, context);
 }
 
 /* ---- Listings of synthetic directories ---- */
@@ -171,9 +172,11 @@ static int tree_draw(int skeleton, const struct node *node)
         break;
     case NODE_TEXT:
     case NODE_FILE:
-    case NODE_DEVICE:
-        result = mknodat(skeleton, name, S_IFREG | 0400, 0);
+    case NODE_DEVICE: {
+        CLEANUP(fd_close) int fd = beneath_open(skeleton, name, O_WRONLY | O_CREAT, 0400);
+        result = fd < 0 ? -1 : 0;
         break;
+    }
     default:
         result = mkdirat(skeleton, name, 0700);
     }
@@ -197,6 +200,9 @@ void tree_take_skeleton(struct tree *tree, int *fd)
 void tree_draw_skeleton(struct tree *tree)
 {
     int error = tree->skeleton < 0 ? -ENOENT : 0;
+    if (tree->is_drawn)
+        return;
+    tree->is_drawn = true;
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
         if (!tree->nodes[i]->is_drawn)
             error = tree_draw(tree->skeleton, tree->nodes[i]);

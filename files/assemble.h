@@ -21,10 +21,6 @@ void tree_free(struct tree *tree);
  * privileges. 0 or a negative errno. */
 MUST_CHECK int tree_make_skeleton(struct tree *tree, int parent_fd);
 void tree_take_skeleton(struct tree *tree, int *fd);
-/* Draws there what is not drawn yet: as soon as there is time, and after the last
- * tree_add_runtime, before the lockdown. Without it (or if it fails) such listings are refused
- * with EACCES. */
-void tree_draw_skeleton(struct tree *tree);
 
 /* After the drop of privileges: 0 if this process can read (and write, where granted) every grant,
  * or a negative errno with the path of the first that it cannot (1 page). */

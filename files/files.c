@@ -161,7 +161,7 @@ void files_apply_change(struct files *files, const struct files_change *change)
 
 /* ---- One guest's view ---- */
 
-int files_new(const struct tree *tree, const struct settings *settings, uint64_t guest_id,
+int files_new(struct tree *tree, const struct settings *settings, uint64_t guest_id,
               int scratch_parent_fd, struct files **ret_files)
 {
     struct files *files =

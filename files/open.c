@@ -129,11 +129,12 @@ static int open_file(struct request *request, const struct node *node, struct op
     return truncates && ftruncate(opening->fd, 0) < 0 ? errno : 0;
 }
 
-static int open_directory(struct request *request, const struct tree *tree, const struct node *node,
+static int open_directory(struct request *request, struct tree *tree, const struct node *node,
                           struct opening *opening)
 {
     if ((opening->flags & O_CREAT) != 0 || opening->is_writing)
         return (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) ? EEXIST : EISDIR;
+    tree_draw_skeleton(tree);
     if (tree->skeleton < 0)
         return request_refuse(request->answer, EACCES, RULE_READ,
                               "no directory is writable in which its listing could be made");

@@ -242,6 +242,8 @@ int request_look_once(struct request *request, bool follow, const struct place *
     if (place->is_node &&
         (node->kind == NODE_TEXT || node->kind == NODE_LINK || node->kind == NODE_DIRECTORY ||
          (node->kind == NODE_SCRATCH && !request->files->scratch.is_ready))) {
+        if (node->kind == NODE_DIRECTORY)
+            tree_draw_skeleton(request->files->tree); /* it is the drawn one's, as fstat has it */
         sight->stat = node->stat;
         return 0;
     }

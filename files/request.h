@@ -8,7 +8,7 @@
 #include "files/walk.h"
 
 struct files {
-    const struct tree *tree;
+    struct tree *tree;
     struct scratch scratch;
     mode_t umask;
     uint32_t pid;  /* the guest's number as it sees it */

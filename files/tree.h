@@ -51,6 +51,7 @@ struct tree {
     int *parents;        /* directories of granted files and devices, each once */
     size_t parent_count;
     int skeleton;        /* an empty image of the synthetic directories, for listing; or -1 */
+    bool is_drawn;       /* the rows are in it */
     int skeleton_parent; /* where it lies on disk, as SKELETON_NAME; or -1 */
     uid_t uid;
     gid_t gid;
@@ -99,5 +100,10 @@ void tree_drop(struct node *node);
  * way. */
 int tree_open_in(const struct tree *tree, const struct node *mount, int directory, const char *rest,
                  int flags, mode_t mode);
+
+/* Draws into the skeleton what is not drawn yet: when a guest first wants to see a synthetic
+ * directory, which most never do. Where it fails, such listings are refused with EACCES.
+ * (assemble.c) */
+void tree_draw_skeleton(struct tree *tree);
 
 #endif

@@ -227,7 +227,6 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     if (error < 0 && error != -EPIPE)
         return host_failed(-error, "zygote", "cannot send the settings");
 
-    tree_draw_skeleton(supervisor->tree); /* the interpreter takes longer to start */
     /* Importing may take minutes: a host that is gone is not kept waiting for. */
     struct pollfd heard[] = { { mine, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
     while (poll(heard, ARRAY_SIZE(heard), -1) < 0 && errno == EINTR)

@@ -1,11 +1,10 @@
-# The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself), `rest` (the text of the modules) and
-# `ready` (the same compiled, by scripts/bundle-guest) in its namespace, and takes `prepare` and `serve` out of that.
+# The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself) in its namespace and either `ready` (a view
+# of what scripts/bundle-guest has compiled) or, where that is of another interpreter, `rest` (the text of the modules), and takes
+# `prepare` and `serve` out of that.
 # mypy: ignore-errors
 
 import marshal
 import sys
-
-from _frozen_importlib_external import MAGIC_NUMBER
 
 native, rest, ready = globals()["native"], globals()["rest"], globals()["ready"]
 
@@ -31,7 +30,7 @@ def compiled(module, name):
     loading.add(title)
     try:
         text = texts[title]
-        code = marshal.loads(text) if is_ready else compile(text, "<host>" if title in HOSTS else "<belljar>", "exec")
+        code = marshal.loads(ready[slice(*text)]) if ready else compile(text, "<host>" if title in HOSTS else "<belljar>", "exec")
         exec(code, module.__dict__)
         module.__class__ = type(sys)
         del texts[title], text, code
@@ -52,9 +51,8 @@ HOSTS = {
     "belljar_guest._shell",
 }  # tracebacks call their frames <host>
 modules, loading = {"belljar_guest.native": native}, set()
-is_ready = ready[:4] == MAGIC_NUMBER  # else it is of another interpreter, and the text is taken
-if is_ready:
-    texts = marshal.loads(ready[4:])
+if ready:
+    texts = marshal.loads(ready[int.from_bytes(ready[4:8], "little") :])  # where their code begins and ends
 else:
     texts = {title.decode(): text for title, _, text in [part.partition(b"\n") for part in rest.split(b"\n# ==== ")]}
 __builtins__["__import__"] = find
@@ -66,7 +64,7 @@ for title in texts:
     if title.startswith("belljar_guest."):
         setattr(package, title[14:], modules[title])
 native.use_parts(modules["belljar._shared.parts"])
-del rest, ready, title
+del rest, title
 
 from belljar_guest._run import serve
 from belljar_guest._zygote import prepare

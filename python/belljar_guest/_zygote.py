@@ -174,7 +174,7 @@ def module_directories() -> list[str]:
     for prefix in (sys.prefix, sys.base_prefix, sys.base_exec_prefix):
         wanted += [prefix + "/lib", prefix + "/" + sys.platlibdir]
     found: dict[str, None] = {}
-    for path in wanted:
+    for path in dict.fromkeys(wanted):
         for form in (os.path.normpath(path), os.path.realpath(path)):
             if form != "/" and os.path.exists(form):
                 found[form] = None

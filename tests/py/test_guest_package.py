@@ -74,11 +74,14 @@ def test_the_code_of_the_build_is_that_of_the_text():
     text, _, ready = pathlib.Path(os.environ["BELLJAR_BUILD"], "belljar_guest.bundle").read_bytes().partition(b"\0")
     if ready[:4] != importlib.util.MAGIC_NUMBER:
         pytest.skip("the build's interpreter is of another kind than this one")
-    codes = marshal.loads(ready[4:])
+    index = marshal.loads(ready[int.from_bytes(ready[4:8], "little") :])
+    codes = {name: ready[begin:end] for name, (begin, end) in index.items()}
     assert sorted(codes) == sorted(MODULES)
     hosts = [name for name in codes if marshal.loads(codes[name]).co_filename == "<host>"]
     assert "belljar_guest._host" in hosts and "belljar_guest._run" not in hosts
-    for part in text.decode().split("\n# ==== ")[1:]:
+    importer, *parts = text.decode().split("\n# ==== ")
+    assert marshal.loads(ready[8:]) == compile(importer + "\n", "<belljar>", "exec", dont_inherit=True)
+    for part in parts:
         name, source = part.split("\n", 1)
         made = compile(source, "<host>" if name in hosts else "<belljar>", "exec", dont_inherit=True)
         assert marshal.loads(codes[name]) == made, name
