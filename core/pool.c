@@ -221,6 +221,14 @@ static bool has_failed_lately(const struct belljar_template *tmpl)
     return tmpl->spawn_failed_ns != 0 && clock_now_ns() - tmpl->spawn_failed_ns < STALE_NS;
 }
 
+/* (locked) No other guest comes from a template for one run: its zygote may be that guest. */
+static int take_spent(struct belljar_error *reterr)
+{
+    return error_set(reterr, ESHUTDOWN, "spawn",
+                     "this template is for one run (once), which has been had: open another "
+                     "template, or one without once for more runs");
+}
+
 static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_guest **ret_guest,
                 struct belljar_error *reterr)
 {
@@ -234,6 +242,8 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         continue;
     if (tmpl->ready == NULL && !may_wait && has_failed_lately(tmpl)) {
         error = take_failure(tmpl, may_wait, reterr);
+    } else if (tmpl->options.once && tmpl->is_spent) {
+        error = take_spent(reterr);
     } else if (tmpl->ready == NULL) {
         /* One guest is asked for on behalf of each waiting caller, beside those of the pool. */
         unsigned waiting = may_wait ? ++tmpl->waiting : 1;
@@ -252,6 +262,8 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         }
         if (error == 0 && tmpl->ready == NULL)
             error = take_failure(tmpl, may_wait, reterr);
+        if (error < 0 && tmpl->options.once && tmpl->is_spent) /* another thread has had it */
+            error = take_spent(reterr);
         if (may_wait && --tmpl->waiting < tmpl->spawn_failures)
             tmpl->spawn_failures = tmpl->waiting;
     }
@@ -261,6 +273,7 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         tmpl->ready = guest->next;
         tmpl->ready_count--;
         tmpl->warm_count -= !guest->is_cold;
+        tmpl->is_spent = true;
         guest->next = tmpl->taken;
         tmpl->taken = guest;
         *ret_guest = guest;

@@ -38,6 +38,7 @@ struct belljar_template {
     uint64_t spawn_failed_ns;         /* when what he asked for failed, 0: it did not */
     struct belljar_error spawn_error; /* the newest */
     bool is_started, has_failed;
+    bool is_spent;      /* a guest was taken: with options.once there is no other */
     bool is_pinged;     /* the supervisor was asked for a sign of life and has said nothing since */
     unsigned silent_ms; /* for so long, while we looked */
     uint64_t looked_ns; /* when we last looked */

@@ -422,6 +422,12 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
     (void)unused;
     struct guest_module *state = PyModule_GetState(module);
     unsigned long flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+    /* The interpreter makes its key anew in each child, by calls that it made in no parent: done here
+     * first, the loader's search for them is not each branch's, with the pages that it touches. */
+    Py_tss_t *key = PyThread_tss_alloc();
+    if (key != NULL && PyThread_tss_create(key) == 0)
+        PyThread_tss_delete(key);
+    PyThread_tss_free(key);
     PyOS_BeforeFork();
     long pid = syscall(SYS_clone, flags, NULL, NULL, state->zygote.thread_number, NULL);
     if (pid < 0 && errno != EPERM)

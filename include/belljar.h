@@ -166,7 +166,8 @@ struct belljar_operation {
 
 struct belljar_template_options {
     unsigned parked; /* guests kept ready; 0 means 1 */
-    bool once;       /* for one run only: no guest is forked after the first, and none is warmed */
+    bool once;       /* for one run only: no guest is forked after the first, and none is warmed; a
+                      * second one that is asked for is -ESHUTDOWN */
     /* Called for every brokered or refused operation (sets the policy's audit); from the thread
      * that waits. */
     void (*on_operation)(const struct belljar_operation *operation, void *context);

@@ -226,8 +226,6 @@ LINES: dict[str, Callable[[Policy, str, str | None], Any]] = {
 
 # ---- Await -------------------------------------------------------------------------------------------------------
 
-runner: Any = None  # of the session: its tasks go on when the next cell awaits something
-
 
 async def cell_in_loop(names: dict[str, Any], parts: list[CodeType], waits: list[bool]) -> Any:
     """A cell of which a part awaits: what comes before that is in the loop as well, as it may make tasks."""
@@ -241,24 +239,20 @@ async def cell_in_loop(names: dict[str, Any], parts: list[CodeType], waits: list
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any], stays: bool) -> Any:
     """Runs a cell that awaits to its end."""
-    global runner
     import asyncio
 
     if not stays:
         with asyncio.Runner() as once:
             return once.run(coroutine)
-    if runner is None:
-        runner = asyncio.Runner()
-    return runner.run(coroutine)
+    if _state.runner is None:
+        _state.runner = asyncio.Runner()
+    return _state.runner.run(coroutine)
 
 
 def after_branch() -> None:
     """Gives a branch's loop what it shares with the session's, or what stayed there: selector, pipe and threads."""
-    global runner
-    if runner is None:
-        return
     try:
-        loop = runner.get_loop()
+        loop = _state.runner.get_loop()
         loop._default_executor = None
         if not hasattr(loop, "_ssock"):
             return  # a language policy's
@@ -271,7 +265,7 @@ def after_branch() -> None:
         loop._internal_fds -= 1
         loop._make_self_pipe()
     except Exception:
-        runner = None  # of another kind: the next cell that awaits makes one
+        _state.runner = None  # of another kind: the next cell that awaits makes one
 
 
 def hide_loop(error: BaseException, filename: str) -> None:

@@ -44,7 +44,8 @@ def on_branch(policy: Policy, frame: Frame) -> None:
         return
     if _state.can_ask:
         _host.after_branch()
-    _cells.after_branch()
+    if _state.runner is not None:  # else its module may not be loaded, and would be here, in every branch
+        _cells.after_branch()
 
 
 def on_run(policy: Policy, frame: Frame) -> None:

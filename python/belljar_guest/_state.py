@@ -26,6 +26,7 @@ clock_stands = False  # and goes on saying
 has_files = False  # the policy grants files: there is a scratch
 has_preloaded = False  # the zygote has imported for its guests
 is_running = False  # the host runs code here and answers questions
+runner: Any = None  # of asyncio, the session's: its tasks go on when the next cell awaits something
 can_ask = False  # there may be questions: _host.py
 shows_at_once = False  # the host wants to see what is displayed as it comes
 displays: list[Forms] = []

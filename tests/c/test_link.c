@@ -11,6 +11,7 @@
 #include "wire/pack.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 static struct belljar_template *tmpl;
@@ -157,6 +158,46 @@ TEST(a_guest_comes_with_four_descriptors_or_as_a_failure)
             CHECK_EQUAL(tmpl->ready->id, 7);
         else
             CHECK(fcntl(first, F_GETFD) < 0); /* what came is closed */
+        belljar_template_close(tmpl);
+        close(supervisor);
+    }
+}
+
+static void say_ready(uint64_t id)
+{
+    int fds[4];
+    struct packer message = PACKER_INIT;
+    for (unsigned i = 0; i < 4; i++)
+        CHECK((fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0);
+    pack_u32(&message, MSG_READY);
+    pack_u64(&message, id);
+    pack_u64(&message, 0);
+    pack_u32(&message, false);
+    say(&message, fds, 4);
+    for (unsigned i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
+/* Its zygote is that guest: the supervisor could only say that it has no child any more. */
+TEST(a_template_for_one_run_has_one_guest_and_says_so)
+{
+    for (unsigned once = 0; once < 2; once++) {
+        struct belljar_error error = { 0 };
+        struct belljar_guest *first, *second;
+        begin(true);
+        tmpl->options.once = once;
+        say_ready(7);
+        CHECK_EQUAL(belljar_guest_take(tmpl, &first, &error), 0);
+        CHECK_EQUAL(belljar_guest_try_take(tmpl, &second, &error), once ? -ESHUTDOWN : -EAGAIN);
+        if (once) {
+            CHECK_EQUAL(belljar_guest_take(tmpl, &second, &error), -ESHUTDOWN);
+            CHECK(strstr(error.message, "for one run (once)") != NULL);
+        } else {
+            say_ready(8);
+            CHECK_EQUAL(belljar_guest_take(tmpl, &second, &error), 0);
+            belljar_guest_free(second);
+        }
+        belljar_guest_free(first);
         belljar_template_close(tmpl);
         close(supervisor);
     }

@@ -259,6 +259,22 @@ class TestFork:
             assert twin.run_code("f()").value == [1, 2]
             assert sandbox.run_code("f()").value == [1, 3]
 
+    def test_a_branch_makes_nothing_that_it_does_not_need(self, sandbox):
+        """Each page that it touches is copied for it, while its owner waits: none of our modules is loaded there."""
+        sandbox.run_code(
+            "import sys\nseen = []\ndef hook(event, args, seen=seen):\n"
+            "    if event in ('marshal.loads', 'compile', 'import'): seen.append((event, str(args[1:])))\n"
+            "sys.addaudithook(hook)"
+        )
+        with forks(sandbox) as twin:
+            found = twin.run_code("seen").value
+        assert [event for event, args in found if event != "compile" or "<host>" in args or "<belljar>" in args] == []
+
+    def test_a_branch_has_the_loop_of_a_session_that_awaited(self, sandbox):
+        sandbox.run_code("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0.01, 'done'))\nawait asyncio.sleep(0)")
+        with forks(sandbox) as twin:
+            assert twin.run_code("await task").value == "done" == sandbox.run_code("await task").value
+
     def test_of_a_session_that_has_not_run(self, template):
         with Sandbox(template=template, files={"a.txt": "here"}) as sandbox, forks(sandbox) as twin:
             assert twin.run_code("open('a.txt').read()").value == "here"
