@@ -127,3 +127,27 @@ def test_no_generator_draws_the_same_in_two_guests_unless_there_is_a_seed(option
     assert all(draw.ok for draw in drawn), drawn[0].stderr
     for values in zip(*(draw.value for draw in drawn), strict=True):
         assert len(set(values)) == (1 if is_same else 3), values
+
+
+@pytest.mark.parametrize("preload", [[], ["random"]])
+def test_a_warm_text_that_seeds_or_draws_leaves_each_guest_its_own_numbers(preload):
+    text = "import random; random.seed(7); random.random()"
+    draws = []
+    for seed in (None, 5):
+        with Template(Policy(warm=text, seed=seed), preload=preload, parked=2) as template:
+            draws.append([template.run("import random; random.random()").value for _ in range(3)])
+    assert [len(set(drawn)) for drawn in draws] == [3, 1], draws
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os._exit(3)", "os.close(3)"])
+def test_code_that_a_guest_never_read_has_not_ended_well(end):
+    with Template(Policy(warm="import os; " + end), parked=1) as template:
+        run = template.run("print('ran')")
+    assert (run.verdict, run.stdout) == ("crashed", ""), run
+    assert "before it had read this code" in run.error.value
+
+
+def test_code_that_was_read_may_leave_at_once():
+    with Template(Policy(), parked=1) as template:
+        assert template.run("import os; os._exit(0)").verdict == "ok"
+        assert template.run("import os; os._exit(3)").error.value == "3"
