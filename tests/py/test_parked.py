@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import tempfile
 import time
 
 import pytest
@@ -12,6 +14,8 @@ from belljar import Policy, Template
 
 pytestmark = pytest.mark.core
 WARMED_MOST = 16  # include/belljar.h
+PYTHON = "/usr/bin/python3"
+COMMAND = pathlib.Path(os.environ["BELLJAR_BUILD"]) / "belljar"
 
 
 def children(pid):
@@ -151,3 +155,24 @@ def test_code_that_was_read_may_leave_at_once():
     with Template(Policy(), parked=1) as template:
         assert template.run("import os; os._exit(0)").verdict == "ok"
         assert template.run("import os; os._exit(3)").error.value == "3"
+
+
+STORM = """
+import faulthandler, signal
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+faulthandler.register(signal.SIGALRM, file=open("/dev/null", "w"), chain=True)  # which raises it again
+signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+"""
+
+
+def test_a_signal_while_a_guest_locks_itself_down_waits():
+    """Its handler makes a call that nobody would answer yet. Of a run of one guest, which inherits the timer of a preloaded module."""
+    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
+        os.chmod(top, 0o755)
+        subprocess.run([PYTHON, "-m", "venv", "--without-pip", top + "/env"], check=True)
+        folder = next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages"))
+        (folder / "storm.py").write_text(STORM)
+        command = [COMMAND, "run", "--python", top + "/env/bin/python", "--preload", "storm", "-c", "print('through')"]
+        for _ in range(20):
+            run = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert run.stdout == "through\n", run
