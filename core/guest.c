@@ -407,8 +407,10 @@ static int branch_failed(const struct belljar_guest *guest, struct belljar_error
 {
     switch (guest->branch_error) {
     case EOPNOTSUPP:
-        return error_set(reterr, EOPNOTSUPP, "fork",
-                         "a session can be forked only where user namespaces are available");
+        return error_set(
+            reterr, EOPNOTSUPP, "fork",
+            "a session can be forked only where user namespaces are available, and of a "
+            "template that is not for one run (once)");
     case ENETDOWN:
         return error_set(reterr, ENETDOWN, "fork",
                          "a session with network=[\"self\"] cannot be forked: both would be on one "

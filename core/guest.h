@@ -40,6 +40,7 @@ struct belljar_guest {
     enum run_state state;
     bool is_session, is_armed;
     bool has_files, setup_failed; /* files went in with the run; one could not be written */
+    bool has_spoken, is_unread;   /* the guest has said something; it ended without reading all */
     struct belljar_callbacks callbacks;
     uint64_t started_ns, ended_ns;
     uint64_t told_ns; /* when the supervisor last heard of a run of it; 0: never */

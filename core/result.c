@@ -235,6 +235,14 @@ static void result_from_status(struct belljar_result *result, const struct bellj
     const struct settings *settings = &guest->tmpl->settings;
     if (WIFEXITED(status)) {
         result->exit_status = WEXITSTATUS(status);
+        if (guest->is_unread && !guest->has_spoken) { /* no end of the program's: it never began */
+            result_set_error(result, BELLJAR_CRASHED, "Crash",
+                             "the interpreter ended, with status %d, before it had read this code: "
+                             "its warm-up or an earlier run's thread ended it, or closed "
+                             "descriptor 3",
+                             result->exit_status);
+            return;
+        }
         if (result->exit_status == EXIT_NO_ROOM &&
             guest->report.peak_bytes > settings->memory_bytes / 2) {
             result_set_error(result, BELLJAR_MEMORY, "MemoryError", "no memory was left to say so");
@@ -251,7 +259,7 @@ static void result_from_status(struct belljar_result *result, const struct bellj
     if (result->signal == SIGSYS)
         result_set_error(result, BELLJAR_VIOLATION, "Violation",
                          "made a system call that ends the process (rule: system calls)");
-    else if (result->signal == SIGXCPU || (result->signal == SIGKILL && guest->cpu_ms > 0))
+    else if (result->signal == SIGXCPU)
         result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit reached");
     else
         result_set_error(result, BELLJAR_CRASHED, "Crash", "the interpreter died by signal %d (%s)",

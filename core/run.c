@@ -131,6 +131,7 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     capture_init(&guest->captures[1], settings->output_bytes);
     guest->is_session = job->session;
     guest->is_armed = guest->is_overdue = guest->setup_failed = false;
+    guest->has_spoken = guest->is_unread = false;
     guest->has_files = job->file_count > 0;
     guest->wall_ms = job->wall_ms == 0 ? (int64_t)settings->wall_ms : job->wall_ms;
     guest->cpu_ms = job->cpu_ms == 0 ? (int64_t)settings->cpu_ms : job->cpu_ms;
@@ -236,8 +237,10 @@ static int value_receive(struct belljar_guest *guest)
             return 0;
         if (got <= 0) {
             guest->is_dead = true;
+            guest->is_unread |= got < 0 && errno == ECONNRESET;
             return guest->incoming_used > 0 ? -EBADMSG : 0; /* in the middle of a frame */
         }
+        guest->has_spoken = true;
         guest->incoming_used += (size_t)got;
     }
     return 0;

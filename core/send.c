@@ -39,8 +39,10 @@ void send_flush(struct belljar_guest *guest)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
-        if (sent < 0)
+        if (sent < 0) {
+            guest->is_unread = true;
             break;
+        }
         guest->outgoing_at += (size_t)sent;
     }
     free(guest->outgoing);

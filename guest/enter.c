@@ -12,6 +12,7 @@
 #include "wire/channel.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -135,6 +136,13 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        ready[READY_PIDFD] };
         error = close_others(kept, ARRAY_SIZE(kept));
     }
+    /* Under the filter, and before the supervisor has its listener, a call that is brokered waits for
+     * ever; a handler may make one (faulthandler, which raises its signal again). What crashes here is
+     * killed by the kernel, and what is sent from outside comes afterwards. */
+    sigset_t all, before;
+    sigfillset(&all);
+    if (error == 0 && sigprocmask(SIG_SETMASK, &all, &before) < 0)
+        error = -errno;
     if (error == 0) {
         lockdown->setup = setup;
         error = lockdown_apply(lockdown_guest, lockdown_guest_count, lockdown, &step);
@@ -155,6 +163,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     if (channel_send(setup, &message, ready, count, 0) < 0)
         _exit(126);
     packer_release(&message);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     /* From here on the supervisor takes the guest for hostile: a failure can only end it. */
     if (lockdown_seal(lockdown) < 0)
         _exit(126);

@@ -58,8 +58,9 @@ static void branch_settle(struct supervisor *supervisor, struct guest *parent, b
 int branch_prepare(struct supervisor *supervisor, struct guest *parent)
 {
     struct guest *branch;
-    if (supervisor->init_pidfd <
-        0) /* without a user namespace nobody may open an undumpable process's memory */
+    /* Without a user namespace nobody may open an undumpable process's memory; and a zygote that has
+     * become the guest neither opens it nor ends strays. */
+    if (supervisor->init_pidfd < 0 || supervisor->is_zygote_spent)
         return branch_refuse(parent->id, EOPNOTSUPP);
     if (supervisor->settings.grants & GRANT_SELF) /* a guest has its network for itself alone */
         return branch_refuse(parent->id, ENETDOWN);

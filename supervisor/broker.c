@@ -23,14 +23,15 @@
  * One thread serves all guests. What a call costs is bounded by what it may ask for, but not to
  * nothing: a deep path, a file system that is slow, a guest whose other threads hold the lock of
  * its address space while it is read. Whose call was dear is not served for HOLD_FACTOR times the
- * excess, so that those who ask for much take a small part of the time however many they are, and
- * however they ask for it. Cheap calls never wait, nor does anybody while he is the only one who
- * calls. */
+ * excess, so that a few who ask for much take a small part of the time, however they ask for it.
+ * Of a crowd of them one call at the most is served before those of the others (broker_sort).
+ * Cheap calls never wait, nor does anybody while he is the only one who calls. */
 #define DEAR_NS     100000u
 #define HOLD_FACTOR 10u
 #define HOLD_MAX_NS 1000000000u
 #define WEIGH_NS    1000000000u
 #define COMPETE_NS  1000000000u
+#define DEAR_FOR_NS 1000000000u
 #define ROOM_NS     5000000u /* so often it is asked whether the host has read its audit records */
 
 struct scales {
@@ -224,7 +225,28 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     bool is_dear = broker_competes(supervisor, caller->id, scales.start_ns) && cost_ns > DEAR_NS;
     uint64_t hold_ns = is_dear ? (cost_ns - DEAR_NS) * HOLD_FACTOR : 0;
     guest->owed_ns = hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS;
+    if (cost_ns > DEAR_NS)
+        guest->dear_until_ns = scales.start_ns + DEAR_FOR_NS;
     if (error == 0 && is_dear && guest->worker == NULL)
         broker_hold(supervisor, guest, guest->owed_ns);
     return error;
+}
+
+int broker_sort(struct supervisor *supervisor, struct epoll_event *events, int count)
+{
+    struct epoll_event later;
+    int kept = 0, dear = 0;
+    uint64_t now_ns = clock_now_ns();
+    for (int i = 0; i < count; i++) {
+        const struct guest *guest = events[i].data.u64 >> EVENT_KIND_SHIFT == EVENT_LISTENER
+                                        ? guest_find(supervisor, events[i].data.u64 & EVENT_ID_MASK)
+                                        : NULL;
+        if (guest == NULL || now_ns >= guest->dear_until_ns)
+            events[kept++] = events[i];
+        else if (dear++ == 0)
+            later = events[i];
+    }
+    if (dear > 0)
+        events[kept++] = later;
+    return kept;
 }

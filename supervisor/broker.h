@@ -5,6 +5,8 @@
 #include "supervisor/guest.h"
 #include "supervisor/supervisor.h"
 
+#include <sys/epoll.h>
+
 /* Takes one notification from the guest's listener and answers it. 0, or a negative errno
  * if the listener is of no more use (the guest is dead or dying). */
 MUST_CHECK int broker_serve(struct supervisor *supervisor, struct guest *guest);
@@ -16,6 +18,9 @@ MUST_CHECK int broker_worker(struct supervisor *supervisor, struct guest *guest)
 /* Notes that the guest is served now. Whether it has a rival: another guest that lives, and less than
  * a second has passed since the turn went from one of them to the other. */
 bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns);
+/* Puts one of those whose calls were dear lately behind all others, and leaves the rest of them out: a
+ * later epoll_wait has them, in turn. Returns how many events are left. */
+MUST_CHECK int broker_sort(struct supervisor *supervisor, struct epoll_event *events, int count);
 void broker_forget_hold(struct supervisor *supervisor, struct guest *guest);
 
 #endif

@@ -15,6 +15,7 @@ enum event_kind {
 };
 /* An event's data: the kind in the top byte, the guest's id below (ids stay under 2^56). */
 #define EVENT_KIND_SHIFT 56
+#define EVENT_ID_MASK    (((uint64_t)1 << EVENT_KIND_SHIFT) - 1)
 
 MUST_CHECK int loop_add(struct supervisor *supervisor, int fd, enum event_kind kind,
                         uint64_t guest_id);

@@ -270,7 +270,7 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
         return requests_handle(supervisor);
     if (kind == EVENT_ZYGOTE)
         return handle_zygote(supervisor);
-    struct guest *guest = guest_find(supervisor, data & (((uint64_t)1 << EVENT_KIND_SHIFT) - 1));
+    struct guest *guest = guest_find(supervisor, data & EVENT_ID_MASK);
     if (guest == NULL)
         return 0; /* dropped by an earlier event of the same batch */
     switch (kind) {
@@ -315,6 +315,7 @@ static int serve(struct supervisor *supervisor)
         int count = epoll_wait(supervisor->epoll, events, ARRAY_SIZE(events), timeout_ms);
         if (count < 0 && errno != EINTR)
             return -errno;
+        count = broker_sort(supervisor, events, count);
         for (int i = 0; i < count; i++) {
             error = handle_event(supervisor, events[i].data.u64, events[i].events);
             if (error < 0)

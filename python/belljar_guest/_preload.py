@@ -170,7 +170,7 @@ def find_generators() -> None:
         kinds.append(modules["numpy.random"].Generator)
         kinds.append(modules["numpy.random"].RandomState)
     if kinds:
-        _state.generators[:] = [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]
+        _state.generators += [thing for thing in gc.get_objects() if isinstance(thing, tuple(kinds))]  # those known are frozen
     within = {id(getattr(thing, "_bit_generator", None)) for thing in _state.generators if hasattr(thing, "set_state")}
     _state.reseeded[:] = [thing for thing in _state.generators if id(thing) not in within]
 
@@ -220,6 +220,8 @@ def warm_up(policy: Policy) -> None:
             sys.modules.pop("__main__", None)
         else:
             _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
+            find_generators()  # it has used them, and may have seeded them, in each guest alike
+            reseed()
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()

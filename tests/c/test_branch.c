@@ -60,6 +60,16 @@ TEST(a_session_that_lives_may_be_forked_once_at_a_time)
     CHECK(ending->branch == 0 && ending->fork == FORK_NONE);
 }
 
+TEST(where_no_zygote_is_left_to_end_strays_nothing_is_forked)
+{
+    fixture_start();
+    struct guest *guest = session();
+    supervisor.is_zygote_spent = true;
+    CHECK_EQUAL(branch_prepare(&supervisor, guest), 0);
+    hear_refusal(guest, EOPNOTSUPP);
+    CHECK(guest->branch == 0 && guest->fork == FORK_NONE);
+}
+
 TEST(a_fork_that_nobody_asked_for_is_refused_and_on_record)
 {
     fixture_start();

@@ -344,3 +344,30 @@ TEST(a_burst_that_was_interrupted_goes_on_with_its_next_call)
     placement_note_call(&supervisor, &guest, tid);
     CHECK_EQUAL(guest.pinned, 0);
 }
+
+TEST(who_asks_dear_things_comes_after_all_others_and_one_at_a_time)
+{
+    struct guest guests[5] = { 0 }, *slots[5];
+    supervisor = (struct supervisor){ .slots = slots, .slot_count = ARRAY_SIZE(slots) };
+    for (unsigned i = 0; i < ARRAY_SIZE(guests); i++) {
+        slots[i] = &guests[i];
+        guests[i] = (struct guest){ .id = 1u << 20 | i, .state = GUEST_LIVE };
+    }
+    guests[0].dear_until_ns = guests[2].dear_until_ns = clock_now_ns() + 60000000000u;
+    guests[3].dear_until_ns = 1; /* that was long ago */
+    static const struct {
+        enum event_kind kind;
+        unsigned guest;
+    } rows[] = { { EVENT_LISTENER, 0 }, { EVENT_LISTENER, 1 }, { EVENT_LISTENER, 2 },
+                 { EVENT_CONTROL, 0 },  { EVENT_EXIT, 2 },     { EVENT_LISTENER, 3 },
+                 { EVENT_LISTENER, 4 } },
+      sorted[] = { { EVENT_LISTENER, 1 }, { EVENT_CONTROL, 0 },  { EVENT_EXIT, 2 },
+                   { EVENT_LISTENER, 3 }, { EVENT_LISTENER, 4 }, { EVENT_LISTENER, 0 } };
+    struct epoll_event events[ARRAY_SIZE(rows)];
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        events[i].data.u64 = (uint64_t)rows[i].kind << EVENT_KIND_SHIFT | guests[rows[i].guest].id;
+    CHECK_EQUAL(broker_sort(&supervisor, events, ARRAY_SIZE(rows)), ARRAY_SIZE(sorted));
+    for (unsigned i = 0; i < ARRAY_SIZE(sorted); i++)
+        CHECK(events[i].data.u64 ==
+              ((uint64_t)sorted[i].kind << EVENT_KIND_SHIFT | guests[sorted[i].guest].id));
+}

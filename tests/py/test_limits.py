@@ -84,6 +84,12 @@ def test_cpu_time_counts_all_threads_and_not_sleep():
     is_about(execution.usage.cpu_ms, 500, 50, 400)
 
 
+def test_a_signal_of_somebody_elses_is_no_limit_on_cpu_time():
+    """The kernel that wants memory back sends this one."""
+    death = run("import os; os.kill(os.getpid(), 9)", cpu=5)
+    assert (death.verdict, death.error.name) == ("crashed", "Crash"), death
+
+
 def test_timeout_0_is_no_limit():
     assert run("import time; time.sleep(0.2)", timeout=0).verdict == "ok"
 

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import tempfile
 import time
 
 import pytest
@@ -12,6 +14,8 @@ from belljar import Policy, Template
 
 pytestmark = pytest.mark.core
 WARMED_MOST = 16  # include/belljar.h
+PYTHON = "/usr/bin/python3"
+COMMAND = pathlib.Path(os.environ["BELLJAR_BUILD"]) / "belljar"
 
 
 def children(pid):
@@ -127,3 +131,48 @@ def test_no_generator_draws_the_same_in_two_guests_unless_there_is_a_seed(option
     assert all(draw.ok for draw in drawn), drawn[0].stderr
     for values in zip(*(draw.value for draw in drawn), strict=True):
         assert len(set(values)) == (1 if is_same else 3), values
+
+
+@pytest.mark.parametrize("preload", [[], ["random"]])
+def test_a_warm_text_that_seeds_or_draws_leaves_each_guest_its_own_numbers(preload):
+    text = "import random; random.seed(7); random.random()"
+    draws = []
+    for seed in (None, 5):
+        with Template(Policy(warm=text, seed=seed), preload=preload, parked=2) as template:
+            draws.append([template.run("import random; random.random()").value for _ in range(3)])
+    assert [len(set(drawn)) for drawn in draws] == [3, 1], draws
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os._exit(3)", "os.close(3)"])
+def test_code_that_a_guest_never_read_has_not_ended_well(end):
+    with Template(Policy(warm="import os; " + end), parked=1) as template:
+        run = template.run("print('ran')")
+    assert (run.verdict, run.stdout) == ("crashed", ""), run
+    assert "before it had read this code" in run.error.value
+
+
+def test_code_that_was_read_may_leave_at_once():
+    with Template(Policy(), parked=1) as template:
+        assert template.run("import os; os._exit(0)").verdict == "ok"
+        assert template.run("import os; os._exit(3)").error.value == "3"
+
+
+STORM = """
+import faulthandler, signal
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+faulthandler.register(signal.SIGALRM, file=open("/dev/null", "w"), chain=True)  # which raises it again
+signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+"""
+
+
+def test_a_signal_while_a_guest_locks_itself_down_waits():
+    """Its handler makes a call that nobody would answer yet. Of a run of one guest, which inherits the timer of a preloaded module."""
+    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
+        os.chmod(top, 0o755)
+        subprocess.run([PYTHON, "-m", "venv", "--without-pip", top + "/env"], check=True)
+        folder = next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages"))
+        (folder / "storm.py").write_text(STORM)
+        command = [COMMAND, "run", "--python", top + "/env/bin/python", "--preload", "storm", "-c", "print('through')"]
+        for _ in range(20):
+            run = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert run.stdout == "through\n", run
