@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Turns"]
 
@@ -17,6 +17,10 @@ _held: contextvars.ContextVar[tuple[_Turn, ...]] = contextvars.ContextVar("bellj
 
 
 class _Turn:
+    __slots__ = ("context", "is_over", "token", "wake")
+
+    token: contextvars.Token[tuple[_Turn, ...]]  # once it is held
+
     def __init__(self, context: str, wake: Callable[[], None]) -> None:
         self.context = context
         self.wake = wake
@@ -32,21 +36,28 @@ class Turns:
         self._now: _Turn | None = None
         self._queues: dict[str, deque[_Turn]] = {}
 
-    @contextlib.contextmanager
-    def taken(self, context: str) -> Iterator[bool]:
-        """A turn, in a thread. False, at once, for who would wait for itself, or where nobody waits as there are no contexts."""
+    def take(self, context: str) -> _Turn | None:
+        """A turn, in a thread, which is to be given back. None, at once, for who would wait for itself, or where nobody waits as there
+        are no contexts. No context manager: every run comes by here."""
         waiting = threading.Lock()
         waiting.acquire()
         turn = _Turn(context, waiting.release)
         is_first = self._ask(turn)
         if is_first is None:
-            yield False
-            return
+            return None
         try:
             if not is_first:
                 waiting.acquire()
-            with _holding(turn):
-                yield True
+            _hold(turn)
+        except BaseException:
+            self._pass_on(turn)
+            raise
+        return turn
+
+    def give_back(self, turn: _Turn) -> None:
+        """What `take` gave."""
+        try:
+            _let_go(turn)
         finally:
             self._pass_on(turn)
 
@@ -62,8 +73,11 @@ class Turns:
         try:
             if not is_first:
                 await future
-            with _holding(turn):
+            _hold(turn)
+            try:
                 yield True
+            finally:
+                _let_go(turn)
         finally:
             self._pass_on(turn)
 
@@ -98,11 +112,13 @@ class Turns:
             self._now.wake()
 
 
-@contextlib.contextmanager
-def _holding(turn: _Turn) -> Iterator[None]:
-    token = _held.set((*(other for other in _held.get() if not other.is_over), turn))
+def _hold(turn: _Turn) -> None:
+    others = _held.get()
+    turn.token = _held.set((*[other for other in others if not other.is_over], turn) if others else (turn,))
+
+
+def _let_go(turn: _Turn) -> None:
     try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # a stream that another thread, or task, ends
-            _held.reset(token)
+        _held.reset(turn.token)
+    except ValueError:
+        pass  # a stream that another thread, or task, ends
