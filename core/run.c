@@ -54,18 +54,18 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
     }
 }
 
-/* True if a session's guest has ended since its last run. */
-static bool guest_is_gone(const struct belljar_guest *guest)
+/* A run that begins after its supervisor has ended is none, nor is one whose session's guest has
+ * ended since its last run. Both are looked after in one call. */
+static int check_others(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    char byte;
-    return guest->run_count > 0 && recv(guest->value, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/* A run that begins after its supervisor has ended is none. */
-static int check_supervisor(struct belljar_template *tmpl, struct belljar_error *reterr)
-{
-    struct pollfd control = { tmpl->control, 0, 0 };
-    if (poll(&control, 1, 0) <= 0)
+    struct belljar_template *tmpl = guest->tmpl;
+    struct pollfd fds[] = { { guest->value, POLLRDHUP, 0 }, { tmpl->control, 0, 0 } };
+    if (poll(fds, ARRAY_SIZE(fds), 0) == 0)
+        return 0;
+    char byte; /* what a guest said before it ended is read as any other */
+    if (guest->run_count > 0 && recv(guest->value, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        return guest_ended_between(guest, reterr);
+    if (fds[1].revents == 0)
         return 0;
     link_drain(tmpl); /* it may have said why */
     pthread_mutex_lock(&tmpl->lock);
@@ -103,10 +103,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
         return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
                          guest->is_dead ? "this guest has ended: take another"
                                         : "a run is on already");
-    if (guest_is_gone(guest))
-        return guest_ended_between(guest, reterr);
     const struct settings *settings = &guest->tmpl->settings;
-    int error = check_supervisor(guest->tmpl, reterr);
+    int error = check_others(guest, reterr);
     if (error == 0)
         error = check_files(settings, job, reterr);
     if (error < 0)
@@ -347,19 +345,20 @@ static int run_not_begun(struct belljar_guest *guest, struct belljar_error *rete
     return error;
 }
 
-/* There is a result, or the guest is gone: makes the whole of it. */
-static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result,
-                      struct belljar_error *reterr)
+/* There is a result, or the guest is gone: makes the whole of it. Where the run was silent there is
+ * no output to read before its result. */
+static int run_finish(struct belljar_guest *guest, bool is_silent,
+                      struct belljar_result **ret_result, struct belljar_error *reterr)
 {
     uint64_t cpu_ns = 0;
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
     guest->has_cpu = guest->has_cpu && guest_cpu(guest, &cpu_ns);
     guest->cpu_used_ns = cpu_ns - guest->cpu_start_ns;
-    int error = stream_read_output(guest, 1);
-    if (error == 0)
-        error = stream_read_output(guest, 2);
     bool is_there = guest->result != NULL;
+    int error = is_silent && is_there ? 0 : stream_read_output(guest, 1);
+    if (error == 0 && !(is_silent && is_there))
+        error = stream_read_output(guest, 2);
     if (is_there)
         guest->result->is_unrefused = guest_is_unrefused(guest);
     bool says_refused = is_there && guest->result->verdict == BELLJAR_VIOLATION;
@@ -432,8 +431,10 @@ int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *j
     return error;
 }
 
-int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
-                       struct belljar_error *reterr)
+/* is_silent: when the first byte of the next frame had come, nothing had been written. If that frame
+ * is the result, then what the run wrote, all of it before its result, has been read. */
+static int guest_step(struct belljar_guest *guest, bool is_silent,
+                      struct belljar_result **ret_result, struct belljar_error *reterr)
 {
     if (guest->state != RUN_GOING)
         return error_set(reterr, EINVAL, "run", "no run is on");
@@ -452,6 +453,7 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     }
     int error = value_receive(guest);
     if (error == 0 && !has_result(guest)) { /* what it wrote before it asks for anything */
+        is_silent = false;
         error = stream_read_output(guest, 1);
         if (error == 0)
             error = stream_read_output(guest, 2);
@@ -480,8 +482,14 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     /* has_failed is only ever set; whoever misses it here sees it in the next step. */
     if (guest->result != NULL || guest->is_dead ||
         __atomic_load_n(&guest->tmpl->has_failed, __ATOMIC_RELAXED))
-        return run_finish(guest, ret_result, reterr);
+        return run_finish(guest, is_silent, ret_result, reterr);
     return 0;
+}
+
+int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
+                       struct belljar_error *reterr)
+{
+    return guest_step(guest, false, ret_result, reterr);
 }
 
 int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
@@ -493,7 +501,8 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
         struct pollfd fds[8];
         int timeout_ms;
         unsigned count = belljar_guest_pollfds(guest, fds, ARRAY_SIZE(fds), &timeout_ms);
-        if (poll(fds, count, timeout_ms) < 0 && errno != EINTR)
+        int ready = poll(fds, count, timeout_ms);
+        if (ready < 0 && errno != EINTR)
             return error_set(reterr, errno, "run", "poll: %s", strerror(errno));
         /* Reported before the caller is asked anything. */
         if (clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
@@ -501,7 +510,10 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
         if (guest->callbacks.is_cancelled != NULL && guest->killed_for == 0 &&
             guest->callbacks.is_cancelled(guest->callbacks.context))
             (void)!belljar_guest_kill(guest, BELLJAR_ERROR);
-        error = belljar_guest_step(guest, ret_result, reterr);
+        /* The value channel is looked at first, the streams after it. */
+        bool is_silent = ready == 1 && fds[0].fd == guest->value && fds[0].revents == POLLIN &&
+                         guest->incoming_used == 0;
+        error = guest_step(guest, is_silent, ret_result, reterr);
     }
     return error < 0 ? error : 0;
 }

@@ -530,3 +530,14 @@ def test_the_sandbox_module_is_there_inside(sandbox):
         sandbox.run_code("import belljar\ntry:\n  x[0] = 2\nexcept belljar.SandboxError as e:\n  r = str(e)\nr").value
         == "Read only object"
     )
+
+
+# ---- Output and results ------------------------------------------------------------------------------------------
+
+
+def test_each_run_has_its_own_output_and_a_silent_one_none(sandbox):
+    for number in range(60):
+        loud = sandbox.run_code(f"import os, sys; print({number}); os.write(2, b'e{number}'); {number}")
+        assert (loud.stdout, loud.stderr, loud.value) == (f"{number}\n", f"e{number}", number)
+        silent = sandbox.run_code(f"{number} + 1")
+        assert (silent.stdout, silent.stderr, silent.value) == ("", "", number + 1)
