@@ -504,3 +504,61 @@ def test_a_host_function_that_is_cancelled_before_it_began_is_not_left_unawaited
     asyncio.run(main())
     gc.collect()
     assert begun == []
+
+
+# ---- Short runs --------------------------------------------------------------------------------------------------
+
+
+def test_short_runs_leave_the_loop_to_others(template):
+    async def main():
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with AsyncSandbox(template=template) as sandbox:
+            task = asyncio.create_task(other())
+            for number in range(60):
+                before = turns
+                execution = await sandbox.run_code(f"print({number}); {number}")
+                assert (execution.stdout, execution.value) == (f"{number}\n", number)
+                assert turns > before
+            task.cancel()
+
+    asyncio.run(main())
+
+
+def test_after_short_runs_a_long_one_has_its_limits_and_its_host_functions(template):
+    async def main():
+        async def twice(number):
+            await asyncio.sleep(0.01)
+            return 2 * number
+
+        async with AsyncSandbox(template=template) as sandbox:
+            for number in range(5):
+                assert (await sandbox.run_code(str(number))).value == number
+            await sandbox.expose(twice)
+            assert (await sandbox.run_code("twice(21)")).value == 42
+            assert (await sandbox.run_code("while True: pass", timeout=0.3)).verdict == "timeout"
+            assert (await sandbox.run_code("1")).value == 1
+
+    asyncio.run(main())
+
+
+def test_a_short_run_that_is_cancelled_ends_its_session(template):
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            for number in range(5):
+                await sandbox.run_code(str(number))
+            task = asyncio.create_task(sandbox.run_code("1 + 1"))
+            await asyncio.sleep(0)  # it has begun
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            with pytest.raises(SessionEnded, match="cancelled"):
+                await sandbox.run_code("1")
+
+    asyncio.run(main())
