@@ -20,10 +20,10 @@ class _Turn:
     __slots__ = ("context", "is_over", "token", "wake")
 
     token: contextvars.Token[tuple[_Turn, ...]]  # once it is held
+    wake: Callable[[], None]  # once it waits
 
-    def __init__(self, context: str, wake: Callable[[], None]) -> None:
+    def __init__(self, context: str) -> None:
         self.context = context
-        self.wake = wake
         self.is_over = False
 
 
@@ -39,12 +39,15 @@ class Turns:
     def take(self, context: str) -> _Turn | None:
         """A turn, in a thread, which is to be given back. None, at once, for who would wait for itself, or where nobody waits as there
         are no contexts. No context manager: every run comes by here."""
-        waiting = threading.Lock()
-        waiting.acquire()
-        turn = _Turn(context, waiting.release)
-        is_first = self._ask(turn)
-        if is_first is None:
-            return None
+        turn = _Turn(context)
+        with self._lock:
+            is_first = self._ask(turn)
+            if is_first is None:
+                return None
+            if not is_first:
+                waiting = threading.Lock()
+                waiting.acquire()
+                turn.wake = waiting.release
         try:
             if not is_first:
                 waiting.acquire()
@@ -65,8 +68,10 @@ class Turns:
     async def awaited(self, context: str) -> AsyncIterator[bool]:
         """A turn, on a loop."""
         future = asyncio.get_running_loop().create_future()
-        turn = _Turn(context, lambda: None if future.done() else future.set_result(None))
-        is_first = self._ask(turn)
+        turn = _Turn(context)
+        turn.wake = lambda: None if future.done() else future.set_result(None)
+        with self._lock:
+            is_first = self._ask(turn)
         if is_first is None:
             yield False
             return
@@ -82,15 +87,14 @@ class Turns:
             self._pass_on(turn)
 
     def _ask(self, turn: _Turn) -> bool | None:
-        """Whether it is its turn at once; None if it is not to wait."""
-        with self._lock:
-            if self._now is None:
-                self._now = turn
-                return True
-            if not self.has_contexts or self._now in _held.get():
-                return None
-            self._queues.setdefault(turn.context, deque()).append(turn)
-            return False
+        """(locked) Whether it is its turn at once; None if it is not to wait."""
+        if self._now is None:
+            self._now = turn
+            return True
+        if not self.has_contexts or self._now in _held.get():
+            return None
+        self._queues.setdefault(turn.context, deque()).append(turn)
+        return False
 
     def _pass_on(self, turn: _Turn) -> None:
         """A turn is over, or waits no longer."""
