@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import selectors
 import threading
 import time
@@ -562,3 +563,20 @@ def test_a_short_run_that_is_cancelled_ends_its_session(template):
                 await sandbox.run_code("1")
 
     asyncio.run(main())
+
+
+def test_a_run_that_is_over_when_it_has_begun_is_seen_by_who_polls(template):
+    with Sandbox(template=template) as sandbox:
+        sandbox.run_code("1")
+        guest = sandbox._session.guest
+        for _ in range(8):
+            guest.start(b"1 + 1", session=True, last_value=True, stdin_bytes=b"")
+            while True:
+                time.sleep(0.002)
+                fds, timeout_ms = guest.pollfds()
+                poll = select.poll()
+                for fd, events in fds:
+                    poll.register(fd, events)
+                assert timeout_ms == 0 or poll.poll(10_000)
+                if guest.step() is not None:
+                    break
