@@ -49,7 +49,8 @@ struct belljar_guest {
     uint64_t look_ns;       /* when to see next whether the supervisor lives */
     bool is_overdue;        /* the supervisor has been told to end it: its time is long over */
     int64_t wall_ms, cpu_ms;
-    uint8_t *outgoing; /* frame bytes not written yet */
+    unsigned long_waits, sleeps; /* in a row; how many waits are slept through (linger) */
+    uint8_t *outgoing;           /* frame bytes not written yet */
     size_t outgoing_used, outgoing_at;
     uint8_t *incoming; /* the frame being read: header, then payload, and what came behind it */
     size_t incoming_used, incoming_size;

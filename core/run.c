@@ -20,10 +20,14 @@
 #include "policy/mounts.h"
 #include "wire/messages.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define INTERPRETER_BYTES (10u << 20) /* what is not left for files of a memory limit */
+#define INTERPRETER_BYTES (10u << 20)   /* what is not left for files of a memory limit */
+#define LINGER_NS         (200 * 1000u) /* a wait that is no longer is not slept through; */
+#define LONG_WAITS        3             /* after so many longer ones in a row */
+#define SLEEPS            64            /* so many are */
 
 /* ---- Starting ---- */
 
@@ -54,18 +58,18 @@ static void pack_job(struct packer *frame, const struct belljar_job *job)
     }
 }
 
-/* True if a session's guest has ended since its last run. */
-static bool guest_is_gone(const struct belljar_guest *guest)
+/* A run that begins after its supervisor has ended is none, nor is one whose session's guest has
+ * ended since its last run. Both are looked after in one call. */
+static int check_others(struct belljar_guest *guest, struct belljar_error *reterr)
 {
-    char byte;
-    return guest->run_count > 0 && recv(guest->value, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/* A run that begins after its supervisor has ended is none. */
-static int check_supervisor(struct belljar_template *tmpl, struct belljar_error *reterr)
-{
-    struct pollfd control = { tmpl->control, 0, 0 };
-    if (poll(&control, 1, 0) <= 0)
+    struct belljar_template *tmpl = guest->tmpl;
+    struct pollfd fds[] = { { guest->value, POLLRDHUP, 0 }, { tmpl->control, 0, 0 } };
+    if (poll(fds, ARRAY_SIZE(fds), 0) == 0)
+        return 0;
+    char byte; /* what a guest said before it ended is read as any other */
+    if (guest->run_count > 0 && recv(guest->value, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        return guest_ended_between(guest, reterr);
+    if (fds[1].revents == 0)
         return 0;
     link_drain(tmpl); /* it may have said why */
     pthread_mutex_lock(&tmpl->lock);
@@ -103,10 +107,8 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
         return error_set(reterr, guest->is_dead ? EPIPE : EBUSY, "run",
                          guest->is_dead ? "this guest has ended: take another"
                                         : "a run is on already");
-    if (guest_is_gone(guest))
-        return guest_ended_between(guest, reterr);
     const struct settings *settings = &guest->tmpl->settings;
-    int error = check_supervisor(guest->tmpl, reterr);
+    int error = check_others(guest, reterr);
     if (error == 0)
         error = check_files(settings, job, reterr);
     if (error < 0)
@@ -292,8 +294,39 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
         wanted[count++] = (struct pollfd){ guest->tmpl->control, POLLIN, 0 };
     for (unsigned i = 0; i < count && i < max; i++)
         fds[i] = wanted[i];
-    *ret_timeout_ms = limits_timeout_ms(guest);
+    /* What belljar_guest_start has read is not there to be seen by a poll. */
+    bool is_over = guest->outgoing == NULL && has_result(guest);
+    *ret_timeout_ms = is_over ? 0 : limits_timeout_ms(guest);
     return count < max ? count : max;
+}
+
+/* A session's runs are short, most of them. Who sleeps until such a one is over has to be woken, and so
+ * has the guest, each on the CPU where it was: on two CPUs that takes longer than the run. So the
+ * caller's thread looks again and again, and lets go of its CPU in between, as long as short runs
+ * are what comes; a guest whose runs turn out longer is slept for, and tried again now and then.
+ * Returns what poll returns; 0 if nothing has come. */
+static int linger(struct belljar_guest *guest, struct pollfd *fds, unsigned count)
+{
+    if (!guest->is_session || guest->run_count < 2)
+        return 0;
+    if (guest->sleeps > 0) {
+        guest->sleeps--;
+        return 0;
+    }
+    uint64_t until_ns = clock_now_ns() + LINGER_NS;
+    do {
+        sched_yield();
+        int ready = poll(fds, count, 0);
+        if (ready != 0) {
+            guest->long_waits = 0;
+            return ready;
+        }
+    } while (clock_now_ns() < until_ns);
+    if (guest->long_waits < LONG_WAITS - 1)
+        guest->long_waits++;
+    else
+        guest->sleeps = SLEEPS;
+    return 0;
 }
 
 /* ---- Finishing ---- */
@@ -350,19 +383,20 @@ static int run_not_begun(struct belljar_guest *guest, struct belljar_error *rete
     return error;
 }
 
-/* There is a result, or the guest is gone: makes the whole of it. */
-static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_result,
-                      struct belljar_error *reterr)
+/* There is a result, or the guest is gone: makes the whole of it. Where the run was silent there is
+ * no output to read before its result. */
+static int run_finish(struct belljar_guest *guest, bool is_silent,
+                      struct belljar_result **ret_result, struct belljar_error *reterr)
 {
     uint64_t cpu_ns = 0;
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
     guest->has_cpu = guest->has_cpu && guest_cpu(guest, &cpu_ns);
     guest->cpu_used_ns = cpu_ns - guest->cpu_start_ns;
-    int error = stream_read_output(guest, 1);
-    if (error == 0)
-        error = stream_read_output(guest, 2);
     bool is_there = guest->result != NULL;
+    int error = is_silent && is_there ? 0 : stream_read_output(guest, 1);
+    if (error == 0 && !(is_silent && is_there))
+        error = stream_read_output(guest, 2);
     if (is_there)
         guest->result->is_unrefused = guest_is_unrefused(guest);
     bool says_refused = is_there && guest->result->verdict == BELLJAR_VIOLATION;
@@ -426,17 +460,27 @@ static int run_finish(struct belljar_guest *guest, struct belljar_result **ret_r
 
 /* ---- In one go, or in steps ---- */
 
+/* True if the result has come already: no supervisor need hear of such a run. */
+static bool is_over_at_once(struct belljar_guest *guest)
+{
+    struct pollfd value = { guest->value, POLLIN, 0 };
+    return guest->outgoing == NULL && guest->in < 0 && linger(guest, &value, 1) > 0 &&
+           value_receive(guest) == 0 && has_result(guest);
+}
+
 int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
                         const struct belljar_callbacks *callbacks, struct belljar_error *reterr)
 {
     int error = guest_begin(guest, job, callbacks, reterr);
-    if (error == 0 && !job->soon)
+    if (error == 0 && !job->soon && !is_over_at_once(guest))
         limits_arm_first(guest); /* an event loop may come back late: it is busy with others */
     return error;
 }
 
-int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
-                       struct belljar_error *reterr)
+/* is_silent: when the first byte of the next frame had come, nothing had been written. If that frame
+ * is the result, then what the run wrote, all of it before its result, has been read. */
+static int guest_step(struct belljar_guest *guest, bool is_silent,
+                      struct belljar_result **ret_result, struct belljar_error *reterr)
 {
     if (guest->state != RUN_GOING)
         return error_set(reterr, EINVAL, "run", "no run is on");
@@ -455,6 +499,7 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     }
     int error = value_receive(guest);
     if (error == 0 && !has_result(guest)) { /* what it wrote before it asks for anything */
+        is_silent = false;
         error = stream_read_output(guest, 1);
         if (error == 0)
             error = stream_read_output(guest, 2);
@@ -483,8 +528,14 @@ int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_
     /* has_failed is only ever set; whoever misses it here sees it in the next step. */
     if (guest->result != NULL || guest->is_dead ||
         __atomic_load_n(&guest->tmpl->has_failed, __ATOMIC_RELAXED))
-        return run_finish(guest, ret_result, reterr);
+        return run_finish(guest, is_silent, ret_result, reterr);
     return 0;
+}
+
+int belljar_guest_step(struct belljar_guest *guest, struct belljar_result **ret_result,
+                       struct belljar_error *reterr)
+{
+    return guest_step(guest, false, ret_result, reterr);
 }
 
 int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
@@ -496,7 +547,10 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
         struct pollfd fds[8];
         int timeout_ms;
         unsigned count = belljar_guest_pollfds(guest, fds, ARRAY_SIZE(fds), &timeout_ms);
-        if (poll(fds, count, timeout_ms) < 0 && errno != EINTR)
+        int ready = linger(guest, fds, count);
+        if (ready == 0)
+            ready = poll(fds, count, timeout_ms);
+        if (ready < 0 && errno != EINTR)
             return error_set(reterr, errno, "run", "poll: %s", strerror(errno));
         /* Reported before the caller is asked anything. */
         if (clock_now_ns() - guest->started_ns >= ARM_AFTER_MS * 1000000u)
@@ -504,7 +558,10 @@ int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job
         if (guest->callbacks.is_cancelled != NULL && guest->killed_for == 0 &&
             guest->callbacks.is_cancelled(guest->callbacks.context))
             (void)!belljar_guest_kill(guest, BELLJAR_ERROR);
-        error = belljar_guest_step(guest, ret_result, reterr);
+        /* The value channel is looked at first, the streams after it. */
+        bool is_silent = ready == 1 && fds[0].fd == guest->value && fds[0].revents == POLLIN &&
+                         guest->incoming_used == 0;
+        error = guest_step(guest, is_silent, ret_result, reterr);
     }
     return error < 0 ? error : 0;
 }

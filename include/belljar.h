@@ -348,12 +348,13 @@ struct belljar_result {
 
 /* Runs one job to its end: pumps stdin, collects and streams output, keeps the limits. reterr only
  * for belljar's own failures, which also end as BELLJAR_INFRA_ERROR where a result could be made.
- * callbacks may be NULL. The caller frees *ret_result. */
+ * callbacks may be NULL. The caller frees *ret_result. A session's short runs are waited for awake: for
+ * at most 200 us each, with sched_yield, and no more where its runs turn out longer. */
 BELLJAR_API int belljar_guest_run(struct belljar_guest *guest, const struct belljar_job *job,
                                   const struct belljar_callbacks *callbacks,
                                   struct belljar_result **ret_result, struct belljar_error *reterr);
-/* Runs one job in steps, for event loops: start, then whenever one of the descriptors is ready or
- * timeout_ms has passed: step. 1: done, *ret_result is set; 0: go on. */
+/* Runs one job in steps, for event loops: start (which waits for a session's short run as above), then
+ * whenever one of the descriptors is ready or timeout_ms has passed: step. 1: done, *ret_result is set; 0: go on. */
 BELLJAR_API int belljar_guest_start(struct belljar_guest *guest, const struct belljar_job *job,
                                     const struct belljar_callbacks *callbacks,
                                     struct belljar_error *reterr);

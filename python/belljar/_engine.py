@@ -99,9 +99,6 @@ def waits_for(guest: core.Guest, at_most_ms: int = -1) -> tuple[list[tuple[int, 
     return fds, timeout_ms
 
 
-_OURS = b"dview", b"fmethod", b"frecord"  # kinds of values that are looked up among what the host has given
-
-
 def _deadline(pool: Pool, job: Job) -> float | None:
     """When a run that begins now will have been ended (time.monotonic)."""
     wall_ms = job.get("wall_ms") or pool.wall_ms
@@ -148,13 +145,16 @@ class Session:
         text = source(code, job)
         if on_result is not None:
             yield from self._show_at_once()
-        execution = self.ran((yield from self._go(text, self._with_input(job), on_result)))
+        text = self._begin(text, self._with_input(job), on_result)
+        execution = self.ran(self.done((yield self.guest, text, job, self.failed)))
         if on_result is not None:
             show_results(execution, on_result)
         return execution
 
     def _cell_job(self, how: Mapping[str, Any]) -> Wish:
         """A run's arguments. Its code has a name of its own unless the caller gives one, so that tracebacks show the lines of each."""
+        if not how:
+            return {"last_value": True, "filename": f"<cell {self._runs + 1}>"}
         around = {name: how[name] for name in how if name in Place.__annotations__}
         given: dict[str, Any] = {name: how[name] for name in how if name not in around}
         if given.get("filename") is None:
@@ -474,11 +474,13 @@ class Session:
         """What a run came to."""
         shown = self.desk.shown
         value = result.value  # the numbers in it are kept no longer than it is
-        views = self.desk.handles.views() if value is not None and any(kind in value for kind in _OURS) else None
+        has_ours = value is not None and (b"dview" in value or b"fmethod" in value or b"frecord" in value)
+        views = self.desk.handles.views() if has_ours else None  # those kinds are looked up among what the host has given
         execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows, views)
-        if result.verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
+        verdict = execution.verdict
+        if verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)
-        if result.is_complete or result.verdict not in ("ok", "error"):
+        if result.is_complete or verdict not in ("ok", "error"):
             self._last = execution  # it may have been its last
         return execution
 

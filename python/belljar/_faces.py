@@ -94,6 +94,8 @@ def check_run(
     maker: str = "belljar.Sandbox(policy)",
 ) -> None:  # fmt: skip
     """`TypeError` for keywords of a run that it does not take."""
+    if not given:
+        return
     if others := given.keys() - keywords.__annotations__.keys() - Place.__annotations__.keys():
         refuse_others(face, sorted(others), function, maker, Options.__annotations__, Place.__annotations__)
 

@@ -126,14 +126,28 @@ async def take(pool: Pool) -> core.Guest:
         return guest
 
 
-async def _perform(run: Run, waiter: Waiter) -> core.Result:
-    """Starts a run and waits for its end."""
+async def _begin(run: Run) -> core.Result | None:
+    """Starts a run. Returns what it came to if it is over at once: many of a session's are, and need no waiter."""
     guest, code, job, failed = run
     try:
         guest.start(code, **job)
-        while (result := guest.step()) is None:
-            await _wait(guest, waiter)
+        result = guest.step()
+        if result is not None:
+            await asyncio.sleep(0)  # the loop's others have their turn after each run
         return result
+    except BaseException as error:
+        failed(error)
+        raise
+
+
+async def _go_on(run: Run, waiter: Waiter) -> core.Result:
+    """Waits for the end of a run that has begun."""
+    guest, _, _, failed = run
+    try:
+        while True:
+            await _wait(guest, waiter)
+            if (result := guest.step()) is not None:
+                return result
     except BaseException as error:
         failed(error)
         raise
@@ -161,8 +175,11 @@ async def drive(operation: Operation[T], perform: Callable[[Run], Awaitable[core
 
 
 async def perform_once(run: Run) -> core.Result:
+    result = await _begin(run)
+    if result is not None:
+        return result
     with Waiter() as waiter:
-        return await _perform(run, waiter)
+        return await _go_on(run, waiter)
 
 
 async def shared_pool(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Pool:
@@ -216,8 +233,16 @@ class Driver:
 
     async def perform(self, run: Run) -> core.Result:
         """What a run comes to."""
-        async with self._waiting() as waiter:
-            return await _perform(run, waiter)
+        try:
+            result = await _begin(run)
+        except BaseException:
+            await self.cancel()
+            raise
+        if result is None:
+            async with self._waiting() as waiter:
+                return await _go_on(run, waiter)
+        await self.cancel()
+        return result
 
     async def events(self, name: str, begun: Operation[Stream]) -> AsyncGenerator[Event, None]:
         """What happens in a run, as it happens, in a context."""

@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Turns"]
 
@@ -17,9 +17,13 @@ _held: contextvars.ContextVar[tuple[_Turn, ...]] = contextvars.ContextVar("bellj
 
 
 class _Turn:
-    def __init__(self, context: str, wake: Callable[[], None]) -> None:
+    __slots__ = ("context", "is_over", "token", "wake")
+
+    token: contextvars.Token[tuple[_Turn, ...]]  # once it is held
+    wake: Callable[[], None]  # once it waits
+
+    def __init__(self, context: str) -> None:
         self.context = context
-        self.wake = wake
         self.is_over = False
 
 
@@ -32,21 +36,31 @@ class Turns:
         self._now: _Turn | None = None
         self._queues: dict[str, deque[_Turn]] = {}
 
-    @contextlib.contextmanager
-    def taken(self, context: str) -> Iterator[bool]:
-        """A turn, in a thread. False, at once, for who would wait for itself, or where nobody waits as there are no contexts."""
-        waiting = threading.Lock()
-        waiting.acquire()
-        turn = _Turn(context, waiting.release)
-        is_first = self._ask(turn)
-        if is_first is None:
-            yield False
-            return
+    def take(self, context: str) -> _Turn | None:
+        """A turn, in a thread, which is to be given back. None, at once, for who would wait for itself, or where nobody waits as there
+        are no contexts. No context manager: every run comes by here."""
+        turn = _Turn(context)
+        with self._lock:
+            is_first = self._ask(turn)
+            if is_first is None:
+                return None
+            if not is_first:
+                waiting = threading.Lock()
+                waiting.acquire()
+                turn.wake = waiting.release
         try:
             if not is_first:
                 waiting.acquire()
-            with _holding(turn):
-                yield True
+            _hold(turn)
+        except BaseException:
+            self._pass_on(turn)
+            raise
+        return turn
+
+    def give_back(self, turn: _Turn) -> None:
+        """What `take` gave."""
+        try:
+            _let_go(turn)
         finally:
             self._pass_on(turn)
 
@@ -54,29 +68,33 @@ class Turns:
     async def awaited(self, context: str) -> AsyncIterator[bool]:
         """A turn, on a loop."""
         future = asyncio.get_running_loop().create_future()
-        turn = _Turn(context, lambda: None if future.done() else future.set_result(None))
-        is_first = self._ask(turn)
+        turn = _Turn(context)
+        turn.wake = lambda: None if future.done() else future.set_result(None)
+        with self._lock:
+            is_first = self._ask(turn)
         if is_first is None:
             yield False
             return
         try:
             if not is_first:
                 await future
-            with _holding(turn):
+            _hold(turn)
+            try:
                 yield True
+            finally:
+                _let_go(turn)
         finally:
             self._pass_on(turn)
 
     def _ask(self, turn: _Turn) -> bool | None:
-        """Whether it is its turn at once; None if it is not to wait."""
-        with self._lock:
-            if self._now is None:
-                self._now = turn
-                return True
-            if not self.has_contexts or self._now in _held.get():
-                return None
-            self._queues.setdefault(turn.context, deque()).append(turn)
-            return False
+        """(locked) Whether it is its turn at once; None if it is not to wait."""
+        if self._now is None:
+            self._now = turn
+            return True
+        if not self.has_contexts or self._now in _held.get():
+            return None
+        self._queues.setdefault(turn.context, deque()).append(turn)
+        return False
 
     def _pass_on(self, turn: _Turn) -> None:
         """A turn is over, or waits no longer."""
@@ -98,11 +116,13 @@ class Turns:
             self._now.wake()
 
 
-@contextlib.contextmanager
-def _holding(turn: _Turn) -> Iterator[None]:
-    token = _held.set((*(other for other in _held.get() if not other.is_over), turn))
+def _hold(turn: _Turn) -> None:
+    others = _held.get()
+    turn.token = _held.set((*[other for other in others if not other.is_over], turn) if others else (turn,))
+
+
+def _let_go(turn: _Turn) -> None:
     try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # a stream that another thread, or task, ends
-            _held.reset(token)
+        _held.reset(turn.token)
+    except ValueError:
+        pass  # a stream that another thread, or task, ends

@@ -193,7 +193,8 @@ class Sandbox(SessionFace):
     def run_code(self, code: str | bytes, **options: Unpack[CodeOptions]) -> Execution:
         """Runs code in the session's namespace and returns what it came to. The value of a last expression is the
         result. See `Template.run` for the arguments; `env` and `cwd` are put back after the run."""
-        check_run("run_code", options, self.run_code, CodeKeywords)
+        if options:
+            check_run("run_code", options, self.run_code, CodeKeywords)
         return self._drive(self._session.run_code(code, **options))
 
     def call(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:

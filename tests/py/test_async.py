@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import selectors
 import threading
 import time
@@ -504,3 +505,78 @@ def test_a_host_function_that_is_cancelled_before_it_began_is_not_left_unawaited
     asyncio.run(main())
     gc.collect()
     assert begun == []
+
+
+# ---- Short runs --------------------------------------------------------------------------------------------------
+
+
+def test_short_runs_leave_the_loop_to_others(template):
+    async def main():
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with AsyncSandbox(template=template) as sandbox:
+            task = asyncio.create_task(other())
+            for number in range(60):
+                before = turns
+                execution = await sandbox.run_code(f"print({number}); {number}")
+                assert (execution.stdout, execution.value) == (f"{number}\n", number)
+                assert turns > before
+            task.cancel()
+
+    asyncio.run(main())
+
+
+def test_after_short_runs_a_long_one_has_its_limits_and_its_host_functions(template):
+    async def main():
+        async def twice(number):
+            await asyncio.sleep(0.01)
+            return 2 * number
+
+        async with AsyncSandbox(template=template) as sandbox:
+            for number in range(5):
+                assert (await sandbox.run_code(str(number))).value == number
+            await sandbox.expose(twice)
+            assert (await sandbox.run_code("twice(21)")).value == 42
+            assert (await sandbox.run_code("while True: pass", timeout=0.3)).verdict == "timeout"
+            assert (await sandbox.run_code("1")).value == 1
+
+    asyncio.run(main())
+
+
+def test_a_short_run_that_is_cancelled_ends_its_session(template):
+    async def main():
+        async with AsyncSandbox(template=template) as sandbox:
+            for number in range(5):
+                await sandbox.run_code(str(number))
+            task = asyncio.create_task(sandbox.run_code("1 + 1"))
+            await asyncio.sleep(0)  # it has begun
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            with pytest.raises(SessionEnded, match="cancelled"):
+                await sandbox.run_code("1")
+
+    asyncio.run(main())
+
+
+def test_a_run_that_is_over_when_it_has_begun_is_seen_by_who_polls(template):
+    with Sandbox(template=template) as sandbox:
+        sandbox.run_code("1")
+        guest = sandbox._session.guest
+        for _ in range(8):
+            guest.start(b"1 + 1", session=True, last_value=True, stdin_bytes=b"")
+            while True:
+                time.sleep(0.002)
+                fds, timeout_ms = guest.pollfds()
+                poll = select.poll()
+                for fd, events in fds:
+                    poll.register(fd, events)
+                assert timeout_ms == 0 or poll.poll(10_000)
+                if guest.step() is not None:
+                    break

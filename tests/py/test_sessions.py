@@ -546,3 +546,28 @@ def test_the_sandbox_module_is_there_inside(sandbox):
         sandbox.run_code("import belljar\ntry:\n  x[0] = 2\nexcept belljar.SandboxError as e:\n  r = str(e)\nr").value
         == "Read only object"
     )
+
+
+# ---- Output and results ------------------------------------------------------------------------------------------
+
+
+def test_each_run_has_its_own_output_and_a_silent_one_none(sandbox):
+    for number in range(60):
+        loud = sandbox.run_code(f"import os, sys; print({number}); os.write(2, b'e{number}'); {number}")
+        assert (loud.stdout, loud.stderr, loud.value) == (f"{number}\n", f"e{number}", number)
+        silent = sandbox.run_code(f"{number} + 1")
+        assert (silent.stdout, silent.stderr, silent.value) == ("", "", number + 1)
+
+
+def test_long_runs_and_short_ones_in_turn_are_waited_for(sandbox):
+    pauses = [0] * 5 + [0.002] * 8 + [0, 0.002] * 4 + [0] * 70  # after a few long ones in a row the host sleeps until a run is over
+    for number, pause in enumerate(pauses):
+        execution = sandbox.run_code(f"import time; time.sleep({pause}); print({number}); {number}")
+        assert (execution.stdout, execution.value) == (f"{number}\n", number)
+
+
+def test_a_host_that_waits_for_a_long_run_uses_no_cpu(sandbox):
+    sandbox.run_code("import time")
+    began = time.thread_time()
+    sandbox.run_code("time.sleep(0.6)")
+    assert time.thread_time() - began < 0.3
