@@ -294,7 +294,7 @@ unsigned belljar_guest_pollfds(struct belljar_guest *guest, struct pollfd *fds, 
         wanted[count++] = (struct pollfd){ guest->tmpl->control, POLLIN, 0 };
     for (unsigned i = 0; i < count && i < max; i++)
         fds[i] = wanted[i];
-    /* What belljar_guest_start has read is not there to be seen by a poll. */
+    /* No poll sees a result that belljar_guest_start has read. */
     bool is_over = guest->outgoing == NULL && has_result(guest);
     *ret_timeout_ms = is_over ? 0 : limits_timeout_ms(guest);
     return count < max ? count : max;
