@@ -16,7 +16,9 @@
 #include "guest/environment.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
+#include "guest/lent.h"
 #include "guest/output.h"
+#include "guest/plain.h"
 #include "guest/quiet.h"
 #include "guest/words.h"
 #include "guest/wrap.h"
@@ -42,9 +44,6 @@ static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE
  * touched. */
 #define RESERVE_BYTES (4u << 20)
 
-/* What send_result() is asked for. */
-enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
-
 #define LEAVE_SECONDS 60 /* for a host that is stopped; one that is gone takes its guests along */
 
 /* What comes before each module in the text of scripts/bundle-guest; the importer comes before the
@@ -55,6 +54,9 @@ enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
 struct guest_module {
     struct zygote zygote;
     struct outputs outputs;
+    struct plain plain;
+    bool is_settled;       /* what a guest that does not warm up begins with is there */
+    PyObject *first;       /* frame, read before serve() was called, or NULL */
     void *reserve;         /* or NULL */
     struct lent_list lent; /* with the frame that was read last */
     PyTypeObject *lent_type;
@@ -67,71 +69,12 @@ static void *reserve_map(void)
     return reserve == MAP_FAILED ? NULL : reserve;
 }
 
-/* ---- Memory of the host's ---- */
-
-/* What the arrays in it are views of: unmapped when the last of them is gone. */
-struct lent_object {
-    PyObject_HEAD struct lent lent;
-};
-
-static int lent_getbuffer(PyObject *object, Py_buffer *view, int flags)
-{
-    const struct lent *lent = &((struct lent_object *)object)->lent;
-    return PyBuffer_FillInfo(view, object, lent->bytes, (Py_ssize_t)lent->length, 1, flags);
-}
-
-static void lent_dealloc(PyObject *object)
-{
-    struct lent *lent = &((struct lent_object *)object)->lent;
-    PyTypeObject *type = Py_TYPE(object);
-    if (lent->base != NULL)
-        munmap(lent->base, lent->mapped);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
-}
-
-static PyType_Slot lent_slots[] = {
-    { Py_bf_getbuffer, lent_getbuffer },
-    { Py_tp_dealloc, lent_dealloc },
-    { 0, NULL },
-};
-static PyType_Spec lent_spec = { "belljar.Lent", sizeof(struct lent_object), 0,
-                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                                 lent_slots };
-
-/* One of them as an object, which takes it. */
-static PyObject *lent_object(struct guest_module *state, struct lent *lent)
-{
-    if (lent->base == NULL) {
-        errno = lent->error;
-        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "an array of the host's");
-    }
-    if (lent->copy)
-        return PyByteArray_FromStringAndSize(lent->bytes, (Py_ssize_t)lent->length);
-    allocfunc allocate = (allocfunc)PyType_GetSlot(state->lent_type, Py_tp_alloc);
-    PyObject *object = allocate(state->lent_type, 0);
-    if (object != NULL) {
-        ((struct lent_object *)object)->lent = *lent;
-        lent->base = NULL;
-    }
-    return object;
-}
-
 /* lent(): what came with the last frame, as a list of buffers; NULL if there was nothing. */
 static PyObject *guest_lent(PyObject *module, PyObject *unused)
 {
     (void)unused;
     struct guest_module *state = PyModule_GetState(module);
-    if (state->lent.count == 0)
-        Py_RETURN_NONE;
-    OWNED PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && i < state->lent.count; i++) {
-        OWNED PyObject *object = lent_object(state, &state->lent.items[i]);
-        if (object == NULL || PyList_Append(list, object) < 0)
-            Py_CLEAR(list);
-    }
-    lent_clear(&state->lent);
-    return Py_XNewRef(list);
+    return lent_objects(&state->lent, state->lent_type);
 }
 
 /* ---- Starting ---- */
@@ -269,6 +212,8 @@ static int prepare(struct zygote *zygote, PyObject *names)
     return zygote->directories != NULL ? 0 : -1;
 }
 
+static PyObject *guest_read_frame(PyObject *module, PyObject *unused);
+
 /* The whole life of the process: zygote first, then, in each fork, guest. */
 static PyObject *guest_main(PyObject *module, PyObject *unused)
 {
@@ -277,9 +222,9 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     int error = zygote_init(&state->zygote);
     if (error < 0)
         zygote_fail(-error, "settings", "the zygote's settings cannot be read");
-    state->lent_type = (PyTypeObject *)PyType_FromSpec(&lent_spec);
+    state->lent_type = lent_make_type();
     if (state->lent_type == NULL || add_constants(module) < 0 || quiet_prepare() < 0 ||
-        value_add_functions(module, "belljar", language_behind) == NULL ||
+        (state->plain.values = value_add_functions(module, "belljar", language_behind)) == NULL ||
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     (void)words_install(&state->zygote);
@@ -297,6 +242,8 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     }
 
     zygote_serve(&state->zygote);
+    if (state->is_settled && state->zygote.is_cold)
+        state->first = guest_read_frame(module, NULL);
 
     do {
         PyErr_Clear();
@@ -382,29 +329,6 @@ static PyObject *unpack_run(const uint8_t *payload, uint32_t length)
     return Py_BuildValue("kOOOOO", (unsigned long)flags, code, filename, path0, argv, files);
 }
 
-static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
-{
-    (void)unused;
-    struct guest_module *state = PyModule_GetState(module);
-    uint32_t type = 0, length = 0;
-    CLEANUP(heap_free) uint8_t *payload = NULL;
-    int error;
-    if (state->reserve == NULL)
-        state->reserve = reserve_map();
-    Py_BEGIN_ALLOW_THREADS
-    error = frame_read(FD_GUEST_VALUE, on_signal, &state->lent, &type, &payload, &length);
-    Py_END_ALLOW_THREADS
-    if (error < 0)
-        _exit(error == -ENOMEM
-                  ? 70
-                  : 0); /* the host has gone, or speaks nonsense: nobody is left to work for */
-    drop_signals();
-    OWNED PyObject *fields =
-        type == FRAME_RUN ? unpack_run(payload, length)
-                          : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
-    return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
-}
-
 static PyObject *guest_is_cold(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -477,6 +401,21 @@ __attribute__((noreturn)) static void leave_guest(int status)
     _exit(status);
 }
 
+/* Sends a FRAME_RESULT; the guest's end if `leave` is SEND_LAST. */
+static PyObject *send_frame(const struct packer *frame, int leave, int status)
+{
+    if (frame->failed)
+        return PyErr_NoMemory();
+    if (leave == SEND_REHEARSED)
+        Py_RETURN_NONE;
+    (void)!fflush(NULL); /* what C code has printed */
+    PyObject *sent = write_frame(FRAME_RESULT, frame->bytes, frame->used);
+    if (leave == SEND_LAST)
+        leave_guest(status);
+    drop_signals(); /* once sent, an exception would have it sent again */
+    return sent;
+}
+
 /* send_result(outcome, status, flags, (name, value, traceback, text, encoded), [[(mime, bytes), …],
  * …], leave) */
 static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
@@ -512,16 +451,89 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
                 return NULL;
         }
     }
-    if (frame.failed)
-        return PyErr_NoMemory();
-    if (leave == SEND_REHEARSED)
-        Py_RETURN_NONE;
-    (void)!fflush(NULL); /* what C code has printed */
-    PyObject *sent = write_frame(FRAME_RESULT, frame.bytes, frame.used);
-    if (leave == SEND_LAST)
-        leave_guest((int)status);
-    drop_signals(); /* once sent, an exception would have it sent again */
-    return sent;
+    return send_frame(&frame, leave, (int)status);
+}
+
+/* ---- Runs ---- */
+
+/* One FRAME_RUN, if it is plain. */
+static enum plain_end run_plainly(struct guest_module *state, const uint8_t *payload,
+                                  uint32_t length, int leave)
+{
+    CLEANUP(packer_release) struct packer answer = PACKER_INIT;
+    enum plain_end end = plain_run(&state->plain, payload, length, &leave, &answer);
+    if (end == PLAIN_DONE) {
+        OWNED PyObject *sent = send_frame(&answer, leave, 0);
+        if (sent == NULL)
+            _exit(70); /* there is nobody to send it to */
+    }
+    return end;
+}
+
+/* read_frame() -> (type, payload): the host's next frame that is not a plain run. Those are done here. */
+static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    if (state->first != NULL)
+        return owned_take(&state->first);
+    for (;;) {
+        uint32_t type = 0, length = 0;
+        CLEANUP(heap_free) uint8_t *payload = NULL;
+        int error;
+        if (state->reserve == NULL)
+            state->reserve = reserve_map();
+        Py_BEGIN_ALLOW_THREADS
+        error = frame_read(FD_GUEST_VALUE, on_signal, &state->lent, &type, &payload, &length);
+        Py_END_ALLOW_THREADS
+        if (error < 0)
+            _exit(error == -ENOMEM ? 70 : 0); /* the host has gone, or speaks nonsense: nobody is
+                                                 left to work for */
+        drop_signals();
+        enum plain_end end =
+            type == FRAME_RUN ? run_plainly(state, payload, length, SEND_LAST) : PLAIN_NOT;
+        if (end == PLAIN_FAILED)
+            return NULL;
+        if (end != PLAIN_NOT)
+            continue;
+        OWNED PyObject *fields =
+            type == FRAME_RUN
+                ? unpack_run(payload, length)
+                : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
+        return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
+    }
+}
+
+static PyObject *guest_plain(PyObject *module, PyObject *arguments)
+{
+    struct guest_module *state = PyModule_GetState(module);
+    PyObject *parts;
+    int is_settled;
+    if (!PyArg_ParseTuple(arguments, "O!p", &PyDict_Type, &parts, &is_settled) ||
+        plain_prepare(&state->plain, parts) < 0)
+        return NULL;
+    state->is_settled = is_settled;
+    Py_RETURN_NONE;
+}
+
+/* rehearse(code, filename): a plain run from its frame to its answer, which is not sent. */
+static PyObject *guest_rehearse(PyObject *module, PyObject *arguments)
+{
+    const char *code, *filename;
+    if (!PyArg_ParseTuple(arguments, "ss", &code, &filename))
+        return NULL;
+    CLEANUP(packer_release) struct packer frame = PACKER_INIT;
+    pack_u32(&frame, RUN_LAST_VALUE);
+    pack_string(&frame, code);
+    pack_string(&frame, filename);
+    pack_string(&frame, "/work");
+    pack_u32(&frame, 1);
+    pack_string(&frame, filename);
+    pack_u32(&frame, 0);
+    frame_forget(); /* writes where frames are read */
+    enum plain_end end =
+        run_plainly(PyModule_GetState(module), frame.bytes, (uint32_t)frame.used, SEND_REHEARSED);
+    return end == PLAIN_FAILED ? NULL : PyBool_FromLong(end == PLAIN_DONE);
 }
 
 /* send_call(id, kind, value): asks the host. */
@@ -601,22 +613,6 @@ static PyObject *guest_flush(PyObject *module, PyObject *arguments)
     return PyBool_FromLong(done != NULL);
 }
 
-/* instances(list, type): those of them. In C, where looking at an object does not write to it. */
-static PyObject *guest_instances(PyObject *module, PyObject *arguments)
-{
-    (void)module;
-    PyObject *things, *type;
-    if (!PyArg_ParseTuple(arguments, "O!O!", &PyList_Type, &things, &PyType_Type, &type))
-        return NULL;
-    OWNED PyObject *found = PyList_New(0);
-    for (Py_ssize_t i = 0; found != NULL && i < PyList_Size(things); i++) {
-        PyObject *thing = PyList_GetItem(things, i);
-        if (PyObject_TypeCheck(thing, (PyTypeObject *)type) && PyList_Append(found, thing) < 0)
-            return NULL;
-    }
-    return Py_XNewRef(found);
-}
-
 /* is_quiet(list): see quiet.h. */
 static PyObject *guest_is_quiet(PyObject *module, PyObject *list)
 {
@@ -669,7 +665,11 @@ static PyMethodDef methods[] = {
     { "hook", guest_hook, METH_NOARGS,
       "hook(): from now on an audit hook gives better words for refusals." },
     { "read_frame", guest_read_frame, METH_NOARGS,
-      "Wait for the host's next frame: (type, payload)." },
+      "Wait for the host's next frame that is no plain run: (type, payload)." },
+    { "plain", guest_plain, METH_VARARGS,
+      "plain(parts, is_settled): from now on plain runs are done in C (plain.h)." },
+    { "rehearse", guest_rehearse, METH_VARARGS,
+      "rehearse(code, filename): a plain run without an answer. Whether it was one." },
     { "is_cold", guest_is_cold, METH_NOARGS,
       "Whether somebody waits for this guest, so that it does not warm up." },
     { "branch", guest_branch, METH_NOARGS,
@@ -695,7 +695,7 @@ static PyMethodDef methods[] = {
     { "keep_up", guest_keep_up, METH_VARARGS,
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },
     { "flush", guest_flush, METH_VARARGS, "flush(stream, is_told): whether that went well." },
-    { "instances", guest_instances, METH_VARARGS, "instances(list, type): those of them." },
+    { "instances", quiet_instances, METH_VARARGS, "instances(list, type): those of them." },
     { "is_quiet", guest_is_quiet, METH_O,
       "is_quiet(list): whether all of these objects end without anybody noticing." },
     { "fix_calls", guest_fix_calls, METH_NOARGS,

@@ -8,6 +8,7 @@
 #include "guest/quiet.h"
 
 #include "base/base.h"
+#include "base/owned.h"
 
 #include <link.h>
 #include <stdlib.h>
@@ -259,4 +260,19 @@ bool quiet_objects(PyObject *list)
     Py_XDECREF(kind);
     Py_XDECREF(weakref);
     return is_quiet;
+}
+
+PyObject *quiet_instances(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *things, *type;
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyList_Type, &things, &PyType_Type, &type))
+        return NULL;
+    OWNED PyObject *found = PyList_New(0);
+    for (Py_ssize_t i = 0; found != NULL && i < PyList_Size(things); i++) {
+        PyObject *thing = PyList_GetItem(things, i);
+        if (PyObject_TypeCheck(thing, (PyTypeObject *)type) && PyList_Append(found, thing) < 0)
+            return NULL;
+    }
+    return Py_XNewRef(found);
 }

@@ -15,4 +15,8 @@ int quiet_prepare(void);
  * code of the program's and writes to no object. */
 bool quiet_objects(PyObject *list);
 
+/* Method of the guest's module: (list, type), those of them. Looking at an object does not write to
+ * it. */
+PyObject *quiet_instances(PyObject *module, PyObject *arguments);
+
 #endif

@@ -8,8 +8,25 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import _thread
+
 from belljar._shared.frames import RUN_BYTES, RUN_EXCEPTION, RUN_SCRIPT, RUN_SESSION
-from belljar_guest import _cells, _end, _outcome, _preload, _program, _results, _run, _session, _shell, _start, _state, native
+from belljar_guest import (
+    _cells,
+    _end,
+    _folders,
+    _host,
+    _outcome,
+    _preload,
+    _program,
+    _results,
+    _run,
+    _session,
+    _shell,
+    _start,
+    _state,
+    native,
+)
 
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
@@ -62,12 +79,14 @@ class Policy:
         self.main: ModuleType | None = None  # once the guest is parked
         self.names: dict[str, Any] = {}  # the module's
         self.module_count = 0  # of sys.modules before the program: what comes after is its doing
+        self.is_settled = False  # the zygote has made this for a guest that does not warm up
 
     # ---- Before a run ----
 
     def begin(self) -> None:
         """Makes the guest its own, and ready for its program."""
-        if self.main is None:
+        if self.main is None or self.is_settled and not native.is_cold():
+            self.is_settled = False
             if _state.has_preloaded:
                 _preload.reseed()
             if "later" in _state.start:
@@ -76,7 +95,8 @@ class Policy:
                 _preload.warm_up(self)
                 gc.freeze()  # what is made from now on is the program's
                 self.make_main()
-                _run.is_quiet()  # what a run ends with: rehearsed
+                native.rehearse("1 + 1", "<code>")  # a run from its frame to its answer, and how it ends
+                linecache.cache.pop("<code>", None)
             else:
                 self.make_main()
             if _state.start:
@@ -92,6 +112,22 @@ class Policy:
     def make_main(self) -> None:
         self.make_names()
         self.module_count = len(sys.modules)
+
+    def do_plainly(self) -> None:
+        """In the zygote: from now on plain runs are done in C (guest/plain.c). If guests need nothing of their own before a run,
+        those that do not warm up have begun as well: they run no Python before it."""
+        self.is_settled = not (_state.reseeded or _state.start or {"uuid", "threading"} & sys.modules.keys())
+        if self.is_settled:
+            self.set_arguments(0, "<code>", "", [])  # as most runs have them: a guest need not write to these lists
+            self.make_main()
+        modules = {"state": _state, "host": _host, "linecache": linecache, "sys": sys, "builtins": builtins, "policy_names": self}
+        native.plain({
+            **{name: vars(module) for name, module in modules.items()},
+            "modules": sys.modules, "policy": self, "known": _folders.known, "original_path": _state.original_path,
+            "display": _results.display, "main_mark": _results.MAIN_MARK[0], "parse_cell": _run.parse_cell,
+            "conclude": _run.conclude, "compile": compile, "eval": eval, "get_objects": gc.get_objects,
+            "callbacks": gc.callbacks, "thread_count": _thread._count,
+        }, self.is_settled)  # fmt: skip
 
     def offer_results(self) -> None:
         _results.offer_results()

@@ -36,10 +36,19 @@ def text_of_source(source: str | bytes, filename: str) -> str:
     return source
 
 
-def split_last_expression(source: str, filename: str, flags: int = 0) -> tuple[ast.Module | None, CodeType | None]:
-    """(what comes before, fit for compile(), or None; the code of the last expression, compiled with these flags, or None)."""
+def split_last_expression(
+    source: str, filename: str, flags: int = 0, is_longer: bool = False
+) -> tuple[ast.Module | None, CodeType | None]:
+    """(what comes before, fit for compile(), or None; the code of the last expression, compiled with these flags, or None). `is_longer`: it is
+    known to be no single expression (guest/plain.c)."""
     stripped = source.strip()
-    if stripped and "\n" not in stripped and source[0] not in " \t\f\n" and ("=" not in stripped or "(" in stripped):
+    if (
+        not is_longer
+        and stripped
+        and "\n" not in stripped
+        and source[0] not in " \t\f\n"
+        and ("=" not in stripped or "(" in stripped)
+    ):
         try:  # the usual short case without a detour over the tree
             return None, compile(stripped, filename, "eval", flags, True)
         except SyntaxError:

@@ -64,9 +64,18 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
     try:
         result = run(policy, frame)
     except BaseException as error:
-        if then == native.LEAVE:  # not even the tuple for the outcome found room
-            policy.failures.let_go(error)
-        result = outcome(policy, error, None, 0)
+        result = without_room(policy, error, then)
+    end(policy, result, then)
+
+
+def without_room(policy: Policy, error: BaseException, then: int) -> Result:
+    """The result of a run that not even the tuple for its outcome found room for."""
+    if then == native.LEAVE:
+        policy.failures.let_go(error)
+    return outcome(policy, error, None, 0)
+
+
+def end(policy: Policy, result: Result, then: int) -> None:
     if then == native.LEAVE:
         try:
             result = policy.finish(result)
@@ -77,6 +86,24 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
     if then != native.LEAVE:
         flush_streams()
     send(result, then)
+
+
+def conclude(policy: Policy, flags: int, held: list[Any], then: int) -> None:
+    """The end of a run that guest/plain.c has begun. `held`: an exception or None, and a value, which nobody else holds."""
+    error, value = held
+    held.clear()
+    try:
+        if error is None:
+            error, value = show_value(policy, flags, value)
+        else:
+            policy.hide_runner(error)
+        try:
+            result = result_of(policy, error, value, flags)
+        finally:
+            error = value = None
+    except BaseException as failure:
+        result = without_room(policy, failure, then)
+    end(policy, result, then)
 
 
 def run(policy: Policy, frame: Frame) -> Result:
@@ -133,18 +160,25 @@ def run_code(policy: Policy, flags: int, code: bytes, filename: str, path0: str,
         policy.set_arguments(flags, filename, path0, argv)
     error, value = perform(policy, flags, code, filename)
     try:
-        if isinstance(error, MemoryError) and not flags & RUN_SESSION:
-            policy.failures.let_go(error)
-        return outcome(policy, error, value, flags)
+        return result_of(policy, error, value, flags)
     finally:
         error = value = None  # the exception knows this frame: neither of them would come to its end
 
 
-def parse_cell(policy: Policy, source: Any, filename: str, more: int) -> Any:
+def result_of(policy: Policy, error: BaseException | None, value: object, flags: int) -> Result:
+    try:
+        if isinstance(error, MemoryError) and not flags & RUN_SESSION:
+            policy.failures.let_go(error)
+        return outcome(policy, error, value, flags)
+    finally:
+        error = value = None
+
+
+def parse_cell(policy: Policy, source: Any, filename: str, more: int, is_longer: bool = False) -> Any:
     """What split_last_expression makes of it. Text that is no Python may be a notebook's."""
     text = _program.text_of_source(source, filename)
     try:
-        return _program.split_last_expression(text, filename, more)
+        return _program.split_last_expression(text, filename, more, is_longer)
     except SyntaxError as error:
         failure = error
     try:
@@ -176,6 +210,15 @@ def perform(policy: Policy, flags: int, code: bytes, filename: str) -> tuple[Bas
         first = compile(body, filename, "exec", more, True) if body is not None else None
         with policy.guard:
             value = policy.run_cell([part for part in (first, last) if part is not None], filename, flags)
+        return show_value(policy, flags, value)
+    except BaseException as error:
+        policy.hide_runner(error)
+        return error, None
+
+
+def show_value(policy: Policy, flags: int, value: object) -> tuple[BaseException | None, Any]:
+    """What comes of a last expression's value. As perform()."""
+    try:
         policy.collect_results(value)
         if value is not None and flags & RUN_SESSION:
             policy.keep_last(value)

@@ -56,6 +56,8 @@ def prepare(
     if files and not writes:
         _folders.install(directories)
     gc.freeze()
+    if _state.has_preloaded and not language:
+        _state.policy.do_plainly()  # what it makes is the program's
     return directories
 
 
