@@ -61,11 +61,10 @@ def install(folders: list[str]) -> None:
         return name in listed[folder][1]
 
     def fill_cache(self: Any) -> None:
-        found, names = listed.get(self.path, (None, []))
-        if found is None or known.get(self.path) is not found:
-            fill(self)
+        if self.path in listed and known.get(self.path) is listed[self.path][0]:
+            self._path_cache = set(listed[self.path][1])
         else:
-            self._path_cache = set(names)
+            fill(self)
 
     def invalidate_caches(self: Any) -> None:
         forget()
