@@ -52,17 +52,19 @@ def install(folders: list[str]) -> None:
     def may_have(folder: str, name: str) -> bool:
         """Of a package four kinds of __init__ are asked for, and then it is listed. So it is listed first; after its stat, as the
         finder of what is in it compares the time there with that of its own list."""
-        if folder not in listed:
+        entry = listed.get(folder)
+        if entry is None:
             found = path_stat(folder)
             try:
-                listed[folder] = found, list_folder(folder)
+                entry = listed[folder] = found, list_folder(folder)
             except OSError:  # to be searched and not to be read
                 return True
-        return name in listed[folder][1]
+        return name in entry[1]
 
     def fill_cache(self: Any) -> None:
-        if self.path in listed and known.get(self.path) is listed[self.path][0]:
-            self._path_cache = set(listed[self.path][1])
+        entry = listed.get(self.path)  # another thread may forget it at any time
+        if entry is not None and known.get(self.path) is entry[0]:
+            self._path_cache = set(entry[1])
         else:
             fill(self)
 
