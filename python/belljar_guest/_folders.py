@@ -52,20 +52,21 @@ def install(folders: list[str]) -> None:
     def may_have(folder: str, name: str) -> bool:
         """Of a package four kinds of __init__ are asked for, and then it is listed. So it is listed first; after its stat, as the
         finder of what is in it compares the time there with that of its own list."""
-        if folder not in listed:
+        entry = listed.get(folder)
+        if entry is None:
             found = path_stat(folder)
             try:
-                listed[folder] = found, list_folder(folder)
+                entry = listed[folder] = found, list_folder(folder)
             except OSError:  # to be searched and not to be read
                 return True
-        return name in listed[folder][1]
+        return name in entry[1]
 
     def fill_cache(self: Any) -> None:
-        found, names = listed.get(self.path, (None, []))
-        if found is None or known.get(self.path) is not found:
-            fill(self)
+        entry = listed.get(self.path)  # another thread may forget it at any time
+        if entry is not None and known.get(self.path) is entry[0]:
+            self._path_cache = set(entry[1])
         else:
-            self._path_cache = set(names)
+            fill(self)
 
     def invalidate_caches(self: Any) -> None:
         forget()
