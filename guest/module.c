@@ -20,6 +20,7 @@
 #include "guest/output.h"
 #include "guest/plain.h"
 #include "guest/quiet.h"
+#include "guest/source.h"
 #include "guest/words.h"
 #include "guest/wrap.h"
 #include "guest/zygote.h"
@@ -45,11 +46,6 @@ static_assert(BOOT_FAILED_TYPE == MSG_ZYGOTE_FAILED && BOOT_CHANNEL == FD_ZYGOTE
 #define RESERVE_BYTES (4u << 20)
 
 #define LEAVE_SECONDS 60 /* for a host that is stopped; one that is gone takes its guests along */
-
-/* What comes before each module in the text of scripts/bundle-guest; the importer comes before the
- * first. */
-#define MODULE_MARK        "\n# ==== "
-#define READY_HEADER_BYTES 8 /* the magic number, the place of the index */
 
 struct guest_module {
     struct zygote zygote;
@@ -90,70 +86,6 @@ __attribute__((noreturn)) static void fail_with_exception(const char *step)
     PyObject *text = value ? PyObject_Repr(value) : NULL;
     const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
     zygote_fail(EINVAL, step, bytes ? bytes : "an exception without text");
-}
-
-/* Code that was compiled when belljar was built (scripts/bundle-guest), if it is of this kind of
- * interpreter. Else None: the text is taken. */
-static PyObject *ready_view(char *bytes, size_t length)
-{
-    uint32_t magic;
-    if (length < READY_HEADER_BYTES)
-        Py_RETURN_NONE;
-    memcpy(&magic, bytes, sizeof magic);
-    if (magic != (uint32_t)PyImport_GetMagicNumber())
-        Py_RETURN_NONE;
-    return PyMemoryView_FromMemory(bytes, (Py_ssize_t)length, PyBUF_READ);
-}
-
-static PyObject *load_ready(char *bytes, size_t length)
-{
-    OWNED PyObject *marshal = PyImport_ImportModule("marshal");
-    OWNED PyObject *view = PyMemoryView_FromMemory(bytes, (Py_ssize_t)length, PyBUF_READ);
-    return marshal && view ? PyObject_CallMethod(marshal, "loads", "O", view) : NULL;
-}
-
-/* Runs the importer of the guest's text, python/belljar_guest/_importer.py, and returns its
- * namespace. The file stays mapped: of most modules nothing is ever read. */
-static PyObject *load_source(PyObject *module)
-{
-    struct stat size;
-    if (fstat(FD_GUEST_SOURCE, &size) < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    char *text = mmap(NULL, (size_t)size.st_size, PROT_READ, MAP_PRIVATE, FD_GUEST_SOURCE, 0);
-    if (text == MAP_FAILED)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    char *end = memchr(text, '\0', (size_t)size.st_size); /* what is compiled comes behind it */
-    char *modules = end != NULL ? strstr(text, MODULE_MARK) : NULL;
-    if (modules == NULL)
-        return PyErr_Format(PyExc_ValueError, "the guest's text has no modules");
-    size_t ready_length = (size_t)(text + size.st_size - end - 1);
-    OWNED PyObject *ready = ready_view(end + 1, ready_length);
-    if (ready == NULL)
-        return NULL;
-    OWNED PyObject *code = NULL, *rest = NULL;
-    if (ready != Py_None) {
-        code = load_ready(end + 1 + READY_HEADER_BYTES, ready_length - READY_HEADER_BYTES);
-        rest = Py_NewRef(Py_None);
-    } else {
-        CLEANUP(heap_free) char *importer = strndup(text, (size_t)(modules - text));
-        code = importer != NULL ? Py_CompileString(importer, "<belljar>", Py_file_input)
-                                : PyErr_NoMemory();
-        modules += strlen(MODULE_MARK);
-        rest = PyBytes_FromStringAndSize(modules, end - modules);
-    }
-    OWNED PyObject *names = PyDict_New();
-    OWNED PyObject *own_name = PyUnicode_FromString("belljar_guest");
-    OWNED PyObject *own_builtins =
-        PyDict_Copy(PyEval_GetBuiltins()); /* whatever a program does to its own */
-    if (code == NULL || names == NULL || own_name == NULL || own_builtins == NULL || rest == NULL ||
-        PyDict_SetItemString(names, "ready", ready) < 0 ||
-        PyDict_SetItemString(names, "__builtins__", own_builtins) < 0 ||
-        PyDict_SetItemString(names, "__name__", own_name) < 0 ||
-        PyDict_SetItemString(names, "native", module) < 0 ||
-        PyDict_SetItemString(names, "rest", rest) < 0)
-        return NULL;
-    OWNED PyObject *done = PyEval_EvalCode(code, names, names);
-    return done != NULL ? Py_NewRef(names) : NULL;
 }
 
 /* What the guest's Python knows by name (python/belljar_guest/native.pyi). */
@@ -228,7 +160,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         (state->zygote.settings.language[0] != '\0' && language_add_functions(module) < 0))
         fail_with_exception("interpreter");
     (void)words_install(&state->zygote);
-    PyObject *names = load_source(module); /* for good */
+    PyObject *names = source_load(module); /* for good */
     if (names == NULL)
         fail_with_exception("interpreter");
     if (prepare(&state->zygote, names) < 0)

@@ -202,7 +202,7 @@ void namespaces_end(struct lockdown *lockdown)
     lockdown->trial = 0;
 }
 
-/* What the child found. */
+/* The answer of the child. */
 static int trial_hear(struct lockdown *lockdown, struct answer *ret_answer)
 {
     *ret_answer = (struct answer){ .what = "a child to try in" };
