@@ -33,10 +33,8 @@ struct lockdown {
                     closes it */
     int root;    /* supervisor: the empty root; its guests' scratch is mounted below it */
     struct filter filter, seal; /* compiled once by the zygote */
-    pid_t trial; /* supervisor: the child that enters namespaces first, and what it answers with */
-    int trial_answer;
-    bool is_only_guest; /* it was the zygote until now, whose view of mounts is its own */
-    bool namespaces;    /* the zygote lives in its own: set by namespaces_enter */
+    bool is_only_guest;         /* it was the zygote until now, whose view of mounts is its own */
+    bool namespaces;            /* the zygote lives in its own: set by namespaces_enter */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;
     int unavailable; /* of a step that answers LOCKDOWN_UNAVAILABLE: the errno, and what was tried
@@ -46,7 +44,7 @@ struct lockdown {
 #define LOCKDOWN_INIT                                                                              \
     {                                                                                              \
         .landlock_ruleset = -1, .listener = -1, .scratch = -1, .sockets = -1, .setup = -1,         \
-        .proc_fd = -1, .root = -1, .trial_answer = -1                                              \
+        .proc_fd = -1, .root = -1                                                                  \
     }
 
 struct lockdown_step {
@@ -70,12 +68,6 @@ extern const size_t lockdown_supervisor_early_count;
  * its own seccomp list. */
 extern const struct lockdown_step lockdown_supervisor[];
 extern const size_t lockdown_supervisor_count;
-
-/* In the supervisor, if it has something else to do meanwhile: has a child, as the policy's user,
- * make the namespaces that it will enter. The step does it by itself if this was not called, or has
- * failed. The child ends when the step is done, and namespaces_end reaps it. */
-MUST_CHECK int namespaces_begin(struct lockdown *lockdown);
-void namespaces_end(struct lockdown *lockdown);
 
 /* In the supervisor, in its namespaces: an empty directory in memory that no path leads to. It goes
  * with its last descriptor. 0 or a negative errno. */

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -80,14 +79,32 @@ static int enter_user_namespace(const char **ret_what)
     return 0;
 }
 
-/* All of them. *ret_is_fault: not what a machine may refuse. */
-static int enter_all(const char **ret_what, bool *ret_is_fault)
+/* Half-entered there is no way back (Ubuntu gives a user namespace without rights in it): so a
+ * child goes first. */
+int namespaces_try(const char **ret_what)
 {
-    int error = enter_user_namespace(ret_what);
-    *ret_is_fault = error == 0;
-    if (error == 0 && (unshare(CLONE_NEWNET) < 0 || sethostname("belljar", 7) < 0))
-        error = -errno;
-    return error;
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return -errno;
+    CLEANUP(fd_close) int from_child = pipes[0];
+    CLEANUP(fd_close) int to_parent = pipes[1];
+    struct {
+        int error;
+        const char *what; /* the same program: its strings are at the same place */
+    } answer = { 0, "" };
+
+    pid_t child = fork();
+    if (child < 0)
+        return -errno;
+    if (child == 0) {
+        answer.error = enter_user_namespace(&answer.what);
+        _exit(write(to_parent, &answer, sizeof answer) == sizeof answer ? 0 : 1);
+    }
+    fd_close(&to_parent);
+    int error = fd_read_all(from_child, &answer, sizeof answer);
+    waitpid(child, NULL, 0);
+    *ret_what = answer.what;
+    return error < 0 ? error : answer.error;
 }
 
 static int tmpfs_set(int context, const char *key, uint64_t value)
@@ -150,105 +167,19 @@ static int make_empty_root(struct lockdown *lockdown)
     return error;
 }
 
-/* Half-entered there is no way back (Ubuntu gives a user namespace without rights in it): so a
- * child goes first, while its parent opens the mounts, and the parent follows where it came in. */
-struct answer {
-    int error;
-    bool is_fault;    /* else the machine gives none, which is a report */
-    const char *what; /* the same program: its strings are at the same place */
-};
-
-/* Stays in them until it is killed. */
-__attribute__((noreturn)) static void child_try(struct lockdown *lockdown, bool becomes_user,
-                                                int to_parent)
-{
-    struct answer answer = { .what = "the user whom the sandbox runs as" };
-    answer.error = becomes_user ? privileges_become_user(lockdown) : 0;
-    answer.is_fault = answer.error < 0;
-    if (answer.error == 0)
-        answer.error = enter_all(&answer.what, &answer.is_fault);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the user has changed, which forgets it */
-    if (write(to_parent, &answer, sizeof answer) != sizeof answer)
-        _exit(1);
-    close_range(0, ~0U, 0);
-    for (;;)
-        pause();
-}
-
-static int trial_begin(struct lockdown *lockdown, bool becomes_user)
-{
-    int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        return -errno;
-    CLEANUP(fd_close) int to_parent = pipes[1];
-    lockdown->trial_answer = pipes[0];
-    lockdown->trial = fork();
-    if (lockdown->trial == 0)
-        child_try(lockdown, becomes_user, to_parent);
-    return lockdown->trial < 0 ? -errno : 0;
-}
-
-int namespaces_begin(struct lockdown *lockdown)
-{
-    return trial_begin(lockdown, true);
-}
-
-void namespaces_end(struct lockdown *lockdown)
-{
-    fd_close(&lockdown->trial_answer);
-    if (lockdown->trial > 0 && kill(lockdown->trial, SIGKILL) == 0)
-        while (waitpid(lockdown->trial, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    lockdown->trial = 0;
-}
-
-/* The answer of the child. */
-static int trial_hear(struct lockdown *lockdown, struct answer *ret_answer)
-{
-    *ret_answer = (struct answer){ .what = "a child to try in" };
-    int error = lockdown->trial > 0 ? 0 : trial_begin(lockdown, false); /* it is the user already */
-    return error < 0 ? error : fd_read_all(lockdown->trial_answer, ret_answer, sizeof *ret_answer);
-}
-
-int namespaces_try(const char **ret_what)
-{
-    struct settings settings = { 0 };
-    struct lockdown lockdown = LOCKDOWN_INIT;
-    struct answer answer;
-    lockdown.settings = &settings;
-    int error = trial_hear(&lockdown, &answer);
-    namespaces_end(&lockdown);
-    *ret_what = answer.what;
-    return error < 0 ? error : answer.error;
-}
-
-/* Into those of the child: but for that of process numbers, where only who is born later can be. */
-static int trial_join(const struct lockdown *lockdown)
-{
-    CLEANUP(fd_close) int child = (int)syscall(SYS_pidfd_open, lockdown->trial, 0);
-    if (child < 0 || setns(child, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
-                                      CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
-        return -errno;
-    return unshare(CLONE_NEWPID) < 0 ? -errno : 0;
-}
-
 int namespaces_enter(struct lockdown *lockdown)
 {
-    struct answer answer;
-    int error = trial_hear(lockdown, &answer);
-    if (error == 0)
-        error = answer.error;
-    if (error < 0 && answer.is_fault)
-        return error;
+    const char *what = "a child to try in";
+    int error = namespaces_try(&what);
     if (error < 0) {
         errno = -error;
-        return step_unavailable(lockdown, answer.what);
+        return step_unavailable(lockdown, what);
     }
-    error = trial_join(lockdown);
-    if (lockdown->trial > 0)
-        (void)!kill(lockdown->trial, SIGKILL);
-    if (error == -EPERM || error == -ENOSYS) /* a list of system calls may have no setns */
-        error = enter_all(&answer.what, &answer.is_fault);
+    error = enter_user_namespace(&what);
+    if (error == 0 && unshare(CLONE_NEWNET) < 0)
+        error = -errno;
+    if (error == 0 && sethostname("belljar", 7) < 0)
+        error = -errno;
     if (error == 0)
         error = make_empty_root(lockdown);
     if (error == 0)

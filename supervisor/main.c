@@ -170,7 +170,7 @@ static int start(struct supervisor *supervisor)
 {
     const char *step = "";
     char path[PATH_MAX];
-    CLEANUP(namespaces_end) struct lockdown lockdown = LOCKDOWN_INIT;
+    struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
 
     int error = receive_settings(&supervisor->settings);
@@ -184,15 +184,14 @@ static int start(struct supervisor *supervisor)
     decide_prepare(supervisor);
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return host_failed(errno, "cpus", "%s", strerror(errno));
-    error = cgroup_template_begin();
-    if (error < 0)
-        return host_failed(-error, "cgroup", "%s", strerror(-error));
-    (void)!namespaces_begin(&lockdown); /* on another CPU; the step has its answer */
     /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.
      */
     error = tree_new(&supervisor->settings, &supervisor->tree, path);
     if (error < 0)
         return host_failed(-error, "grants", "%s: %s", path, strerror(-error));
+    error = cgroup_template_begin();
+    if (error < 0)
+        return host_failed(-error, "cgroup", "%s", strerror(-error));
     /* The user it is going to be, as seen from outside: in its user namespace it is called 0. */
     bool is_root = geteuid() == 0;
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
@@ -219,7 +218,6 @@ static int start(struct supervisor *supervisor)
     error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
     if (error < 0)
         return error;
-    namespaces_end(&lockdown);
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
     error = restrict_to_grants(supervisor, &lockdown);

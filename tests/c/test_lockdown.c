@@ -768,46 +768,6 @@ TEST(without_delegation_cgroups_do_nothing)
     CHECK(report(&lockdown, "cgroup")->reason[0]);
 }
 
-/* ---- namespaces that a child has made ---- */
-
-/* The numbers of its namespaces are those of the child that went first, and no child is left. */
-TEST(namespaces_are_those_of_the_child_that_went_first)
-{
-    need_namespaces();
-    struct settings settings = settings_for_test();
-    struct lockdown lockdown = LOCKDOWN_INIT;
-    struct stat before, ours, theirs;
-    char path[64];
-    lockdown.settings = &settings;
-    CHECK_EQUAL(stat("/proc/self/ns/net", &before), 0);
-    CHECK_EQUAL(namespaces_begin(&lockdown), 0);
-    snprintf(path, sizeof path, "/proc/%d/ns/net", lockdown.trial);
-    for (int i = 0;
-         i < 5000 && (fstatat(AT_FDCWD, path, &theirs, 0) < 0 || theirs.st_ino == before.st_ino);
-         i++)
-        usleep(1000);
-    CHECK(theirs.st_ino != before.st_ino);
-    apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown);
-    CHECK_EQUAL(stat("/proc/self/ns/net", &ours), 0);
-    CHECK_EQUAL(ours.st_ino, theirs.st_ino);
-    namespaces_end(&lockdown);
-    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
-}
-
-/* A list of system calls that has no setns: they are made a second time. */
-TEST(namespaces_are_entered_without_setns)
-{
-    need_namespaces();
-    machine_without(SYS_setns, EPERM);
-    struct settings settings = settings_for_test();
-    struct lockdown lockdown = LOCKDOWN_INIT;
-    lockdown.settings = &settings;
-    apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown);
-    CHECK(lockdown.namespaces);
-    namespaces_end(&lockdown);
-    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
-}
-
 /* ---- doctor ---- */
 
 static const struct probe_report *probe(const struct probe_report *reports, unsigned count,
