@@ -161,7 +161,7 @@ STORM = """
 import faulthandler, signal
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 faulthandler.register(signal.SIGALRM, file=open("/dev/null", "w"), chain=True)  # which raises it again
-signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)  # far longer than the handler takes, or it comes on top of itself
 """
 
 
