@@ -14,8 +14,8 @@ struct files;
 /* One guest's view. Borrows tree and settings, which must live longer. scratch_parent_fd is a
  * directory in which a scratch directory may be made when the guest first needs it (borrowed; -1:
  * none). */
-MUST_CHECK int files_new(struct tree *tree, const struct settings *settings,
-                         uint64_t guest_id, int scratch_parent_fd, struct files **ret_files);
+MUST_CHECK int files_new(struct tree *tree, const struct settings *settings, uint64_t guest_id,
+                         int scratch_parent_fd, struct files **ret_files);
 /* Frees it; a scratch directory made on disk is deleted with everything in it. */
 void files_free(struct files *files);
 
