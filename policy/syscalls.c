@@ -288,7 +288,7 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(clone, 0, "a fork's flags exactly", "a session's fork; only when its host has asked for it", PROCESSES,
            EQUAL(0, SESSION_CLONE)),
     ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
-    NATIVE(rt_sigprocmask, GRANT_THREADS, "", "own signals only", THREADS),
+    NATIVE(rt_sigprocmask, 0, "", "own signals only; those of its birth are let through after its hand-over", THREADS),
     NATIVE(rt_sigaction, GRANT_THREADS, "", "own signals only; SIGKILL ends it whatever it sets", THREADS),
     NATIVE(sigaltstack, GRANT_THREADS, "", "faulthandler", THREADS),
     NATIVE(setitimer, GRANT_THREADS, "", "signals to itself", THREADS),
