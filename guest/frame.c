@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /* Bytes that came with those that were asked for: a small frame is one call. */
@@ -17,6 +18,12 @@ static struct {
 void frame_forget(void)
 {
     ahead.at = ahead.used = 0;
+}
+
+bool frame_is_there(int fd)
+{
+    char byte;
+    return ahead.used > ahead.at || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 static size_t take_ahead(void *bytes, size_t length)

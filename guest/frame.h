@@ -28,6 +28,8 @@ void lent_clear(struct lent_list *list);
  * ends with -EINTR. 0, -ENODATA if the host is gone, or another negative errno. */
 MUST_CHECK int frame_read(int fd, bool (*on_signal)(void), struct lent_list *lent,
                           uint32_t *ret_type, uint8_t **ret_payload, uint32_t *ret_length);
+/* Whether something of a frame has come: asks by a call that needs GRANT_EVENTS. */
+bool frame_is_there(int fd);
 /* In a session's branch: what was read ahead is its parent's. */
 void frame_forget(void);
 /* 0 or a negative errno; -EMSGSIZE above FRAME_PAYLOAD_MAX. */

@@ -51,9 +51,12 @@ struct guest_module {
     struct zygote zygote;
     struct outputs outputs;
     struct plain plain;
-    bool is_settled;       /* what a guest that does not warm up begins with is there */
-    PyObject *first;       /* frame, read before serve() was called, or NULL */
-    void *reserve;         /* or NULL */
+    bool is_settled; /* what a guest that does not warm up begins with is there */
+    PyObject *first; /* frame, read before serve() was called, or NULL */
+    bool owes;       /* it has read a run and sent no result of it; */
+    bool stays;      /* a session's */
+    PyObject *late;  /* exception of a signal that came before the program could run, or NULL */
+    void *reserve;   /* or NULL */
     struct lent_list lent; /* with the frame that was read last */
     PyTypeObject *lent_type;
 };
@@ -146,6 +149,28 @@ static int prepare(struct zygote *zygote, PyObject *names)
 
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused);
 
+/* Keeps the exception that is set, of a signal's handler, for the next program to begin with. */
+static void keep_late(struct guest_module *state)
+{
+    PyObject *type, *traceback;
+    Py_XDECREF(state->late);
+    PyErr_Fetch(&type, &state->late, &traceback);
+    PyErr_NormalizeException(&type, &state->late, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+}
+
+/* As above, after a run. An interrupt is sent after the run that it is to end: if there is one to be
+ * read, or one that has no result yet, it may be that one's, else it came too late. */
+static void keep_if_early(struct guest_module *state)
+{
+    bool may_ask = (state->zygote.settings.grants & GRANT_EVENTS) != 0;
+    if (state->owes || (may_ask && frame_is_there(FD_GUEST_VALUE)))
+        keep_late(state);
+    else
+        PyErr_Clear();
+}
+
 /* The whole life of the process: zygote first, then, in each fork, guest. */
 static PyObject *guest_main(PyObject *module, PyObject *unused)
 {
@@ -167,6 +192,7 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
         fail_with_exception("preload");
     PyObject *serve = PyDict_GetItemString(
         names, "serve"); /* found now: a lookup after the fork would write to it */
+    PyObject *interrupted = PyDict_GetItemString(names, "interrupted");
     zygote_is_ready(&state->zygote, (uint32_t)Py_Version);
     if (state->zygote.settings.warm[0] != '\0' || state->zygote.settings.preload_count > 0) {
         compact_objects();
@@ -177,12 +203,19 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     if (state->is_settled && state->zygote.is_cold)
         state->first = guest_read_frame(module, NULL);
 
-    do {
-        PyErr_Clear();
-        OWNED PyObject *returned = serve ? PyObject_CallNoArgs(serve) : NULL;
-    } while (PyErr_Occurred() &&
-             PyErr_ExceptionMatches(
-                 PyExc_KeyboardInterrupt)); /* of an interrupt that came between two runs */
+    do { /* again after an interrupt that came between two runs, or into the runner */
+        if (PyErr_Occurred())
+            keep_if_early(state);
+        OWNED PyObject *late = state->owes ? owned_take(&state->late) : NULL;
+        OWNED PyObject *returned =
+            late != NULL ? PyObject_CallFunction(interrupted, "Oi", late,
+                                                 state->stays ? SEND_AND_STAY : SEND_LAST)
+                         : Py_NewRef(Py_None);
+        if (returned != NULL && serve != NULL) {
+            Py_DECREF(returned);
+            returned = PyObject_CallNoArgs(serve);
+        }
+    } while (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt));
     _exit(70); /* EX_SOFTWARE: serve() ends the process itself, unless the guest's code broke it */
 }
 
@@ -334,7 +367,8 @@ __attribute__((noreturn)) static void leave_guest(int status)
 }
 
 /* Sends a FRAME_RESULT; the guest's end if `leave` is SEND_LAST. */
-static PyObject *send_frame(const struct packer *frame, int leave, int status)
+static PyObject *send_frame(struct guest_module *state, const struct packer *frame, int leave,
+                            int status)
 {
     if (frame->failed)
         return PyErr_NoMemory();
@@ -342,9 +376,11 @@ static PyObject *send_frame(const struct packer *frame, int leave, int status)
         Py_RETURN_NONE;
     (void)!fflush(NULL); /* what C code has printed */
     PyObject *sent = write_frame(FRAME_RESULT, frame->bytes, frame->used);
+    state->owes = false;
     if (leave == SEND_LAST)
         leave_guest(status);
-    drop_signals(); /* once sent, an exception would have it sent again */
+    if (PyErr_CheckSignals() < 0) /* once sent, an exception would have it sent again */
+        keep_if_early(state);
     return sent;
 }
 
@@ -383,7 +419,7 @@ static PyObject *guest_send_result(PyObject *module, PyObject *arguments)
                 return NULL;
         }
     }
-    return send_frame(&frame, leave, (int)status);
+    return send_frame(PyModule_GetState(module), &frame, leave, (int)status);
 }
 
 /* ---- Runs ---- */
@@ -395,7 +431,7 @@ static enum plain_end run_plainly(struct guest_module *state, const uint8_t *pay
     CLEANUP(packer_release) struct packer answer = PACKER_INIT;
     enum plain_end end = plain_run(&state->plain, payload, length, &leave, &answer);
     if (end == PLAIN_DONE) {
-        OWNED PyObject *sent = send_frame(&answer, leave, 0);
+        OWNED PyObject *sent = send_frame(state, &answer, leave, 0);
         if (sent == NULL)
             _exit(70); /* there is nobody to send it to */
     }
@@ -421,9 +457,15 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
         if (error < 0)
             _exit(error == -ENOMEM ? 70 : 0); /* the host has gone, or speaks nonsense: nobody is
                                                  left to work for */
-        drop_signals();
-        enum plain_end end =
-            type == FRAME_RUN ? run_plainly(state, payload, length, SEND_LAST) : PLAIN_NOT;
+        if (PyErr_CheckSignals() < 0)
+            keep_late(state);
+        state->owes = type == FRAME_RUN;
+        state->stays = length >= sizeof(uint32_t) && (payload[0] & RUN_SESSION) != 0;
+        if (!state->owes)
+            Py_CLEAR(state->late);
+        enum plain_end end = type == FRAME_RUN && state->late == NULL
+                                 ? run_plainly(state, payload, length, SEND_LAST)
+                                 : PLAIN_NOT;
         if (end == PLAIN_FAILED)
             return NULL;
         if (end != PLAIN_NOT)
@@ -434,6 +476,18 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
                 : PyBytes_FromStringAndSize((const char *)payload, (Py_ssize_t)length);
         return fields ? Py_BuildValue("kO", (unsigned long)type, fields) : NULL;
     }
+}
+
+/* raise_late(): what a signal's handler raised after the frame had come and before its program runs. */
+static PyObject *guest_raise_late(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    struct guest_module *state = PyModule_GetState(module);
+    OWNED PyObject *late = owned_take(&state->late);
+    if (late == NULL)
+        Py_RETURN_NONE;
+    PyErr_SetObject((PyObject *)Py_TYPE(late), late);
+    return NULL;
 }
 
 static PyObject *guest_plain(PyObject *module, PyObject *arguments)
@@ -596,6 +650,8 @@ static PyMethodDef methods[] = {
       "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
     { "hook", guest_hook, METH_NOARGS,
       "hook(): from now on an audit hook gives better words for refusals." },
+    { "raise_late", guest_raise_late, METH_NOARGS,
+      "Raise what a signal raised that came with the frame." },
     { "read_frame", guest_read_frame, METH_NOARGS,
       "Wait for the host's next frame that is no plain run: (type, payload)." },
     { "plain", guest_plain, METH_VARARGS,

@@ -1,6 +1,6 @@
 # The beginning of the text that the zygote gets: guest/module.c runs it, with `native` (itself) in its namespace and either `ready` (a view
 # of what scripts/bundle-guest has compiled) or, where that is of another interpreter, `rest` (the text of the modules), and takes
-# `prepare` and `serve` out of that.
+# `prepare`, `serve` and `interrupted` out of that.
 # mypy: ignore-errors
 
 import marshal
@@ -66,7 +66,7 @@ for title in texts:
 native.use_parts(modules["belljar._shared.parts"])
 del rest, title
 
-from belljar_guest._run import serve
+from belljar_guest._run import interrupted, serve
 from belljar_guest._zygote import prepare
 
-__all__ = ["prepare", "serve"]
+__all__ = ["interrupted", "prepare", "serve"]

@@ -68,6 +68,12 @@ def answer(policy: Policy, frame: Frame, then: int) -> None:
     end(policy, result, then)
 
 
+def interrupted(error: BaseException, then: int) -> None:
+    """The end of a run whose interrupt came into this runner, before the program or after it."""
+    policy = _state.policy
+    end(policy, outcome(policy, error, None, 0), then)
+
+
 def without_room(policy: Policy, error: BaseException, then: int) -> Result:
     """The result of a run that not even the tuple for its outcome found room for."""
     if then == native.LEAVE:
@@ -139,6 +145,7 @@ def run(policy: Policy, frame: Frame) -> Result:
                 (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b""),
             )
     try:
+        native.raise_late()
         if flags & RUN_COMMAND:
             if argv != [filename]:  # a command's own, and not what stands for none
                 sys.argv[:] = argv

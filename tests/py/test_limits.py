@@ -663,19 +663,19 @@ import contextlib
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 said = ""
 with contextlib.ExitStack() as stack:
-    templates = [stack.enter_context(belljar.Template(belljar.Policy(timeout=20), parked=20)) for _ in range(5)]
-    until = time.monotonic() + 20  # when they are all parked
-    while not said and time.monotonic() < until:
+    templates = []
+    while not said and len(templates) < 30:  # each parks as many as there is room for
+        template = stack.enter_context(belljar.Template(belljar.Policy(timeout=20), parked=20))
         try:
-            with belljar.Template(belljar.Policy(timeout=20)) as template:
-                template.run("1")
+            template.run("1")
+            templates.append(template)
         except belljar.SandboxError as error:
             said = str(error)
     print(json.dumps([said, [template.run("6").verdict for template in templates]]))
 """, tmp_path)  # fmt: skip
     assert "256 files" in found[0]
     assert "parked=" in found[0] and "ulimit -n" in found[0]
-    assert found[1] == ["ok"] * 5
+    assert found[1] and set(found[1]) == {"ok"}
 
 
 @core
