@@ -41,7 +41,7 @@ static const char guest_boot[] =
     "    _imp.exec_dynamic(module)\n"
     "except BaseException as error:\n"
     "    failed('%s (Python %s) cannot load the guest module: %s' % (sys.executable, version, error))\n"
-    "eval(compile('module.main()', '<belljar>', 'eval'))\n"; /* where a program's frames end */
+    "type(failed)(compile('module.main()', '<belljar>', 'eval'), globals())()\n"; /* a program's frames end there */
 /* clang-format on */
 
 #endif
