@@ -20,6 +20,7 @@
 #include "guest/output.h"
 #include "guest/plain.h"
 #include "guest/quiet.h"
+#include "guest/signals.h"
 #include "guest/source.h"
 #include "guest/words.h"
 #include "guest/wrap.h"
@@ -149,24 +150,13 @@ static int prepare(struct zygote *zygote, PyObject *names)
 
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused);
 
-/* Keeps the exception that is set, of a signal's handler, for the next program to begin with. */
-static void keep_late(struct guest_module *state)
-{
-    PyObject *type, *traceback;
-    Py_XDECREF(state->late);
-    PyErr_Fetch(&type, &state->late, &traceback);
-    PyErr_NormalizeException(&type, &state->late, &traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-}
-
-/* As above, after a run. An interrupt is sent after the run that it is to end: if there is one to be
+/* The exception that is set is of a signal's handler, after a run. An interrupt is sent after the run that it is to end: if there is one to be
  * read, or one that has no result yet, it may be that one's, else it came too late. */
 static void keep_if_early(struct guest_module *state)
 {
     bool may_ask = (state->zygote.settings.grants & GRANT_EVENTS) != 0;
     if (state->owes || (may_ask && frame_is_there(FD_GUEST_VALUE)))
-        keep_late(state);
+        signals_keep(&state->late);
     else
         PyErr_Clear();
 }
@@ -230,31 +220,6 @@ static PyObject *guest_fail(PyObject *module, PyObject *arguments)
 }
 
 /* ---- Frames ---- */
-
-/* The program's handlers run for signals that came while it does not, but whatever they raise (the
- * KeyboardInterrupt of an interrupt that came too late, say) has no program left to go to. */
-static void drop_signals(void)
-{
-    if (PyErr_CheckSignals() < 0)
-        PyErr_Clear();
-}
-
-static bool on_signal(void)
-{
-    PyGILState_STATE lock = PyGILState_Ensure();
-    drop_signals();
-    PyGILState_Release(lock);
-    return false;
-}
-
-/* A signal while the program waits for its host: what a handler raises is for the program. */
-static bool on_signal_in_call(void)
-{
-    PyGILState_STATE lock = PyGILState_Ensure();
-    bool is_raised = PyErr_Occurred() || PyErr_CheckSignals() < 0;
-    PyGILState_Release(lock);
-    return is_raised;
-}
 
 static PyObject *unpack_object(struct unpacker *frame, bool is_text)
 {
@@ -452,13 +417,13 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
         if (state->reserve == NULL)
             state->reserve = reserve_map();
         Py_BEGIN_ALLOW_THREADS
-        error = frame_read(FD_GUEST_VALUE, on_signal, &state->lent, &type, &payload, &length);
+        error = frame_read(FD_GUEST_VALUE, signals_drop, &state->lent, &type, &payload, &length);
         Py_END_ALLOW_THREADS
         if (error < 0)
             _exit(error == -ENOMEM ? 70 : 0); /* the host has gone, or speaks nonsense: nobody is
                                                  left to work for */
         if (PyErr_CheckSignals() < 0)
-            keep_late(state);
+            signals_keep(&state->late);
         state->owes = type == FRAME_RUN;
         state->stays = length >= sizeof(uint32_t) && (payload[0] & RUN_SESSION) != 0;
         if (!state->owes)
@@ -548,8 +513,7 @@ static PyObject *guest_read_answer(PyObject *module, PyObject *unused)
         CLEANUP(heap_free) uint8_t *payload = NULL;
         int error;
         Py_BEGIN_ALLOW_THREADS
-        error =
-            frame_read(FD_GUEST_VALUE, on_signal_in_call, &state->lent, &type, &payload, &length);
+        error = frame_read(FD_GUEST_VALUE, signals_in_call, &state->lent, &type, &payload, &length);
         Py_END_ALLOW_THREADS
         if (PyErr_Occurred())
             return NULL;

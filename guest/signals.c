@@ -1,0 +1,29 @@
+/* Signals between two runs, and while a program waits for its host. Runs in the guest. */
+#include "guest/signals.h"
+
+void signals_keep(PyObject **late)
+{
+    PyObject *type, *traceback;
+    Py_XDECREF(*late);
+    PyErr_Fetch(&type, late, &traceback);
+    PyErr_NormalizeException(&type, late, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+}
+
+bool signals_drop(void)
+{
+    PyGILState_STATE lock = PyGILState_Ensure();
+    if (PyErr_CheckSignals() < 0)
+        PyErr_Clear();
+    PyGILState_Release(lock);
+    return false;
+}
+
+bool signals_in_call(void)
+{
+    PyGILState_STATE lock = PyGILState_Ensure();
+    bool is_raised = PyErr_Occurred() || PyErr_CheckSignals() < 0;
+    PyGILState_Release(lock);
+    return is_raised;
+}
