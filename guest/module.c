@@ -150,8 +150,9 @@ static int prepare(struct zygote *zygote, PyObject *names)
 
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused);
 
-/* The exception that is set is of a signal's handler, after a run. An interrupt is sent after the run that it is to end: if there is one to be
- * read, or one that has no result yet, it may be that one's, else it came too late. */
+/* The exception that is set is of a signal's handler, after a run. An interrupt is sent after the run
+ * that it is to end: if there is one to be read, or one that has no result yet, it may be that one's,
+ * else it came too late. */
 static void keep_if_early(struct guest_module *state)
 {
     bool may_ask = (state->zygote.settings.grants & GRANT_EVENTS) != 0;

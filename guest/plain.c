@@ -15,107 +15,63 @@
 
 #include <string.h>
 
-enum {
-    STATE,         /* names of _state.py */
-    HOST,          /* names of _host.py */
-    LINECACHE,     /* names of that module */
-    SYS,           /* names of sys */
-    BUILTINS,      /* names of builtins, as programs have them */
-    MODULES,       /* sys.modules */
-    POLICY,        /* _state.policy */
-    POLICY_NAMES,  /* its attributes */
-    KNOWN,         /* what _folders.py remembers */
-    ORIGINAL_PATH, /* of _state.py */
-    DISPLAY,       /* _results.display */
-    MAIN_MARK,     /* _results.MAIN_MARK[0] */
-    PARSE_CELL,    /* _run.parse_cell */
-    CONCLUDE,      /* _run.conclude */
-    COMPILE,       /* builtins.compile */
-    EVAL,          /* builtins.eval */
-    GET_OBJECTS,   /* gc.get_objects */
-    CALLBACKS,     /* gc.callbacks */
-    THREAD_COUNT,  /* _thread._count */
-    PART_COUNT,
-};
-static const char *const part_names[PLAIN_PARTS] = {
-    [STATE] = "state",
-    [HOST] = "host",
-    [LINECACHE] = "linecache",
-    [SYS] = "sys",
-    [BUILTINS] = "builtins",
-    [MODULES] = "modules",
-    [POLICY] = "policy",
-    [POLICY_NAMES] = "policy_names",
-    [KNOWN] = "known",
-    [ORIGINAL_PATH] = "original_path",
-    [DISPLAY] = "display",
-    [MAIN_MARK] = "main_mark",
-    [PARSE_CELL] = "parse_cell",
-    [CONCLUDE] = "conclude",
-    [COMPILE] = "compile",
-    [EVAL] = "eval",
-    [GET_OBJECTS] = "get_objects",
-    [CALLBACKS] = "callbacks",
-    [THREAD_COUNT] = "thread_count",
-};
+#define AS_NAME(name, text) name,
+#define AS_TEXT(name, text) [name] = text,
+
+#define PART_ROWS(X)                                                                               \
+    X(STATE, "state")                 /* names of _state.py */                                     \
+    X(HOST, "host")                   /* names of _host.py */                                      \
+    X(LINECACHE, "linecache")         /* names of that module */                                   \
+    X(SYS, "sys")                     /* names of sys */                                           \
+    X(BUILTINS, "builtins")           /* names of builtins, as programs have them */               \
+    X(MODULES, "modules")             /* sys.modules */                                            \
+    X(POLICY, "policy")               /* _state.policy */                                          \
+    X(POLICY_NAMES, "policy_names")   /* its attributes */                                         \
+    X(KNOWN, "known")                 /* what _folders.py remembers */                             \
+    X(ORIGINAL_PATH, "original_path") /* of _state.py */                                           \
+    X(DISPLAY, "display")             /* _results.display */                                       \
+    X(MAIN_MARK, "main_mark")         /* _results.MAIN_MARK[0] */                                  \
+    X(PARSE_CELL, "parse_cell")       /* _run.parse_cell */                                        \
+    X(CONCLUDE, "conclude")           /* _run.conclude */                                          \
+    X(COMPILE, "compile")             /* builtins.compile */                                       \
+    X(EVAL, "eval")                   /* builtins.eval */                                          \
+    X(GET_OBJECTS, "get_objects")     /* gc.get_objects */                                         \
+    X(CALLBACKS, "callbacks")         /* gc.callbacks */                                           \
+    X(THREAD_COUNT, "thread_count")   /* _thread._count */
+enum { PART_ROWS(AS_NAME) PART_COUNT };
+static const char *const part_names[PLAIN_PARTS] = { PART_ROWS(AS_TEXT) };
 static_assert(PART_COUNT == (int)PLAIN_PARTS, "every part has a place");
 
 #define WORK_FOLDER "/work" /* _state.WORK */
 
 /* Texts that are looked up or handed on, made once. */
-enum {
-    START_TIME,
-    SHOWS_AT_ONCE,
-    DISPLAYS,
-    START,
-    IS_RUNNING,
-    PENDING,
-    KEY_DISPLAY,
-    LAST,
-    CACHE,
-    PYPLOT,
-    ATEXIT,
-    NAMES,
-    WORK,
-    EXECUTABLE,
-    ARGV,
-    ORIG_ARGV,
-    PATH,
-    FIRST_STDIN,
-    STDOUT,
-    FIRST_STDOUT,
-    STDERR,
-    FIRST_STDERR,
-    MODE_EVAL,
-    MODE_EXEC,
-    KEY_COUNT,
-};
-static const char *const key_texts[PLAIN_KEYS] = {
-    [START_TIME] = "start_time",
-    [SHOWS_AT_ONCE] = "shows_at_once",
-    [DISPLAYS] = "displays",
-    [START] = "start",
-    [IS_RUNNING] = "is_running",
-    [PENDING] = "pending",
-    [KEY_DISPLAY] = "display",
-    [LAST] = "_",
-    [CACHE] = "cache",
-    [PYPLOT] = "matplotlib.pyplot",
-    [ATEXIT] = "atexit",
-    [NAMES] = "names",
-    [WORK] = WORK_FOLDER,
-    [EXECUTABLE] = "executable",
-    [ARGV] = "argv",
-    [ORIG_ARGV] = "orig_argv",
-    [PATH] = "path",
-    [FIRST_STDIN] = "__stdin__",
-    [STDOUT] = "stdout",
-    [FIRST_STDOUT] = "__stdout__",
-    [STDERR] = "stderr",
-    [FIRST_STDERR] = "__stderr__",
-    [MODE_EVAL] = "eval",
-    [MODE_EXEC] = "exec",
-};
+#define KEY_ROWS(X)                                                                                \
+    X(START_TIME, "start_time")                                                                    \
+    X(SHOWS_AT_ONCE, "shows_at_once")                                                              \
+    X(DISPLAYS, "displays")                                                                        \
+    X(START, "start")                                                                              \
+    X(IS_RUNNING, "is_running")                                                                    \
+    X(PENDING, "pending")                                                                          \
+    X(KEY_DISPLAY, "display")                                                                      \
+    X(LAST, "_")                                                                                   \
+    X(CACHE, "cache")                                                                              \
+    X(PYPLOT, "matplotlib.pyplot")                                                                 \
+    X(ATEXIT, "atexit")                                                                            \
+    X(NAMES, "names")                                                                              \
+    X(WORK, WORK_FOLDER)                                                                           \
+    X(EXECUTABLE, "executable")                                                                    \
+    X(ARGV, "argv")                                                                                \
+    X(ORIG_ARGV, "orig_argv")                                                                      \
+    X(PATH, "path")                                                                                \
+    X(FIRST_STDIN, "__stdin__")                                                                    \
+    X(STDOUT, "stdout")                                                                            \
+    X(FIRST_STDOUT, "__stdout__")                                                                  \
+    X(STDERR, "stderr")                                                                            \
+    X(FIRST_STDERR, "__stderr__")                                                                  \
+    X(MODE_EVAL, "eval")                                                                           \
+    X(MODE_EXEC, "exec")
+enum { KEY_ROWS(AS_NAME) KEY_COUNT };
+static const char *const key_texts[PLAIN_KEYS] = { KEY_ROWS(AS_TEXT) };
 static_assert(KEY_COUNT == (int)PLAIN_KEYS, "every text has a place");
 
 #define ALLOW_AWAIT  0x2000 /* ast.PyCF_ALLOW_TOP_LEVEL_AWAIT */
