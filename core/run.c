@@ -383,6 +383,12 @@ static int run_not_begun(struct belljar_guest *guest, struct belljar_error *rete
     return error;
 }
 
+static int read_streams(struct belljar_guest *guest)
+{
+    int error = stream_read_output(guest, 1);
+    return error != 0 ? error : stream_read_output(guest, 2);
+}
+
 /* There is a result, or the guest is gone: makes the whole of it. Where the run was silent there is
  * no output to read before its result. */
 static int run_finish(struct belljar_guest *guest, bool is_silent,
@@ -394,9 +400,7 @@ static int run_finish(struct belljar_guest *guest, bool is_silent,
     guest->has_cpu = guest->has_cpu && guest_cpu(guest, &cpu_ns);
     guest->cpu_used_ns = cpu_ns - guest->cpu_start_ns;
     bool is_there = guest->result != NULL;
-    int error = is_silent && is_there ? 0 : stream_read_output(guest, 1);
-    if (error == 0 && !(is_silent && is_there))
-        error = stream_read_output(guest, 2);
+    int error = is_silent && is_there ? 0 : read_streams(guest);
     if (is_there)
         guest->result->is_unrefused = guest_is_unrefused(guest);
     bool says_refused = is_there && guest->result->verdict == BELLJAR_VIOLATION;
@@ -416,9 +420,7 @@ static int run_finish(struct belljar_guest *guest, bool is_silent,
             result_from_end(guest->result, guest);
         /* The guest may have written until its last moment. */
         if (error == 0)
-            error = stream_read_output(guest, 1);
-        if (error == 0)
-            error = stream_read_output(guest, 2);
+            error = read_streams(guest);
     } else if (guest->result->verdict == BELLJAR_MEMORY) {
         /* The guest says so: what the supervisor knows decides. Nobody waits for this often. */
         if (error == 0)
@@ -500,9 +502,7 @@ static int guest_step(struct belljar_guest *guest, bool is_silent,
     int error = value_receive(guest);
     if (error == 0 && !has_result(guest)) { /* what it wrote before it asks for anything */
         is_silent = false;
-        error = stream_read_output(guest, 1);
-        if (error == 0)
-            error = stream_read_output(guest, 2);
+        error = read_streams(guest);
     }
     if (error == 0)
         error = guest_read_value(guest);
