@@ -66,6 +66,17 @@ def living(pid: int) -> list[int]:
     return [child for child in children(pid) if (found := stat_of(child)) is not None and found[1] not in "ZX"]
 
 
+def settled(pid: int, quiet: float = 0.5, at_most: float = 15) -> list[int]:
+    """Children that are not zombies, once none has come or gone for `quiet` seconds: a pool may still be filling."""
+    found, since = living(pid), time.monotonic()
+    deadline = since + at_most
+    while time.monotonic() < min(since + quiet, deadline):
+        time.sleep(0.02)
+        if (now := living(pid)) != found:
+            found, since = now, time.monotonic()
+    return found
+
+
 def zombies(pid: int) -> list[int]:
     return [child for child in descendants(pid) if (stat_of(child) or (0, ""))[1] == "Z"]
 

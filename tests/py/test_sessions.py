@@ -355,8 +355,7 @@ class TestFork:
         with Sandbox(template=template) as sandbox:
             forks(sandbox).close()
         (supervisor,) = looking.supervisors()[-1:]
-        time.sleep(0.5)
-        before = len(looking.living(supervisor))
+        before = len(looking.settled(supervisor))
         for count, rest in ((12, "pass"), (1, "pass"), (1, "os._exit(0)"), (12, "os._exit(0)")):
             with Sandbox(template=template) as sandbox:
                 sandbox.run_code(CLONES.replace("COUNT", str(count)).replace("REST", rest))
