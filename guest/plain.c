@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define AS_NAME(name, text) name,
-#define AS_TEXT(name, text) [name] = text,
+#define AS_TEXT(name, text) [name] = (text),
 
 #define PART_ROWS(X)                                                                               \
     X(STATE, "state")                 /* names of _state.py */                                     \
