@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "guest/hook.h"
 
+#include "base/owned.h"
 #include "guest/words.h"
 #include "policy/mounts.h"
 
@@ -325,9 +326,53 @@ static struct {
     PyInterpreterState *interpreter;
 } installed;
 
+/* ---- id(), which is an event ----
+ *
+ * The interpreter makes a number and a tuple for an event's arguments as soon as there is any hook, and
+ * ours has nothing to say of an id(), which pickle and copy in Python ask for with each object. So
+ * the function is left as it is, but for what it calls, until somebody else may want to hear of it. */
+static struct {
+    PyCFunction original;
+    bool is_watched;
+} identity;
+
+static PyObject *identity_of(PyObject *builtins, PyObject *object)
+{
+    return identity.is_watched ? identity.original(builtins, object) : PyLong_FromVoidPtr(object);
+}
+
+/* As CPython declares it since its second version; the limited API shows no more than the function. */
+struct builtin_function {
+    PyObject head;
+    PyMethodDef *method;
+};
+
+static void identity_install(void)
+{
+    static PyMethodDef quiet;
+    OWNED PyObject *builtins = PyImport_ImportModule("builtins");
+    OWNED PyObject *function = builtins ? PyObject_GetAttrString(builtins, "id") : NULL;
+    /* With a hook it looks at its argument, which is no text, and without one it does not. */
+    PyObject *audit = PySys_GetObject("audit");
+    OWNED PyObject *unheard = audit ? PyObject_CallFunctionObjArgs(audit, Py_None, NULL) : NULL;
+    PyErr_Clear();
+    if (function == NULL || unheard == NULL || !PyCFunction_CheckExact(function) ||
+        PyCFunction_GetFlags(function) != METH_O)
+        return;
+    struct builtin_function *built_in = (struct builtin_function *)function;
+    identity.original = PyCFunction_GetFunction(function);
+    if (built_in->method->ml_meth != identity.original)
+        return;
+    quiet = *built_in->method;
+    quiet.ml_meth = identity_of;
+    built_in->method = &quiet;
+}
+
 static int hook_event(const char *name, PyObject *arguments, void *unused)
 {
     (void)unused;
+    if (strcmp(name, "sys.addaudithook") == 0)
+        identity.is_watched = true;
     const struct zygote *zygote = installed.zygote;
     PyObject *module = installed.module;
     if (zygote->guest_pid == 0) /* still the zygote */
@@ -365,7 +410,7 @@ static int hook_event(const char *name, PyObject *arguments, void *unused)
 }
 
 /* Not in the limited API's header, and in every CPython since 3.8. A hook in C: for one in Python the
- * interpreter makes a text and looks an attribute up at each event, and id() is one. */
+ * interpreter makes a text and looks an attribute up at each event. */
 int PySys_AddAuditHook(int (*hook)(const char *, PyObject *, void *), void *data);
 
 int hook_install(const struct zygote *zygote, PyObject *module)
@@ -373,5 +418,6 @@ int hook_install(const struct zygote *zygote, PyObject *module)
     installed.zygote = zygote;
     installed.module = Py_NewRef(module); /* for good */
     installed.interpreter = PyInterpreterState_Get();
+    identity_install();
     return PySys_AddAuditHook(hook_event, NULL);
 }

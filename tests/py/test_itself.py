@@ -88,6 +88,15 @@ def tool():
     import shutil
     open("tool", "w").close(); os.chmod("tool", 0o755)
     return shutil.which("tool", path=".")
+def about(function):
+    import inspect, pickle
+    return (repr(function), function.__doc__, function.__module__, function.__qualname__, function.__self__, str(inspect.signature(function)),
+            pickle.loads(pickle.dumps(function)) is function, function(function) == function(function) == object.__hash__(function) * 16)
+def heard():
+    seen = []
+    first = id(seen)
+    sys.addaudithook(lambda event, arguments: seen.append(arguments) if event == "builtins.id" else None)
+    return first == id(seen), seen == [(first,)]
 def mapped(*args):
     import ctypes
     memory = mmap.mmap(fd, 3)
@@ -130,6 +139,8 @@ LINES = [
     *(f"folder(0o{mode:o})" for mode in (0o755, 0o700, 0o555, 0o500, 0o444, 0o111, 0o222, 0)),
     *(f"file(0o{mode:o})" for mode in (0o644, 0o755, 0o444, 0o111, 0o200, 0)), "tool()",
     "os.umask(0o077), os.mkdir('um'), oct(os.stat('um').st_mode)",
+    # A function that is an event, which nobody hears until the program has a hook.
+    "about(id)", "heard()", "about(id)",
 ]  # fmt: skip
 
 PROGRAM = (
@@ -258,3 +269,11 @@ def test_a_branch_has_its_own_number_where_it_looks():
             pytest.skip("a session is forked only where there are user namespaces")
         with twin:
             assert twin.run_code(seen).stdout == "True False\n"
+
+
+@core
+def test_a_hook_of_the_warm_text_hears_of_everything():
+    hook = "sys.addaudithook(lambda event, arguments, heard=heard: event == 'builtins.id' and heard.append(event))"
+    with Template(warm=f"import sys\nsys.modules['heard'] = heard = []\n{hook}") as template:
+        ex = template.run("import sys; heard = sys.modules['heard']; del heard[:]; id(1); heard")
+        assert ex.value == ["builtins.id"]

@@ -17,7 +17,8 @@ COMMAND = pathlib.Path(os.environ["BELLJAR_BUILD"]) / "belljar"
 # Files for site-packages; which of them may be put off is not said to anybody.
 SITE_PACKAGES = {
     "a_path.pth": "../beside\n",
-    "b_code.pth": "import sys; sys.marked_by_code = True\n",
+    "b_code.pth": "import sys; sys.marked_by_code = True; sys.heard = []; "
+    "sys.addaudithook(lambda event, arguments: event == 'builtins.id' and sys.heard.append(event))\n",
     "c_order.pth": "import sys; sys.path.insert(1, '/nowhere/first')\n",
     "__editable__.thing.pth": "import __editable___thing_finder; __editable___thing_finder.install()\n",
     "__editable___thing_finder.py": """
@@ -51,6 +52,7 @@ for name in {names!r}:
         seen[name] = [getattr(module, "WORD", None), getattr(module, "__file__", None)]
     except ImportError as error:
         seen[name] = type(error).__name__
+before = len(getattr(sys, "heard", ())); id(before); seen["heard"] = len(getattr(sys, "heard", ())) - before
 seen["none"] = [finder for finder in map(str, sys.meta_path) if "belljar_guest._site" in finder]
 print(json.dumps(seen))
 """
@@ -102,7 +104,7 @@ def test_a_program_sees_of_site_what_plain_python_shows(run, which, environment)
     program = PROGRAM.format(own="/work", names=NAMES)
     inside, outside = run(python, program), plain(python, program)
     assert inside == outside
-    assert (inside["marked"] is True) == (which != "Debian's")
+    assert (inside["marked"] is True) == (inside["heard"] > 0) == (which != "Debian's")
     if which != "Debian's":
         assert inside["thing"][0] == "editable" and inside["module_beside"][0] == "beside"
 
