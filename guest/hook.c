@@ -341,7 +341,7 @@ static PyObject *identity_of(PyObject *builtins, PyObject *object)
     return identity.is_watched ? identity.original(builtins, object) : PyLong_FromVoidPtr(object);
 }
 
-/* As CPython declares it since its second version; the limited API shows no more than the function. */
+/* CPython has declared it so since its second version; the limited API shows no more than the function. */
 struct builtin_function {
     PyObject head;
     PyMethodDef *method;
