@@ -82,8 +82,16 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     lockdown.settings = &supervisor->settings;
     const char *step = "interpreter";
     char text[2 * PATH_MAX + 256] = "";
+    int reports = channel; /* where it is by now: what stands at FD_ZYGOTE before is the host's */
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
+    int error = null < 0 ? -errno : 0;
+    if (error < 0)
+        snprintf(text, sizeof text,
+                 "/dev/null: %s for user %u, who runs the sandbox: it is a device that everybody "
+                 "may read and write (chmod 666 /dev/null)",
+                 strerror(-error), child_user());
+    else
+        error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
     /* The channel may stand where another descriptor has to go: bring all out of the way first. */
     int from[] = {
         null, output, output, fcntl(channel, F_DUPFD_CLOEXEC, 64), FD_GUEST_MODULE, FD_GUEST_SOURCE
@@ -91,6 +99,8 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
     for (int to = 0; error == 0 && to < (int)ARRAY_SIZE(from); to++) {
         if (from[to] == to ? fcntl(to, F_SETFD, 0) < 0 : dup2(from[to], to) < 0)
             error = -errno;
+        else if (to == FD_ZYGOTE)
+            reports = FD_ZYGOTE;
     }
     if (error == 0 && close_range((unsigned)ARRAY_SIZE(from), ~0U, 0) < 0)
         error = -errno;
@@ -122,14 +132,10 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
         step = "interpreter";
         child_explain(&supervisor->settings, -error, text, sizeof text);
     }
-    /* Where the channel is depends on how far it came. */
     const char *why = text[0] != '\0' ? text : strerror(-error);
-    const int channels[] = { FD_ZYGOTE, channel };
-    for (unsigned i = 0; i < ARRAY_SIZE(channels); i++)
-        if (message_send(channels[i], NULL, 0, MSG_ZYGOTE_FAILED, U32(-error), TEXT(step),
-                         TEXT(why)) == 0)
-            _exit(125);
-    _exit(126);
+    _exit(message_send(reports, NULL, 0, MSG_ZYGOTE_FAILED, U32(-error), TEXT(step), TEXT(why)) == 0
+              ? 125
+              : 126);
 }
 
 #define OUTPUT_SHOWN 300

@@ -566,3 +566,19 @@ def test_a_run_of_one_guest_takes_one_interpreter(network, count):
         assert len([name for name in names if name != "belljar-init"]) == count, names
         process.communicate(b"\n")
     assert process.returncode == 0
+
+
+@core
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_a_null_device_that_the_guests_user_may_not_write_is_named(mode, tmp_path):
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("only root who may mount can put another /dev/null there, which the guest's user may not open")
+    device = tmp_path / "null"
+    device.touch()
+    device.chmod(mode)
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/null && exec "$@"', device, COMMAND, "run", "-c", "print(6 * 7)"],
+                          stdin=subprocess.PIPE, capture_output=True, text=True)  # fmt: skip
+    if mode & 0o002:
+        assert (done.stdout, done.stderr) == ("42\n", "")
+    else:
+        assert done.stderr.startswith("belljar: interpreter: /dev/null: Permission denied for user ") and "chmod 666" in done.stderr
