@@ -98,9 +98,10 @@ static PyObject *run_answer(PyObject *object, struct run *run, int failed,
     return result_object_new(module_state_of(Py_TYPE(object)), result);
 }
 
-static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
+/* Takes the run. */
+static PyObject *run_whole(PyObject *object, struct run *taken)
 {
-    CLEANUP(run_release) struct run *run = run_new(args, kwargs);
+    CLEANUP(run_release) struct run *run = taken;
     struct belljar_guest *handle = run != NULL ? guest_enter(object, true) : NULL;
     if (handle == NULL)
         return NULL;
@@ -113,6 +114,16 @@ static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS
     guest_leave(object, true);
     return run_answer(object, run, failed, result, &error);
+}
+
+static PyObject *guest_run(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    return run_whole(object, run_new(args, kwargs));
+}
+
+static PyObject *guest_run_plain(PyObject *object, PyObject *code)
+{
+    return run_whole(object, run_plain(code));
 }
 
 static PyObject *guest_start(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -409,6 +420,7 @@ static PyMethodDef guest_methods[] = {
       "run(code, *, filename, argv, path0, files, module, script, last_value, session, wall_ms, "
       "cpu_ms, stdin_fd, "
       "stdin_bytes, on_output, on_input, on_frame, command, bytes, prepared) -> Result" },
+    { "run_plain", guest_run_plain, METH_O, "run_plain(code): run(code, last_value=True)." },
     { "start", (PyCFunction)(void (*)(void))guest_start, METH_VARARGS | METH_KEYWORDS,
       "The same in steps, for event loops." },
     { "step", guest_step, METH_NOARGS,

@@ -218,6 +218,21 @@ static int take_files(struct run *run, PyObject *files)
     return 0;
 }
 
+struct run *run_plain(PyObject *code)
+{
+    CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
+    if (run == NULL || (run->keep = PyList_New(0)) == NULL)
+        return PyErr_NoMemory(), NULL;
+    run->job = (struct belljar_job)BELLJAR_JOB_INIT;
+    run->job.last_value = true;
+    if (keep_bytes(run, code, &run->job.code, &run->job.code_length) < 0)
+        return NULL;
+    run->checked_ns = now_ns();
+    struct run *taken = run;
+    run = NULL;
+    return taken;
+}
+
 struct run *run_new(PyObject *args, PyObject *kwargs)
 {
     static char *names[] = { "code",     "filename", "argv",        "path0",     "files",

@@ -20,6 +20,8 @@ struct run {
 
 /* Out of the arguments of Guest.run; NULL with an exception. The caller releases it. */
 struct run *run_new(PyObject *args, PyObject *kwargs);
+/* Code and nothing else, whose last value is wanted; the same. */
+struct run *run_plain(PyObject *code);
 /* Releases it and forgets it. NULL is fine. */
 void run_release(struct run **run);
 /* Callbacks of the core: they borrow the run. */

@@ -110,6 +110,7 @@ class Guest:
         bytes: bool = False,
         prepared: bool = False,
     ) -> Result: ...
+    def run_plain(self, code: bytes, /) -> Result: ...
     def start(
         self,
         code: bytes,

@@ -36,7 +36,8 @@ from belljar._template import Pool
 from belljar._turns import Turns
 from belljar.errors import GuestError, ProtocolError, SandboxError, SessionEnded, guest_error
 
-__all__ = ["Operation", "Run", "Session", "Stream", "check_context", "in_context", "run_once", "waits_for"]
+__all__ = ["Operation", "Run", "Session", "Stream", "check_context", "in_context", "run_once", "run_plain",
+           "waits_for"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -79,6 +80,24 @@ def run_once(
         desk.close()
     pool.hold(execution)
     show_results(execution, on_result)
+    return execution
+
+
+def run_plain(pool: Pool, code: str | bytes) -> Execution:
+    """`run_once` where nothing but code is given, waited for here: nothing is made that such a run does not need. Where the host was
+    busy with other things, each function of ours takes many times as long as in a loop, as it has to come into the caches."""
+    job: Job = {}
+    text = source(code, job)
+    guest = pool.core.take()
+    try:
+        if job:
+            job["last_value"] = True
+        result = guest.run(text, **job) if job else guest.run_plain(text)
+    except BaseException:
+        guest.close()
+        raise
+    execution = Execution(result, guest, pool.scratch)
+    pool.hold(execution)
     return execution
 
 

@@ -284,7 +284,7 @@ class Execution(Face):
         "success": "execution.ok", "is_error": "not execution.ok", "json": "execution.to_json()", "traceback": "execution.error.traceback",
     }  # fmt: skip
     __slots__ = ("__dict__", "__weakref__", "_guest", "_is_empty", "_is_session", "_lock", "_names", "_result",
-                 "_saved", "_shown", "_shows", "_views", "_watch", "verdict")  # fmt: skip
+                 "_saved", "_shown", "_shows", "_views", "_watching", "verdict")  # fmt: skip
 
     execution_count: int | None = None
     """Which of the session's runs of code it was, from 1; None outside of one."""
@@ -292,14 +292,14 @@ class Execution(Face):
     """How it ended: ok, error, timeout, cpu, memory, output, violation, crashed or infra_error."""
 
     def __init__(
-        self, result: core.Result, guest: core.Guest | None, watch: Watch, is_session: bool = False,
+        self, result: core.Result, guest: core.Guest | None, watch: Watch | int, is_session: bool = False,
         shown: Sequence[Result] = (), shows: Shows | None = None, views: Callable[..., object] | None = None,
     ) -> None:  # fmt: skip
         self._result = result
         self._guest = guest
-        self._watch = watch
+        self._watching = watch  # or how many bytes its scratch may hold
         self._shown = shown  # results that came while it ran
-        self._shows = Shows() if shows is None else shows  # what they have left of what a run may show
+        self._shows = shows  # what they have left of what a run may show
         self._views = views  # what numbers of host objects in its value stand for
         self._is_session = is_session  # others run in this guest after it
         self._names: frozenset[str] | None = None  # the files that it changed, once that is known
@@ -384,7 +384,7 @@ class Execution(Face):
         groups: dict[int, list[tuple[str, bytes]]] = {}
         for group, mime, data in self._result.displays:
             groups.setdefault(group, []).append((mime, data))
-        shows = self._shows
+        shows = self._shows or Shows()
         results = (make_result(forms, shows) for forms in groups.values())
         return [*self._shown, *(result for result in results if result is not None)]
 
@@ -420,6 +420,12 @@ class Execution(Face):
         In a session their contents are those of now: a later run may have changed or deleted them."""
         # Not kept here: it would keep the execution, and with it a guest, until the next collection of cycles.
         return self._saved if self._saved is not None else Files(self._scratch, self._watch.ledger, self._changed)
+
+    @property
+    def _watch(self) -> Watch:
+        if isinstance(self._watching, int):
+            self._watching = Watch(Ledger(self._watching))
+        return self._watching
 
     def _changed(self) -> frozenset[str]:
         if self._names is None:

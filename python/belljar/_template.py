@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import copy
+import functools
 import os
 import select
 import threading
@@ -20,7 +21,16 @@ from belljar._instead import wrong_type
 from belljar._interpreter import callers_level, default_interpreter
 from belljar._job import modules
 from belljar._language import Language
-from belljar._policy import Policy, audit_of, for_template, has_language, names_interpreter, refuse_audit_only, without_place
+from belljar._policy import (
+    Policy,
+    audit_of,
+    for_template,
+    has_language,
+    names_interpreter,
+    place_of,
+    refuse_audit_only,
+    without_place,
+)
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
@@ -60,6 +70,7 @@ class Pool:
         for text in self.core.warnings():
             warnings.warn(text, RuntimeWarning, stacklevel=callers_level())
         self.language = language_of(policy, self.policy)
+        self.place = place_of(self.policy)
         options = self.policy.options
         self.scratch: int = options["scratch"]
         self.wall_ms: float = options["timeout"] * 1000
@@ -122,10 +133,15 @@ def as_policy(policy: Policy | SandboxConfig | None) -> Policy:
     if isinstance(policy, Policy):
         return policy
     if policy is None:
-        return Policy()
+        return _open_policy()
     if isinstance(policy, SandboxConfig):
         return Policy(**policy.to_policy())
     raise wrong_type("policy", "a belljar.Policy or a belljar.SandboxConfig", policy, *_remedies(policy))
+
+
+@functools.cache
+def _open_policy() -> Policy:
+    return Policy()
 
 
 def with_options(policy: Policy | SandboxConfig | None, options: Mapping[str, Any]) -> Policy:

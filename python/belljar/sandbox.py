@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from belljar._engine import Operation, Session, check_context
+from belljar._engine import Operation, Session, check_context, run_plain
 from belljar._execution import Execution, Usage
 from belljar._faces import (
     Once,
@@ -27,9 +27,9 @@ from belljar._faces import (
 from belljar._files import Entry, SessionFiles
 from belljar._instead import others_of, verbs_of
 from belljar._job import CellKeywords, CellOptions, CodeKeywords, CodeOptions, Content, RunKeywords, RunPlace, Stdin
-from belljar._policy import Place, Policy, SessionOptions, is_audit_only
+from belljar._policy import Place, Policy, SessionOptions, is_audit_only, place_of
 from belljar._streaming import Event
-from belljar._template import OnOperation, shared
+from belljar._template import OnOperation, as_policy, shared
 from belljar._thread import drive, events, for_call, fork, turn
 from belljar._variables import Variables
 from belljar.config import SandboxConfig
@@ -50,6 +50,10 @@ def run(code: str | bytes, policy: Policy | SandboxConfig | None = None, **optio
     guest comes from, instead of the one that belljar keeps for the policy. See `Template.run` for the other arguments.
 
     The options of `Policy` may be given here as well (`memory="100M"`, `read=...`), in place of the policy's own."""
+    if not options and isinstance(code, str | bytes) and not isinstance(policy, SandboxConfig):
+        meant = as_policy(policy)
+        if not is_audit_only(meant) and not place_of(meant):
+            return run_plain(shared(meant), code)
     program = Program("belljar.run", run, "belljar.Sandbox(policy)", code, policy, options)
     if is_audit_only(program.policy):
         from belljar import _audit_only  # rare, and much to import
@@ -102,6 +106,8 @@ class Template(Provider):
         `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no
         limit). `env` (or `envs`) sets environment variables, `cwd` is where the program starts. The callbacks get output as it
         comes; an exception in one ends the run and comes out here."""
+        if not options and not self._pool.place:
+            return run_plain(self._pool, code)
         check_run("Template.run", options, self.run, RunKeywords, "template.sandbox()")
         return _run(Program("Template.run", self.run, "template.sandbox()", code, None, {**options, "template": self}))
 
