@@ -9,6 +9,7 @@
 #include "guest/enter.h"
 
 #include "guest/trap.h"
+#include "guest/tray.h"
 #include "wire/channel.h"
 
 #include <fcntl.h>
@@ -23,6 +24,7 @@ enum {
     READY_MAPS,
     READY_STATUS,
     READY_PIDFD,
+    READY_TRAY,
     READY_FDS,
     READY_FDS_MAX = READY_FDS + 2 /* and, where there are: sockstat, scratch */
 };
@@ -107,7 +109,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "descriptors";
         error = place_descriptors(request);
     }
-    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1 };
+    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+    uint64_t tray_address = 0;
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
@@ -126,6 +129,10 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         error = trap_install();
     }
     if (error == 0) {
+        step = "shared page";
+        error = tray_make(&ready[READY_TRAY], &tray_address);
+    }
+    if (error == 0) {
         step = "closing descriptors";
         int kept[] = { setup,
                        lockdown->proc_fd,
@@ -133,7 +140,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        ready[READY_MEMORY],
                        ready[READY_MAPS],
                        ready[READY_STATUS],
-                       ready[READY_PIDFD] };
+                       ready[READY_PIDFD],
+                       ready[READY_TRAY] };
         error = close_others(kept, ARRAY_SIZE(kept));
     }
     /* Under the filter, and before the supervisor has its listener, a call that is brokered waits for
@@ -160,6 +168,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     pack_u32(&message, MSG_GUEST_READY);
     pack_u64(&message, request->guest);
     pack_u32(&message, (uint32_t)zygote->guest_pid);
+    pack_u64(&message, tray_address);
     if (channel_send(setup, &message, ready, count, 0) < 0)
         _exit(126);
     packer_release(&message);

@@ -125,14 +125,18 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
+    uint64_t tray_address = unpack_u64(message);
     static const enum guest_fd places[] = { GUEST_LISTENER, GUEST_MEMORY, GUEST_MAPS, GUEST_STATUS,
                                             GUEST_PIDFD };
-    if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
+    if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places) + 1)
         return -EBADMSG;
     for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
         guest->fds[places[i]] = fd_take(&fds[i]);
     files_set_process(guest->files, (uint32_t)guest->inner_pid, guest->fds[GUEST_STATUS]);
-    unsigned next = ARRAY_SIZE(places);
+    unsigned next = ARRAY_SIZE(places) + 1;
+    int tray_error = files_set_tray(guest->files, fds[next - 1], tray_address);
+    if (tray_error < 0)
+        return tray_error;
     if (supervisor->is_zygote_spent)
         guest->born_cpu_ns = guest_cpu_ns(guest);
     if (supervisor->settings.grants & GRANT_SELF) {
