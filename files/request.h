@@ -11,8 +11,8 @@ struct files {
     struct tree *tree;
     struct scratch scratch;
     mode_t umask;
-    uint32_t pid;  /* the guest's number as it sees it */
-    int status_fd; /* its /proc/<pid>/status; borrowed */
+    uint32_t pid;          /* the guest's number as it sees it */
+    int status_fd;         /* its /proc/<pid>/status; borrowed */
     char *tray;            /* the page that it shares with us (guest/tray.h), or NULL; hostile, */
     uint64_t tray_address; /* and where it has it */
     uint32_t number_count;

@@ -24,9 +24,8 @@ enum {
     READY_MAPS,
     READY_STATUS,
     READY_PIDFD,
-    READY_TRAY,
     READY_FDS,
-    READY_FDS_MAX = READY_FDS + 2 /* and, where there are: sockstat, scratch */
+    READY_FDS_MAX = READY_FDS + 3 /* and, where there are: a shared page, sockstat, scratch */
 };
 
 #define FDS_KEPT (FD_GUEST_CRASH + 1) /* 0 to 4 */
@@ -110,7 +109,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         error = place_descriptors(request);
     }
     int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1, -1 };
-    uint64_t tray_address = 0;
+    CLEANUP(fd_close) int tray = -1;
+    uint64_t tray_address = 0; /* 0: there is none */
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
@@ -128,9 +128,9 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "SIGSYS handler";
         error = trap_install();
     }
-    if (error == 0) {
+    if (error == 0 && (lockdown->settings->grants & GRANT_FILES) != 0) {
         step = "shared page";
-        error = tray_make(&ready[READY_TRAY], &tray_address);
+        error = tray_make(&tray, &tray_address);
     }
     if (error == 0) {
         step = "closing descriptors";
@@ -141,7 +141,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        ready[READY_MAPS],
                        ready[READY_STATUS],
                        ready[READY_PIDFD],
-                       ready[READY_TRAY] };
+                       tray };
         error = close_others(kept, ARRAY_SIZE(kept));
     }
     /* Under the filter, and before the supervisor has its listener, a call that is brokered waits for
@@ -160,6 +160,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
 
     ready[READY_LISTENER] = lockdown->listener;
     unsigned count = READY_FDS;
+    if (tray >= 0)
+        ready[count++] = fd_take(&tray);
     if (lockdown->sockets >= 0)
         ready[count++] = lockdown->sockets;
     if (lockdown->scratch >= 0)

@@ -16,12 +16,13 @@ static bool is_taken;     /* by a thread: others, and signal handlers, do withou
 
 int tray_make(int *ret_fd, uint64_t *ret_address)
 {
-    CLEANUP(fd_close) int fd = memfd_create("tray", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    /* Neither side can make it shorter, so that the other one would fault. */
+    CLEANUP(fd_close) int fd = fd_memory("tray");
+    /* Nobody can make it shorter, so that the supervisor would fault. */
     if (fd < 0 || ftruncate(fd, TRAY_BYTES) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     void *page = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* Not a branch's: what one writes there, the other's calls would read. */
     if (page == MAP_FAILED || madvise(page, TRAY_BYTES, MADV_DONTFORK) < 0)
         return -errno;
     tray = page;
@@ -52,7 +53,8 @@ int tray_open(const char *path, int flags, ...)
 {
     va_list rest;
     va_start(rest, flags);
-    mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+    bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    mode_t mode = makes ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     bool is_mine = tray_take(path);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, is_mine ? tray->path : path, flags, mode);

@@ -1,6 +1,8 @@
 /* A page that a guest and its supervisor share: a path on its way there, what stat says on its way
  * back. It saves the supervisor from reading and writing the guest's memory, which costs a third of
- * such a call. A guest that does not use it, or writes nonsense there, is served as by any pointer. */
+ * such a call. What does not go by it
+ * (another library's calls, a long path, a second thread at the same time) goes as ever; who writes
+ * nonsense there is served nonsense, as by any pointer. */
 #ifndef BELLJAR_GUEST_TRAY_H
 #define BELLJAR_GUEST_TRAY_H
 
