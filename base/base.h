@@ -45,6 +45,9 @@ uint64_t clock_now_ns(void);
 MUST_CHECK int fd_write_all(int fd, const void *bytes, size_t length);
 MUST_CHECK int fd_read_all(int fd, void *bytes, size_t length);
 
+/* An empty file in memory that can be sealed, close-on-exec; or -1 with errno. */
+int fd_memory(const char *name);
+
 /* Moves fd to the lowest free number >= minimum, close-on-exec. Takes fd. Returns the new number or
  * a negative errno. */
 MUST_CHECK int fd_move_up(int fd, int minimum);

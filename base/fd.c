@@ -1,8 +1,14 @@
 /* Descriptor and clock helpers. Any process; no rights of their own. */
+#define _GNU_SOURCE
 #include "base/base.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <time.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* 6.3 */
+#endif
 
 uint64_t clock_now_ns(void)
 {
@@ -49,4 +55,12 @@ int fd_move_up(int fd, int minimum)
     int error = errno;
     close(fd);
     return moved < 0 ? -error : moved;
+}
+
+int fd_memory(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
 }

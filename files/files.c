@@ -7,10 +7,12 @@
 #include "files/look.h"
 #include "files/open.h"
 #include "guest/deed.h"
+#include "guest/tray.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 /* ---- The calls ---- */
@@ -184,6 +186,8 @@ void files_free(struct files *files)
     if (files == NULL)
         return;
     scratch_release(&files->scratch);
+    if (files->tray != NULL)
+        munmap(files->tray, TRAY_BYTES);
     for (uint32_t i = 0; i < files->number_count; i++)
         free(files->numbers[i].path);
     free(files);
@@ -193,6 +197,16 @@ void files_set_process(struct files *files, uint32_t pid, int status_fd)
 {
     files->pid = pid;
     files->status_fd = status_fd;
+}
+
+int files_set_tray(struct files *files, int fd, uint64_t address)
+{
+    void *page = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    files->tray = page;
+    files->tray_address = address;
+    return 0;
 }
 
 void files_set_scratch(struct files *files, int fd)

@@ -31,8 +31,7 @@ int serve_stat(struct request *request)
     if (is_made && S_ISDIR(sight.stat.st_mode))
         sight.stat.st_mode = S_IFDIR | 0555; /* the folder in its place is ours alone */
     sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
-    return memory_write(request->memory_fd, request->maps_fd, request->args[0], &sight.stat,
-                        sizeof sight.stat);
+    return request_write(request, request->args[0], &sight.stat, sizeof sight.stat);
 }
 
 int serve_access(struct request *request)

@@ -7,6 +7,7 @@
 
 #include "files/beneath.h"
 #include "files/memory.h"
+#include "guest/tray.h"
 #include "policy/mounts.h"
 
 #include <fcntl.h>
@@ -144,6 +145,40 @@ static enum last path_last(const char *path)
                                                                            : LAST_NAME;
 }
 
+/* Where in the shared page an address is, if so many bytes from there are in it; else NULL. */
+static char *tray_place(const struct files *files, uint64_t address, size_t length)
+{
+    uint64_t offset = address - files->tray_address;
+    return files->tray != NULL && offset < TRAY_BYTES && length <= TRAY_BYTES - offset
+               ? files->tray + offset
+               : NULL;
+}
+
+int request_read_string(const struct request *request, uint64_t address, char *string, size_t size)
+{
+    const char *from = tray_place(request->files, address, 1);
+    if (from == NULL)
+        return memory_read_string(request->memory_fd, address, string, size);
+    size_t there = TRAY_BYTES - (size_t)(from - request->files->tray);
+    for (size_t used = 0, chunk; used < size && used < there; used += chunk) {
+        chunk = there - used < 128 ? there - used : 128;
+        chunk = size - used < chunk ? size - used : chunk;
+        memcpy(string + used, from + used, chunk);
+        if (memchr(string + used, '\0', chunk) != NULL) /* of the copy: it changes as we look */
+            return 0;
+    }
+    return there < size ? EFAULT : ENAMETOOLONG;
+}
+
+int request_write(const struct request *request, uint64_t address, const void *bytes, size_t length)
+{
+    char *to = tray_place(request->files, address, length);
+    if (to == NULL)
+        return memory_write(request->memory_fd, request->maps_fd, address, bytes, length);
+    memcpy(to, bytes, length);
+    return 0;
+}
+
 /* Copies the path and resolves it. With AT_EMPTY_PATH and an empty path it is the directory itself.
  */
 int request_place_at(struct request *request, int directory, uint64_t address, bool follow,
@@ -151,7 +186,7 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
 {
     char path[PATH_MAX];
     const char *start = "";
-    int error = memory_read_string(request->memory_fd, address, path, sizeof path);
+    int error = request_read_string(request, address, path, sizeof path);
     if (error != 0)
         return error;
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)

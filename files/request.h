@@ -11,8 +11,10 @@ struct files {
     struct tree *tree;
     struct scratch scratch;
     mode_t umask;
-    uint32_t pid;  /* the guest's number as it sees it */
-    int status_fd; /* its /proc/<pid>/status; borrowed */
+    uint32_t pid;          /* the guest's number as it sees it */
+    int status_fd;         /* its /proc/<pid>/status; borrowed */
+    char *tray;            /* the page that it shares with us (guest/tray.h), or NULL; hostile, */
+    uint64_t tray_address; /* and where it has it */
     uint32_t number_count;
     bool opened_known;     /* set by serve_open for files_installed: `opened` is the name of what */
     bool opened_directory; /* was opened, and whether it is a directory */
@@ -78,6 +80,11 @@ int request_scratch_fd(const struct files *files);
 MUST_CHECK int request_start(const struct files *files, int number, const char **ret_path);
 /* Notes whether the error means that a worker has to do the call (tree_open_in). Returns it. */
 int request_waits(struct request *request, int error);
+/* memory_read_string and memory_write, by the shared page where the address lies in it. */
+MUST_CHECK int request_read_string(const struct request *request, uint64_t address, char *string,
+                                   size_t size);
+MUST_CHECK int request_write(const struct request *request, uint64_t address, const void *bytes,
+                             size_t length);
 /* Copies the request's path and resolves it. 0 or a positive errno, as all below. */
 MUST_CHECK int request_place(struct request *request, bool follow, struct place *place);
 MUST_CHECK int request_place_at(struct request *request, int directory, uint64_t address,

@@ -9,13 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* 6.3 */
-#endif
 
 struct value {
     const char *name; /* {name} in a text */
@@ -155,10 +150,7 @@ int synthetic_open(const char *text, uint32_t pid, int status_fd)
         text = now;
     }
     size_t length = strlen(text);
-    CLEANUP(fd_close)
-    int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL)
-        fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CLEANUP(fd_close) int fd = fd_memory("file");
     if (fd < 0)
         return -errno;
     if (length > 0 && pwrite(fd, text, length, 0) != (ssize_t)length)

@@ -9,6 +9,7 @@
 #include "guest/enter.h"
 
 #include "guest/trap.h"
+#include "guest/tray.h"
 #include "wire/channel.h"
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ enum {
     READY_STATUS,
     READY_PIDFD,
     READY_FDS,
-    READY_FDS_MAX = READY_FDS + 2 /* and, where there are: sockstat, scratch */
+    READY_FDS_MAX = READY_FDS + 3 /* and, where there are: a shared page, sockstat, scratch */
 };
 
 #define FDS_KEPT (FD_GUEST_CRASH + 1) /* 0 to 4 */
@@ -107,7 +108,9 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "descriptors";
         error = place_descriptors(request);
     }
-    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1 };
+    int ready[READY_FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+    CLEANUP(fd_close) int tray = -1;
+    uint64_t tray_address = 0; /* 0: there is none */
     if (error == 0) {
         step = "own /proc entries";
         ready[READY_MEMORY] = open_proc(lockdown, "self/mem", O_RDWR);
@@ -125,6 +128,10 @@ void enter(struct zygote *zygote, const struct fork_request *request)
         step = "SIGSYS handler";
         error = trap_install();
     }
+    if (error == 0 && (lockdown->settings->grants & GRANT_FILES) != 0) {
+        step = "shared page";
+        error = tray_make(&tray, &tray_address);
+    }
     if (error == 0) {
         step = "closing descriptors";
         int kept[] = { setup,
@@ -133,7 +140,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
                        ready[READY_MEMORY],
                        ready[READY_MAPS],
                        ready[READY_STATUS],
-                       ready[READY_PIDFD] };
+                       ready[READY_PIDFD],
+                       tray };
         error = close_others(kept, ARRAY_SIZE(kept));
     }
     /* Under the filter, and before the supervisor has its listener, a call that is brokered waits for
@@ -152,6 +160,8 @@ void enter(struct zygote *zygote, const struct fork_request *request)
 
     ready[READY_LISTENER] = lockdown->listener;
     unsigned count = READY_FDS;
+    if (tray >= 0)
+        ready[count++] = fd_take(&tray);
     if (lockdown->sockets >= 0)
         ready[count++] = lockdown->sockets;
     if (lockdown->scratch >= 0)
@@ -160,6 +170,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     pack_u32(&message, MSG_GUEST_READY);
     pack_u64(&message, request->guest);
     pack_u32(&message, (uint32_t)zygote->guest_pid);
+    pack_u64(&message, tray_address);
     if (channel_send(setup, &message, ready, count, 0) < 0)
         _exit(126);
     packer_release(&message);

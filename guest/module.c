@@ -22,6 +22,7 @@
 #include "guest/quiet.h"
 #include "guest/signals.h"
 #include "guest/source.h"
+#include "guest/tray.h"
 #include "guest/words.h"
 #include "guest/wrap.h"
 #include "guest/zygote.h"
@@ -291,6 +292,7 @@ static PyObject *guest_branch(PyObject *module, PyObject *unused)
         if (syscall(SYS_setpgid, 0, 0) < 0)
             _exit(126);
         frame_forget();
+        tray_forget();
         state->zygote.guest_pid = (pid_t)syscall(SYS_getpid);
         PyOS_AfterFork_Child();
         Py_RETURN_TRUE;

@@ -9,6 +9,7 @@
 #include "guest/words.h"
 
 #include "guest/trap.h"
+#include "guest/tray.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
 #include "wire/told.h"
@@ -259,6 +260,12 @@ static const struct {
     { "strerror", (void *)words_strerror },
     { "fstat", (void *)trap_fstat },
     { "fstat64", (void *)trap_fstat },
+    { "open", (void *)tray_open },
+    { "open64", (void *)tray_open },
+    { "stat", (void *)tray_stat },
+    { "stat64", (void *)tray_stat },
+    { "lstat", (void *)tray_lstat },
+    { "lstat64", (void *)tray_lstat },
     { "getaddrinfo", (void *)words_getaddrinfo },
     { "gai_strerror", (void *)words_gai_strerror },
     { "getpid", (void *)words_getpid },

@@ -125,6 +125,7 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
 {
     uint64_t id = unpack_u64(message);
     guest->inner_pid = (pid_t)unpack_u32(message);
+    uint64_t tray_address = unpack_u64(message);
     static const enum guest_fd places[] = { GUEST_LISTENER, GUEST_MEMORY, GUEST_MAPS, GUEST_STATUS,
                                             GUEST_PIDFD };
     if (!unpacker_is_done(message) || id != guest->id || fd_count < ARRAY_SIZE(places))
@@ -133,6 +134,12 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
         guest->fds[places[i]] = fd_take(&fds[i]);
     files_set_process(guest->files, (uint32_t)guest->inner_pid, guest->fds[GUEST_STATUS]);
     unsigned next = ARRAY_SIZE(places);
+    int error = 0;
+    if (tray_address != 0)
+        error =
+            next < fd_count ? files_set_tray(guest->files, fds[next++], tray_address) : -EBADMSG;
+    if (error < 0)
+        return error;
     if (supervisor->is_zygote_spent)
         guest->born_cpu_ns = guest_cpu_ns(guest);
     if (supervisor->settings.grants & GRANT_SELF) {
@@ -143,7 +150,7 @@ static int guest_is_ready(struct supervisor *supervisor, struct guest *guest,
     if (fd_count > next)
         files_set_scratch(guest->files, fd_take(&fds[next]));
     fd_close(&guest->fds[GUEST_SETUP]);
-    int error = answer_listen(guest);
+    error = answer_listen(guest);
     if (error == 0)
         error = loop_add(supervisor, guest->fds[GUEST_LISTENER], EVENT_LISTENER, guest->id);
     guest->is_watching = error == 0;

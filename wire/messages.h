@@ -96,9 +96,10 @@ enum message_type {
     MSG_GRABBED, /* u32 errno; descriptor if that is 0: an AF_INET or AF_INET6 socket */
 
     /* guest -> supervisor, on setup */
-    MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it; descriptors: listener, memory
-                            * (/proc/self/mem), maps, status, pidfd [, sockstat of its
-                            * own network (GRANT_SELF)] [, scratch: a mounted tmpfs] */
+    MSG_GUEST_READY = 128, /* u64 guest, u32 pid as the guest sees it, u64 where it has the page
+                            * that it shares (guest/tray.h), or 0; descriptors: listener, memory
+                            * (/proc/self/mem), maps, status, pidfd [, that page] [, sockstat of
+                            * its own network (GRANT_SELF)] [, scratch: a mounted tmpfs] */
     MSG_GUEST_FAILED,      /* u64 guest, u32 errno, string step */
 };
 

@@ -208,6 +208,59 @@ FILES_TEST(paths_in_memory_of_every_kind)
     munmap(pages, 2 * 4096);
 }
 
+/* Its file is what is served: on the guest's side there is nothing, there or beside it, that could be
+ * read or written. */
+FILES_TEST(the_shared_page_carries_paths_and_what_stat_says)
+{
+    int fd = fd_memory("page");
+    CHECK(fd >= 0 && ftruncate(fd, TRAY_BYTES) == 0);
+    /* cppcheck-suppress invalidFunctionArg */
+    char *hole = mmap(NULL, 3 * TRAY_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *page = hole + TRAY_BYTES;
+    uint64_t address = ADDRESS(page);
+    CHECK_EQUAL(files_set_tray(fixture.files, fd, address), 0);
+    CHECK(hole != MAP_FAILED && munmap(hole, 3 * TRAY_BYTES) == 0);
+    char *shared = fixture.files->tray, path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", at("data/plain"));
+    size_t size = strlen(path) + 1;
+    const struct {
+        const char *path;
+        uint64_t at; /* in the page */
+        size_t size;
+        int error;
+    } rows[] = {
+        { path, 0, size, 0 },
+        { path, 300, size, 0 },
+        { path, TRAY_BYTES - size, size, 0 },
+        { path, TRAY_BYTES - size + 1, size - 1, EFAULT }, /* no NUL before its end */
+        { at("secret"), 0, strlen(at("secret")) + 1, EACCES },
+        { "", 0, 1, ENOENT },
+        { "", TRAY_BYTES - 1, 1, ENOENT },
+        { path, TRAY_BYTES, 0, EFAULT }, /* behind it, and before it, is no page */
+        { path, (uint64_t)-1, 0, EFAULT },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        memset(shared, 'x', TRAY_BYTES);
+        memcpy(shared + (rows[i].size > 0 ? rows[i].at : 0), rows[i].path, rows[i].size);
+        CHECK_EQUAL(open_read(page + rows[i].at), rows[i].error);
+        if (rows[i].error == 0)
+            CHECK_TEXT(opened_text(), "plain");
+    }
+    memset(shared, 'x', TRAY_BYTES);
+    shared[0] = '/';
+    CHECK_EQUAL(open_read(page), ENAMETOOLONG);
+    memcpy(shared, path, size);
+    struct stat told;
+    uint64_t last = TRAY_BYTES - sizeof told;
+    CHECK_EQUAL(CALL(SYS_stat, address, address + last), 0);
+    memcpy(&told, shared + last, sizeof told);
+    CHECK(S_ISREG(told.st_mode) && told.st_size == 5);
+    CHECK_EQUAL(CALL(SYS_stat, address, address + last + 1), EFAULT); /* all of it, or nothing */
+    CHECK_EQUAL(CALL(SYS_stat, address, address - 1), EFAULT);
+    CHECK_EQUAL(CALL(SYS_stat, address, UINT64_MAX), EFAULT);
+    close(fd);
+}
+
 FILES_TEST(open_flags_are_the_known_ones)
 {
     static const struct {

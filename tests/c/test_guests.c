@@ -1,6 +1,8 @@
 /* supervisor/guests.c between a host and a zygote of the test's: what is asked of the zygote, what a
  * guest's one message has to be, and what the host hears of each way in which a guest cannot be made. */
 #define _GNU_SOURCE
+#include "files/request.h"
+#include "guest/tray.h"
 #include "lockdown/steps.h"
 #include "supervisor/guests.h"
 #include "tests/c/guest_fixture.h"
@@ -108,6 +110,7 @@ struct setup_row {
     unsigned fds;     /* descriptors */
     bool is_other_id; /* another guest's number */
     bool is_longer;   /* four bytes more */
+    bool has_page;    /* it says that it shares one: its descriptor is the sixth */
     uint32_t error;   /* the host is told; 0: it is ready */
     const char *step;
 };
@@ -130,13 +133,16 @@ static struct guest *send_setup(const struct setup_row *row)
     for (unsigned i = 1; i < 4; i++)
         fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     fds[4] = (int)syscall(SYS_pidfd_open, child, 0);
-    fds[5] = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fds[5] = row->has_page ? fd_memory("page") : open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(!row->has_page || ftruncate(fds[5], TRAY_BYTES) == 0);
     struct packer message = PACKER_INIT;
     pack_u32(&message, row->type);
     pack_u64(&message, row->is_other_id ? id + 1 : id);
     pack_u32(&message, row->type == MSG_GUEST_FAILED ? ENOSYS : 1);
     if (row->type == MSG_GUEST_FAILED)
         pack_string(&message, "landlock");
+    else
+        pack_u64(&message, row->has_page ? 0x10000 : 0);
     if (row->is_longer)
         pack_u32(&message, 0);
     if (row->type != 0)
@@ -153,15 +159,17 @@ TEST(a_guest_counts_as_live_when_its_message_is_whole_and_else_the_host_hears_wh
 {
     SKIP_UNDER_ASAN();
     static const struct setup_row rows[] = {
-        { "with all that it needs", MSG_GUEST_READY, 5, false, false, 0, NULL },
-        { "with scratch of its own", MSG_GUEST_READY, 6, false, false, 0, NULL },
-        { "another guest's number", MSG_GUEST_READY, 5, true, false, EBADMSG, "fork" },
-        { "a longer message", MSG_GUEST_READY, 5, false, true, EBADMSG, "fork" },
-        { "too few descriptors", MSG_GUEST_READY, 4, false, false, EBADMSG, "fork" },
-        { "no descriptors", MSG_GUEST_READY, 0, false, false, EMFILE, "fork" },
-        { "another message", MSG_LOOKED, 5, false, false, EBADMSG, "fork" },
-        { "a step that failed", MSG_GUEST_FAILED, 0, false, false, ENOSYS, "landlock" },
-        { "its end", 0, 0, false, false, ECHILD, "fork" },
+        { "with all that it needs", MSG_GUEST_READY, 5, false, false, false, 0, NULL },
+        { "with scratch of its own", MSG_GUEST_READY, 6, false, false, false, 0, NULL },
+        { "with a page that it shares", MSG_GUEST_READY, 6, false, false, true, 0, NULL },
+        { "a page that is not there", MSG_GUEST_READY, 5, false, false, true, EBADMSG, "fork" },
+        { "another guest's number", MSG_GUEST_READY, 5, true, false, false, EBADMSG, "fork" },
+        { "a longer message", MSG_GUEST_READY, 5, false, true, false, EBADMSG, "fork" },
+        { "too few descriptors", MSG_GUEST_READY, 4, false, false, false, EBADMSG, "fork" },
+        { "no descriptors", MSG_GUEST_READY, 0, false, false, false, EMFILE, "fork" },
+        { "another message", MSG_LOOKED, 5, false, false, false, EBADMSG, "fork" },
+        { "a step that failed", MSG_GUEST_FAILED, 0, false, false, false, ENOSYS, "landlock" },
+        { "its end", 0, 0, false, false, false, ECHILD, "fork" },
     };
     fixture_start();
     listener_fd = make_listener();
@@ -169,7 +177,8 @@ TEST(a_guest_counts_as_live_when_its_message_is_whole_and_else_the_host_hears_wh
         struct guest *guest = send_setup(&rows[i]);
         if (rows[i].error == 0) {
             CHECK(guest != NULL && guest->state == GUEST_LIVE && guest->is_watching);
-            CHECK(files_scratch_is_exact(guest->files) == (rows[i].fds == 6));
+            CHECK(files_scratch_is_exact(guest->files) == (rows[i].fds == 6 && !rows[i].has_page));
+            CHECK((guest->files->tray != NULL) == rows[i].has_page);
             CHECK_EQUAL(hear(HOST), MSG_READY);
             CHECK(unpack_u64(&heard.message) == guest->id);
             CHECK_EQUAL(unpack_u64(&heard.message), 0); /* the zygote's own */

@@ -1,0 +1,87 @@
+/* The guest's side of the page that it shares with its supervisor (tray.h). Has no right that the guest
+ * has not: the same calls, with a pointer that the supervisor knows. */
+#define _GNU_SOURCE
+#include "guest/tray.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct tray *tray; /* NULL: there is none */
+static bool is_taken;     /* by a thread: others, and signal handlers, do without */
+
+int tray_make(int *ret_fd, uint64_t *ret_address)
+{
+    CLEANUP(fd_close) int fd = fd_memory("tray");
+    /* Nobody can make it shorter, so that the supervisor would fault. */
+    if (fd < 0 || ftruncate(fd, TRAY_BYTES) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    void *page = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* Not a branch's: what one writes there, the other's calls would read. */
+    if (page == MAP_FAILED || madvise(page, TRAY_BYTES, MADV_DONTFORK) < 0)
+        return -errno;
+    tray = page;
+    *ret_address = (uint64_t)(uintptr_t)page;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+void tray_forget(void)
+{
+    tray = NULL;
+}
+
+static bool tray_take(const char *path)
+{
+    if (tray == NULL || __atomic_test_and_set(&is_taken, __ATOMIC_ACQUIRE))
+        return false;
+    size_t length = strnlen(path, sizeof tray->path);
+    if (length < sizeof tray->path) {
+        memcpy(tray->path, path, length + 1);
+        return true;
+    }
+    __atomic_clear(&is_taken, __ATOMIC_RELEASE);
+    return false;
+}
+
+int tray_open(const char *path, int flags, ...)
+{
+    va_list rest;
+    va_start(rest, flags);
+    bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    mode_t mode = makes ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    bool is_mine = tray_take(path);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, is_mine ? tray->path : path, flags, mode);
+    if (is_mine)
+        __atomic_clear(&is_taken, __ATOMIC_RELEASE);
+    return fd;
+}
+
+static int tray_look(const char *path, struct stat *ret_stat, int flags)
+{
+    bool is_mine = tray_take(path);
+    int result = (int)syscall(SYS_newfstatat, AT_FDCWD, is_mine ? tray->path : path,
+                              is_mine ? &tray->stat : ret_stat, flags);
+    if (is_mine) {
+        if (result == 0)
+            *ret_stat = tray->stat;
+        __atomic_clear(&is_taken, __ATOMIC_RELEASE);
+    }
+    return result;
+}
+
+int tray_stat(const char *path, struct stat *ret_stat)
+{
+    return tray_look(path, ret_stat, 0);
+}
+
+int tray_lstat(const char *path, struct stat *ret_stat)
+{
+    return tray_look(path, ret_stat, AT_SYMLINK_NOFOLLOW);
+}

@@ -1,0 +1,30 @@
+/* A page that a guest and its supervisor share: a path on its way there, what stat says on its way
+ * back. It saves the supervisor from reading and writing the guest's memory, which costs a third of
+ * such a call. What does not go by it
+ * (another library's calls, a long path, a second thread at the same time) goes as ever; who writes
+ * nonsense there is served nonsense, as by any pointer. */
+#ifndef BELLJAR_GUEST_TRAY_H
+#define BELLJAR_GUEST_TRAY_H
+
+#include "base/base.h"
+
+#include <sys/stat.h>
+
+#define TRAY_BYTES 4096
+struct tray {
+    struct stat stat;
+    char path[TRAY_BYTES - sizeof(struct stat)];
+};
+
+/* In the guest. Made before its lockdown, for the supervisor to map: *ret_fd is the caller's. 0 or a
+ * negative errno. */
+MUST_CHECK int tray_make(int *ret_fd, uint64_t *ret_address);
+/* A branch has none: it would be its parent's. */
+void tray_forget(void);
+
+/* In the place of the interpreter's open, stat and lstat. */
+int tray_open(const char *path, int flags, ...);
+int tray_stat(const char *path, struct stat *ret_stat);
+int tray_lstat(const char *path, struct stat *ret_stat);
+
+#endif
