@@ -95,6 +95,8 @@ static void decide_object(const struct guest *guest, const struct call *call, st
         { SYS_fchown, 1, "to user" },
         { SYS_prlimit64, 1, "resource" },
         { SYS_clock_settime, 0, "clock" },
+        { SYS_clock_gettime, 0, "clock" },
+        { SYS_clock_getres, 0, "clock" },
         { SYS_pidfd_send_signal, 0, "descriptor" },
         { SYS_ioctl, 1, "command" },
         { SYS_fcntl, 1, "command" },
