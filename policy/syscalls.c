@@ -364,7 +364,7 @@ const struct syscall_row syscall_rows[] = {
     PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
     PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
     PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utime),
-    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(chdir), PATH(fchdir), PATH(getcwd), SELF(umask),
     BROKER(utimensat, GRANT_FILES, "with the file's number", WHY_KNOWN, FILES, EQUAL(5, FILE_KNOWN)),
     TRAP(utimensat, "without a path", WHY_NUMBER, EQUAL(1, 0)), PATH(utimensat),
     BROKER(fstatfs, GRANT_FILES, "of a descriptor that is there", "the guest's handler has looked", FILES, EQUAL(2, FILE_KNOWN)),

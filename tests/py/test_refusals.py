@@ -332,6 +332,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)), resource.setrlimit(res
         "(rule: limits; remedy: limits are the policy's: set timeout, memory or cpu outside)\n"
     )
     assert [(one.op, one.target, one.rule) for one in execution.violations] == [("prlimit64", "resource 7", "limits")]
+    ends = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, ({}, 1 << 30))"
+    assert template.run(ends.format("1 << 30")).verdict == "violation" and template.run(ends.format("1 << 31")).verdict == "error"
 
 
 def test_a_callback_without_executable_memory_is_a_memory_error_with_words_and_one_record(template):
@@ -352,6 +354,33 @@ def test_a_callback_in_the_profile_that_only_computes_has_the_same_words():
         assert execution.verdict == "violation" and execution.error.value.endswith("executable memory " + CODE)
         assert [one.rule for one in execution.violations] == ["jit"]
         assert made.run("import ctypes\nprint(ctypes.CDLL(None).getpid() > 0)").stdout == "True\n"
+
+
+FILES = "(rule: files; remedy: the policy grants no files; grant them, or hand data in as values or by files=)"
+THREADS = "(rule: threads; remedy: the policy grants no threads; grant them, or do the work in one)"
+# In the profile that only computes: code, its exception's text, what is on record
+COMPUTES = [
+    ("open('/etc/passwd')", "[Errno 1] " + REFUSED.format("open()") + ": /etc/passwd " + FILES + ": '/etc/passwd'", [("openat", "/etc/passwd", "files")]),
+    ("os.rename('/etc/a', '/etc/b')", "[Errno 1] " + REFUSED.format("rename()") + ": /etc/a " + FILES + ": '/etc/a' -> '/etc/b'", [("rename", "/etc/a", "files")]),
+    ("os.stat('/etc/passwd')", "[Errno 1] Operation not permitted: stat(): nothing grants /etc/passwd for reading " + FILES + ": '/etc/passwd'", []),
+    ("threading.Thread(target=print).start()", "can't start new thread: " + REFUSED.format("starting a thread") + " " + THREADS, [("rt_sigaction", "", "threads")]),
+    ("socket.gethostbyname('example.com')", "[Errno -4] " + REFUSED.format("socket.gethostbyname()") + ": example.com " + NETWORK + ": 'example.com'",
+     [("connect", "example.com", "network")]),
+    ("os.umask(os.umask(0o77))", None, []),
+    ("os.path.exists('/etc/passwd')", None, []),
+    ("[uuid.uuid1(), uuid.getnode()]", None, []),
+]  # fmt: skip
+
+
+def test_the_profile_that_only_computes_names_the_object_and_its_looks_are_probes():
+    with belljar.Template(belljar.Policy(profile="compute"), preload=["socket", "threading", "uuid"]) as made:
+        for code, text, records in COMPUTES:
+            execution = made.run("import os, socket, threading, uuid\n" + code)
+            assert (execution.error.value if execution.error else None) == text, code
+            assert [(one.op, one.target, one.rule) for one in execution.violations] == records, code
+            assert execution.verdict == ("violation" if records else "error" if text else "ok"), code
+        machine = made.run("import os, platform, uuid\nprint(platform.release() == os.uname().release, platform.node())")
+        assert machine.stdout == "True belljar\n"  # and not what the zygote saw, which imported uuid
 
 
 # What Python does, and the same by a system call: number and arguments
