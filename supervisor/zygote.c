@@ -80,10 +80,14 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
 {
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
-    const char *step = "interpreter";
+    const char *step = "/dev/null";
     char text[2 * PATH_MAX + 256] = "";
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
+    int error = null < 0 ? -errno : 0;
+    if (error == 0) {
+        step = "interpreter";
+        error = lockdown_apply(lockdown_zygote_exec, lockdown_zygote_exec_count, &lockdown, &step);
+    }
     /* The channel may stand where another descriptor has to go: bring all out of the way first. */
     int from[] = {
         null, output, output, fcntl(channel, F_DUPFD_CLOEXEC, 64), FD_GUEST_MODULE, FD_GUEST_SOURCE
@@ -122,9 +126,10 @@ static void child_zygote(const struct supervisor *supervisor, int channel, int o
         step = "interpreter";
         child_explain(&supervisor->settings, -error, text, sizeof text);
     }
-    /* Where the channel is depends on how far it came. */
+    /* Where the channel is depends on how far it came. Its first place goes first: until that is
+     * closed, the second is the host's channel, on which this message has no place. */
     const char *why = text[0] != '\0' ? text : strerror(-error);
-    const int channels[] = { FD_ZYGOTE, channel };
+    const int channels[] = { channel, FD_ZYGOTE };
     for (unsigned i = 0; i < ARRAY_SIZE(channels); i++)
         if (message_send(channels[i], NULL, 0, MSG_ZYGOTE_FAILED, U32(-error), TEXT(step),
                          TEXT(why)) == 0)
