@@ -240,6 +240,8 @@ const struct syscall_row syscall_rows[] = {
            AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, PRIVATE_MAP)),
     TRAP(mmap, "shared, anonymous, not executable", "escapes RLIMIT_DATA; without fork private memory is equal: the handler maps that",
          AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
+    ROW(__NR_mmap, "mmap", CALL_TRAP, 0, GRANT_CODE, "shared, anonymous, executable", "as above: mmap.mmap(-1, …) of Python is shared", CODE,
+        AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
     REFUSE(mmap, "other, not executable", "huge pages and locked memory escape the limits", MEMORY, AT_MOST(2, READ_WRITE)),
     NATIVE(munmap, 0, "", "gives memory back", NONE),
     NATIVE(mremap, 0, "at most MREMAP_MAYMOVE", "realloc of large blocks", MEMORY, AT_MOST(3, MREMAP_MAYMOVE)),

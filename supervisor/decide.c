@@ -176,6 +176,9 @@ static void decide_refuse(const struct syscall_row *row, const struct syscall_ro
     answer->refused = !answer->searched; /* a handler may take it for a question */
     answer->rule = words != NULL && words->rule != NULL ? words->rule : "system calls";
     answer->hint = words != NULL && words->hint != NULL ? words->hint : "not part of any policy";
+    if (strcmp(answer->rule, "jit") == 0 && (grants & GRANT_JIT) != 0)
+        answer->hint =
+            "code made at run time lies in memory of its own (mmap of -1), not in a file";
     if (words != NULL && words->action == CALL_REFUSE && words->error != 0)
         answer->error = words->error;
     if (call->number == SYS_socket)
