@@ -373,7 +373,7 @@ COMPUTES = [
 
 
 def test_the_profile_that_only_computes_names_the_object_and_its_looks_are_probes():
-    with belljar.Template(belljar.Policy(profile="compute"), preload=["socket", "threading", "uuid"]) as made:
+    with belljar.Template(belljar.Policy(profile="compute"), preload=["platform", "socket", "threading", "uuid"]) as made:
         for code, text, records in COMPUTES:
             execution = made.run("import os, socket, threading, uuid\n" + code)
             assert (execution.error.value if execution.error else None) == text, code
