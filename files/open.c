@@ -6,6 +6,7 @@
 #include "files/synthetic.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Flags that open takes. A flag that is not here is EINVAL: O_DIRECT (alignment is the host's
@@ -249,9 +250,14 @@ int serve_open(struct request *request)
         opening.flags |= open_flags[i].passes ? flags & open_flags[i].flag : 0;
     }
     if ((flags & O_TMPFILE) == O_TMPFILE)
-        return EOPNOTSUPP; /* no name, so the quota would not see it; tempfile does without */
-    if ((flags & O_PATH) != 0)
-        return EOPNOTSUPP; /* libc's chmod without following asks, and passes it on */
+        return EOPNOTSUPP;       /* no name, so the quota would not see it; tempfile does without */
+    if ((flags & O_PATH) != 0) { /* libc's chmod without following asks, and passes it on */
+        snprintf(request->answer->target, sizeof request->answer->target, "O_PATH");
+        request->answer->searched = true;
+        request->answer->rule = "files";
+        request->answer->hint = HINT_READABLE;
+        return EOPNOTSUPP;
+    }
     if ((flags & ~known) != 0 || (flags & O_ACCMODE) == O_ACCMODE)
         return EINVAL;
     opening.is_writing = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;

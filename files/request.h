@@ -48,6 +48,8 @@ struct request {
 
 #define RULE_READ  "read"
 #define RULE_WRITE "write"
+#define HINT_READABLE                                                                              \
+    "open it for reading (os.O_RDONLY); a directory as well is open then for dir_fd"
 #define HINT_READ  "--read PATH or Policy(read=[PATH])"
 #define HINT_WRITE "--write PATH (or its folder) or Policy(write=[PATH])"
 #define HINT_MADE  "the sandbox makes this file: write to /work, /tmp or $HOME"

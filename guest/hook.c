@@ -68,10 +68,11 @@ static const struct hook_row rows[] = {
     { "socket.getnameinfo", PROBE_LOOK_BACK, "socket.getnameinfo()" },
 };
 
-/* Programs that libraries try as they are imported, and go on without (platform.processor(),
- * matplotlib's fonts, ctypes.util.find_library()): not installed. */
+/* Programs that libraries try as they are imported, and go on without (platform.processor()
+ * and architecture(), matplotlib's fonts, ctypes.util.find_library(), distro): not installed. */
 static const char *const absent_programs[] = {
-    "uname", "fc-list", "cc", "gcc", "ld", "ldconfig", "/sbin/ldconfig", "objdump", "clang"
+    "uname",          "fc-list", "cc",    "gcc",  "ld",         "ldconfig",
+    "/sbin/ldconfig", "objdump", "clang", "file", "lsb_release"
 };
 
 static bool path_is_below(const char *path, const char *directory)

@@ -130,10 +130,12 @@ static int prepare(struct zygote *zygote, PyObject *names)
     OWNED PyObject *directories =
         preload != NULL && function != NULL
             ? PyObject_CallFunction(
-                  function, "OsOssIOOO", preload, settings->warm,
+                  function, "OsOssIOOOO", preload, settings->warm,
                   settings->is_warm_ours ? Py_True : Py_False, settings->language, settings->start,
-                  settings->threads, settings->grants & GRANT_FILES ? Py_True : Py_False,
-                  writes ? Py_True : Py_False, settings->grants & GRANT_JIT ? Py_True : Py_False)
+                  settings->grants & GRANT_THREADS ? settings->threads : 0u,
+                  settings->grants & GRANT_FILES ? Py_True : Py_False, writes ? Py_True : Py_False,
+                  settings->grants & GRANT_JIT ? Py_True : Py_False,
+                  settings->grants & GRANT_SELF ? Py_True : Py_False)
             : NULL;
     if (directories == NULL || !PyList_Check(directories))
         return -1;

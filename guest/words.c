@@ -170,8 +170,9 @@ static char *words_strerror(int error)
     const char *words = NULL;
     int kept = errno;
     bool is_guest = words_zygote->guest_pid != 0;
-    if (is_guest && (error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOBUFS ||
-                     error == ENETDOWN || (error == ENOENT && missing_is_expected)))
+    if (is_guest &&
+        (error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOBUFS ||
+         error == ENOPROTOOPT || error == ENETDOWN || (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;

@@ -6,6 +6,13 @@
 
 #include "base/base.h"
 #include "base/owned.h"
+#include "guest/words.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A starter of threads with a limit; `limits` is (starter, _thread._count, limit). In C, so that
  * tracebacks show no frame that is not the program's. */
@@ -15,6 +22,12 @@ static PyObject *limited_start(PyObject *limits, PyObject *arguments, PyObject *
     long limit = PyLong_AsLong(PyTuple_GetItem(limits, 2));
     if (count == NULL)
         return NULL;
+    /* A policy without threads refuses what any thread begins with, here a question: then it is on record. */
+    if (limit == 0 && syscall(SYS_rt_sigaction, SIGUSR1, NULL, NULL, 8) < 0) {
+        const char *words = words_of_refusal(EPERM, "starting a thread");
+        return PyErr_Format(PyExc_RuntimeError, "can't start new thread: %s",
+                            words ? words : strerror(EPERM));
+    }
     if (PyLong_AsLong(count) >= limit)
         return PyErr_Format(PyExc_RuntimeError,
                             "can't start new thread: belljar grants %ld threads beside the main "

@@ -160,6 +160,7 @@
 #define GRANT_LOOPBACK (GRANT_EVENTS | GRANT_SELF)
 #define GRANT_CODE  (GRANT_MODULES | GRANT_JIT) /* never in the profile compute */
 #define PTHREAD_CLONE 0x3d0f00 /* exactly pthread_create's flags: a thread, no process, no namespace */
+#define THREAD_CLOCK  (1u << 31 | 4) /* negative, and of a thread, not of a process (man clock_getcpuclockid) */
 #define SESSION_CLONE (CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
 #define FUTEX_HABITS (128u | 256u) /* FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
 
@@ -239,6 +240,8 @@ const struct syscall_row syscall_rows[] = {
            AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, PRIVATE_MAP)),
     TRAP(mmap, "shared, anonymous, not executable", "escapes RLIMIT_DATA; without fork private memory is equal: the handler maps that",
          AT_MOST(2, READ_WRITE), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
+    ROW(__NR_mmap, "mmap", CALL_TRAP, 0, GRANT_CODE, "shared, anonymous, executable", "as above: mmap.mmap(-1, …) of Python is shared", CODE,
+        AT_MOST(2, READ_WRITE | PROT_EXEC), MASKED(3, ~MAP_HABITS, MAP_SHARED | MAP_ANONYMOUS)),
     REFUSE(mmap, "other, not executable", "huge pages and locked memory escape the limits", MEMORY, AT_MOST(2, READ_WRITE)),
     NATIVE(munmap, 0, "", "gives memory back", NONE),
     NATIVE(mremap, 0, "at most MREMAP_MAYMOVE", "realloc of large blocks", MEMORY, AT_MOST(3, MREMAP_MAYMOVE)),
@@ -272,6 +275,9 @@ const struct syscall_row syscall_rows[] = {
     QUIET(getrandom, EINVAL, "GRND_INSECURE", "Rust's libraries try it first, and go on as on a kernel before 5.6", LOW_EQUAL(2, 4)),
     NATIVE(clock_gettime, 0, "the fixed clocks", "not the clocks of other processes, which are negative", PROCESSES,
            LOW_AT_MOST(0, 15)),
+    QUIET(clock_gettime, EINVAL, "no clock", "above the fixed ones there is none", LOW_MASKED(0, 1u << 31, 0)),
+    CONTINUE(clock_gettime, 0, "a thread's CPU clock", "the kernel tells it to threads of the same process alone", PROCESSES,
+             LOW_MASKED(0, THREAD_CLOCK, THREAD_CLOCK)),
     NATIVE(clock_nanosleep, 0, "the fixed clocks", "time.sleep", PROCESSES, LOW_AT_MOST(0, 15)),
     NATIVE(futex, 0, "WAIT, WAKE", "locks with a timeout; libc aborts if it is refused", THREADS,
            LOW_MASKED(1, ~(FUTEX_HABITS | 1u), 0)),
@@ -279,6 +285,7 @@ const struct syscall_row syscall_rows[] = {
            LOW_MASKED(1, ~FUTEX_HABITS, 9)),
     NATIVE(futex, 0, "WAKE_BITSET", "as WAKE", THREADS, LOW_MASKED(1, ~FUTEX_HABITS, 10)),
     BROKER(clock_getres, 0, "", WHY_SELF, NONE, LOW_AT_MOST(0, 15)),
+    QUIET(clock_getres, EINVAL, "no clock", "as clock_gettime", LOW_MASKED(0, 1u << 31, 0)),
     SELF(time), SELF(gettimeofday), /* in the vDSO, except on machines whose clock it cannot read */
     NO(nanosleep, "clock_nanosleep does it", SIGNALS),
 
@@ -331,8 +338,7 @@ const struct syscall_row syscall_rows[] = {
     BROKER(getsockname, GRANT_EVENTS, "", "Python asks of every socket object: a pair has no name", NETWORK),
     NATIVE(getpeername, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK),
     BROKER(getpeername, GRANT_EVENTS, "", "asyncio asks of every transport: a pair has no name", NETWORK),
-    CONTINUE(getsockopt, GRANT_LOOPBACK, "", "options that tell of the socket alone (loopback.c): level and name are numbers", NETWORK),
-    BROKER(getsockopt, GRANT_EVENTS, "", "type and pending error of a pair", NETWORK),
+    CONTINUE(getsockopt, GRANT_EVENTS, "", "options that tell of the socket alone (loopback.c): level and name are numbers", NETWORK),
     CONTINUE(shutdown, GRANT_EVENTS, "", "numbers only: one end of a pair", NETWORK),
     NO(epoll_create, WHY_OBSOLETE, NEWER), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NEWER), NO(select, "pselect6 does it", NEWER), NO(ppoll, "poll does it", NEWER),
@@ -360,7 +366,7 @@ const struct syscall_row syscall_rows[] = {
     PATH(faccessat2), PATH(readlink), PATH(readlinkat), PATH(mkdir), PATH(mkdirat), PATH(rmdir), PATH(unlink),
     PATH(unlinkat), PATH(rename), PATH(renameat), PATH(renameat2), PATH(link), PATH(linkat), PATH(symlink),
     PATH(symlinkat), PATH(truncate), PATH(chmod), PATH(fchmodat), PATH(utime),
-    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(chdir), PATH(fchdir), PATH(getcwd), PATH(umask),
+    PATH(utimes), PATH(futimesat), PATH(statfs), PATH(chdir), PATH(fchdir), PATH(getcwd), SELF(umask),
     BROKER(utimensat, GRANT_FILES, "with the file's number", WHY_KNOWN, FILES, EQUAL(5, FILE_KNOWN)),
     TRAP(utimensat, "without a path", WHY_NUMBER, EQUAL(1, 0)), PATH(utimensat),
     BROKER(fstatfs, GRANT_FILES, "of a descriptor that is there", "the guest's handler has looked", FILES, EQUAL(2, FILE_KNOWN)),

@@ -160,6 +160,11 @@ static bool grab(const struct supervisor *supervisor, const struct guest *guest,
         answer->error = errno;
     if (answer->error == 0 && type != SOCK_STREAM)
         answer->error = size_queues(fd, SEND_BYTES, RECEIVE_BYTES);
+    if (answer->error == EOPNOTSUPP) {
+        if (answer->target[0] == '\0')
+            snprintf(answer->target, sizeof answer->target, "AF_UNIX");
+        loopback_refuse(answer, EOPNOTSUPP, "for sockets of AF_INET and AF_INET6 only");
+    }
     if (answer->error != 0) /* not EPERM, which would be a refusal without a word */
         answer->error = answer->error == EPERM ? EIO : answer->error;
     if (answer->error != 0)
@@ -430,9 +435,9 @@ static int option_find(const struct call *call)
     return -1;
 }
 
-bool loopback_may_get(const struct supervisor *supervisor, const struct call *call)
+bool loopback_may_get(const struct call *call)
 {
-    return (supervisor->settings.grants & GRANT_SELF) && option_find(call) >= 0;
+    return option_find(call) >= 0;
 }
 
 /* Those that the kernel must not set from the guest's memory. */
@@ -480,4 +485,6 @@ void loopback_set(struct supervisor *supervisor, struct guest *guest, const stru
         return;
     answer->value = 0;
     answer->error = option_set(fd, call, options[row].way, guest->fds[GUEST_MEMORY]);
+    if (answer->error == EOPNOTSUPP)
+        loopback_refuse(answer, EOPNOTSUPP, "SO_LINGER without a time: closing waits for nobody");
 }

@@ -22,6 +22,6 @@ void loopback_set(struct supervisor *supervisor, struct guest *guest, const stru
 void loopback_object(const struct guest *guest, const struct call *call, struct answer *answer);
 
 /* Whether the kernel may answer this getsockopt: an option that tells of the socket alone. */
-bool loopback_may_get(const struct supervisor *supervisor, const struct call *call);
+bool loopback_may_get(const struct call *call);
 
 #endif

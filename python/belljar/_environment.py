@@ -282,6 +282,10 @@ def environment(
                 raise wrong_type("requirements", "the path of a requirements file, or a list of packages", line)
             if line.startswith("-"):
                 raise ValueError(f"requirements: {line!r} is an option of pip's: write it into a requirements file")
+            if line.endswith((".txt", ".in")):
+                raise ValueError(
+                    f"requirements: {line!r} is no package but a requirements file: name it by -r FILE, or alone in Python"
+                )
             _check(line)
         content = [sorted(lines), *(_stamp(line) for line in lines if line.endswith(".whl"))]
     else:

@@ -126,8 +126,93 @@ def on_pty() -> None:
     sys.modules["pty"]._open_terminal = posix.openpty  # type: ignore[attr-defined]
 
 
+def on_uuid() -> None:
+    """Its uuid1() and getnode() ask the machine for its address, by sockets, a file and programs, and go on with a number of chance."""
+    uuid: Any = sys.modules["uuid"]
+    uuid._generate_time_safe, uuid._GETTERS = None, []
+
+
+def on_interfaces() -> None:
+    """Interfaces by name and number: libc asks a socket, and Python's errors have no word of its refusal. With a loopback there is one."""
+    names: Any = sys.modules["_socket"]
+
+    def ask(function: str, asked: object) -> None:
+        if not _state.has_loopback:
+            try:
+                names.socket(names.AF_NETLINK, names.SOCK_RAW).close()
+            except PermissionError as error:
+                text = error.strerror.replace("socket()", "socket.%s()" % function)
+                raise (PermissionError(error.errno, text) if asked is None else PermissionError(error.errno, text, asked)) from None
+
+    def if_nametoindex(oname: Any, /) -> int:
+        if not isinstance(oname, (str, bytes)) and not hasattr(oname, "__fspath__"):
+            raise TypeError("expected str, bytes or os.PathLike object, not %s" % type(oname).__name__)
+        ask("if_nametoindex", oname)
+        if oname not in ("lo", b"lo"):
+            raise OSError("no interface with this name")
+        return 1
+
+    def if_indextoname(if_index: int, /) -> str:
+        from _operator import index
+
+        number = index(if_index)
+        ask("if_indextoname", number)
+        if number != 1:
+            import posix
+
+            raise OSError(6, posix.strerror(6))  # ENXIO
+        return "lo"
+
+    def if_nameindex() -> list[tuple[int, str]]:
+        ask("if_nameindex", None)
+        return [(1, "lo")]
+
+    for function in (if_nametoindex, if_indextoname, if_nameindex):
+        function.__module__, function.__qualname__ = "_socket", function.__name__
+        for module in (names, sys.modules.get("socket")):
+            if hasattr(module, function.__name__):
+                setattr(module, function.__name__, function)
+
+
+def on_names() -> None:
+    """A name that a socket is to be connected or bound to: the C code looks it up without the port, which the refusal is to have."""
+    socket: Any = sys.modules["socket"]
+    if "names" in adapted or not _state.has_loopback:
+        return
+    adapted.add("names")
+
+    def with_port(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *arguments: Any) -> Any:
+            address = arguments[-1] if arguments else None
+            if type(address) is tuple and len(address) > 1 and type(address[0]) is str and type(address[1]) is int:
+                host = address[0]
+                if host not in KNOWN_HOSTS and ":" not in host and not host.replace(".", "").isdigit():
+                    socket.getaddrinfo(host, address[1])
+            return real(self, *arguments)
+
+        call.__name__, call.__qualname__, call.__doc__ = real.__name__, "socket." + real.__name__, real.__doc__
+        return call
+
+    for name in ("connect", "connect_ex", "bind", "sendto", "sendmsg"):
+        setattr(socket.socket, name, with_port(getattr(socket.socket, name)))
+
+
+def adapt_loaded() -> None:
+    """What the zygote has imported before."""
+    for module, adapt in ON_IMPORT.items():
+        if module in sys.modules:
+            adapt()
+
+
+KNOWN_HOSTS = "", "localhost", "belljar", "<broadcast>"
 POOL_THREADS = 3  # of multiprocessing.pool.ThreadPool, beside its workers
-ON_IMPORT: dict[str, Callable[[], None]] = {"joblib.parallel": on_joblib, "pty": on_pty}  # what to do once a module is imported
+ON_IMPORT: dict[str, Callable[[], None]] = {  # what to do once a module is imported
+    "joblib.parallel": on_joblib,
+    "pty": on_pty,
+    "uuid": on_uuid,
+    "_socket": on_interfaces,
+    "socket": on_names,
+}
 
 # ---- Read-only lists and dicts as JSON ----------------------------------------------------------------------------
 

@@ -17,9 +17,6 @@ def install() -> None:
     bootstrap = sys.modules["_frozen_importlib"]
     name = "_find_and_load_unlocked"
     setattr(bootstrap, name, native.explain_missing(getattr(bootstrap, name), explain, _adapt.ON_IMPORT))
-    for module, adapt in _adapt.ON_IMPORT.items():
-        if module in sys.modules:
-            adapt()
 
 
 def explain(error: ModuleNotFoundError) -> None:

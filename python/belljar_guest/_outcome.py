@@ -116,6 +116,8 @@ def is_refusal(error: BaseException) -> bool:
             words = error.strerror if isinstance(error, OSError) else error.args[:1] and error.args[0]
             if isinstance(error, (OSError, MemoryError)) and str(words).startswith(native.REFUSED):
                 return True
+            if isinstance(error, (ValueError, RuntimeError)) and ": " + native.REFUSED in str(words):
+                return True  # of a limit, of a thread: after a module's own words
             reason = getattr(error, "reason", None)
             cause = reason if isinstance(reason, BaseException) else error.__cause__
             if cause is None:

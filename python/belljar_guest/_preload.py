@@ -39,6 +39,7 @@ def share(preload: list[str], warm: str, has_language: bool, files: bool) -> Non
     import_all(["traceback", *preload])
     if not files and not has_language:  # a language policy imports what it allows, and then closes importing
         import_common()
+    forget_machine()
     if warm and not has_language:  # its guests are asked for results: once for all of them
         _results.offer_results()
     rehearse()
@@ -115,8 +116,22 @@ def import_common() -> None:
             __import__(name)
         except ImportError:
             pass  # an interpreter that was built without it
+    if "_socket" in sys.modules:
+        "".encode("idna")  # every name of a host goes through it
     finder: Any = type("NoFiles", (), {"find_spec": staticmethod(native.find_nothing)})
+    linecache: Any = _policy.linecache
+    lazycache = linecache.lazycache
+    # The source of modules lies in files: a traceback does without, and asks for none.
+    linecache.lazycache = lambda filename, names: filename[:1] != "/" and lazycache(filename, names)
     sys.meta_path[:] = [other for other in sys.meta_path if getattr(other, "__name__", "") != "PathFinder"] + [finder]
+
+
+def forget_machine() -> None:
+    """The zygote is asked what machine it is on by modules that are imported; its guests have one of their own."""
+    platform: Any = sys.modules.get("platform")
+    if platform is not None:
+        platform._uname_cache = None
+        platform._platform_cache.clear()
 
 
 def remove_tree(path: str) -> None:

@@ -24,6 +24,7 @@ start: dict[str, Any] = {}  # what the policy has it start with: env, cwd, seed
 start_time: float | None = None  # what the clock says as the first run begins; below 0: the true time
 clock_stands = False  # and goes on saying
 has_files = False  # the policy grants files: there is a scratch
+has_loopback = False  # the policy grants one
 has_preloaded = False  # the zygote has imported for its guests
 is_running = False  # the host runs code here and answers questions
 runner: Any = None  # of asyncio, the session's: its tasks go on when the next cell awaits something

@@ -20,10 +20,20 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    preload: list[str], warm: str, is_ours: bool, language: str, start: str, threads: int, files: bool, writes: bool, code: bool
+    preload: list[str],
+    warm: str,
+    is_ours: bool,
+    language: str,
+    start: str,
+    threads: int,
+    files: bool,
+    writes: bool,
+    code: bool,
+    loopback: bool,
 ) -> list[str]:
     """Imports what guests share and runs everything lazy once. Returns the directories that Python imports from."""
     _state.warm_text, _state.is_warm_ours, _state.thread_limit, _state.has_files = warm, is_ours, threads, files
+    _state.has_loopback = loopback
     if sys.flags.no_site:  # it was left out for us to do
         _site.begin()
     _state.original_path[:] = sys.path
@@ -46,6 +56,8 @@ def prepare(
     native.hook()
     if not language and not code:
         _adapt.refuse_callbacks()
+    if not language:
+        _adapt.adapt_loaded()
     if not language and files:
         _missing.install()
         _descriptors.install()

@@ -174,7 +174,9 @@ TEST(mmap_gives_memory_without_code)
         { GRANTS_FULL, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, -1 },
         { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
           CALL_NATIVE },
-        { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1 },
+        { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, CALL_TRAP },
+        { GRANTS_FULL, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1 },
+        { GRANTS_FULL | GRANT_JIT, PROT_READ | PROT_EXEC, MAP_SHARED, -1 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const struct memory_case *c = &cases[i];

@@ -345,3 +345,11 @@ def test_the_command_shows_the_lines_of_pip(monkeypatch, capsys):
     assert _environment_command.main(["create", "x"]) == 125
     assert capsys.readouterr().err == "belljar: environment: pip failed; its last lines:\n  ERROR: one\n  ERROR: \\x1b[31mtwo\n"
     assert _environment_command.main(["create"]) == 2 and "name some" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "./sets/dev.in"])
+def test_a_requirements_file_among_packages_is_told_how_to_be_named(name, capsys):
+    from belljar import _environment_command
+
+    assert _environment_command.main(["create", "--no-index", name]) == 2
+    assert f"{name!r} is no package but a requirements file: name it by -r FILE" in capsys.readouterr().err

@@ -32,7 +32,8 @@ memory = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=m
 print("made")
 """
 SORTED = "[1, 2, 3, 4, 5]\n"
-PROGRAMS = {"a ctypes callback": (CALLBACK, SORTED), "a cffi callback": (CFFI, SORTED), "memory": (MADE, "made\n")}
+PROGRAMS = {"a ctypes callback": (CALLBACK, SORTED), "a cffi callback": (CFFI, SORTED), "memory": (MADE, "made\n"),
+            "shared memory": (MADE.replace("flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, ", ""), "made\n")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -470,7 +470,20 @@ def test_a_name_that_is_not_there_is_a_gaierror_with_host_port_words_and_record(
         ("socket.getaddrinfo('example.com', 80)", "socket.getaddrinfo()", "example.com, port 80"),
         ("socket.gethostbyname('example.com')", "socket.gethostbyname()", "example.com"),
         ("socket.create_connection(('example.com', 81))", "socket.getaddrinfo()", "example.com, port 81"),
-        ("socket.socket().connect(('example.com', 82))", "looking up a name", "example.com"),
+        ("socket.socket().connect(('example.com', 82))", "socket.getaddrinfo()", "example.com, port 82"),
+        ("socket.socket().connect_ex(('example.com', 82))", "socket.getaddrinfo()", "example.com, port 82"),
+        ("socket.socket().bind(('example.com', 8080))", "socket.getaddrinfo()", "example.com, port 8080"),
+        (
+            "socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', 0, ('example.com', 53))",
+            "socket.getaddrinfo()",
+            "example.com, port 53",
+        ),
+        (
+            "socket.socket(type=socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('example.com', 53))",
+            "socket.getaddrinfo()",
+            "example.com, port 53",
+        ),
+        ("__import__('_socket').socket().connect(('example.com', 82))", "looking up a name", "example.com"),
         ("urllib.request.urlopen('http://example.com:83/')", "socket.getaddrinfo()", "example.com, port 83"),
         ("asyncio.run(asyncio.open_connection('example.com', 84))", "socket.getaddrinfo()", "example.com, port 84"),
     ):
@@ -478,6 +491,20 @@ def test_a_name_that_is_not_there_is_a_gaierror_with_host_port_words_and_record(
         said = f'[Errno -2] belljar: {asked} is refused: {where} (rule: network; remedy: network=["self"] has the names of its /etc/hosts, '
         assert said in ex.error.value and ex.error.name in ("gaierror", "URLError") and ex.verdict == "violation", ex
         assert [(one.op, one.target, one.rule) for one in ex.violations] == [("connect", where, "network")], code
+
+
+@core
+@needs_namespaces
+def test_the_loopback_is_the_one_interface(template):
+    ex = template.run("""
+import socket
+print(socket.if_nametoindex("lo"), socket.if_indextoname(1), socket.if_nameindex())
+for function, asked in (socket.if_nametoindex, "eth0"), (socket.if_indextoname, 2):
+    try: function(asked)
+    except OSError as error: print(error)
+""")  # fmt: skip
+    lines = ["1 lo [(1, 'lo')]", "no interface with this name", "[Errno 6] No such device or address"]
+    assert ex.stdout.splitlines() == lines and ex.violations == [], ex
 
 
 @core

@@ -76,6 +76,8 @@ ROWS = [
     ("os.setxattr('/tmp', 'user.a', b'')", "OSError", 95, "/tmp", REFUSED.format("setxattr()") + ": /tmp " + ATTRIBUTES, ("setxattr", "/tmp", "files")),
     ("os.removexattr('/tmp', 'user.a')", "OSError", 95, "/tmp", REFUSED.format("removexattr()") + ": /tmp " + ATTRIBUTES, ("removexattr", "/tmp", "files")),
     ("os.listxattr('/tmp')", "OSError", 95, "/tmp", "Operation not supported", None),
+    ("os.open('/tmp', os.O_PATH)", "OSError", 95, "/tmp", "Operation not supported: open(): O_PATH (rule: files; remedy: open it for reading "
+     "(os.O_RDONLY); a directory as well is open then for dir_fd)", None),
     # Devices and terminals
     ("open('/dev/sda')", "PermissionError", 13, "/dev/sda", REFUSED.format("open()") + ": /dev/sda " + DEVICE.format("read"), ("openat", "/dev/sda", "read")),
     ("open('/dev/ptmx', 'r+b', 0)", "PermissionError", 13, "/dev/ptmx", REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
@@ -108,7 +110,9 @@ ROWS = [
     ("socket.socket(socket.AF_UNIX)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_UNIX " + NETWORK, ("socket", "AF_UNIX", "network")),
     ("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
     ("socket.socket(socket.AF_INET6)", "PermissionError", 1, None, "Operation not permitted: socket(): AF_INET6 " + NETWORK, None),
-    ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
+    ("socket.if_nametoindex('lo')", "PermissionError", 1, "lo", REFUSED.format("socket.if_nametoindex()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
+    ("socket.if_indextoname(1)", "PermissionError", 1, 1, REFUSED.format("socket.if_indextoname()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
+    ("socket.if_nameindex()", "PermissionError", 1, None, REFUSED.format("socket.if_nameindex()") + ": AF_NETLINK " + NETWORK, ("socket", "AF_NETLINK", "network")),
     ("socket.getaddrinfo('example.com', 443)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com, port 443 " + NETWORK, ("connect", "example.com, port 443", "network")),
     ("socket.getaddrinfo('example.com', None)", "gaierror", -4, "example.com", REFUSED.format("socket.getaddrinfo()") + ": example.com " + NETWORK, ("connect", "example.com", "network")),
     ("asyncio.run(asyncio.start_server(print, None, 9))", "gaierror", -4, None, REFUSED.format("socket.getaddrinfo()") + ": any address, port 9 " + NETWORK, ("connect", "any address, port 9", "network")),
@@ -121,10 +125,16 @@ ROWS = [
     ("socket.socketpair()[0].recvmsg(9)", "PermissionError", 1, None, REFUSED.format("recvmsg()") + " " + CONTROL, ("recvmsg", "", "network")),
     ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
     ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
+    ("socket.socketpair()[0].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)", "OSError", 92, None,
+     "Protocol not available: getsockopt(): option 17 of level 1 (rule: network; remedy: options that tell of the socket alone can be read)", None),
+    ("socket.socket(fileno=os.open('/tmp', 0))", "OSError", 88, None, "Socket operation on non-socket", None),
     # The machine and the identity
     ("os.memfd_create('x')", "PermissionError", 1, None, REFUSED.format("memfd_create()") + ": x " + MEMORY, ("memfd_create", "x", "memory")),
     ("socket.sethostname('x')", "PermissionError", 1, None, REFUSED.format("sethostname()") + ": x " + SYSTEM, ("sethostname", "x", "system")),
     ("time.clock_settime(0, 0)", "PermissionError", 1, None, REFUSED.format("clock_settime()") + ": clock 0 " + SYSTEM, ("clock_settime", "clock 0", "system")),
+    ("time.clock_gettime(-6)", "PermissionError", 1, None, REFUSED.format("clock_gettime()") + ": clock -6 " + PROCESSES, ("clock_gettime", "clock -6", "processes")),
+    ("time.clock_gettime(77)", "OSError", 22, None, "Invalid argument", None),
+    ("time.clock_getres(77)", "OSError", 22, None, "Invalid argument", None),
     ("os.setuid(0)", "PermissionError", 1, None, REFUSED.format("setuid()") + ": user 0 " + IDENTITY, ("setuid", "user 0", "identity")),
     ("os.seteuid(0)", "PermissionError", 1, None, REFUSED.format("setresuid()") + ": user 0 " + IDENTITY, ("setresuid", "user 0", "identity")),
     ("os.setregid(-1, 7)", "PermissionError", 1, None, REFUSED.format("setregid()") + ": group 7 " + IDENTITY, ("setregid", "group 7", "identity")),
@@ -203,7 +213,9 @@ def test_the_nearest_permitted_things_are_not_refused(template):
 import multiprocessing.pool
 open('/etc/passwd').close(), os.mkdir('x'), open('x/y', 'w').close(), os.rename('x/y', 'z'), os.chmod('z', 0o600), os.truncate('z', 3)
 os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.nice(2), os.nice(0), os.nice(1), os.getpriority(0, 0), os.setresuid(-1, os.getuid(), -1),
-[a.sendmsg([b'x']) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
+[a.sendmsg([b'x']) for a, b in [socket.socketpair()]], [a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
+import platform, threading, uuid
+time.clock_gettime(time.pthread_getcpuclockid(threading.get_ident())), platform.architecture(), uuid.uuid1(), uuid.getnode()
 print(multiprocessing.pool.ThreadPool(2).map(abs, [-1]), concurrent.futures.ThreadPoolExecutor(2).submit(abs, -2).result())
 """)  # fmt: skip
     assert (execution.stdout, execution.verdict, execution.violations) == ("[1] 2\n", "ok", [])
@@ -320,6 +332,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)), resource.setrlimit(res
         "(rule: limits; remedy: limits are the policy's: set timeout, memory or cpu outside)\n"
     )
     assert [(one.op, one.target, one.rule) for one in execution.violations] == [("prlimit64", "resource 7", "limits")]
+    ends = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, ({}, 1 << 30))"
+    assert template.run(ends.format("1 << 30")).verdict == "violation" and template.run(ends.format("1 << 31")).verdict == "error"
 
 
 def test_a_callback_without_executable_memory_is_a_memory_error_with_words_and_one_record(template):
@@ -340,6 +354,33 @@ def test_a_callback_in_the_profile_that_only_computes_has_the_same_words():
         assert execution.verdict == "violation" and execution.error.value.endswith("executable memory " + CODE)
         assert [one.rule for one in execution.violations] == ["jit"]
         assert made.run("import ctypes\nprint(ctypes.CDLL(None).getpid() > 0)").stdout == "True\n"
+
+
+FILES = "(rule: files; remedy: the policy grants no files; grant them, or hand data in as values or by files=)"
+THREADS = "(rule: threads; remedy: the policy grants no threads; grant them, or do the work in one)"
+# In the profile that only computes: code, its exception's text, what is on record
+COMPUTES = [
+    ("open('/etc/passwd')", "[Errno 1] " + REFUSED.format("open()") + ": /etc/passwd " + FILES + ": '/etc/passwd'", [("openat", "/etc/passwd", "files")]),
+    ("os.rename('/etc/a', '/etc/b')", "[Errno 1] " + REFUSED.format("rename()") + ": /etc/a " + FILES + ": '/etc/a' -> '/etc/b'", [("rename", "/etc/a", "files")]),
+    ("os.stat('/etc/passwd')", "[Errno 1] Operation not permitted: stat(): nothing grants /etc/passwd for reading " + FILES + ": '/etc/passwd'", []),
+    ("threading.Thread(target=print).start()", "can't start new thread: " + REFUSED.format("starting a thread") + " " + THREADS, [("rt_sigaction", "", "threads")]),
+    ("socket.gethostbyname('example.com')", "[Errno -4] " + REFUSED.format("socket.gethostbyname()") + ": example.com " + NETWORK + ": 'example.com'",
+     [("connect", "example.com", "network")]),
+    ("os.umask(os.umask(0o77))", None, []),
+    ("os.path.exists('/etc/passwd')", None, []),
+    ("[uuid.uuid1(), uuid.getnode()]", None, []),
+]  # fmt: skip
+
+
+def test_the_profile_that_only_computes_names_the_object_and_its_looks_are_probes():
+    with belljar.Template(belljar.Policy(profile="compute"), preload=["platform", "socket", "threading", "uuid"]) as made:
+        for code, text, records in COMPUTES:
+            execution = made.run("import os, socket, threading, uuid\n" + code)
+            assert (execution.error.value if execution.error else None) == text, code
+            assert [(one.op, one.target, one.rule) for one in execution.violations] == records, code
+            assert execution.verdict == ("violation" if records else "error" if text else "ok"), code
+        machine = made.run("import os, platform, uuid\nprint(platform.release() == os.uname().release, platform.node())")
+        assert machine.stdout == "True belljar\n"  # and not what the zygote saw, which imported uuid
 
 
 # What Python does, and the same by a system call: number and arguments
@@ -371,3 +412,19 @@ def test_by_a_native_call_the_record_is_the_same(template, code, call):
         execution = template.run(SETUP + f"import ctypes\ntry: {tried}\nexcept OSError: pass")
         records.append([(one.op, one.target, one.rule, one.hint) for one in execution.violations])
     assert records[0] == records[1] and len(records[0]) == 1
+
+
+def test_a_machine_without_what_a_start_needs_is_told_by_its_name(tmp_path):
+    """Also where the zygote has come no further than its fork: its channel is not yet where it will be."""
+    closed = tmp_path / "closed"
+    closed.touch(mode=0)
+    run = f"mount --bind {closed} /dev/null && exec {os.environ['BELLJAR_BUILD']}/belljar run -c 'print(1)'"
+    tried = subprocess.run(["unshare", "-m", "true"], capture_output=True)
+    if os.geteuid() != 0 or tried.returncode != 0:
+        pytest.skip("this user mounts nothing")
+    ended = subprocess.run(["unshare", "-m", "sh", "-c", run], stdin=subprocess.PIPE, capture_output=True, text=True)
+    assert ended.stderr == "belljar: /dev/null: Permission denied\n", ended
+    assert (
+        subprocess.run(["unshare", "-m", "sh", "-c", run.partition("exec ")[2]], stdin=subprocess.PIPE, capture_output=True).stdout
+        == b"1\n"
+    )
