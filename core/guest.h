@@ -9,8 +9,9 @@
 
 enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
 
-/* An interrupt, and whether it may be sent. Signals take a way of their own to the guest: one is sent when the run
- * that it is for has gone, and a run that follows an interrupted one goes behind a FRAME_SETTLE. */
+/* An interrupt, and whether it may be sent. Signals take a way of their own to the guest: one is sent
+ * when the run that it is for has gone, and a run that follows an interrupted one goes behind a
+ * FRAME_SETTLE. */
 enum interrupt_state {
     INTERRUPTS_NONE, /* no run is on: there is nothing to interrupt */
     INTERRUPTS_WAIT, /* the run begins: it is sent when the guest will know it for this run's */
