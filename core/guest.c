@@ -161,13 +161,37 @@ int belljar_guest_kill(struct belljar_guest *guest, enum belljar_verdict reason)
     return guest_end(guest, END_HOST);
 }
 
+/* (locked) */
+static int send_interrupt(struct belljar_guest *guest)
+{
+    if (!guest->interrupt_waits || guest->interrupts != INTERRUPTS_GO)
+        return 0;
+    guest->interrupt_waits = false;
+    guest->was_interrupted = true;
+    return guest_message(guest, MSG_INTERRUPT, NULL);
+}
+
+void guest_set_interrupts(struct belljar_guest *guest, enum interrupt_state state)
+{
+    pthread_mutex_lock(&guest->tmpl->lock);
+    if (state == INTERRUPTS_WAIT)
+        guest->was_interrupted = false;
+    if (state == INTERRUPTS_NONE)
+        guest->interrupt_waits = false;
+    guest->interrupts = state;
+    (void)!send_interrupt(guest); /* a supervisor that is gone is noticed elsewhere */
+    pthread_mutex_unlock(&guest->tmpl->lock);
+}
+
 int belljar_guest_interrupt(struct belljar_guest *guest)
 {
     struct belljar_template *tmpl = guest->tmpl;
     pthread_mutex_lock(&tmpl->lock);
     int error = template_check(tmpl, NULL);
-    if (error == 0)
-        error = guest_message(guest, MSG_INTERRUPT, NULL);
+    if (error == 0) {
+        guest->interrupt_waits = guest->interrupts != INTERRUPTS_NONE;
+        error = send_interrupt(guest);
+    }
     pthread_mutex_unlock(&tmpl->lock);
     return error;
 }

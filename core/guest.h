@@ -9,6 +9,15 @@
 
 enum run_state { RUN_NONE, RUN_GOING, RUN_FINISHED };
 
+/* An interrupt, and whether it may be sent. Signals take a way of their own to the guest: one is sent
+ * when the run that it is for has gone, and a run that follows an interrupted one goes behind a
+ * FRAME_SETTLE. */
+enum interrupt_state {
+    INTERRUPTS_NONE, /* no run is on: there is nothing to interrupt */
+    INTERRUPTS_WAIT, /* the run begins: it is sent when the guest will know it for this run's */
+    INTERRUPTS_GO,
+};
+
 struct belljar_guest {
     struct belljar_guest *next;
     struct belljar_template *tmpl;
@@ -37,6 +46,9 @@ struct belljar_guest {
     uint64_t frozen_ns;         /* since when it is stopped; 0: it is not */
 
     /* the run in progress */
+    enum interrupt_state interrupts;       /* of it; locked, as are the next two: */
+    bool interrupt_waits, was_interrupted; /* one is to be sent; has been */
+    bool must_settle;                      /* the last run was, maybe after its end */
     enum run_state state;
     bool is_session, is_armed;
     bool has_files, setup_failed; /* files went in with the run; one could not be written */
@@ -63,6 +75,9 @@ struct belljar_guest {
     bool stdin_ends;               /* the guest sees the end of it */
     struct belljar_result *result; /* made by FRAME_RESULT */
 };
+
+/* Says what becomes of interrupts from now on; sends the one that has waited for INTERRUPTS_GO. */
+void guest_set_interrupts(struct belljar_guest *guest, enum interrupt_state state);
 
 /* Has the supervisor end it, for an enum end_reason. */
 MUST_CHECK int guest_end(struct belljar_guest *guest, uint32_t reason);

@@ -113,6 +113,9 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
         error = check_files(settings, job, reterr);
     if (error < 0)
         return error;
+    bool must_settle = guest->must_settle;
+    if (must_settle && (error = send_queue(guest, FRAME_SETTLE, NULL, 0)) < 0)
+        return error_set(reterr, -error, "run", "out of memory");
     struct packer frame = PACKER_INIT;
     pack_job(&frame, job);
     error = frame.failed ? -ENOMEM : send_queue(guest, FRAME_RUN, frame.bytes, frame.used);
@@ -145,9 +148,13 @@ static int guest_begin(struct belljar_guest *guest, const struct belljar_job *jo
     guest->started_ns = clock_now_ns();
     guest->run_count++;
     guest->look_ns = guest->started_ns + LOOK_EVERY_MS * 1000000u;
+    guest->must_settle = false;
+    guest_set_interrupts(guest, INTERRUPTS_WAIT);
     if (limits_tell_of_run(guest) < 0)
         return error_set(reterr, EPIPE, "run", "the supervisor is gone");
     send_flush(guest);
+    if (!must_settle)
+        guest_set_interrupts(guest, INTERRUPTS_GO);
     return 0;
 }
 
@@ -176,6 +183,16 @@ static int hear_call(struct belljar_guest *guest, const uint8_t *payload, size_t
                : 0;
 }
 
+/* Signals that come from now on are this run's. */
+static int hear_settled(struct belljar_guest *guest, const uint8_t *payload, size_t length)
+{
+    (void)payload;
+    if (length != 0 || guest->interrupts != INTERRUPTS_WAIT)
+        return -EBADMSG;
+    guest_set_interrupts(guest, INTERRUPTS_GO);
+    return 0;
+}
+
 /* The frames that a guest may send, and in which state of its run. Any other breaks the protocol.
  */
 static const struct {
@@ -186,6 +203,7 @@ static const struct {
 } frame_rows[] = {
     { FRAME_CALL, RUN_GOING, hear_call },
     { FRAME_RESULT, RUN_GOING, hear_result },
+    { FRAME_SETTLED, RUN_GOING, hear_settled },
 };
 
 /* The row of a frame that may come now, or -1. */
@@ -397,6 +415,7 @@ static int run_finish(struct belljar_guest *guest, bool is_silent,
     uint64_t cpu_ns = 0;
     guest->ended_ns = clock_now_ns();
     guest->state = RUN_FINISHED;
+    guest_set_interrupts(guest, INTERRUPTS_NONE);
     guest->has_cpu = guest->has_cpu && guest_cpu(guest, &cpu_ns);
     guest->cpu_used_ns = cpu_ns - guest->cpu_start_ns;
     bool is_there = guest->result != NULL;
@@ -427,12 +446,14 @@ static int run_finish(struct belljar_guest *guest, bool is_silent,
             error = belljar_result_complete(guest->result, guest, reterr);
         if (error == 0)
             result_check_memory(guest->result, &guest->tmpl->settings);
-    } else if (guest->is_session && guest->is_armed) {
+    } else if (guest->is_session && (guest->is_armed || guest->was_interrupted)) {
         error = error == 0 ? run_await(guest, false, reterr) : error;
         if (error == 0 && !guest->result->is_complete)
             error = add_report(guest->result, guest);
         if (error == 0 && (guest->report.reason == END_WALL || guest->report.reason == END_CPU))
             result_was_interrupted(guest->result, guest);
+        /* Once the supervisor has answered, the signal has been sent. */
+        guest->must_settle = guest->was_interrupted || guest->report.reason != END_ITSELF;
     }
     if (error == 0 && guest->setup_failed)
         return run_not_begun(guest, reterr);

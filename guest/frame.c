@@ -48,8 +48,8 @@ static int read_all(int fd, bool (*on_signal)(void), bool may_stop, void *bytes,
         bool is_large = length >= sizeof ahead.bytes;
         ssize_t got = is_large ? read(fd, at, length) : read(fd, ahead.bytes, sizeof ahead.bytes);
         if (got < 0 && errno == EINTR) {
-            if (on_signal != NULL && on_signal() && may_stop && at == bytes)
-                return -EINTR;
+            if (on_signal != NULL && may_stop && at == bytes && on_signal())
+                return -EINTR; /* what comes into a frame is for who reads it */
             continue;
         }
         if (got < 0)

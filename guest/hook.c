@@ -10,6 +10,7 @@
 #include "guest/hook.h"
 
 #include "base/owned.h"
+#include "guest/signals.h"
 #include "guest/words.h"
 #include "policy/mounts.h"
 
@@ -113,7 +114,7 @@ static PyObject *path_argument(PyObject *arguments, int index)
     PyObject *path = NULL;
     if (argument == NULL || argument == Py_None || PyLong_Check(argument) ||
         !PyUnicode_FSConverter(argument, &path))
-        PyErr_Clear();
+        signals_forget_error();
     return path;
 }
 
@@ -126,11 +127,11 @@ static PyObject *program_argument(PyObject *arguments, int index)
         PyObject *first = PySequence_GetItem(argument, 0);
         PyObject *path = NULL;
         if (first == NULL || !PyUnicode_FSConverter(first, &path))
-            PyErr_Clear();
+            signals_forget_error();
         Py_XDECREF(first);
         return path;
     }
-    PyErr_Clear();
+    signals_forget_error();
     return path_argument(arguments, index);
 }
 
@@ -181,7 +182,7 @@ static bool host_is_number(PyObject *host)
     unsigned char address[sizeof(struct in6_addr)];
     const char *text =
         host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : NULL;
-    PyErr_Clear();
+    signals_forget_error();
     return text != NULL &&
            (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1);
 }
@@ -219,7 +220,7 @@ static int hook_look_up(const struct zygote *zygote, const struct hook_row *row,
         port = PyTuple_GetItem(arguments, 1);
     const char *name =
         host != NULL && PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, NULL) : "";
-    PyErr_Clear();
+    signals_forget_error();
     bool has_loopback = (zygote->settings.grants & GRANT_SELF) != 0;
     bool looks_back = row->probe == PROBE_LOOK_BACK, is_number = host_is_number(host);
     if (name == NULL || (has_loopback && !name_is_unknown(name)))
@@ -234,7 +235,7 @@ static int hook_look_up(const struct zygote *zygote, const struct hook_row *row,
         const char *asked = text != NULL ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
         bool is_refused = words_ask_name(asked ? asked : said, looks_back);
         Py_XDECREF(text);
-        PyErr_Clear();
+        signals_forget_error();
         if (!is_refused)
             return 0;
         words = words_of_refusal(EPERM, row->operation);
@@ -275,7 +276,7 @@ static int hook_limit(PyObject *arguments)
     long long soft, hard;
     struct rlimit now;
     if (!PyArg_ParseTuple(arguments, "i(LL)", &resource, &soft, &hard)) {
-        PyErr_Clear();
+        signals_forget_error();
         return 0;
     }
     struct rlimit wanted = { (rlim_t)soft, (rlim_t)hard };
@@ -301,7 +302,7 @@ static void adapt_calls(bool *known, const char *name, const char *of_it)
     PyObject *function = module != NULL ? PyObject_GetAttrString(module, of_it) : NULL;
     if (function != NULL && PyCFunction_Check(function))
         words_install_in((void *)PyCFunction_GetFunction(function));
-    PyErr_Clear();
+    signals_forget_error();
     Py_XDECREF(function);
 }
 
@@ -394,7 +395,7 @@ static int hook_event(const char *name, PyObject *arguments, void *unused)
                      : row->probe == PROBE_NONE ? path_argument(arguments, 0)
                                                 : NULL;
     const char *text = path != NULL ? PyBytes_AsString(path) : NULL;
-    PyErr_Clear();
+    signals_forget_error();
     if (row->probe == PROBE_NONE) {
         words_expect_missing(text != NULL && !path_is_expected(zygote, text));
     } else if (row->probe == PROBE_LOOK_UP || row->probe == PROBE_LOOK_BACK) {

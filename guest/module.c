@@ -154,12 +154,13 @@ static int prepare(struct zygote *zygote, PyObject *names)
 static PyObject *guest_read_frame(PyObject *module, PyObject *unused);
 
 /* The exception that is set is of a signal's handler, after a run. An interrupt is sent after the run
- * that it is to end: if there is one to be read, or one that has no result yet, it may be that one's,
- * else it came too late. */
+ * that it is to end: if there is one to be read, or one that has no result yet, it is that one's,
+ * else it came too late. A guest that cannot look whether there is one is told (FRAME_SETTLE). */
 static void keep_if_early(struct guest_module *state)
 {
     bool may_ask = (state->zygote.settings.grants & GRANT_EVENTS) != 0;
-    if (state->owes || (may_ask && frame_is_there(FD_GUEST_VALUE)))
+    if (state->owes || (may_ask ? frame_is_there(FD_GUEST_VALUE)
+                                : PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)))
         signals_keep(&state->late);
     else
         PyErr_Clear();
@@ -429,6 +430,13 @@ static PyObject *guest_read_frame(PyObject *module, PyObject *unused)
                                                  left to work for */
         if (PyErr_CheckSignals() < 0)
             signals_keep(&state->late);
+        if (type == FRAME_SETTLE) {
+            Py_CLEAR(state->late);
+            OWNED PyObject *sent = write_frame(FRAME_SETTLED, NULL, 0);
+            if (sent == NULL)
+                _exit(70); /* there is nobody to send it to */
+            continue;
+        }
         state->owes = type == FRAME_RUN;
         state->stays = length >= sizeof(uint32_t) && (payload[0] & RUN_SESSION) != 0;
         if (!state->owes)

@@ -11,6 +11,7 @@
 
 #include "base/owned.h"
 #include "guest/quiet.h"
+#include "guest/signals.h"
 #include "wire/frame.h"
 
 #include <string.h>
@@ -164,7 +165,7 @@ static bool is_input_open(const struct plain *plain)
 {
     PyObject *stream = find(plain, SYS, FIRST_STDIN);
     OWNED PyObject *is_closed = stream ? PyObject_GetAttrString(stream, "closed") : NULL;
-    PyErr_Clear();
+    signals_forget_error();
     return is_closed == Py_False;
 }
 
@@ -450,7 +451,7 @@ enum plain_end plain_run(struct plain *plain, const uint8_t *payload, uint32_t l
         PyDict_Clear(plain->parts[KNOWN]); /* _folders.forget */
     if (filename == NULL || set_arguments(plain, &job, filename) < 0 ||
         PyDict_SetItem(plain->parts[STATE], plain->keys[IS_RUNNING], Py_True) < 0) {
-        PyErr_Clear(); /* no memory: Python begins anew, and says so */
+        signals_forget_error(); /* no memory: Python begins anew, and says so */
         return PLAIN_NOT;
     }
     if (job.flags & RUN_SESSION)

@@ -1,6 +1,14 @@
 /* Signals between two runs, and while a program waits for its host. Runs in the guest. */
 #include "guest/signals.h"
 
+void signals_forget_error(void)
+{
+    bool is_interrupt = PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+    PyErr_Clear();
+    if (is_interrupt)
+        PyErr_SetInterrupt();
+}
+
 void signals_keep(PyObject **late)
 {
     PyObject *type, *traceback;
@@ -14,8 +22,9 @@ void signals_keep(PyObject **late)
 bool signals_drop(void)
 {
     PyGILState_STATE lock = PyGILState_Ensure();
-    if (PyErr_CheckSignals() < 0)
-        PyErr_Clear();
+    if (PyErr_CheckSignals() <
+        0) /* the read is cut short by a signal also where a frame has come */
+        signals_forget_error();
     PyGILState_Release(lock);
     return false;
 }

@@ -7,10 +7,14 @@
 
 #include <stdbool.h>
 
+/* Clears the exception that is set, if any. One that is an interrupt's is not ours to drop: it comes
+ * again when the program goes on. */
+void signals_forget_error(void);
 /* Keeps the exception that is set in *late, in place of the one that is there. */
 void signals_keep(PyObject **late);
 /* For frame_read, without the interpreter's lock. signals_drop: the program's handlers run for signals
- * that came while it does not, but whatever they raise has no program left to go to. False.
+ * that came while it does not, but what they raise has no program left to go to: only an interrupt,
+ * which may be of the run that is to be read, comes again. False.
  * signals_in_call: what a handler raised is for the program, which waits: true if it has. */
 bool signals_drop(void);
 bool signals_in_call(void);

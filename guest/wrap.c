@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "base/owned.h"
+#include "guest/signals.h"
 #include "guest/words.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void adapt_imported(PyObject *adapters, PyObject *arguments)
     PyObject *adapt = name != NULL ? PyDict_GetItemWithError(adapters, name) : NULL; /* borrowed */
     OWNED PyObject *done = adapt != NULL ? PyObject_CallNoArgs(adapt) : NULL;
     if (done == NULL)
-        PyErr_Clear();
+        signals_forget_error();
 }
 
 /* The importer's function, and a ModuleNotFoundError of it is explained: `wrapped` is (function,
@@ -85,7 +86,7 @@ static PyObject *explained_call(PyObject *wrapped, PyObject *arguments)
     PyErr_Fetch(&kind, &value, &traceback);
     PyErr_NormalizeException(&kind, &value, &traceback);
     PyObject *told = PyObject_CallFunctionObjArgs(PyTuple_GetItem(wrapped, 1), value, NULL);
-    PyErr_Clear(); /* then it says what it said */
+    signals_forget_error(); /* then it says what it said */
     Py_XDECREF(told);
     PyErr_Restore(kind, value, traceback);
     return NULL;
@@ -111,7 +112,7 @@ static int names_descriptors(PyObject *path)
         return 0;
     OWNED PyObject *text = PyOS_FSPath(path);
     if (text == NULL)
-        PyErr_Clear();
+        signals_forget_error();
     for (size_t i = 0; text != NULL && PyUnicode_Check(text) && i < ARRAY_SIZE(folders); i++)
         if (PyUnicode_CompareWithASCIIString(text, folders[i]) == 0)
             return 1;
@@ -123,7 +124,7 @@ static int names_descriptors(PyObject *path)
 static PyObject *listing_call(PyObject *pair, PyObject *arguments, PyObject *keywords)
 {
     OWNED PyObject *named = keywords != NULL ? PyMapping_GetItemString(keywords, "path") : NULL;
-    PyErr_Clear();
+    signals_forget_error();
     PyObject *path = PyTuple_Size(arguments) > 0 ? PyTuple_GetItem(arguments, 0) : named;
     if (names_descriptors(path))
         return PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), path, NULL);

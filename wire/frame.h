@@ -23,6 +23,9 @@ enum frame_type {
      * (u64 offset, u64 length, u32 copy). The supervisor has the descriptors:
      * recvmsg(FD_GUEST_VALUE, number) answers one after the other */
     FRAME_LEND,
+    /* Before a RUN, where the last one was interrupted: nothing. What signals raised so far is of
+     * that one. Answered by FRAME_SETTLED */
+    FRAME_SETTLE,
 
     /* guest -> host; anything else, and anything at another time, breaks the protocol */
 
@@ -33,6 +36,8 @@ enum frame_type {
     FRAME_RESULT = 64,
     /* While a run is on: u32 call id (more than the last), u32 enum call_kind, bytes CBOR */
     FRAME_CALL,
+    /* Before anything else of a run: nothing; FRAME_SETTLE has been read */
+    FRAME_SETTLED,
 };
 
 /* A guest's questions to its host. In what it sends, host objects are values of the kind "view", host
