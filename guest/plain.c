@@ -28,7 +28,8 @@
     X(MODULES, "modules")             /* sys.modules */                                            \
     X(POLICY, "policy")               /* _state.policy */                                          \
     X(POLICY_NAMES, "policy_names")   /* its attributes */                                         \
-    X(KNOWN, "known")                 /* what _folders.py remembers */                             \
+    X(KNOWN, "known")                 /* what _folders.py remembers, */                            \
+    X(LISTED, "listed")               /* which on_run() of _run.py has it forget */                \
     X(ORIGINAL_PATH, "original_path") /* of _state.py */                                           \
     X(DISPLAY, "display")             /* _results.display */                                       \
     X(MAIN_MARK, "main_mark")         /* _results.MAIN_MARK[0] */                                  \
@@ -447,8 +448,10 @@ enum plain_end plain_run(struct plain *plain, const uint8_t *payload, uint32_t l
         return PLAIN_NOT;
     OWNED PyObject *filename = PyUnicode_DecodeUTF8(
         (const char *)job.filename.bytes, (Py_ssize_t)job.filename.length, "surrogateescape");
-    if (PyDict_Size(plain->parts[KNOWN]) > 0)
-        PyDict_Clear(plain->parts[KNOWN]); /* _folders.forget */
+    for (unsigned part = KNOWN; part <= LISTED; part++) { /* _folders.forget */
+        if (PyDict_Size(plain->parts[part]) > 0)
+            PyDict_Clear(plain->parts[part]);
+    }
     if (filename == NULL || set_arguments(plain, &job, filename) < 0 ||
         PyDict_SetItem(plain->parts[STATE], plain->keys[IS_RUNNING], Py_True) < 0) {
         signals_forget_error(); /* no memory: Python begins anew, and says so */

@@ -11,7 +11,7 @@
 /* What becomes of a result, and of the guest. */
 enum { SEND_REHEARSED = -1, SEND_AND_STAY = 0, SEND_LAST = 1 };
 
-enum { PLAIN_PARTS = 19, PLAIN_KEYS = 24 };
+enum { PLAIN_PARTS = 20, PLAIN_KEYS = 24 };
 
 /* All zeroes: no run is plain. */
 struct plain {

@@ -218,6 +218,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
         return 0;
     }
     scales_start(supervisor, guest, &scales);
+    guest->turn_ns = scales.start_ns;
     int error = broker_serve_call(supervisor, guest, &caller);
     uint64_t cost_ns = scales_read(supervisor, guest, &scales);
     caller->charged_ns += cost_ns;
@@ -235,18 +236,20 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
 int broker_sort(struct supervisor *supervisor, struct epoll_event *events, int count)
 {
     struct epoll_event later;
-    int kept = 0, dear = 0;
-    uint64_t now_ns = clock_now_ns();
+    int kept = 0;
+    uint64_t now_ns = clock_now_ns(), turn_ns = UINT64_MAX;
     for (int i = 0; i < count; i++) {
         const struct guest *guest = events[i].data.u64 >> EVENT_KIND_SHIFT == EVENT_LISTENER
                                         ? guest_find(supervisor, events[i].data.u64 & EVENT_ID_MASK)
                                         : NULL;
         if (guest == NULL || now_ns >= guest->dear_until_ns)
             events[kept++] = events[i];
-        else if (dear++ == 0)
+        else if (guest->turn_ns < turn_ns) { /* epoll has one that always asks at the same place */
+            turn_ns = guest->turn_ns;
             later = events[i];
+        }
     }
-    if (dear > 0)
+    if (turn_ns != UINT64_MAX)
         events[kept++] = later;
     return kept;
 }

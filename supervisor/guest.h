@@ -112,7 +112,8 @@ struct guest {
     uint64_t charged_ns; /* of the supervisor's time that its calls have cost: counts as its own */
     struct worker *worker;   /* that does a call of its family, or NULL: it is held so long */
     uint64_t weigh_until_ns; /* what its calls cost is weighed exactly until then (broker.c) */
-    uint64_t dear_until_ns;  /* others are served first until then (broker_sort) */
+    uint64_t dear_until_ns;  /* others are served first until then (broker_sort), */
+    uint64_t turn_ns;        /* and of several such the one whose last turn was the earliest */
     bool is_foreign;  /* it may have mapped a file of a file system that is waited for (worker.c) */
     uint64_t owed_ns; /* it is held for so long once the worker is done */
     uint64_t held_until_ns; /* its listener is not looked at before then; 0: it is (broker.c) */

@@ -26,6 +26,8 @@ OURS = "<host>", "<belljar>"  # as the importer names them
 
 own: Any = type.__dict__
 get_name = own["__name__"].__get__
+TRACEBACK: Any = BaseException.__dict__["__traceback__"]
+"""The interpreter's own: an exception's class may have another, which raises, or takes nothing."""
 
 
 class Failures:
@@ -52,7 +54,7 @@ class Failures:
         if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
             return False
         try:
-            sys.excepthook(type(error), error, error.__traceback__)
+            sys.excepthook(type(error), error, TRACEBACK.__get__(error))
             return True
         except BaseException:
             return False
@@ -63,7 +65,7 @@ class Failures:
     def let_go(self, error: BaseException) -> None:
         """Memory is used up and the run is over: what the program holds is given back, to have room to say so."""
         native.make_room()
-        entry = error.__traceback__
+        entry = TRACEBACK.__get__(error)
         while entry is not None:
             try:
                 entry.tb_frame.clear()
@@ -101,7 +103,7 @@ def is_raised(error: BaseException) -> bool:
     try:
         import opcode
 
-        entry: Any = error.__traceback__
+        entry: Any = TRACEBACK.__get__(error)
         while entry.tb_next is not None:
             entry = entry.tb_next
         return bool(entry.tb_frame.f_code.co_code[entry.tb_lasti] == opcode.opmap["RAISE_VARARGS"])
@@ -136,7 +138,7 @@ def format_traceback(error: BaseException, otherwise: bytes) -> bytes:
 
         hide_frames(error)
         shorten(error)
-        return cut(to_bytes("".join(traceback.format_exception(type(error), error, error.__traceback__))), TRACEBACK_MAX)
+        return cut(to_bytes("".join(traceback.format_exception(type(error), error, TRACEBACK.__get__(error)))), TRACEBACK_MAX)
     except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException:
@@ -147,12 +149,12 @@ def format_traceback(error: BaseException, otherwise: bytes) -> bytes:
 
 def shorten(error: BaseException) -> None:
     count = 0
-    entry: Any = error.__traceback__
+    entry: Any = TRACEBACK.__get__(error)
     while entry is not None:
         count, entry = count + 1, entry.tb_next
     if count <= 2 * FRAMES_SHOWN:
         return
-    entry = error.__traceback__
+    entry = TRACEBACK.__get__(error)
     for _ in range(FRAMES_SHOWN - 1):
         entry = entry.tb_next
     last = entry
@@ -166,13 +168,13 @@ def shorten(error: BaseException) -> None:
 def hide_frames(error: BaseException) -> None:
     """Takes our frames out of a traceback: where the program asked its host."""
     before: Any = None
-    entry: Any = error.__traceback__
+    entry: Any = TRACEBACK.__get__(error)
     while entry is not None:
         after = entry.tb_next
         if entry.tb_frame.f_code.co_filename not in OURS:
             before = entry
         elif before is None:
-            error.__traceback__ = after
+            TRACEBACK.__set__(error, after)
         else:
             before.tb_next = after
         entry = after

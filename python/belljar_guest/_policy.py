@@ -123,7 +123,7 @@ class Policy:
         modules = {"state": _state, "host": _host, "linecache": linecache, "sys": sys, "builtins": builtins, "policy_names": self}
         native.plain({
             **{name: vars(module) for name, module in modules.items()},
-            "modules": sys.modules, "policy": self, "known": _folders.known, "original_path": _state.original_path,
+            "modules": sys.modules, "policy": self, "known": _folders.known, "listed": _folders.listed, "original_path": _state.original_path,
             "display": _results.display, "main_mark": _results.MAIN_MARK[0], "parse_cell": _run.parse_cell,
             "conclude": _run.conclude, "compile": compile, "eval": eval, "get_objects": gc.get_objects,
             "callbacks": gc.callbacks, "thread_count": _thread._count,
@@ -225,8 +225,10 @@ class Policy:
 
     def hide_runner(self, error: BaseException) -> None:
         """Takes the frames of who runs the program off the beginning of a traceback: plain Python has none."""
-        while error.__traceback__ is not None and error.__traceback__.tb_frame.f_builtins is OURS:
-            error.__traceback__ = error.__traceback__.tb_next
+        entry = _outcome.TRACEBACK.__get__(error)
+        while entry is not None and entry.tb_frame.f_builtins is OURS:
+            entry = entry.tb_next
+        _outcome.TRACEBACK.__set__(error, entry)
 
     # ---- Its end ----
 

@@ -371,3 +371,24 @@ TEST(who_asks_dear_things_comes_after_all_others_and_one_at_a_time)
         CHECK(events[i].data.u64 ==
               ((uint64_t)sorted[i].kind << EVENT_KIND_SHIFT | guests[sorted[i].guest].id));
 }
+
+TEST(of_those_who_ask_dear_things_the_one_whose_turn_is_longest_ago_is_next)
+{
+    struct guest guests[3] = { 0 }, *slots[3];
+    supervisor = (struct supervisor){ .slots = slots, .slot_count = ARRAY_SIZE(slots) };
+    for (unsigned i = 0; i < ARRAY_SIZE(guests); i++) {
+        slots[i] = &guests[i];
+        guests[i] = (struct guest){ .id = 1u << 20 | i,
+                                    .state = GUEST_LIVE,
+                                    .dear_until_ns = clock_now_ns() + 60000000000u };
+    }
+    for (unsigned round = 1; round <= 9; round++) { /* threads of each of them wait all the time */
+        struct epoll_event events[ARRAY_SIZE(guests)];
+        for (unsigned i = 0; i < ARRAY_SIZE(guests); i++)
+            events[i].data.u64 = (uint64_t)EVENT_LISTENER << EVENT_KIND_SHIFT | guests[i].id;
+        CHECK_EQUAL(broker_sort(&supervisor, events, ARRAY_SIZE(events)), 1);
+        struct guest *next = guest_find(&supervisor, events[0].data.u64 & EVENT_ID_MASK);
+        CHECK(next == &guests[(round - 1) % ARRAY_SIZE(guests)]);
+        next->turn_ns = round;
+    }
+}

@@ -108,6 +108,19 @@ print(last.value)
         assert run.stdout == "4\n", run
 
 
+@pytest.mark.parametrize("around", [{}, {"cwd": "/work"}], ids=["plain", "other"])
+def test_a_package_whose_beginning_the_host_installs_has_it_in_the_next_run(packages, around):
+    folder, python = packages
+    (folder / "later").mkdir()
+    (folder / "later").chmod(0o755)
+    look = "import sys\nsys.modules.pop('later', None)\nimport later\nlater.__file__ is not None"
+    with belljar.Sandbox(belljar.Policy(python=python)) as session:
+        assert session.run_code(look, **around).value is False
+        (folder / "later/__init__.py").write_text("")
+        (folder / "later/__init__.py").chmod(0o644)
+        assert session.run_code(look, **around).value is True
+
+
 def test_a_package_is_listed_and_not_asked_for_each_kind_of_beginning(packages, tmp_path):
     folder, python = packages
     for path, mode in (("wide/inner", 0o755), ("shut", 0o311)):

@@ -28,6 +28,8 @@ PROGRAMS = [
     "1 / 0", "def f():\n    raise ValueError('no')\nf()", "raise SystemExit", "raise SystemExit(3)", "exit('words')", "raise KeyboardInterrupt",
     "raise MemoryError", "[0] * 10 ** 13", "(lambda: 1 / 0)()", "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise OSError('again') from error",
     "import sys\nsys.excepthook = lambda *about: print('hooked')\n1 / 0", "raise type('Own', (Exception,), {'__str__': lambda self: 1 / 0})()",
+    "raise type('Deaf', (Exception,), {'__setattr__': lambda *about: None})('kept')", "raise type('Odd', (Exception,), {'__traceback__': 3})('kept')",
+    "raise type('Odd', (MemoryError,), {'__traceback__': property(lambda self: 1 / 0)})('kept')",
     # output, and what is there when it is over
     "print('out'); 3", "print('out', end='')", "import sys\nsys.stdout.write('part')", "import sys\nsys.stdout.buffer.write(b'bytes')\n1",
     "import sys\nprint('bad', file=sys.stderr)\n1", "import sys\nsys.stdout.close()\n1", "import sys, io\nsys.stdout = io.StringIO()\nprint('gone')\n1",
@@ -117,3 +119,11 @@ def test_a_host_function_answers_while_a_plain_run_is_on_and_not_after_it(short)
         session.run_code("1 + 1")
         assert session.run_code("time.sleep(0.5); said[0]").value in ("answered", "RuntimeError")
         assert session.run_code("ask()").value == "answered"
+
+
+@pytest.mark.parametrize("around", [{}, {"cwd": "/work"}], ids=["plain", "other"])
+@pytest.mark.parametrize("own", ["__setattr__ = lambda *about: None", "__traceback__ = property(lambda self: 1 / 0)"])
+def test_an_exception_that_hides_its_traceback_is_told_as_python_tells_it(short, own, around):
+    with Sandbox(template=short) as session:
+        execution = session.run_code(f"class Own(Exception):\n    {own}\nraise Own('said')", timeout=3, **around)
+    assert (execution.verdict, execution.error.name, execution.error.value) == ("error", "Own", "said")
