@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -101,4 +102,27 @@ int beneath_open_with(int directory, const char *rest, int flags, mode_t mode, u
 int beneath_open(int directory, const char *rest, int flags, mode_t mode)
 {
     return beneath_open_with(directory, rest, flags, mode, 0);
+}
+
+int beneath_each(int directory,
+                 int (*visit)(int directory, const struct entry *entry, void *context),
+                 void *context)
+{
+    _Alignas(struct entry) char buffer[16384];
+    if (lseek(directory, 0, SEEK_SET) < 0)
+        return -1;
+    for (;;) {
+        long size = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
+        if (size <= 0)
+            return size < 0 ? -1 : 0;
+        for (long at = 0; at < size;) {
+            const struct entry *entry = (const struct entry *)(buffer + at);
+            at += entry->size;
+            if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
+                continue;
+            int result = visit(directory, entry, context);
+            if (result != 0)
+                return result;
+        }
+    }
 }

@@ -30,4 +30,18 @@ bool beneath_is_kernel_file(int fd);
  * calls is short. */
 int beneath_stat(int fd, struct stat *ret_stat);
 
+struct entry { /* what getdents64 writes */
+    uint64_t inode;
+    int64_t next;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+/* Calls visit for every entry but "." and "..", until it answers something else than 0, which is
+ * returned. Also -1 if the directory cannot be read. */
+int beneath_each(int directory,
+                 int (*visit)(int directory, const struct entry *entry, void *context),
+                 void *context);
+
 #endif

@@ -42,6 +42,7 @@ struct file_call {
 static const struct file_call file_calls[] = {
     [SYS_open] = { serve_open, form_path, 0, 0 },
     [SYS_openat] = { serve_open, form_at, 0, 0 },
+    [SYS_getdents] = { serve_list, form_at, 0, 0 },
     [SYS_creat] = { serve_open, form_creat, 0, 0 },
     [SYS_stat] = { serve_stat, form_path, 0, 0 },
     [SYS_lstat] = { serve_stat, form_path, AT_SYMLINK_NOFOLLOW, 0 },

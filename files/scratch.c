@@ -24,39 +24,6 @@
 #define LOOK_MS_MAX 25         /* and at least so often */
 #define SETTLE_NS   25000000u  /* who still has what open is asked no more often than this */
 
-struct entry { /* what getdents64 writes */
-    uint64_t inode;
-    int64_t next;
-    uint16_t size;
-    uint8_t type;
-    char name[];
-};
-
-/* Calls visit for every entry but "." and "..", until it answers something else than 0, which is
- * returned. Also -1 if the directory cannot be read. */
-static int scratch_each(int directory,
-                        int (*visit)(int directory, const struct entry *entry, void *context),
-                        void *context)
-{
-    _Alignas(struct entry) char buffer[16384];
-    if (lseek(directory, 0, SEEK_SET) < 0)
-        return -1;
-    for (;;) {
-        long size = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (size <= 0)
-            return size < 0 ? -1 : 0;
-        for (long at = 0; at < size;) {
-            const struct entry *entry = (const struct entry *)(buffer + at);
-            at += entry->size;
-            if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
-                continue;
-            int result = visit(directory, entry, context);
-            if (result != 0)
-                return result;
-        }
-    }
-}
-
 static int scratch_open_directory(int directory, const char *name)
 {
     return beneath_open(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -301,7 +268,7 @@ static bool scratch_count(struct scratch *scratch)
 {
     struct count count = { .scratch = scratch };
     CLEANUP(fd_close) int directory = scratch_open_directory(scratch->fd, ".");
-    int result = directory < 0 ? -1 : scratch_each(directory, count_entry, &count);
+    int result = directory < 0 ? -1 : beneath_each(directory, count_entry, &count);
     while (result == 0 && count.used > 0) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%s", count_pop(&count));
@@ -312,7 +279,7 @@ static bool scratch_count(struct scratch *scratch)
         if (next < 0)
             result = -1;
         else if (name[0] != '\0')
-            result = scratch_each(directory, count_entry, &count);
+            result = beneath_each(directory, count_entry, &count);
     }
     free(count.names);
     if (result != 0)
@@ -420,7 +387,7 @@ static int remove_in_top(int directory, const struct entry *entry, void *context
     (void)!beneath_chmod_in(directory, entry->name, 0700);
     CLEANUP(fd_close) int inner = scratch_open_directory(directory, entry->name);
     if (inner >= 0)
-        scratch_each(inner, remove_in_subdirectory, removal);
+        beneath_each(inner, remove_in_subdirectory, removal);
     if (unlinkat(directory, entry->name, AT_REMOVEDIR) == 0)
         removal->has_moved = true;
     return 0;
@@ -431,7 +398,7 @@ void scratch_delete(int parent, const char *name)
     struct removal removal = { .top = scratch_open_directory(parent, name), .has_moved = true };
     while (removal.top >= 0 && removal.has_moved) {
         removal.has_moved = false;
-        if (scratch_each(removal.top, remove_in_top, &removal) < 0)
+        if (beneath_each(removal.top, remove_in_top, &removal) < 0)
             break;
     }
     fd_close(&removal.top);

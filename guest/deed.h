@@ -27,4 +27,20 @@ enum deed_kind {
  * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
+/* getdents as the importer makes it: (directory, path, address, size, this). The result is the number of bytes
+ * of the rows that are written there, the folder's own first, as ".". The mode is 0 of what has to be asked for
+ * by itself: folders, links, what another row of the tree or another file system stands for, and files beyond
+ * the first LISTED_FILES_MAX. EOPNOTSUPP for folders that are not of the host's, E2BIG where the
+ * room does not suffice. */
+#define FILE_LISTED      0x62656c6c6a617202
+#define LISTED_BYTES_MAX 65536
+#define LISTED_FILES_MAX 512
+
+struct listed {
+    int64_t bytes, seconds, nanoseconds; /* its size, and when it was changed */
+    uint32_t mode;
+    uint16_t length, room; /* of the name; of the row: a multiple of 8 */
+    char name[];           /* no NUL */
+};
+
 #endif

@@ -14,6 +14,7 @@
 #include "guest/clock.h"
 #include "guest/compact.h"
 #include "guest/environment.h"
+#include "guest/folder.h"
 #include "guest/frame.h"
 #include "guest/hook.h"
 #include "guest/lent.h"
@@ -657,6 +658,10 @@ static PyMethodDef methods[] = {
       "list_descriptors(function, listing, scans): listdir or scandir, also of /proc/self/fd." },
     { "find_nothing", wrap_find_nothing, METH_VARARGS,
       "find_spec(name, …) of guests without files: raises." },
+    { "list_folder", folder_list, METH_VARARGS,
+      "list_folder(path, known, stat_result): a folder's names, and its stats (folder.h)." },
+    { "known_stat", folder_known_stat, METH_VARARGS,
+      "known_stat(known, look): importlib's stat, from memory (folder.h)." },
     { "keep_up", guest_keep_up, METH_VARARGS,
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },
     { "flush", guest_flush, METH_VARARGS, "flush(stream, is_told): whether that went well." },

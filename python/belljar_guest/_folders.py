@@ -1,7 +1,8 @@
 """Has importlib ask once what stands in the folders that Python's own modules and packages come from: install().
 
-Each question is a call that the supervisor answers, and an import asks the same ones again for each module. What a guest may write to is
-never remembered: not its scratch, and nothing at all where a folder of the host's is granted for writing. What the host changes, or the guest
+Each question is a call that the supervisor answers, and an import asks the same ones again for each module. So a folder is listed together
+with its own stat and those of its files, in one call, and what importlib asks is looked for there. What a guest may write to is never
+remembered: not its scratch, and nothing at all where a folder of the host's is granted for writing. What the host changes, or the guest
 behind a link that the host has put into one of these folders, is seen by the next run, after a second, and after
 importlib.invalidate_caches(), which has the folders listed again."""
 
@@ -9,18 +10,16 @@ from __future__ import annotations
 
 import errno
 import sys
-import time
 from typing import TYPE_CHECKING
+
+from belljar_guest import native
 
 if TYPE_CHECKING:
     import os
     from typing import Any
 
-STALE_NS = 1_000_000_000
-
-known: dict[object, os.stat_result] = {}
-listed: dict[str, tuple[os.stat_result, list[str]]] = {}  # names of a folder, and its stat from just before
-known_since = 0
+known: dict[object, os.stat_result] = {}  # by path; None: since when (guest/folder.c, which empties it after a second)
+listed: dict[str, set[str]] = {}  # the names in a folder: none if it cannot be listed so. Holds while `known` has the folder
 
 
 def install(folders: list[str]) -> None:
@@ -29,42 +28,41 @@ def install(folders: list[str]) -> None:
     stat = external._path_stat
     finder = external.FileFinder
     fill, invalidate = finder._fill_cache, finder.invalidate_caches
-    list_folder = external._os.listdir
-    clock = time.monotonic_ns
+    stat_result = external._os.stat_result
+    list_folder = native.list_folder
+    tops = frozenset(folders)
     roots = tuple(folder + "/" for folder in folders)
 
-    def path_stat(path: object) -> os.stat_result:
-        global known_since
+    def look(path: object) -> os.stat_result:
         if type(path) is not str or not (path + "/").startswith(roots) or "/.." in path:
             return stat(path)  # type: ignore[no-any-return]
-        now = clock()
-        if now - known_since > STALE_NS:
-            forget()
-            known_since = now
+        if path in tops:
+            names_in(path)
+        else:  # of a package four kinds of __init__ are asked for
+            folder, _, name = path.rpartition("/")
+            names = names_in(folder)
+            if names and name not in names and name.startswith("__init__."):
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         found = known.get(path)
         if found is None:
-            folder, _, name = path.rpartition("/")
-            if name.startswith("__init__.") and not may_have(folder, name):
-                raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
             found = known[path] = stat(path)
         return found
 
-    def may_have(folder: str, name: str) -> bool:
-        """Of a package four kinds of __init__ are asked for, and then it is listed. So it is listed first; after its stat, as the
-        finder of what is in it compares the time there with that of its own list."""
-        entry = listed.get(folder)
-        if entry is None:
-            found = path_stat(folder)
-            try:
-                entry = listed[folder] = found, list_folder(folder)
-            except OSError:  # to be searched and not to be read
-                return True
-        return name in entry[1]
+    def names_in(folder: str) -> set[str]:
+        """With its stat from just before: the finder of what is in it compares the time there with that of its own list."""
+        names = listed.get(folder)
+        if names is None or folder not in known:
+            names = list_folder(folder, known, stat_result)
+            if names is None:
+                names = set()
+                known[folder] = stat(folder)
+            listed[folder] = names
+        return names
 
     def fill_cache(self: Any) -> None:
-        entry = listed.get(self.path)  # another thread may forget it at any time
-        if entry is not None and known.get(self.path) is entry[0]:
-            self._path_cache = set(entry[1])
+        names = listed.get(self.path)  # another thread may forget it at any time
+        if names and self.path in known:
+            self._path_cache = names
         else:
             fill(self)
 
@@ -72,7 +70,7 @@ def install(folders: list[str]) -> None:
         forget()
         invalidate(self)
 
-    external._path_stat = path_stat
+    external._path_stat = native.known_stat(known, look)
     finder._fill_cache, finder.invalidate_caches = fill_cache, invalidate_caches
 
 

@@ -850,6 +850,93 @@ FILES_TEST(no_descriptor_is_left_behind)
     }
 }
 
+/* ---- Listing ---- */
+
+static _Alignas(struct listed) char listed_rows[LISTED_BYTES_MAX];
+
+static int list_as(const char *path, size_t room)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(listed_rows),
+                (uint64_t)room, (uint64_t)FILE_LISTED);
+}
+
+static const struct listed *listed_find(const char *name)
+{
+    for (int64_t at = 0; at < fixture.answer.value;) {
+        const struct listed *row = (const struct listed *)(listed_rows + at);
+        if (row->length == strlen(name) && memcmp(row->name, name, row->length) == 0)
+            return row;
+        at += row->room;
+    }
+    return NULL;
+}
+
+FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_else)
+{
+    static const char *const others[] = { "dir",          "link",   "absolute", "out_absolute",
+                                          "out_relative", "to_dir", "fifo" };
+    CHECK_EQUAL(list_as(at("data"), sizeof listed_rows), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        CHECK(listed_find(others[i]) != NULL && listed_find(others[i])->mode == 0);
+    CHECK(listed_find("..") == NULL);
+    static const char *const names[] = { "plain", "." };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CHECK_EQUAL(list_as(at("data"), sizeof listed_rows), 0);
+        struct listed row = *listed_find(names[i]);
+        CHECK_EQUAL(stat_as(i == 0 ? at("data/plain") : at("data"), 0), 0);
+        CHECK_EQUAL(row.mode, stat_result.st_mode);
+        CHECK_EQUAL(row.bytes, stat_result.st_size);
+        CHECK_EQUAL(row.seconds, stat_result.st_mtim.tv_sec);
+        CHECK_EQUAL(row.nanoseconds, stat_result.st_mtim.tv_nsec);
+    }
+    CHECK_EQUAL(list_as(at("data/to_dir"), sizeof listed_rows), 0);
+    CHECK(listed_find("inner") != NULL && listed_find("plain") == NULL);
+    CHECK_NOT_RECORDED();
+}
+
+FILES_TEST(what_is_listed_is_bounded_and_is_in_a_mount)
+{
+    CHECK_EQUAL(list_as(at("data"), 64), E2BIG);
+    CHECK_EQUAL(list_as(at("data/plain"), sizeof listed_rows), ENOTDIR);
+    CHECK_EQUAL(list_as(at("data/nothing"), sizeof listed_rows), ENOENT);
+    CHECK_EQUAL(list_as("/work", sizeof listed_rows), EOPNOTSUPP);
+    CHECK_EQUAL(list_as("/", sizeof listed_rows), EOPNOTSUPP);
+    CHECK_NOT_RECORDED();
+    CHECK_EQUAL(list_as(at("data/../secret"), sizeof listed_rows), EACCES);
+    CHECK_REFUSED("read");
+    char name[32];
+    for (int i = 0; i < LISTED_FILES_MAX + 88; i++) {
+        snprintf(name, sizeof name, "out/f%d", i);
+        put(name, "x");
+    }
+    CHECK_EQUAL(list_as(at("out"), sizeof listed_rows), 0);
+    int told = 0, rows = 0;
+    for (int64_t at = 0; at < fixture.answer.value; rows++) {
+        const struct listed *row = (const struct listed *)(listed_rows + at);
+        told += row->mode != 0;
+        at += row->room;
+    }
+    CHECK_EQUAL(told, LISTED_FILES_MAX + 1);          /* with the folder's own */
+    CHECK_EQUAL(rows, LISTED_FILES_MAX + 88 + 1 + 1); /* and what was there */
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data")), (uint64_t)0,
+                     (uint64_t)sizeof listed_rows, (uint64_t)FILE_LISTED),
+                EFAULT);
+}
+
+/* The tree has another row in the place of a name: what the host has there is not told. */
+FILES_TEST(a_name_with_a_row_of_its_own_is_not_told_by_the_listing_of_its_folder)
+{
+    struct node *node;
+    CHECK_EQUAL(list_as(at("data"), sizeof listed_rows), 0);
+    CHECK(listed_find("plain")->mode != 0);
+    CHECK_EQUAL(tree_add_node(fixture.tree, at("data/plain"), NODE_ABSENT, &node), 0);
+    node->error = EACCES;
+    tree_settle(fixture.tree);
+    CHECK_EQUAL(stat_as(at("data/plain"), 0), EACCES);
+    CHECK_EQUAL(list_as(at("data"), sizeof listed_rows), 0);
+    CHECK_EQUAL(listed_find("plain")->mode, 0);
+}
+
 /* Both in a scratch that nothing has been written to, so that its folders are not made yet. */
 FILES_TEST(a_scratch_folder_that_is_not_there_yet_can_be_changed)
 {

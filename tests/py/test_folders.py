@@ -139,6 +139,45 @@ print(wide.part.value)
     audit = tmp_path / "audit.jsonl"
     with belljar.Template(belljar.Policy(python=python, audit=str(audit))) as template:
         assert template.run(code).stdout == "No module named 'wide.later'\n1\n"
+    asked_sources = [
+        f"{folder}/wide/__init__.py",
+        f"{folder}/wide/inner/__init__.py",
+        f"{folder}/wide/part.py",
+    ]  # read: there is no .pyc
     asked = [target for line in audit.read_text().splitlines() if f"{folder}/" in (target := json.loads(line)["target"])]
     assert [path for path in asked if path.startswith(f"{folder}/wide") and path.endswith(".so")] == []
-    assert len([path for path in asked if path == f"{folder}/wide"]) == 2, asked  # its stat, its list
+    assert len([path for path in asked if path == f"{folder}/wide"]) == 1, asked  # its list, with its stat and those of its files
+    assert [path for path in asked if path.startswith(f"{folder}/wide/") and path.endswith(".py")] == asked_sources, asked
+
+
+def test_what_was_compiled_is_not_taken_for_a_source_that_changed_after_its_folder_was_listed(packages):
+    folder, python = packages
+    for name in ("other", "kept", "changed", "linked"):
+        (folder / f"{name}.py").write_text("value = 1")
+    (folder / "space").mkdir()
+    (folder / "space/part.py").write_text("value = 1")
+    compileall.compile_dir(folder, quiet=1)
+    (folder / "target.txt").write_text("value = 'behind a link'")
+    (folder / "linked.py").unlink()
+    (folder / "linked.py").symlink_to("target.txt")
+
+    def change(name: str) -> None:
+        (folder / f"{name}.py").write_text("value = 'changed'")
+
+    with belljar.Sandbox(belljar.Policy(python=python)) as session:
+        session.expose(change)
+        assert session.run_code("import other, linked; print(other.value, linked.value)").stdout == "1 behind a link\n"
+        change("changed")
+        run = session.run_code(
+            "import kept, changed, space.part; print(kept.value, changed.value, space.part.value, space.__file__)"
+        )
+        assert run.stdout == "1 changed 1 None\n", run
+        run = session.run_code(
+            """
+import importlib
+change("kept"); change("space/part")
+importlib.invalidate_caches()
+print(importlib.reload(kept).value, importlib.reload(space.part).value, importlib.reload(changed).value)
+"""
+        )
+        assert run.stdout == "changed changed changed\n", run
