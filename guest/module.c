@@ -202,7 +202,9 @@ static PyObject *guest_main(PyObject *module, PyObject *unused)
     do { /* again after an interrupt that came between two runs, or into the runner */
         if (PyErr_Occurred())
             keep_if_early(state);
-        OWNED PyObject *late = state->owes ? owned_take(&state->late) : NULL;
+        /* One whose run is still to be done is raised as that begins. */
+        bool is_over = state->owes && state->first == NULL;
+        OWNED PyObject *late = is_over ? owned_take(&state->late) : NULL;
         OWNED PyObject *returned =
             late != NULL ? PyObject_CallFunction(interrupted, "Oi", late,
                                                  state->stays ? SEND_AND_STAY : SEND_LAST)
@@ -597,6 +599,12 @@ static PyObject *guest_hook(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *guest_owes(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((struct guest_module *)PyModule_GetState(module))->owes);
+}
+
 static PyObject *guest_make_room(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -628,6 +636,7 @@ static PyMethodDef methods[] = {
       "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
     { "hook", guest_hook, METH_NOARGS,
       "hook(): from now on an audit hook gives better words for refusals." },
+    { "owes", guest_owes, METH_NOARGS, "owes(): whether a run has no result yet." },
     { "raise_late", guest_raise_late, METH_NOARGS,
       "Raise what a signal raised that came with the frame." },
     { "read_frame", guest_read_frame, METH_NOARGS,

@@ -300,7 +300,8 @@ def send(result: Result, then: int) -> None:
             native.send_result(*result, displays, then)
             return
         except KeyboardInterrupt:
-            pass
+            if not native.owes():  # it has gone: this may be the next run's, as serve() is told
+                raise
         except BaseException:  # memory, or something the program put into the result
             native.make_room()
             kind, status, flags, fields = result
