@@ -197,6 +197,7 @@ static int start(struct supervisor *supervisor)
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
                            &step);
+    supervisor->init_pidfd = fd_take(&lockdown.init_pidfd); /* to be ended whatever comes */
     if (error < 0)
         return host_failed(-error, step, "the supervisor cannot be locked down: %s",
                            strerror(-error));
@@ -215,7 +216,7 @@ static int start(struct supervisor *supervisor)
     if (error < 0)
         return error;
     uint32_t hexversion = 0;
-    error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
+    error = zygote_start(supervisor, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });

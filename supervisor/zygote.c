@@ -1,5 +1,4 @@
-/* Starts the zygote (and, in a new pid namespace, the init process that keeps it alive) and waits
- * until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
+/* Starts the zygote and waits until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
  * but modules that the host named. */
 #define _GNU_SOURCE
 #include "supervisor/zygote.h"
@@ -21,17 +20,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to
- * do: the guests are the supervisor's children, so nobody is left here to be reaped. */
-static void child_init(void)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "belljar-init");
-    close_range(0, ~0U, 0);
-    for (;;)
-        pause();
-}
 
 /* The user that we are outside of our user namespace, where we are 0. */
 static unsigned child_user(void)
@@ -194,7 +182,7 @@ static int zygote_has_failed(struct unpacker *message, const char *output)
     return host_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
 }
 
-int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion)
+int zygote_start(struct supervisor *supervisor, uint32_t *ret_hexversion)
 {
     CLEANUP(fd_close) int mine = -1;
     CLEANUP(fd_close) int theirs = -1;
@@ -208,14 +196,6 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
         return host_failed(errno, "zygote", "no pipe");
     output_read = pair[0], output_write = pair[1];
 
-    if (with_init) {
-        pid_t init = fork();
-        if (init == 0)
-            child_init();
-        supervisor->init_pidfd = init < 0 ? -1 : (int)syscall(SYS_pidfd_open, init, 0);
-        if (supervisor->init_pidfd < 0)
-            return host_failed(errno, "zygote", "cannot fork the namespace's init");
-    }
     pid_t zygote = fork();
     if (zygote == 0)
         child_zygote(supervisor, theirs, output_write);

@@ -5,7 +5,6 @@
 #include "supervisor/supervisor.h"
 
 /* Starts it and waits until it is ready or has failed (then the host was told). */
-MUST_CHECK int zygote_start(struct supervisor *supervisor, bool with_init,
-                            uint32_t *ret_hexversion);
+MUST_CHECK int zygote_start(struct supervisor *supervisor, uint32_t *ret_hexversion);
 
 #endif
