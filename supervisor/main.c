@@ -108,8 +108,9 @@ static int allow_mount(int fd, bool is_directory, bool writable, void *context)
     return landlock_supervisor_allow(context, fd, is_directory, writable);
 }
 
-/* The ruleset: the mounts, the scratch's parent, and nothing else. */
-static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lockdown)
+/* The ruleset: the mounts, the scratch's parent, and nothing else. Those directories of the interpreter's that are not
+ * known yet come later. */
+static int make_ruleset(struct supervisor *supervisor, struct lockdown *lockdown)
 {
     int error = landlock_supervisor_begin(lockdown);
     if (error == 0)
@@ -164,12 +165,58 @@ static int make_places(struct supervisor *supervisor, bool has_namespaces)
     return 0;
 }
 
+static bool has_grants(const struct settings *settings)
+{
+    for (uint32_t i = 0; i < settings->mount_count; i++)
+        if (!settings->mounts[i].optional)
+            return true;
+    return false;
+}
+
+static int make_tree(struct supervisor *supervisor)
+{
+    char path[PATH_MAX];
+    int error = tree_new(&supervisor->settings, &supervisor->tree, path);
+    return error < 0 ? host_failed(-error, "grants", "%s: %s", path, strerror(-error)) : 0;
+}
+
+/* Whether `user`, who we are by now, gets to the grants. */
+static int check_grants(const struct supervisor *supervisor, uid_t user, bool is_root)
+{
+    char path[PATH_MAX];
+    int error = tree_check_access(supervisor->tree, path);
+    if (error == 0)
+        return 0;
+    return host_failed(-error, "grants",
+                       "%s: %s for user %u, who runs the sandbox%s: give that user access "
+                       "(chown, chmod) or run it as another%s",
+                       path, strerror(-error), user, is_root ? " when root starts it" : "",
+                       is_root ? " (--user)" : "");
+}
+
+/* What is ours alone, while the interpreter starts. */
+static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
+{
+    int error = make_places(supervisor, lockdown->namespaces);
+    if (error < 0)
+        return error;
+    error = make_ruleset(supervisor, lockdown);
+    if (error < 0)
+        return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
+                           strerror(-error));
+    supervisor->locks = locks_open();
+    supervisor->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+    supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
+        return host_failed(errno, "epoll", "%s", strerror(errno));
+    return 0;
+}
+
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to
  * the host here. */
 static int start(struct supervisor *supervisor)
 {
     const char *step = "";
-    char path[PATH_MAX];
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
 
@@ -185,10 +232,11 @@ static int start(struct supervisor *supervisor)
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return host_failed(errno, "cpus", "%s", strerror(errno));
     /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.
-     */
-    error = tree_new(&supervisor->settings, &supervisor->tree, path);
+     * The runtime is anybody's, and can wait until the interpreter starts. */
+    bool is_early = has_grants(&supervisor->settings);
+    error = is_early ? make_tree(supervisor) : 0;
     if (error < 0)
-        return host_failed(-error, "grants", "%s: %s", path, strerror(-error));
+        return error;
     error = cgroup_template_begin();
     if (error < 0)
         return host_failed(-error, "cgroup", "%s", strerror(-error));
@@ -205,31 +253,26 @@ static int start(struct supervisor *supervisor)
         return host_failed(ENETDOWN, "network",
                            "network=[\"self\"] (--network self) needs user namespaces, which this "
                            "machine does not give (belljar doctor says why): leave it out");
-    error = tree_check_access(supervisor->tree, path);
-    if (error < 0)
-        return host_failed(-error, "grants",
-                           "%s: %s for user %u, who runs the sandbox%s: give that user access "
-                           "(chown, chmod) or run it as another%s",
-                           path, strerror(-error), user, is_root ? " when root starts it" : "",
-                           is_root ? " (--user)" : "");
-    error = make_places(supervisor, lockdown.namespaces);
-    if (error < 0)
-        return error;
+    error = is_early ? check_grants(supervisor, user, is_root) : 0;
+    CLEANUP(zygote_start_release) struct zygote_start zygote = ZYGOTE_START_NONE;
+    if (error == 0)
+        error = zygote_start(supervisor, &zygote);
+    if (error == 0 && !is_early)
+        error = make_tree(supervisor);
+    if (error == 0)
+        error = get_ready(supervisor, &lockdown);
     uint32_t hexversion = 0;
-    error = zygote_start(supervisor, &hexversion);
+    if (error == 0)
+        error = zygote_await(supervisor, &zygote, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
-    error = restrict_to_grants(supervisor, &lockdown);
+    error = tree_each_mount(supervisor->tree, allow_mount, &lockdown);
     if (error < 0)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
                            strerror(-error));
-    supervisor->locks = locks_open();
-    supervisor->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
-    supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
-        loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
+    if (loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
     error = lockdown_apply(lockdown_supervisor, lockdown_supervisor_count, &lockdown, &step);
     if (error < 0)

@@ -182,7 +182,7 @@ static int zygote_has_failed(struct unpacker *message, const char *output)
     return host_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
 }
 
-int zygote_start(struct supervisor *supervisor, uint32_t *ret_hexversion)
+int zygote_start(struct supervisor *supervisor, struct zygote_start *ret_start)
 {
     CLEANUP(fd_close) int mine = -1;
     CLEANUP(fd_close) int theirs = -1;
@@ -212,24 +212,31 @@ int zygote_start(struct supervisor *supervisor, uint32_t *ret_hexversion)
     packer_release(&settings);
     if (error < 0 && error != -EPIPE)
         return host_failed(-error, "zygote", "cannot send the settings");
+    ret_start->channel = fd_take(&mine);
+    ret_start->output = fd_take(&output_read);
+    return 0;
+}
 
+int zygote_await(struct supervisor *supervisor, struct zygote_start *start,
+                 uint32_t *ret_hexversion)
+{
     /* Importing may take minutes: a host that is gone is not kept waiting for. */
-    struct pollfd heard[] = { { mine, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
+    struct pollfd heard[] = { { start->channel, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
     while (poll(heard, ARRAY_SIZE(heard), -1) < 0 && errno == EINTR)
         continue;
     if (heard[0].revents == 0)
         return -EPIPE;
     static uint8_t bytes[MESSAGE_BYTES_MAX];
-    ssize_t length = channel_receive(mine, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
+    ssize_t length = channel_receive(start->channel, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     uint32_t type = unpack_u32(&message);
     if (length > 0 && type == MSG_ZYGOTE_READY) {
-        supervisor->zygote = fd_take(&mine);
+        supervisor->zygote = fd_take(&start->channel);
         return zygote_is_ready(supervisor, &message, ret_hexversion);
     }
     char output[4096];
-    zygote_output(output_read, output, sizeof output);
+    zygote_output(start->output, output, sizeof output);
     char *ours = strstr(output, "import sys, os"); /* a program that is no Python repeats it */
     if (ours != NULL)
         memcpy(ours, "…", sizeof "…");
