@@ -153,8 +153,7 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
     int dumpable = prctl(PR_GET_DUMPABLE);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a handler of the program's is not run twice */
     /* No signal at its end: the program's own handlers and waits know nothing of it. */
-    pid_t child =
-        clone(child_ask_as, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK, &question);
+    pid_t child = clone(child_ask_as, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK, &question);
     while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
         continue;
     if (dumpable == 1)

@@ -1,12 +1,12 @@
 /* Namespaces: the third wall, where an ordinary user may have them.
  *
  * The supervisor has a child born into a new user namespace (there it is called 0 and keeps two
- * capabilities for its zygote) and with it new mounts, process numbers, ipc, host and cgroup names,
- * and joins it; the network is its own. Its children are born into them. The zygote, once its modules are loaded, turns to an empty read-only
- * root. Each guest that may have files copies that view and mounts a tmpfs of its own in it: its
- * scratch, with exact limits. The mount is what lets the supervisor in: Landlock judges a path by
- * where it is mounted, and the supervisor has a rule for the empty root. When the guest dies its
- * view goes, and nobody opens anything there again. */
+ * capabilities for its zygote) and with it new mounts, process numbers, network, ipc, host and
+ * cgroup names, and joins it; its further children are born into them. The zygote, once its modules
+ * are loaded, turns to an empty read-only root. Each guest that may have files copies that view and
+ * mounts a tmpfs of its own in it: its scratch, with exact limits. The mount is what lets the
+ * supervisor in: Landlock judges a path by where it is mounted, and the supervisor has a rule for
+ * the empty root. When the guest dies its view goes, and nobody opens anything there again. */
 #include "lockdown/steps.h"
 
 #include "policy/mounts.h"
@@ -45,19 +45,33 @@ static int write_text(const char *path, const char *text)
     return fd_write_all(fd, text, strlen(text));
 }
 
-#define ENTERED                                                                                    \
+#define BORN_INTO                                                                                  \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+/* What process 1 says: the same program, so its strings are at the same place. */
+struct birth {
+    int error;
+    const char *what;
+};
 
 /* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do
  * once it has said whether it has rights in there: the guests are the supervisor's children, so
- * nobody is left here to be reaped. */
+ * nobody is left here to be reaped. The network is made by unshare, which zygote and guests need
+ * too: where that is refused nothing has been entered yet. */
 static void child_init(int to_parent)
 {
-    int error = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-                        mount(NULL, "/", NULL, MOUNT_RECURSIVELY_PRIVATE, NULL) < 0
-                    ? -errno
-                    : 0;
-    if (fd_write_all(to_parent, &error, sizeof error) < 0 || error < 0 ||
+    struct birth birth = { 0, "prctl(PR_SET_PDEATHSIG)" };
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        birth.error = -errno;
+    if (birth.error == 0) {
+        birth.what = "making mounts private";
+        birth.error = mount(NULL, "/", NULL, MOUNT_RECURSIVELY_PRIVATE, NULL) < 0 ? -errno : 0;
+    }
+    if (birth.error == 0) {
+        birth.what = "unshare(CLONE_NEWNET)";
+        birth.error = unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+    }
+    if (fd_write_all(to_parent, &birth, sizeof birth) < 0 || birth.error < 0 ||
         prctl(PR_SET_NAME, "belljar-init") < 0 || privileges_drop_capabilities(NULL) < 0)
         _exit(1);
     close_range(0, ~0U, 0);
@@ -100,7 +114,8 @@ static void process_end(pid_t process)
  * call. */
 static int namespaces_make(pid_t *ret_init, const char **ret_what)
 {
-    int pipes[2], answer = 0;
+    int pipes[2];
+    struct birth birth;
     *ret_what = "pipe2";
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return -errno;
@@ -108,7 +123,7 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
     CLEANUP(fd_close) int to_parent = pipes[1];
     *ret_what = "clone(CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|"
                 "CLONE_NEWCGROUP)";
-    pid_t child = (pid_t)syscall(SYS_clone, ENTERED | SIGCHLD, NULL, NULL, NULL, NULL);
+    pid_t child = (pid_t)syscall(SYS_clone, BORN_INTO | SIGCHLD, NULL, NULL, NULL, NULL);
     if (child < 0)
         return -errno;
     if (child == 0)
@@ -116,11 +131,13 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
     fd_close(&to_parent);
     int error = write_maps(child, ret_what);
     if (error == 0) {
-        *ret_what = "making mounts private";
-        error = fd_read_all(from_child, &answer, sizeof answer);
+        *ret_what = "process 1 of the namespaces";
+        error = fd_read_all(from_child, &birth, sizeof birth);
     }
-    if (error == 0)
-        error = answer;
+    if (error == 0 && birth.error < 0) {
+        *ret_what = birth.what;
+        error = birth.error;
+    }
     if (error < 0)
         process_end(child);
     else
@@ -207,7 +224,7 @@ int namespaces_enter(struct lockdown *lockdown)
     if (error == 0) {
         what = "setns";
         lockdown->init_pidfd = (int)syscall(SYS_pidfd_open, init, 0);
-        if (lockdown->init_pidfd < 0 || setns(lockdown->init_pidfd, ENTERED) < 0) {
+        if (lockdown->init_pidfd < 0 || setns(lockdown->init_pidfd, BORN_INTO | CLONE_NEWNET) < 0) {
             error = -errno;
             process_end(init);
             fd_close(&lockdown->init_pidfd);
@@ -217,7 +234,7 @@ int namespaces_enter(struct lockdown *lockdown)
         errno = -error;
         return step_unavailable(lockdown, what);
     }
-    if (unshare(CLONE_NEWNET) < 0 || sethostname("belljar", 7) < 0)
+    if (sethostname("belljar", 7) < 0)
         return -errno;
     error = make_empty_root(lockdown);
     if (error == 0)
