@@ -48,7 +48,7 @@ static int write_text(const char *path, const char *text)
 #define BORN_INTO                                                                                  \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-/* What process 1 says: the same program, so its strings are at the same place. */
+/* Process 1 tells how it went: it is the same program, so its strings are at the same place. */
 struct birth {
     int error;
     const char *what;
@@ -79,7 +79,7 @@ static void child_init(int to_parent)
         pause();
 }
 
-/* What a process is called inside. */
+/* Users and groups as they are called inside. */
 static int write_maps(pid_t process, const char **ret_what)
 {
     char uid_map[64], gid_map[64];

@@ -7,11 +7,12 @@
  *
  * Four phases, each with fewer rights than the one before:
  *
- *   1. settings   as the caller. The policy comes as the first message; the mounts are opened
- *                 (O_PATH) and become the guests' tree (files/). What cannot be opened ends the
- *                 template here.
+ *   1. settings   as the caller. The policy comes as the first message; where it grants anything,
+ *                 the mounts are opened (O_PATH) and become the guests' tree (files/). What
+ *                 cannot be opened ends the template here.
  *   2. zygote     as the policy's user, in new namespaces where there are some. The interpreter is
- *                 started, imports what the host names, locks itself down and waits (zygote.c).
+ *                 started, imports what the host names, locks itself down and waits (zygote.c);
+ *                 meanwhile this process opens what is the runtime's, and makes its ruleset.
  *   3. lockdown   Landlock leaves the mounts and the scratch, a filter the calls of
  *                 lockdown/supervisor_calls.c. The host is told which layers are on (MSG_STARTED).
  *   4. serving    the loop below. From here on bytes are hostile.
@@ -194,7 +195,7 @@ static int check_grants(const struct supervisor *supervisor, uid_t user, bool is
                        is_root ? " (--user)" : "");
 }
 
-/* What is ours alone, while the interpreter starts. */
+/* All that needs neither the interpreter nor its user, while it starts. */
 static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
 {
     int error = make_places(supervisor, lockdown->namespaces);
