@@ -117,7 +117,7 @@ static void child_ask(struct wishes *wishes)
     }
 }
 
-/* What the child is told. */
+/* The child gets this. */
 struct question {
     unsigned user, group;
     struct wishes *wishes;
