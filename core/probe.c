@@ -188,6 +188,7 @@ static void probe_namespaces(struct probe_answer *ret_answer)
         error = namespaces_empty_root(&lockdown);
     if (error == 0)
         error = namespaces_scratch(&lockdown);
+    namespaces_end(&lockdown);
     answer(ret_answer, error,
            error < 0 ? "entered, but: %s"
                      : "user, mount, pid, network, ipc, uts, cgroup; own tmpfs",
@@ -212,6 +213,7 @@ static void probe_loopback(struct probe_answer *ret_answer)
         error = namespaces_keep_proc(&lockdown);
     if (error == 0)
         error = network_enter(&lockdown);
+    namespaces_end(&lockdown);
     answer(ret_answer, error,
            error < 0 ? "no network of its own: %s"
                      : "can be granted: network=[\"self\"], --network self",

@@ -1,6 +1,6 @@
 /* Whether the user who runs the sandbox gets to what a policy names, asked before anything is started: the
- * answer names the directory that bars the way. Host process. Root asks in a child that becomes that
- * user, since only the kernel knows (lists of access rights, network file systems). The supervisor
+ * answer names the directory that bars the way. Host process. Root asks in a child that has that
+ * user's rights to files, since only the kernel knows (lists of access rights, network file systems). The supervisor
  * looks again, as that user, and it is its word that counts. */
 #define _GNU_SOURCE
 #include "core/failure.h"
@@ -12,7 +12,11 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -76,7 +80,7 @@ static bool child_may_not(int folder, const char *path, int mode)
     return faccessat(folder, path, mode, AT_EACCESS) < 0 && (errno == EACCES || errno == EPERM);
 }
 
-/* Makes system calls only: a child of a program with threads runs it. */
+/* Makes system calls only: a child that shares the memory of a program with threads runs it. */
 static bool child_is_closed(const char *path, int mode, char at[PATH_MAX])
 {
     size_t length = strlen(path);
@@ -113,31 +117,49 @@ static void child_ask(struct wishes *wishes)
     }
 }
 
+/* The child gets this. */
+struct question {
+    unsigned user, group;
+    struct wishes *wishes;
+};
+
+/* In the caller's own memory, so that nothing has to be copied. Only what decides about files is that user's: to signals
+ * and tracers of that user the child stays root's. */
+static int child_ask_as(void *context)
+{
+    struct question *question = context;
+    if (syscall(SYS_setgroups, 0, NULL) == 0) {
+        syscall(SYS_setfsgid, question->group);
+        syscall(SYS_setfsuid, question->user); /* takes along the capabilities that open files */
+    }
+    child_ask(question->wishes);
+    return 0;
+}
+
+#define CHILD_STACK_BYTES (64u << 10)
+
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */
 static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
 {
-    size_t size = (wishes->count + 1) * sizeof *wishes->list; /* the list has room for one more */
-    int pipe_ends[2];
-    if (pipe2(pipe_ends, O_CLOEXEC) < 0)
+    /* The child's change of user makes the memory, which is ours as well, undumpable: one at a time, and set back. */
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct question question = { user, group, wishes };
+    CLEANUP(heap_free) char *stack = malloc(CHILD_STACK_BYTES);
+    sigset_t all, before;
+    if (stack == NULL)
         return;
-    CLEANUP(fd_close) int reader = pipe_ends[0];
-    CLEANUP(fd_close) int writer = pipe_ends[1];
+    sigfillset(&all);
+    pthread_mutex_lock(&lock);
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* a handler of the program's is not run twice */
     /* No signal at its end: the program's own handlers and waits know nothing of it. */
-    pid_t child = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
-    if (child == 0) {
-        if (syscall(SYS_setgroups, 0, NULL) == 0 &&
-            syscall(SYS_setresgid, group, group, group) == 0)
-            (void)!syscall(SYS_setresuid, user, user, user);
-        child_ask(wishes);
-        _exit(fd_write_all(writer, wishes->list, size) < 0 ? 1 : 0);
-    }
-    fd_close(&writer);
-    CLEANUP(heap_free) struct wish *answers = malloc(size);
-    if (child > 0 && answers != NULL && fd_read_all(reader, answers, size) == 0)
-        memcpy(wishes->list, answers, size);
-    fd_close(&reader);
+    pid_t child = clone(child_ask_as, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK, &question);
     while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
         continue;
+    if (dumpable == 1)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_unlock(&lock);
 }
 
 static int say_closed(const struct wish *wish, unsigned user, struct belljar_error *reterr)

@@ -35,6 +35,7 @@ struct lockdown {
     struct filter filter, seal; /* compiled once by the zygote */
     bool is_only_guest;         /* it was the zygote until now, whose view of mounts is its own */
     bool namespaces;            /* the zygote lives in its own: set by namespaces_enter */
+    int init_pidfd; /* out: process 1 in there, a child; whoever entered ends and reaps it */
     struct layer_report reports[LAYER_REPORTS_MAX];
     unsigned report_count;
     int unavailable; /* of a step that answers LOCKDOWN_UNAVAILABLE: the errno, and what was tried
@@ -44,7 +45,7 @@ struct lockdown {
 #define LOCKDOWN_INIT                                                                              \
     {                                                                                              \
         .landlock_ruleset = -1, .listener = -1, .scratch = -1, .sockets = -1, .setup = -1,         \
-        .proc_fd = -1, .root = -1                                                                  \
+        .proc_fd = -1, .root = -1, .init_pidfd = -1                                                \
     }
 
 struct lockdown_step {

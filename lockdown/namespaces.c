@@ -1,12 +1,12 @@
 /* Namespaces: the third wall, where an ordinary user may have them.
  *
- * The supervisor enters a new user namespace (there it is called 0 and keeps two capabilities for
- * its zygote) and with it new mounts, process numbers, network, ipc, host and cgroup names; its
- * children are born into them. The zygote, once its modules are loaded, turns to an empty read-only
- * root. Each guest that may have files copies that view and mounts a tmpfs of its own in it: its
- * scratch, with exact limits. The mount is what lets the supervisor in: Landlock judges a path by
- * where it is mounted, and the supervisor has a rule for the empty root. When the guest dies its
- * view goes, and nobody opens anything there again. */
+ * The supervisor has a child born into a new user namespace (there it is called 0 and keeps two
+ * capabilities for its zygote) and with it new mounts, process numbers, network, ipc, host and
+ * cgroup names, and joins it; its further children are born into them. The zygote, once its modules
+ * are loaded, turns to an empty read-only root. Each guest that may have files copies that view and
+ * mounts a tmpfs of its own in it: its scratch, with exact limits. The mount is what lets the
+ * supervisor in: Landlock judges a path by where it is mounted, and the supervisor has a rule for
+ * the empty root. When the guest dies its view goes, and nobody opens anything there again. */
 #include "lockdown/steps.h"
 
 #include "policy/mounts.h"
@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -44,8 +45,42 @@ static int write_text(const char *path, const char *text)
     return fd_write_all(fd, text, strlen(text));
 }
 
-/* The part of entering that a machine may refuse. On failure *ret_what names the call. */
-static int enter_user_namespace(const char **ret_what)
+#define BORN_INTO                                                                                  \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+/* Process 1 tells how it went: it is the same program, so its strings are at the same place. */
+struct birth {
+    int error;
+    const char *what;
+};
+
+/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do
+ * once it has said whether it has rights in there: the guests are the supervisor's children, so
+ * nobody is left here to be reaped. The network is made by unshare, which zygote and guests need
+ * too: where that is refused nothing has been entered yet. */
+static void child_init(int to_parent)
+{
+    struct birth birth = { 0, "prctl(PR_SET_PDEATHSIG)" };
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        birth.error = -errno;
+    if (birth.error == 0) {
+        birth.what = "making mounts private";
+        birth.error = mount(NULL, "/", NULL, MOUNT_RECURSIVELY_PRIVATE, NULL) < 0 ? -errno : 0;
+    }
+    if (birth.error == 0) {
+        birth.what = "unshare(CLONE_NEWNET)";
+        birth.error = unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+    }
+    if (fd_write_all(to_parent, &birth, sizeof birth) < 0 || birth.error < 0 ||
+        prctl(PR_SET_NAME, "belljar-init") < 0 || privileges_drop_capabilities(NULL) < 0)
+        _exit(1);
+    close_range(0, ~0U, 0);
+    for (;;)
+        pause();
+}
+
+/* Users and groups as they are called inside. */
+static int write_maps(pid_t process, const char **ret_what)
 {
     char uid_map[64], gid_map[64];
     /* User 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
@@ -54,57 +89,69 @@ static int enter_user_namespace(const char **ret_what)
     snprintf(uid_map, sizeof uid_map, "0 %u 1", geteuid());
     snprintf(gid_map, sizeof gid_map, "0 %u 1", getegid());
     const struct {
-        const char *path, *text;
-    } maps[] = {
-        { "/proc/self/setgroups", "deny" },
-        { "/proc/self/uid_map", uid_map },
-        { "/proc/self/gid_map", gid_map },
-    };
+        const char *name, *text;
+    } maps[] = { { "setgroups", "deny" }, { "uid_map", uid_map }, { "gid_map", gid_map } };
 
-    *ret_what = "unshare(CLONE_NEWUSER|CLONE_NEWNS)";
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        return -errno;
     for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-        *ret_what = maps[i].path;
-        int error = write_text(maps[i].path, maps[i].text);
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/%s", process, maps[i].name);
+        *ret_what = maps[i].name;
+        int error = write_text(path, maps[i].text);
         if (error < 0)
             return error;
     }
-    *ret_what = "making mounts private";
-    if (mount(NULL, "/", NULL, MOUNT_RECURSIVELY_PRIVATE, NULL) < 0)
-        return -errno;
-    *ret_what = "unshare(CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWCGROUP)";
-    if (unshare(CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
-        return -errno;
     return 0;
 }
 
-/* Half-entered there is no way back (Ubuntu gives a user namespace without rights in it): so a
- * child goes first. */
-int namespaces_try(const char **ret_what)
+static void process_end(pid_t process)
+{
+    kill(process, SIGKILL);
+    while (waitpid(process, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Namespaces, and process 1 in them. On failure nothing is left of them, and *ret_what names the
+ * call. */
+static int namespaces_make(pid_t *ret_init, const char **ret_what)
 {
     int pipes[2];
+    struct birth birth;
+    *ret_what = "pipe2";
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return -errno;
     CLEANUP(fd_close) int from_child = pipes[0];
     CLEANUP(fd_close) int to_parent = pipes[1];
-    struct {
-        int error;
-        const char *what; /* the same program: its strings are at the same place */
-    } answer = { 0, "" };
-
-    pid_t child = fork();
+    *ret_what = "clone(CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|"
+                "CLONE_NEWCGROUP)";
+    pid_t child = (pid_t)syscall(SYS_clone, BORN_INTO | SIGCHLD, NULL, NULL, NULL, NULL);
     if (child < 0)
         return -errno;
-    if (child == 0) {
-        answer.error = enter_user_namespace(&answer.what);
-        _exit(write(to_parent, &answer, sizeof answer) == sizeof answer ? 0 : 1);
-    }
+    if (child == 0)
+        child_init(to_parent);
     fd_close(&to_parent);
-    int error = fd_read_all(from_child, &answer, sizeof answer);
-    waitpid(child, NULL, 0);
-    *ret_what = answer.what;
-    return error < 0 ? error : answer.error;
+    int error = write_maps(child, ret_what);
+    if (error == 0) {
+        *ret_what = "process 1 of the namespaces";
+        error = fd_read_all(from_child, &birth, sizeof birth);
+    }
+    if (error == 0 && birth.error < 0) {
+        *ret_what = birth.what;
+        error = birth.error;
+    }
+    if (error < 0)
+        process_end(child);
+    else
+        *ret_init = child;
+    return error;
+}
+
+int namespaces_try(const char **ret_what)
+{
+    pid_t init;
+    int error = namespaces_make(&init, ret_what);
+    if (error == 0)
+        process_end(init);
+    return error;
 }
 
 static int tmpfs_set(int context, const char *key, uint64_t value)
@@ -167,25 +214,45 @@ static int make_empty_root(struct lockdown *lockdown)
     return error;
 }
 
+/* Half-entered there would be no way back (Ubuntu gives a user namespace without rights in it): so a child is
+ * born into them, and is joined when it has shown that it may do there what it must. */
 int namespaces_enter(struct lockdown *lockdown)
 {
-    const char *what = "a child to try in";
-    int error = namespaces_try(&what);
+    const char *what;
+    pid_t init;
+    int error = namespaces_make(&init, &what);
+    if (error == 0) {
+        what = "setns";
+        lockdown->init_pidfd = (int)syscall(SYS_pidfd_open, init, 0);
+        if (lockdown->init_pidfd < 0 || setns(lockdown->init_pidfd, BORN_INTO | CLONE_NEWNET) < 0) {
+            error = -errno;
+            process_end(init);
+            fd_close(&lockdown->init_pidfd);
+        }
+    }
     if (error < 0) {
         errno = -error;
         return step_unavailable(lockdown, what);
     }
-    error = enter_user_namespace(&what);
-    if (error == 0 && unshare(CLONE_NEWNET) < 0)
-        error = -errno;
-    if (error == 0 && sethostname("belljar", 7) < 0)
-        error = -errno;
-    if (error == 0)
-        error = make_empty_root(lockdown);
+    if (sethostname("belljar", 7) < 0)
+        return -errno;
+    error = make_empty_root(lockdown);
     if (error == 0)
         error = privileges_keep_sys_admin((lockdown->settings->grants & GRANT_SELF) != 0);
     lockdown->namespaces = error == 0;
     return error;
+}
+
+void namespaces_end(struct lockdown *lockdown)
+{
+    if (lockdown->init_pidfd < 0)
+        return;
+    siginfo_t info;
+    syscall(SYS_pidfd_send_signal, lockdown->init_pidfd, SIGKILL, NULL, 0);
+    while (syscall(SYS_waitid, P_PIDFD, lockdown->init_pidfd, &info, WEXITED, NULL) < 0 &&
+           errno == EINTR)
+        continue;
+    fd_close(&lockdown->init_pidfd);
 }
 
 int namespaces_keep_proc(struct lockdown *lockdown)

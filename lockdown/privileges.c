@@ -30,8 +30,8 @@ static bool has_capabilities(void)
  * used. */
 void privileges_drop_bounding(void)
 {
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
-        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    for (int capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++)
+        continue; /* up to the first that the kernel does not know */
 }
 
 /* An ordinary user stays who he is. Root without any capability, as in a stock container, cannot

@@ -29,10 +29,12 @@ int limits_descriptors(const struct lockdown *lockdown);
 
 /* namespaces.c */
 int namespaces_enter(struct lockdown *lockdown);
+/* Ends process 1 of the namespaces that were entered, and with it all that live in them. */
+void namespaces_end(struct lockdown *lockdown);
 int namespaces_keep_proc(struct lockdown *lockdown);
 int namespaces_empty_root(struct lockdown *lockdown);
 int namespaces_scratch(struct lockdown *lockdown);
-/* Tries in a child what namespaces_enter does. 0 or a negative errno, *ret_what names the call. */
+/* Makes what namespaces_enter would enter, and ends it. 0 or a negative errno, *ret_what names the call. */
 MUST_CHECK int namespaces_try(const char **ret_what);
 
 /* network.c */

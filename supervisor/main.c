@@ -7,11 +7,12 @@
  *
  * Four phases, each with fewer rights than the one before:
  *
- *   1. settings   as the caller. The policy comes as the first message; the mounts are opened
- *                 (O_PATH) and become the guests' tree (files/). What cannot be opened ends the
- *                 template here.
+ *   1. settings   as the caller. The policy comes as the first message; where it grants anything,
+ *                 the mounts are opened (O_PATH) and become the guests' tree (files/). What
+ *                 cannot be opened ends the template here.
  *   2. zygote     as the policy's user, in new namespaces where there are some. The interpreter is
- *                 started, imports what the host names, locks itself down and waits (zygote.c).
+ *                 started, imports what the host names, locks itself down and waits (zygote.c);
+ *                 meanwhile this process opens what is the runtime's, and makes its ruleset.
  *   3. lockdown   Landlock leaves the mounts and the scratch, a filter the calls of
  *                 lockdown/supervisor_calls.c. The host is told which layers are on (MSG_STARTED).
  *   4. serving    the loop below. From here on bytes are hostile.
@@ -108,8 +109,9 @@ static int allow_mount(int fd, bool is_directory, bool writable, void *context)
     return landlock_supervisor_allow(context, fd, is_directory, writable);
 }
 
-/* The ruleset: the mounts, the scratch's parent, and nothing else. */
-static int restrict_to_grants(struct supervisor *supervisor, struct lockdown *lockdown)
+/* The ruleset: the mounts, the scratch's parent, and nothing else. Those directories of the interpreter's that are not
+ * known yet come later. */
+static int make_ruleset(struct supervisor *supervisor, struct lockdown *lockdown)
 {
     int error = landlock_supervisor_begin(lockdown);
     if (error == 0)
@@ -164,12 +166,58 @@ static int make_places(struct supervisor *supervisor, bool has_namespaces)
     return 0;
 }
 
+static bool has_grants(const struct settings *settings)
+{
+    for (uint32_t i = 0; i < settings->mount_count; i++)
+        if (!settings->mounts[i].optional)
+            return true;
+    return false;
+}
+
+static int make_tree(struct supervisor *supervisor)
+{
+    char path[PATH_MAX];
+    int error = tree_new(&supervisor->settings, &supervisor->tree, path);
+    return error < 0 ? host_failed(-error, "grants", "%s: %s", path, strerror(-error)) : 0;
+}
+
+/* Whether `user`, who we are by now, gets to the grants. */
+static int check_grants(const struct supervisor *supervisor, uid_t user, bool is_root)
+{
+    char path[PATH_MAX];
+    int error = tree_check_access(supervisor->tree, path);
+    if (error == 0)
+        return 0;
+    return host_failed(-error, "grants",
+                       "%s: %s for user %u, who runs the sandbox%s: give that user access "
+                       "(chown, chmod) or run it as another%s",
+                       path, strerror(-error), user, is_root ? " when root starts it" : "",
+                       is_root ? " (--user)" : "");
+}
+
+/* All that needs neither the interpreter nor its user, while it starts. */
+static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
+{
+    int error = make_places(supervisor, lockdown->namespaces);
+    if (error < 0)
+        return error;
+    error = make_ruleset(supervisor, lockdown);
+    if (error < 0)
+        return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
+                           strerror(-error));
+    supervisor->locks = locks_open();
+    supervisor->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+    supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
+        return host_failed(errno, "epoll", "%s", strerror(errno));
+    return 0;
+}
+
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to
  * the host here. */
 static int start(struct supervisor *supervisor)
 {
     const char *step = "";
-    char path[PATH_MAX];
     struct lockdown lockdown = LOCKDOWN_INIT;
     lockdown.settings = &supervisor->settings;
 
@@ -185,10 +233,11 @@ static int start(struct supervisor *supervisor)
     if (sched_getaffinity(0, sizeof supervisor->cpus, &supervisor->cpus) < 0)
         return host_failed(errno, "cpus", "%s", strerror(errno));
     /* Grants are opened while we still are who the caller is: /root/data is the caller's to give.
-     */
-    error = tree_new(&supervisor->settings, &supervisor->tree, path);
+     * The runtime is anybody's, and can wait until the interpreter starts. */
+    bool is_early = has_grants(&supervisor->settings);
+    error = is_early ? make_tree(supervisor) : 0;
     if (error < 0)
-        return host_failed(-error, "grants", "%s: %s", path, strerror(-error));
+        return error;
     error = cgroup_template_begin();
     if (error < 0)
         return host_failed(-error, "cgroup", "%s", strerror(-error));
@@ -197,6 +246,7 @@ static int start(struct supervisor *supervisor)
     uid_t user = is_root ? supervisor->settings.uid : geteuid();
     error = lockdown_apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown,
                            &step);
+    supervisor->init_pidfd = fd_take(&lockdown.init_pidfd); /* to be ended whatever comes */
     if (error < 0)
         return host_failed(-error, step, "the supervisor cannot be locked down: %s",
                            strerror(-error));
@@ -204,31 +254,26 @@ static int start(struct supervisor *supervisor)
         return host_failed(ENETDOWN, "network",
                            "network=[\"self\"] (--network self) needs user namespaces, which this "
                            "machine does not give (belljar doctor says why): leave it out");
-    error = tree_check_access(supervisor->tree, path);
-    if (error < 0)
-        return host_failed(-error, "grants",
-                           "%s: %s for user %u, who runs the sandbox%s: give that user access "
-                           "(chown, chmod) or run it as another%s",
-                           path, strerror(-error), user, is_root ? " when root starts it" : "",
-                           is_root ? " (--user)" : "");
-    error = make_places(supervisor, lockdown.namespaces);
-    if (error < 0)
-        return error;
+    error = is_early ? check_grants(supervisor, user, is_root) : 0;
+    CLEANUP(zygote_start_release) struct zygote_start zygote = ZYGOTE_START_NONE;
+    if (error == 0)
+        error = zygote_start(supervisor, &zygote);
+    if (error == 0 && !is_early)
+        error = make_tree(supervisor);
+    if (error == 0)
+        error = get_ready(supervisor, &lockdown);
     uint32_t hexversion = 0;
-    error = zygote_start(supervisor, lockdown.namespaces, &hexversion);
+    if (error == 0)
+        error = zygote_await(supervisor, &zygote, &hexversion);
     if (error < 0)
         return error;
     fd_close(&(int){ FD_GUEST_MODULE });
     fd_close(&(int){ FD_GUEST_SOURCE });
-    error = restrict_to_grants(supervisor, &lockdown);
+    error = tree_each_mount(supervisor->tree, allow_mount, &lockdown);
     if (error < 0)
         return host_failed(-error, "landlock", "no ruleset for the supervisor: %s",
                            strerror(-error));
-    supervisor->locks = locks_open();
-    supervisor->schedstat = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
-    supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0 ||
-        loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
+    if (loop_add(supervisor, supervisor->zygote, EVENT_ZYGOTE, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
     error = lockdown_apply(lockdown_supervisor, lockdown_supervisor_count, &lockdown, &step);
     if (error < 0)

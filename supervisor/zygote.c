@@ -1,5 +1,4 @@
-/* Starts the zygote (and, in a new pid namespace, the init process that keeps it alive) and waits
- * until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
+/* Starts the zygote and waits until it is locked down. Supervisor, before its own lockdown. The zygote runs no untrusted code,
  * but modules that the host named. */
 #define _GNU_SOURCE
 #include "supervisor/zygote.h"
@@ -21,17 +20,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-/* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to
- * do: the guests are the supervisor's children, so nobody is left here to be reaped. */
-static void child_init(void)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "belljar-init");
-    close_range(0, ~0U, 0);
-    for (;;)
-        pause();
-}
 
 /* The user that we are outside of our user namespace, where we are 0. */
 static unsigned child_user(void)
@@ -194,7 +182,7 @@ static int zygote_has_failed(struct unpacker *message, const char *output)
     return host_failed(error, step, "%s%s%s", text, output[0] ? "\n" : "", output);
 }
 
-int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_hexversion)
+int zygote_start(struct supervisor *supervisor, struct zygote_start *ret_start)
 {
     CLEANUP(fd_close) int mine = -1;
     CLEANUP(fd_close) int theirs = -1;
@@ -208,14 +196,6 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
         return host_failed(errno, "zygote", "no pipe");
     output_read = pair[0], output_write = pair[1];
 
-    if (with_init) {
-        pid_t init = fork();
-        if (init == 0)
-            child_init();
-        supervisor->init_pidfd = init < 0 ? -1 : (int)syscall(SYS_pidfd_open, init, 0);
-        if (supervisor->init_pidfd < 0)
-            return host_failed(errno, "zygote", "cannot fork the namespace's init");
-    }
     pid_t zygote = fork();
     if (zygote == 0)
         child_zygote(supervisor, theirs, output_write);
@@ -232,24 +212,31 @@ int zygote_start(struct supervisor *supervisor, bool with_init, uint32_t *ret_he
     packer_release(&settings);
     if (error < 0 && error != -EPIPE)
         return host_failed(-error, "zygote", "cannot send the settings");
+    ret_start->channel = fd_take(&mine);
+    ret_start->output = fd_take(&output_read);
+    return 0;
+}
 
+int zygote_await(struct supervisor *supervisor, struct zygote_start *start,
+                 uint32_t *ret_hexversion)
+{
     /* Importing may take minutes: a host that is gone is not kept waiting for. */
-    struct pollfd heard[] = { { mine, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
+    struct pollfd heard[] = { { start->channel, POLLIN, 0 }, { FD_CONTROL, 0, 0 } };
     while (poll(heard, ARRAY_SIZE(heard), -1) < 0 && errno == EINTR)
         continue;
     if (heard[0].revents == 0)
         return -EPIPE;
     static uint8_t bytes[MESSAGE_BYTES_MAX];
-    ssize_t length = channel_receive(mine, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
+    ssize_t length = channel_receive(start->channel, bytes, sizeof bytes, NULL, NULL, 0, NULL, 0);
     struct unpacker message;
     unpacker_init(&message, bytes, length > 0 ? (size_t)length : 0);
     uint32_t type = unpack_u32(&message);
     if (length > 0 && type == MSG_ZYGOTE_READY) {
-        supervisor->zygote = fd_take(&mine);
+        supervisor->zygote = fd_take(&start->channel);
         return zygote_is_ready(supervisor, &message, ret_hexversion);
     }
     char output[4096];
-    zygote_output(output_read, output, sizeof output);
+    zygote_output(start->output, output, sizeof output);
     char *ours = strstr(output, "import sys, os"); /* a program that is no Python repeats it */
     if (ours != NULL)
         memcpy(ours, "…", sizeof "…");

@@ -6,6 +6,7 @@ which modules are loaded at the start."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,11 @@ def begin() -> None:
 
 def is_for_later(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
-            lines = [line.strip() for line in file.read(1 << 16).splitlines()]
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            lines = [line.strip() for line in os.read(file, 1 << 16).splitlines()]
+        finally:
+            os.close(file)
     except OSError:
         return False
     return all(line.startswith(LATER) for line in lines if line and not line.startswith(b"#"))

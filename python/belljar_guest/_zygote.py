@@ -61,7 +61,8 @@ def prepare(
     if not language and files:
         _missing.install()
         _descriptors.install()
-    _threads.check()
+    if os.stat("/proc/self/task").st_nlink != 3:  # ".", the entry in its parent, and one task: then there is nobody to name
+        _threads.check()
     limit_threads()
     directories = module_directories()
     _folders.forget()  # loads it: a guest with a language policy and no files can load no more

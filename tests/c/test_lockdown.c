@@ -111,6 +111,7 @@ static int rig_run(const struct rig *rig)
         rig->in_supervisor(pair[0], &lockdown);
     int status = 0;
     CHECK_EQUAL(waitpid(child, &status, 0), child);
+    namespaces_end(&lockdown);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

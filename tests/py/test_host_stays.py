@@ -49,6 +49,35 @@ def command() -> str:
 
 
 @core
+def test_identity_and_dumpability_stay():
+    """Root asks as another user what that user may read, in memory that both have."""
+    done = host(
+        """
+        import ctypes, os, signal, belljar
+        libc = ctypes.CDLL(None)
+        libc.prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+        def state():
+            number = ctypes.c_int()
+            libc.prctl(2, ctypes.byref(number), 0, 0, 0)
+            kept = ("Uid", "Gid", "Groups", "CapEff", "SigBlk")
+            lines = [line for line in open("/proc/self/status") if line.startswith(kept)]
+            return lines, libc.prctl(3, 0, 0, 0, 0), number.value, signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        before = state()
+        for _ in range(3):
+            try:
+                belljar.run("1", belljar.Policy(read=["/"]))
+            except belljar.SandboxError:
+                pass
+            belljar.run("1", belljar.Policy())
+        after = state()
+        print([(old, new) for old, new in zip(before, after) if old != new], before[1:3])
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[] (1, 15)\n", done.stdout
+
+
+@core
 def test_limits_handlers_mask_directory_and_umask_stay():
     done = host(
         """
