@@ -58,9 +58,10 @@ struct birth {
  * once it has said whether it has rights in there: the guests are the supervisor's children, so
  * nobody is left here to be reaped. The network is made by unshare, which zygote and guests need
  * too: where that is refused nothing has been entered yet. */
-static void child_init(int to_parent)
+static void child_init(int from_child, int to_parent)
 {
     struct birth birth = { 0, "prctl(PR_SET_PDEATHSIG)" };
+    close(from_child); /* a parent that ended before the prctl is noticed when nobody reads */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         birth.error = -errno;
     if (birth.error == 0) {
@@ -127,7 +128,7 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
     if (child < 0)
         return -errno;
     if (child == 0)
-        child_init(to_parent);
+        child_init(from_child, to_parent);
     fd_close(&to_parent);
     int error = write_maps(child, ret_what);
     if (error == 0) {

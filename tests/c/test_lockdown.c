@@ -16,12 +16,14 @@
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -812,4 +814,36 @@ TEST(doctor_says_what_a_machine_lacks_and_why)
     CHECK(!probe(reports, count, "user notification")->works);
     CHECK(strstr(probe(reports, count, "user notification")->detail, "another supervisor"));
     CHECK(probe(reports, count, "filter")->works);
+}
+
+/* Stopped by its tracer where it begins, process 1 goes on when its parent is gone. */
+TEST(process_1_ends_as_well_whose_parent_ended_before_it_could_ask_for_that)
+{
+    if (!namespaces_are_to_be_had())
+        SKIP("no user namespaces");
+    pid_t parent = fork();
+    if (parent == 0) {
+        const char *what;
+        _exit(ptrace(PTRACE_TRACEME, 0, 0, 0) < 0 || raise(SIGSTOP) != 0 ||
+              namespaces_try(&what) < 0);
+    }
+    int status;
+    unsigned long init = 0;
+    CHECK_EQUAL(waitpid(parent, &status, 0), parent);
+    if (!WIFSTOPPED(status) ||
+        ptrace(PTRACE_SETOPTIONS, parent, 0, PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE) < 0)
+        SKIP("nothing can be traced here");
+    CHECK_EQUAL(ptrace(PTRACE_CONT, parent, 0, 0), 0);
+    CHECK_EQUAL(waitpid(parent, &status, 0), parent);
+    CHECK_EQUAL(ptrace(PTRACE_GETEVENTMSG, parent, 0, &init), 0);
+    CHECK_EQUAL(waitpid((pid_t)init, &status, __WALL), (pid_t)init);
+    struct pollfd ended = { (int)syscall(SYS_pidfd_open, (pid_t)init, 0), POLLIN, 0 };
+    CHECK(ended.fd >= 0);
+    CHECK_EQUAL(kill(parent, SIGKILL), 0);
+    while (waitpid(parent, &status, 0) == parent && WIFSTOPPED(status))
+        continue;
+    CHECK_EQUAL(ptrace(PTRACE_DETACH, (pid_t)init, 0, 0), 0);
+    int count = poll(&ended, 1, 10000);
+    syscall(SYS_pidfd_send_signal, ended.fd, SIGKILL, NULL, 0);
+    CHECK_EQUAL(count, 1);
 }
