@@ -131,13 +131,14 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
         child_init(from_child, to_parent);
     fd_close(&to_parent);
     int error = write_maps(child, ret_what);
-    if (error == 0) {
-        *ret_what = "process 1 of the namespaces";
-        error = fd_read_all(from_child, &birth, sizeof birth);
-    }
-    if (error == 0 && birth.error < 0) {
+    /* Whoever was refused something has gone, maybe before it had its maps: its word is the reason. */
+    int told = fd_read_all(from_child, &birth, sizeof birth);
+    if (told == 0 && birth.error < 0) {
         *ret_what = birth.what;
         error = birth.error;
+    } else if (told < 0 && error == 0) {
+        *ret_what = "process 1 of the namespaces";
+        error = told;
     }
     if (error < 0)
         process_end(child);
