@@ -173,19 +173,31 @@ int supervisor_spawn(struct belljar_template *tmpl, int control, struct belljar_
                            strerror(errno));
 }
 
+/* Whether it ends in that time, whatever handlers of the program's run meanwhile. */
+static bool supervisor_ends(const struct belljar_template *tmpl, unsigned within_ms)
+{
+    struct pollfd ended = { tmpl->supervisor_pidfd, POLLIN, 0 };
+    uint64_t due_ns = clock_now_ns() + within_ms * (uint64_t)1000000;
+    int count;
+    do {
+        uint64_t now_ns = clock_now_ns(), left_ns = now_ns < due_ns ? due_ns - now_ns : 0;
+        count = poll(&ended, 1, (int)((left_ns + 999999) / 1000000));
+    } while (count < 0 && errno == EINTR);
+    return count != 0;
+}
+
 /* The supervisor kills what is left and goes. One that does not is killed, and with it, by their
  * parent-death signals, all others. One that the kernel does not let go of is left behind. */
 void supervisor_wait(const struct belljar_template *tmpl)
 {
-    struct pollfd ended = { tmpl->supervisor_pidfd, POLLIN, 0 };
     if (tmpl->supervisor_pidfd < 0) {
         kill(tmpl->supervisor, SIGKILL);
-    } else if (poll(&ended, 1, STOPPED_MS) == 0) {
+    } else if (!supervisor_ends(tmpl, STOPPED_MS)) {
         if (supervisor_is_stopped(tmpl)) /* it cleans up better than its end does */
             syscall(SYS_pidfd_send_signal, tmpl->supervisor_pidfd, SIGCONT, NULL, 0);
-        if (poll(&ended, 1, CLOSE_MS) == 0)
+        if (!supervisor_ends(tmpl, CLOSE_MS))
             supervisor_kill(tmpl);
-        poll(&ended, 1, KILLED_MS);
+        (void)supervisor_ends(tmpl, KILLED_MS);
     }
     int flags = tmpl->supervisor_pidfd < 0 ? 0 : WNOHANG;
     while (waitpid(tmpl->supervisor, NULL, flags) < 0 && errno == EINTR)

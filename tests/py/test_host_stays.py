@@ -78,6 +78,28 @@ def test_identity_and_dumpability_stay():
 
 
 @core
+def test_templates_that_end_while_a_timer_ticks_leave_no_child():
+    """Waiting for a supervisor's end is interrupted by the program's own signals, and goes on."""
+    done = host(
+        """
+        import os, signal, belljar
+        ticks = []
+        signal.signal(signal.SIGALRM, lambda *_: ticks.append(1))
+        signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+        for _ in range(8):
+            with belljar.Template(belljar.Policy()) as template:
+                assert template.run("print(1)").stdout == "1\\n"
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            print("left:", os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG))
+        except ChildProcessError:
+            print("none of", bool(ticks))
+        """
+    )
+    assert done.stdout == "none of True\n", done
+
+
+@core
 def test_limits_handlers_mask_directory_and_umask_stay():
     done = host(
         """
