@@ -278,8 +278,8 @@ static void probe_run(void (*probe)(struct probe_answer *), struct probe_answer 
     fd_close(&to_parent);
     if (child < 0 || fd_read_all(from_child, ret_answer, sizeof *ret_answer) < 0)
         answer(ret_answer, -ECHILD, "the probe's process died");
-    if (child > 0)
-        waitpid(child, NULL, 0);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        continue;
 }
 
 unsigned probe_all(struct probe_report reports[PROBES_MAX])
