@@ -54,16 +54,37 @@ struct birth {
     const char *what;
 };
 
+/* Users and groups as they are called inside. */
+struct maps {
+    char users[64], groups[64];
+};
+
+/* By the caller's own entry: where /proc is of another pid namespace, our number of a process is another's. */
+static int write_maps(const struct maps *maps, const char **ret_what)
+{
+    const char *const files[][2] = { { "/proc/self/setgroups", "deny" },
+                                     { "/proc/self/uid_map", maps->users },
+                                     { "/proc/self/gid_map", maps->groups } };
+    int error = 0;
+    for (size_t i = 0; error == 0 && i < ARRAY_SIZE(files); i++) {
+        *ret_what = files[i][0];
+        error = write_text(files[i][0], files[i][1]);
+    }
+    return error;
+}
+
 /* Process 1 of the pid namespace: if it dies, the kernel kills all others in it. Nothing else to do
  * once it has said whether it has rights in there: the guests are the supervisor's children, so
  * nobody is left here to be reaped. The network is made by unshare, which zygote and guests need
  * too: where that is refused nothing has been entered yet. */
-static void child_init(int from_child, int to_parent)
+static void child_init(const struct maps *maps, int from_child, int to_parent)
 {
     struct birth birth = { 0, "prctl(PR_SET_PDEATHSIG)" };
     close(from_child); /* a parent that ended before the prctl is noticed when nobody reads */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         birth.error = -errno;
+    if (birth.error == 0)
+        birth.error = write_maps(maps, &birth.what);
     if (birth.error == 0) {
         birth.what = "making mounts private";
         birth.error = mount(NULL, "/", NULL, MOUNT_RECURSIVELY_PRIVATE, NULL) < 0 ? -errno : 0;
@@ -80,30 +101,6 @@ static void child_init(int from_child, int to_parent)
         pause();
 }
 
-/* Users and groups as they are called inside. */
-static int write_maps(pid_t process, const char **ret_what)
-{
-    char uid_map[64], gid_map[64];
-    /* User 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
-     * root, and the zygote has to open those of a branch. It is a name only: all capabilities but
-     * two are gone, and those two from the guests. */
-    snprintf(uid_map, sizeof uid_map, "0 %u 1", geteuid());
-    snprintf(gid_map, sizeof gid_map, "0 %u 1", getegid());
-    const struct {
-        const char *name, *text;
-    } maps[] = { { "setgroups", "deny" }, { "uid_map", uid_map }, { "gid_map", gid_map } };
-
-    for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-        char path[64];
-        snprintf(path, sizeof path, "/proc/%d/%s", process, maps[i].name);
-        *ret_what = maps[i].name;
-        int error = write_text(path, maps[i].text);
-        if (error < 0)
-            return error;
-    }
-    return 0;
-}
-
 static void process_end(pid_t process)
 {
     kill(process, SIGKILL);
@@ -117,6 +114,12 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
 {
     int pipes[2];
     struct birth birth;
+    struct maps maps;
+    /* User 0 inside: the kernel gives the /proc entries of an undumpable process to its namespace's
+     * root, and the zygote has to open those of a branch. It is a name only: all capabilities but
+     * two are gone, and those two from the guests. */
+    snprintf(maps.users, sizeof maps.users, "0 %u 1", geteuid());
+    snprintf(maps.groups, sizeof maps.groups, "0 %u 1", getegid());
     *ret_what = "pipe2";
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return -errno;
@@ -128,17 +131,13 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
     if (child < 0)
         return -errno;
     if (child == 0)
-        child_init(from_child, to_parent);
+        child_init(&maps, from_child, to_parent);
     fd_close(&to_parent);
-    int error = write_maps(child, ret_what);
-    /* Whoever was refused something has gone, maybe before it had its maps: its word is the reason. */
-    int told = fd_read_all(from_child, &birth, sizeof birth);
-    if (told == 0 && birth.error < 0) {
+    *ret_what = "process 1 of the namespaces";
+    int error = fd_read_all(from_child, &birth, sizeof birth);
+    if (error == 0 && birth.error < 0) {
         *ret_what = birth.what;
         error = birth.error;
-    } else if (told < 0 && error == 0) {
-        *ret_what = "process 1 of the namespaces";
-        error = told;
     }
     if (error < 0)
         process_end(child);

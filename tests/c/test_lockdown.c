@@ -847,3 +847,36 @@ TEST(process_1_ends_as_well_whose_parent_ended_before_it_could_ask_for_that)
     syscall(SYS_pidfd_send_signal, ended.fd, SIGKILL, NULL, 0);
     CHECK_EQUAL(count, 1);
 }
+
+static void write_own(const char *name, const char *text)
+{
+    int fd = open(name, O_WRONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    CHECK_EQUAL(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* As after "unshare --pid --fork": a number of ours is another process's there. */
+TEST(namespaces_are_made_as_well_where_proc_is_of_another_pid_namespace)
+{
+    const char *what = "";
+    char map[64], group_map[64];
+    if (!namespaces_are_to_be_had())
+        SKIP("no user namespaces");
+    snprintf(map, sizeof map, "0 %u 1", geteuid());
+    snprintf(group_map, sizeof group_map, "0 %u 1", getegid());
+    CHECK_EQUAL(unshare(CLONE_NEWUSER | CLONE_NEWPID), 0);
+    write_own("/proc/self/setgroups", "deny");
+    write_own("/proc/self/uid_map", map);
+    write_own("/proc/self/gid_map", group_map);
+    pid_t child = fork(); /* the first one in there */
+    int status;
+    if (child == 0) {
+        int error = namespaces_try(&what);
+        if (error < 0)
+            dprintf(2, "    %s: %s\n", what, strerror(-error));
+        _exit(error < 0);
+    }
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
+}
