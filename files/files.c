@@ -7,7 +7,6 @@
 #include "files/look.h"
 #include "files/open.h"
 #include "guest/deed.h"
-#include "guest/tray.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 
 #include "files/beneath.h"
 #include "files/memory.h"
-#include "guest/tray.h"
+#include "guest/deed.h"
 #include "policy/mounts.h"
 
 #include <fcntl.h>

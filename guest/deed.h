@@ -27,6 +27,9 @@ enum deed_kind {
  * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
+/* The page that both share (tray.h). */
+#define TRAY_BYTES 4096
+
 /* getdents as the importer makes it: (directory, path, address, size, this). The result is the number of bytes
  * of the rows that are written there, the folder's own first, as ".". The mode is 0 of what has to be asked for
  * by itself: folders, links, what another row of the tree or another file system stands for, and files beyond

@@ -329,11 +329,10 @@ static bool pack_object(struct packer *packer, PyObject *object)
     return true;
 }
 
-/* The end of a guest that has said all: its host has it ended. It does not end by itself at once:
- * taking an address space down takes longer than a short program ran, and the host, which may share
- * this CPU, would have its result only after that. Keeps the interpreter's lock, so that no thread
- * of the program goes on. Sleeps rather than reads: who reads is woken when the host takes the
- * result off the channel. */
+/* The end of a guest that has said all: its host has it ended. To end by itself at once would take an
+ * address space down, in which the host, which may share this CPU, waits for its result. Keeps the
+ * interpreter's lock, so that no thread of the program goes on. Sleeps rather than reads: who reads
+ * is woken when the host takes the result off the channel. */
 __attribute__((noreturn)) static void leave_guest(int status)
 {
     clock_rest(LEAVE_SECONDS);
@@ -653,8 +652,7 @@ static PyMethodDef methods[] = {
       "send_result(outcome, status, flags, (name, value, traceback, text, encoded), displays, "
       "leave)" },
     { "send_call", guest_send_call, METH_VARARGS, "send_call(id, kind, bytes): asks the host." },
-    { "read_answer", guest_read_answer, METH_NOARGS,
-      "read_answer(): the next answer, (id, status, bytes)." },
+    { "read_answer", guest_read_answer, METH_NOARGS, "The next answer, (id, status, bytes)." },
     { "lent", guest_lent, METH_NOARGS,
       "lent(): the host's memory that came with the last frame, a list of buffers, or None." },
     { "limit_starter", wrap_limit_starter, METH_VARARGS,

@@ -7,10 +7,10 @@
 #define BELLJAR_GUEST_TRAY_H
 
 #include "base/base.h"
+#include "guest/deed.h"
 
 #include <sys/stat.h>
 
-#define TRAY_BYTES 4096
 struct tray {
     struct stat stat;
     char path[TRAY_BYTES - sizeof(struct stat)];

@@ -148,7 +148,7 @@ static int namespaces_make(pid_t *ret_init, const char **ret_what)
 
 int namespaces_try(const char **ret_what)
 {
-    pid_t init;
+    pid_t init = -1;
     int error = namespaces_make(&init, ret_what);
     if (error == 0)
         process_end(init);
@@ -220,7 +220,7 @@ static int make_empty_root(struct lockdown *lockdown)
 int namespaces_enter(struct lockdown *lockdown)
 {
     const char *what;
-    pid_t init;
+    pid_t init = -1;
     int error = namespaces_make(&init, &what);
     if (error == 0) {
         what = "setns";

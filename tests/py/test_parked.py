@@ -40,7 +40,7 @@ def faults_of_guests(count):
         first = [faults for _, _, faults in children(supervisor)][-count:]
         time.sleep(0.3)
         again = [faults for _, _, faults in children(supervisor)][-count:]
-        if (first == again and len(again) == count and min(again) > 30) or time.monotonic() > end:
+        if (first == again and len(again) == count and min(again) > 10) or time.monotonic() > end:
             return sorted(again)
 
 

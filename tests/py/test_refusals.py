@@ -412,19 +412,3 @@ def test_by_a_native_call_the_record_is_the_same(template, code, call):
         execution = template.run(SETUP + f"import ctypes\ntry: {tried}\nexcept OSError: pass")
         records.append([(one.op, one.target, one.rule, one.hint) for one in execution.violations])
     assert records[0] == records[1] and len(records[0]) == 1
-
-
-def test_a_machine_without_what_a_start_needs_is_told_by_its_name(tmp_path):
-    """Also where the zygote has come no further than its fork: its channel is not yet where it will be."""
-    closed = tmp_path / "closed"
-    closed.touch(mode=0)
-    run = f"mount --bind {closed} /dev/null && exec {os.environ['BELLJAR_BUILD']}/belljar run -c 'print(1)'"
-    tried = subprocess.run(["unshare", "-m", "true"], capture_output=True)
-    if os.geteuid() != 0 or tried.returncode != 0:
-        pytest.skip("this user mounts nothing")
-    ended = subprocess.run(["unshare", "-m", "sh", "-c", run], stdin=subprocess.PIPE, capture_output=True, text=True)
-    assert ended.stderr == "belljar: /dev/null: Permission denied\n", ended
-    assert (
-        subprocess.run(["unshare", "-m", "sh", "-c", run.partition("exec ")[2]], stdin=subprocess.PIPE, capture_output=True).stdout
-        == b"1\n"
-    )
