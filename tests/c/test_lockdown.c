@@ -856,7 +856,7 @@ static void write_own(const char *name, const char *text)
     close(fd);
 }
 
-/* As after "unshare --pid --fork": a number of ours is another process's there. */
+/* The process number is another process's there, as after "unshare --pid --fork". */
 TEST(namespaces_are_made_as_well_where_proc_is_of_another_pid_namespace)
 {
     const char *what = "";
