@@ -138,26 +138,48 @@ static int child_ask_as(void *context)
 
 #define CHILD_STACK_BYTES (64u << 10)
 
+/* The child's change of user makes the memory, which is ours as well, undumpable: one at a time, and set back. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int dumpable; /* to be set back */
+
+static void set_back(void)
+{
+    if (dumpable == 1)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    dumpable = 0;
+}
+
+/* A program may fork while another of its threads asks: nobody asks in what it forked. */
+static void lock_renew(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    set_back();
+}
+
+static void lock_renew_at_fork(void)
+{
+    (void)pthread_atfork(NULL, NULL, lock_renew);
+}
+
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */
 static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
 {
-    /* The child's change of user makes the memory, which is ours as well, undumpable: one at a time, and set back. */
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct question question = { user, group, wishes };
     CLEANUP(heap_free) char *stack = malloc(CHILD_STACK_BYTES);
     sigset_t all, before;
     if (stack == NULL)
         return;
     sigfillset(&all);
+    pthread_once(&once, lock_renew_at_fork);
     pthread_mutex_lock(&lock);
-    int dumpable = prctl(PR_GET_DUMPABLE);
+    dumpable = prctl(PR_GET_DUMPABLE);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a handler of the program's is not run twice */
     /* No signal at its end: the program's own handlers and waits know nothing of it. */
     pid_t child = clone(child_ask_as, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK, &question);
     while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
         continue;
-    if (dumpable == 1)
-        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    set_back();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_mutex_unlock(&lock);
 }

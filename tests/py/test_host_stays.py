@@ -78,6 +78,51 @@ def test_identity_and_dumpability_stay():
 
 
 @core
+def test_what_is_forked_while_another_thread_asks_can_ask_itself(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("not root: nobody is asked as another user")
+    folders = [tmp_path / str(number) for number in range(200)]
+    for folder in folders:
+        folder.mkdir()
+    tmp_path.chmod(0o755)
+    folders[-1].chmod(0o700)  # so that nothing is started
+    done = host(
+        """
+        import ctypes, os, signal, sys, threading, belljar
+        libc = ctypes.CDLL(None)
+        policy = belljar.Policy(read=sys.argv[1:])
+        def ask():
+            try:
+                belljar.Template(policy)
+            except belljar.SandboxError as error:
+                assert "Permission denied" in str(error), error
+        def go():
+            while not is_over:
+                ask()
+        is_over = False
+        thread = threading.Thread(target=go)
+        thread.start()
+        ends = []
+        for _ in range(12):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)
+                is_dumpable = libc.prctl(3, 0, 0, 0, 0)
+                ask()
+                os._exit(1 - is_dumpable)
+            ends.append(os.waitpid(child, 0)[1])
+            if ends[-1]:
+                break
+        is_over = True
+        thread.join()
+        print(ends)
+        """,
+        *map(str, folders),
+    )
+    assert done.stdout == f"{[0] * 12}\n", done
+
+
+@core
 def test_templates_that_end_while_a_timer_ticks_leave_no_child():
     """Waiting for a supervisor's end is interrupted by the program's own signals, and goes on."""
     done = host(
