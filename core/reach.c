@@ -138,27 +138,41 @@ static int child_ask_as(void *context)
 
 #define CHILD_STACK_BYTES (64u << 10)
 
-/* The child's change of user makes the memory, which is ours as well, undumpable: one at a time, and set back. */
+/* The child's change of user makes the memory, which is ours as well, undumpable: the last who asks sets it back.
+ * Nobody waits for another's answer, which a file system may never give. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int dumpable; /* to be set back */
+static unsigned asking;
+static int dumpable; /* before the first of them */
 
-static void set_back(void)
+static void asking_begins(void)
 {
-    if (dumpable == 1)
-        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    dumpable = 0;
+    pthread_mutex_lock(&lock);
+    if (asking == 0)
+        dumpable = prctl(PR_GET_DUMPABLE);
+    asking++;
+    pthread_mutex_unlock(&lock);
 }
 
-/* A program may fork while another of its threads asks: nobody asks in what it forked. */
-static void lock_renew(void)
+static void asking_ends(void)
+{
+    pthread_mutex_lock(&lock);
+    if (--asking == 0 && dumpable == 1)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    pthread_mutex_unlock(&lock);
+}
+
+/* A program may fork while other threads of it ask: nobody asks in what it forked. */
+static void asking_is_forked(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    set_back();
+    if (asking > 0 && dumpable == 1)
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    asking = 0;
 }
 
-static void lock_renew_at_fork(void)
+static void asking_prepare(void)
 {
-    (void)pthread_atfork(NULL, NULL, lock_renew);
+    (void)pthread_atfork(NULL, NULL, asking_is_forked);
 }
 
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */
@@ -171,17 +185,15 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
     if (stack == NULL)
         return;
     sigfillset(&all);
-    pthread_once(&once, lock_renew_at_fork);
-    pthread_mutex_lock(&lock);
-    dumpable = prctl(PR_GET_DUMPABLE);
+    pthread_once(&once, asking_prepare);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a handler of the program's is not run twice */
+    asking_begins();
     /* No signal at its end: the program's own handlers and waits know nothing of it. */
     pid_t child = clone(child_ask_as, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK, &question);
     while (child > 0 && waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
         continue;
-    set_back();
+    asking_ends();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_mutex_unlock(&lock);
 }
 
 static int say_closed(const struct wish *wish, unsigned user, struct belljar_error *reterr)

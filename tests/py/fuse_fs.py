@@ -1,4 +1,4 @@
-"""A file system that answers for "fast" and never for "hang": python3 fuse_fs.py DIRECTORY mounts it there, says so, and serves until killed."""
+"""A file system that answers for "fast", never for "hang", and never whether somebody may read "asked": python3 fuse_fs.py DIRECTORY mounts it there, says so, and serves until killed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ import os
 import struct
 import sys
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, INTERRUPT, BATCH_FORGET = 1, 2, 3, 14, 15, 17, 18, 25, 26, 36, 42
+LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, ACCESS, INTERRUPT, BATCH_FORGET = (
+    1,
+    2,
+    3,
+    14,
+    15,
+    17,
+    18,
+    25,
+    26,
+    34,
+    36,
+    42,
+)
 TEXT = b"hello"
 HANGS = 3  # the node of "hang"
-CHANGES = {b"fast": 2, b"hang": HANGS}
+ASKED = 4  # and that of "asked"
+CHANGES = {b"fast": 2, b"hang": HANGS, b"asked": ASKED}
 
 
 def attributes(node: int) -> bytes:
@@ -38,6 +52,8 @@ def reply(opcode: int, node: int, rest: bytes) -> tuple[int, bytes] | None:
     if opcode == READ:
         offset = struct.unpack_from("<Q", rest, 8)[0]
         return 0, TEXT[offset:]
+    if opcode == ACCESS and node == ASKED:
+        return None
     return (0, b"") if opcode in (RELEASE, FLUSH) else (38, b"")
 
 

@@ -312,3 +312,19 @@ def test_a_guest_that_waits_for_a_file_system_is_ended_in_time(fuse):
         assert template.run(f"open({hang!r})").verdict == "timeout"
         assert time.monotonic() - start < 4
         assert template.run(f"print(open({str(fuse / 'plain')!r}).read())").stdout == "plain\n"
+
+
+def test_a_grant_about_which_nobody_answers_keeps_that_template_alone(fuse):
+    """Root asks for the sandbox's user what it may read, before anything is started."""
+
+    def asks(path):
+        with contextlib.suppress(Exception), belljar.Template(belljar.Policy(read=[path])):
+            pass
+
+    waits = threading.Thread(target=asks, args=[str(fuse / "m" / "asked")], daemon=True)
+    waits.start()
+    waits.join(0.5)
+    others = threading.Thread(target=asks, args=[str(fuse / "plain")], daemon=True)
+    others.start()
+    others.join(20)
+    assert waits.is_alive() and not others.is_alive()
