@@ -722,7 +722,7 @@ TEST(without_namespaces_the_run_goes_on_and_says_so)
     apply(lockdown_supervisor_early, lockdown_supervisor_early_count, &lockdown);
     CHECK(!lockdown.namespaces);
     CHECK_EQUAL(report(&lockdown, "namespaces")->state, LAYER_OFF);
-    CHECK(strstr(report(&lockdown, "namespaces")->reason, "unshare"));
+    CHECK(strstr(report(&lockdown, "namespaces")->reason, "CLONE_NEW"));
     CHECK(strstr(report(&lockdown, "namespaces")->reason, "Operation not permitted"));
     struct lockdown zygote = LOCKDOWN_INIT;
     zygote.settings = &settings;
@@ -810,7 +810,7 @@ TEST(doctor_says_what_a_machine_lacks_and_why)
     CHECK(strstr(probe(reports, count, "own domain")->detail, "not implemented"));
     CHECK(!probe(reports, count, "for an ordinary user")->works &&
           !probe(reports, count, "for an ordinary user")->required);
-    CHECK(strstr(probe(reports, count, "for an ordinary user")->detail, "unshare"));
+    CHECK(strstr(probe(reports, count, "for an ordinary user")->detail, "CLONE_NEW"));
     CHECK(!probe(reports, count, "user notification")->works);
     CHECK(strstr(probe(reports, count, "user notification")->detail, "another supervisor"));
     CHECK(probe(reports, count, "filter")->works);
