@@ -824,8 +824,9 @@ TEST(process_1_ends_as_well_whose_parent_ended_before_it_could_ask_for_that)
     pid_t parent = fork();
     if (parent == 0) {
         const char *what;
-        _exit(ptrace(PTRACE_TRACEME, 0, 0, 0) < 0 || raise(SIGSTOP) != 0 ||
-              namespaces_try(&what) < 0);
+        bool has_failed =
+            ptrace(PTRACE_TRACEME, 0, 0, 0) < 0 || raise(SIGSTOP) != 0 || namespaces_try(&what) < 0;
+        _exit(has_failed ? 1 : 0);
     }
     int status;
     unsigned long init = 0;
@@ -875,7 +876,7 @@ TEST(namespaces_are_made_as_well_where_proc_is_of_another_pid_namespace)
         int error = namespaces_try(&what);
         if (error < 0)
             dprintf(2, "    %s: %s\n", what, strerror(-error));
-        _exit(error < 0);
+        _exit(error < 0 ? 1 : 0);
     }
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     CHECK_EQUAL(status, 0);
