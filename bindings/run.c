@@ -251,10 +251,9 @@ struct run *run_new(PyObject *args, PyObject *kwargs)
                                      &cpu_ms, &stdin_fd, &stdin_bytes, &output, &input, &frame,
                                      &kinds[BELLJAR_COMMAND], &kinds[BELLJAR_BYTES], &prepared))
         return NULL;
-    CLEANUP(run_release) struct run *run = PyMem_Calloc(1, sizeof *run);
-    if (run == NULL || (run->keep = PyList_New(0)) == NULL)
-        return PyErr_NoMemory(), NULL;
-    run->job = (struct belljar_job)BELLJAR_JOB_INIT;
+    CLEANUP(run_release) struct run *run = run_plain(code);
+    if (run == NULL)
+        return NULL;
     for (int kind = BELLJAR_SOURCE; kind <= BELLJAR_COMMAND; kind++) {
         if (kinds[kind])
             run->job.kind = (enum belljar_kind)kind;
@@ -271,8 +270,6 @@ struct run *run_new(PyObject *args, PyObject *kwargs)
     run->job.cpu_ms = cpu_ms;
     run->job.stdin_fd = stdin_fd;
     const char *bytes;
-    if (keep_bytes(run, code, &run->job.code, &run->job.code_length) < 0)
-        return NULL;
     if (filename != Py_None && (run->job.filename = keep_text(run, filename)) == NULL)
         return NULL;
     if (path0 != Py_None && (run->job.path0 = keep_text(run, path0)) == NULL)
@@ -289,7 +286,6 @@ struct run *run_new(PyObject *args, PyObject *kwargs)
     run->on_output = output != Py_None ? Py_NewRef(output) : NULL;
     run->on_input = input != Py_None ? Py_NewRef(input) : NULL;
     run->on_frame = frame != Py_None ? Py_NewRef(frame) : NULL;
-    run->checked_ns = now_ns();
     struct run *taken = run;
     run = NULL;
     return taken;

@@ -27,7 +27,6 @@ from belljar._policy import (
     for_template,
     has_language,
     names_interpreter,
-    place_of,
     refuse_audit_only,
     without_place,
 )
@@ -70,7 +69,6 @@ class Pool:
         for text in self.core.warnings():
             warnings.warn(text, RuntimeWarning, stacklevel=callers_level())
         self.language = language_of(policy, self.policy)
-        self.place = place_of(self.policy)
         options = self.policy.options
         self.scratch: int = options["scratch"]
         self.wall_ms: float = options["timeout"] * 1000

@@ -106,7 +106,7 @@ class Template(Provider):
         `files` are written below /work first. `timeout` replaces the policy's for this run (seconds; 0 or `math.inf` for no
         limit). `env` (or `envs`) sets environment variables, `cwd` is where the program starts. The callbacks get output as it
         comes; an exception in one ends the run and comes out here."""
-        if not options and not self._pool.place:
+        if not options and not place_of(self._pool.policy):
             return run_plain(self._pool, code)
         check_run("Template.run", options, self.run, RunKeywords, "template.sandbox()")
         return _run(Program("Template.run", self.run, "template.sandbox()", code, None, {**options, "template": self}))
