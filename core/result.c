@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 /* Limits that python/belljar_guest/_outcome.py keeps to; a guest that does not is cut off. */
-#define EXIT_NO_ROOM   70 /* guest/module.c: not even its own frames found room */
+#define EXIT_NO_ROOM   70 /* guest/exchange.c: not even its own frames found room */
 #define DISPLAYS_MAX   4096
 #define ERROR_NAME_MAX 256
 #define ERROR_TEXT_MAX (64u << 10)

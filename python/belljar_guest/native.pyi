@@ -12,7 +12,7 @@ REHEARSE: int  # what send_result() is asked for
 STAY: int
 LEAVE: int
 
-# guest/module.c
+# guest/module.c, exchange.c
 def fail(error: int, step: str, text: str) -> NoReturn: ...
 
 adapt: Callable[[], None]  # before a socket is made: _adapt.py
