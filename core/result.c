@@ -228,6 +228,17 @@ void result_check_memory(struct belljar_result *result, const struct settings *s
     }
 }
 
+/* What a limit's words go on with where a guest never came to its first run: the caller's text took
+ * its time, and not the program. */
+static const char *warm_up_words(const struct belljar_guest *guest)
+{
+    const struct settings *settings = &guest->tmpl->settings;
+    bool has_text = settings->warm != NULL && settings->warm[0] != '\0' && !settings->is_warm_ours;
+    return has_text && guest->run_count == 1 && guest->is_unread && !guest->has_spoken
+               ? " before this code was read: the text of warm= had not come to its end"
+               : "";
+}
+
 /* Died by a signal of its own doing, or left with os._exit(). */
 static void result_from_status(struct belljar_result *result, const struct belljar_guest *guest)
 {
@@ -238,7 +249,7 @@ static void result_from_status(struct belljar_result *result, const struct bellj
         if (guest->is_unread && !guest->has_spoken) { /* no end of the program's: it never began */
             result_set_error(result, BELLJAR_CRASHED, "Crash",
                              "the interpreter ended, with status %d, before it had read this code: "
-                             "its warm-up or an earlier run's thread ended it, or closed "
+                             "the text of warm= or an earlier run's thread ended it, or closed "
                              "descriptor 3",
                              result->exit_status);
             return;
@@ -295,12 +306,13 @@ void result_from_end(struct belljar_result *result, const struct belljar_guest *
     int killed_for = guest->killed_for - 1;
     switch (guest->report.reason) {
     case END_WALL:
-        result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError", "wall time limit of %g s reached",
-                         (double)guest->wall_ms / 1000);
+        result_set_error(result, BELLJAR_TIMEOUT, "TimeoutError",
+                         "wall time limit of %g s reached%s", (double)guest->wall_ms / 1000,
+                         warm_up_words(guest));
         break;
     case END_CPU:
-        result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit of %g s reached",
-                         (double)guest->cpu_ms / 1000);
+        result_set_error(result, BELLJAR_CPU, "TimeoutError", "CPU time limit of %g s reached%s",
+                         (double)guest->cpu_ms / 1000, warm_up_words(guest));
         break;
     case END_MEMORY:
         result_set_error(result, BELLJAR_MEMORY, "MemoryError", "memory limit of %s reached",

@@ -72,8 +72,8 @@ const struct option_row option_rows[] = {
       "Whether the time of day goes on from there, or is the same whenever it is asked for." },
     { "warm", NULL, NULL, OPTION_TEXT, AT(warm), 0, 0, "null",
       "Python text that a guest runs before it is parked, so that work like it finds its pages "
-      "ready; sixteen guests of a template do. Default: a little of what scripts do; \"\" is "
-      "none." },
+      "ready; sixteen guests of a template do. What it raises is told on the stderr of such a "
+      "guest's first run. Default: a little of what scripts do; \"\" is none." },
     { "feature", "--feature", "NAME", OPTION_FEATURES, AT(language), 0, 0, "null",
       "Deny by default: a language without imports, files and introspection, and with these "
       "features (everyday, or one by one: stdout, math, regex, …)." },

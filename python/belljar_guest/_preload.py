@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from belljar._shared.frames import RUN_LAST_VALUE
+from belljar._shared.frames import RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE
 from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, _threads, native
 
 if TYPE_CHECKING:
@@ -219,6 +219,19 @@ def fill_twister(generator: Any, numpy: Any) -> bool:
     return True
 
 
+def tell_warm_up(failure: str) -> None:
+    """Says on the guest's stderr, where its first run finds it, that its caller's warm text came to nothing."""
+    try:
+        os.write(
+            2,
+            ("belljar: the text of warm= %s; its guests go on without the rest of it\n" % failure[:1000]).encode(
+                "utf-8", "replace"
+            ),
+        )
+    except OSError:
+        pass  # nobody reads
+
+
 def warm_up(policy: Policy) -> None:
     """Runs the warm text as a run would be, so that the pages a run writes to are private already."""
     before = sys.stdout, sys.stderr, sys.argv[:], sys.path[:]
@@ -226,7 +239,7 @@ def warm_up(policy: Policy) -> None:
     try:
         policy.make_main()
         frame: Frame = RUN_LAST_VALUE, _state.warm_text.encode(), "<warm>", _state.WORK, ["<warm>"], []
-        _run.answer(policy, frame, native.REHEARSE)
+        kind, status, _, fields = _run.answer(policy, frame, native.REHEARSE)
         policy.module_count = len(sys.modules)
         _run.flush_at_end()
         if _state.is_warm_ours:  # its names are all that it leaves
@@ -237,6 +250,11 @@ def warm_up(policy: Policy) -> None:
             _end.finalize(policy, sys.modules)  # what a run ends with; not what others have registered for the end
             find_generators()  # it has used them, and may have seeded them, in each guest alike
             reseed()
+            if kind == RUN_EXCEPTION:
+                name, text = (field.decode("utf-8", "replace") for field in fields[:2])
+                tell_warm_up("raised " + (name + ": " + text if text else name))
+            elif kind == RUN_EXIT:
+                tell_warm_up("ended by sys.exit(%d)" % status)
     finally:
         sys.stdout, sys.stderr, sys.argv[:], sys.path[:] = before
         _run.flush_streams()

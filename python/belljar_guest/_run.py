@@ -59,13 +59,14 @@ _FRAMES = {FRAME_RUN: on_run, FRAME_BRANCH: on_branch}
 nobody's. FRAME_LEND is served where frames are read (guest/frame.c)."""
 
 
-def answer(policy: Policy, frame: Frame, then: int) -> None:
-    """Does one FRAME_RUN and sends its result; the guest's end if `then` is LEAVE."""
+def answer(policy: Policy, frame: Frame, then: int) -> Result:
+    """Does one FRAME_RUN and sends its result, and returns it; the guest's end if `then` is LEAVE."""
     try:
         result = run(policy, frame)
     except BaseException as error:
         result = without_room(policy, error, then)
     end(policy, result, then)
+    return result
 
 
 def interrupted(error: BaseException, then: int) -> None:

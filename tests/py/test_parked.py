@@ -148,7 +148,44 @@ def test_code_that_a_guest_never_read_has_not_ended_well(end):
     with Template(Policy(warm="import os; " + end), parked=1) as template:
         run = template.run("print('ran')")
     assert (run.verdict, run.stdout) == ("crashed", ""), run
-    assert "before it had read this code" in run.error.value
+    assert "before it had read this code" in run.error.value and "warm=" in run.error.value
+
+
+RAISES = [
+    ("1/0", "raised ZeroDivisionError: division by zero"),
+    ("raise KeyError", "raised KeyError"),
+    ("no Python at all", "raised SyntaxError: invalid syntax"),
+    ("import sys; sys.exit(3)", "ended by sys.exit(3)"),
+]
+
+
+@pytest.mark.parametrize("options", [{}, {"feature": ["stdout"]}], ids=["open", "language"])
+@pytest.mark.parametrize(("text", "told"), RAISES, ids=[told.split(":")[0] for _, told in RAISES])
+def test_what_a_warm_text_raises_is_told_at_a_guests_first_run(text, told, options):
+    with Template(Policy(warm=text, **options), parked=1) as template:
+        run = template.run("print('ran')")
+        assert (run.verdict, run.stdout) == ("ok", "ran\n"), run
+        assert run.stderr.startswith("belljar: the text of warm= " + told) and run.stderr.count("\n") == 1, run.stderr
+
+
+def test_a_warm_text_that_ends_well_is_not_spoken_of():
+    with Template(Policy(warm="import sys; print('out'); print('err', file=sys.stderr)"), parked=1) as template:
+        run = template.run("print('ran')")
+    assert (run.verdict, run.stdout, run.stderr) == ("ok", "ran\n", ""), run
+
+
+@pytest.mark.parametrize("text", ["while True: pass", "import time; time.sleep(60)"])
+def test_a_warm_text_without_an_end_is_named_when_time_is_up(text):
+    with Template(Policy(warm=text, timeout=0.3), parked=1) as template:
+        run = template.run("print('ran')")
+    assert (run.verdict, run.stdout) == ("timeout", ""), run
+    assert "the text of warm= had not come to its end" in run.error.value
+
+
+def test_a_program_without_an_end_is_not_taken_for_a_warm_text():
+    with Template(Policy(warm="import json", timeout=0.3), parked=1) as template:
+        run = template.run("while True: pass")
+    assert run.verdict == "timeout" and "warm" not in run.error.value, run.error
 
 
 def test_code_that_was_read_may_leave_at_once():
