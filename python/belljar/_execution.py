@@ -44,7 +44,11 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost. `served` counts the system calls that the supervisor answered."""
+    """What a run cost. `served` counts the system calls that the supervisor answered.
+
+    `peak_bytes` is of the guest's process, as the kernel counts what is resident. Of a run with a guest of its own it is the
+    highest that was reached in the guest's whole life; of a session's run, what it had as the run ended. Pages that guests share
+    count in each of them (interpreter, preloaded modules, libraries), so the sum over guests is more than the machine gave."""
 
     wall_ms: float
     cpu_ms: float

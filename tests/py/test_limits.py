@@ -547,6 +547,15 @@ def test_usage_is_plausible():
     assert lazy.served < 200
 
 
+def test_peak_bytes_is_of_a_guests_whole_life_and_of_a_sessions_run_what_it_ended_with():
+    """As the docstring of Usage has it."""
+    code = "x = bytearray(100 << 20); x[::4096] = b'x' * len(x[::4096]); del x"
+    assert run(code).usage.peak_bytes > 100 << 20
+    with belljar.Sandbox() as sandbox:
+        assert sandbox.run_code(code).usage.peak_bytes < 100 << 20
+        assert sandbox.run_code(code.replace("; del x", "")).usage.peak_bytes > 100 << 20
+
+
 @core
 def test_usage_of_a_killed_run_is_known():
     usage = run("x = bytearray(50 << 20)\nx[::4096] = b'x' * len(x[::4096])\nwhile True: pass", timeout=0.5).usage
