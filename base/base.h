@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Each process of ours has to be allowed a stack of so many bytes: the paths in it are long. */
+#define STACK_LEAST (256u << 10)
+
 #define MUST_CHECK    __attribute__((warn_unused_result))
 #define CLEANUP(fn)   __attribute__((cleanup(fn)))
 #define PRINTF(f, a)  __attribute__((format(printf, f, a)))

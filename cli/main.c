@@ -1,10 +1,12 @@
 /* The `belljar` command: finds the subcommand and calls it. Runs as the user who called it, with
  * that user's rights; trusts its arguments and nothing that comes out of a guest. */
+#include "base/base.h"
 #include "base/word.h"
 #include "cli/cli.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 const struct command commands[] = {
     { "run", "[OPTION]… SCRIPT|-c CODE|-m MODULE|- [ARG]…", "run a Python program in the jar",
@@ -140,6 +142,18 @@ static int help(int argc, char **argv)
     return 0;
 }
 
+/* Before anything needs much of it: a stack that is used up ends the command without a word. */
+static bool has_stack(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur >= STACK_LEAST)
+        return true;
+    complain("stack: this process may have %llu KiB, and belljar needs a limit of %u KiB: raise it "
+             "(ulimit -s)",
+             (unsigned long long)limit.rlim_cur >> 10, STACK_LEAST >> 10);
+    return false;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -156,6 +170,8 @@ static int dispatch(int argc, char **argv)
     const struct command *command = find_command(name);
     if (command == NULL)
         return unknown_command(name);
+    if (!has_stack())
+        return EXIT_BELLJAR;
     CLEANUP(arguments_release) struct arguments arguments = { 0 };
     int status = arguments_parse(command, argc - 2, argv + 2, &arguments);
     if (status != 0)

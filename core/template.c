@@ -111,7 +111,8 @@ static int check_memory(const struct settings *settings, struct belljar_error *r
                      size_words(settings->memory_bytes).text, size_words(total).text);
 }
 
-static int template_start(struct belljar_template *tmpl, struct belljar_error *reterr)
+/* What is inherited, and would end a process of ours without a word. */
+static int check_limits(struct belljar_error *reterr)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FDS_LEAST)
@@ -119,7 +120,19 @@ static int template_start(struct belljar_template *tmpl, struct belljar_error *r
                          "this process may have %llu open files at a time, and a sandbox needs a "
                          "limit of %d: raise it (ulimit -n)",
                          (unsigned long long)limit.rlim_cur, FDS_LEAST);
-    int error = check_memory(&tmpl->settings, reterr);
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < STACK_LEAST)
+        return error_set(reterr, ENOMEM, "stack",
+                         "this process may have a stack of %llu KiB, and a sandbox needs a limit "
+                         "of %u KiB: raise it (ulimit -s)",
+                         (unsigned long long)limit.rlim_cur >> 10, STACK_LEAST >> 10);
+    return 0;
+}
+
+static int template_start(struct belljar_template *tmpl, struct belljar_error *reterr)
+{
+    int error = check_limits(reterr);
+    if (error == 0)
+        error = check_memory(&tmpl->settings, reterr);
     if (error < 0)
         return error;
     int pair[2];

@@ -582,3 +582,19 @@ def test_a_null_device_that_the_guests_user_may_not_write_is_named(mode, tmp_pat
         assert (done.stdout, done.stderr) == ("42\n", "")
     else:
         assert done.stderr.startswith("belljar: interpreter: /dev/null: Permission denied for user ") and "chmod 666" in done.stderr
+
+
+@core
+@pytest.mark.parametrize("arguments", ["run -c 'print(42)'", "doctor", "explain"])
+@pytest.mark.parametrize(("stack", "status"), [("64", 125), ("512", 0)])
+def test_a_stack_that_is_too_small_is_named(arguments, stack, status):
+    """Else the command, or a process of its, ends by a signal."""
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -s {stack}; exec {COMMAND} {arguments}"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done
+    if status:
+        assert (
+            done.stderr
+            == "belljar: stack: this process may have 64 KiB, and belljar needs a limit of 256 KiB: raise it (ulimit -s)\n"
+        )

@@ -204,6 +204,29 @@ def test_a_sandbox_too_many_for_the_descriptors_fails_alone():
     assert "ulimit -n" in done.stdout
 
 
+SMALL_STACK = """
+    import resource, threading, belljar
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK << 10, hard))
+    def work():  # in a thread, whose own stack was settled before
+        try:
+            print(belljar.run("6 * 7").value)
+        except belljar.SandboxError as error:
+            print(error)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+
+
+@core
+@pytest.mark.parametrize(("stack", "told"), [("64", "a stack of 64 KiB"), ("512", "42")])
+def test_a_stack_that_is_too_small_is_named(stack, told):
+    """The supervisor, or the interpreter, would end by a signal."""
+    done = host(SMALL_STACK.replace("STACK <<", stack + " <<"))
+    assert told in done.stdout and ("ulimit -s" in done.stdout) is (stack == "64"), done
+
+
 CLOSED = """
     import os, sys
     out = os.dup2(1, 90)
