@@ -175,7 +175,8 @@ def on_interfaces() -> None:
 
 
 def on_names() -> None:
-    """A name that a socket is to be connected or bound to: the C code looks it up without the port, which the refusal is to have."""
+    """A name that a socket is to be connected or bound to: the C code looks it up without the port, which the refusal is to have. It
+    gets the address that it would have found."""
     socket: Any = sys.modules["socket"]
     if "names" in adapted or not _state.has_loopback:
         return
@@ -186,8 +187,9 @@ def on_names() -> None:
             address = arguments[-1] if arguments else None
             if type(address) is tuple and len(address) > 1 and type(address[0]) is str and type(address[1]) is int:
                 host = address[0]
-                if host not in KNOWN_HOSTS and ":" not in host and not host.replace(".", "").isdigit():
-                    socket.getaddrinfo(host, address[1])
+                if host not in KNOWN_HOSTS and ":" not in host and not host.replace(".", "").isdigit() and 0 <= address[1] <= 65535:
+                    found = socket.getaddrinfo(host, address[1], self.family, socket.SOCK_DGRAM)
+                    arguments = *arguments[:-1], (found[0][4][0], *address[1:])
             return real(self, *arguments)
 
         call.__name__, call.__qualname__, call.__doc__ = real.__name__, "socket." + real.__name__, real.__doc__

@@ -604,6 +604,31 @@ def test_a_port_of_the_administrators_is_refused_in_words(template):
     assert template.run("import socket\nsocket.create_server(('127.0.0.1', 1024)).close()").violations == []
 
 
+NAMES = [
+    ("connect", "connect((HOST, 9))"),
+    ("bind", "bind((HOST, 0))"),
+    ("sendto", "sendto(b'', (HOST, 9))"),
+    ("sendmsg", "sendmsg([b''], [], 0, (HOST, 9))"),
+]
+
+
+@needs_namespaces
+@pytest.mark.parametrize(("name", "call"), NAMES, ids=[name for name, _ in NAMES])
+def test_a_name_is_looked_up_once_for_a_call_of_a_socket(template, name, call):
+    """By what the supervisor has answered: a name costs what getaddrinfo costs, and a number nothing."""
+    each = "import socket\nfor _ in range(10):\n    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s: "
+    lookup = "socket.getaddrinfo('LOCALHOST', 9, s.family, s.type)\n"
+    with template.sandbox() as sandbox:
+        for _ in range(2):  # what is made once is there at the second time
+            runs = [
+                sandbox.run_code(each + code)
+                for code in ("s." + call.replace("HOST", "'127.0.0.1'"), lookup, "s." + call.replace("HOST", "'LOCALHOST'"))
+            ]
+        assert [run.verdict for run in runs] == ["ok"] * 3, runs
+    served = by_number, alone, by_name = [run.usage.served for run in runs]
+    assert by_number < by_name <= by_number + alone, served
+
+
 @needs_namespaces
 def test_its_own_name_is_on_it(template):
     ex = template.run(
