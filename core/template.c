@@ -111,7 +111,7 @@ static int check_memory(const struct settings *settings, struct belljar_error *r
                      size_words(settings->memory_bytes).text, size_words(total).text);
 }
 
-/* What is inherited, and would end a process of ours without a word. */
+/* Limits that processes of ours inherit, and that would end them without a word. */
 static int check_limits(struct belljar_error *reterr)
 {
     struct rlimit limit;

@@ -30,6 +30,7 @@
 
 static const struct zygote *words_zygote;
 static _Thread_local bool missing_is_expected;
+static _Thread_local char unserved[64]; /* what has just failed without a question to anybody */
 
 /* What a person calls a system call, where its name is not that. */
 static const struct {
@@ -174,6 +175,14 @@ static char *words_strerror(int error)
         (error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOBUFS ||
          error == ENOPROTOOPT || error == ENETDOWN || (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
+    if (is_guest && error == EINVAL && unserved[0] != '\0') {
+        snprintf(text, sizeof text,
+                 "%s: %s (rule: system; remedy: read and write the bytes, as shutil.copyfileobj "
+                 "does: in a guest the kernel copies for nobody)",
+                 strerror(error), unserved);
+        unserved[0] = '\0';
+        words = text;
+    }
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;
     errno = kept;
@@ -209,6 +218,46 @@ static const char *words_gai_strerror(int error)
 static pid_t words_getpid(void)
 {
     return words_zygote->guest_pid != 0 ? words_zygote->guest_pid : getpid();
+}
+
+/* Calls that no guest has, and that libraries go on without (policy/syscalls.c): nobody is asked, so the
+ * words are ours. The interpreter raises the exception at once. */
+static long words_unserved(long result, const char *operation, int from, int to)
+{
+    if (result < 0 && errno == EINVAL && words_zygote->guest_pid != 0)
+        snprintf(unserved, sizeof unserved, "%s(): descriptor %d to %d", operation, from, to);
+    return result;
+}
+
+static ssize_t words_sendfile(int to, int from, off_t *offset, size_t count)
+{
+    return words_unserved(syscall(SYS_sendfile, to, from, offset, count), "sendfile", from, to);
+}
+
+static ssize_t words_splice(int from, off_t *offset, int to, off_t *to_offset, size_t count,
+                            unsigned flags)
+{
+    return words_unserved(syscall(SYS_splice, from, offset, to, to_offset, count, flags), "splice",
+                          from, to);
+}
+
+static ssize_t words_copy_file_range(int from, off_t *offset, int to, off_t *to_offset,
+                                     size_t count, unsigned flags)
+{
+    return words_unserved(syscall(SYS_copy_file_range, from, offset, to, to_offset, count, flags),
+                          "copy_file_range", from, to);
+}
+
+/* The compiler looks for the line of each SyntaxError in the file of its text, which is often no file
+ * ("<unknown>" of ast.parse). Where there are none at all, that would be on record as a refusal. */
+static FILE *words_fopen(const char *path, const char *mode)
+{
+    if (path[0] == '<' && words_zygote->guest_pid != 0 &&
+        (words_zygote->settings.grants & GRANT_FILES) == 0) {
+        errno = ENOENT;
+        return NULL;
+    }
+    return fopen(path, mode);
 }
 
 /* ---- The interpreter's table of imports ---- */
@@ -270,6 +319,12 @@ static const struct {
     { "getaddrinfo", (void *)words_getaddrinfo },
     { "gai_strerror", (void *)words_gai_strerror },
     { "getpid", (void *)words_getpid },
+    { "fopen", (void *)words_fopen },
+    { "fopen64", (void *)words_fopen },
+    { "sendfile", (void *)words_sendfile },
+    { "sendfile64", (void *)words_sendfile },
+    { "splice", (void *)words_splice },
+    { "copy_file_range", (void *)words_copy_file_range },
 };
 
 static bool import_replace(Elf64_Addr address, void *function)

@@ -307,7 +307,7 @@ struct belljar_violation {
 
 struct belljar_usage {
     double wall_ms, cpu_ms;
-    /* What was resident of the guest's process: at its highest in the guest's whole life, or, of a
+    /* Memory that was resident of the guest's process: at its highest in the guest's whole life, or, of a
      * session's run, as that ended. Pages that guests share count in each of them. */
     uint64_t peak_bytes;
     uint64_t served; /* system calls the supervisor answered */

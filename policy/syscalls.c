@@ -62,7 +62,17 @@
 #define RULE_PASSING                                                                               \
     "network", "a guest passes no descriptors and no control data: send the bytes alone"
 #define RULE_CONTROL                                                                               \
-    "network", "use recv(), recv_into() or recvfrom(): no descriptors and no control data come in"
+    "network", "use recv() or recv_into(): no descriptors and no control data come in"
+#define RULE_RECEIVE                                                                               \
+    "network", "use recv() or recv_into(), with no flag but MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT; " \
+               "a sender's address is told on a loopback of its own, --network self "              \
+               "(network=[\"self\"])"
+#define RULE_SEND                                                                                  \
+    "network", "use send() or sendall(), with no flag but MSG_DONTWAIT, MSG_NOSIGNAL; "            \
+               "there are addresses on a loopback of its own, --network self (network=[\"self\"])"
+#define RULE_OPTIONS                                                                               \
+    "network", "leave it out: a socket pair's options stay as they are; those of sockets on a "    \
+               "loopback of its own can be set, --network self (network=[\"self\"])"
 #define RULE_PROCESSES                                                                             \
     "processes", "a guest is one process: run the other program outside, or use threads "          \
                  "(multiprocessing.pool.ThreadPool, concurrent.futures.ThreadPoolExecutor)"
@@ -324,12 +334,12 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(epoll_wait, GRANT_EVENTS, "", "asyncio", EVENTS),
     NATIVE(poll, GRANT_EVENTS, "", "select.poll, selectors", EVENTS),
     NATIVE(pselect6, GRANT_EVENTS, "", "select.select", EVENTS),
-    NATIVE(sendto, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL", WHY_CHANNEL, NETWORK, EQUAL(4, 0),
+    NATIVE(sendto, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL", WHY_CHANNEL, SEND, EQUAL(4, 0),
            LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL), 0)),
-    BROKER(sendto, GRANT_LOOPBACK, "to an address", WHY_ADDRESS, NETWORK),
-    NATIVE(recvfrom, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL", WHY_CHANNEL, NETWORK,
+    BROKER(sendto, GRANT_LOOPBACK, "to an address", WHY_ADDRESS, SEND),
+    NATIVE(recvfrom, GRANT_EVENTS, "no address, no flag but MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL", WHY_CHANNEL, RECEIVE,
            EQUAL(4, 0), LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL), 0)),
-    NATIVE(recvfrom, GRANT_LOOPBACK, "with the sender's address, as above", WHY_TELLS, NETWORK,
+    NATIVE(recvfrom, GRANT_LOOPBACK, "with the sender's address, as above", WHY_TELLS, RECEIVE,
            LOW_MASKED(3, ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL), 0)),
     BROKER(socketpair, GRANT_EVENTS, "", "AF_UNIX streams only, made by the supervisor", NETWORK),
     BROKER(pipe, GRANT_EVENTS, "", "made by the supervisor, bounded by RLIMIT_NOFILE", EVENTS),
@@ -357,8 +367,8 @@ const struct syscall_row syscall_rows[] = {
     BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, NETWORK),
     NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, NETWORK),
     NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
-    CONTINUE(setsockopt, GRANT_LOOPBACK, "", "options that concern the socket alone (loopback.c): level and name are numbers", NETWORK),
-    NO(setsockopt, WHY_SOCKET, NETWORK),
+    CONTINUE(setsockopt, GRANT_LOOPBACK, "", "options that concern the socket alone (loopback.c): level and name are numbers", OPTIONS),
+    NO(setsockopt, WHY_SOCKET, OPTIONS),
 
     /* Paths. */
     ROW(__NR_newfstatat, "newfstatat", CALL_TRAP, 0, 0, "AT_EMPTY_PATH",

@@ -216,7 +216,7 @@ static void address_print(const union address *address, struct answer *answer)
 static bool read_address(const struct guest *guest, uint64_t at, uint64_t length, bool may_be_none,
                          union address *address, socklen_t *ret_length, struct answer *answer)
 {
-    *address = (union address){ .any.sa_family = AF_UNSPEC };
+    memset(address, 0, sizeof *address);
     answer->error = EINVAL;
     if ((uint32_t)length < sizeof address->any.sa_family ||
         (uint32_t)length > sizeof(struct sockaddr_storage))
@@ -248,7 +248,8 @@ void loopback_object(const struct guest *guest, const struct call *call, struct 
 {
     int memory = guest->fds[GUEST_MEMORY];
     char text[sizeof answer->target];
-    union address address = { .any.sa_family = AF_UNSPEC };
+    union address address; /* all of it zero: a short one has no rest of ours */
+    memset(&address, 0, sizeof address);
     unsigned at = call->number == SYS_sendto ? 4 : 1;
     size_t size = (uint32_t)call->args[at + 1];
     if (is_about_name(call)) {
@@ -256,7 +257,7 @@ void loopback_object(const struct guest *guest, const struct call *call, struct 
             memory_print(text, answer->target, sizeof answer->target);
     } else if ((call->number == SYS_connect || call->number == SYS_bind ||
                 call->number == SYS_sendto) &&
-               size >= sizeof address.v4 &&
+               size >= sizeof address.any.sa_family &&
                memory_read(memory, call->args[at], &address,
                            size < sizeof address ? size : sizeof address) == 0) {
         address_print(&address, answer);
@@ -474,7 +475,9 @@ void loopback_set(struct supervisor *supervisor, struct guest *guest, const stru
              (int)call->args[1]);
     if (row < 0 || options[row].way == OPTION_GET) {
         loopback_refuse(answer, EPERM,
-                        "options that concern the socket alone can be set (supervisor/loopback.c)");
+                        "these can be set: SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_BROADCAST, "
+                        "SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVBUF, SO_SNDBUF, TCP_NODELAY, "
+                        "TCP_CORK, TCP_KEEPIDLE and the like, IPV6_V6ONLY");
         return;
     }
     if (options[row].way == OPTION_BOTH) {

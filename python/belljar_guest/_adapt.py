@@ -199,6 +199,32 @@ def on_names() -> None:
         setattr(socket.socket, name, with_port(getattr(socket.socket, name)))
 
 
+def print_without_sources() -> None:
+    """Where there are no files: what the interpreter prints by itself of an exception has no lines of the library's sources, and it would
+    look for each of them in every folder of sys.path, refused each time."""
+    import io
+
+    def refuse(*_: Any) -> Any:
+        raise FileNotFoundError
+
+    def without_sources(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            kept, io.open = io.open, refuse
+            try:
+                return real(*arguments)
+            finally:
+                io.open = kept
+
+        call.__name__ = call.__qualname__ = real.__name__
+        call.__module__, call.__doc__ = real.__module__, real.__doc__
+        return call
+
+    for name in ("unraisablehook", "excepthook"):
+        hook = without_sources(getattr(sys, name))
+        setattr(sys, name, hook)
+        setattr(sys, "__%s__" % name, hook)
+
+
 def adapt_loaded() -> None:
     """What the zygote has imported before."""
     for module, adapt in ON_IMPORT.items():

@@ -120,9 +120,10 @@ def import_common() -> None:
         "".encode("idna")  # every name of a host goes through it
     finder: Any = type("NoFiles", (), {"find_spec": staticmethod(native.find_nothing)})
     linecache: Any = _policy.linecache
-    lazycache = linecache.lazycache
+    lazycache, updatecache = linecache.lazycache, linecache.updatecache
     # The source of modules lies in files: a traceback does without, and asks for none.
     linecache.lazycache = lambda filename, names: filename[:1] != "/" and lazycache(filename, names)
+    linecache.updatecache = lambda filename, *names: [] if filename[:1] == "/" else updatecache(filename, *names)
     sys.meta_path[:] = [other for other in sys.meta_path if getattr(other, "__name__", "") != "PathFinder"] + [finder]
 
 

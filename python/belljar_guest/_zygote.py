@@ -54,6 +54,8 @@ def prepare(
         _state.policy = Strict(language)
     native.adapt = lambda: _adapt.on_socket()
     native.hook()
+    if not files:
+        _adapt.print_without_sources()
     if not language and not code:
         _adapt.refuse_callbacks()
     if not language:

@@ -548,7 +548,7 @@ def test_usage_is_plausible():
 
 
 def test_peak_bytes_is_of_a_guests_whole_life_and_of_a_sessions_run_what_it_ended_with():
-    """As the docstring of Usage has it."""
+    """The docstring of Usage says so."""
     code = "x = bytearray(100 << 20); x[::4096] = b'x' * len(x[::4096]); del x"
     assert run(code).usage.peak_bytes > 100 << 20
     with belljar.Sandbox() as sandbox:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -10,6 +11,12 @@ import belljar
 
 pytestmark = pytest.mark.core
 
+PYENV = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
+OTHERS = (
+    [str(path) for minor in (12, 13) for path in sorted(PYENV.glob(f"3.{minor}.*/bin/python3"))[-1:]]
+    if os.access(PYENV, os.X_OK)
+    else []
+)
 READ = "nothing grants {0} for reading (rule: read; remedy: --read {0} or Policy(read=['{0}']))"
 WRITE = "nothing grants {0} for writing (rule: write; remedy: --write {0} (or its folder) or Policy(write=['{0}']))"
 NETWORK = (
@@ -17,7 +24,20 @@ NETWORK = (
     "hand data in by files= or expose() a host function)"
 )
 PASSING = "(rule: network; remedy: a guest passes no descriptors and no control data: send the bytes alone)"
-CONTROL = "(rule: network; remedy: use recv(), recv_into() or recvfrom(): no descriptors and no control data come in)"
+CONTROL = "(rule: network; remedy: use recv() or recv_into(): no descriptors and no control data come in)"
+RECEIVE = (
+    "(rule: network; remedy: use recv() or recv_into(), with no flag but MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT; a sender's address is told "
+    'on a loopback of its own, --network self (network=["self"]))'
+)
+SEND = (
+    "(rule: network; remedy: use send() or sendall(), with no flag but MSG_DONTWAIT, MSG_NOSIGNAL; there are addresses on a loopback of "
+    'its own, --network self (network=["self"]))'
+)
+OPTIONS = (
+    "(rule: network; remedy: leave it out: a socket pair's options stay as they are; those of sockets on a loopback of its own can be "
+    'set, --network self (network=["self"]))'
+)
+COPIES = "(rule: system; remedy: read and write the bytes, as shutil.copyfileobj does: in a guest the kernel copies for nobody)"
 LIMITS = "(rule: limits; remedy: limits are the policy's: set timeout, memory or cpu outside)"
 NICER = "(rule: limits; remedy: a guest may be nicer to others, not less so)"
 CODE = "(rule: jit; remedy: memory cannot become executable; leave out --no-jit (jit=False, the profile compute))"
@@ -122,7 +142,22 @@ ROWS = [
     ("socket.gethostbyaddr('192.0.2.7')", "herror", 1, "192.0.2.7", "Operation not permitted: socket.gethostbyaddr(): 192.0.2.7 " + NETWORK, None),
     ("socket.getnameinfo(('192.0.2.7', 80), 0)", "gaierror", -4, "192.0.2.7", "Operation not permitted: socket.getnameinfo(): 192.0.2.7, port 80 " + NETWORK, None),
     ("socket.socketpair()[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, bytes(4))])", "PermissionError", 1, None, REFUSED.format("sendmsg()") + " " + PASSING, ("sendmmsg", "", "network")),
-    ("socket.socketpair()[0].recvmsg(9)", "PermissionError", 1, None, REFUSED.format("recvmsg()") + " " + CONTROL, ("recvmsg", "", "network")),
+    ("socket.socketpair()[0].recvmsg(9)", "PermissionError", 1, None, REFUSED.format("recvmsg()") + ": descriptor 5 " + CONTROL, ("recvmsg", "descriptor 5", "network")),
+    ("socket.socketpair()[0].recvfrom(9)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
+    ("socket.socketpair()[0].recv(9, socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
+    ("socket.socketpair()[0].sendto(b'x', '/tmp/s')", "PermissionError", 1, None, REFUSED.format("sendto()") + ": AF_UNIX /tmp/s " + SEND, ("sendto", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].send(b'x', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + " " + SEND, ("sendto", "", "network")),
+    ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "PermissionError", 1, None, REFUSED.format("setsockopt()") + ": option 7 " + OPTIONS, ("setsockopt", "option 7", "network")),
+    ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + NETWORK, ("bind", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + NETWORK, ("connect", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + NETWORK, ("listen", "descriptor 5", "network")),
+    ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + NETWORK, ("accept4", "descriptor 5", "network")),
+    # What libraries try and go on without: nobody is asked, and nothing is on record
+    ("os.sendfile(1, 0, 0, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
+    ("os.sendfile(1, 0, None, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
+    ("os.splice(0, 1, 9)", "OSError", 22, None, "Invalid argument: splice(): descriptor 0 to 1 " + COPIES, None),
+    ("os.copy_file_range(0, 1, 9)", "OSError", 22, None, "Invalid argument: copy_file_range(): descriptor 0 to 1 " + COPIES, None),
+    ("os.lseek(os.open('x', os.O_CREAT), -1, 0)", "OSError", 22, None, "Invalid argument", None),
     ("asyncio.run(asyncio.start_server(print, '127.0.0.1', 8000))", "PermissionError", 1, None, REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '127.0.0.1', port 8000", ("socket", "AF_INET", "network")),
     ("asyncio.run(asyncio.open_connection('192.0.2.7', 80))", "PermissionError", 1, "192.0.2.7", REFUSED.format("socket()") + ": AF_INET " + NETWORK + ": host '192.0.2.7', port 80", ("socket", "AF_INET", "network")),
     ("socket.socketpair()[0].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)", "OSError", 92, None,
@@ -212,6 +247,8 @@ def test_the_nearest_permitted_things_are_not_refused(template):
     execution = template.run(SETUP + """
 import multiprocessing.pool
 open('/etc/passwd').close(), os.mkdir('x'), open('x/y', 'w').close(), os.rename('x/y', 'z'), os.chmod('z', 0o600), os.truncate('z', 3)
+import shutil
+shutil.copyfile('z', 'copy'), [(a.sendall(b'xy'), b.recv(1), b.recv_into(bytearray(1)), a.sendfile(open('z', 'rb'))) for a, b in [socket.socketpair()]]
 os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.nice(2), os.nice(0), os.nice(1), os.getpriority(0, 0), os.setresuid(-1, os.getuid(), -1),
 [a.sendmsg([b'x']) for a, b in [socket.socketpair()]], [a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
 import platform, threading, uuid
@@ -381,6 +418,34 @@ def test_the_profile_that_only_computes_names_the_object_and_its_looks_are_probe
             assert execution.verdict == ("violation" if records else "error" if text else "ok"), code
         machine = made.run("import os, platform, uuid\nprint(platform.release() == os.uname().release, platform.node())")
         assert machine.stdout == "True belljar\n"  # and not what the zygote saw, which imported uuid
+
+
+UNRAISABLE = """
+import json, sys
+class Ends:
+    def __del__(self): json.loads("x")
+Ends()
+try: json.loads("x")
+except ValueError: sys.__excepthook__(*sys.exc_info())
+json.loads("x")
+"""
+
+
+@pytest.mark.parametrize("python", [None, *OTHERS])
+def test_tracebacks_in_the_profile_that_only_computes_look_for_no_sources(python):
+    """The interpreter looks for each line's file in every folder of sys.path."""
+    try:
+        made = belljar.Template(belljar.Policy(profile="compute"), preload=["json"], python=python)
+    except belljar.SandboxError as error:
+        pytest.skip(f"the sandbox's user cannot use {python}: {error}")
+    with made:
+        execution = made.run(UNRAISABLE)
+        assert (execution.verdict, execution.violations, execution.probes) == ("error", [], 0), execution
+        assert "Exception ignored in: <function Ends.__del__" in execution.stderr and execution.stderr.count("in raw_decode") == 2
+        parsed = made.run("for text in ('try: x', '('):\n    try: compile(text, '<text>', 'exec')\n    except SyntaxError: pass")
+        assert (parsed.verdict, parsed.violations, parsed.probes) == ("ok", [], 0), parsed
+        twin = made.run("import io\nio.open('/etc/passwd')")
+        assert [(one.op, one.target) for one in twin.violations] == [("openat", "/etc/passwd")]
 
 
 # What Python does, and the same by a system call: number and arguments
