@@ -228,7 +228,7 @@ void result_check_memory(struct belljar_result *result, const struct settings *s
     }
 }
 
-/* What a limit's words go on with where a guest never came to its first run: the caller's text took
+/* The words of a limit go on with this where a guest never came to its first run: the caller's text took
  * its time, and not the program. */
 static const char *warm_up_words(const struct belljar_guest *guest)
 {

@@ -71,7 +71,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(fcntl, "synthetic files", LOW_EQUAL(1, F_ADD_SEALS)),
     ALLOW(lseek, "a directory of scratch is read from its start"),
     ALLOW(pread64, "a guest's memory and status"), ALLOW(pwrite64, "a guest's memory"),
-    ALLOW(epoll_ctl, LOOP), ALLOW(epoll_wait, LOOP), ALLOW(poll, "has the host room for an audit record"),
+    ALLOW(epoll_ctl, LOOP), ALLOW(epoll_wait, LOOP), ALLOW(poll, "has the host room for an audit record; has a worker's supervisor ended"),
     ALLOW(sendmsg, "channels that it holds"), ALLOW(recvmsg, "channels that it holds"),
     ALLOW_IF(ioctl, "a guest's call", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_RECV)),
     ALLOW_IF(ioctl, "its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SEND)),

@@ -18,6 +18,7 @@
 #include "supervisor/loop.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -42,10 +43,12 @@ struct worker {
 
 __attribute__((noreturn)) static void child_work(struct supervisor *supervisor,
                                                  struct guest *caller, const struct call *call,
-                                                 int pipe, struct report *report)
+                                                 int ends[2], struct report *report)
 {
+    struct pollfd reader = { ends[1], 0, 0 };
     report->answer = (struct answer)ANSWER_INIT;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    close(ends[0]); /* a supervisor that ended before the prctl is noticed when nobody reads */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&reader, 1, 0) != 0)
         _exit(1);
     supervisor->tree->may_wait = true;
     decide_call(supervisor, caller, call, &report->answer);
@@ -53,7 +56,7 @@ __attribute__((noreturn)) static void child_work(struct supervisor *supervisor,
     if (is_answered && answer_send(caller, call, &report->answer) < 0)
         _exit(1);
     files_get_change(caller->files, (int)report->answer.value, &report->change);
-    _exit(fd_write_all(pipe, "", 1) < 0 ? 1 : 0);
+    _exit(fd_write_all(ends[1], "", 1) < 0 ? 1 : 0);
 }
 
 /* Forgets those that have ended. Returns a free place, or NULL. */
@@ -91,7 +94,7 @@ int worker_start(struct supervisor *supervisor, struct guest *watcher, struct gu
     }
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, NULL);
     if (pid == 0)
-        child_work(supervisor, caller, call, ends[1], report);
+        child_work(supervisor, caller, call, ends, report);
     close(ends[1]);
     *worker = (struct worker){
         .place = place, .pipe = ends[0], .caller = caller->id, .call = *call, .report = report
