@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define ANSWER_MS 60000 /* what a living supervisor may take for one thing */
-
 /* One packet. Its descriptors stand clear of the standard streams. */
 static ssize_t link_read(struct belljar_template *tmpl, uint8_t *bytes, size_t size,
                          struct heard *ret_heard)
@@ -162,12 +160,12 @@ int link_wait(struct belljar_template *tmpl, bool (*done)(void *context), void *
         if (error < 0)
             return error;
         if (tmpl->is_started && !tmpl->is_telling &&
-            clock_now_ns() - began_ns > (uint64_t)ANSWER_MS * 1000000u)
+            clock_now_ns() - began_ns > (uint64_t)LINK_ANSWER_MS * 1000000u)
             return error_set(
                 reterr, ETIMEDOUT, "supervisor",
                 "the supervisor (process %d) lives, but has not done what it was asked "
                 "for within %d s",
-                tmpl->supervisor, ANSWER_MS / 1000);
+                tmpl->supervisor, LINK_ANSWER_MS / 1000);
         if (tmpl->is_reading || tmpl->is_telling) {
             link_pause(tmpl);
             continue;

@@ -7,6 +7,8 @@
 #include "include/belljar.h"
 #include "wire/pack.h"
 
+#define LINK_ANSWER_MS 60000 /* what a living supervisor may take for one thing */
+
 /* One message of the supervisor's, as it is heard: its type has been read. Who needs a descriptor
  * takes it (fd_take). */
 struct heard {

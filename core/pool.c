@@ -229,6 +229,31 @@ static int take_spent(struct belljar_error *reterr)
                      "template, or one without once for more runs");
 }
 
+/* (locked) Another is asked for the next time: the one that was owed may never come. */
+static int take_late(struct belljar_template *tmpl, struct belljar_error *reterr)
+{
+    pool_answered(tmpl, true);
+    tmpl->wanted_ns = 0;
+    return error_set(
+        reterr, ETIMEDOUT, "spawn",
+        "no guest came within %d s: the interpreter that makes them, or the new guest, "
+        "is stopped (by SIGSTOP or a debugger) or gets no CPU time",
+        LINK_ANSWER_MS / 1000);
+}
+
+/* (locked) For a caller who asks now and then instead of waiting. */
+static int take_later(struct belljar_template *tmpl, struct belljar_error *reterr)
+{
+    uint64_t now_ns = clock_now_ns();
+    watch_supervisor(tmpl, SILENT_MS, SILENT_MS);
+    if (tmpl->has_failed)
+        return template_check(tmpl, reterr);
+    if (tmpl->wanted_ns == 0)
+        tmpl->wanted_ns = now_ns;
+    return now_ns - tmpl->wanted_ns > LINK_ANSWER_MS * 1000000ull ? take_late(tmpl, reterr)
+                                                                  : -EAGAIN;
+}
+
 static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_guest **ret_guest,
                 struct belljar_error *reterr)
 {
@@ -254,12 +279,11 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
             tmpl->asked_spare += lacking; /* cold */
             tmpl->later_ns = 0;
         }
-        if (error == 0 && may_wait)
-            error = link_wait(tmpl, is_one_ready, tmpl, reterr);
-        else if (error == 0) {
-            watch_supervisor(tmpl, SILENT_MS, SILENT_MS);
-            error = tmpl->has_failed ? template_check(tmpl, reterr) : -EAGAIN;
-        }
+        if (error == 0)
+            error =
+                may_wait ? link_wait(tmpl, is_one_ready, tmpl, reterr) : take_later(tmpl, reterr);
+        if (error == -ETIMEDOUT && may_wait && !tmpl->has_failed)
+            error = take_late(tmpl, reterr);
         if (error == 0 && tmpl->ready == NULL)
             error = take_failure(tmpl, may_wait, reterr);
         if (error < 0 && tmpl->options.once && tmpl->is_spent) /* another thread has had it */
@@ -274,6 +298,7 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
         tmpl->ready_count--;
         tmpl->warm_count -= !guest->is_cold;
         tmpl->is_spent = true;
+        tmpl->wanted_ns = 0;
         guest->next = tmpl->taken;
         tmpl->taken = guest;
         *ret_guest = guest;

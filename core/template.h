@@ -35,6 +35,7 @@ struct belljar_template {
     unsigned waiting;                 /* callers that wait for a guest */
     unsigned spawn_failures;          /* guests that will not come, for as many of them to hear */
     bool is_tried;                    /* somebody asks now and then instead of waiting; */
+    uint64_t wanted_ns;               /* since when he has found no guest, 0: he has */
     uint64_t spawn_failed_ns;         /* when what he asked for failed, 0: it did not */
     struct belljar_error spawn_error; /* the newest */
     bool is_started, has_failed;

@@ -203,6 +203,30 @@ TEST(a_template_for_one_run_has_one_guest_and_says_so)
     }
 }
 
+/* The newborn, or who forks it, may be stopped: a supervisor that lives does not know. */
+TEST(a_guest_that_does_not_come_is_an_error_in_the_end_also_for_who_asks_now_and_then)
+{
+    struct belljar_error error = { 0 };
+    struct belljar_guest *guest;
+    begin(true);
+    CHECK_EQUAL(belljar_guest_try_take(tmpl, &guest, &error), -EAGAIN);
+    CHECK(tmpl->wanted_ns != 0);
+    CHECK_EQUAL(tmpl->asked, 1u);
+    CHECK_EQUAL(belljar_guest_try_take(tmpl, &guest, &error), -EAGAIN);
+    tmpl->wanted_ns -= (LINK_ANSWER_MS + 1) * 1000000ull;
+    CHECK_EQUAL(belljar_guest_try_take(tmpl, &guest, &error), -ETIMEDOUT);
+    CHECK(strstr(error.message, "is stopped (by SIGSTOP") != NULL);
+    CHECK_EQUAL(tmpl->asked, 0u);
+    CHECK_EQUAL(belljar_guest_try_take(tmpl, &guest, &error), -EAGAIN); /* another is asked for */
+    CHECK_EQUAL(tmpl->asked, 1u);
+    say_ready(7);
+    CHECK_EQUAL(belljar_guest_try_take(tmpl, &guest, &error), 0);
+    CHECK(tmpl->wanted_ns == 0);
+    belljar_guest_free(guest);
+    belljar_template_close(tmpl);
+    close(supervisor);
+}
+
 /* An errno is what callers return as a negative number: anything else would be taken for success. */
 TEST(a_failure_without_a_positive_errno_gets_one)
 {
