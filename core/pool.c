@@ -83,6 +83,7 @@ static void spawn_failed(struct belljar_template *tmpl, int code, const char *st
                          const char *text)
 {
     pool_answered(tmpl, false);
+    tmpl->wanted_ns = 0;
     error_set(&tmpl->spawn_error, code > 0 ? code : EIO, step, "%s", text);
     unsigned owed = tmpl->asked + tmpl->ready_count + tmpl->spawn_failures;
     if (owed < tmpl->waiting)
@@ -233,7 +234,6 @@ static int take_spent(struct belljar_error *reterr)
 static int take_late(struct belljar_template *tmpl, struct belljar_error *reterr)
 {
     pool_answered(tmpl, true);
-    tmpl->wanted_ns = 0;
     return error_set(
         reterr, ETIMEDOUT, "spawn",
         "no guest came within %d s: the interpreter that makes them, or the new guest, "
@@ -292,13 +292,14 @@ static int take(struct belljar_template *tmpl, bool may_wait, struct belljar_gue
             tmpl->spawn_failures = tmpl->waiting;
     }
     tmpl->is_tried = error == -EAGAIN && !may_wait;
+    if (error == 0 || (!may_wait && error != -EAGAIN))
+        tmpl->wanted_ns = 0;
     if (error == 0) {
         struct belljar_guest *guest = tmpl->ready;
         tmpl->ready = guest->next;
         tmpl->ready_count--;
         tmpl->warm_count -= !guest->is_cold;
         tmpl->is_spent = true;
-        tmpl->wanted_ns = 0;
         guest->next = tmpl->taken;
         tmpl->taken = guest;
         *ret_guest = guest;

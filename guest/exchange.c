@@ -161,7 +161,8 @@ static PyObject *send_frame(struct guest_module *state, const struct packer *fra
     (void)!fflush(NULL); /* what C code has printed */
     PyObject *sent = write_frame(FRAME_RESULT, frame->bytes, frame->used);
     state->owes = false;
-    if (leave == SEND_LAST)
+    bool is_cut = sent == NULL && frame->used <= FRAME_PAYLOAD_MAX;
+    if (leave == SEND_LAST || is_cut) /* descriptor 3 is closed: the host sees it, and ends us */
         leave_guest(status);
     if (PyErr_CheckSignals() < 0) /* once sent, an exception would have it sent again */
         exchange_keep_early(state);

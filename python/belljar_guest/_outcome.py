@@ -51,10 +51,11 @@ class Failures:
 
     def is_shown(self, error: BaseException, flags: int) -> bool:
         """Whether the program's own sys.excepthook has shown it."""
-        if sys.excepthook is sys.__excepthook__ or flags & RUN_SESSION:
+        hook = getattr(sys, "excepthook", None)
+        if hook is None or hook is getattr(sys, "__excepthook__", None) or flags & RUN_SESSION:
             return False
         try:
-            sys.excepthook(type(error), error, TRACEBACK.__get__(error))
+            hook(type(error), error, TRACEBACK.__get__(error))
             return True
         except BaseException:
             return False
@@ -131,8 +132,8 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def format_traceback(error: BaseException, otherwise: bytes) -> bytes:
-    path = sys.path[:]
-    sys.path[:] = _state.original_path  # a traceback.py of the program's is not meant
+    path: Any = getattr(sys, "path", None)
+    sys.path = _state.original_path[:]  # a traceback.py of the program's is not meant
     try:
         import traceback
 
@@ -144,7 +145,12 @@ def format_traceback(error: BaseException, otherwise: bytes) -> bytes:
     except BaseException:
         return otherwise
     finally:
-        sys.path[:] = path
+        sys.path = path
+
+
+def briefly(error: BaseException) -> tuple[bytes, bytes]:
+    """Its name and text, where there is nothing left to make more of it with."""
+    return cut(to_bytes(type_name(error)), NAME_MAX), cut(to_bytes(text_of(error)), VALUE_MAX)
 
 
 def shorten(error: BaseException) -> None:

@@ -57,6 +57,14 @@ def import_linecache() -> ModuleType:
 linecache = import_linecache()
 
 
+def set_list(name: str, items: list[str]) -> None:
+    """Sets a list of sys in place, as others may hold it; one that the program took away is made anew."""
+    try:
+        getattr(sys, name)[:] = items
+    except (AttributeError, TypeError):
+        setattr(sys, name, items)
+
+
 class Guard:
     """What is done around a program's code: nothing here."""
 
@@ -133,9 +141,10 @@ class Policy:
         _results.offer_results()
 
     def set_arguments(self, flags: int, filename: str, path0: str, argv: list[str]) -> None:
-        sys.argv[:] = argv or [filename]
-        sys.orig_argv[:] = [sys.executable, *sys.argv]
-        sys.path[:] = [path0 or _state.WORK, *_state.original_path]
+        argv = argv or [filename]
+        set_list("argv", argv)
+        set_list("orig_argv", [getattr(sys, "executable", ""), *argv])
+        set_list("path", [path0 or _state.WORK, *_state.original_path])
         if flags & RUN_SCRIPT:
             file = os.path.join(_state.WORK, filename) if filename != "<stdin>" else filename
             self.names.update(__file__=file, __cached__=None)
@@ -158,7 +167,10 @@ class Policy:
         lines = [line + "\n" for line in source.split("\n")]
         if lines[-1] == "\n":
             lines.pop()
-        linecache.cache[filename] = len(source), None, lines, filename
+        try:
+            linecache.cache[filename] = len(source), None, lines, filename
+        except (AttributeError, TypeError):
+            pass  # the program has taken it away: tracebacks do without
 
     def run_module(self, name: str) -> None:
         """`python -m name`: runpy does it in sys.modules["__main__"], as the interpreter has it do."""

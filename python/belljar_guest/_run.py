@@ -252,7 +252,13 @@ def outcome(policy: Policy, error: BaseException | None, value: object, flags: i
             pass  # it came too late: the program is over
         except BaseException:
             break
-    return RUN_EXCEPTION, 1, 0, (b"Exception", b"belljar: the result cannot be described", b"", b"", b"")
+    name, text = b"Exception", b"belljar: the result cannot be described"
+    try:
+        if error is not None:
+            name, text = _outcome.briefly(error)
+    except BaseException:
+        pass
+    return RUN_EXCEPTION, 1, 0, (name, text, b"", b"", b"")
 
 
 def flush_at_end() -> bool:
