@@ -15,7 +15,8 @@ from typing import Any, TypeVar, Unpack
 
 from belljar._core import core
 from belljar._engine import Operation, Run, Session, Stream, in_context, waits_for
-from belljar._job import CellOptions, modules
+from belljar._execution import Execution
+from belljar._job import CellOptions, Job, modules, source
 from belljar._policy import Policy
 from belljar._session import abandon
 from belljar._streaming import Event
@@ -24,7 +25,7 @@ from belljar._thread import fork
 from belljar.config import SandboxConfig
 from belljar.errors import SandboxError
 
-__all__ = ["Driver", "Opening", "Within", "drive", "perform_once", "shared_pool", "take"]
+__all__ = ["Driver", "Opening", "Within", "drive", "perform_once", "perform_plain", "shared_pool", "take"]
 
 T = TypeVar("T")
 
@@ -180,6 +181,26 @@ async def perform_once(run: Run) -> core.Result:
         return result
     with Waiter() as waiter:
         return await _go_on(run, waiter)
+
+
+def _ignore(error: BaseException) -> None:
+    """The exception itself is what there is to say."""
+
+
+async def perform_plain(pool: Pool, code: str | bytes) -> Execution:
+    """run_plain of _engine.py, waited for here."""
+    job: Job = {}
+    text = source(code, job)
+    job["last_value"] = True
+    guest = await take(pool)
+    try:
+        result = await perform_once((guest, text, job, _ignore))
+    except BaseException:
+        guest.close()
+        raise
+    execution = Execution(result, guest, pool.scratch)
+    pool.hold(execution)
+    return execution
 
 
 async def shared_pool(policy: Policy | SandboxConfig | None, preload: str | Iterable[str], python: _StrPath | None) -> Pool:

@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, overload
 from belljar._async_files import AsyncFiles
 from belljar._engine import Session, check_context
 from belljar._execution import Execution, Usage
-from belljar._faces import Once, OnceKeywords, Program, SandboxKeywords, SessionFace, Sessions, Start, check_run, spelled, warn_lost
+from belljar._faces import (
+    Once,
+    OnceKeywords,
+    Program,
+    SandboxKeywords,
+    SessionFace,
+    Sessions,
+    Start,
+    check_run,
+    pool_of,
+    spelled,
+    warn_lost,
+)
 from belljar._instead import others_of
 from belljar._job import CellKeywords, CellOptions, CodeKeywords, CodeOptions
 from belljar._language import Language
-from belljar._loop import Driver, Opening, Within, drive, perform_once, shared_pool, take
-from belljar._policy import Policy
+from belljar._loop import Driver, Opening, Within, drive, perform_once, perform_plain, shared_pool, take
+from belljar._policy import Policy, is_audit_only, place_of
 from belljar._streaming import Event
+from belljar._template import as_policy
 from belljar._variables import AsyncVariables
 from belljar.config import SandboxConfig
 
@@ -32,6 +45,11 @@ async def arun(code: str | bytes, policy: Policy | SandboxConfig | None = None, 
 
     `template` is where the guest comes from, instead of the one that belljar keeps for the policy. The callbacks are
     called in the loop's thread."""
+    if options.keys() <= {"template"} and isinstance(code, str | bytes) and not isinstance(policy, SandboxConfig):
+        pool = pool_of(options.get("template"), policy, (), None)
+        meant = as_policy(policy) if pool is None else pool.policy
+        if not is_audit_only(meant) and not place_of(meant):
+            return await perform_plain(pool or await shared_pool(meant, (), None), code)
     program = Program("belljar.arun", arun, "belljar.AsyncSandbox(policy)", code, policy, options)
     pool = program.pool or await shared_pool(*program.wanted)
     return await drive(program.begin(pool, await take(pool)), perform_once)

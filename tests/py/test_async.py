@@ -366,6 +366,28 @@ def test_many_runs_on_one_loop(run):
     run(main())
 
 
+@core
+def test_code_alone_comes_to_the_same_as_with_options(run, template):
+    """Then it goes a shorter way."""
+
+    async def main():
+        for code in ("6 * 7", b"# coding: latin-1\n'\xe9'", "1 / 0", "print('out')"):
+            short, long = await belljar.arun(code, template=template), await belljar.arun(code, template=template, files={})
+            assert [short.verdict, short.value, short.text, short.stdout, short.error] == [
+                long.verdict, long.value, long.text, long.stdout, long.error]  # fmt: skip
+        assert (await belljar.arun("import os; os.environ['A']", Policy(env={"A": "1"}))).value == "1"
+        for more in ({}, {"files": {}}):
+            with pytest.raises(TypeError, match="code"):
+                await belljar.arun(7, template=template, **more)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await belljar.arun("while True: pass", template=template)
+        execution = await belljar.arun("open('made', 'w').write('x')", template=template)
+        assert execution.files["made"] == b"x"
+
+    run(main())
+
+
 def test_runs_may_come_from_a_template_of_ones_own(template):
     async def main():
         assert (await belljar.arun("6 * 7", template=template)).value == 42
