@@ -496,6 +496,7 @@ class Session:
         has_ours = value is not None and (b"dview" in value or b"fmethod" in value or b"frecord" in value)
         views = self.desk.handles.views() if has_ours else None  # those kinds are looked up among what the host has given
         execution = self._counted = Execution(result, self.guest, self.watch, True, shown.results, shown.shows, views)
+        self.pool.hear_warm(execution)
         verdict = execution.verdict
         if verdict == "violation" and result.error is not None and result.error[0] == "ProtocolError":
             raise self._breach(result.error[1], execution)

@@ -38,6 +38,10 @@ __all__ = ["Pool", "as_policy", "ready", "shared", "template_key", "with_options
 OnOperation = Callable[[int, str, str, str, str], object]
 
 
+_WARM_FAILED = "belljar: the text of warm= "
+"""How a guest begins to say what its warm text came to (python/belljar_guest/_preload.py)."""
+
+
 class Pool:
     """What a `Template` is made of, and what `run` and `Sandbox` share where nobody gives them one.
 
@@ -75,6 +79,7 @@ class Pool:
         # Runs whose guest is still held. Few are kept: a caller who keeps thousands of executions keeps no processes.
         self._held: collections.deque[weakref.ref[Execution]] = collections.deque()
         self._is_retired = False
+        self._hears_warm = bool(options["warm"])
 
     @property
     def python(self) -> tuple[int, int, int]:
@@ -106,8 +111,16 @@ class Pool:
 
     def hold(self, execution: Execution) -> None:
         """Keeps the guest of a run for its files, in place of the oldest."""
+        self.hear_warm(execution)
         self._held.append(weakref.ref(execution))
         self._let_go(0 if self._is_retired else _HELD_MAX)
+
+    def hear_warm(self, execution: Execution) -> None:
+        """Warns, once, of a warm text that came to nothing. A guest says so on its stderr, before anything of its first run."""
+        if self._hears_warm and (told := execution.stderr.partition("\n")[0]).startswith(_WARM_FAILED):
+            self._hears_warm = False
+            words = "".join(letter if letter.isprintable() else "?" for letter in told)
+            warnings.warn(words.removeprefix("belljar: "), RuntimeWarning, stacklevel=callers_level())
 
     def _let_go(self, most: int) -> None:
         """Ends the oldest guests whose runs are over, but not their files."""

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import time
+import warnings
 
 import pytest
 
@@ -163,14 +165,27 @@ RAISES = [
 @pytest.mark.parametrize(("text", "told"), RAISES, ids=[told.split(":")[0] for _, told in RAISES])
 def test_what_a_warm_text_raises_is_told_at_a_guests_first_run(text, told, options):
     with Template(Policy(warm=text, **options), parked=1) as template:
-        run = template.run("print('ran')")
+        with pytest.warns(RuntimeWarning, match="the text of warm= " + re.escape(told)):
+            run = template.run("print('ran')")
         assert (run.verdict, run.stdout) == ("ok", "ran\n"), run
         assert run.stderr.startswith("belljar: the text of warm= " + told) and run.stderr.count("\n") == 1, run.stderr
+        with warnings.catch_warnings():  # it is warned of once
+            warnings.simplefilter("error")
+            template.run("1")
+
+
+def test_what_a_warm_text_raises_is_told_at_a_sessions_first_run():
+    with Template(Policy(warm="1 / 0"), parked=1) as template, template.sandbox() as sandbox:
+        with pytest.warns(RuntimeWarning, match="the text of warm= raised ZeroDivisionError"):
+            assert sandbox.run_code("6 * 7").value == 42
+        assert sandbox.run_code("6 * 7").stderr == ""
 
 
 def test_a_warm_text_that_ends_well_is_not_spoken_of():
     with Template(Policy(warm="import sys; print('out'); print('err', file=sys.stderr)"), parked=1) as template:
-        run = template.run("print('ran')")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run = template.run("print('ran')")
     assert (run.verdict, run.stdout, run.stderr) == ("ok", "ran\n", ""), run
 
 
