@@ -203,7 +203,8 @@ BELLJAR_API int belljar_template_fd(struct belljar_template *tmpl);
 /* Takes a parked guest; waits for a fork if there is none. One run or one session each. */
 BELLJAR_API int belljar_guest_take(struct belljar_template *tmpl, struct belljar_guest **ret_guest,
                                    struct belljar_error *reterr);
-/* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for). */
+/* Takes a parked guest without waiting: -EAGAIN if none is ready (one was asked for), -ETIMEDOUT once
+ * none has come for a minute. */
 BELLJAR_API int belljar_guest_try_take(struct belljar_template *tmpl,
                                        struct belljar_guest **ret_guest,
                                        struct belljar_error *reterr);
