@@ -119,7 +119,7 @@ class Pool:
         """Warns, once, of a warm text that came to nothing. A guest says so on its stderr, before anything of its first run."""
         if self._hears_warm and (told := execution.stderr.partition("\n")[0]).startswith(_WARM_FAILED):
             self._hears_warm = False
-            words = "".join(letter if letter.isprintable() else "?" for letter in told)
+            words = "".join(letter if letter.isprintable() else "?" for letter in told[:1200])
             warnings.warn(words.removeprefix("belljar: "), RuntimeWarning, stacklevel=callers_level())
 
     def _let_go(self, most: int) -> None:
