@@ -275,7 +275,11 @@ static void remark_limit(const struct belljar_policy *policy, const struct bellj
     char frame[512], where[560] = "";
     running_frame(result->traceback, frame, sizeof frame);
     if (frame[0] != '\0')
-        snprintf(where, sizeof where, "; it was running: %s", frame);
+        snprintf(where, sizeof where, "; %s was running: %s",
+                 result->error_value != NULL && strstr(result->error_value, "the text of warm=")
+                     ? "the text of warm="
+                     : "it",
+                 frame);
     switch (result->verdict) {
     case BELLJAR_TIMEOUT:
         remark_time(policy, "time", "timeout", where);

@@ -598,3 +598,18 @@ def test_a_stack_that_is_too_small_is_named(arguments, stack, status):
             done.stderr
             == "belljar: stack: this process may have 64 KiB, and belljar needs a limit of 256 KiB: raise it (ulimit -s)\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("warm", "code", "status", "told"),
+    [
+        ("1 / 0", "print(42)", 0, "belljar: the text of warm= raised ZeroDivisionError: division by zero"),
+        ("while True: pass", "print(42)", 124, 'belljar: time limit of 0.5 s reached; the text of warm= was running: File "<warm>", line 1'),
+        ("", "while True: pass", 124, "belljar: time limit of 0.5 s reached; it was running: File"),
+    ],
+)  # fmt: skip
+def test_a_warm_text_that_fails_or_has_no_end_is_named(tmp_path, warm, code, status, told):
+    (tmp_path / "policy.json").write_text(json.dumps({"warm": warm, "timeout": 0.5 if status else 30}))
+    done = belljar("run", "--policy", tmp_path / "policy.json", "-c", code, check=status)
+    assert done.stderr.startswith(told), done.stderr
+    assert done.stdout == ("42\n" if status == 0 else "")
