@@ -585,8 +585,16 @@ def test_a_null_device_that_the_guests_user_may_not_write_is_named(mode, tmp_pat
 
 
 @core
-@pytest.mark.parametrize("arguments", ["run -c 'print(42)'", "doctor", "explain"])
-@pytest.mark.parametrize(("stack", "status"), [("64", 125), ("512", 0)])
+@pytest.mark.parametrize(
+    ("arguments", "stack", "status"),
+    [
+        ("run -c 'print(42)'", 64, 125),
+        ("doctor", 64, 125),
+        ("explain", 64, 125),
+        ("run -c 'print(42)'", 512, 0),
+        ("explain", 512, 0),
+    ],
+)
 def test_a_stack_that_is_too_small_is_named(arguments, stack, status):
     """Else the command, or a process of its, ends by a signal."""
     done = subprocess.run(
