@@ -13,6 +13,7 @@ struct files {
     mode_t umask;
     uint32_t pid;          /* the guest's number as it sees it */
     int status_fd;         /* its /proc/<pid>/status; borrowed */
+    bool is_watching;      /* it has a set of watched folders' changes (watch.h) */
     char *tray;            /* the page that it shares with us (guest/tray.h), or NULL; hostile, */
     uint64_t tray_address; /* and where it has it */
     uint32_t number_count;
