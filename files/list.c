@@ -127,6 +127,24 @@ static int serve_watch(struct request *request)
     return files->is_watching ? 0 : ENOTSUP;
 }
 
+/* The whole of a folder of the runtime's, as it was found for another guest. */
+static bool list_again(struct request *request, int *ret_error)
+{
+    const struct files *files = request->files;
+    struct place place;
+    size_t length = 0;
+    struct listed_folder *head = NULL;
+    if (files->tree->watches != NULL && list_start(files) == 0 &&
+        request_place(request, true, &place) == 0)
+        head = watches_kept(files->tree->watches, &place, &length);
+    if (head == NULL || length > request->args[1])
+        return false;
+    head->told_ns = clock_now_ns();
+    request->answer->value = (int64_t)length;
+    *ret_error = memory_write(request->memory_fd, request->maps_fd, request->args[0], head, length);
+    return true;
+}
+
 int serve_list(struct request *request)
 {
     const struct files *files = request->files;
@@ -137,7 +155,10 @@ int serve_list(struct request *request)
         return serve_watch(request);
     struct listed_folder *head = (struct listed_folder *)listing.rows;
     CLEANUP(fd_close) int folder = -1;
-    int error = request_open_folder(request, &place, &stat, &folder);
+    int error = 0;
+    if (list_again(request, &error))
+        return error;
+    error = request_open_folder(request, &place, &stat, &folder);
     if (error == 0 && place.node->mount->kind != NODE_HOST)
         error = EOPNOTSUPP; /* a guest writes there, or it is made */
     if (error != 0)
@@ -151,15 +172,18 @@ int serve_list(struct request *request)
         request->args[1] < LISTED_BYTES_MAX ? (size_t)request->args[1] : LISTED_BYTES_MAX;
     if (listing.size < sizeof *head)
         return E2BIG;
+    bool is_own = !listing.mount->optional;
+    bool is_watched = files->tree->watches != NULL && (files->is_watching || !is_own) &&
+                      list_is_direct(request, &place) &&
+                      watches_hold(files->tree->watches, files->tree, &place);
+    if (!is_watched && is_own)
+        return EAGAIN; /* what it would be told is true for nobody knows how long */
     *head = (struct listed_folder){
         .told_ns = clock_now_ns(),
         .device = stat.st_dev,
-        .is_watched = files->is_watching && list_is_direct(request, &place) &&
-                      watches_hold(files->tree->watches, files->tree, &place),
+        .is_watched = is_watched && is_own,
     };
-    if (!head->is_watched && !listing.mount->optional)
-        return EAGAIN; /* what it would be told is true for nobody knows how long */
-    if (head->is_watched) { /* as it is by now */
+    if (is_watched) { /* as it is by now */
         fd_close(&folder);
         if ((error = request_open_folder(request, &place, &stat, &folder)) != 0)
             return error;
@@ -176,6 +200,8 @@ int serve_list(struct request *request)
     if (result > 0 && listing.used == used)
         return E2BIG;
     head->next = result > 0 ? listing.next : 0;
+    if (is_watched && !is_own && start == 0 && head->next == 0)
+        watches_keep(files->tree->watches, &place, listing.rows, listing.used);
     request->answer->value = (int64_t)listing.used;
     return memory_write(request->memory_fd, request->maps_fd, request->args[0], listing.rows,
                         listing.used);

@@ -4,12 +4,17 @@
 #define _GNU_SOURCE
 #include "files/watch.h"
 
+#include "files/beneath.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 
 #define WATCHED_MAX  1024 /* of a user's 8,192 or more */
+#define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
+#define KEPT_MAX     (4u << 20)
+#define KEPT_FOR_NS  10000000000u
 #define PAUSE_MIN_NS 100000000u
 #define PAUSE_MAX_NS 60000000000u
 /* All that changes what stat or a listing says, but for times of reading. */
@@ -23,12 +28,16 @@ struct watched {
     uint64_t hash;
     int number; /* the kernel's; -1: it is not watched */
     uint64_t pause_ns, paused_until_ns;
+    void *kept; /* or NULL */
+    size_t kept_length;
+    uint64_t kept_ns;
 };
 
 struct watches {
     int events;  /* what the event loop waits for: there before inotify is */
     int inotify; /* or -1 */
     unsigned count;
+    size_t kept_length; /* of all */
     struct watched rows[WATCHED_MAX];
 };
 
@@ -54,8 +63,10 @@ void watches_free(struct watches *watches)
         return;
     fd_close(&watches->inotify);
     fd_close(&watches->events);
-    for (unsigned i = 0; i < watches->count; i++)
+    for (unsigned i = 0; i < watches->count; i++) {
         free(watches->rows[i].path);
+        free(watches->rows[i].kept);
+    }
     free(watches);
 }
 
@@ -70,11 +81,25 @@ static int watch_add(int set, int fd)
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* A set of the kernel's, unless it is one of the last that the user can have. */
+static int watch_open(void)
+{
+    int sets[1 + SPARE];
+    unsigned count = 0;
+    while (count < ARRAY_SIZE(sets) &&
+           (sets[count] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) >= 0)
+        count++;
+    int kept = count == ARRAY_SIZE(sets) ? fd_take(&sets[0]) : -1;
+    for (unsigned i = 0; i < count; i++)
+        fd_close(&sets[i]);
+    return kept;
+}
+
 static int watches_begin(struct watches *watches)
 {
     if (watches->inotify >= 0)
         return 0;
-    watches->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    watches->inotify = watch_open();
     if (watches->inotify >= 0 && watch_add(watches->events, watches->inotify) < 0)
         fd_close(&watches->inotify);
     return watches->inotify < 0 ? -1 : 0;
@@ -86,12 +111,21 @@ int watches_join(struct watches *watches)
     return set >= 0 && watch_add(set, watches->inotify) == 0 ? fd_take(&set) : -1;
 }
 
+static void watch_forget(struct watches *watches, struct watched *row)
+{
+    watches->kept_length -= row->kept_length;
+    free(row->kept);
+    row->kept = NULL;
+    row->kept_length = 0;
+}
+
 static void watch_drop(struct watches *watches, struct watched *row, uint64_t now_ns)
 {
     if (row->number < 0)
         return;
     (void)inotify_rm_watch(watches->inotify, row->number); /* it may be gone already */
     row->number = -1;
+    watch_forget(watches, row);
     bool is_again = now_ns - row->paused_until_ns < row->pause_ns;
     row->pause_ns = is_again ? row->pause_ns * 2 : PAUSE_MIN_NS;
     if (row->pause_ns > PAUSE_MAX_NS)
@@ -134,7 +168,9 @@ void watches_read(struct watches *watches)
     }
 }
 
-static struct watched *watches_find(struct watches *watches, const char *path, size_t length)
+/* makes: where there is none, and room. */
+static struct watched *watches_find(struct watches *watches, const char *path, size_t length,
+                                    bool makes)
 {
     uint64_t hash = HASH_START;
     for (size_t i = 0; i < length; i++)
@@ -144,7 +180,7 @@ static struct watched *watches_find(struct watches *watches, const char *path, s
         if (row->hash == hash && row->length == length && memcmp(row->path, path, length) == 0)
             return row;
     }
-    char *copy = watches->count < WATCHED_MAX ? strndup(path, length) : NULL;
+    char *copy = makes && watches->count < WATCHED_MAX ? strndup(path, length) : NULL;
     if (copy == NULL)
         return NULL;
     struct watched *row = &watches->rows[watches->count++];
@@ -158,7 +194,7 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
                         size_t length)
 {
     const struct node *mount = place->node->mount;
-    struct watched *row = watches_find(watches, place->path, length);
+    struct watched *row = watches_find(watches, place->path, length, true);
     if (row == NULL || row->number >= 0)
         return row != NULL;
     if (clock_now_ns() < row->paused_until_ns)
@@ -180,8 +216,9 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
 bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place)
 {
     const struct node *mount = place->node->mount;
-    if (mount->kind != NODE_HOST || mount->optional || mount->may_wait ||
-        watches_begin(watches) < 0)
+    /* Of the runtime's file systems it was not asked whether they are this machine's own. */
+    if (mount->kind != NODE_HOST || mount->may_wait ||
+        (mount->optional && beneath_may_wait(mount->fd)) || watches_begin(watches) < 0)
         return false;
     for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {
         if (!watch_begin(watches, tree, place, length))
@@ -189,4 +226,29 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
         if (length >= place->length)
             return true;
     }
+}
+
+void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
+                  size_t length)
+{
+    struct watched *row = watches_find(watches, place->path, place->length, false);
+    if (row == NULL || row->number < 0)
+        return;
+    watch_forget(watches, row);
+    row->kept = length <= KEPT_MAX - watches->kept_length ? malloc(length) : NULL;
+    if (row->kept == NULL)
+        return;
+    memcpy(row->kept, bytes, length);
+    row->kept_length = length;
+    row->kept_ns = clock_now_ns();
+    watches->kept_length += length;
+}
+
+void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
+{
+    struct watched *row = watches_find(watches, place->path, place->length, false);
+    if (row == NULL || row->kept == NULL || clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
+        return NULL;
+    *ret_length = row->kept_length;
+    return row->kept;
 }
