@@ -155,7 +155,7 @@ void files_get_change(const struct files *files, int number, struct files_change
 
 void files_apply_change(struct files *files, const struct files_change *change)
 {
-    memcpy(files->directory, change->directory, sizeof files->directory);
+    files_go(files, change->directory);
     memcpy(files->opened, change->opened, sizeof files->opened);
     files->opened_known = change->opened[0] != '\0';
     files->opened_directory = change->is_directory;
@@ -211,10 +211,22 @@ int files_set_tray(struct files *files, int fd, uint64_t address)
     return 0;
 }
 
+static void files_count(struct files *files, unsigned place)
+{
+    __atomic_fetch_add((uint32_t *)(void *)(files->tray + place), 1, __ATOMIC_SEQ_CST);
+}
+
 void files_count_change(struct files *files)
 {
     if (files->is_watching)
-        __atomic_fetch_add((uint32_t *)(void *)(files->tray + TRAY_CHANGES), 1, __ATOMIC_SEQ_CST);
+        files_count(files, TRAY_CHANGES);
+}
+
+void files_go(struct files *files, const char *path)
+{
+    snprintf(files->directory, sizeof files->directory, "%s", path);
+    if (files->tray != NULL)
+        files_count(files, TRAY_MOVES);
 }
 
 void files_set_scratch(struct files *files, int fd)

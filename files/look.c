@@ -169,7 +169,7 @@ int serve_chdir(struct request *request)
         return ENOTDIR;
     if (sight.fd >= 0 && syscall(SYS_faccessat2, sight.fd, "", X_OK, AT_EMPTY_PATH) < 0)
         return errno;
-    memcpy(request->files->directory, place.path, place.length + 1);
+    files_go(request->files, place.path);
     return 0;
 }
 
@@ -180,7 +180,7 @@ int serve_fchdir(struct request *request)
                     ? EBADF
                     : request_start(request->files, request->directory, &path);
     if (error == 0)
-        memcpy(request->files->directory, path, strlen(path) + 1);
+        files_go(request->files, path);
     return error;
 }
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -312,8 +313,6 @@ static void folder_advance(struct tray *tray, struct folder *folder)
 static size_t path_folder(const char *path)
 {
     size_t slash = 0, at = 0;
-    if (path[0] != '/')
-        return 0;
     for (; path[at] != '\0'; at++) {
         if (path[at] != '/')
             continue;
@@ -326,9 +325,27 @@ static size_t path_folder(const char *path)
     return slash;
 }
 
+/* The path from the root, in `whole` if it was not so already; NULL if it is too long. */
+static const char *path_whole(const struct tray *tray, const char *path, char whole[PATH_MAX])
+{
+    static char directory[PATH_MAX] = "/work"; /* where a guest begins */
+    static uint32_t moves;
+    if (path[0] == '/')
+        return path;
+    uint32_t moves_now = __atomic_load_n(&tray->moves, __ATOMIC_SEQ_CST);
+    if (moves != moves_now && syscall(SYS_getcwd, directory, sizeof directory) < 0)
+        return NULL;
+    moves = moves_now;
+    int length = snprintf(whole, PATH_MAX, "%s/%s", directory[1] != '\0' ? directory : "", path);
+    return length < PATH_MAX ? whole : NULL;
+}
+
 bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error)
 {
-    size_t length = is_off ? 0 : path_folder(path);
+    char whole[PATH_MAX];
+    if (is_off || (path = path_whole(tray, path, whole)) == NULL)
+        return false;
+    size_t length = path_folder(path);
     struct folder *folder = length > 0 ? shelf_find(&watched, path, length, true) : NULL;
     if (folder == NULL)
         return false;

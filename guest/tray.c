@@ -38,7 +38,8 @@ void tray_forget(void)
 }
 
 _Static_assert(sizeof(struct tray) == TRAY_BYTES && offsetof(struct tray, next) == TRAY_NEXT &&
-                   offsetof(struct tray, changes) == TRAY_CHANGES,
+                   offsetof(struct tray, changes) == TRAY_CHANGES &&
+                   offsetof(struct tray, moves) == TRAY_MOVES,
                "the supervisor's places");
 
 static bool tray_hold(void)

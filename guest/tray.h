@@ -16,7 +16,7 @@ struct tray {
     struct stat stat;
     char path[TRAY_NEXT - sizeof(struct stat)];
     uint64_t next;
-    uint32_t changes, unused;
+    uint32_t changes, moves;
 };
 
 /* In the guest. Made before its lockdown, for the supervisor to map: *ret_fd is the caller's. 0 or a
