@@ -83,8 +83,8 @@ static int list_entry(int directory, const struct entry *entry, void *context)
 {
     struct listing *listing = context;
     struct stat stat = { 0 };
-    bool is_asked = (entry->type == DT_REG || entry->type == DT_UNKNOWN) &&
-                    !list_is_row(listing, entry->name);
+    bool is_asked =
+        (entry->type == DT_REG || entry->type == DT_UNKNOWN) && !list_is_row(listing, entry->name);
     if (is_asked && listing->files-- == 0)
         return 1;
     if (!is_asked || fstatat(directory, entry->name, &stat, LOOK_FLAGS) < 0 ||

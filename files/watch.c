@@ -86,8 +86,7 @@ static int watch_open(void)
 {
     int sets[1 + SPARE];
     unsigned count = 0;
-    while (count < ARRAY_SIZE(sets) &&
-           (sets[count] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) >= 0)
+    while (count < ARRAY_SIZE(sets) && (sets[count] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) >= 0)
         count++;
     int kept = count == ARRAY_SIZE(sets) ? fd_take(&sets[0]) : -1;
     for (unsigned i = 0; i < count; i++)
@@ -158,8 +157,7 @@ void watches_read(struct watches *watches)
 {
     _Alignas(struct inotify_event) char buffer[4096];
     ssize_t size;
-    while (watches->inotify >= 0 &&
-           (size = read(watches->inotify, buffer, sizeof buffer)) > 0) {
+    while (watches->inotify >= 0 && (size = read(watches->inotify, buffer, sizeof buffer)) > 0) {
         const struct inotify_event *event;
         for (ssize_t at = 0; at < size; at += (ssize_t)(sizeof *event + event->len)) {
             event = (const struct inotify_event *)(buffer + at);
@@ -246,8 +244,10 @@ void watches_keep(struct watches *watches, const struct place *place, const void
 
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
 {
+    struct epoll_event event;
     struct watched *row = watches_find(watches, place->path, place->length, false);
-    if (row == NULL || row->kept == NULL || clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
+    if (row == NULL || row->kept == NULL || epoll_wait(watches->events, &event, 1, 0) != 0 ||
+        clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
         return NULL;
     *ret_length = row->kept_length;
     return row->kept;

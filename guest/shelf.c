@@ -41,7 +41,7 @@ struct folder {
     struct chunk {
         char *rows;
         size_t used;
-    } *chunks; /* one for each page */
+    } * chunks; /* one for each page */
     unsigned chunk_count, row_count;
     uint32_t *table; /* of rows, by hash of the name; 0: none, else chunk and place, plus one */
     unsigned table_size;
@@ -139,7 +139,8 @@ static struct folder *shelf_find(struct shelf *shelf, const char *path, size_t l
 static const struct listed *row_at(const struct folder *folder, uint32_t place)
 {
     size_t at = (size_t)(place - 1) * 8;
-    return (const struct listed *)(folder->chunks[at / LISTED_BYTES_MAX].rows + at % LISTED_BYTES_MAX);
+    return (const struct listed *)(folder->chunks[at / LISTED_BYTES_MAX].rows +
+                                   at % LISTED_BYTES_MAX);
 }
 
 static const struct listed *row_find(const struct folder *folder, const char *name, size_t length)
@@ -351,8 +352,7 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
         return false;
     credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
     folder->asked += folder->asked < ASKED_BEFORE;
-    if (folder->is_told &&
-        (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
+    if (folder->is_told && (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
         folder_empty(&watched, folder);
     const char *name = path + length + 1;
     size_t name_length = strlen(name);
