@@ -8,6 +8,7 @@
 #include "files/scratch.h"
 #include "files/synthetic.h"
 #include "files/tree.h"
+#include "files/watch.h"
 #include "policy/mounts.h"
 
 #include <fcntl.h>
@@ -226,6 +227,7 @@ void tree_free(struct tree *tree)
 {
     if (tree == NULL)
         return;
+    watches_free(tree->watches);
     fd_close(&tree->skeleton);
     if (tree->skeleton_parent >= 0)
         scratch_delete(tree->skeleton_parent, SKELETON_NAME);

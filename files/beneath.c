@@ -104,12 +104,12 @@ int beneath_open(int directory, const char *rest, int flags, mode_t mode)
     return beneath_open_with(directory, rest, flags, mode, 0);
 }
 
-int beneath_each(int directory,
+int beneath_each(int directory, uint64_t start,
                  int (*visit)(int directory, const struct entry *entry, void *context),
                  void *context)
 {
     _Alignas(struct entry) char buffer[16384];
-    if (lseek(directory, 0, SEEK_SET) < 0)
+    if (lseek(directory, (off_t)start, SEEK_SET) < 0)
         return -1;
     for (;;) {
         long size = syscall(SYS_getdents64, directory, buffer, sizeof buffer);

@@ -38,9 +38,9 @@ struct entry { /* what getdents64 writes */
     char name[];
 };
 
-/* Calls visit for every entry but "." and "..", until it answers something else than 0, which is
+/* Calls visit for every entry from `start` on (0, or the `next` of one) but "." and "..", until it answers something else than 0, which is
  * returned. Also -1 if the directory cannot be read. */
-int beneath_each(int directory,
+int beneath_each(int directory, uint64_t start,
                  int (*visit)(int directory, const struct entry *entry, void *context),
                  void *context);
 

@@ -4,6 +4,7 @@
 #include "files/files.h"
 
 #include "files/change.h"
+#include "files/list.h"
 #include "files/look.h"
 #include "files/open.h"
 #include "guest/deed.h"
@@ -20,6 +21,7 @@
 enum { HERE = 6 /* AT_FDCWD */, NONE /* 0 */, FOR_CREAT };
 static const uint8_t form_path[] = { HERE, 0, 1, 2, NONE };   /* (path, …) */
 static const uint8_t form_at[] = { 0, 1, 2, 3, NONE };        /* (directory, path, …) */
+static const uint8_t form_list[] = { 0, 1, 2, 3, 4 };         /* (directory, path, …, what) */
 static const uint8_t form_two[] = { HERE, 0, HERE, 1, NONE }; /* (path, path) */
 static const uint8_t form_two_at[] = { 0, 1, 2, 3,
                                        4 }; /* (directory, path, directory, path, flags) */
@@ -41,7 +43,7 @@ struct file_call {
 static const struct file_call file_calls[] = {
     [SYS_open] = { serve_open, form_path, 0, 0 },
     [SYS_openat] = { serve_open, form_at, 0, 0 },
-    [SYS_getdents] = { serve_list, form_at, 0, 0 },
+    [SYS_getdents] = { serve_list, form_list, 0, 0 },
     [SYS_creat] = { serve_open, form_creat, 0, 0 },
     [SYS_stat] = { serve_stat, form_path, 0, 0 },
     [SYS_lstat] = { serve_stat, form_path, AT_SYMLINK_NOFOLLOW, 0 },
@@ -153,7 +155,7 @@ void files_get_change(const struct files *files, int number, struct files_change
 
 void files_apply_change(struct files *files, const struct files_change *change)
 {
-    memcpy(files->directory, change->directory, sizeof files->directory);
+    files_go(files, change->directory);
     memcpy(files->opened, change->opened, sizeof files->opened);
     files->opened_known = change->opened[0] != '\0';
     files->opened_directory = change->is_directory;
@@ -207,6 +209,12 @@ int files_set_tray(struct files *files, int fd, uint64_t address)
     files->tray = page;
     files->tray_address = address;
     return 0;
+}
+
+void files_count_change(struct files *files)
+{
+    if (files->is_watching)
+        tray_count(files, TRAY_CHANGES);
 }
 
 void files_set_scratch(struct files *files, int fd)

@@ -25,6 +25,8 @@ void files_set_scratch(struct files *files, int fd);
 void files_set_process(struct files *files, uint32_t pid, int status_fd);
 /* The page that the guest shares (guest/tray.h): maps it; borrows fd. 0 or a negative errno. */
 MUST_CHECK int files_set_tray(struct files *files, int fd, uint64_t address);
+/* Changes in watched folders (watch.h) are about to be taken, or have been. */
+void files_count_change(struct files *files);
 /* The scratch's top directory (holds tmp, work, home) or -1 if nothing was ever written. Borrowed.
  */
 int files_scratch_fd(const struct files *files);

@@ -10,27 +10,33 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-int serve_stat(struct request *request)
+void look_owner(struct stat *stat)
 {
     static uid_t own = (uid_t)-1; /* ours; it stays, and so is asked for once */
+    if (own == (uid_t)-1)
+        own = geteuid();
+    stat->st_uid = stat->st_gid = stat->st_uid == own ? GUEST_UID : 0;
+}
+
+int serve_stat(struct request *request)
+{
     SIGHT;
     struct place place;
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
         return EINVAL;
     sight.is_glance = true;
-    if (own == (uid_t)-1)
-        own = geteuid();
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, &place, &sight);
     if (error != 0)
         return error;
-    /* Its own files are its user's, all others root's: the host's numbers are the host's. */
     enum node_kind kind = place.node->kind;
     bool is_made =
         place.is_node && (kind == NODE_DIRECTORY || kind == NODE_TEXT || kind == NODE_LINK);
-    bool is_own = kind == NODE_SCRATCH || (!is_made && sight.stat.st_uid == own);
     if (is_made && S_ISDIR(sight.stat.st_mode))
         sight.stat.st_mode = S_IFDIR | 0555; /* the folder in its place is ours alone */
-    sight.stat.st_uid = sight.stat.st_gid = is_own ? GUEST_UID : 0;
+    if (kind == NODE_SCRATCH || is_made)
+        sight.stat.st_uid = sight.stat.st_gid = kind == NODE_SCRATCH ? GUEST_UID : 0;
+    else
+        look_owner(&sight.stat);
     return request_write(request, request->args[0], &sight.stat, sizeof sight.stat);
 }
 
@@ -163,7 +169,7 @@ int serve_chdir(struct request *request)
         return ENOTDIR;
     if (sight.fd >= 0 && syscall(SYS_faccessat2, sight.fd, "", X_OK, AT_EMPTY_PATH) < 0)
         return errno;
-    memcpy(request->files->directory, place.path, place.length + 1);
+    files_go(request->files, place.path);
     return 0;
 }
 
@@ -174,7 +180,7 @@ int serve_fchdir(struct request *request)
                     ? EBADF
                     : request_start(request->files, request->directory, &path);
     if (error == 0)
-        memcpy(request->files->directory, path, strlen(path) + 1);
+        files_go(request->files, path);
     return error;
 }
 

@@ -5,6 +5,10 @@
 
 #include "files/request.h"
 
+/* What a guest sees of a file of the host's: its own files are its user's, all others root's. The host's
+ * numbers are the host's. */
+void look_owner(struct stat *stat);
+
 MUST_CHECK int serve_stat(struct request *request);
 MUST_CHECK int serve_access(struct request *request);
 MUST_CHECK int serve_readlink(struct request *request);

@@ -5,9 +5,7 @@
 #include "files/beneath.h"
 #include "files/memory.h"
 #include "files/synthetic.h"
-#include "guest/deed.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -277,94 +275,13 @@ int serve_open(struct request *request)
     return 0;
 }
 
-/* ---- Listing ---- */
-
-struct listing {
-    const struct tree *tree;
-    const struct node *mount;
-    struct place *place;
-    unsigned files;
-    size_t used, size;
-    _Alignas(struct listed) char rows[LISTED_BYTES_MAX];
-};
-
-static int list_add(struct listing *listing, const char *name, const struct stat *stat)
+int request_open_folder(struct request *request, struct place *place, struct stat *ret_stat,
+                        int *ret_fd)
 {
-    struct listed *row = (struct listed *)(listing->rows + listing->used);
-    size_t length = strlen(name), room = (sizeof *row + length + 7) / 8 * 8;
-    if (room > listing->size - listing->used)
-        return E2BIG;
-    *row = (struct listed){
-        .bytes = stat->st_size,
-        .seconds = stat->st_mtim.tv_sec,
-        .nanoseconds = stat->st_mtim.tv_nsec,
-        .mode = stat->st_mode,
-        .length = (uint16_t)length,
-        .room = (uint16_t)room,
-    };
-    memset(row->name, 0, room - sizeof *row);
-    memcpy(row->name, name, length);
-    listing->used += room;
-    return 0;
-}
-
-/* Whether the name belongs to another row of the tree than the folder does. */
-static bool list_is_row(const struct listing *listing, const char *name)
-{
-    struct place *place = listing->place; /* its path has room for a name, which is cut off again */
-    size_t length = strlen(name), whole = place->length + 1 + length;
-    if (whole >= sizeof place->path)
-        return true;
-    uint64_t hash = HASH_STEP(place->hash, '/');
-    for (size_t i = 0; i < length; i++)
-        hash = HASH_STEP(hash, name[i]);
-    place->path[place->length] = '/';
-    memcpy(place->path + place->length + 1, name, length + 1);
-    bool is_row = tree_lookup(listing->tree, hash, place->path, whole) != NULL;
-    place->path[place->length] = '\0';
-    return is_row;
-}
-
-static int list_entry(int directory, const struct entry *entry, void *context)
-{
-    struct listing *listing = context;
-    struct stat stat = { 0 };
-    bool is_asked = (entry->type == DT_REG || entry->type == DT_UNKNOWN) && listing->files > 0 &&
-                    !list_is_row(listing, entry->name);
-    listing->files -= is_asked;
-    if (!is_asked || fstatat(directory, entry->name, &stat, LOOK_FLAGS) < 0 ||
-        !S_ISREG(stat.st_mode) || stat.st_dev != listing->mount->stat.st_dev)
-        stat = (struct stat){ 0 };
-    return list_add(listing, entry->name, &stat);
-}
-
-int serve_list(struct request *request)
-{
-    struct place place;
     struct opening opening = { .flags = O_RDONLY | O_DIRECTORY, .fd = -1 };
-    struct stat stat;
-    struct listing listing;
-    int error = request_open(request, &place, &opening, &stat);
-    CLEANUP(fd_close) int directory = opening.fd;
-    if (error == 0 && place.node->mount->kind != NODE_HOST)
-        error = EOPNOTSUPP; /* a guest writes there, or it is made */
-    if (error != 0)
-        return error;
-    listing.tree = request->files->tree;
-    listing.mount = place.node->mount;
-    listing.place = &place;
-    listing.files = LISTED_FILES_MAX;
-    listing.used = 0;
-    listing.size =
-        request->args[1] < LISTED_BYTES_MAX ? (size_t)request->args[1] : LISTED_BYTES_MAX;
-    error = list_add(&listing, ".", &stat); /* from before its names were read */
-    if (error == 0)
-        error = beneath_each(directory, list_entry, &listing);
-    if (error != 0)
-        return error < 0 ? errno : error;
-    request->answer->value = (int64_t)listing.used;
-    return memory_write(request->memory_fd, request->maps_fd, request->args[0], listing.rows,
-                        listing.used);
+    int error = request_open(request, place, &opening, ret_stat);
+    *ret_fd = opening.fd;
+    return error;
 }
 
 int serve_truncate(struct request *request)

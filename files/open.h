@@ -5,8 +5,10 @@
 #include "files/request.h"
 
 MUST_CHECK int serve_open(struct request *request);
-/* A folder of the host's with what stat says of its files (guest/deed.h). */
-MUST_CHECK int serve_list(struct request *request);
 MUST_CHECK int serve_truncate(struct request *request);
+
+/* Opens a directory to be read. 0 or a positive errno; *ret_fd is the caller's in any case, or -1. */
+MUST_CHECK int request_open_folder(struct request *request, struct place *place,
+                                   struct stat *ret_stat, int *ret_fd);
 
 #endif

@@ -13,6 +13,7 @@ struct files {
     mode_t umask;
     uint32_t pid;          /* the guest's number as it sees it */
     int status_fd;         /* its /proc/<pid>/status; borrowed */
+    bool is_watching;      /* it has a set of watched folders' changes (watch.h) */
     char *tray;            /* the page that it shares with us (guest/tray.h), or NULL; hostile, */
     uint64_t tray_address; /* and where it has it */
     uint32_t number_count;
@@ -67,6 +68,10 @@ struct request {
 /* A name that another file system is mounted on is not asked about there. */
 #define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
 
+/* One more, in a place of the shared page, which is there. */
+void tray_count(struct files *files, unsigned place);
+/* The guest's working directory is this one from now on (a place's path). */
+void files_go(struct files *files, const char *path);
 /* Puts the place's path, as printable text, where the record of a refusal has it. */
 void request_target(struct answer *answer, const struct place *place);
 /* Marks the answer as a refusal under this rule. Returns the error. */

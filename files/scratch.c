@@ -268,7 +268,7 @@ static bool scratch_count(struct scratch *scratch)
 {
     struct count count = { .scratch = scratch };
     CLEANUP(fd_close) int directory = scratch_open_directory(scratch->fd, ".");
-    int result = directory < 0 ? -1 : beneath_each(directory, count_entry, &count);
+    int result = directory < 0 ? -1 : beneath_each(directory, 0, count_entry, &count);
     while (result == 0 && count.used > 0) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%s", count_pop(&count));
@@ -279,7 +279,7 @@ static bool scratch_count(struct scratch *scratch)
         if (next < 0)
             result = -1;
         else if (name[0] != '\0')
-            result = beneath_each(directory, count_entry, &count);
+            result = beneath_each(directory, 0, count_entry, &count);
     }
     free(count.names);
     if (result != 0)
@@ -387,7 +387,7 @@ static int remove_in_top(int directory, const struct entry *entry, void *context
     (void)!beneath_chmod_in(directory, entry->name, 0700);
     CLEANUP(fd_close) int inner = scratch_open_directory(directory, entry->name);
     if (inner >= 0)
-        beneath_each(inner, remove_in_subdirectory, removal);
+        beneath_each(inner, 0, remove_in_subdirectory, removal);
     if (unlinkat(directory, entry->name, AT_REMOVEDIR) == 0)
         removal->has_moved = true;
     return 0;
@@ -398,7 +398,7 @@ void scratch_delete(int parent, const char *name)
     struct removal removal = { .top = scratch_open_directory(parent, name), .has_moved = true };
     while (removal.top >= 0 && removal.has_moved) {
         removal.has_moved = false;
-        if (beneath_each(removal.top, remove_in_top, &removal) < 0)
+        if (beneath_each(removal.top, 0, remove_in_top, &removal) < 0)
             break;
     }
     fd_close(&removal.top);

@@ -57,6 +57,7 @@ struct tree {
     gid_t gid;
     uint64_t memory_bytes;
     const char *python; /* the settings' */
+    struct watches *watches; /* watch.h; NULL: nothing is */
     bool may_wait;      /* in a worker: file systems may be waited for */
 };
 

@@ -4,6 +4,8 @@
 #ifndef BELLJAR_DEED_H
 #define BELLJAR_DEED_H
 
+#include <stdint.h>
+
 /* The value of a queued SIGSYS, sent to a thread before its call is answered with ENXIO. DEED_LIMIT
  * may be for the call of another thread (self_protect). */
 #define DEED(kind, detail, number)                                                                 \
@@ -27,21 +29,43 @@ enum deed_kind {
  * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
-/* The page that both share (tray.h). */
+/* The page that both share (tray.h), and three places in it. */
 #define TRAY_BYTES 4096
+#define TRAY_NEXT  4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
+#define TRAY_CHANGES                                                                               \
+    4088 /* uint32_t: grows with changes in watched folders; odd while that happens */
+#define TRAY_MOVES 4092 /* uint32_t: grows when the guest goes to another working directory */
 
-/* getdents as the importer makes it: (directory, path, address, size, this). The result is the number of bytes
- * of the rows that are written there, the folder's own first, as ".". The mode is 0 of what has to be asked for
- * by itself: folders, links, what another row of the tree or another file system stands for, and files beyond
- * the first LISTED_FILES_MAX. EOPNOTSUPP for folders that are not of the host's, E2BIG where the
- * room does not suffice. */
+/* getdents as the interpreter makes it: (directory, path, address, size, this), which goes on at
+ * TRAY_NEXT. The result is the number of bytes written there: struct listed_folder, and rows, of
+ * which the first of a folder is its own, as ".". The mode is 0 of what has to be asked for by
+ * itself: folders, links, what another row of the tree or another file system stands for, granted
+ * files that have another name as well. A call tells no more than LISTED_FILES_MAX files.
+ * EOPNOTSUPP for folders that are not of the host's, E2BIG where there is no room for one row; EAGAIN
+ * for a granted folder that is not watched, or not now. */
 #define FILE_LISTED      0x62656c6c6a617202
 #define LISTED_BYTES_MAX 65536
 #define LISTED_FILES_MAX 512
 
+/* The same call with this, and nothing else: a descriptor that can be read from (epoll_wait) while
+ * there is a change in a watched folder, one for each guest. EBUSY: it has it, ENOTSUP: there is
+ * none. */
+#define FILE_WATCHED (FILE_LISTED | 1)
+
+struct listed_folder {
+    uint64_t told_ns; /* CLOCK_MONOTONIC: when it was looked at */
+    uint64_t device;
+    uint64_t next;       /* TRAY_NEXT of the call for what is left, or 0 */
+    uint64_t is_watched; /* the path is the folder's own, and a change in it is told */
+};
+
+/* What stat says, but for the device, the folder's, and the number of names: 1, or nobody's matter. */
 struct listed {
-    int64_t bytes, seconds, nanoseconds; /* its size, and when it was changed */
-    uint32_t mode;
+    uint64_t inode;
+    int64_t bytes, blocks;
+    int64_t accessed, modified, changed; /* seconds, and their nanoseconds: */
+    uint32_t accessed_ns, modified_ns, changed_ns;
+    uint32_t mode, user, group, block_bytes;
     uint16_t length, room; /* of the name; of the row: a multiple of 8 */
     char name[];           /* no NUL */
 };

@@ -6,64 +6,50 @@
 
 #include "base/base.h"
 #include "base/owned.h"
-#include "guest/deed.h"
+#include "guest/tray.h"
 
-#include <fcntl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define STALE_NS 1000000000
 
 /* What os.stat makes of it, as far as importlib looks. */
-static PyObject *make_stat(PyObject *stat_result, const struct listed *row)
+static PyObject *make_stat(PyObject *stat_result, const struct stat *stat)
 {
-    double time = (double)row->seconds + 1e-9 * (double)row->nanoseconds;
-    long long seconds = row->seconds;
-    return PyObject_CallFunction(stat_result, "((IiiiiiLLLLddd))", row->mode, 0, 0, 1, 0, 0,
-                                 (long long)row->bytes, seconds, seconds, seconds, time, time,
+    double time = (double)stat->st_mtim.tv_sec + 1e-9 * (double)stat->st_mtim.tv_nsec;
+    long long seconds = stat->st_mtim.tv_sec;
+    return PyObject_CallFunction(stat_result, "((IiiiiiLLLLddd))", stat->st_mode, 0, 0, 1, 0, 0,
+                                 (long long)stat->st_size, seconds, seconds, seconds, time, time,
                                  time);
 }
 
-static int add_row(PyObject *path, PyObject *names, PyObject *known, PyObject *stat_result,
-                   const struct listed *row)
+/* Adds the name to the set. */
+static int add_name(const struct listed *row, void *names)
 {
-    bool is_folder = row->length == 1 && row->name[0] == '.';
-    OWNED PyObject *name = PyUnicode_DecodeFSDefaultAndSize(row->name, row->length);
-    if (name == NULL || (!is_folder && PySet_Add(names, name) < 0))
-        return -1;
-    if (row->mode == 0)
+    if (row->length == 1 && row->name[0] == '.')
         return 0;
-    OWNED PyObject *full = is_folder ? Py_NewRef(path) : PyUnicode_FromFormat("%U/%U", path, name);
-    OWNED PyObject *stat = make_stat(stat_result, row);
-    return full != NULL && stat != NULL ? PyDict_SetItem(known, full, stat) : -1;
+    OWNED PyObject *name = PyUnicode_DecodeFSDefaultAndSize(row->name, row->length);
+    return name != NULL ? PySet_Add(names, name) : -1;
 }
 
 PyObject *folder_list(PyObject *module, PyObject *arguments)
 {
     PyObject *path, *known, *stat_result;
+    struct stat stat;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "UOO", &path, &known, &stat_result) || !PyDict_Check(known))
+    if (!PyArg_ParseTuple(arguments, "UOO", &path, &known, &stat_result))
         return NULL;
     OWNED PyObject *bytes = PyUnicode_EncodeFSDefault(path);
     OWNED PyObject *names = PySet_New(NULL);
     const char *text = bytes != NULL ? PyBytes_AsString(bytes) : NULL;
-    CLEANUP(heap_free) char *rows = malloc(LISTED_BYTES_MAX);
-    if (text == NULL || names == NULL || rows == NULL)
-        return rows == NULL ? PyErr_NoMemory() : NULL;
-    long used;
-    Py_BEGIN_ALLOW_THREADS;
-    used = syscall(SYS_getdents, AT_FDCWD, text, rows, LISTED_BYTES_MAX, FILE_LISTED);
-    Py_END_ALLOW_THREADS;
-    if (used < 0)
+    if (text == NULL || names == NULL)
+        return NULL;
+    int result = tray_list(text, add_name, names);
+    if (PyErr_Occurred())
+        return NULL;
+    if (result < 0 || !shelf_known(text, &stat))
         Py_RETURN_NONE;
-    for (long at = 0; at < used;) {
-        const struct listed *row = (const struct listed *)(rows + at);
-        if (add_row(path, names, known, stat_result, row) < 0)
-            return NULL;
-        at += row->room;
-    }
-    return owned_take(&names);
+    OWNED PyObject *own = make_stat(stat_result, &stat);
+    return own != NULL && PyDict_SetItem(known, path, own) == 0 ? owned_take(&names) : NULL;
 }
 
 /* Empties it after a second. 0 or -1. */
@@ -80,22 +66,41 @@ static int refresh(PyObject *known)
     return now != NULL ? PyDict_SetItem(known, Py_None, now) : -1;
 }
 
-static PyObject *known_stat(PyObject *pair, PyObject *path)
+/* From `known`, or from the rows of its folder, or else by look. */
+static PyObject *known_stat(PyObject *parts, PyObject *path)
 {
-    PyObject *known = PyTuple_GetItem(pair, 0);
-    if (PyUnicode_CheckExact(path)) {
-        PyObject *found = refresh(known) == 0 ? PyDict_GetItemWithError(known, path) : NULL;
-        if (found != NULL || PyErr_Occurred())
-            return Py_XNewRef(found);
-    }
-    return PyObject_CallFunctionObjArgs(PyTuple_GetItem(pair, 1), path, NULL);
+    PyObject *known = PyTuple_GetItem(parts, 0), *found;
+    if (!PyUnicode_CheckExact(path))
+        return PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
+    if (refresh(known) < 0)
+        return NULL;
+    found = PyDict_GetItemWithError(known, path); /* borrowed */
+    if (found != NULL || PyErr_Occurred())
+        return Py_XNewRef(found);
+    struct stat stat;
+    OWNED PyObject *bytes = PyUnicode_EncodeFSDefault(path);
+    if (bytes == NULL)
+        return NULL;
+    if (!shelf_known(PyBytes_AsString(bytes), &stat))
+        return PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
+    OWNED PyObject *made = make_stat(PyTuple_GetItem(parts, 2), &stat);
+    return made != NULL && PyDict_SetItem(known, path, made) == 0 ? owned_take(&made) : NULL;
 }
 
-PyObject *folder_known_stat(PyObject *module, PyObject *pair)
+PyObject *folder_known_stat(PyObject *module, PyObject *parts)
 {
     static PyMethodDef method = { "_path_stat", known_stat, METH_O, "As it was, from memory." };
     (void)module;
-    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2 || !PyDict_Check(PyTuple_GetItem(pair, 0)))
-        return PyErr_Format(PyExc_TypeError, "(known, look)");
-    return PyCFunction_NewEx(&method, pair, NULL);
+    if (!PyTuple_Check(parts) || PyTuple_Size(parts) != 3 ||
+        !PyDict_Check(PyTuple_GetItem(parts, 0)))
+        return PyErr_Format(PyExc_TypeError, "(known, look, stat_result)");
+    return PyCFunction_NewEx(&method, parts, NULL);
+}
+
+PyObject *folder_forget(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    shelf_forget_listed();
+    Py_RETURN_NONE;
 }

@@ -4,12 +4,17 @@
 
 #include <Python.h>
 
-/* list_folder(path, known, stat_result): the set of the names in a folder of the host's, and in `known`,
- * by path, what stat says of it and of its files. None for a folder of which there is no such list. */
+/* list_folder(path, known, stat_result): the set of the names in a folder of the host's; its stat from
+ * just before is in `known`, by path, and those of its files are known from then on. None for a folder
+ * of which there is no such list. */
 PyObject *folder_list(PyObject *module, PyObject *arguments);
 
-/* known_stat(known, look): a function of a path that answers from `known`, else calls look. After a
- * second `known` is emptied; when it was begun stands in it under None. */
-PyObject *folder_known_stat(PyObject *module, PyObject *pair);
+/* known_stat(known, look, stat_result): a function of a path that answers from `known` or from what
+ * list_folder was told, else calls look. After a second `known` is emptied; when it was begun stands in
+ * it under None. */
+PyObject *folder_known_stat(PyObject *module, PyObject *parts);
+
+/* forget_folders(): what list_folder was told. */
+PyObject *folder_forget(PyObject *module, PyObject *unused);
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -36,17 +37,28 @@ void tray_forget(void)
     tray = NULL;
 }
 
-static bool tray_take(const char *path)
+_Static_assert(sizeof(struct tray) == TRAY_BYTES && offsetof(struct tray, next) == TRAY_NEXT &&
+                   offsetof(struct tray, changes) == TRAY_CHANGES &&
+                   offsetof(struct tray, moves) == TRAY_MOVES,
+               "the supervisor's places");
+
+static bool tray_hold(void)
 {
-    if (tray == NULL || __atomic_test_and_set(&is_taken, __ATOMIC_ACQUIRE))
-        return false;
-    size_t length = strnlen(path, sizeof tray->path);
-    if (length < sizeof tray->path) {
-        memcpy(tray->path, path, length + 1);
-        return true;
-    }
+    return tray != NULL && !__atomic_test_and_set(&is_taken, __ATOMIC_ACQUIRE);
+}
+
+static void tray_let_go(void)
+{
     __atomic_clear(&is_taken, __ATOMIC_RELEASE);
-    return false;
+}
+
+/* Whether it has room for the path. Held. */
+static bool tray_put(const char *path)
+{
+    size_t length = strnlen(path, sizeof tray->path);
+    if (length < sizeof tray->path)
+        memcpy(tray->path, path, length + 1);
+    return length < sizeof tray->path;
 }
 
 int tray_open(const char *path, int flags, ...)
@@ -56,23 +68,30 @@ int tray_open(const char *path, int flags, ...)
     bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
     mode_t mode = makes ? va_arg(rest, mode_t) : 0;
     va_end(rest);
-    bool is_mine = tray_take(path);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, is_mine ? tray->path : path, flags, mode);
-    if (is_mine)
-        __atomic_clear(&is_taken, __ATOMIC_RELEASE);
+    bool is_held = tray_hold();
+    const char *place = is_held && tray_put(path) ? tray->path : path;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, place, flags, mode);
+    if (is_held)
+        tray_let_go();
     return fd;
 }
 
 static int tray_look(const char *path, struct stat *ret_stat, int flags)
 {
-    bool is_mine = tray_take(path);
-    int result = (int)syscall(SYS_newfstatat, AT_FDCWD, is_mine ? tray->path : path,
-                              is_mine ? &tray->stat : ret_stat, flags);
-    if (is_mine) {
-        if (result == 0)
+    if (!tray_hold())
+        return (int)syscall(SYS_newfstatat, AT_FDCWD, path, ret_stat, flags);
+    int result = 0, error = 0;
+    if (!shelf_look(tray, path, ret_stat, &error)) {
+        bool is_put = tray_put(path);
+        result = (int)syscall(SYS_newfstatat, AT_FDCWD, is_put ? tray->path : path,
+                              is_put ? &tray->stat : ret_stat, flags);
+        if (result == 0 && is_put)
             *ret_stat = tray->stat;
-        __atomic_clear(&is_taken, __ATOMIC_RELEASE);
+    } else if (error != 0) {
+        errno = error;
+        result = -1;
     }
+    tray_let_go();
     return result;
 }
 
@@ -84,4 +103,13 @@ int tray_stat(const char *path, struct stat *ret_stat)
 int tray_lstat(const char *path, struct stat *ret_stat)
 {
     return tray_look(path, ret_stat, AT_SYMLINK_NOFOLLOW);
+}
+
+int tray_list(const char *path, shelf_visit *visit, void *context)
+{
+    if (!tray_hold())
+        return -1;
+    int result = shelf_list(tray, path, visit, context);
+    tray_let_go();
+    return result;
 }

@@ -8,12 +8,15 @@
 
 #include "base/base.h"
 #include "guest/deed.h"
+#include "guest/shelf.h"
 
 #include <sys/stat.h>
 
 struct tray {
     struct stat stat;
-    char path[TRAY_BYTES - sizeof(struct stat)];
+    char path[TRAY_NEXT - sizeof(struct stat)];
+    uint64_t next;
+    uint32_t changes, moves;
 };
 
 /* In the guest. Made before its lockdown, for the supervisor to map: *ret_fd is the caller's. 0 or a
@@ -26,5 +29,8 @@ void tray_forget(void);
 int tray_open(const char *path, int flags, ...);
 int tray_stat(const char *path, struct stat *ret_stat);
 int tray_lstat(const char *path, struct stat *ret_stat);
+
+/* shelf_list, or -1 if another thread has the page, or there is none. */
+int tray_list(const char *path, shelf_visit *visit, void *context);
 
 #endif

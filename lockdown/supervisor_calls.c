@@ -57,6 +57,7 @@
 #define LOOP  "the event loop"
 #define PAIRS "pipes and pairs that guests get, and their channels"
 #define LIBC  "libc: memory"
+#define WATCH "changes in granted folders, so that what a guest was told of them is true"
 #define LIMIT "a guest's limits, clock and end"
 
 /* clang-format off */
@@ -88,6 +89,8 @@ const struct syscall_row supervisor_calls[] = {
     RARE(fstatfs, "what is mounted inside a grant: procfs is not handed out"),
     RARE(openat, "the files of a guest's cgroup, where there is that layer"),
     ALLOW(memfd_create, "synthetic files"),
+    ALLOW(inotify_init1, WATCH), ALLOW(inotify_add_watch, WATCH), ALLOW(inotify_rm_watch, WATCH),
+    ALLOW(fchdir, "a descriptor's other name, where there is no /proc; nothing is looked up from there"),
 
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
     ALLOW(epoll_create1, "which of them a guest still holds"),

@@ -230,7 +230,7 @@ const struct syscall_row syscall_rows[] = {
     QUIET(preadv2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
     CONTINUE(pwritev2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
     QUIET(pwritev2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
-    BROKER(getdents, GRANT_FILES, "of a path, with what stat says", "an import's questions about a folder as one", FILES, EQUAL(4, FILE_LISTED)),
+    BROKER(getdents, GRANT_FILES, "of a path, with what stat says", "an import's questions about a folder as one", FILES, MASKED(4, ~UINT64_C(1), FILE_LISTED)),
     NO(getdents, WHY_OBSOLETE, NONE),
 
     /* Memory. */

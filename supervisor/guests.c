@@ -4,6 +4,8 @@
 #include "supervisor/guests.h"
 
 #include "files/files.h"
+#include "files/tree.h"
+#include "files/watch.h"
 #include "lockdown/cgroup.h"
 #include "supervisor/answer.h"
 #include "supervisor/host.h"
@@ -100,6 +102,20 @@ int guests_refill(struct supervisor *supervisor, int *timeout_ms)
     if (*timeout_ms < 0 || *timeout_ms > REFILL_MS)
         *timeout_ms = REFILL_MS;
     return 0;
+}
+
+static void guests_count_change(struct supervisor *supervisor)
+{
+    for (uint32_t i = 0; i < supervisor->slot_count; i++)
+        if (supervisor->slots[i] != NULL && supervisor->slots[i]->files != NULL)
+            files_count_change(supervisor->slots[i]->files);
+}
+
+void guests_take_changes(struct supervisor *supervisor)
+{
+    guests_count_change(supervisor);
+    watches_read(supervisor->tree->watches);
+    guests_count_change(supervisor);
 }
 
 int guests_start(struct supervisor *supervisor, struct guest *guest)

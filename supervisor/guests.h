@@ -17,4 +17,8 @@ MUST_CHECK int guests_start(struct supervisor *supervisor, struct guest *guest);
 /* Gives up one that cannot be made: killed, and forgotten as soon as it is gone. */
 void guests_abort(struct supervisor *supervisor, struct guest *guest);
 
+/* Takes what has changed in watched folders, and tells the guests. A guest that looks meanwhile takes
+ * nothing that it knows for true. */
+void guests_take_changes(struct supervisor *supervisor);
+
 #endif

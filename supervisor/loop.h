@@ -8,6 +8,7 @@
 enum event_kind {
     EVENT_CONTROL,
     EVENT_ZYGOTE,
+    EVENT_CHANGE,
     EVENT_SETUP,
     EVENT_LISTENER,
     EVENT_EXIT,

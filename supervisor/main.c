@@ -32,6 +32,7 @@
  *     A handler copies each argument once, decides on the copy and acts on the copy. A call with a
  *     pointer is never continued. A call that may wait for a file system is done by a forked copy
  *     (worker.c).
+ *   EVENT_CHANGE    something has changed in a folder that is watched (files/watch.c)
  *   EVENT_WORKER    that copy is done
  *   EVENT_EXIT      a guest has ended: reaped, reported, and with its strays gone (ending.c)
  *   EVENT_ZYGOTE    the zygote speaks only to say that it failed: the end of the template
@@ -48,6 +49,8 @@
  * and loop; files/. */
 #define _GNU_SOURCE
 #include "files/assemble.h"
+#include "files/tree.h"
+#include "files/watch.h"
 #include "lockdown/cgroup.h"
 #include "lockdown/lockdown.h"
 #include "policy/mounts.h"
@@ -195,6 +198,14 @@ static int check_grants(const struct supervisor *supervisor, uid_t user, bool is
                        is_root ? " (--user)" : "");
 }
 
+static int begin_watching(struct supervisor *supervisor)
+{
+    int error = watches_new(&supervisor->tree->watches);
+    if (error == 0)
+        error = loop_add(supervisor, watches_fd(supervisor->tree->watches), EVENT_CHANGE, 0);
+    return error < 0 ? host_failed(-error, "epoll", "%s", strerror(-error)) : 0;
+}
+
 /* All that needs neither the interpreter nor its user, while it starts. */
 static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
 {
@@ -210,7 +221,10 @@ static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
-    return 0;
+    /* What is audited is asked for each time; one guest asks once for what others would ask again. */
+    bool is_watching = !supervisor->settings.audit &&
+                       (has_grants(&supervisor->settings) || !supervisor->settings.once);
+    return is_watching ? begin_watching(supervisor) : 0;
 }
 
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to
@@ -313,6 +327,10 @@ static int handle_event(struct supervisor *supervisor, uint64_t data, uint32_t e
         return requests_handle(supervisor);
     if (kind == EVENT_ZYGOTE)
         return handle_zygote(supervisor);
+    if (kind == EVENT_CHANGE) {
+        guests_take_changes(supervisor);
+        return 0;
+    }
     struct guest *guest = guest_find(supervisor, data & EVENT_ID_MASK);
     if (guest == NULL)
         return 0; /* dropped by an earlier event of the same batch */

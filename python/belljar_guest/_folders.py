@@ -70,7 +70,7 @@ def install(folders: list[str]) -> None:
         forget()
         invalidate(self)
 
-    external._path_stat = native.known_stat(known, look)
+    external._path_stat = native.known_stat(known, look, stat_result)
     finder._fill_cache, finder.invalidate_caches = fill_cache, invalidate_caches
 
 
@@ -78,3 +78,4 @@ def forget() -> None:
     """Before a run: what the host has installed since the last one is there."""
     known.clear()
     listed.clear()
+    native.forget_folders()

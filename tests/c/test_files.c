@@ -886,8 +886,8 @@ FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_el
         CHECK_EQUAL(stat_as(i == 0 ? at("data/plain") : at("data"), 0), 0);
         CHECK_EQUAL(row.mode, stat_result.st_mode);
         CHECK_EQUAL(row.bytes, stat_result.st_size);
-        CHECK_EQUAL(row.seconds, stat_result.st_mtim.tv_sec);
-        CHECK_EQUAL(row.nanoseconds, stat_result.st_mtim.tv_nsec);
+        CHECK_EQUAL(row.modified, stat_result.st_mtim.tv_sec);
+        CHECK_EQUAL(row.modified_ns, stat_result.st_mtim.tv_nsec);
     }
     CHECK_EQUAL(list_as(at("data/to_dir"), sizeof listed_rows), 0);
     CHECK(listed_find("inner") != NULL && listed_find("plain") == NULL);

@@ -1,0 +1,254 @@
+/* The folders that are watched (watch.h). Their names are the guests' choice, what happens in them is
+ * the host's: so there is a bound for how many there are, and one that changes often is left alone. A
+ * host that writes into a folder pays for the first event only, then it is not watched. */
+#define _GNU_SOURCE
+#include "files/watch.h"
+
+#include "files/beneath.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+
+#define WATCHED_MAX  1024 /* of a user's 8,192 or more */
+#define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
+#define KEPT_MAX     (4u << 20)
+#define KEPT_FOR_NS  10000000000u
+#define PAUSE_MIN_NS 100000000u
+#define PAUSE_MAX_NS 60000000000u
+/* All that changes what stat or a listing says, but for times of reading. */
+#define CHANGES                                                                                    \
+    (IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |                 \
+     IN_DELETE_SELF | IN_MOVE_SELF)
+
+struct watched {
+    char *path; /* a place's */
+    size_t length;
+    uint64_t hash;
+    int number; /* the kernel's; -1: it is not watched */
+    uint64_t pause_ns, paused_until_ns;
+    void *kept; /* or NULL */
+    size_t kept_length;
+    uint64_t kept_ns;
+};
+
+struct watches {
+    int events;  /* what the event loop waits for: there before inotify is */
+    int inotify; /* or -1 */
+    unsigned count;
+    size_t kept_length; /* of all */
+    struct watched rows[WATCHED_MAX];
+};
+
+int watches_new(struct watches **ret_watches)
+{
+    struct watches *watches = calloc(1, sizeof *watches);
+    if (watches == NULL)
+        return -ENOMEM;
+    watches->inotify = -1;
+    watches->events = epoll_create1(EPOLL_CLOEXEC);
+    if (watches->events < 0) {
+        int error = -errno;
+        free(watches);
+        return error;
+    }
+    *ret_watches = watches;
+    return 0;
+}
+
+void watches_free(struct watches *watches)
+{
+    if (watches == NULL)
+        return;
+    fd_close(&watches->inotify);
+    fd_close(&watches->events);
+    for (unsigned i = 0; i < watches->count; i++) {
+        free(watches->rows[i].path);
+        free(watches->rows[i].kept);
+    }
+    free(watches);
+}
+
+int watches_fd(const struct watches *watches)
+{
+    return watches->events;
+}
+
+static int watch_add(int set, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* A set of the kernel's, unless it is one of the last that the user can have. */
+static int watch_open(void)
+{
+    int sets[1 + SPARE];
+    unsigned count = 0;
+    while (count < ARRAY_SIZE(sets) && (sets[count] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) >= 0)
+        count++;
+    int kept = count == ARRAY_SIZE(sets) ? fd_take(&sets[0]) : -1;
+    for (unsigned i = 0; i < count; i++)
+        fd_close(&sets[i]);
+    return kept;
+}
+
+static int watches_begin(struct watches *watches)
+{
+    if (watches->inotify >= 0)
+        return 0;
+    watches->inotify = watch_open();
+    if (watches->inotify >= 0 && watch_add(watches->events, watches->inotify) < 0)
+        fd_close(&watches->inotify);
+    return watches->inotify < 0 ? -1 : 0;
+}
+
+int watches_join(struct watches *watches)
+{
+    CLEANUP(fd_close) int set = watches_begin(watches) == 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
+    return set >= 0 && watch_add(set, watches->inotify) == 0 ? fd_take(&set) : -1;
+}
+
+static void watch_forget(struct watches *watches, struct watched *row)
+{
+    watches->kept_length -= row->kept_length;
+    free(row->kept);
+    row->kept = NULL;
+    row->kept_length = 0;
+}
+
+static void watch_drop(struct watches *watches, struct watched *row, uint64_t now_ns)
+{
+    if (row->number < 0)
+        return;
+    (void)inotify_rm_watch(watches->inotify, row->number); /* it may be gone already */
+    row->number = -1;
+    watch_forget(watches, row);
+    bool is_again = now_ns - row->paused_until_ns < row->pause_ns;
+    row->pause_ns = is_again ? row->pause_ns * 2 : PAUSE_MIN_NS;
+    if (row->pause_ns > PAUSE_MAX_NS)
+        row->pause_ns = PAUSE_MAX_NS;
+    row->paused_until_ns = now_ns + row->pause_ns;
+}
+
+/* What a change is about, and with a directory all that lies below: its paths are another's now. */
+static void watches_drop(struct watches *watches, const struct inotify_event *event)
+{
+    uint64_t now_ns = clock_now_ns();
+    bool is_all = (event->mask & IN_Q_OVERFLOW) != 0;
+    bool is_tree =
+        (event->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) != 0;
+    for (unsigned i = 0; i < watches->count; i++) {
+        const struct watched *changed = &watches->rows[i];
+        if (!is_all && (changed->number < 0 || changed->number != event->wd))
+            continue;
+        for (unsigned j = 0; is_tree && j < watches->count; j++) {
+            struct watched *row = &watches->rows[j];
+            if (row->length > changed->length && row->path[changed->length] == '/' &&
+                memcmp(row->path, changed->path, changed->length) == 0)
+                watch_drop(watches, row, now_ns);
+        }
+        watch_drop(watches, &watches->rows[i], now_ns);
+    }
+}
+
+void watches_read(struct watches *watches)
+{
+    _Alignas(struct inotify_event) char buffer[4096];
+    ssize_t size;
+    while (watches->inotify >= 0 && (size = read(watches->inotify, buffer, sizeof buffer)) > 0) {
+        const struct inotify_event *event;
+        for (ssize_t at = 0; at < size; at += (ssize_t)(sizeof *event + event->len)) {
+            event = (const struct inotify_event *)(buffer + at);
+            watches_drop(watches, event);
+        }
+    }
+}
+
+/* makes: where there is none, and room. */
+static struct watched *watches_find(struct watches *watches, const char *path, size_t length,
+                                    bool makes)
+{
+    uint64_t hash = HASH_START;
+    for (size_t i = 0; i < length; i++)
+        hash = HASH_STEP(hash, path[i]);
+    for (unsigned i = 0; i < watches->count; i++) {
+        struct watched *row = &watches->rows[i];
+        if (row->hash == hash && row->length == length && memcmp(row->path, path, length) == 0)
+            return row;
+    }
+    char *copy = makes && watches->count < WATCHED_MAX ? strndup(path, length) : NULL;
+    if (copy == NULL)
+        return NULL;
+    struct watched *row = &watches->rows[watches->count++];
+    *row = (struct watched){ .path = copy, .length = length, .hash = hash, .number = -1 };
+    return row;
+}
+
+/* The directory that the first `length` bytes of the place's path name. Its parent is watched: if it
+ * is another's name from now on, that is a change. */
+static bool watch_begin(struct watches *watches, const struct tree *tree, const struct place *place,
+                        size_t length)
+{
+    const struct node *mount = place->node->mount;
+    struct watched *row = watches_find(watches, place->path, length, true);
+    if (row == NULL || row->number >= 0)
+        return row != NULL;
+    if (clock_now_ns() < row->paused_until_ns)
+        return false;
+    char rest[PATH_MAX] = ".";
+    if (length > mount->length) {
+        memcpy(rest, place->path + mount->length + 1, length - mount->length - 1);
+        rest[length - mount->length - 1] = '\0';
+    }
+    CLEANUP(fd_close)
+    int fd = tree_open_in(tree, mount, mount->fd, rest, O_PATH | O_DIRECTORY, 0);
+    /* A descriptor has no other name without /proc. Nothing of ours is looked up from there. */
+    if (fd < 0 || fchdir(fd) < 0)
+        return false;
+    row->number = inotify_add_watch(watches->inotify, ".", CHANGES | IN_ONLYDIR);
+    return fchdir(mount->fd) == 0 && row->number >= 0; /* which is held anyway */
+}
+
+bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place)
+{
+    const struct node *mount = place->node->mount;
+    /* Of the runtime's file systems it was not asked whether they are this machine's own. */
+    if (mount->kind != NODE_HOST || mount->may_wait ||
+        (mount->optional && beneath_may_wait(mount->fd)) || watches_begin(watches) < 0)
+        return false;
+    for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {
+        if (!watch_begin(watches, tree, place, length))
+            return false;
+        if (length >= place->length)
+            return true;
+    }
+}
+
+void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
+                  size_t length)
+{
+    struct watched *row = watches_find(watches, place->path, place->length, false);
+    if (row == NULL || row->number < 0)
+        return;
+    watch_forget(watches, row);
+    row->kept = length <= KEPT_MAX - watches->kept_length ? malloc(length) : NULL;
+    if (row->kept == NULL)
+        return;
+    memcpy(row->kept, bytes, length);
+    row->kept_length = length;
+    row->kept_ns = clock_now_ns();
+    watches->kept_length += length;
+}
+
+void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
+{
+    struct epoll_event event;
+    struct watched *row = watches_find(watches, place->path, place->length, false);
+    if (row == NULL || row->kept == NULL || epoll_wait(watches->events, &event, 1, 0) != 0 ||
+        clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
+        return NULL;
+    *ret_length = row->kept_length;
+    return row->kept;
+}

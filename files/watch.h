@@ -1,0 +1,34 @@
+/* Folders whose changes the kernel tells (inotify), so that what a guest was told of them holds until
+ * then. One set serves all guests of a template. Supervisor. */
+#ifndef BELLJAR_FILES_WATCH_H
+#define BELLJAR_FILES_WATCH_H
+
+#include "files/walk.h"
+
+struct watches;
+
+/* None is watched yet: that is asked for by guests. 0 or -errno. */
+MUST_CHECK int watches_new(struct watches **ret_watches);
+void watches_free(struct watches *watches);
+
+/* Readable while there are changes that watches_read has not taken. Borrowed. */
+int watches_fd(const struct watches *watches);
+/* Takes them. What they are about is watched no more, for a while that grows if it happens often. */
+void watches_read(struct watches *watches);
+
+/* Watches the place, a directory of the host's, and those on the way to it from its mount. Looks at what
+ * the host has there afterwards are true until there is a change. False: it cannot be watched. */
+bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place);
+
+/* Keeps a copy of what was found in a place that is watched, until there is a change in it, or for
+ * ten seconds. */
+void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
+                  size_t length);
+/* What is kept of a place, or NULL; also while there is any change that was not taken. Borrowed, until the next call; its bytes may be changed. */
+void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length);
+
+/* A guest's own set (epoll), readable while there are changes: it cannot take them by it. The
+ * descriptor, or -1 with errno. */
+int watches_join(struct watches *watches);
+
+#endif

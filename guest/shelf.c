@@ -1,0 +1,421 @@
+/* What the supervisor has told of whole folders (shelf.h). */
+#define _GNU_SOURCE
+#include "guest/shelf.h"
+
+#include "base/base.h"
+#include "guest/tray.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FOLDERS_MAX  512 /* a power of two; beyond that all is forgotten */
+#define CHUNKS_MAX   64
+#define BYTES_MAX    (8u << 20)
+#define TRUE_FOR_NS  1000000000u
+#define FIRST_BYTES  16384
+#define ASKED_BEFORE 2  /* that often, before the whole folder is asked for */
+#define ASK_AGAIN    64 /* questions to a folder that could not be told, before it is tried again */
+/* Rows cost time whether they are wanted or not: a question of the supervisor takes as long as seven of
+ * them. So there are so many for each question, a page costs so many more, and some are to begin
+ * with. */
+#define ROWS_PER_ASK  16
+#define ROWS_PER_PAGE 16
+#define ROWS_AT_FIRST 512
+#define ROWS_SAVED    4096
+
+struct folder {
+    char *path; /* NULL: the slot is free */
+    size_t length;
+    uint64_t hash;
+    int asked;
+    bool is_told, is_whole;
+    uint32_t changes; /* in the tray, when it was told */
+    uint64_t until_ns, device, next;
+    struct chunk {
+        char *rows;
+        size_t used;
+    } * chunks; /* one for each page */
+    unsigned chunk_count, row_count;
+    uint32_t *table; /* of rows, by hash of the name; 0: none, else chunk and place, plus one */
+    unsigned table_size;
+};
+
+struct shelf {
+    struct folder folders[FOLDERS_MAX];
+    unsigned count;
+    size_t bytes;
+};
+
+/* One for the program's questions, under the tray's lock, one for the importer's. */
+static struct shelf watched, listed;
+static int set = -1; /* readable while something has changed */
+static bool is_off;
+static long credit = ROWS_AT_FIRST;
+
+static uint64_t hash_of(const char *bytes, size_t length)
+{
+    uint64_t hash = 0x9e3779b97f4a7c15u ^ length, word;
+    for (; length >= sizeof word; bytes += sizeof word, length -= sizeof word) {
+        memcpy(&word, bytes, sizeof word);
+        hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, bytes, length);
+    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+    return hash ^ hash >> 29;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    return clock_gettime(CLOCK_MONOTONIC_COARSE, &time) == 0
+               ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec
+               : UINT64_MAX;
+}
+
+/* ---- Folders ---- */
+
+static void folder_empty(struct shelf *shelf, struct folder *folder)
+{
+    for (unsigned i = 0; i < folder->chunk_count; i++) {
+        shelf->bytes -= folder->chunks[i].used;
+        free(folder->chunks[i].rows);
+    }
+    free(folder->chunks);
+    free(folder->table);
+    folder->chunks = NULL;
+    folder->table = NULL;
+    folder->is_told = folder->is_whole = false;
+    folder->chunk_count = folder->row_count = folder->table_size = 0;
+    folder->next = 0;
+}
+
+static void shelf_empty(struct shelf *shelf)
+{
+    for (unsigned i = 0; shelf->count > 0 && i < FOLDERS_MAX; i++) {
+        if (shelf->folders[i].path == NULL)
+            continue;
+        folder_empty(shelf, &shelf->folders[i]);
+        free(shelf->folders[i].path);
+        shelf->folders[i].path = NULL;
+        shelf->count--;
+    }
+}
+
+/* The folder of that path, which is made; or NULL. */
+static struct folder *shelf_find(struct shelf *shelf, const char *path, size_t length, bool makes)
+{
+    uint64_t hash = hash_of(path, length);
+    struct folder *folder;
+    for (size_t at = hash;; at++) {
+        folder = &shelf->folders[at % FOLDERS_MAX];
+        if (folder->path == NULL)
+            break;
+        if (folder->hash == hash && folder->length == length &&
+            memcmp(folder->path, path, length) == 0)
+            return folder;
+    }
+    if (!makes)
+        return NULL;
+    if (shelf->count >= FOLDERS_MAX / 2) {
+        shelf_empty(shelf);
+        folder = &shelf->folders[hash % FOLDERS_MAX];
+    }
+    *folder = (struct folder){ .path = strndup(path, length), .length = length, .hash = hash };
+    shelf->count += folder->path != NULL;
+    return folder->path != NULL ? folder : NULL;
+}
+
+/* ---- Rows ---- */
+
+static const struct listed *row_at(const struct folder *folder, uint32_t place)
+{
+    size_t at = (size_t)(place - 1) * 8;
+    return (const struct listed *)(folder->chunks[at / LISTED_BYTES_MAX].rows +
+                                   at % LISTED_BYTES_MAX);
+}
+
+static const struct listed *row_find(const struct folder *folder, const char *name, size_t length)
+{
+    for (uint64_t at = hash_of(name, length); folder->table_size > 0; at++) {
+        uint32_t place = folder->table[at & (folder->table_size - 1)];
+        if (place == 0)
+            return NULL;
+        const struct listed *row = row_at(folder, place);
+        if (row->length == length && memcmp(row->name, name, length) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+static void table_add(struct folder *folder, const struct listed *row, uint32_t place)
+{
+    uint64_t at = hash_of(row->name, row->length);
+    while (folder->table[at & (folder->table_size - 1)] != 0)
+        at++;
+    folder->table[at & (folder->table_size - 1)] = place;
+}
+
+static bool table_grow(struct folder *folder, unsigned rows)
+{
+    unsigned size = folder->table_size > 0 ? folder->table_size : 64;
+    while (size < 2 * rows)
+        size *= 2;
+    if (size == folder->table_size)
+        return true;
+    uint32_t *before = folder->table;
+    uint32_t *table = calloc(size, sizeof *table);
+    if (table == NULL)
+        return false;
+    unsigned count = folder->table_size;
+    folder->table = table;
+    folder->table_size = size;
+    for (unsigned i = 0; i < count; i++)
+        if (before[i] != 0)
+            table_add(folder, row_at(folder, before[i]), before[i]);
+    free(before);
+    return true;
+}
+
+/* Finds the rows of the last chunk by their names from now on. */
+static bool folder_index(struct folder *folder)
+{
+    const struct chunk *chunk = &folder->chunks[folder->chunk_count - 1];
+    size_t before = (folder->chunk_count - 1) * (size_t)LISTED_BYTES_MAX;
+    unsigned count = 0;
+    const struct listed *row;
+    for (size_t at = sizeof(struct listed_folder); at < chunk->used; at += row->room) {
+        row = (const struct listed *)(chunk->rows + at);
+        count++;
+    }
+    if (!table_grow(folder, folder->row_count + count))
+        return false;
+    folder->row_count += count;
+    for (size_t at = sizeof(struct listed_folder); at < chunk->used; at += row->room) {
+        row = (const struct listed *)(chunk->rows + at);
+        table_add(folder, row, (uint32_t)((before + at) / 8 + 1));
+    }
+    return true;
+}
+
+/* Makes room for one chunk more, of so many bytes. */
+static char *folder_grow(struct shelf *shelf, struct folder *folder, size_t room)
+{
+    if (folder->chunk_count == CHUNKS_MAX || shelf->bytes + room > BYTES_MAX)
+        return NULL;
+    struct chunk *chunks =
+        realloc(folder->chunks, (folder->chunk_count + 1) * sizeof folder->chunks[0]);
+    if (chunks != NULL)
+        folder->chunks = chunks;
+    return chunks != NULL ? malloc(room) : NULL;
+}
+
+/* Asks for the next page of a folder. */
+static bool folder_ask(struct shelf *shelf, struct folder *folder, const char *path, size_t room)
+{
+    char *rows = folder_grow(shelf, folder, room);
+    long used = rows != NULL ? syscall(SYS_getdents, AT_FDCWD, path, rows, room, FILE_LISTED) : -1;
+    const struct listed_folder *head = (const struct listed_folder *)rows;
+    if (used < 0 || (size_t)used < sizeof *head) {
+        free(rows);
+        return false;
+    }
+    char *kept = realloc(rows, (size_t)used);
+    head = (const struct listed_folder *)kept;
+    folder->chunks[folder->chunk_count++] = (struct chunk){ kept, (size_t)used };
+    shelf->bytes += (size_t)used;
+    if (!folder->is_told)
+        folder->until_ns = head->told_ns + TRUE_FOR_NS;
+    folder->device = head->device;
+    folder->next = head->next;
+    folder->is_told = true;
+    folder->is_whole = head->next == 0;
+    return folder_index(folder);
+}
+
+static void row_stat(const struct folder *folder, const struct listed *row, struct stat *ret_stat)
+{
+    *ret_stat = (struct stat){
+        .st_dev = folder->device,
+        .st_ino = row->inode,
+        .st_nlink = 1,
+        .st_mode = row->mode,
+        .st_uid = row->user,
+        .st_gid = row->group,
+        .st_size = row->bytes,
+        .st_blksize = row->block_bytes,
+        .st_blocks = row->blocks,
+        .st_atim = { row->accessed, row->accessed_ns },
+        .st_mtim = { row->modified, row->modified_ns },
+        .st_ctim = { row->changed, row->changed_ns },
+    };
+}
+
+/* ---- Granted folders ---- */
+
+static uint32_t changes_in(const struct tray *tray)
+{
+    return __atomic_load_n(&tray->changes, __ATOMIC_SEQ_CST);
+}
+
+/* Whether nothing has changed in any watched folder since the folder was told. The kernel is asked
+ * first: what the supervisor takes from it is counted before. */
+static bool folder_is_true(const struct tray *tray, const struct folder *folder)
+{
+    struct epoll_event event;
+    long ready = syscall(SYS_epoll_wait, set, &event, 1, 0);
+    is_off = ready < 0; /* the program has closed it */
+    return ready == 0 && changes_in(tray) == folder->changes;
+}
+
+/* The set's own number is far from those that programs count on. */
+static bool shelf_join(void)
+{
+    CLEANUP(fd_close)
+    int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_WATCHED);
+    long most = low >= 0 ? sysconf(_SC_OPEN_MAX) : 0;
+    for (long number = most - 1; set < 0 && number > low && number > most - 8; number--)
+        set = fcntl(low, F_DUPFD_CLOEXEC, (int)number);
+    is_off = set < 0;
+    return !is_off;
+}
+
+/* Lets a folder be told, or more of it, if that is likely to pay. */
+static void folder_advance(struct tray *tray, struct folder *folder)
+{
+    if (credit < 0 || folder->asked < ASKED_BEFORE || folder->length >= sizeof tray->path ||
+        (set < 0 && !shelf_join()))
+        return;
+    if (!folder->is_told)
+        folder->changes = changes_in(tray);
+    memcpy(tray->path, folder->path, folder->length);
+    tray->path[folder->length] = '\0';
+    tray->next = folder->next;
+    unsigned rows = folder->row_count;
+    bool is_more = folder_ask(&watched, folder, tray->path,
+                              folder->next == 0 ? FIRST_BYTES : LISTED_BYTES_MAX);
+    credit -= ROWS_PER_PAGE + (long)(folder->row_count - rows);
+    if (is_more)
+        return;
+    folder_empty(&watched, folder);
+    folder->asked = -ASK_AGAIN;
+}
+
+/* The length of the folder's part of a path that names one thing in one way, and a file in that folder;
+ * else 0. */
+static size_t path_folder(const char *path)
+{
+    size_t slash = 0, at = 0;
+    for (; path[at] != '\0'; at++) {
+        if (path[at] != '/')
+            continue;
+        const char *next = path + at + 1 + (path[at + 1] == '.');
+        next += next != path + at + 1 && *next == '.';
+        if (*next == '/' || *next == '\0')
+            return 0; /* an empty name, or only dots */
+        slash = at;
+    }
+    return slash;
+}
+
+/* The path from the root, in `whole` if it was not so already; NULL if it is too long. */
+static const char *path_whole(const struct tray *tray, const char *path, char whole[PATH_MAX])
+{
+    static char directory[PATH_MAX] = "/work"; /* where a guest begins */
+    static uint32_t moves;
+    if (path[0] == '/')
+        return path;
+    uint32_t moves_now = __atomic_load_n(&tray->moves, __ATOMIC_SEQ_CST);
+    if (moves != moves_now && syscall(SYS_getcwd, directory, sizeof directory) < 0)
+        return NULL;
+    moves = moves_now;
+    int length = snprintf(whole, PATH_MAX, "%s/%s", directory[1] != '\0' ? directory : "", path);
+    return length < PATH_MAX ? whole : NULL;
+}
+
+bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error)
+{
+    char whole[PATH_MAX];
+    if (is_off || (path = path_whole(tray, path, whole)) == NULL)
+        return false;
+    size_t length = path_folder(path);
+    struct folder *folder = length > 0 ? shelf_find(&watched, path, length, true) : NULL;
+    if (folder == NULL)
+        return false;
+    credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
+    folder->asked += folder->asked < ASKED_BEFORE;
+    if (folder->is_told && (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
+        folder_empty(&watched, folder);
+    const char *name = path + length + 1;
+    size_t name_length = strlen(name);
+    for (int pages = 0; pages < 2; pages++) {
+        const struct listed *row = row_find(folder, name, name_length);
+        if (row != NULL || folder->is_whole) {
+            if ((row != NULL && row->mode == 0) || !folder_is_true(tray, folder))
+                return false;
+            *ret_error = row != NULL ? 0 : ENOENT;
+            if (row != NULL)
+                row_stat(folder, row, ret_stat);
+            return true;
+        }
+        if (pages == 0)
+            folder_advance(tray, folder);
+    }
+    return false;
+}
+
+/* ---- The runtime's ---- */
+
+int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *context)
+{
+    struct folder *folder = shelf_find(&listed, path, strlen(path), true);
+    if (folder == NULL)
+        return -1;
+    folder_empty(&listed, folder);
+    do {
+        tray->next = folder->next;
+        if (!folder_ask(&listed, folder, path, LISTED_BYTES_MAX)) {
+            folder_empty(&listed, folder);
+            return -1;
+        }
+    } while (!folder->is_whole);
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < folder->chunk_count; i++) {
+        const struct chunk *chunk = &folder->chunks[i];
+        const struct listed *row;
+        for (size_t at = sizeof(struct listed_folder); result == 0 && at < chunk->used;
+             at += row->room) {
+            row = (const struct listed *)(chunk->rows + at);
+            result = visit(row, context);
+        }
+    }
+    return result;
+}
+
+bool shelf_known(const char *path, struct stat *ret_stat)
+{
+    const char *slash = strrchr(path, '/'), *name = ".";
+    struct folder *folder = shelf_find(&listed, path, strlen(path), false);
+    if (folder == NULL && slash != NULL) {
+        folder = shelf_find(&listed, path, (size_t)(slash - path), false);
+        name = slash + 1;
+    }
+    const struct listed *row = folder != NULL ? row_find(folder, name, strlen(name)) : NULL;
+    if (row == NULL || row->mode == 0 || now_ns() >= folder->until_ns)
+        return false;
+    row_stat(folder, row, ret_stat);
+    return true;
+}
+
+void shelf_forget_listed(void)
+{
+    shelf_empty(&listed);
+}

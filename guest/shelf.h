@@ -1,0 +1,34 @@
+/* What the supervisor has told of whole folders, kept for the questions to come: stat of the files of a
+ * granted folder costs a call of the supervisor's the first times, and then none. In the guest: nothing
+ * relies on it.
+ *
+ * A watched folder's rows are true until one of its changes is told: the kernel has a descriptor of
+ * ours readable from before the change can be seen by anybody, and before the supervisor takes the
+ * change from there it counts in the tray. What the kernel does not tell (writes through mapped
+ * memory, a second name made elsewhere, times of reading) is known a second later: no row is older.
+ * Rows of the runtime's folders are for the importer alone, which is as patient. */
+#ifndef BELLJAR_SHELF_H
+#define BELLJAR_SHELF_H
+
+#include "guest/deed.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct tray;
+
+/* True: *ret_error is 0 and *ret_stat what stat says, or it is ENOENT. Else the supervisor is to be
+ * asked. One thread at a time, which holds the tray. */
+bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error);
+
+/* Asks for all of a folder of the runtime's and calls visit for each row, "." first. 0, -1 if the folder
+ * cannot be told so, or what visit answered first that is not 0. The rows are kept for shelf_known. All
+ * three under the interpreter's lock, this one with the tray held. */
+typedef int shelf_visit(const struct listed *row, void *context);
+int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *context);
+/* What shelf_list has told of a folder or a file in it, or false. */
+bool shelf_known(const char *path, struct stat *ret_stat);
+/* Forgets what shelf_list has told. */
+void shelf_forget_listed(void);
+
+#endif
