@@ -41,7 +41,7 @@ struct folder {
     struct chunk {
         char *rows;
         size_t used;
-    } *chunks; /* one for each page */
+    } * chunks; /* one for each page */
     unsigned chunk_count, row_count;
     uint32_t *table; /* of rows, by hash of the name; 0: none, else chunk and place, plus one */
     unsigned table_size;
@@ -139,7 +139,8 @@ static struct folder *shelf_find(struct shelf *shelf, const char *path, size_t l
 static const struct listed *row_at(const struct folder *folder, uint32_t place)
 {
     size_t at = (size_t)(place - 1) * 8;
-    return (const struct listed *)(folder->chunks[at / LISTED_BYTES_MAX].rows + at % LISTED_BYTES_MAX);
+    return (const struct listed *)(folder->chunks[at / LISTED_BYTES_MAX].rows +
+                                   at % LISTED_BYTES_MAX);
 }
 
 static const struct listed *row_find(const struct folder *folder, const char *name, size_t length)
@@ -223,11 +224,13 @@ static bool folder_ask(struct shelf *shelf, struct folder *folder, const char *p
     char *rows = folder_grow(shelf, folder, room);
     long used = rows != NULL ? syscall(SYS_getdents, AT_FDCWD, path, rows, room, FILE_LISTED) : -1;
     const struct listed_folder *head = (const struct listed_folder *)rows;
-    if (used < 0 || (size_t)used < sizeof *head) {
+    /* What the program asks for is not told by rows that nobody watches: those of the runtime's. */
+    if (used < 0 || (size_t)used < sizeof *head || (shelf == &watched && !head->is_watched)) {
         free(rows);
         return false;
     }
     char *kept = realloc(rows, (size_t)used);
+    kept = kept != NULL ? kept : rows;
     head = (const struct listed_folder *)kept;
     folder->chunks[folder->chunk_count++] = (struct chunk){ kept, (size_t)used };
     shelf->bytes += (size_t)used;
@@ -309,7 +312,7 @@ static void folder_advance(struct tray *tray, struct folder *folder)
 }
 
 /* The length of the folder's part of a path that names one thing in one way, and a file in that folder;
- * else 0. */
+ * else 0, as for those that are too long to name anything. */
 static size_t path_folder(const char *path)
 {
     size_t slash = 0, at = 0;
@@ -322,7 +325,7 @@ static size_t path_folder(const char *path)
             return 0; /* an empty name, or only dots */
         slash = at;
     }
-    return slash;
+    return at < PATH_MAX && at - slash - 1 <= NAME_MAX ? slash : 0;
 }
 
 /* The path from the root, in `whole` if it was not so already; NULL if it is too long. */
@@ -351,8 +354,7 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
         return false;
     credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
     folder->asked += folder->asked < ASKED_BEFORE;
-    if (folder->is_told &&
-        (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
+    if (folder->is_told && (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
         folder_empty(&watched, folder);
     const char *name = path + length + 1;
     size_t name_length = strlen(name);
