@@ -162,8 +162,8 @@ FILES_TEST(the_pages_of_a_large_folder_hold_each_name_once)
     static const size_t rooms[] = { sizeof listed_rows, 4096, 1000 };
     char name[NAME_MAX + 1];
     for (int i = 0; i < MANY; i++) {
-        snprintf(name, sizeof name, "out/%0*d", i % 3 == 0 ? 200 : 1, i);
-        if (i % 5 == 0)
+        snprintf(name, sizeof name, "out/%0*d", i % 16 == 0 ? 200 : 1, i);
+        if (i % 50 == 0)
             CHECK(mkdir(at(name), 0755) == 0);
         else
             put(name, "x");
@@ -189,9 +189,9 @@ FILES_TEST(the_pages_of_a_large_folder_hold_each_name_once)
                 else
                     others++;
             }
-            CHECK(files <= LISTED_FILES_MAX);
+            CHECK(i == 0 && pages == 0 ? files == LISTED_FILES_MAX : files <= LISTED_FILES_MAX);
             next = listed_head()->next;
-            pages++;
+            CHECK(pages++ < MANY);
         } while (next != 0);
         for (int j = 0; j < MANY; j++)
             CHECK_EQUAL(seen[j], 1);
@@ -238,6 +238,18 @@ FILES_TEST(a_name_with_a_row_of_its_own_is_not_told_by_the_listing_of_its_folder
         CHECK(listed_find(strchr(names[i], '/') + 1) != NULL);
         CHECK_EQUAL(listed_find(strchr(names[i], '/') + 1)->mode, 0);
     }
+    close(set);
+}
+
+/* As on vfat: what is not listed may be there. Another file of that name is no sign of it. */
+FILES_TEST(a_folder_that_finds_names_in_other_letters_is_not_told)
+{
+    int set = watch_joined();
+    put("out/Old", "another");
+    CHECK_EQUAL(list(at("out")), 0);
+    CHECK(unlink(at("out/Old")) == 0 && link(at("out/old"), at("out/Old")) == 0);
+    take_changes();
+    CHECK_EQUAL(list(at("out")), EAGAIN);
     close(set);
 }
 
