@@ -94,10 +94,10 @@ def test_every_name_means_what_it_means_to_the_host(folder: pathlib.Path) -> Non
     os.mkfifo(folder / "fifo")
     os.link(folder / "7", folder / "twice")
     (folder / "unlisted").chmod(0o711)
+    (folder / "closed").chmod(0o666 if os.geteuid() != 0 else 0o777)  # root sees it anyway
     top = str(folder)
     with Sandbox(Policy(read=[top], timeout=60)) as sandbox:
         told(sandbox, SEEN + f"for name in '', '/sub', '/to_sub', '/empty', '/closed', '/unlisted': know({top!r} + name)")
-        (folder / "closed").chmod(0o666 if os.geteuid() != 0 else 0o777)  # root sees it anyway
         agree(sandbox, *[f"{top}/{name}" for name in NAMES])
         before = os.getcwd()
         for move in (
