@@ -18,6 +18,7 @@ struct listing {
     const struct node *mount;
     struct place *place;
     unsigned files;
+    bool is_probed, folds; /* list_folds was asked, and what it said */
     size_t used, size;
     uint64_t next;
     _Alignas(struct listed) char rows[LISTED_BYTES_MAX];
@@ -79,10 +80,43 @@ static bool list_tells(const struct listing *listing, const struct stat *stat)
            (stat->st_nlink == 1 || listing->mount->optional);
 }
 
+/* Whether a name in other letters is the same file (vfat, a folder that is marked so): then there is
+ * more than is listed. Asked of one name. */
+static bool list_folds(struct listing *listing, int directory, const char *name)
+{
+    char other[NAME_MAX + 1];
+    struct stat stat, other_stat;
+    size_t at = strcspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (listing->is_probed || name[at] == '\0' || strlen(name) >= sizeof other)
+        return listing->folds;
+    strcpy(other, name);
+    other[at] ^= 'a' ^ 'A';
+    listing->is_probed = true;
+    listing->folds = fstatat(directory, other, &other_stat, LOOK_FLAGS) == 0 &&
+                     fstatat(directory, name, &stat, LOOK_FLAGS) == 0 &&
+                     stat.st_ino == other_stat.st_ino;
+    return listing->folds;
+}
+
+/* The names of the tree's rows, which may be there where the host has nothing. */
+static bool list_add_rows(struct listing *listing)
+{
+    const struct tree *tree = listing->tree;
+    for (size_t i = 0; listing->place->is_node && i < tree->count; i++) {
+        const struct node *node = tree->nodes[i];
+        if (node->above == listing->place->node &&
+            !list_add(listing, node->path + listing->place->length + 1, &(struct stat){ 0 }))
+            return false;
+    }
+    return true;
+}
+
 static int list_entry(int directory, const struct entry *entry, void *context)
 {
     struct listing *listing = context;
     struct stat stat = { 0 };
+    if (!listing->mount->optional && list_folds(listing, directory, entry->name))
+        return 1;
     bool is_asked =
         (entry->type == DT_REG || entry->type == DT_UNKNOWN) && !list_is_row(listing, entry->name);
     if (is_asked && listing->files-- == 0)
@@ -114,14 +148,21 @@ static bool list_is_direct(const struct request *request, const struct place *pl
            strcmp(path, place->path) == 0;
 }
 
+/* NULL: nothing is watched. Nor is it by a worker, whose rows nobody would know of. */
+static struct watches *list_watches(const struct files *files)
+{
+    return files->tree->may_wait ? NULL : files->tree->watches;
+}
+
 static int serve_watch(struct request *request)
 {
     struct files *files = request->files;
     if (files->is_watching)
         return EBUSY;
-    if (files->tray == NULL || files->tree->watches == NULL)
+    struct watches *watches = list_watches(files);
+    if (files->tray == NULL || watches == NULL)
         return ENOTSUP;
-    request->answer->install_fd = watches_join(files->tree->watches);
+    request->answer->install_fd = watches_join(watches);
     request->answer->install_cloexec = true;
     files->is_watching = request->answer->install_fd >= 0;
     return files->is_watching ? 0 : ENOTSUP;
@@ -134,9 +175,9 @@ static bool list_again(struct request *request, int *ret_error)
     struct place place;
     size_t length = 0;
     struct listed_folder *head = NULL;
-    if (files->tree->watches != NULL && list_start(files) == 0 &&
-        request_place(request, true, &place) == 0)
-        head = watches_kept(files->tree->watches, &place, &length);
+    struct watches *watches = list_watches(files);
+    if (watches != NULL && list_start(files) == 0 && request_place(request, true, &place) == 0)
+        head = watches_kept(watches, &place, &length);
     if (head == NULL || length > request->args[1])
         return false;
     head->told_ns = clock_now_ns();
@@ -151,6 +192,7 @@ int serve_list(struct request *request)
     struct place place;
     struct stat stat;
     struct listing listing;
+    struct watches *watches = list_watches(files);
     if (request->args[2] == FILE_WATCHED)
         return serve_watch(request);
     struct listed_folder *head = (struct listed_folder *)listing.rows;
@@ -172,10 +214,10 @@ int serve_list(struct request *request)
         request->args[1] < LISTED_BYTES_MAX ? (size_t)request->args[1] : LISTED_BYTES_MAX;
     if (listing.size < sizeof *head)
         return E2BIG;
+    listing.is_probed = listing.folds = false;
     bool is_own = !listing.mount->optional;
-    bool is_watched = files->tree->watches != NULL && (files->is_watching || !is_own) &&
-                      list_is_direct(request, &place) &&
-                      watches_hold(files->tree->watches, files->tree, &place);
+    bool is_watched = watches != NULL && (files->is_watching || !is_own) &&
+                      list_is_direct(request, &place) && watches_hold(watches, files->tree, &place);
     if (!is_watched && is_own)
         return EAGAIN; /* what it would be told is true for nobody knows how long */
     *head = (struct listed_folder){
@@ -187,6 +229,8 @@ int serve_list(struct request *request)
         fd_close(&folder);
         if ((error = request_open_folder(request, &place, &stat, &folder)) != 0)
             return error;
+        if (place.node->mount != listing.mount) /* the guest's path is another by now */
+            return EAGAIN;
     }
     listing.next = list_start(files);
     uint64_t start = listing.next;
@@ -194,14 +238,18 @@ int serve_list(struct request *request)
     if (start == 0 && !list_add(&listing, ".", &stat)) /* from before its names were read */
         return E2BIG;
     size_t used = listing.used;
+    if (start == 0 && is_own && !list_add_rows(&listing))
+        return E2BIG;
     int result = beneath_each(folder, start, list_entry, &listing);
     if (result < 0)
         return errno;
+    if (listing.folds)
+        return EAGAIN;
     if (result > 0 && listing.used == used)
         return E2BIG;
     head->next = result > 0 ? listing.next : 0;
     if (is_watched && !is_own && start == 0 && head->next == 0)
-        watches_keep(files->tree->watches, &place, listing.rows, listing.used);
+        watches_keep(watches, &place, listing.rows, listing.used);
     request->answer->value = (int64_t)listing.used;
     return memory_write(request->memory_fd, request->maps_fd, request->args[0], listing.rows,
                         listing.used);

@@ -12,6 +12,7 @@
 #include <sys/inotify.h>
 
 #define WATCHED_MAX  1024 /* of a user's 8,192 or more */
+#define DEPTH_MAX    64   /* below a mount: each folder on the way costs a watch */
 #define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
 #define KEPT_MAX     (4u << 20)
 #define KEPT_FOR_NS  10000000000u
@@ -26,7 +27,8 @@ struct watched {
     char *path; /* a place's */
     size_t length;
     uint64_t hash;
-    int number; /* the kernel's; -1: it is not watched */
+    int number;     /* the kernel's; -1: it is not watched */
+    bool is_unsure; /* a folder above it was not watched for a while: its path may be another's */
     uint64_t pause_ns, paused_until_ns;
     void *kept; /* or NULL */
     size_t kept_length;
@@ -57,16 +59,33 @@ int watches_new(struct watches **ret_watches)
     return 0;
 }
 
+static void watch_forget(struct watches *watches, struct watched *row)
+{
+    watches->kept_length -= row->kept_length;
+    free(row->kept);
+    row->kept = NULL;
+    row->kept_length = 0;
+}
+
+/* All: the watches that are given up are a change as well, so that nobody relies on them. */
+static void watches_clear(struct watches *watches)
+{
+    for (unsigned i = 0; i < watches->count; i++) {
+        if (watches->rows[i].number >= 0)
+            (void)inotify_rm_watch(watches->inotify, watches->rows[i].number);
+        watch_forget(watches, &watches->rows[i]);
+        free(watches->rows[i].path);
+    }
+    watches->count = 0;
+}
+
 void watches_free(struct watches *watches)
 {
     if (watches == NULL)
         return;
     fd_close(&watches->inotify);
     fd_close(&watches->events);
-    for (unsigned i = 0; i < watches->count; i++) {
-        free(watches->rows[i].path);
-        free(watches->rows[i].kept);
-    }
+    watches_clear(watches);
     free(watches);
 }
 
@@ -110,14 +129,6 @@ int watches_join(struct watches *watches)
     return set >= 0 && watch_add(set, watches->inotify) == 0 ? fd_take(&set) : -1;
 }
 
-static void watch_forget(struct watches *watches, struct watched *row)
-{
-    watches->kept_length -= row->kept_length;
-    free(row->kept);
-    row->kept = NULL;
-    row->kept_length = 0;
-}
-
 static void watch_drop(struct watches *watches, struct watched *row, uint64_t now_ns)
 {
     if (row->number < 0)
@@ -132,22 +143,28 @@ static void watch_drop(struct watches *watches, struct watched *row, uint64_t no
     row->paused_until_ns = now_ns + row->pause_ns;
 }
 
-/* What a change is about, and with a directory all that lies below: its paths are another's now. */
+static bool watch_is_below(const struct watched *row, const struct watched *above)
+{
+    return row->length > above->length && row->path[above->length] == '/' &&
+           memcmp(row->path, above->path, above->length) == 0;
+}
+
+/* What a change is about. The paths below it are looked up again, before anything is told by them:
+ * they may be another's now, or from now on without a word. */
 static void watches_drop(struct watches *watches, const struct inotify_event *event)
 {
     uint64_t now_ns = clock_now_ns();
     bool is_all = (event->mask & IN_Q_OVERFLOW) != 0;
-    bool is_tree =
-        (event->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) != 0;
     for (unsigned i = 0; i < watches->count; i++) {
         const struct watched *changed = &watches->rows[i];
         if (!is_all && (changed->number < 0 || changed->number != event->wd))
             continue;
-        for (unsigned j = 0; is_tree && j < watches->count; j++) {
+        for (unsigned j = 0; j < watches->count; j++) {
             struct watched *row = &watches->rows[j];
-            if (row->length > changed->length && row->path[changed->length] == '/' &&
-                memcmp(row->path, changed->path, changed->length) == 0)
-                watch_drop(watches, row, now_ns);
+            if (row->number < 0 || !watch_is_below(row, changed))
+                continue;
+            watch_forget(watches, row);
+            row->is_unsure = true;
         }
         watch_drop(watches, &watches->rows[i], now_ns);
     }
@@ -166,7 +183,8 @@ void watches_read(struct watches *watches)
     }
 }
 
-/* makes: where there is none, and room. */
+/* makes: where there is none. If there are too many, none is left: a guest cannot keep others from
+ * what they want watched for as long as the template lives. */
 static struct watched *watches_find(struct watches *watches, const char *path, size_t length,
                                     bool makes)
 {
@@ -178,7 +196,10 @@ static struct watched *watches_find(struct watches *watches, const char *path, s
         if (row->hash == hash && row->length == length && memcmp(row->path, path, length) == 0)
             return row;
     }
-    char *copy = makes && watches->count < WATCHED_MAX ? strndup(path, length) : NULL;
+    bool is_full = makes && watches->count == WATCHED_MAX;
+    if (is_full)
+        watches_clear(watches);
+    char *copy = makes && !is_full ? strndup(path, length) : NULL;
     if (copy == NULL)
         return NULL;
     struct watched *row = &watches->rows[watches->count++];
@@ -193,9 +214,9 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
 {
     const struct node *mount = place->node->mount;
     struct watched *row = watches_find(watches, place->path, length, true);
-    if (row == NULL || row->number >= 0)
+    if (row == NULL || (row->number >= 0 && !row->is_unsure))
         return row != NULL;
-    if (clock_now_ns() < row->paused_until_ns)
+    if (row->number < 0 && clock_now_ns() < row->paused_until_ns)
         return false;
     char rest[PATH_MAX] = ".";
     if (length > mount->length) {
@@ -204,19 +225,26 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
     }
     CLEANUP(fd_close)
     int fd = tree_open_in(tree, mount, mount->fd, rest, O_PATH | O_DIRECTORY, 0);
-    /* A descriptor has no other name without /proc. Nothing of ours is looked up from there. */
-    if (fd < 0 || fchdir(fd) < 0)
+    /* Of the runtime's file systems it was not asked before whether they are this machine's own. A
+     * descriptor has no other name without /proc. Nothing of ours is looked up from there. */
+    if (fd < 0 || (mount->optional && beneath_may_wait(fd)) || fchdir(fd) < 0)
         return false;
+    int before = row->number;
     row->number = inotify_add_watch(watches->inotify, ".", CHANGES | IN_ONLYDIR);
+    row->is_unsure = false;
+    if (before >= 0 && before != row->number)
+        (void)inotify_rm_watch(watches->inotify, before);
     return fchdir(mount->fd) == 0 && row->number >= 0; /* which is held anyway */
 }
 
 bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place)
 {
     const struct node *mount = place->node->mount;
-    /* Of the runtime's file systems it was not asked whether they are this machine's own. */
-    if (mount->kind != NODE_HOST || mount->may_wait ||
-        (mount->optional && beneath_may_wait(mount->fd)) || watches_begin(watches) < 0)
+    unsigned depth = 0;
+    for (const char *at = place->path + mount->length; (at = strchr(at, '/')) != NULL; at++)
+        depth++;
+    if (mount->kind != NODE_HOST || mount->may_wait || depth > DEPTH_MAX ||
+        watches_begin(watches) < 0)
         return false;
     for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {
         if (!watch_begin(watches, tree, place, length))
@@ -244,10 +272,10 @@ void watches_keep(struct watches *watches, const struct place *place, const void
 
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
 {
-    struct epoll_event event;
     struct watched *row = watches_find(watches, place->path, place->length, false);
-    if (row == NULL || row->kept == NULL || epoll_wait(watches->events, &event, 1, 0) != 0 ||
-        clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
+    struct epoll_event event;
+    if (row == NULL || row->kept == NULL || clock_now_ns() - row->kept_ns > KEPT_FOR_NS ||
+        epoll_wait(watches->events, &event, 1, 0) != 0) /* of a change we are yet to hear */
         return NULL;
     *ret_length = row->kept_length;
     return row->kept;

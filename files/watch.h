@@ -13,7 +13,8 @@ void watches_free(struct watches *watches);
 
 /* Readable while there are changes that watches_read has not taken. Borrowed. */
 int watches_fd(const struct watches *watches);
-/* Takes them. What they are about is watched no more, for a while that grows if it happens often. */
+/* Takes them. What they are about is watched no more, for a while that grows if it happens often; what
+ * is below is looked up again before it is relied on. */
 void watches_read(struct watches *watches);
 
 /* Watches the place, a directory of the host's, and those on the way to it from its mount. Looks at what
@@ -24,7 +25,8 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
  * ten seconds. */
 void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
                   size_t length);
-/* What is kept of a place, or NULL; also while there is any change that was not taken. Borrowed, until the next call; its bytes may be changed. */
+/* What is kept of a place, or NULL; that as well while there are changes to take. Borrowed, until the
+ * next call; its bytes may be changed. */
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length);
 
 /* A guest's own set (epoll), readable while there are changes: it cannot take them by it. The

@@ -7,6 +7,7 @@
 #include "files/beneath.c"
 #include "files/change.c"
 #include "files/files.c"
+#include "files/list.c"
 #include "files/look.c"
 #include "files/memory.c"
 #include "files/open.c"
@@ -15,6 +16,7 @@
 #include "files/synthetic.c"
 #include "files/tree.c"
 #include "files/walk.c"
+#include "files/watch.c"
 
 #include <sys/mman.h>
 

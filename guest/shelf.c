@@ -224,11 +224,13 @@ static bool folder_ask(struct shelf *shelf, struct folder *folder, const char *p
     char *rows = folder_grow(shelf, folder, room);
     long used = rows != NULL ? syscall(SYS_getdents, AT_FDCWD, path, rows, room, FILE_LISTED) : -1;
     const struct listed_folder *head = (const struct listed_folder *)rows;
-    if (used < 0 || (size_t)used < sizeof *head) {
+    /* What the program asks for is not told by rows that nobody watches: those of the runtime's. */
+    if (used < 0 || (size_t)used < sizeof *head || (shelf == &watched && !head->is_watched)) {
         free(rows);
         return false;
     }
     char *kept = realloc(rows, (size_t)used);
+    kept = kept != NULL ? kept : rows;
     head = (const struct listed_folder *)kept;
     folder->chunks[folder->chunk_count++] = (struct chunk){ kept, (size_t)used };
     shelf->bytes += (size_t)used;
@@ -310,7 +312,7 @@ static void folder_advance(struct tray *tray, struct folder *folder)
 }
 
 /* The length of the folder's part of a path that names one thing in one way, and a file in that folder;
- * else 0. */
+ * else 0, as for those that are too long to name anything. */
 static size_t path_folder(const char *path)
 {
     size_t slash = 0, at = 0;
@@ -323,7 +325,7 @@ static size_t path_folder(const char *path)
             return 0; /* an empty name, or only dots */
         slash = at;
     }
-    return slash;
+    return at < PATH_MAX && at - slash - 1 <= NAME_MAX ? slash : 0;
 }
 
 /* The path from the root, in `whole` if it was not so already; NULL if it is too long. */

@@ -5,7 +5,8 @@
  * A watched folder's rows are true until one of its changes is told: the kernel has a descriptor of
  * ours readable from before the change can be seen by anybody, and before the supervisor takes the
  * change from there it counts in the tray. What the kernel does not tell (writes through mapped
- * memory, a second name made elsewhere, times of reading) is known a second later: no row is older.
+ * memory, a second name made elsewhere, writes to a file that was opened by a name that is gone,
+ * what is mounted there, times of reading) is known a second later: no row is older.
  * Rows of the runtime's folders are for the importer alone, which is as patient. */
 #ifndef BELLJAR_SHELF_H
 #define BELLJAR_SHELF_H

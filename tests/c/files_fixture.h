@@ -1,5 +1,5 @@
-/* A host directory made for the test, a tree over it, and one guest's view of it: for test_tree.c
- * and test_files.c.
+/* A host directory made for the test, a tree over it, and one guest's view of it: for test_tree.c,
+ * test_files.c and test_list.c.
  *
  *   <top>/data     granted to read   plain, dir/inner, links in and out of it, a FIFO, a set-uid
  * file <top>/out      granted to write  old <top>/one.txt  granted to read by itself <top>/secret
@@ -14,6 +14,7 @@
 #include "files/beneath.c"
 #include "files/change.c"
 #include "files/files.c"
+#include "files/list.c"
 #include "files/look.c"
 #include "files/memory.c"
 #include "files/open.c"
@@ -22,6 +23,7 @@
 #include "files/synthetic.c"
 #include "files/tree.c"
 #include "files/walk.c"
+#include "files/watch.c"
 
 #include <stdarg.h>
 

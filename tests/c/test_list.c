@@ -1,0 +1,530 @@
+/* Folders told as a whole (files/list.c), and how it is known that they are so still (files/watch.c). The
+ * guest here is the test itself, as in test_files.c. */
+#define _GNU_SOURCE
+#include "tests/c/files_fixture.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+static _Alignas(struct listed) char listed_rows[LISTED_BYTES_MAX];
+static char *tray;
+
+static int list_as(const char *path, size_t room)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(listed_rows),
+                (uint64_t)room, (uint64_t)FILE_LISTED);
+}
+
+static int list(const char *path)
+{
+    return list_as(path, sizeof listed_rows);
+}
+
+static const struct listed_folder *listed_head(void)
+{
+    return (const struct listed_folder *)listed_rows;
+}
+
+/* The row after that one, from NULL on. */
+static const struct listed *listed_next(const struct listed *row)
+{
+    const char *next =
+        row == NULL ? listed_rows + sizeof(struct listed_folder) : (const char *)row + row->room;
+    return next < listed_rows + fixture.answer.value ? (const struct listed *)next : NULL;
+}
+
+static const struct listed *listed_find(const char *name)
+{
+    const struct listed *row = NULL;
+    while ((row = listed_next(row)) != NULL)
+        if (row->length == strlen(name) && memcmp(row->name, name, row->length) == 0)
+            break;
+    return row;
+}
+
+static void tray_begin(uint64_t next)
+{
+    memcpy(tray + TRAY_NEXT, &next, sizeof next);
+}
+
+static int join(void)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(""), (uint64_t)0, (uint64_t)0,
+                (uint64_t)FILE_WATCHED);
+}
+
+/* A guest with a page, as the supervisor has it; nothing is watched for it yet. */
+static void watch_fixture(void)
+{
+    int fd = (int)syscall(SYS_memfd_create, "tray", MFD_CLOEXEC);
+    CHECK(fd >= 0 && ftruncate(fd, TRAY_BYTES) == 0);
+    tray = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(tray != MAP_FAILED);
+    CHECK_EQUAL(files_set_tray(fixture.files, fd, ADDRESS(tray)), 0);
+    close(fd);
+    CHECK_EQUAL(watches_new(&fixture.tree->watches), 0);
+    CLEANUP(fd_close) int set = watch_open();
+    if (set < 0) {
+        fixture_remove();
+        SKIP("fewer than %d sets of inotify are left to this user", SPARE + 1);
+    }
+}
+
+/* The same, and it has its set, which is returned. */
+static int watch_joined(void)
+{
+    watch_fixture();
+    CHECK_EQUAL(join(), 0);
+    return fd_take(&fixture.answer.install_fd);
+}
+
+static bool is_readable(int set)
+{
+    struct epoll_event event;
+    int ready = epoll_wait(set, &event, 1, 0);
+    CHECK(ready >= 0);
+    return ready == 1;
+}
+
+/* What has changed is taken, and nobody waits for the pauses: this is how the time passes. */
+static void take_changes(void)
+{
+    watches_read(fixture.tree->watches);
+    for (unsigned i = 0; i < fixture.tree->watches->count; i++)
+        fixture.tree->watches->rows[i].paused_until_ns = 0;
+}
+
+static struct watched *watched_find(const char *name)
+{
+    const char *path = at(name);
+    return watches_find(fixture.tree->watches, path, strlen(path), false);
+}
+
+static bool is_watched(const char *name)
+{
+    const struct watched *row = watched_find(name);
+    return row != NULL && row->number >= 0 && !row->is_unsure;
+}
+
+/* ---- What is told ---- */
+
+FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_else)
+{
+    static const char *const others[] = { "dir",          "link",   "absolute", "out_absolute",
+                                          "out_relative", "to_dir", "fifo",     "twice" };
+    static const char *const names[] = { "plain", "." };
+    put("data/twice", "two names");
+    CHECK(link(at("data/twice"), at("twice")) == 0);
+    int set = watch_joined();
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(listed_head()->is_watched && listed_head()->next == 0);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        CHECK(listed_find(others[i]) != NULL && listed_find(others[i])->mode == 0);
+    CHECK(listed_find("..") == NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CHECK_EQUAL(list(at("data")), 0);
+        struct listed row = *listed_find(names[i]);
+        CHECK_EQUAL(stat_as(i == 0 ? at("data/plain") : at("data"), 0), 0);
+        CHECK_EQUAL(listed_head()->device, stat_result.st_dev);
+        CHECK_EQUAL(row.inode, stat_result.st_ino);
+        CHECK_EQUAL(row.mode, stat_result.st_mode);
+        CHECK_EQUAL(row.user, stat_result.st_uid);
+        CHECK_EQUAL(row.bytes, stat_result.st_size);
+        CHECK_EQUAL(row.blocks, stat_result.st_blocks);
+        CHECK_EQUAL(row.modified, stat_result.st_mtim.tv_sec);
+        CHECK_EQUAL(row.modified_ns, stat_result.st_mtim.tv_nsec);
+        CHECK_EQUAL(row.changed_ns, stat_result.st_ctim.tv_nsec);
+    }
+    CHECK_NOT_RECORDED();
+    close(set);
+}
+
+FILES_TEST(what_is_listed_is_bounded_and_is_in_a_mount)
+{
+    int set = watch_joined();
+    CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) - 1), E2BIG);
+    CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 8), E2BIG);
+    CHECK_EQUAL(list(at("data/plain")), ENOTDIR);
+    CHECK_EQUAL(list(at("data/nothing")), ENOENT);
+    CHECK_EQUAL(list("/work"), EOPNOTSUPP);
+    CHECK_EQUAL(list("/"), EOPNOTSUPP);
+    CHECK_NOT_RECORDED();
+    CHECK_EQUAL(list(at("data/../secret")), EACCES);
+    CHECK_REFUSED("read");
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data")), (uint64_t)0,
+                     (uint64_t)sizeof listed_rows, (uint64_t)FILE_LISTED),
+                EFAULT);
+    close(set);
+}
+
+#define MANY (2 * LISTED_FILES_MAX + 88)
+
+/* Whatever room there is, and with names of any kind between them. */
+FILES_TEST(the_pages_of_a_large_folder_hold_each_name_once)
+{
+    static unsigned char seen[MANY];
+    static const size_t rooms[] = { sizeof listed_rows, 4096, 1000 };
+    char name[NAME_MAX + 1];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "out/%0*d", i % 16 == 0 ? 200 : 1, i);
+        if (i % 50 == 0)
+            CHECK(mkdir(at(name), 0755) == 0);
+        else
+            put(name, "x");
+    }
+    int set = watch_joined();
+    for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+        memset(seen, 0, sizeof seen);
+        unsigned others = 0, own = 0, pages = 0;
+        uint64_t next = 0;
+        do {
+            unsigned files = 0;
+            tray_begin(next);
+            CHECK_EQUAL(list_as(at("out"), rooms[i]), 0);
+            CHECK(fixture.answer.value <= (int64_t)rooms[i]);
+            const struct listed *row = NULL;
+            while ((row = listed_next(row)) != NULL) {
+                snprintf(name, sizeof name, "%.*s", (int)row->length, row->name);
+                files += S_ISREG(row->mode);
+                if (strspn(name, "0123456789") == row->length)
+                    seen[atoi(name)]++;
+                else if (strcmp(name, ".") == 0)
+                    own++;
+                else
+                    others++;
+            }
+            CHECK(i == 0 && pages == 0 ? files == LISTED_FILES_MAX : files <= LISTED_FILES_MAX);
+            next = listed_head()->next;
+            CHECK(pages++ < MANY);
+        } while (next != 0);
+        for (int j = 0; j < MANY; j++)
+            CHECK_EQUAL(seen[j], 1);
+        CHECK_EQUAL(own, 1);
+        CHECK_EQUAL(others, 1); /* out/old */
+        CHECK(pages > 2);
+    }
+    close(set);
+}
+
+/* It is a place in a folder that the guest may list anyway: the kernel finds none there, or some. */
+FILES_TEST(a_guest_that_asks_to_go_on_from_anywhere_is_told_names_of_that_folder_at_most)
+{
+    static const uint64_t places[] = { 1, 12345, INT32_MAX, INT64_MAX, UINT64_MAX, 1ull << 63 };
+    int set = watch_joined();
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        tray_begin(places[i]);
+        int error = list(at("data/dir"));
+        CHECK(error == 0 || error == EINVAL);
+        const struct listed *row = NULL;
+        while (error == 0 && (row = listed_next(row)) != NULL)
+            CHECK(row->length == 5 || row->length == 1);
+    }
+    tray_begin(0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(listed_find("inner") != NULL);
+    close(set);
+}
+
+/* The tree has another row in the place of a name: what the host has there, or has not, is not told. */
+FILES_TEST(a_name_with_a_row_of_its_own_is_not_told_by_the_listing_of_its_folder)
+{
+    static const char *const names[] = { "data/plain", "data/nothing" };
+    struct node *node;
+    int set = watch_joined();
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(listed_find("plain")->mode != 0 && listed_find("nothing") == NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CHECK_EQUAL(tree_add_node(fixture.tree, at(names[i]), NODE_ABSENT, &node), 0);
+        node->error = EACCES;
+        tree_settle(fixture.tree);
+        CHECK_EQUAL(stat_as(at(names[i]), 0), EACCES);
+        CHECK_EQUAL(list(at("data")), 0);
+        const struct listed *row = NULL;
+        const char *name = strchr(names[i], '/') + 1;
+        CHECK(listed_find(name) != NULL);
+        while ((row = listed_next(row)) != NULL)
+            CHECK(row->mode == 0 || row->length != strlen(name) ||
+                  memcmp(row->name, name, row->length) != 0);
+    }
+    close(set);
+}
+
+/* As on vfat: what is not listed may be there. Another file of that name is no sign of it. */
+FILES_TEST(a_folder_that_finds_names_in_other_letters_is_not_told)
+{
+    int set = watch_joined();
+    put("out/Old", "another");
+    CHECK_EQUAL(list(at("out")), 0);
+    CHECK(unlink(at("out/Old")) == 0 && link(at("out/old"), at("out/Old")) == 0);
+    take_changes();
+    CHECK_EQUAL(list(at("out")), EAGAIN);
+    close(set);
+}
+
+/* ---- What is watched ---- */
+
+FILES_TEST(a_set_is_joined_once)
+{
+    watch_fixture();
+    CHECK_EQUAL(join(), 0);
+    CHECK(fixture.answer.install_fd >= 0 && fixture.answer.install_cloexec);
+    CHECK_EQUAL(join(), EBUSY);
+    CHECK(fixture.answer.install_fd < 0);
+}
+
+/* Without a set, or where it is a link or a worker that leads there, nobody would hear of changes. */
+FILES_TEST(a_granted_folder_is_told_only_while_it_is_watched)
+{
+    CHECK_EQUAL(list(at("data")), EAGAIN);
+    watch_fixture();
+    CHECK_EQUAL(list(at("data")), EAGAIN);
+    fixture.tree->may_wait = true;
+    CHECK_EQUAL(join(), ENOTSUP);
+    fixture.tree->may_wait = false;
+    CHECK_EQUAL(join(), 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK_EQUAL(list(at("data/to_dir")), EAGAIN);
+    CHECK_EQUAL(list(at("data/../data/dir")), EAGAIN);
+    fixture.tree->may_wait = true;
+    CHECK_EQUAL(list(at("data/dir")), EAGAIN);
+    CHECK_NOT_RECORDED();
+}
+
+FILES_TEST(a_change_is_told_at_once_and_the_folder_is_left_alone_for_a_while)
+{
+    int set = watch_joined();
+    CHECK_EQUAL(list(at("out")), 0);
+    CHECK(is_watched("out") && !is_readable(set) &&
+          !is_readable(watches_fd(fixture.tree->watches)));
+    uint64_t pause_ns = 0;
+    for (int i = 0; i < 12; i++) {
+        put("out/old", "changed");
+        CHECK(is_readable(set));
+        watches_read(fixture.tree->watches);
+        CHECK(!is_readable(set) && !is_watched("out"));
+        CHECK_EQUAL(list(at("out")), EAGAIN);
+        struct watched *row = watched_find("out");
+        CHECK(row->pause_ns == (i == 0 ? PAUSE_MIN_NS : pause_ns * 2) ||
+              row->pause_ns == PAUSE_MAX_NS);
+        pause_ns = row->pause_ns;
+        row->paused_until_ns = clock_now_ns(); /* it is over */
+        CHECK_EQUAL(list(at("out")), 0);
+        CHECK(is_watched("out"));
+    }
+    CHECK_EQUAL(pause_ns, PAUSE_MAX_NS);
+    watched_find("out")->paused_until_ns = clock_now_ns() - 2 * PAUSE_MAX_NS; /* long ago */
+    put("out/old", "again");
+    watches_read(fixture.tree->watches);
+    CHECK_EQUAL(watched_find("out")->pause_ns, PAUSE_MIN_NS);
+    close(set);
+}
+
+FILES_TEST(every_kind_of_change_is_told)
+{
+    static const char *const folder = "out";
+    int set = watch_joined(), fd = open(at("out/old"), O_RDWR);
+    for (int kind = 0;; kind++) {
+        CHECK_EQUAL(list(at(folder)), 0);
+        CHECK(!is_readable(set));
+        if (kind == 0)
+            CHECK(write(fd, "x", 1) == 1);
+        else if (kind == 1)
+            CHECK(ftruncate(fd, 1) == 0);
+        else if (kind == 2)
+            CHECK(fchmod(fd, 0600) == 0);
+        else if (kind == 3)
+            CHECK(futimens(fd, NULL) == 0);
+        else if (kind == 4)
+            CHECK(rename(at("out/old"), at("out/new")) == 0);
+        else if (kind == 5)
+            CHECK(link(at("out/new"), at("out/too")) == 0);
+        else if (kind == 6)
+            CHECK(unlink(at("out/too")) == 0);
+        else if (kind == 7)
+            CHECK(symlink("new", at("out/link")) == 0);
+        else if (kind == 8)
+            CHECK(rename(at("one.txt"), at("out/one.txt")) == 0);
+        else if (kind == 9)
+            CHECK(rename(at("out/one.txt"), at("one.txt")) == 0);
+        else if (kind == 10)
+            CHECK(mkdir(at("out/folder"), 0700) == 0);
+        else if (kind == 11)
+            CHECK(rmdir(at("out/folder")) == 0);
+        else if (kind == 12)
+            CHECK(chmod(at("out"), 0711) == 0);
+        else
+            break;
+        if (!is_readable(set))
+            dprintf(2, "    kind %d\n", kind);
+        CHECK(is_readable(set));
+        take_changes();
+    }
+    close(fd);
+    close(set);
+}
+
+/* Each way in which a path can come to mean another folder without a change in that folder. */
+FILES_TEST(a_folder_that_another_takes_the_place_of_is_watched_anew)
+{
+    int set = watch_joined();
+    for (int way = 0; way < 3; way++) {
+        CHECK(mkdir(at("out/a"), 0755) == 0 && mkdir(at("out/a/b"), 0755) == 0 &&
+              mkdir(at("out/a/b/c"), 0755) == 0);
+        take_changes();
+        CHECK_EQUAL(list(at("out/a/b/c")), 0);
+        CHECK(is_watched("out") && is_watched("out/a") && is_watched("out/a/b/c"));
+        int held = open(at("out/a/b/c"), O_RDONLY | O_DIRECTORY);
+        if (way > 0) { /* nobody watches those above any more */
+            put("out/a/b/file", "x");
+            put("out/a/file", "x");
+            put("out/file", "x");
+            take_changes();
+            CHECK(!is_watched("out/a") && !is_watched("out/a/b/c"));
+        }
+        if (way < 2) {
+            CHECK(rename(at("out/a"), at("out/before")) == 0 && mkdir(at("out/a"), 0755) == 0 &&
+                  mkdir(at("out/a/b"), 0755) == 0 && mkdir(at("out/a/b/c"), 0755) == 0);
+            CHECK(is_readable(set) == (way == 0));
+        } else { /* the host has it open: it is not gone yet */
+            CHECK(rmdir(at("out/a/b/c")) == 0 && mkdir(at("out/a/b/c"), 0755) == 0);
+        }
+        take_changes();
+        CHECK_EQUAL(list(at("out/a/b/c")), 0);
+        take_changes(); /* the other's watch is given up, which is told like one */
+        CHECK_EQUAL(list(at("out/a/b/c")), 0);
+        CHECK(is_watched("out/a/b/c") && !is_readable(set));
+        put("out/a/b/c/new", "x");
+        CHECK(is_readable(set));
+        close(held);
+        CHECK(rename(at("out/a"), at(way == 0 ? "out/0" : way == 1 ? "out/1" : "out/2")) == 0);
+        (void)rename(at("out/before"), at("out/before.too"));
+        take_changes();
+    }
+    close(set);
+}
+
+FILES_TEST(too_deep_a_folder_is_not_watched)
+{
+    char name[PATH_MAX] = "out";
+    for (int depth = 1; depth <= DEPTH_MAX + 1; depth++) {
+        strcat(name, "/d");
+        CHECK(mkdir(at(name), 0755) == 0);
+    }
+    int set = watch_joined();
+    CHECK_EQUAL(list(at(name)), EAGAIN);
+    name[strlen(name) - 2] = '\0';
+    CHECK_EQUAL(list(at(name)), 0);
+    close(set);
+}
+
+/* A guest cannot use them up. */
+FILES_TEST(after_too_many_folders_all_are_forgotten_and_that_is_told)
+{
+    char name[32];
+    int set = watch_joined(), told = 0;
+    for (int i = 0; i < WATCHED_MAX + 10; i++) {
+        snprintf(name, sizeof name, "out/%d", i);
+        CHECK(mkdir(at(name), 0755) == 0);
+    }
+    for (int i = 0; i < WATCHED_MAX - 1; i++) { /* and the mount's */
+        snprintf(name, sizeof name, "out/%d", i);
+        CHECK_EQUAL(list(at(name)), 0);
+    }
+    CHECK(!is_readable(set) && is_watched("out/0"));
+    for (int i = WATCHED_MAX - 1; i < WATCHED_MAX + 10; i++) {
+        snprintf(name, sizeof name, "out/%d", i);
+        told += list(at(name)) == 0;
+    }
+    CHECK_EQUAL(told, 10);
+    CHECK(is_readable(set) && !is_watched("out/0"));
+    take_changes();
+    CHECK(is_watched("out/1030") && !is_readable(set));
+    CHECK_EQUAL(list(at("out/0")), 0);
+    close(set);
+}
+
+/* The last ones are other programs'. */
+FILES_TEST(no_set_is_taken_when_few_are_left)
+{
+    struct rlimit limit, few;
+    watch_fixture();
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    int free_fd = dup(0);
+    close(free_fd);
+    few = (struct rlimit){ (rlim_t)free_fd + SPARE, limit.rlim_max };
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    CHECK_EQUAL(join(), ENOTSUP);
+    CHECK_EQUAL(fixture.tree->watches->inotify, -1);
+    CHECK_EQUAL(list(at("data")), EAGAIN);
+    int again = dup(0);
+    CHECK_EQUAL(again, free_fd); /* and none is left open */
+    close(again);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK_EQUAL(join(), 0);
+}
+
+/* ---- The runtime's ---- */
+
+static void runtime_fixture(void)
+{
+    char path[PATH_MAX];
+    fixture_host();
+    grant(at("data"), false, true); /* as the runtime's folders are */
+    CHECK_EQUAL(tree_new(&fixture.settings, &fixture.tree, path), 0);
+    CHECK_EQUAL(
+        files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
+    watch_fixture();
+}
+
+TEST(what_a_folder_of_the_runtimes_holds_is_kept_until_there_is_a_change)
+{
+    runtime_fixture();
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQUAL(list(at("data/dir")), 0);
+        CHECK(!listed_head()->is_watched); /* it is not the guest that hears of it */
+        uint64_t told_ns = listed_head()->told_ns;
+        struct watched *row = watched_find("data/dir");
+        CHECK(row != NULL && row->kept != NULL);
+        CHECK_EQUAL(row->kept_length, fixture.answer.value);
+        CHECK(listed_find("inner") != NULL && listed_find("new") == NULL);
+        struct listed *kept = (struct listed *)((char *)row->kept + sizeof(struct listed_folder));
+        kept->group = 4321; /* to be known again by */
+        CHECK_EQUAL(list(at("data/dir")), 0);
+        CHECK_EQUAL(listed_next(NULL)->group, 4321);
+        CHECK(listed_head()->told_ns >= told_ns);
+        if (i == 0)
+            put("data/dir/new", "x"); /* in it */
+        else if (i == 1)
+            put("data/new", "x"); /* beside it: it may be another's from now on */
+        else
+            row->kept_ns -= KEPT_FOR_NS + 1;
+        CHECK_EQUAL(list(at("data/dir")), 0); /* before the change is taken */
+        CHECK_EQUAL(listed_next(NULL)->group == 4321, false);
+        CHECK_EQUAL(listed_find("new") != NULL, i == 0);
+        take_changes();
+        CHECK(i == 2 || watched_find("data/dir")->kept == NULL);
+        unlink(at("data/dir/new"));
+        take_changes();
+    }
+    CHECK_EQUAL(list(at("data/to_dir")), 0); /* by a link: told, and not kept */
+    CHECK(listed_find("inner") != NULL && watched_find("data/to_dir") == NULL);
+    fixture_remove();
+}
+
+TEST(a_folder_of_the_runtimes_is_told_whole_or_not_kept)
+{
+    runtime_fixture();
+    CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 200), 0);
+    CHECK(listed_head()->next != 0 && watched_find("data")->kept == NULL);
+    tray_begin(listed_head()->next);
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(listed_head()->next == 0 && watched_find("data")->kept == NULL);
+    tray_begin(0);
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(watched_find("data")->kept != NULL);
+    CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 200),
+                0); /* the kept has no room */
+    CHECK(listed_head()->next != 0);
+    fixture_remove();
+}
