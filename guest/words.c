@@ -8,8 +8,8 @@
 #define _GNU_SOURCE
 #include "guest/words.h"
 
+#include "guest/named.h"
 #include "guest/trap.h"
-#include "guest/tray.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
 #include "wire/told.h"
@@ -261,12 +261,14 @@ static const struct {
     { "strerror", (void *)words_strerror },
     { "fstat", (void *)trap_fstat },
     { "fstat64", (void *)trap_fstat },
-    { "open", (void *)tray_open },
-    { "open64", (void *)tray_open },
-    { "stat", (void *)tray_stat },
-    { "stat64", (void *)tray_stat },
-    { "lstat", (void *)tray_lstat },
-    { "lstat64", (void *)tray_lstat },
+    { "open", (void *)named_open },
+    { "open64", (void *)named_open },
+    { "stat", (void *)named_stat },
+    { "stat64", (void *)named_stat },
+    { "lstat", (void *)named_lstat },
+    { "lstat64", (void *)named_lstat },
+    { "readlink", (void *)named_readlink },
+    { "access", (void *)named_access },
     { "getaddrinfo", (void *)words_getaddrinfo },
     { "gai_strerror", (void *)words_gai_strerror },
     { "getpid", (void *)words_getpid },
