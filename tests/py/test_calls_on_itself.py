@@ -20,6 +20,7 @@ def filled(call, *sizes):
 def flag(descriptor, value):
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | value)
     return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & value)
+heard = []
 def fails(call, *arguments):
     try: call(*arguments)
     except (OSError, ValueError) as error: return type(error).__name__
@@ -51,6 +52,16 @@ ROWS = [
     ("fails(resource.setrlimit, resource.RLIMIT_NOFILE, (10**6, 10**6)), fails(resource.setrlimit, resource.RLIMIT_STACK, (-1, -1))",
      ("ValueError",) * 2),
     ("os.nice(0), os.getpriority(os.PRIO_PROCESS, 0), os.setpriority(os.PRIO_PROCESS, 0, 0), os.nice(1)", (0, 0, None, 1)),
+    ("os.getpriority(os.PRIO_PGRP, 0), os.nice(3), os.getpriority(os.PRIO_USER, 0), os.getpriority(os.PRIO_PGRP, os.getpgrp())", (0, 3, 3, 3)),
+    ("fails(os.getpriority, os.PRIO_PGRP, 1), fails(os.getpriority, os.PRIO_USER, 7), fails(os.setpriority, os.PRIO_USER, 0, 0)",
+     ("PermissionError",) * 3),
+    ("os.kill(0, 0), os.killpg(0, 0), os.killpg(os.getpgrp(), 0), fails(os.kill, 0, 999)", (None, None, None, "OSError")),
+    ("(signal.signal(10, lambda *_: heard.append(1)), None)[1], [os.killpg(to, 10) for to in (0, os.getpgrp())], os.kill(0, 10), heard",
+     (None, [None, None], None, [1, 1, 1])),
+    ("fails(os.killpg, 7, 0), fails(os.kill, -1, 0), fails(os.kill, 1, 0)", ("PermissionError",) * 3),
+    ("os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)), os.sched_setparam(os.getpid(), os.sched_param(0))", (None, None)),
+    ("fails(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)), fails(os.sched_setparam, 0, os.sched_param(1))",
+     ("PermissionError", "OSError")),
     ("fails(os.nice, -1), fails(os.getpriority, os.PRIO_PROCESS, 1)", ("PermissionError",) * 2),
     ("signal.getitimer(signal.ITIMER_REAL), signal.setitimer(signal.ITIMER_REAL, 0)", ((0, 0), (0, 0))),
     ("int(sent(signal.sigwait)), sent(signal.sigwaitinfo).si_signo, sent(lambda s: signal.sigtimedwait(s, 5)).si_signo", (10, 10, 10)),
