@@ -42,6 +42,7 @@ MODULES = {
     "late": RECORDS,
     "place": "import os, pathlib\nfrom os import getcwd\nKEPT = os.getcwd(), os.getcwdb().decode(), str(pathlib.Path.cwd()), os.path.dirname(os.path.abspath('x'))\n",
     "reader": "import os\nTHREADS = os.environ['OMP_NUM_THREADS']\n",
+    "hoards": "import mmap\nHELD = mmap.mmap(-1, 160 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n",
     "joblib/parallel": JOBLIB,
     "joblib/__init__": "from .parallel import BACKENDS\n",
 }
@@ -65,6 +66,17 @@ def environment():
         (packages / f"{name}.py").write_text(text)
     yield made
     shutil.rmtree(folder)
+
+
+@core
+def test_a_preload_that_takes_all_of_a_guests_memory_is_an_error_at_the_start(environment):
+    words = r"the preloaded modules take 1[67]\d MiB of memory, and a guest may have 128: .*grant more \(--memory SIZE, memory=\), or preload"
+    with pytest.raises(belljar.SandboxError, match=words):
+        opened(environment, ["hoards"], belljar.Policy(memory="128M"))
+    made, said = opened(environment, ["hoards"], belljar.Policy(memory="256M"))
+    with made:
+        ex = made.run("import hoards, mmap; len(mmap.mmap(-1, 64 << 20)), len(hoards.HELD)")
+        assert (ex.value, said) == ((64 << 20, 160 << 20), [])
 
 
 def opened(environment, preload, policy=belljar.Policy()):
