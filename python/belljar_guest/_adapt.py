@@ -87,6 +87,16 @@ def on_joblib() -> None:
             parallel.BACKENDS[name] = GuestThreads
 
 
+LOKY = "loky.backend.context", "joblib.externals.loky.backend.context"
+
+
+def on_loky() -> None:
+    """loky asks `lscpu` how many cores there are, and warns where it cannot: a guest has one CPU."""
+    for name in LOKY:
+        if getattr(sys.modules.get(name), "physical_cores_cache", 0) is None:
+            sys.modules[name].physical_cores_cache = 1  # type: ignore[attr-defined]
+
+
 def refuse_callbacks() -> None:
     """Where memory cannot become executable: ctypes' own error is a MemoryError without a word, after a dozen tries."""
     ON_IMPORT["ctypes"] = on_ctypes
@@ -208,6 +218,7 @@ KNOWN_HOSTS = "", "localhost", "belljar", "<broadcast>"
 POOL_THREADS = 3  # of multiprocessing.pool.ThreadPool, beside its workers
 ON_IMPORT: dict[str, Callable[[], None]] = {  # what to do once a module is imported
     "joblib.parallel": on_joblib,
+    **dict.fromkeys(LOKY, on_loky),
     "pty": on_pty,
     "uuid": on_uuid,
     "_socket": on_interfaces,

@@ -81,6 +81,8 @@ ROWS = [
     ("[os.stat(p).st_uid == u for p in ('a', '/tmp', '/work', os.path.expanduser('~'))]",
      [True] * 4),
     ("[os.stat(p).st_uid for p in ('/', '/etc', '/etc/passwd', '/usr', os.__file__)]", [0] * 5),
+    ("[name in open('/proc/meminfo').read() for name in ('MemTotal:', '\\nActive:', '\\nInactive:')], open('/proc/vmstat').read()",
+     ([True] * 3, "pswpin 0\npswpout 0\n")),
     ("oct(os.stat('/etc').st_mode), oct(os.stat('/etc/passwd').st_mode), os.access('/etc', os.W_OK)", ("0o40555", "0o100444", False)),
     ("__import__('pwd').getpwuid(u).pw_name, __import__('grp').getgrgid(g).gr_name, os.getresuid() == (u, u, u)", ("user", "user", True)),
 ]  # fmt: skip

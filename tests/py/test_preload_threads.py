@@ -45,6 +45,8 @@ MODULES = {
     "hoards": "import mmap\nHELD = mmap.mmap(-1, 160 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n",
     "joblib/parallel": JOBLIB,
     "joblib/__init__": "from .parallel import BACKENDS\n",
+    "joblib/externals/loky/backend/context": "physical_cores_cache = None\n",
+    "loky/backend/context": "physical_cores_cache = 7\n",
 }
 
 
@@ -62,7 +64,7 @@ def environment():
         pytest.skip("python -m venv does not work here")
     packages = made / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     for name, text in MODULES.items():
-        (packages / name).parent.mkdir(exist_ok=True)
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / f"{name}.py").write_text(text)
     yield made
     shutil.rmtree(folder)
@@ -201,3 +203,15 @@ def test_workers_of_joblib_are_threads_as_many_as_are_granted_and_it_is_said_onc
     made, _ = opened(environment, preload, belljar.Policy(threads=10))
     with made:
         assert made.run(WORKERS).stdout == "[2, 7, 2, 7, 2, 64] 1\n"
+
+
+@pytest.mark.parametrize(
+    "preload", [[], ["joblib.externals.loky.backend.context", "loky.backend.context"]], ids=["after", "preloaded"]
+)
+def test_loky_starts_no_program_to_count_cores(environment, preload):
+    """It would be refused, and be on record."""
+    made, _ = opened(environment, preload)
+    with made:
+        ex = made.run("from joblib.externals.loky.backend import context\nfrom loky.backend import context as known\n"
+                      "context.physical_cores_cache, known.physical_cores_cache")  # fmt: skip
+        assert ex.value == (1, 7), ex
