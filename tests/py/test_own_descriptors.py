@@ -136,3 +136,23 @@ def test_the_script_is_where_it_says():
             assert done.stdout == "True import os data\n", done.stderr
             assert f'File "{folder}/script.py", line 5, in fails\n    1 / 0  # in a thread\n' in done.stderr
             assert "raise ValueError('gone')  # at its end\n" in done.stderr
+
+
+FAILS = "import threading\ndef fails():\n    1 / 0  # in a thread\nthread = threading.Thread(target=fails, name='it'); thread.start(); thread.join()\n"
+QUIET = (
+    "import sys, threading\nthread = threading.Thread(target=sys.exit); thread.start(); thread.join()\n"
+    "threading.excepthook = lambda args: print('own', args.exc_type.__name__)\n"
+)
+
+
+@pytest.mark.parametrize("preload", [[], ["threading"]], ids=["imported", "preloaded"])
+def test_what_ends_a_thread_is_shown_with_its_line(preload):
+    with belljar.Template(preload=preload) as template, template.sandbox() as session:
+        for ex in (
+            template.run(FAILS),
+            session.run_code(FAILS),
+            session.run_code("thread = threading.Thread(target=fails); thread.start(); thread.join()"),
+        ):
+            assert ex.stderr.startswith("Exception in thread") and "    1 / 0  # in a thread\n" in ex.stderr
+        assert template.run(QUIET).stderr == ""
+        assert template.run(QUIET + FAILS).stdout == "own ZeroDivisionError\n"
