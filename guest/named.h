@@ -13,4 +13,7 @@ int named_lstat(const char *path, struct stat *ret_stat);
 ssize_t named_readlink(const char *path, char *ret_text, size_t size);
 int named_access(const char *path, int mode);
 
+/* Names no path: libc's own is one of those whose call cannot be made again from its code (again.c). */
+int named_affinity(pid_t number, size_t size, void *ret_set);
+
 #endif

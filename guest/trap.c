@@ -183,7 +183,7 @@ static void trap_lower(int deed, greg_t *registers)
 
 /* Whether there is memory, by a call that reads one word and waits for no time: a fault here would be
  * the end. */
-static bool is_readable(const void *bytes, size_t length)
+bool trap_is_readable(const void *bytes, size_t length)
 {
     static const struct timespec no_time;
     const long places[] = { (long)bytes, (long)bytes + (long)length - 4 };
@@ -199,7 +199,7 @@ static bool is_readable(const void *bytes, size_t length)
  * descriptors on their way to others. */
 static long trap_send(long fd, const struct msghdr *message, long flags)
 {
-    if (!is_readable(message, sizeof *message))
+    if (!trap_is_readable(message, sizeof *message))
         return -EFAULT;
     const struct msghdr copy = *message;
     if (copy.msg_controllen != 0) /* which is refused, with words and a record */
@@ -209,7 +209,7 @@ static long trap_send(long fd, const struct msghdr *message, long flags)
                    ? -EOPNOTSUPP
                    : trap_call(SYS_writev, fd, (long)copy.msg_iov, (long)copy.msg_iovlen, 0, 0, 0);
     struct iovec part = { NULL, 0 };
-    if (copy.msg_iovlen == 1 && !is_readable(copy.msg_iov, sizeof part))
+    if (copy.msg_iovlen == 1 && !trap_is_readable(copy.msg_iov, sizeof part))
         return -EFAULT;
     if (copy.msg_iovlen == 1)
         part = *copy.msg_iov;

@@ -17,4 +17,7 @@ int trap_fstat(int number, struct stat *ret_stat);
  * call returns: a negative errno where it fails. */
 long trap_deed(int deed, const long args[4]);
 
+/* Whether there is memory at two aligned words, the first and the last of these bytes. */
+bool trap_is_readable(const void *bytes, size_t length);
+
 #endif

@@ -209,7 +209,7 @@ def test_workers_of_joblib_are_threads_as_many_as_are_granted_and_it_is_said_onc
     "preload", [[], ["joblib.externals.loky.backend.context", "loky.backend.context"]], ids=["after", "preloaded"]
 )
 def test_loky_starts_no_program_to_count_cores(environment, preload):
-    """It would be refused, and be on record."""
+    """A program would be refused, and be on record."""
     made, _ = opened(environment, preload)
     with made:
         ex = made.run("from joblib.externals.loky.backend import context\nfrom loky.backend import context as known\n"
