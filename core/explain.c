@@ -145,7 +145,7 @@ bool belljar_mount_at(const struct belljar_policy *policy, unsigned index,
     static const char *const modes[] = {
         [MOUNT_SCRATCH] = "scratch",   [MOUNT_TEXT] = "synthetic",      [MOUNT_LINK] = "link",
         [MOUNT_DEVICE] = "device",     [MOUNT_DIRECTORY] = "directory", [MOUNT_ABSENT] = "absent",
-        [MOUNT_STREAM] = "descriptor",
+        [MOUNT_STREAM] = "descriptor", [MOUNT_STREAMS] = "descriptors",
     };
     *ret_mount = (struct belljar_mount){ row->path, "", modes[row->kind], row->reason };
     return true;

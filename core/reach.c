@@ -196,6 +196,23 @@ static void ask_as(unsigned user, unsigned group, struct wishes *wishes)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/* Whether it is the system's own: nobody is told to give it away. */
+static bool is_the_systems(const char *path)
+{
+    static const char *const folders[] = { "/bin", "/boot", "/dev", "/etc",  "/lib", "/lib64",
+                                           "/opt", "/root", "/run", "/sbin", "/sys", "/usr" };
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+        if (is_below(path, folders[i]))
+            return true;
+    return strrchr(path, '/') == path || is_below(path, "/var/lib"); /* /var, /home, /srv */
+}
+
 static int say_closed(const struct wish *wish, unsigned user, struct belljar_error *reterr)
 {
     bool is_root = geteuid() == 0, is_python = wish->name == NULL;
@@ -209,7 +226,9 @@ static int say_closed(const struct wish *wish, unsigned user, struct belljar_err
         snprintf(where, sizeof where, ": that user may not write there");
     else if (is_python && stat(wish->at, &found) == 0 && (found.st_mode & 0111) == 0)
         snprintf(where, sizeof where, ": it is not executable (mode %o)", found.st_mode & 07777);
-    if (is_whole && (wish->mode & W_OK))
+    if (is_whole && (wish->mode & W_OK) && is_the_systems(wish->real))
+        snprintf(remedy, sizeof remedy, "grant a folder that is that user's own");
+    else if (is_whole && (wish->mode & W_OK))
         snprintf(remedy, sizeof remedy, "give it to that user (chown -R %u %.900s)", user,
                  wish->path);
     else
@@ -240,12 +259,6 @@ static int check_possible(const struct wish *wish, struct belljar_error *reterr)
 }
 
 /* ---- Where it starts ---- */
-
-static bool is_below(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
-    return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
 
 static int check_cwd(const struct belljar_policy *policy, struct belljar_error *reterr)
 {

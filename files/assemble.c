@@ -205,13 +205,13 @@ void tree_draw_skeleton(struct tree *tree)
         return;
     tree->is_drawn = true;
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
-        if (!tree->nodes[i]->is_drawn)
+        if (!tree->nodes[i]->is_drawn && !tree->nodes[i]->is_unlisted)
             error = tree_draw(tree->skeleton, tree->nodes[i]);
         tree->nodes[i]->is_drawn = true;
     }
     for (size_t i = 0; error == 0 && i < tree->count; i++) {
         struct node *node = tree->nodes[i];
-        if (node->kind != NODE_DIRECTORY)
+        if (node->kind != NODE_DIRECTORY || node->is_unlisted)
             continue;
         CLEANUP(fd_close)
         int fd = beneath_open(tree->skeleton, node->length == 0 ? "." : node->path + 1, O_PATH, 0);

@@ -88,7 +88,11 @@ static const struct file_call file_calls[] = {
 static int request_deed(const struct request *request, const struct file_call *row)
 {
     if (row->serve == serve_open)
-        return DEED(DEED_OPEN, ((int)request->args[0] & O_CLOEXEC) != 0, request->stream);
+        return DEED(DEED_OPEN,
+                    request->number == SYS_openat ? 2
+                    : request->number == SYS_open ? 1
+                                                  : DEED_CREATES,
+                    request->stream);
     if (row->serve == serve_stat)
         return DEED(DEED_STAT, request->number == SYS_newfstatat ? 2 : 1, request->stream);
     if (row->serve == serve_readlink)

@@ -54,10 +54,11 @@ int request_outside(struct request *request, const struct place *place, enum wan
     bool is_write = want >= WANT_CHANGE;
     bool is_device =
         strncmp(place->path, "/dev/", 5) == 0 && strncmp(place->path, "/dev/shm/", 9) != 0;
-    const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
-                       : is_device                      ? HINT_DEVICE
-                       : is_write                       ? HINT_WRITE
-                                                        : HINT_READ;
+    const char *hint = scratch_is_own_path(place->path)         ? HINT_OWN
+                       : is_device                              ? HINT_DEVICE
+                       : strncmp(place->path, "/proc/", 6) == 0 ? HINT_PROC
+                       : is_write                               ? HINT_WRITE
+                                                                : HINT_READ;
     int error = place_is_closed(place, want) ? EACCES : ENOENT;
     request_refuse(request->answer, error, is_write ? RULE_WRITE : RULE_READ, hint);
     request->answer->searched = true;
@@ -102,8 +103,7 @@ static void path_to_self(const struct files *files, char *path, size_t size)
     snprintf(path, size, "/proc/self%.*s", (int)(size - sizeof "/proc/self"), rest);
 }
 
-/* The descriptor that one of these names stands for, or -1. As the program writes it: there is no
- * such directory to get there by another way. */
+/* The descriptor that one of these names stands for, or -1. */
 static int stream_number(const char *path)
 {
     static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
@@ -120,6 +120,13 @@ static int stream_number(const char *path)
             return (int)strtol(digits, NULL, 10);
     }
     return -1;
+}
+
+/* ENXIO for a place that is a descriptor of the program's own, by whatever links a path led there. */
+static int request_stream(struct request *request, const struct place *place)
+{
+    request->stream = place->is_directory ? -1 : stream_number(place->path);
+    return request->stream < 0 ? 0 : ENXIO;
 }
 
 /* Takes slashes off the end. */
@@ -204,10 +211,6 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
         return ENOENT; /* nothing is looked up: there is no place, and none to record */
     path_to_self(request->files, path, sizeof path);
-    if ((request->stream = stream_number(path)) >= 0) {
-        snprintf(request->answer->target, sizeof request->answer->target, "%.32s", path);
-        return ENXIO;
-    }
     bool is_self = path[0] == '\0', had_slash = request->is_entry && path_strip(path);
     request->last = path_last(path);
     if (path[0] != '/' && (error = request_start(request->files, directory, &start)) != 0)
@@ -216,6 +219,8 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
                          is_self ? "." : path, follow, &request->steps, place);
     place->is_directory |= had_slash;
     request_target(request->answer, place);
+    if (error == 0)
+        error = request_stream(request, place);
     if (error == 0 && !place->is_outside && place->node->mount->may_wait &&
         !request->files->tree->may_wait)
         error = EXDEV;
@@ -237,7 +242,7 @@ int request_follow_links(struct request *request, bool follow, struct place *pla
     place->is_directory |= is_directory;
     place->ends_in_dot |= ends_in_dot;
     request_target(request->answer, place);
-    return request_waits(request, error);
+    return request_waits(request, error != 0 ? error : request_stream(request, place));
 }
 
 /* A worker keeps no account of scratch, so nothing there is changed by a way that leads through a

@@ -85,7 +85,7 @@ int synthetic_add(struct tree *tree)
         [MOUNT_SCRATCH] = NODE_SCRATCH,     [MOUNT_TEXT] = NODE_TEXT,
         [MOUNT_LINK] = NODE_LINK,           [MOUNT_DEVICE] = NODE_DEVICE,
         [MOUNT_DIRECTORY] = NODE_DIRECTORY, [MOUNT_ABSENT] = NODE_ABSENT,
-        [MOUNT_STREAM] = NODE_ABSENT,
+        [MOUNT_STREAM] = NODE_ABSENT,       [MOUNT_STREAMS] = NODE_DIRECTORY,
     };
     for (size_t i = 0; i < mount_row_count; i++) {
         const struct mount_row *row = &mount_rows[i];
@@ -99,6 +99,7 @@ int synthetic_add(struct tree *tree)
             continue;
         node->optional = true;
         node->writable = row->kind == MOUNT_SCRATCH;
+        node->is_unlisted = row->kind == MOUNT_STREAMS;
         node->error = row->kind == MOUNT_ABSENT   ? (int)row->number
                       : row->kind == MOUNT_STREAM ? ENOENT
                                                   : 0;

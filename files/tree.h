@@ -26,6 +26,7 @@ struct node {
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
     bool is_drawn;           /* in the skeleton */
+    bool is_unlisted;        /* never in it: to open it fails, and only stat knows it */
     bool has_grant, has_own; /* an implied one: there for grants; for rows of our own */
     bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
     const struct node *above; /* the row above; the root has none */

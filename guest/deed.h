@@ -1,6 +1,7 @@
 /* What the supervisor asks a guest's SIGSYS handler to do in place of a call that it cannot do for
  * it: the program's own descriptors are known to the program alone, and its limits are its own to
- * lower. A guest that does something else fools itself. */
+ * lower. A guest that does something else fools itself. Its signals reach the main thread; another asks
+ * (wire/told.h) after the call has failed (guest/named.c). */
 #ifndef BELLJAR_DEED_H
 #define BELLJAR_DEED_H
 
@@ -15,12 +16,15 @@
 #define DEED_NUMBER(value) ((int)((unsigned)(value)&0xfffff))
 
 enum deed_kind {
-    DEED_OPEN = 1, /* the call's result: a copy of the descriptor; detail: close-on-exec */
-    DEED_STAT,     /* fstat to the address in argument `detail` of the call */
-    DEED_ACCESS,   /* is there such a descriptor */
-    DEED_LINK,  /* what it is, as a link's text to the address in argument `detail` of the call */
-    DEED_LIMIT, /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
+    DEED_OPEN =
+        1,       /* what is open, opened again: by its name, else a copy of the descriptor, with the
+                      flags in argument `detail` of the call, or DEED_CREATES: those of creat */
+    DEED_STAT,   /* fstat to the address in argument `detail` of the call */
+    DEED_ACCESS, /* is there such a descriptor */
+    DEED_LINK,   /* what it is, as a link's text to the address in argument `detail` of the call */
+    DEED_LIMIT,  /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
+#define DEED_CREATES 15
 
 /* fchmod and utimensat as the handler makes them: behind their own arguments the file's number on
  * its file system, and this. The supervisor knows under which path a descriptor number was opened,

@@ -7,7 +7,7 @@
  * ten times as much as fstat itself. Shared anonymous memory escapes RLIMIT_DATA; a guest has
  * nobody to share with, so it gets private memory. Which file a descriptor is, and what lies behind
  * /dev/stdin and /dev/fd/N, only the guest itself can say: it adds the file's number to fchmod, and
- * copies the descriptor when the supervisor answers so (deed.h). And whether there is what a call that
+ * opens what is open again when the supervisor answers so (deed.h). And whether there is what a call that
  * has no effect here is about: a descriptor, memory. It lowers the guest's own limit of memory when
  * the supervisor asks for that: who does not gets no memory made read-only. */
 #define _GNU_SOURCE
@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -104,25 +105,64 @@ static long trap_link(long number, long buffer, long size)
                        : trap_name("file:[", stat.st_ino, (char *)buffer, (unsigned long)size);
 }
 
-/* What the supervisor asks for in place of the call that has just returned (deed.h). */
-static long trap_deed(int deed, const greg_t *registers)
+/* A file or folder is opened anew under its name, for a position of its own, as the kernel does it. */
+static long trap_open_named(long number, const struct stat *stat, long flags)
+{
+    char path[PATH_MAX];
+    struct stat found;
+    long length = trap_call(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
+                            (long)stat->st_ino, 0);
+    if (length <= 0)
+        return -ENOENT;
+    path[length] = '\0';
+    long result = trap_call(SYS_openat, AT_FDCWD, (long)path,
+                            flags & ~(long)(O_CREAT | O_EXCL | O_NOFOLLOW), 0, 0, 0);
+    if (result < 0 || (trap_call(SYS_fstat, result, (long)&found, 0, 0, 0, 0) == 0 &&
+                       found.st_ino == stat->st_ino && found.st_dev == stat->st_dev))
+        return result;
+    trap_call(SYS_close, result, 0, 0, 0, 0, 0);
+    return -ENOENT;
+}
+
+/* Of what has no name, a pipe, or a file that was renamed or removed, there is a copy, where that makes
+ * no difference: for what it is open for, and from its beginning. */
+static long trap_open(long number, long flags)
+{
+    struct stat stat = { .st_ino = 0 };
+    long result = trap_call(SYS_fstat, number, (long)&stat, 0, 0, 0, 0);
+    long mode = trap_call(SYS_fcntl, number, F_GETFL, 0, 0, 0, 0) & O_ACCMODE;
+    long wanted = flags & O_ACCMODE;
+    bool has_position = S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode);
+    if (result < 0)
+        return result;
+    if (has_position && (result = trap_open_named(number, &stat, flags)) != -ENOENT)
+        return result;
+    if (mode != O_RDWR && mode != wanted && (has_position || wanted != O_RDWR))
+        return -EACCES;
+    if (has_position &&
+        ((flags & O_TRUNC) != 0 || trap_call(SYS_lseek, number, 0, SEEK_CUR, 0, 0, 0) != 0))
+        return -ENOENT;
+    return trap_call(SYS_fcntl, number, (flags & O_CLOEXEC) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0,
+                     0);
+}
+
+long trap_deed(int deed, const long args[4])
 {
     long number = DEED_NUMBER(deed), result;
+    unsigned detail = DEED_DETAIL(deed);
     switch (DEED_KIND(deed)) {
     case DEED_OPEN:
-        result =
-            trap_call(SYS_fcntl, number, DEED_DETAIL(deed) ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0, 0, 0);
+        result = trap_open(number, detail < 4 ? args[detail] : O_CREAT | O_WRONLY | O_TRUNC);
         break;
     case DEED_STAT:
-        result = trap_stat(number, registers[DEED_DETAIL(deed) == 2 ? REG_RDX : REG_RSI]);
+        result = trap_stat(number, args[detail & 3]);
         break;
     case DEED_ACCESS:
         result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
         result = result > 0 ? 0 : result;
         break;
     case DEED_LINK:
-        result = DEED_DETAIL(deed) == 2 ? trap_link(number, registers[REG_RDX], registers[REG_R10])
-                                        : trap_link(number, registers[REG_RSI], registers[REG_RDX]);
+        result = trap_link(number, args[detail & 3], args[(detail + 1) & 3]);
         break;
     default:
         return -ENXIO;
@@ -143,7 +183,7 @@ static void trap_lower(int deed, greg_t *registers)
 
 /* Whether there is memory, by a call that reads one word and waits for no time: a fault here would be
  * the end. */
-static bool is_readable(const void *bytes, size_t length)
+bool trap_is_readable(const void *bytes, size_t length)
 {
     static const struct timespec no_time;
     const long places[] = { (long)bytes, (long)bytes + (long)length - 4 };
@@ -159,7 +199,7 @@ static bool is_readable(const void *bytes, size_t length)
  * descriptors on their way to others. */
 static long trap_send(long fd, const struct msghdr *message, long flags)
 {
-    if (!is_readable(message, sizeof *message))
+    if (!trap_is_readable(message, sizeof *message))
         return -EFAULT;
     const struct msghdr copy = *message;
     if (copy.msg_controllen != 0) /* which is refused, with words and a record */
@@ -169,7 +209,7 @@ static long trap_send(long fd, const struct msghdr *message, long flags)
                    ? -EOPNOTSUPP
                    : trap_call(SYS_writev, fd, (long)copy.msg_iov, (long)copy.msg_iovlen, 0, 0, 0);
     struct iovec part = { NULL, 0 };
-    if (copy.msg_iovlen == 1 && !is_readable(copy.msg_iov, sizeof part))
+    if (copy.msg_iovlen == 1 && !trap_is_readable(copy.msg_iov, sizeof part))
         return -EFAULT;
     if (copy.msg_iovlen == 1)
         part = *copy.msg_iov;
@@ -229,7 +269,7 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
         return;
     }
     if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO) {
-        registers[REG_RAX] = trap_deed(info->si_value.sival_int, registers);
+        registers[REG_RAX] = trap_deed(info->si_value.sival_int, (const long[]){ a, b, c, d });
         return;
     }
     if (info->si_code != SYS_SECCOMP)

@@ -13,4 +13,11 @@ MUST_CHECK int trap_install(void);
 struct stat;
 int trap_fstat(int number, struct stat *ret_stat);
 
+/* Does what the supervisor asks for (guest/deed.h) in place of a call with these first arguments. What the
+ * call returns: a negative errno where it fails. */
+long trap_deed(int deed, const long args[4]);
+
+/* Whether there is memory at two aligned words, the first and the last of these bytes. */
+bool trap_is_readable(const void *bytes, size_t length);
+
 #endif

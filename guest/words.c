@@ -8,8 +8,9 @@
 #define _GNU_SOURCE
 #include "guest/words.h"
 
+#include "guest/again.h"
+#include "guest/named.h"
 #include "guest/trap.h"
-#include "guest/tray.h"
 #include "policy/remedy.h"
 #include "policy/syscalls.h"
 #include "wire/told.h"
@@ -147,8 +148,13 @@ const char *words_of_refusal(int error, const char *operation)
 {
     static _Thread_local char text[WORDS_MAX];
     struct told told;
-    if (words_zygote == NULL || words_zygote->guest_pid == 0 ||
-        syscall(SYS_getrusage, TOLD_ASKED, &told) != 0)
+    long asked;
+    if (words_zygote == NULL || words_zygote->guest_pid == 0)
+        return NULL;
+    do
+        asked = syscall(SYS_getrusage, TOLD_ASKED, &told);
+    while (asked != 0 && errno == EINTR);
+    if (asked != 0)
         return NULL;
     /* libc makes EPERM of nice()'s EACCES */
     if (told.error != error && (told.error != EACCES || error != EPERM || !told.is_refused))
@@ -310,12 +316,16 @@ static const struct {
     { "strerror", (void *)words_strerror },
     { "fstat", (void *)trap_fstat },
     { "fstat64", (void *)trap_fstat },
-    { "open", (void *)tray_open },
-    { "open64", (void *)tray_open },
-    { "stat", (void *)tray_stat },
-    { "stat64", (void *)tray_stat },
-    { "lstat", (void *)tray_lstat },
-    { "lstat64", (void *)tray_lstat },
+    { "open", (void *)named_open },
+    { "open64", (void *)named_open },
+    { "stat", (void *)named_stat },
+    { "stat64", (void *)named_stat },
+    { "lstat", (void *)named_lstat },
+    { "lstat64", (void *)named_lstat },
+    { "readlink", (void *)named_readlink },
+    { "access", (void *)named_access },
+    { "sched_getaffinity", (void *)named_affinity },
+    { "sigaction", (void *)again_sigaction },
     { "getaddrinfo", (void *)words_getaddrinfo },
     { "gai_strerror", (void *)words_gai_strerror },
     { "getpid", (void *)words_getpid },

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -106,17 +107,23 @@ PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped)
 /* Whether this names the folder of the process's own descriptors. */
 static int names_descriptors(PyObject *path)
 {
-    static const char *const folders[] = { "/proc/self/fd", "/proc/self/fd/", "/dev/fd",
-                                           "/dev/fd/" };
+    static const char *const folders[] = { "/proc/self/fd", "/dev/fd" };
     if (path == NULL || path == Py_None || PyBytes_Check(path) || PyLong_Check(path))
         return 0;
     OWNED PyObject *text = PyOS_FSPath(path);
-    if (text == NULL)
+    const char *name = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    if (name == NULL) {
         signals_forget_error();
-    for (size_t i = 0; text != NULL && PyUnicode_Check(text) && i < ARRAY_SIZE(folders); i++)
-        if (PyUnicode_CompareWithASCIIString(text, folders[i]) == 0)
-            return 1;
-    return 0;
+        return 0;
+    }
+    int used = 0, pid = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(folders) && used == 0; i++)
+        if (strncmp(name, folders[i], strlen(folders[i])) == 0)
+            used = (int)strlen(folders[i]);
+    if (used == 0)
+        (void)!sscanf(name, "/proc/%d/fd%n", &pid, &used);
+    return used > 0 && strspn(name + used, "/") == strlen(name + used) &&
+           (pid == 0 || pid == getpid());
 }
 
 /* listdir and scandir, which ask the kernel: it is not asked for that folder; `pair` is (function,

@@ -68,9 +68,34 @@ void zygote_check_threads(const struct zygote *zygote)
     zygote_fail(EBUSY, "single thread", text);
 }
 
+/* A library may reserve more as it is imported here, where nothing limits it, than a guest may have: the kernel
+ * counts that against the guest's limit, and would give it nothing else. */
+static void check_memory(const struct zygote *zygote)
+{
+    char text[4096];
+    CLEANUP(fd_close) int fd = openat(zygote->tasks, "../status", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[got > 0 ? got : 0] = '\0';
+    const char *line = strstr(text, "\nVmData:");
+    uint64_t most = zygote->settings.memory_bytes + MEMORY_UNUSED;
+    uint64_t bytes = line != NULL ? strtoull(line + strlen("\nVmData:"), NULL, 10) << 10 : 0;
+    if (line == NULL)
+        zygote_fail(EIO, "preload", "cannot tell how much memory the preloaded modules take");
+    if (bytes < most)
+        return;
+    snprintf(
+        text, sizeof text,
+        "the preloaded modules take %ju MiB of memory, and a guest may have %ju: it would have "
+        "none for itself; grant more (--memory SIZE, memory=), or preload less",
+        (uintmax_t)(bytes >> 20), (uintmax_t)(zygote->settings.memory_bytes >> 20));
+    zygote_fail(ENOMEM, "preload", text);
+}
+
 void zygote_is_ready(struct zygote *zygote, uint32_t hexversion)
 {
     zygote_check_threads(zygote);
+    if (zygote->settings.preload_count > 0)
+        check_memory(zygote);
     struct packer message = PACKER_INIT;
     pack_u32(&message, MSG_ZYGOTE_READY);
     pack_u32(&message, hexversion);

@@ -55,6 +55,10 @@ const struct environment_row environment_rows[] = {
            "the same of arrow's own jemalloc (pyarrow)"),
     ALWAYS("_RJEM_MALLOC_CONF", "background_thread:false",
            "the same of the jemalloc that libraries in Rust are built with (polars)"),
+    ALWAYS(
+        "MIMALLOC_ARENA_EAGER_COMMIT", "0",
+        "mimalloc (pyarrow's, and so pandas') makes 1 GiB writable at its first use, which may be "
+        "in a preload: more than a guest may have, so that it could have nothing else"),
     ALWAYS("POLARS_SKIP_CPU_CHECK", "1",
            "polars looks at the CPU with machine code of its own making, which may not be run "
            "without jit; it is only to warn of a CPU that is too old"),

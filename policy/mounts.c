@@ -69,7 +69,8 @@ const struct mount_row mount_rows[] = {
     { "/dev/stdin", MOUNT_STREAM, .reason = "a copy of descriptor 0" },
     { "/dev/stdout", MOUNT_STREAM, .reason = "a copy of descriptor 1" },
     { "/dev/stderr", MOUNT_STREAM, .reason = "a copy of descriptor 2" },
-    { "/dev/fd", MOUNT_STREAM, .reason = "/dev/fd/N: a copy of descriptor N; os.listdir" },
+    { "/dev/fd", MOUNT_STREAMS,
+      .reason = "/dev/fd/N: a file opened anew, else a copy of descriptor N; os.listdir" },
     { "/usr/X11/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT,
       .reason = "matplotlib looks everywhere for fonts" },
     { "/usr/X11R6/lib/X11/fonts", MOUNT_ABSENT, .number = ENOENT, .reason = "as above" },
@@ -94,16 +95,20 @@ const struct mount_row mount_rows[] = {
     { "/proc", MOUNT_DIRECTORY, .reason = "no procfs, whatever was granted" },
     { "/sys", MOUNT_DIRECTORY, .reason = "no sysfs, whatever was granted" },
     { "/proc/cpuinfo", MOUNT_TEXT,
-      .text = "processor\t: 0\nvendor_id\t: belljar\nmodel name\t: belljar\nsiblings\t: 1\ncore "
+      .text = "processor\t: 0\nvendor_id\t: belljar\nmodel name\t: belljar\nphysical id\t: "
+              "0\nsiblings\t: 1\ncore "
               "id\t\t: 0\ncpu cores\t: 1\n\n",
       .reason = "libraries that count processors" },
     { "/proc/meminfo", MOUNT_TEXT,
       .text = "MemTotal: {memory_kb} kB\nMemFree: {memory_kb} kB\nMemAvailable: {memory_kb} "
               "kB\nBuffers: 0 kB\n"
-              "Cached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nShmem: 0 kB\n",
+              "Cached: 0 kB\nActive: 0 kB\nInactive: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nShmem: "
+              "0 kB\n",
       .reason = "libraries that size their buffers: the memory limit" },
     { "/proc/stat", MOUNT_TEXT, .text = "cpu  " ZEROS10 "cpu0 " ZEROS10 "btime 0\nprocesses 1\n",
       .reason = "psutil" },
+    { "/proc/vmstat", MOUNT_TEXT, .text = "pswpin 0\npswpout 0\n",
+      .reason = "psutil.swap_memory, which warns where it is not there" },
     { "/proc/uptime", MOUNT_TEXT, .text = "0.00 0.00\n", .reason = "psutil" },
     { "/proc/loadavg", MOUNT_TEXT, .text = "0.00 0.00 0.00 1/1 1\n",
       .reason = "os.getloadavg's source" },
@@ -155,7 +160,7 @@ const struct mount_row mount_rows[] = {
       .reason = "psutil.disk_partitions" },
     { "/proc/self/mountinfo", MOUNT_TEXT, .text = "", .reason = "libraries that look for cgroups" },
     { "/proc/self/exe", MOUNT_LINK, .text = "{python}", .reason = "what runs: the interpreter" },
-    { "/proc/self/fd", MOUNT_STREAM, .reason = "as /dev/fd" },
+    { "/proc/self/fd", MOUNT_STREAMS, .reason = "as /dev/fd" },
     { "/sys/devices/system/cpu/online", MOUNT_TEXT, .text = "0\n",
       .reason = "os.cpu_count and OpenBLAS" },
     { "/sys/devices/system/cpu/possible", MOUNT_TEXT, .text = "0\n", .reason = "as above" },

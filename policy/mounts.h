@@ -20,7 +20,8 @@ enum mount_kind {
     MOUNT_LINK,      /* a symbolic link to text */
     MOUNT_DEVICE,    /* the host's device node, if it has the number of the row */
     MOUNT_DIRECTORY, /* an empty directory that covers what a grant above it would show */
-    MOUNT_STREAM,    /* the program's own descriptors; what else is asked of it is not there */
+    MOUNT_STREAM,    /* one of the program's own descriptors */
+    MOUNT_STREAMS,   /* the folder of all of them: only the program itself can list it */
     MOUNT_ABSENT,    /* not there, and asking is not recorded: errno as given */
 };
 

@@ -150,6 +150,7 @@
 #define WHY_NUMA      "placement is left to the kernel; numerical libraries try and go on"
 #define WHY_WAIT      "there never is a child to wait for"
 #define WHY_SCHEDULE  "would take CPU from others or from the limits"
+#define WHY_SCHEDULER "to the ordinary one, which it has; another " WHY_SCHEDULE
 #define WHY_TIMERS    "kernel memory for each; signal.setitimer and time.sleep do"
 #define WHY_LOOPBACK                                                                               \
     "counted, then made by the kernel in a network of its own, which nobody else is in"
@@ -314,7 +315,7 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(set_robust_list, WHY_LIBC), ABSENT(get_robust_list, WHY_LIBC), ABSENT(membarrier, WHY_LIBC),
     ABSENT(getcpu, WHY_LIBC), ABSENT(futex_waitv, WHY_NEWER),
     QUIET(sched_yield, 0, "", "advice; the kernel schedules anyway"),
-    CONTINUE(kill, 0, "", "the guest itself, nobody else", PROCESSES),
+    CONTINUE(kill, 0, "", "the guest itself, by its number or as its group, nobody else", PROCESSES),
     CONTINUE(tgkill, 0, "", "the guest's own threads, nobody else", PROCESSES),
     CONTINUE(tkill, 0, "", "the guest's main thread, nobody else", PROCESSES),
     CONTINUE(alarm, GRANT_THREADS, "", "numbers only; setitimer does it natively", THREADS),
@@ -413,10 +414,10 @@ const struct syscall_row syscall_rows[] = {
     REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),
     QUIET(setrlimit, EPERM, "", "lowered the descriptors before the seal; libc uses prlimit64"),
     CONTINUE(setpriority, 0, "its own, not below 0", "nicer to others at will; upwards the kernel lets nobody", LIMITS),
-    CONTINUE(getpriority, 0, "its own", WHY_SELF, LIMITS),
+    CONTINUE(getpriority, 0, "its own, also as its group and its user", WHY_SELF, LIMITS),
     BROKER(sched_setaffinity, 0, "", "it has one CPU, and keeps it", LIMITS),
-    NO(sched_setparam, WHY_SCHEDULE, LIMITS), CONTINUE(sched_getparam, 0, "its own", WHY_OWN, LIMITS),
-    NO(sched_setscheduler, WHY_SCHEDULE, LIMITS), CONTINUE(sched_getscheduler, 0, "its own", WHY_OWN, LIMITS),
+    BROKER(sched_setparam, 0, "", WHY_SCHEDULER, LIMITS), CONTINUE(sched_getparam, 0, "its own", WHY_OWN, LIMITS),
+    BROKER(sched_setscheduler, 0, "", WHY_SCHEDULER, LIMITS), CONTINUE(sched_getscheduler, 0, "its own", WHY_OWN, LIMITS),
     CONTINUE(sched_get_priority_max, 0, "", "a constant", LIMITS), CONTINUE(sched_get_priority_min, 0, "", "a constant", LIMITS),
     CONTINUE(sched_rr_get_interval, 0, "its own", WHY_OWN, LIMITS), NO(sched_setattr, WHY_SCHEDULE, LIMITS),
     NO(sched_getattr, "tells about others", LIMITS), NO(ioprio_set, WHY_SCHEDULE, LIMITS),

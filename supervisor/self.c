@@ -76,6 +76,12 @@ HANDLER(self_signal)
                  is_group ? -target : target);
     if (target == guest->inner_pid)
         answer_continue(answer);
+    else if (call->number == SYS_kill && (target == 0 || target == -guest->inner_pid))
+        /* Its group is itself, whatever group the kernel has it in. */
+        answer->error =
+            syscall(SYS_pidfd_send_signal, guest->fds[GUEST_PIDFD], (int)call->args[1], NULL, 0) < 0
+                ? errno
+                : 0;
     else
         answer_refuse(answer, "processes", "a guest may signal only itself");
 }
@@ -271,6 +277,11 @@ static int nice_of(id_t thread)
 
 HANDLER(self_priority)
 {
+    bool is_own_group = (int)call->args[0] == PRIO_PGRP && is_itself(guest, call->args[1]);
+    bool is_own_user = (int)call->args[0] == PRIO_USER &&
+                       ((uint32_t)call->args[1] == 0 || (uint32_t)call->args[1] == GUEST_UID);
+    if (call->number == SYS_getpriority && (is_own_group || is_own_user))
+        answer_value(answer, nice_of((id_t)guest->pid)); /* nobody else is in them */
     if ((int)call->args[0] != PRIO_PROCESS || !is_itself(guest, call->args[1]))
         return;
     answer_continue(answer);
@@ -291,6 +302,20 @@ HANDLER(self_schedule)
         answer_continue(answer);
     else
         answer->searched = true;
+}
+
+/* To the ordinary one, which it has. */
+HANDLER(self_scheduler)
+{
+    bool is_parameter = call->number == SYS_sched_setparam;
+    int32_t priority = 0;
+    if (!is_itself(guest, call->args[0]) || (!is_parameter && (int)call->args[1] != SCHED_OTHER))
+        return;
+    answer->error = memory_read(guest->fds[GUEST_MEMORY], call->args[is_parameter ? 1 : 2],
+                                &priority, sizeof priority);
+    if (answer->error == 0 && priority != 0)
+        answer->error = EINVAL;
+    answer->value = 0;
 }
 
 /* A guest has one CPU, the first, as sched_getaffinity says. Of a set the kernel takes what there
@@ -408,6 +433,8 @@ static const struct self_call self_calls[] = {
     [SYS_getpriority] = SERVE(self_priority),
     [SYS_setpriority] = SERVE(self_priority),
     [SYS_sched_setaffinity] = SERVE(self_affinity),
+    [SYS_sched_setparam] = SERVE(self_scheduler),
+    [SYS_sched_setscheduler] = SERVE(self_scheduler),
     [SYS_sched_getscheduler] = SERVE(self_schedule),
     [SYS_sched_getparam] = SERVE(self_schedule),
     [SYS_sched_rr_get_interval] = SERVE(self_schedule),

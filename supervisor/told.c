@@ -1,4 +1,4 @@
-/* Why a thread's last call was refused, for its exception (told.h). Supervisor. A guest asks after
+/* Why a thread's last call was refused, for its exception (told.h), or what it is to do itself. Supervisor. A guest asks after
  * the refusal, so nothing is ever tried for the sake of words; it learns only what is said of its
  * own call, and the next call of the thread forgets it. */
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@ static struct told_slot *told_slot(const struct guest *guest, pid_t tid)
 
 void told_keep(struct guest *guest, const struct call *call, const struct answer *answer)
 {
-    bool is_told = answer->refused || answer->searched;
+    bool is_told = answer->refused || answer->searched || answer->deed != 0;
     if (guest->told == NULL && is_told)
         guest->told = calloc(THREADS_KEPT, sizeof *guest->told);
     struct told_slot *slot = told_slot(guest, call->tid);
@@ -37,8 +37,9 @@ void told_keep(struct guest *guest, const struct call *call, const struct answer
     slot->told.number = call->number;
     slot->told.error = answer->error;
     slot->told.is_refused = answer->refused;
-    snprintf(slot->told.rule, sizeof slot->told.rule, "%s", answer->rule);
-    snprintf(slot->told.hint, sizeof slot->told.hint, "%s", answer->hint);
+    slot->told.deed = answer->deed;
+    snprintf(slot->told.rule, sizeof slot->told.rule, "%s", answer->rule ? answer->rule : "");
+    snprintf(slot->told.hint, sizeof slot->told.hint, "%s", answer->hint ? answer->hint : "");
     snprintf(slot->told.target, sizeof slot->told.target, "%s", answer->target);
 }
 

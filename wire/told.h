@@ -16,6 +16,7 @@
 struct told {
     int32_t number, error; /* of the call that was refused */
     int32_t is_refused;    /* else it only looked for what is not shown */
+    int32_t deed;          /* what it is to do instead (guest/deed.h), or 0 */
     char rule[16], hint[224], target[512];
 };
 

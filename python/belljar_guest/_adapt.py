@@ -9,6 +9,7 @@ from belljar_guest import _state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any
 
 adapted: set[str] = set()
@@ -85,6 +86,49 @@ def on_joblib() -> None:
     for name in ("loky", "multiprocessing"):
         if name in parallel.BACKENDS:
             parallel.BACKENDS[name] = GuestThreads
+
+
+def on_threading() -> None:
+    """What ends a thread is shown by C, which reads source from files: cells are none. From 3.13 on it asks linecache."""
+    threading: Any = sys.modules["threading"]
+    if "threading" in adapted or sys.version_info >= (3, 13) or not hasattr(threading, "excepthook"):
+        return
+    adapted.add("threading")
+    real = threading.excepthook
+
+    def excepthook(args: Any, /) -> None:
+        stderr = sys.stderr or getattr(args.thread, "_stderr", None)
+        if args.exc_type is SystemExit or stderr is None or not runs_through_memory(args.exc_traceback):
+            return real(args)  # type: ignore[no-any-return]
+        import traceback
+
+        text = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
+        stderr.write("Exception in thread %s:\n%s" % (args.thread.name if args.thread else threading.get_ident(), text))
+        stderr.flush()
+
+    excepthook.__module__, excepthook.__qualname__ = "threading", "excepthook"
+    threading.excepthook = threading.__excepthook__ = excepthook
+
+
+def runs_through_memory(trace: TracebackType | None) -> bool:
+    """Whether there is source on its way that linecache has from no file."""
+    cache = getattr(sys.modules.get("linecache"), "cache", {})
+    while trace is not None:
+        known = cache.get(trace.tb_frame.f_code.co_filename, ())
+        if len(known) == 4 and known[1] is None:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+LOKY = "loky.backend.context", "joblib.externals.loky.backend.context"
+
+
+def on_loky() -> None:
+    """loky asks `lscpu` how many cores there are, and warns where it cannot: a guest has one CPU."""
+    for name in LOKY:
+        if getattr(sys.modules.get(name), "physical_cores_cache", 0) is None:
+            sys.modules[name].physical_cores_cache = 1  # type: ignore[attr-defined]
 
 
 def refuse_callbacks() -> None:
@@ -236,8 +280,10 @@ KNOWN_HOSTS = "", "localhost", "belljar", "<broadcast>"
 POOL_THREADS = 3  # of multiprocessing.pool.ThreadPool, beside its workers
 ON_IMPORT: dict[str, Callable[[], None]] = {  # what to do once a module is imported
     "joblib.parallel": on_joblib,
+    **dict.fromkeys(LOKY, on_loky),
     "pty": on_pty,
     "uuid": on_uuid,
+    "threading": on_threading,
     "_socket": on_interfaces,
     "socket": on_names,
 }

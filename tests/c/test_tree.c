@@ -199,7 +199,9 @@ TEST(paths_are_normalised)
         { "/work", "/tmp/x/..", "", ENOENT, false },
         { "/work", "/dev/shm/x", "/dev/shm/x", 0, false },
         { "/work", "/proc/mounts", "/proc/self/mounts", 0, false },
-        { "/work", "/proc/self/fd/0", "", ENOENT, false },
+        { "/work", "/proc/self/fd/0", "/proc/self/fd/0", 0, true },
+        { "/work", "/dev/fd", "/dev/fd", 0, false },
+        { "/work", "/dev/tty/x", "", ENXIO, false },
         { "/work", "/dev/tty", "/dev/tty", 0, false },
     };
     char path[PATH_MAX];

@@ -20,6 +20,7 @@ def filled(call, *sizes):
 def flag(descriptor, value):
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | value)
     return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & value)
+heard = []
 def fails(call, *arguments):
     try: call(*arguments)
     except (OSError, ValueError) as error: return type(error).__name__
@@ -51,6 +52,16 @@ ROWS = [
     ("fails(resource.setrlimit, resource.RLIMIT_NOFILE, (10**6, 10**6)), fails(resource.setrlimit, resource.RLIMIT_STACK, (-1, -1))",
      ("ValueError",) * 2),
     ("os.nice(0), os.getpriority(os.PRIO_PROCESS, 0), os.setpriority(os.PRIO_PROCESS, 0, 0), os.nice(1)", (0, 0, None, 1)),
+    ("os.getpriority(os.PRIO_PGRP, 0), os.nice(3), os.getpriority(os.PRIO_USER, 0), os.getpriority(os.PRIO_PGRP, os.getpgrp())", (0, 3, 3, 3)),
+    ("fails(os.getpriority, os.PRIO_PGRP, 1), fails(os.getpriority, os.PRIO_USER, 7), fails(os.setpriority, os.PRIO_USER, 0, 0)",
+     ("PermissionError",) * 3),
+    ("os.kill(0, 0), os.killpg(0, 0), os.killpg(os.getpgrp(), 0), fails(os.kill, 0, 999)", (None, None, None, "OSError")),
+    ("(signal.signal(10, lambda *_: heard.append(1)), None)[1], [os.killpg(to, 10) for to in (0, os.getpgrp())], os.kill(0, 10), heard",
+     (None, [None, None], None, [1, 1, 1])),
+    ("fails(os.killpg, 7, 0), fails(os.kill, -1, 0), fails(os.kill, 1, 0)", ("PermissionError",) * 3),
+    ("os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)), os.sched_setparam(os.getpid(), os.sched_param(0))", (None, None)),
+    ("fails(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)), fails(os.sched_setparam, 0, os.sched_param(1))",
+     ("PermissionError", "OSError")),
     ("fails(os.nice, -1), fails(os.getpriority, os.PRIO_PROCESS, 1)", ("PermissionError",) * 2),
     ("signal.getitimer(signal.ITIMER_REAL), signal.setitimer(signal.ITIMER_REAL, 0)", ((0, 0), (0, 0))),
     ("int(sent(signal.sigwait)), sent(signal.sigwaitinfo).si_signo, sent(lambda s: signal.sigtimedwait(s, 5)).si_signo", (10, 10, 10)),
@@ -70,6 +81,8 @@ ROWS = [
     ("[os.stat(p).st_uid == u for p in ('a', '/tmp', '/work', os.path.expanduser('~'))]",
      [True] * 4),
     ("[os.stat(p).st_uid for p in ('/', '/etc', '/etc/passwd', '/usr', os.__file__)]", [0] * 5),
+    ("[name in open('/proc/meminfo').read() for name in ('MemTotal:', '\\nActive:', '\\nInactive:')], open('/proc/vmstat').read()",
+     ([True] * 3, "pswpin 0\npswpout 0\n")),
     ("oct(os.stat('/etc').st_mode), oct(os.stat('/etc/passwd').st_mode), os.access('/etc', os.W_OK)", ("0o40555", "0o100444", False)),
     ("__import__('pwd').getpwuid(u).pw_name, __import__('grp').getgrgid(g).gr_name, os.getresuid() == (u, u, u)", ("user", "user", True)),
 ]  # fmt: skip
@@ -138,3 +151,54 @@ numbers = [os.getpid()]
             mine, *theirs = branch["numbers"]
         assert session["numbers"] == [mine]
         assert len(theirs) == 4 and len(set(theirs)) == 1 and theirs[0] != mine, theirs
+
+
+STORM = """
+import pathlib, pwd, socket
+ticks = []
+signal.signal(signal.SIGALRM, lambda *_: ticks.append(1))
+os.mkdir('d'); os.symlink('a', 'l')
+def made(path): return os.mkdir(path), os.rmdir(path)
+def moved(): return os.rename('a', 'b'), os.rename('b', 'a')
+def linked(): return os.symlink('a', 'n'), os.link('a', 'm'), os.unlink('n'), os.unlink('m')
+def closed(pair): return [os.close(number) for number in pair]
+def looked():
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    while len(ticks) < 100:
+        try:
+            found = {}
+            if found != expected: return found, len(ticks)
+        except OSError as error:
+            return repr(error), len(ticks)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return found
+"""
+NEVER_WAIT = [
+    "os.path.exists('a'), os.path.exists('none'), os.access('a', os.R_OK), os.path.isdir('d')",
+    "os.stat('a').st_size, os.lstat('l').st_size, os.stat(fd).st_size, os.readlink('l'), os.path.realpath('l')",
+    "sorted(os.listdir('.')), sorted(e.name for e in os.scandir('.')), [p.name for p in pathlib.Path('d').iterdir()]",
+    "made('e'), moved(), linked(), os.truncate('a', 3), os.chmod('a', 0o644), os.utime('a', (1, 1)), os.umask(0o22)",
+    "os.getcwd(), os.chdir('.'), os.statvfs('.').f_bsize, open('a').read(), pwd.getpwuid(u).pw_name",
+    "os.kill(os.getpid(), 0), os.getuid(), os.getgid(), os.getppid(), os.getpgrp(), os.getresuid(), os.uname().nodename",
+    "os.sched_getaffinity(0), os.sched_getscheduler(0), signal.getitimer(signal.ITIMER_VIRTUAL), signal.sigpending(), os.times()[2:4]",
+    "closed(os.pipe()), [s.close() for s in socket.socketpair()], os.getpriority(os.PRIO_PROCESS, 0), resource.getrlimit(resource.RLIMIT_CORE)",
+]
+
+
+@pytest.mark.parametrize("code", NEVER_WAIT)
+def test_a_signal_cuts_off_no_call_that_never_waits(template, code):
+    """Here it waits for the supervisor. With the signals that come meanwhile it has the same answer as without."""
+    ex = template.run(BEGIN + STORM.replace("{}", f"({code})") + f"expected = ({code})\nseen = looked(); seen == expected or seen")
+    assert ex.ok and ex.value is True, ex
+
+
+@pytest.mark.parametrize(
+    "waits", ["time.sleep(60)", "os.read(pipe[0], 1)", "signal.pause()", "lock.acquire()", "select.select([pipe[0]], [], [])"]
+)
+def test_a_signal_cuts_off_what_waits(template, waits):
+    code = (
+        "import select, threading\nlock = threading.Lock(); lock.acquire()\ndef stop(*_): raise InterruptedError\n"
+        "kept = [signal.signal(signal.SIGALRM, stop) is signal.SIG_DFL, signal.getsignal(signal.SIGALRM) is stop]\n"
+        f"signal.setitimer(signal.ITIMER_REAL, 0.02); kept.append(fails(lambda: {waits})); signal.signal(signal.SIGALRM, signal.SIG_IGN) is stop, kept"
+    )
+    assert template.run(BEGIN + code).value == (True, [True, True, "InterruptedError"])

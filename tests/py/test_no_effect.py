@@ -43,7 +43,7 @@ def table():
 
 # Answered by the supervisor, where the kernel would have done what is done already (supervisor/self.c, files/change.c).
 SAME = {"chown", "lchown", "fchownat", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",
-        "sched_setaffinity"}  # fmt: skip
+        "sched_setaffinity", "sched_setscheduler", "sched_setparam"}  # fmt: skip
 
 
 def test_the_table_has_them_all_each_with_a_reason():

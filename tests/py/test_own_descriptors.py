@@ -45,6 +45,30 @@ ROWS = [
     ("open('/dev/fd/999')", FileNotFoundError),
     ("(os.rename('/tmp/x', '/tmp/y'), os.readlink('/proc/self/fd/%d' % n))[1].startswith('file:[')", True),
     ("os.fstat(os.open('/dev/fd/%d' % n, os.O_RDONLY)).st_size", 5),
+    (
+        "[os.path.isdir(p) for p in ('/dev/fd', '/proc/self/fd', '/proc/%d/fd' % os.getpid(), '/dev/stdin')]",
+        [True, True, True, False],
+    ),
+    ("os.access('/dev/fd', os.R_OK), os.access('/dev/fd', os.W_OK)", (True, False)),
+    ("os.listdir('/proc/%d/fd' % os.getpid()) == os.listdir('/dev/fd')", True),
+    ("os.open('/dev/fd', os.O_RDONLY)", FileNotFoundError),  # native code does not see it empty
+    # A file is opened anew: with a position and a mode of its own.
+    ("open('/dev/fd/%d' % n).read(), open('/proc/self/fd/%d' % n).read(), f.tell()", ("hello", "hello", 5)),
+    ("(open('/dev/fd/%d' % n, 'a').write('!'), open('/tmp/x').read(), f.tell())[1:]", ("hello!", 5)),
+    ("(open('/proc/self/fd/%d' % os.open('/tmp/x', os.O_RDONLY), 'w').write('new'), open('/tmp/x').read())[1]", "new"),
+    ("open('/dev/fd/%d' % os.open(os.__file__, os.O_RDONLY), 'r+')", PermissionError),
+    ("(d := os.open('/tmp', os.O_RDONLY), [os.listdir('/dev/fd/%d' % d) for _ in range(2)])[1]", [["x"], ["x"]]),
+    # What has no name is copied, if that is the same.
+    ("(os.write(w, b'q'), open('/dev/fd/%d' % r, 'rb', 0).read(1))[1]", b"q"),
+    ("open('/dev/fd/%d' % r, 'wb')", PermissionError),
+    ("(f.seek(0), open('/dev/fd/%d' % os.dup(n)).read())[1]", "hello"),
+    ("open('/dev/fd/%d' % os.dup(n)).read()", FileNotFoundError),
+    ("open('/dev/fd/%d' % os.dup(os.open('/tmp/x', os.O_RDONLY)), 'r+')", PermissionError),
+    # By whatever way a path leads there.
+    ("(os.symlink('/dev/stdin', '/tmp/l'), open('/tmp/l').read(), os.path.islink('/tmp/l'))[1:]", ("given", True)),
+    ("(os.symlink('/dev', '/tmp/d'), open('/tmp/d/fd/../stdin').read())[1]", "given"),
+    ("(os.chdir('/dev'), open('fd/0').read(), os.path.isdir('fd'))[1:]", ("given", True)),
+    ("(os.symlink('/dev/stdin', '/tmp/l'), os.remove('/tmp/l'), os.listdir('/tmp'))[2]", ["x"]),
     ("os.listdir('/tmp')", ["x"]),
     ("[entry.name for entry in os.scandir('/tmp')]", ["x"]),
     ("os.listdir(b'/tmp')", [b"x"]),
@@ -61,6 +85,31 @@ def test_descriptors_by_name(template, code, expected):
         assert "_descriptors" not in ex.error.traceback
     else:
         assert ex.ok and ex.value == expected, ex.error
+
+
+IN_A_THREAD = [
+    ("open('/dev/stdin').read()", "given"),
+    ("open(0, closefd=False).read() + open('/tmp/l').read()", "given"),
+    ("os.read(os.open('/proc/self/fd/0', os.O_RDONLY), 9)", b"given"),
+    ("open('/dev/fd/%d' % n).read(), f.tell()", ("hello", 5)),
+    ("os.stat('/dev/fd/%d' % n).st_size, os.lstat('/proc/self/fd/%d' % n).st_size, os.path.exists('/dev/fd/999')", (5, 5, False)),
+    ("os.readlink('/proc/self/fd/%d' % n), os.readlink('/dev/fd/%d' % r)[:6]", ("/tmp/x", "pipe:[")),
+    ("os.access('/dev/stdout', os.W_OK), os.access('/dev/fd/999', os.F_OK)", (True, False)),
+    ("(open('/dev/stdout', 'w').write('one'), open('/dev/fd/1', 'a').write('two'))", (3, 3)),
+    ("open('/dev/fd/999')", FileNotFoundError),
+    ("os.get_inheritable(os.open('/dev/fd/%d' % r, os.O_RDONLY))", False),
+    ("open('/dev/tty')", OSError),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), IN_A_THREAD)
+def test_descriptors_by_name_in_a_thread(template, code, expected):
+    begin = BEGIN + "import concurrent.futures; os.symlink('/dev/stdin', '/tmp/l')\n"
+    ex = template.run(begin + f"concurrent.futures.ThreadPoolExecutor(1).submit(lambda: ({code})).result()", stdin="given")
+    if isinstance(expected, type):
+        assert ex.error is not None and ex.error.name == expected.__name__, ex
+    else:
+        assert ex.ok and ex.value == expected and ex.stdout in ("", "onetwo"), (ex.error, ex.stdout)
 
 
 def test_output_goes_where_it_says(template):
@@ -87,3 +136,23 @@ def test_the_script_is_where_it_says():
             assert done.stdout == "True import os data\n", done.stderr
             assert f'File "{folder}/script.py", line 5, in fails\n    1 / 0  # in a thread\n' in done.stderr
             assert "raise ValueError('gone')  # at its end\n" in done.stderr
+
+
+FAILS = "import threading\ndef fails():\n    1 / 0  # in a thread\nthread = threading.Thread(target=fails, name='it'); thread.start(); thread.join()\n"
+QUIET = (
+    "import sys, threading\nthread = threading.Thread(target=sys.exit); thread.start(); thread.join()\n"
+    "threading.excepthook = lambda args: print('own', args.exc_type.__name__)\n"
+)
+
+
+@pytest.mark.parametrize("preload", [[], ["threading"]], ids=["imported", "preloaded"])
+def test_what_ends_a_thread_is_shown_with_its_line(preload):
+    with belljar.Template(preload=preload) as template, template.sandbox() as session:
+        for ex in (
+            template.run(FAILS),
+            session.run_code(FAILS),
+            session.run_code("thread = threading.Thread(target=fails); thread.start(); thread.join()"),
+        ):
+            assert ex.stderr.startswith("Exception in thread") and "    1 / 0  # in a thread\n" in ex.stderr
+        assert template.run(QUIET).stderr == ""
+        assert template.run(QUIET + FAILS).stdout == "own ZeroDivisionError\n"

@@ -42,8 +42,11 @@ MODULES = {
     "late": RECORDS,
     "place": "import os, pathlib\nfrom os import getcwd\nKEPT = os.getcwd(), os.getcwdb().decode(), str(pathlib.Path.cwd()), os.path.dirname(os.path.abspath('x'))\n",
     "reader": "import os\nTHREADS = os.environ['OMP_NUM_THREADS']\n",
+    "hoards": "import mmap\nHELD = mmap.mmap(-1, 160 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n",
     "joblib/parallel": JOBLIB,
     "joblib/__init__": "from .parallel import BACKENDS\n",
+    "joblib/externals/loky/backend/context": "physical_cores_cache = None\n",
+    "loky/backend/context": "physical_cores_cache = 7\n",
 }
 
 
@@ -61,10 +64,21 @@ def environment():
         pytest.skip("python -m venv does not work here")
     packages = made / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     for name, text in MODULES.items():
-        (packages / name).parent.mkdir(exist_ok=True)
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / f"{name}.py").write_text(text)
     yield made
     shutil.rmtree(folder)
+
+
+@core
+def test_a_preload_that_takes_all_of_a_guests_memory_is_an_error_at_the_start(environment):
+    words = r"the preloaded modules take 1[67]\d MiB of memory, and a guest may have 128: .*grant more \(--memory SIZE, memory=\), or preload"
+    with pytest.raises(belljar.SandboxError, match=words):
+        opened(environment, ["hoards"], belljar.Policy(memory="128M"))
+    made, said = opened(environment, ["hoards"], belljar.Policy(memory="256M"))
+    with made:
+        ex = made.run("import hoards, mmap; len(mmap.mmap(-1, 64 << 20)), len(hoards.HELD)")
+        assert (ex.value, said) == ((64 << 20, 160 << 20), [])
 
 
 def opened(environment, preload, policy=belljar.Policy()):
@@ -189,3 +203,15 @@ def test_workers_of_joblib_are_threads_as_many_as_are_granted_and_it_is_said_onc
     made, _ = opened(environment, preload, belljar.Policy(threads=10))
     with made:
         assert made.run(WORKERS).stdout == "[2, 7, 2, 7, 2, 64] 1\n"
+
+
+@pytest.mark.parametrize(
+    "preload", [[], ["joblib.externals.loky.backend.context", "loky.backend.context"]], ids=["after", "preloaded"]
+)
+def test_loky_starts_no_program_to_count_cores(environment, preload):
+    """A program would be refused, and be on record."""
+    made, _ = opened(environment, preload)
+    with made:
+        ex = made.run("from joblib.externals.loky.backend import context\nfrom loky.backend import context as known\n"
+                      "context.physical_cores_cache, known.physical_cores_cache")  # fmt: skip
+        assert ex.value == (1, 7), ex

@@ -317,6 +317,14 @@ def test_a_folder_of_roots_that_is_to_be_written_is_a_usage_error(folder):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only for root the sandbox is run by somebody else")
+@pytest.mark.parametrize("path", ["/usr", "/usr/lib", "/etc/passwd", "/var"])
+def test_nobody_is_told_to_give_the_systems_folders_away(path):
+    said = belljar("run", "--write", path, "-c", "1", check=2)[1]
+    assert f"{path}: Permission denied for user {GUEST_USER}" in said and "grant a folder that is that user's own" in said
+    assert "chown" not in said and "--user UID" in said
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only for root the sandbox is run by somebody else")
 def test_an_interpreter_behind_a_closed_door_is_said_with_the_door(folder):
     closed = folder / "closed"
     closed.mkdir()
