@@ -168,24 +168,6 @@ static int serve_watch(struct request *request)
     return files->is_watching ? 0 : ENOTSUP;
 }
 
-/* The whole of a folder of the runtime's, as it was found for another guest. */
-static bool list_again(struct request *request, int *ret_error)
-{
-    const struct files *files = request->files;
-    struct place place;
-    size_t length = 0;
-    struct listed_folder *head = NULL;
-    struct watches *watches = list_watches(files);
-    if (watches != NULL && list_start(files) == 0 && request_place(request, true, &place) == 0)
-        head = watches_kept(watches, &place, &length);
-    if (head == NULL || length > request->args[1])
-        return false;
-    head->told_ns = clock_now_ns();
-    request->answer->value = (int64_t)length;
-    *ret_error = memory_write(request->memory_fd, request->maps_fd, request->args[0], head, length);
-    return true;
-}
-
 int serve_list(struct request *request)
 {
     const struct files *files = request->files;
@@ -197,10 +179,7 @@ int serve_list(struct request *request)
         return serve_watch(request);
     struct listed_folder *head = (struct listed_folder *)listing.rows;
     CLEANUP(fd_close) int folder = -1;
-    int error = 0;
-    if (list_again(request, &error))
-        return error;
-    error = request_open_folder(request, &place, &stat, &folder);
+    int error = request_open_folder(request, &place, &stat, &folder);
     if (error == 0 && place.node->mount->kind != NODE_HOST)
         error = EOPNOTSUPP; /* a guest writes there, or it is made */
     if (error != 0)
@@ -215,17 +194,17 @@ int serve_list(struct request *request)
     if (listing.size < sizeof *head)
         return E2BIG;
     listing.is_probed = listing.folds = false;
-    bool is_own = !listing.mount->optional;
-    bool is_watched = watches != NULL && (files->is_watching || !is_own) &&
-                      list_is_direct(request, &place) && watches_hold(watches, files->tree, &place);
-    if (!is_watched && is_own)
+    bool is_granted = !listing.mount->optional;
+    if (is_granted && (watches == NULL || !files->is_watching ||
+                       !list_is_direct(request, &place) ||
+                       !watches_hold(watches, files->tree, &place)))
         return EAGAIN; /* what it would be told is true for nobody knows how long */
     *head = (struct listed_folder){
         .told_ns = clock_now_ns(),
         .device = stat.st_dev,
-        .is_watched = is_watched && is_own,
+        .is_watched = is_granted,
     };
-    if (is_watched) { /* as it is by now */
+    if (is_granted) { /* as it is by now */
         fd_close(&folder);
         if ((error = request_open_folder(request, &place, &stat, &folder)) != 0)
             return error;
@@ -238,7 +217,7 @@ int serve_list(struct request *request)
     if (start == 0 && !list_add(&listing, ".", &stat)) /* from before its names were read */
         return E2BIG;
     size_t used = listing.used;
-    if (start == 0 && is_own && !list_add_rows(&listing))
+    if (start == 0 && is_granted && !list_add_rows(&listing))
         return E2BIG;
     int result = beneath_each(folder, start, list_entry, &listing);
     if (result < 0)
@@ -248,8 +227,6 @@ int serve_list(struct request *request)
     if (result > 0 && listing.used == used)
         return E2BIG;
     head->next = result > 0 ? listing.next : 0;
-    if (is_watched && !is_own && start == 0 && head->next == 0)
-        watches_keep(watches, &place, listing.rows, listing.used);
     request->answer->value = (int64_t)listing.used;
     return memory_write(request->memory_fd, request->maps_fd, request->args[0], listing.rows,
                         listing.used);

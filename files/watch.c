@@ -4,8 +4,6 @@
 #define _GNU_SOURCE
 #include "files/watch.h"
 
-#include "files/beneath.h"
-
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,8 +12,6 @@
 #define WATCHED_MAX  1024 /* of a user's 8,192 or more */
 #define DEPTH_MAX    64   /* below a mount: each folder on the way costs a watch */
 #define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
-#define KEPT_MAX     (4u << 20)
-#define KEPT_FOR_NS  10000000000u
 #define PAUSE_MIN_NS 100000000u
 #define PAUSE_MAX_NS 60000000000u
 /* All that changes what stat or a listing says, but for times of reading. */
@@ -30,16 +26,12 @@ struct watched {
     int number;     /* the kernel's; -1: it is not watched */
     bool is_unsure; /* a folder above it was not watched for a while: its path may be another's */
     uint64_t pause_ns, paused_until_ns;
-    void *kept; /* or NULL */
-    size_t kept_length;
-    uint64_t kept_ns;
 };
 
 struct watches {
     int events;  /* what the event loop waits for: there before inotify is */
     int inotify; /* or -1 */
     unsigned count;
-    size_t kept_length; /* of all */
     struct watched rows[WATCHED_MAX];
 };
 
@@ -59,21 +51,12 @@ int watches_new(struct watches **ret_watches)
     return 0;
 }
 
-static void watch_forget(struct watches *watches, struct watched *row)
-{
-    watches->kept_length -= row->kept_length;
-    free(row->kept);
-    row->kept = NULL;
-    row->kept_length = 0;
-}
-
 /* All: the watches that are given up are a change as well, so that nobody relies on them. */
 static void watches_clear(struct watches *watches)
 {
     for (unsigned i = 0; i < watches->count; i++) {
         if (watches->rows[i].number >= 0)
             (void)inotify_rm_watch(watches->inotify, watches->rows[i].number);
-        watch_forget(watches, &watches->rows[i]);
         free(watches->rows[i].path);
     }
     watches->count = 0;
@@ -135,7 +118,6 @@ static void watch_drop(struct watches *watches, struct watched *row, uint64_t no
         return;
     (void)inotify_rm_watch(watches->inotify, row->number); /* it may be gone already */
     row->number = -1;
-    watch_forget(watches, row);
     bool is_again = now_ns - row->paused_until_ns < row->pause_ns;
     row->pause_ns = is_again ? row->pause_ns * 2 : PAUSE_MIN_NS;
     if (row->pause_ns > PAUSE_MAX_NS)
@@ -163,8 +145,7 @@ static void watches_drop(struct watches *watches, const struct inotify_event *ev
             struct watched *row = &watches->rows[j];
             if (row->number < 0 || !watch_is_below(row, changed))
                 continue;
-            watch_forget(watches, row);
-            row->is_unsure = true;
+                    row->is_unsure = true;
         }
         watch_drop(watches, &watches->rows[i], now_ns);
     }
@@ -225,9 +206,8 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
     }
     CLEANUP(fd_close)
     int fd = tree_open_in(tree, mount, mount->fd, rest, O_PATH | O_DIRECTORY, 0);
-    /* Of the runtime's file systems it was not asked before whether they are this machine's own. A
-     * descriptor has no other name without /proc. Nothing of ours is looked up from there. */
-    if (fd < 0 || (mount->optional && beneath_may_wait(fd)) || fchdir(fd) < 0)
+    /* A descriptor has no other name without /proc. Nothing of ours is looked up from there. */
+    if (fd < 0 || fchdir(fd) < 0)
         return false;
     int before = row->number;
     row->number = inotify_add_watch(watches->inotify, ".", CHANGES | IN_ONLYDIR);
@@ -243,7 +223,7 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
     unsigned depth = 0;
     for (const char *at = place->path + mount->length; (at = strchr(at, '/')) != NULL; at++)
         depth++;
-    if (mount->kind != NODE_HOST || mount->may_wait || depth > DEPTH_MAX ||
+    if (mount->kind != NODE_HOST || mount->optional || mount->may_wait || depth > DEPTH_MAX ||
         watches_begin(watches) < 0)
         return false;
     for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {
@@ -252,31 +232,4 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
         if (length >= place->length)
             return true;
     }
-}
-
-void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
-                  size_t length)
-{
-    struct watched *row = watches_find(watches, place->path, place->length, false);
-    if (row == NULL || row->number < 0)
-        return;
-    watch_forget(watches, row);
-    row->kept = length <= KEPT_MAX - watches->kept_length ? malloc(length) : NULL;
-    if (row->kept == NULL)
-        return;
-    memcpy(row->kept, bytes, length);
-    row->kept_length = length;
-    row->kept_ns = clock_now_ns();
-    watches->kept_length += length;
-}
-
-void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
-{
-    struct watched *row = watches_find(watches, place->path, place->length, false);
-    struct epoll_event event;
-    if (row == NULL || row->kept == NULL || clock_now_ns() - row->kept_ns > KEPT_FOR_NS ||
-        epoll_wait(watches->events, &event, 1, 0) != 0) /* of a change we are yet to hear */
-        return NULL;
-    *ret_length = row->kept_length;
-    return row->kept;
 }

@@ -17,17 +17,9 @@ int watches_fd(const struct watches *watches);
  * is below is looked up again before it is relied on. */
 void watches_read(struct watches *watches);
 
-/* Watches the place, a directory of the host's, and those on the way to it from its mount. Looks at what
+/* Watches the place, a granted directory, and those on the way to it from the grant. Looks at what
  * the host has there afterwards are true until there is a change. False: it cannot be watched. */
 bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place);
-
-/* Keeps a copy of what was found in a place that is watched, until there is a change in it, or for
- * ten seconds. */
-void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
-                  size_t length);
-/* What is kept of a place, or NULL; that as well while there are changes to take. Borrowed, until the
- * next call; its bytes may be changed. */
-void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length);
 
 /* A guest's own set (epoll), readable while there are changes: it cannot take them by it. The
  * descriptor, or -1 with errno. */

@@ -477,54 +477,15 @@ static void runtime_fixture(void)
     watch_fixture();
 }
 
-TEST(what_a_folder_of_the_runtimes_holds_is_kept_until_there_is_a_change)
-{
-    runtime_fixture();
-    for (int i = 0; i < 3; i++) {
-        CHECK_EQUAL(list(at("data/dir")), 0);
-        CHECK(!listed_head()->is_watched); /* it is not the guest that hears of it */
-        uint64_t told_ns = listed_head()->told_ns;
-        struct watched *row = watched_find("data/dir");
-        CHECK(row != NULL && row->kept != NULL);
-        CHECK_EQUAL(row->kept_length, fixture.answer.value);
-        CHECK(listed_find("inner") != NULL && listed_find("new") == NULL);
-        struct listed *kept = (struct listed *)((char *)row->kept + sizeof(struct listed_folder));
-        kept->group = 4321; /* to be known again by */
-        CHECK_EQUAL(list(at("data/dir")), 0);
-        CHECK_EQUAL(listed_next(NULL)->group, 4321);
-        CHECK(listed_head()->told_ns >= told_ns);
-        if (i == 0)
-            put("data/dir/new", "x"); /* in it */
-        else if (i == 1)
-            put("data/new", "x"); /* beside it: it may be another's from now on */
-        else
-            row->kept_ns -= KEPT_FOR_NS + 1;
-        CHECK_EQUAL(list(at("data/dir")), 0); /* before the change is taken */
-        CHECK_EQUAL(listed_next(NULL)->group == 4321, false);
-        CHECK_EQUAL(listed_find("new") != NULL, i == 0);
-        take_changes();
-        CHECK(i == 2 || watched_find("data/dir")->kept == NULL);
-        unlink(at("data/dir/new"));
-        take_changes();
-    }
-    CHECK_EQUAL(list(at("data/to_dir")), 0); /* by a link: told, and not kept */
-    CHECK(listed_find("inner") != NULL && watched_find("data/to_dir") == NULL);
-    fixture_remove();
-}
-
-TEST(a_folder_of_the_runtimes_is_told_whole_or_not_kept)
+TEST(a_folder_of_the_runtimes_is_told_by_pages_and_watched_by_nobody)
 {
     runtime_fixture();
     CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 200), 0);
-    CHECK(listed_head()->next != 0 && watched_find("data")->kept == NULL);
-    tray_begin(listed_head()->next);
+    uint64_t next = listed_head()->next;
+    CHECK(next != 0);
+    tray_begin(next);
     CHECK_EQUAL(list(at("data")), 0);
-    CHECK(listed_head()->next == 0 && watched_find("data")->kept == NULL);
-    tray_begin(0);
-    CHECK_EQUAL(list(at("data")), 0);
-    CHECK(watched_find("data")->kept != NULL);
-    CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 200),
-                0); /* the kept has no room */
-    CHECK(listed_head()->next != 0);
+    CHECK(listed_head()->next == 0 && listed_head()->is_watched == 0);
+    CHECK_EQUAL(fixture.tree->watches->count, 0);
     fixture_remove();
 }
