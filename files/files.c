@@ -211,22 +211,10 @@ int files_set_tray(struct files *files, int fd, uint64_t address)
     return 0;
 }
 
-static void files_count(struct files *files, unsigned place)
-{
-    __atomic_fetch_add((uint32_t *)(void *)(files->tray + place), 1, __ATOMIC_SEQ_CST);
-}
-
 void files_count_change(struct files *files)
 {
     if (files->is_watching)
-        files_count(files, TRAY_CHANGES);
-}
-
-void files_go(struct files *files, const char *path)
-{
-    snprintf(files->directory, sizeof files->directory, "%s", path);
-    if (files->tray != NULL)
-        files_count(files, TRAY_MOVES);
+        tray_count(files, TRAY_CHANGES);
 }
 
 void files_set_scratch(struct files *files, int fd)

@@ -154,6 +154,18 @@ static char *tray_place(const struct files *files, uint64_t address, size_t leng
                : NULL;
 }
 
+void tray_count(struct files *files, unsigned place)
+{
+    __atomic_fetch_add((uint32_t *)(void *)(files->tray + place), 1, __ATOMIC_SEQ_CST);
+}
+
+void files_go(struct files *files, const char *path)
+{
+    snprintf(files->directory, sizeof files->directory, "%s", path);
+    if (files->tray != NULL)
+        tray_count(files, TRAY_MOVES);
+}
+
 int request_read_string(const struct request *request, uint64_t address, char *string, size_t size)
 {
     const char *from = tray_place(request->files, address, 1);

@@ -68,6 +68,8 @@ struct request {
 /* A name that another file system is mounted on is not asked about there. */
 #define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
 
+/* One more, in a place of the shared page, which is there. */
+void tray_count(struct files *files, unsigned place);
 /* The guest's working directory is this one from now on (a place's path). */
 void files_go(struct files *files, const char *path);
 /* Puts the place's path, as printable text, where the record of a refusal has it. */

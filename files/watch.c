@@ -272,10 +272,10 @@ void watches_keep(struct watches *watches, const struct place *place, const void
 
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length)
 {
-    struct watched *row = watches_find(watches, place->path, place->length, false);
     struct epoll_event event;
-    if (row == NULL || row->kept == NULL || clock_now_ns() - row->kept_ns > KEPT_FOR_NS ||
-        epoll_wait(watches->events, &event, 1, 0) != 0) /* of a change we are yet to hear */
+    struct watched *row = watches_find(watches, place->path, place->length, false);
+    if (row == NULL || row->kept == NULL || epoll_wait(watches->events, &event, 1, 0) != 0 ||
+        clock_now_ns() - row->kept_ns > KEPT_FOR_NS)
         return NULL;
     *ret_length = row->kept_length;
     return row->kept;

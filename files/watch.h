@@ -25,7 +25,8 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
  * ten seconds. */
 void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
                   size_t length);
-/* What is kept of a place, or NULL; NULL as well while there are changes to take. Borrowed, until the next call; its bytes may be changed. */
+/* What is kept of a place, or NULL; also while there is any change that was not taken. Borrowed, until
+ * the next call; its bytes may be changed. */
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length);
 
 /* A guest's own set (epoll), readable while there are changes: it cannot take them by it. The

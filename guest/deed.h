@@ -30,10 +30,11 @@ enum deed_kind {
 #define FILE_KNOWN 0x62656c6c6a617201
 
 /* The page that both share (tray.h), and three places in it. */
-#define TRAY_BYTES   4096
-#define TRAY_NEXT    4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
-#define TRAY_CHANGES 4088 /* uint32_t: grows with changes in watched folders; odd while that happens */
-#define TRAY_MOVES   4092 /* uint32_t: grows when the guest goes to another working directory */
+#define TRAY_BYTES 4096
+#define TRAY_NEXT  4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
+#define TRAY_CHANGES                                                                               \
+    4088 /* uint32_t: grows with changes in watched folders; odd while that happens */
+#define TRAY_MOVES 4092 /* uint32_t: grows when the guest goes to another working directory */
 
 /* getdents as the interpreter makes it: (directory, path, address, size, this), which goes on at
  * TRAY_NEXT. The result is the number of bytes written there: struct listed_folder, and rows, of

@@ -11,6 +11,7 @@
 
 #include "base/owned.h"
 #include "guest/quiet.h"
+#include "guest/shelf.h"
 #include "guest/signals.h"
 #include "wire/frame.h"
 
@@ -448,6 +449,7 @@ enum plain_end plain_run(struct plain *plain, const uint8_t *payload, uint32_t l
         return PLAIN_NOT;
     OWNED PyObject *filename = PyUnicode_DecodeUTF8(
         (const char *)job.filename.bytes, (Py_ssize_t)job.filename.length, "surrogateescape");
+    shelf_forget_listed();
     for (unsigned part = KNOWN; part <= LISTED; part++) { /* _folders.forget */
         if (PyDict_Size(plain->parts[part]) > 0)
             PyDict_Clear(plain->parts[part]);

@@ -71,7 +71,7 @@ static void watch_fixture(void)
     }
 }
 
-/* The same, and it has its set, which is returned. */
+/* A guest with a page that has its set, which is returned. */
 static int watch_joined(void)
 {
     watch_fixture();
@@ -207,7 +207,8 @@ FILES_TEST(the_pages_of_a_large_folder_hold_each_name_once)
     close(set);
 }
 
-/* It is a place in a folder that the guest may list anyway: the kernel finds none there, or some. */
+/* The number is a place in a folder that the guest may list anyway: the kernel finds names there, or
+ * none. */
 FILES_TEST(a_guest_that_asks_to_go_on_from_anywhere_is_told_names_of_that_folder_at_most)
 {
     static const uint64_t places[] = { 1, 12345, INT32_MAX, INT64_MAX, UINT64_MAX, 1ull << 63 };
@@ -250,7 +251,7 @@ FILES_TEST(a_name_with_a_row_of_its_own_is_not_told_by_the_listing_of_its_folder
     close(set);
 }
 
-/* As on vfat: what is not listed may be there. Another file of that name is no sign of it. */
+/* On vfat what is not listed may be there. Another file of that name is no sign of it. */
 FILES_TEST(a_folder_that_finds_names_in_other_letters_is_not_told)
 {
     int set = watch_joined();
