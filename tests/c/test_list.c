@@ -118,7 +118,7 @@ FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_el
     CHECK(link(at("data/twice"), at("twice")) == 0);
     int set = watch_joined();
     CHECK_EQUAL(list(at("data")), 0);
-    CHECK(listed_head()->is_watched && listed_head()->next == 0);
+    CHECK(listed_head()->next == 0);
     for (size_t i = 0; i < ARRAY_SIZE(others); i++)
         CHECK(listed_find(others[i]) != NULL && listed_find(others[i])->mode == 0);
     CHECK(listed_find("..") == NULL);
@@ -467,6 +467,12 @@ FILES_TEST(no_set_is_taken_when_few_are_left)
 
 /* ---- The runtime's ---- */
 
+static int list_for_program(const char *path)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(listed_rows),
+                (uint64_t)sizeof listed_rows, (uint64_t)FILE_WATCHED);
+}
+
 static void runtime_fixture(void)
 {
     char path[PATH_MAX];
@@ -483,7 +489,6 @@ TEST(what_a_folder_of_the_runtimes_holds_is_kept_until_there_is_a_change)
     runtime_fixture();
     for (int i = 0; i < 3; i++) {
         CHECK_EQUAL(list(at("data/dir")), 0);
-        CHECK(!listed_head()->is_watched); /* it is not the guest that hears of it */
         uint64_t told_ns = listed_head()->told_ns;
         struct watched *row = watched_find("data/dir");
         CHECK(row != NULL && row->kept != NULL);
@@ -527,5 +532,29 @@ TEST(a_folder_of_the_runtimes_is_told_whole_or_not_kept)
     CHECK_EQUAL(list_as(at("data"), sizeof(struct listed_folder) + 200),
                 0); /* the kept has no room */
     CHECK(listed_head()->next != 0);
+    fixture_remove();
+}
+
+/* Programs are told no more of the runtime's folders than of granted ones. */
+TEST(a_folder_of_the_runtimes_is_told_to_programs_while_it_is_watched_and_as_it_is)
+{
+    runtime_fixture();
+    put("data/dir/twice", "two names");
+    CHECK(link(at("data/dir/twice"), at("data/twice")) == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("twice")->mode)); /* of the runtime's none writes by the other name */
+    CHECK_EQUAL(list_for_program(at("data/dir")), EAGAIN);
+    CHECK_EQUAL(join(), 0);
+    struct watched *row = watched_find("data/dir");
+    ((struct listed *)((char *)row->kept + sizeof(struct listed_folder)))->group = 4321;
+    CHECK_EQUAL(list_for_program(at("data/dir")), 0);
+    CHECK(listed_next(NULL)->group != 4321); /* nor of what was found before */
+    CHECK(S_ISREG(listed_find("inner")->mode) && listed_find("twice")->mode == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("twice")->mode) && listed_next(NULL)->group == 4321);
+    put("data/dir/inner", "changed");
+    watches_read(fixture.tree->watches);
+    CHECK_EQUAL(list_for_program(at("data/dir")), EAGAIN);
+    CHECK_EQUAL(list(at("data/dir")), 0);
     fixture_remove();
 }
