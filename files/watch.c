@@ -149,7 +149,7 @@ static bool watch_is_below(const struct watched *row, const struct watched *abov
            memcmp(row->path, above->path, above->length) == 0;
 }
 
-/* What a change is about. The paths below it are looked up again, before anything is told by them:
+/* Drops what a change is about. The paths below it are looked up again, before anything is told by them:
  * they may be another's now, or from now on without a word. */
 static void watches_drop(struct watches *watches, const struct inotify_event *event)
 {

@@ -25,7 +25,7 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
  * ten seconds. */
 void watches_keep(struct watches *watches, const struct place *place, const void *bytes,
                   size_t length);
-/* What is kept of a place, or NULL; also while there is any change that was not taken. Borrowed, until
+/* Finds what is kept of a place, or NULL; also while there is any change that was not taken. Borrowed, until
  * the next call; its bytes may be changed. */
 void *watches_kept(struct watches *watches, const struct place *place, size_t *ret_length);
 
