@@ -18,6 +18,7 @@ struct listing {
     const struct node *mount;
     struct place *place;
     unsigned files;
+    bool is_exact;         /* not for the importer, which is as patient as shelf.h says */
     bool is_probed, folds; /* list_folds was asked, and what it said */
     size_t used, size;
     uint64_t next;
@@ -77,7 +78,7 @@ static bool list_is_row(const struct listing *listing, const char *name)
 static bool list_tells(const struct listing *listing, const struct stat *stat)
 {
     return S_ISREG(stat->st_mode) && stat->st_dev == listing->mount->stat.st_dev &&
-           (stat->st_nlink == 1 || listing->mount->optional);
+           (stat->st_nlink == 1 || !listing->is_exact);
 }
 
 /* Whether a name in other letters is the same file (vfat, a folder that is marked so): then there is
@@ -115,7 +116,7 @@ static int list_entry(int directory, const struct entry *entry, void *context)
 {
     struct listing *listing = context;
     struct stat stat = { 0 };
-    if (!listing->mount->optional && list_folds(listing, directory, entry->name))
+    if (listing->is_exact && list_folds(listing, directory, entry->name))
         return 1;
     bool is_asked =
         (entry->type == DT_REG || entry->type == DT_UNKNOWN) && !list_is_row(listing, entry->name);
@@ -175,7 +176,8 @@ int serve_list(struct request *request)
     struct stat stat;
     struct listing listing;
     struct watches *watches = list_watches(files);
-    if (request->args[2] == FILE_WATCHED)
+    bool is_for_program = request->args[2] == FILE_WATCHED;
+    if (is_for_program && request->args[1] == 0)
         return serve_watch(request);
     struct listed_folder *head = (struct listed_folder *)listing.rows;
     CLEANUP(fd_close) int folder = -1;
@@ -194,17 +196,16 @@ int serve_list(struct request *request)
     if (listing.size < sizeof *head)
         return E2BIG;
     listing.is_probed = listing.folds = false;
-    bool is_granted = !listing.mount->optional;
-    if (is_granted && (watches == NULL || !files->is_watching ||
-                       !list_is_direct(request, &place) ||
-                       !watches_hold(watches, files->tree, &place)))
+    listing.is_exact = is_for_program || !listing.mount->optional;
+    if (listing.is_exact &&
+        (watches == NULL || !files->is_watching || !list_is_direct(request, &place) ||
+         !watches_hold(watches, files->tree, &place)))
         return EAGAIN; /* what it would be told is true for nobody knows how long */
     *head = (struct listed_folder){
         .told_ns = clock_now_ns(),
         .device = stat.st_dev,
-        .is_watched = is_granted,
     };
-    if (is_granted) { /* as it is by now */
+    if (listing.is_exact) { /* as it is by now */
         fd_close(&folder);
         if ((error = request_open_folder(request, &place, &stat, &folder)) != 0)
             return error;
@@ -216,9 +217,9 @@ int serve_list(struct request *request)
     look_owner(&stat);
     if (start == 0 && !list_add(&listing, ".", &stat)) /* from before its names were read */
         return E2BIG;
-    size_t used = listing.used;
-    if (start == 0 && is_granted && !list_add_rows(&listing))
+    if (start == 0 && listing.is_exact && !list_add_rows(&listing))
         return E2BIG;
+    size_t used = listing.used;
     int result = beneath_each(folder, start, list_entry, &listing);
     if (result < 0)
         return errno;

@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include "files/watch.h"
 
+#include "files/beneath.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -131,7 +133,7 @@ static bool watch_is_below(const struct watched *row, const struct watched *abov
            memcmp(row->path, above->path, above->length) == 0;
 }
 
-/* What a change is about. The paths below it are looked up again, before anything is told by them:
+/* Drops what a change is about. The paths below it are looked up again, before anything is told by them:
  * they may be another's now, or from now on without a word. */
 static void watches_drop(struct watches *watches, const struct inotify_event *event)
 {
@@ -145,7 +147,7 @@ static void watches_drop(struct watches *watches, const struct inotify_event *ev
             struct watched *row = &watches->rows[j];
             if (row->number < 0 || !watch_is_below(row, changed))
                 continue;
-                    row->is_unsure = true;
+            row->is_unsure = true;
         }
         watch_drop(watches, &watches->rows[i], now_ns);
     }
@@ -206,8 +208,9 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
     }
     CLEANUP(fd_close)
     int fd = tree_open_in(tree, mount, mount->fd, rest, O_PATH | O_DIRECTORY, 0);
-    /* A descriptor has no other name without /proc. Nothing of ours is looked up from there. */
-    if (fd < 0 || fchdir(fd) < 0)
+    /* Of the runtime's file systems it was not asked before whether they are this machine's own. A
+     * descriptor has no other name without /proc. Nothing of ours is looked up from there. */
+    if (fd < 0 || (mount->optional && beneath_may_wait(fd)) || fchdir(fd) < 0)
         return false;
     int before = row->number;
     row->number = inotify_add_watch(watches->inotify, ".", CHANGES | IN_ONLYDIR);
@@ -223,7 +226,7 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
     unsigned depth = 0;
     for (const char *at = place->path + mount->length; (at = strchr(at, '/')) != NULL; at++)
         depth++;
-    if (mount->kind != NODE_HOST || mount->optional || mount->may_wait || depth > DEPTH_MAX ||
+    if (mount->kind != NODE_HOST || mount->may_wait || depth > DEPTH_MAX ||
         watches_begin(watches) < 0)
         return false;
     for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {

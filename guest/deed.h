@@ -36,31 +36,32 @@ enum deed_kind {
 /* The page that both share (tray.h), and three places in it. */
 #define TRAY_BYTES 4096
 #define TRAY_NEXT  4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
-#define TRAY_CHANGES                                                                               \
-    4088 /* uint32_t: grows with changes in watched folders; odd while that happens */
-#define TRAY_MOVES 4092 /* uint32_t: grows when the guest goes to another working directory */
+/* uint32_t: grows with changes in watched folders, odd while that happens. */
+#define TRAY_CHANGES 4088
+#define TRAY_MOVES   4092 /* uint32_t: grows when the guest goes to another working directory */
 
 /* getdents as the interpreter makes it: (directory, path, address, size, this), which goes on at
  * TRAY_NEXT. The result is the number of bytes written there: struct listed_folder, and rows, of
  * which the first of a folder is its own, as ".". The mode is 0 of what has to be asked for by
  * itself: folders, links, what another row of the tree or another file system stands for, granted
- * files that have another name as well. A call tells no more than LISTED_FILES_MAX files.
+ * files that have another name as well. A call tells no more than LISTED_FILES_MAX files. A folder
+ * of the runtime's is told for the importer's use: watched by nobody, and whatever names its files
+ * have.
  * EOPNOTSUPP for folders that are not of the host's, E2BIG where there is no room for one row; EAGAIN
- * for a granted folder that is not watched, or not now. */
+ * for a granted folder that is not watched, or not now, or that finds names that it does not list. */
 #define FILE_LISTED      0x62656c6c6a617202
 #define LISTED_BYTES_MAX 65536
 #define LISTED_FILES_MAX 512
 
-/* The same call with this, and nothing else: a descriptor that can be read from (epoll_wait) while
- * there is a change in a watched folder, one for each guest. EBUSY: it has it, ENOTSUP: there is
- * none. */
+/* With this, a folder of the runtime's is told like a granted one: for programs. With no room, and no
+ * path: a descriptor that can be read from (epoll_wait) while there is a change in a watched folder,
+ * one for each guest. EBUSY: it has it, ENOTSUP: there is none. */
 #define FILE_WATCHED (FILE_LISTED | 1)
 
 struct listed_folder {
     uint64_t told_ns; /* CLOCK_MONOTONIC: when it was looked at */
     uint64_t device;
-    uint64_t next;       /* TRAY_NEXT of the call for what is left, or 0 */
-    uint64_t is_watched; /* the path is the folder's own, and a change in it is told */
+    uint64_t next; /* TRAY_NEXT of the call for what is left, or 0 */
 };
 
 /* What stat says, but for the device, the folder's, and the number of names: 1, or nobody's matter. */

@@ -222,10 +222,10 @@ static char *folder_grow(struct shelf *shelf, struct folder *folder, size_t room
 static bool folder_ask(struct shelf *shelf, struct folder *folder, const char *path, size_t room)
 {
     char *rows = folder_grow(shelf, folder, room);
-    long used = rows != NULL ? syscall(SYS_getdents, AT_FDCWD, path, rows, room, FILE_LISTED) : -1;
+    unsigned long what = shelf == &watched ? FILE_WATCHED : FILE_LISTED;
+    long used = rows != NULL ? syscall(SYS_getdents, AT_FDCWD, path, rows, room, what) : -1;
     const struct listed_folder *head = (const struct listed_folder *)rows;
-    /* What the program asks for is not told by rows that nobody watches: those of the runtime's. */
-    if (used < 0 || (size_t)used < sizeof *head || (shelf == &watched && !head->is_watched)) {
+    if (used < 0 || (size_t)used < sizeof *head) {
         free(rows);
         return false;
     }

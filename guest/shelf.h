@@ -7,7 +7,7 @@
  * change from there it counts in the tray. What the kernel does not tell (writes through mapped
  * memory, a second name made elsewhere, writes to a file that was opened by a name that is gone,
  * what is mounted there, times of reading) is known a second later: no row is older.
- * Rows of the runtime's folders are for the importer alone, which is as patient. */
+ * What the importer is told of the runtime's folders is for it alone, which is as patient. */
 #ifndef BELLJAR_SHELF_H
 #define BELLJAR_SHELF_H
 

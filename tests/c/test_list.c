@@ -71,7 +71,7 @@ static void watch_fixture(void)
     }
 }
 
-/* The same, and it has its set, which is returned. */
+/* A guest with a page that has its set, which is returned. */
 static int watch_joined(void)
 {
     watch_fixture();
@@ -118,7 +118,7 @@ FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_el
     CHECK(link(at("data/twice"), at("twice")) == 0);
     int set = watch_joined();
     CHECK_EQUAL(list(at("data")), 0);
-    CHECK(listed_head()->is_watched && listed_head()->next == 0);
+    CHECK(listed_head()->next == 0);
     for (size_t i = 0; i < ARRAY_SIZE(others); i++)
         CHECK(listed_find(others[i]) != NULL && listed_find(others[i])->mode == 0);
     CHECK(listed_find("..") == NULL);
@@ -207,7 +207,8 @@ FILES_TEST(the_pages_of_a_large_folder_hold_each_name_once)
     close(set);
 }
 
-/* It is a place in a folder that the guest may list anyway: the kernel finds none there, or some. */
+/* The number is a place in a folder that the guest may list anyway: the kernel finds names there, or
+ * none. */
 FILES_TEST(a_guest_that_asks_to_go_on_from_anywhere_is_told_names_of_that_folder_at_most)
 {
     static const uint64_t places[] = { 1, 12345, INT32_MAX, INT64_MAX, UINT64_MAX, 1ull << 63 };
@@ -250,7 +251,7 @@ FILES_TEST(a_name_with_a_row_of_its_own_is_not_told_by_the_listing_of_its_folder
     close(set);
 }
 
-/* As on vfat: what is not listed may be there. Another file of that name is no sign of it. */
+/* On vfat what is not listed may be there. Another file of that name is no sign of it. */
 FILES_TEST(a_folder_that_finds_names_in_other_letters_is_not_told)
 {
     int set = watch_joined();
@@ -466,6 +467,12 @@ FILES_TEST(no_set_is_taken_when_few_are_left)
 
 /* ---- The runtime's ---- */
 
+static int list_for_program(const char *path)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(path), ADDRESS(listed_rows),
+                (uint64_t)sizeof listed_rows, (uint64_t)FILE_WATCHED);
+}
+
 static void runtime_fixture(void)
 {
     char path[PATH_MAX];
@@ -485,7 +492,28 @@ TEST(a_folder_of_the_runtimes_is_told_by_pages_and_watched_by_nobody)
     CHECK(next != 0);
     tray_begin(next);
     CHECK_EQUAL(list(at("data")), 0);
-    CHECK(listed_head()->next == 0 && listed_head()->is_watched == 0);
+    CHECK(listed_head()->next == 0);
     CHECK_EQUAL(fixture.tree->watches->count, 0);
+    fixture_remove();
+}
+
+/* Programs are told no more of the runtime's folders than of granted ones. */
+TEST(a_folder_of_the_runtimes_is_told_to_programs_while_it_is_watched_and_as_it_is)
+{
+    runtime_fixture();
+    put("data/dir/twice", "two names");
+    CHECK(link(at("data/dir/twice"), at("data/twice")) == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("twice")->mode)); /* of the runtime's none writes by the other name */
+    CHECK_EQUAL(list_for_program(at("data/dir")), EAGAIN);
+    CHECK_EQUAL(join(), 0);
+    CHECK_EQUAL(list_for_program(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("inner")->mode) && listed_find("twice")->mode == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("twice")->mode));
+    put("data/dir/inner", "changed");
+    watches_read(fixture.tree->watches);
+    CHECK_EQUAL(list_for_program(at("data/dir")), EAGAIN);
+    CHECK_EQUAL(list(at("data/dir")), 0);
     fixture_remove();
 }
