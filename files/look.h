@@ -5,8 +5,8 @@
 
 #include "files/request.h"
 
-/* What a guest sees of a file of the host's: its own files are its user's, all others root's. The host's
- * numbers are the host's. */
+/* Makes the owner of a file of the host's the one that a guest sees: its own files are its user's, all
+ * others root's. The host's numbers are the host's. */
 void look_owner(struct stat *stat);
 
 MUST_CHECK int serve_stat(struct request *request);

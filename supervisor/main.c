@@ -221,7 +221,7 @@ static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
     supervisor->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
-    /* What is audited is asked for each time. */
+    /* Calls that are audited are asked for, each time. */
     bool is_watching = !supervisor->settings.audit && has_grants(&supervisor->settings);
     return is_watching ? begin_watching(supervisor) : 0;
 }
