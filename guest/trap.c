@@ -109,7 +109,7 @@ static long trap_link(long number, long buffer, long size)
 static long trap_open_named(long number, const struct stat *stat, long flags)
 {
     char path[PATH_MAX];
-    struct stat found;
+    struct stat found = { .st_ino = 0 };
     long length = trap_call(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
                             (long)stat->st_ino, 0);
     if (length <= 0)

@@ -414,7 +414,7 @@ const struct syscall_row syscall_rows[] = {
     REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),
     QUIET(setrlimit, EPERM, "", "lowered the descriptors before the seal; libc uses prlimit64"),
     CONTINUE(setpriority, 0, "its own, not below 0", "nicer to others at will; upwards the kernel lets nobody", LIMITS),
-    CONTINUE(getpriority, 0, "its own, also as its group and its user", WHY_SELF, LIMITS),
+    CONTINUE(getpriority, 0, "its own, also as its group", WHY_SELF, LIMITS),
     BROKER(sched_setaffinity, 0, "", "it has one CPU, and keeps it", LIMITS),
     BROKER(sched_setparam, 0, "", WHY_SCHEDULER, LIMITS), CONTINUE(sched_getparam, 0, "its own", WHY_OWN, LIMITS),
     BROKER(sched_setscheduler, 0, "", WHY_SCHEDULER, LIMITS), CONTINUE(sched_getscheduler, 0, "its own", WHY_OWN, LIMITS),

@@ -277,11 +277,9 @@ static int nice_of(id_t thread)
 
 HANDLER(self_priority)
 {
-    bool is_own_group = (int)call->args[0] == PRIO_PGRP && is_itself(guest, call->args[1]);
-    bool is_own_user = (int)call->args[0] == PRIO_USER &&
-                       ((uint32_t)call->args[1] == 0 || (uint32_t)call->args[1] == GUEST_UID);
-    if (call->number == SYS_getpriority && (is_own_group || is_own_user))
-        answer_value(answer, nice_of((id_t)guest->pid)); /* nobody else is in them */
+    if (call->number == SYS_getpriority && (int)call->args[0] == PRIO_PGRP &&
+        is_itself(guest, call->args[1]))
+        answer_value(answer, nice_of((id_t)guest->pid)); /* nobody else is in its group */
     if ((int)call->args[0] != PRIO_PROCESS || !is_itself(guest, call->args[1]))
         return;
     answer_continue(answer);

@@ -278,7 +278,7 @@ def test_a_grant_of_them_is_an_error(tmp_path: Path) -> None:
 def test_a_grant_that_the_user_cannot_write_to_names_the_user_and_both_remedies(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with pytest.raises(belljar.SandboxError) as caught:
-        belljar.run("1", policy=belljar.Policy(write=["/usr/share"]))
+        belljar.run("1", policy=belljar.Policy(write=[str(tmp_path)]))
     assert "for user 65534" in str(caught.value)
     assert "chown" in str(caught.value) and "--user" in str(caught.value)
 
