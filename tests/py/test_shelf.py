@@ -175,8 +175,8 @@ def test_another_guest_of_the_template_sees_what_one_has_changed(folder: str) ->
             assert told.stdout == f"{size} 8\n"
 
 
-def calls(code: str, folder: str, **options: Any) -> int:
-    told = belljar.run(f"import os\nfolder = {folder!r}\n{code}", Policy(timeout=60, **{"read": [folder], **options}))
+def calls(code: str, folder: str, audit: Callable[[Any], None] | None = None) -> int:
+    told = belljar.run(f"import os\nfolder = {folder!r}\n{code}", Policy(timeout=60, read=[folder], audit=audit))
     assert told.verdict == "ok", told
     return told.usage.served
 
