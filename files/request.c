@@ -54,11 +54,10 @@ int request_outside(struct request *request, const struct place *place, enum wan
     bool is_write = want >= WANT_CHANGE;
     bool is_device =
         strncmp(place->path, "/dev/", 5) == 0 && strncmp(place->path, "/dev/shm/", 9) != 0;
-    const char *hint = scratch_is_own_path(place->path)         ? HINT_OWN
-                       : is_device                              ? HINT_DEVICE
-                       : strncmp(place->path, "/proc/", 6) == 0 ? HINT_PROC
-                       : is_write                               ? HINT_WRITE
-                                                                : HINT_READ;
+    const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
+                       : is_device                      ? HINT_DEVICE
+                       : is_write                       ? HINT_WRITE
+                                                        : HINT_READ;
     int error = place_is_closed(place, want) ? EACCES : ENOENT;
     request_refuse(request->answer, error, is_write ? RULE_WRITE : RULE_READ, hint);
     request->answer->searched = true;

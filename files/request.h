@@ -60,10 +60,8 @@ struct request {
     "with which it was opened"
 #define HINT_OWNER                                                                                 \
     "a guest has one unprivileged identity and keeps it: a file is its own or another's"
-#define HINT_KIND   "only regular files and directories are handed out"
-#define HINT_DEVICE "terminals, disks and other devices of the machine are part of no grant"
-#define HINT_PROC                                                                                  \
-    "files of procfs tell of the machine and of all processes, and are part of no grant"
+#define HINT_KIND    "only regular files and directories are handed out"
+#define HINT_DEVICE  "terminals, disks and other devices of the machine are part of no grant"
 #define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
 #define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
 

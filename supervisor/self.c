@@ -76,8 +76,10 @@ HANDLER(self_signal)
                  is_group ? -target : target);
     if (target == guest->inner_pid)
         answer_continue(answer);
-    else if (call->number == SYS_kill && (target == 0 || target == -guest->inner_pid))
-        /* Its group is itself, whatever group the kernel has it in. */
+    else if (call->number == SYS_kill &&
+             (target == -guest->inner_pid || (target == 0 && call->args[1] == 0)))
+        /* Its group is itself, whatever group the kernel has it in. But 0 is also what it is told of its
+         * parent, and who means to end that would end itself. */
         answer->error =
             syscall(SYS_pidfd_send_signal, guest->fds[GUEST_PIDFD], (int)call->args[1], NULL, 0) < 0
                 ? errno
