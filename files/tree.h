@@ -56,9 +56,9 @@ struct tree {
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;
-    const char *python; /* the settings' */
+    const char *python;      /* the settings' */
     struct watches *watches; /* watch.h; NULL: nothing is */
-    bool may_wait;      /* in a worker: file systems may be waited for */
+    bool may_wait;           /* in a worker: file systems may be waited for */
 };
 
 /* The row of the first `length` bytes of the path, whose hash this is, or NULL. */
