@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -89,7 +90,7 @@ const struct syscall_row supervisor_calls[] = {
     RARE(fstatfs, "what is mounted inside a grant: procfs is not handed out"),
     RARE(openat, "the files of a guest's cgroup, where there is that layer"),
     ALLOW(memfd_create, "synthetic files"),
-    ALLOW(inotify_init1, WATCH), ALLOW(inotify_add_watch, WATCH), ALLOW(inotify_rm_watch, WATCH),
+    ALLOW_IF(inotify_init1, WATCH, LOW_EQUAL(0, IN_NONBLOCK | IN_CLOEXEC)), ALLOW(inotify_add_watch, WATCH), ALLOW(inotify_rm_watch, WATCH),
     ALLOW(fchdir, "a descriptor's other name, where there is no /proc; nothing is looked up from there"),
 
     ALLOW_IF(socketpair, PAIRS, LOW_EQUAL(0, AF_UNIX)), ALLOW(pipe2, PAIRS), ALLOW(eventfd2, PAIRS),
