@@ -17,7 +17,7 @@ int watches_fd(const struct watches *watches);
  * is below is looked up again before it is relied on. */
 void watches_read(struct watches *watches);
 
-/* Watches the place, a granted directory, and those on the way to it from the grant. Looks at what
+/* Watches the place, a directory of the host's, and those on the way to it from its mount. Looks at what
  * the host has there afterwards are true until there is a change. False: it cannot be watched. */
 bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place);
 
