@@ -16,17 +16,19 @@
 #define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
 #define PAUSE_MIN_NS 100000000u
 #define PAUSE_MAX_NS 60000000000u
+/* All that changes where a path leads. */
+#define MOVES (IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
 /* All that changes what stat or a listing says, but for times of reading. */
-#define CHANGES                                                                                    \
-    (IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |                 \
-     IN_DELETE_SELF | IN_MOVE_SELF)
+#define CHANGES (MOVES | IN_MODIFY | IN_CREATE)
 
 struct watched {
     char *path; /* a place's */
     size_t length;
     uint64_t hash;
-    int number;     /* the kernel's; -1: it is not watched */
-    bool is_unsure; /* a folder above it was not watched for a while: its path may be another's */
+    int number;      /* the kernel's; -1: it is not watched */
+    bool is_listed;  /* all changes in it are told; else those that lead elsewhere */
+    bool was_listed; /* when it changed: to pass through it is no reason to wait */
+    bool is_unsure;  /* a folder above it was not watched for a while: its path may be another's */
     uint64_t pause_ns, paused_until_ns;
 };
 
@@ -120,6 +122,8 @@ static void watch_drop(struct watches *watches, struct watched *row, uint64_t no
         return;
     (void)inotify_rm_watch(watches->inotify, row->number); /* it may be gone already */
     row->number = -1;
+    row->was_listed = row->is_listed;
+    row->is_listed = false;
     bool is_again = now_ns - row->paused_until_ns < row->pause_ns;
     row->pause_ns = is_again ? row->pause_ns * 2 : PAUSE_MIN_NS;
     if (row->pause_ns > PAUSE_MAX_NS)
@@ -197,9 +201,12 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
 {
     const struct node *mount = place->node->mount;
     struct watched *row = watches_find(watches, place->path, length, true);
-    if (row == NULL || (row->number >= 0 && !row->is_unsure))
-        return row != NULL;
-    if (row->number < 0 && clock_now_ns() < row->paused_until_ns)
+    bool is_listed = length >= place->length;
+    if (row == NULL)
+        return false;
+    if (row->number >= 0 && !row->is_unsure && (row->is_listed || !is_listed))
+        return true;
+    if (row->number < 0 && (is_listed || !row->was_listed) && clock_now_ns() < row->paused_until_ns)
         return false;
     char rest[PATH_MAX] = ".";
     if (length > mount->length) {
@@ -213,7 +220,10 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
     if (fd < 0 || (mount->optional && beneath_may_wait(fd)) || fchdir(fd) < 0)
         return false;
     int before = row->number;
-    row->number = inotify_add_watch(watches->inotify, ".", CHANGES | IN_ONLYDIR);
+    row->is_listed |= is_listed;
+    /* Added: by another path it may be watched for more. */
+    row->number = inotify_add_watch(watches->inotify, ".",
+                                    (row->is_listed ? CHANGES : MOVES) | IN_ONLYDIR | IN_MASK_ADD);
     row->is_unsure = false;
     if (before >= 0 && before != row->number)
         (void)inotify_rm_watch(watches->inotify, before);

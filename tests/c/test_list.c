@@ -369,6 +369,26 @@ FILES_TEST(every_kind_of_change_is_told)
 }
 
 /* Each way in which a path can come to mean another folder without a change in that folder. */
+/* Nobody was told of those above it but that they are on the way. */
+FILES_TEST(files_above_a_folder_are_none_of_its_changes)
+{
+    int set = watch_joined();
+    CHECK(mkdir(at("out/a"), 0755) == 0);
+    CHECK_EQUAL(list(at("out/a")), 0);
+    put("out/new", "x");
+    put("out/old", "changed");
+    CHECK(!is_readable(set));
+    CHECK_EQUAL(list(at("out")), 0); /* now somebody is */
+    put("out/old", "again");
+    CHECK(is_readable(set));
+    watches_read(fixture.tree->watches);
+    watched_find("out")->paused_until_ns = UINT64_MAX; /* however slow the machine is */
+    CHECK_EQUAL(list(at("out")), EAGAIN);
+    CHECK_EQUAL(list(at("out/a")), 0);
+    CHECK(rename(at("out/a"), at("out/b")) == 0 && is_readable(set));
+    close(set);
+}
+
 FILES_TEST(a_folder_that_another_takes_the_place_of_is_watched_anew)
 {
     int set = watch_joined();
@@ -380,9 +400,11 @@ FILES_TEST(a_folder_that_another_takes_the_place_of_is_watched_anew)
         CHECK(is_watched("out") && is_watched("out/a") && is_watched("out/a/b/c"));
         int held = open(at("out/a/b/c"), O_RDONLY | O_DIRECTORY);
         if (way > 0) { /* nobody watches those above any more */
-            put("out/a/b/file", "x");
-            put("out/a/file", "x");
-            put("out/file", "x");
+            static const char *const names[] = { "out/a/b/file", "out/a/file", "out/file" };
+            for (int i = 0; i < 3; i++) {
+                put(names[i], "x");
+                CHECK(unlink(at(names[i])) == 0);
+            }
             take_changes();
             CHECK(!is_watched("out/a") && !is_watched("out/a/b/c"));
         }
