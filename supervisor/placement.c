@@ -4,9 +4,10 @@
  * A round trip costs 9 us on one CPU and 45 us across two, and on an idle machine the
  * scheduler chooses two. Sync wake-ups do not help where a descriptor is handed over. So:
  * BURST_CALLS within BURST_NS pins the calling thread and the supervisor to one CPU; the first
- * quiet moment sets both free. Within AGAIN_NS of a burst the next call pins them again at once: an
- * import goes from calls to work and back. Only guests that wait for the supervisor anyway lose
- * parallelism by it. Supervisor. */
+ * quiet moment sets both free. One that nobody else is pinned with waits longer for it, ALONE_NS:
+ * being moved costs an import more than the other CPU gives it. Within AGAIN_NS of a burst the next
+ * call pins them again at once: an import goes from calls to work and back. Only guests that wait
+ * for the supervisor anyway lose parallelism by it. Supervisor. */
 #define _GNU_SOURCE
 #include "supervisor/placement.h"
 
@@ -14,6 +15,7 @@
 
 #define BURST_CALLS 16
 #define BURST_NS    (8 * 1000000u)
+#define ALONE_NS    (50 * 1000000u)
 #define AGAIN_NS    (250 * 1000000u)
 
 /* Back to the CPUs that the supervisor was started with: the caller may have chosen them. */
@@ -65,9 +67,10 @@ void placement_forget(struct supervisor *supervisor, struct guest *guest)
 
 void placement_relax(struct supervisor *supervisor, uint64_t now_ns)
 {
+    uint64_t quiet_ns = supervisor->pinned_count > 1 ? BURST_NS : ALONE_NS;
     for (uint32_t i = 0; supervisor->pinned_count > 0 && i < supervisor->slot_count; i++) {
         struct guest *guest = supervisor->slots[i];
-        if (guest != NULL && guest->pinned != 0 && now_ns - guest->burst_start_ns > BURST_NS) {
+        if (guest != NULL && guest->pinned != 0 && now_ns - guest->burst_start_ns > quiet_ns) {
             placement_forget(supervisor, guest);
             guest->was_pinned = true;
         }

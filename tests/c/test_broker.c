@@ -315,9 +315,26 @@ TEST(a_call_is_weighed_by_a_reading_that_is_no_older_than_a_dear_call)
 
 static void relax(void)
 {
-    guest.burst_start_ns = clock_now_ns() - BURST_NS - 1;
-    placement_relax(&supervisor, clock_now_ns());
+    uint64_t now_ns = clock_now_ns();
+    guest.burst_start_ns = now_ns - ALONE_NS;
+    placement_relax(&supervisor, now_ns);
+    CHECK(guest.pinned != 0 && supervisor.pinned_count == 1);
+    placement_relax(&supervisor, now_ns + 1);
     CHECK(guest.pinned == 0 && supervisor.pinned_count == 0);
+}
+
+TEST(a_guest_that_is_pinned_with_another_is_set_free_sooner)
+{
+    struct guest other = { .pinned = gettid() }, *slots[] = { &guest, &other };
+    supervisor.slots = slots;
+    supervisor.slot_count = 2;
+    supervisor.pinned_count = 2;
+    guest.pinned = gettid();
+    guest.burst_start_ns = other.burst_start_ns = clock_now_ns();
+    placement_relax(&supervisor, guest.burst_start_ns + BURST_NS);
+    CHECK_EQUAL(supervisor.pinned_count, 2);
+    placement_relax(&supervisor, guest.burst_start_ns + BURST_NS + 1);
+    CHECK_EQUAL(supervisor.pinned_count, 0);
 }
 
 TEST(a_burst_that_was_interrupted_goes_on_with_its_next_call)
