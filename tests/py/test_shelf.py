@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import threading
@@ -130,7 +131,7 @@ def test_what_the_guest_itself_changes_is_seen_at_once(folder: str, change: str)
     os.chmod(folder, 0o777)
     files = filled(folder, mode=0o777)
     for path in pathlib.Path(files).iterdir():
-        if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # who may not give a file away is the guest's user
             os.chown(path, 65534, 65534)  # a time is set by its owner
     made = CHANGES[change]
     source = inspect.getsource(made).strip().rstrip(",")
