@@ -24,7 +24,7 @@ int tree_open_in(const struct tree *tree, const struct node *mount, int director
     return beneath_open_with(directory, rest, flags, mode, may_cross ? 0 : RESOLVE_NO_XDEV);
 }
 
-static uint64_t tree_hash(const char *path, size_t length)
+uint64_t tree_hash(const char *path, size_t length)
 {
     uint64_t hash = HASH_START;
     for (size_t i = 0; i < length; i++)

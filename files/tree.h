@@ -73,6 +73,9 @@ struct node *tree_find(const struct tree *tree, const char *path);
     14695981039346656037u /* FNV-1a: the rows are the policy's, so nobody can flood the table */
 #define HASH_STEP(hash, byte) (((hash) ^ (uint8_t)(byte)) * 1099511628211u)
 
+/* Of the first `length` bytes of a path. */
+uint64_t tree_hash(const char *path, size_t length);
+
 /* Building, for assemble.c and synthetic.c. */
 
 /* One row more, an implied one. Its path is not there yet. 0 or -ENOMEM. */

@@ -175,9 +175,7 @@ void watches_read(struct watches *watches)
 static struct watched *watches_find(struct watches *watches, const char *path, size_t length,
                                     bool makes)
 {
-    uint64_t hash = HASH_START;
-    for (size_t i = 0; i < length; i++)
-        hash = HASH_STEP(hash, path[i]);
+    uint64_t hash = tree_hash(path, length);
     for (unsigned i = 0; i < watches->count; i++) {
         struct watched *row = &watches->rows[i];
         if (row->hash == hash && row->length == length && memcmp(row->path, path, length) == 0)
