@@ -35,7 +35,6 @@ struct folder {
     size_t length;
     uint64_t hash;
     int asked;
-    bool is_told, is_whole;
     uint32_t changes; /* in the tray, when it was told */
     uint64_t until_ns, device, next;
     struct chunk {
@@ -83,6 +82,16 @@ static uint64_t now_ns(void)
 
 /* ---- Folders ---- */
 
+static bool folder_is_told(const struct folder *folder)
+{
+    return folder->chunk_count > 0;
+}
+
+static bool folder_is_whole(const struct folder *folder)
+{
+    return folder_is_told(folder) && folder->next == 0;
+}
+
 static void folder_empty(struct shelf *shelf, struct folder *folder)
 {
     for (unsigned i = 0; i < folder->chunk_count; i++) {
@@ -93,7 +102,6 @@ static void folder_empty(struct shelf *shelf, struct folder *folder)
     free(folder->table);
     folder->chunks = NULL;
     folder->table = NULL;
-    folder->is_told = folder->is_whole = false;
     folder->chunk_count = folder->row_count = folder->table_size = 0;
     folder->next = 0;
 }
@@ -234,12 +242,10 @@ static bool folder_ask(struct shelf *shelf, struct folder *folder, const char *p
     head = (const struct listed_folder *)kept;
     folder->chunks[folder->chunk_count++] = (struct chunk){ kept, (size_t)used };
     shelf->bytes += (size_t)used;
-    if (!folder->is_told)
+    if (folder->chunk_count == 1)
         folder->until_ns = head->told_ns + TRUE_FOR_NS;
     folder->device = head->device;
     folder->next = head->next;
-    folder->is_told = true;
-    folder->is_whole = head->next == 0;
     return folder_index(folder);
 }
 
@@ -296,7 +302,7 @@ static void folder_advance(struct tray *tray, struct folder *folder)
     if (credit < 0 || folder->asked < ASKED_BEFORE || folder->length >= sizeof tray->path ||
         (set < 0 && !shelf_join()))
         return;
-    if (!folder->is_told)
+    if (!folder_is_told(folder))
         folder->changes = changes_in(tray);
     memcpy(tray->path, folder->path, folder->length);
     tray->path[folder->length] = '\0';
@@ -354,13 +360,14 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
         return false;
     credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
     folder->asked += folder->asked < ASKED_BEFORE;
-    if (folder->is_told && (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
+    if (folder_is_told(folder) &&
+        (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
         folder_empty(&watched, folder);
     const char *name = path + length + 1;
     size_t name_length = strlen(name);
     for (int pages = 0; pages < 2; pages++) {
         const struct listed *row = row_find(folder, name, name_length);
-        if (row != NULL || folder->is_whole) {
+        if (row != NULL || folder_is_whole(folder)) {
             if ((row != NULL && row->mode == 0) || !folder_is_true(tray, folder))
                 return false;
             *ret_error = row != NULL ? 0 : ENOENT;
@@ -388,7 +395,7 @@ int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *co
             folder_empty(&listed, folder);
             return -1;
         }
-    } while (!folder->is_whole);
+    } while (!folder_is_whole(folder));
     int result = 0;
     for (unsigned i = 0; result == 0 && i < folder->chunk_count; i++) {
         const struct chunk *chunk = &folder->chunks[i];
