@@ -22,6 +22,7 @@
 #include "guest/output.h"
 #include "guest/plain.h"
 #include "guest/quiet.h"
+#include "guest/signals.h"
 #include "guest/source.h"
 #include "guest/tray.h"
 #include "guest/words.h"
@@ -282,6 +283,8 @@ static PyMethodDef methods[] = {
       "Be the zygote, and then, in each fork, a guest. Never returns." },
     { "fail", guest_fail, METH_VARARGS,
       "fail(errno, step, text): tell the supervisor why there is no zygote; exit." },
+    { "crash_once", signals_crash_once, METH_NOARGS,
+      "crash_once(): each handler of a crash is called once, then the kernel's own." },
     { "hook", guest_hook, METH_NOARGS,
       "hook(): from now on an audit hook gives better words for refusals." },
     { "owes", exchange_owes, METH_NOARGS, "owes(): whether a run has no result yet." },

@@ -19,4 +19,7 @@ void signals_keep(PyObject **late);
 bool signals_drop(void);
 bool signals_in_call(void);
 
+/* crash_once(): each handler of a crash (faulthandler's) is called once, then the kernel's own. */
+PyObject *signals_crash_once(PyObject *module, PyObject *none);
+
 #endif

@@ -42,6 +42,7 @@ def prepare(
     open_streams()
     # The number that the crash pipe will have in a guest; here the module's own file stands there, not writable.
     faulthandler.enable(file=native.CRASH_FD)
+    native.crash_once()
     faulthandler.register(native.TRACEBACK_SIGNAL, file=native.CRASH_FD, all_threads=True, chain=False)
     _state.policy = Policy()
     if start:

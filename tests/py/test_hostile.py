@@ -3,6 +3,7 @@ is answered at once. A row that is about a refusal has a twin: the nearest thing
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import dataclass, field
 
@@ -224,3 +225,15 @@ def test_code_of_64_mebibytes_is_a_clear_error():
         with pytest.raises(belljar.SandboxError, match="larger than"):
             template.run("#" * (65 << 20))
         assert template.run("6*7").text == "42"
+
+
+@pytest.mark.parametrize("profile", ["full", "compute"])
+@pytest.mark.parametrize(
+    ("crash", "name"),
+    [("ctypes.string_at(0)", "SIGSEGV"), ("os.abort()", "SIGABRT"), ("ctypes.CDLL(None).syscall(335)", "SIGILL")],
+)
+def test_a_crash_is_told_once_and_ends_the_guest(profile: str, crash: str, name: str) -> None:
+    """Also where no handler can be set back (faulthandler raises its signal again): else it would be told for ever."""
+    told = belljar.run(f"import ctypes, os\n{crash}", belljar.Policy(profile=profile, timeout=60, preload=["ctypes"]))
+    assert (told.verdict, told.exit) == ("crashed", 128 + signal.Signals[name]), told
+    assert told.error is not None and told.error.traceback.count("Fatal Python error") == 1, told
