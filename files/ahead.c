@@ -46,12 +46,13 @@ static int ahead_name(struct request *request)
     struct files *files = request->files;
     struct place place;
     int error = request_place(request, false, &place);
+    if (error == 0 && request->args[0] >= files->number_count)
+        error = EBADF;
     if (error != 0)
         return error;
-    files->opened_directory = false;
-    files->opened_known = true;
-    memcpy(files->opened, place.path, place.length + 1);
-    files_installed(files, (int)request->args[0]);
+    free(files->numbers[request->args[0]].path);
+    files->numbers[request->args[0]].path = strdup(place.path);
+    files->numbers[request->args[0]].is_directory = false;
     return 0;
 }
 
