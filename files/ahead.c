@@ -80,6 +80,12 @@ static bool ahead_hold(const struct files *files, struct place *file, char held[
     return held[0] != '\0';
 }
 
+static bool ahead_may(const struct node *mount, const struct stat *stat)
+{
+    return S_ISREG(stat->st_mode) && stat->st_dev == mount->stat.st_dev && stat->st_nlink == 1 &&
+           stat->st_size <= AHEAD_BYTES_MAX;
+}
+
 /* The file, or -1. Its folder is watched under this path, so there is no link on the way to it; and if
  * there is one by now, openat2 says so. As in open.c, it is looked at before it is opened. */
 static int ahead_file(const struct files *files, const struct place *place, uint64_t *ret_inode)
@@ -88,11 +94,10 @@ static int ahead_file(const struct files *files, const struct place *place, uint
     const char *rest;
     struct stat stat;
     int base = place_base(place, -1, &rest);
-    if (base < 0 || fstatat(base, rest, &stat, LOOK_FLAGS) < 0 || !S_ISREG(stat.st_mode))
+    if (base < 0 || fstatat(base, rest, &stat, LOOK_FLAGS) < 0 || !ahead_may(mount, &stat))
         return -1;
     CLEANUP(fd_close) int fd = tree_open_in(files->tree, mount, base, rest, O_RDONLY, 0);
-    if (fd < 0 || beneath_stat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) ||
-        stat.st_dev != mount->stat.st_dev || stat.st_nlink != 1 || stat.st_size > AHEAD_BYTES_MAX ||
+    if (fd < 0 || beneath_stat(fd, &stat) < 0 || !ahead_may(mount, &stat) ||
         fcntl(fd, F_SETFL, 0) < 0)
         return -1;
     *ret_inode = stat.st_ino;

@@ -326,6 +326,10 @@ static bool open_with_guess(struct tray *tray, struct folder *folder, const char
 /* The file that was guessed right, if it was and is still what the path says; or -1. */
 static int open_guessed(const struct tray *tray, const char *path, size_t length)
 {
+    if (coarse_now_ns() >= queue_until_ns || !shelf_is_still(tray, queue_changes)) {
+        queue_drop();
+        return -1;
+    }
     unsigned place = queue_next;
     while (place < queue_end &&
            (queue[place].length != length || memcmp(queue[place].path, path, length) != 0))
@@ -334,10 +338,6 @@ static int open_guessed(const struct tray *tray, const char *path, size_t length
         strays++;
         if (strays == STRAYS_MAX)
             queue_drop();
-        return -1;
-    }
-    if (coarse_now_ns() >= queue_until_ns || !shelf_is_still(tray, queue_changes)) {
-        queue_drop();
         return -1;
     }
     struct waiting waiting = queue[place];
