@@ -131,7 +131,7 @@ void ahead_open(struct request *request)
         if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
             break;
         if (walk_resolve(tree, -1, "", path, false, &request->steps, &place) != 0 ||
-            place.is_outside || place.is_node || place.node->mount->kind != NODE_HOST ||
+            place.is_outside || place.node->mount->kind != NODE_HOST ||
             strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held))
             continue;
         CLEANUP(fd_close) int fd = ahead_file(files, &place, &inode);

@@ -225,8 +225,10 @@ def test_a_fifo_among_them_is_opened_by_nobody(folder: str) -> None:
     """Who writes there would be told that there is a reader."""
     files = filled(folder)
     a_fifo(files)
-    with Sandbox(Policy(read=[folder], timeout=60)) as session:
+    with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(files) as opened:
         assert run_in(session, f"{READ}print(len(read({in_order(files)[:11]!r})))") == 11
+        names = opened()
+        assert f"{files}/12.txt" in names and f"{files}/11.txt" not in names
         with pytest.raises(OSError, match="No such device"):
             os.open(f"{files}/11.txt", os.O_WRONLY | os.O_NONBLOCK)
 
