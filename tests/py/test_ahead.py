@@ -129,9 +129,9 @@ SHUFFLED = IN_ORDER.replace("{n}.txt", "{n * 7 % 40}.txt").replace("files {n}", 
 def test_the_supervisor_is_asked_for_few_of_them(folder: str) -> None:
     """But where a program has no order, where calls are audited, and where descriptors are few."""
     filled(folder)
+    filled(folder, "more")
     nothing = calls("", folder)
     assert calls(IN_ORDER, folder) - nothing < FILES / 2
-    filled(folder, "more")
     assert calls(IN_TURN, folder) - nothing < FILES
     assert calls(SHUFFLED, folder) - nothing >= FILES
     assert calls(IN_ORDER, folder, audit=lambda event: None) - nothing >= FILES
