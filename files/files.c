@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "files/files.h"
 
+#include "files/ahead.h"
 #include "files/change.h"
 #include "files/list.h"
 #include "files/look.h"
@@ -21,7 +22,7 @@
 enum { HERE = 6 /* AT_FDCWD */, NONE /* 0 */, FOR_CREAT };
 static const uint8_t form_path[] = { HERE, 0, 1, 2, NONE };   /* (path, …) */
 static const uint8_t form_at[] = { 0, 1, 2, 3, NONE };        /* (directory, path, …) */
-static const uint8_t form_list[] = { 0, 1, 2, 3, 4 };         /* (directory, path, …, what) */
+static const uint8_t form_more[] = { 0, 1, 2, 3, 4 };         /* (directory, path, …, what) */
 static const uint8_t form_two[] = { HERE, 0, HERE, 1, NONE }; /* (path, path) */
 static const uint8_t form_two_at[] = { 0, 1, 2, 3,
                                        4 }; /* (directory, path, directory, path, flags) */
@@ -33,6 +34,12 @@ static const uint8_t form_readlinkat[] = { 0, 1, 2, 3,
                                            4 };        /* (directory, path, address, size, …) */
 static const uint8_t form_times[] = { 0, 1, 2, 4, 5 }; /* (directory, path, times, flags, …) */
 
+static int serve_more(struct request *request)
+{
+    bool is_ahead = request->args[2] == FILE_AHEAD || request->args[2] == FILE_NAMED;
+    return is_ahead ? serve_ahead(request) : serve_list(request);
+}
+
 struct file_call {
     int (*serve)(struct request *request);
     const uint8_t *form;
@@ -42,8 +49,8 @@ struct file_call {
 
 static const struct file_call file_calls[] = {
     [SYS_open] = { serve_open, form_path, 0, 0 },
-    [SYS_openat] = { serve_open, form_at, 0, 0 },
-    [SYS_getdents] = { serve_list, form_list, 0, 0 },
+    [SYS_openat] = { serve_open, form_more, 0, 0 },
+    [SYS_getdents] = { serve_more, form_more, 0, 0 },
     [SYS_creat] = { serve_open, form_creat, 0, 0 },
     [SYS_stat] = { serve_stat, form_path, 0, 0 },
     [SYS_lstat] = { serve_stat, form_path, AT_SYMLINK_NOFOLLOW, 0 },
@@ -179,6 +186,7 @@ int files_new(struct tree *tree, const struct settings *settings, uint64_t guest
     files->tree = tree;
     files->umask = 022;
     files->status_fd = -1;
+    files->ahead_fd = -1;
     files->number_count = settings->descriptors;
     memcpy(files->directory, "/work", sizeof "/work");
     scratch_init(&files->scratch, scratch_parent_fd, guest_id, settings->scratch_bytes,
@@ -192,6 +200,7 @@ void files_free(struct files *files)
     if (files == NULL)
         return;
     scratch_release(&files->scratch);
+    ahead_end(files);
     if (files->tray != NULL)
         munmap(files->tray, TRAY_BYTES);
     for (uint32_t i = 0; i < files->number_count; i++)

@@ -199,7 +199,7 @@ int serve_list(struct request *request)
     listing.is_exact = is_for_program || !listing.mount->optional;
     if (listing.is_exact &&
         (watches == NULL || !files->is_watching || !list_is_direct(request, &place) ||
-         !watches_hold(watches, files->tree, &place)))
+         !watches_hold(watches, files->tree, &place, true)))
         return EAGAIN; /* what it would be told is true for nobody knows how long */
     *head = (struct listed_folder){
         .told_ns = clock_now_ns(),

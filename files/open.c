@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include "files/open.h"
 
+#include "files/ahead.h"
 #include "files/beneath.h"
 #include "files/memory.h"
 #include "files/synthetic.h"
+#include "guest/deed.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -269,6 +271,8 @@ int serve_open(struct request *request)
     }
     request->answer->install_fd = opening.fd;
     request->answer->install_cloexec = (flags & O_CLOEXEC) != 0;
+    if (request->args[2] == FILE_AHEAD)
+        ahead_open(request);
     files->opened_directory = S_ISDIR(stat.st_mode);
     files->opened_known = true;
     memcpy(files->opened, place.path, place.length + 1);

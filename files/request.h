@@ -14,6 +14,7 @@ struct files {
     uint32_t pid;          /* the guest's number as it sees it */
     int status_fd;         /* its /proc/<pid>/status; borrowed */
     bool is_watching;      /* it has a set of watched folders' changes (watch.h) */
+    int ahead_fd;          /* our end of the socket in which files wait (ahead.h), or -1 */
     char *tray;            /* the page that it shares with us (guest/tray.h), or NULL; hostile, */
     uint64_t tray_address; /* and where it has it */
     uint32_t number_count;

@@ -59,6 +59,7 @@ struct tree {
     uint64_t memory_bytes;
     const char *python;      /* the settings' */
     struct watches *watches; /* watch.h; NULL: nothing is */
+    unsigned ahead_guests;   /* that have a socket (ahead.h) */
     bool may_wait;           /* in a worker: file systems may be waited for */
 };
 

@@ -195,11 +195,10 @@ static struct watched *watches_find(struct watches *watches, const char *path, s
 /* The directory that the first `length` bytes of the place's path name. Its parent is watched: if it
  * is another's name from now on, that is a change. */
 static bool watch_begin(struct watches *watches, const struct tree *tree, const struct place *place,
-                        size_t length)
+                        size_t length, bool is_listed)
 {
     const struct node *mount = place->node->mount;
     struct watched *row = watches_find(watches, place->path, length, true);
-    bool is_listed = length >= place->length;
     if (row == NULL)
         return false;
     if (row->number >= 0 && !row->is_unsure && (row->is_listed || !is_listed))
@@ -228,7 +227,8 @@ static bool watch_begin(struct watches *watches, const struct tree *tree, const 
     return fchdir(mount->fd) == 0 && row->number >= 0; /* which is held anyway */
 }
 
-bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place)
+bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place,
+                  bool is_listed)
 {
     const struct node *mount = place->node->mount;
     unsigned depth = 0;
@@ -238,9 +238,10 @@ bool watches_hold(struct watches *watches, const struct tree *tree, const struct
         watches_begin(watches) < 0)
         return false;
     for (size_t length = mount->length;; length += 1 + strcspn(place->path + length + 1, "/")) {
-        if (!watch_begin(watches, tree, place, length))
+        bool is_last = length >= place->length;
+        if (!watch_begin(watches, tree, place, length, is_last && is_listed))
             return false;
-        if (length >= place->length)
+        if (is_last)
             return true;
     }
 }

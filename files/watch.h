@@ -18,8 +18,10 @@ int watches_fd(const struct watches *watches);
 void watches_read(struct watches *watches);
 
 /* Watches the place, a directory of the host's, and those on the way to it from its mount. Looks at what
- * the host has there afterwards are true until there is a change. False: it cannot be watched. */
-bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place);
+ * the host has there afterwards are true until there is a change; if not is_listed, those for who may
+ * read what, not for sizes, times and new names. False: it cannot be watched. */
+bool watches_hold(struct watches *watches, const struct tree *tree, const struct place *place,
+                  bool is_listed);
 
 /* A guest's own set (epoll), readable while there are changes: it cannot take them by it. The
  * descriptor, or -1 with errno. */

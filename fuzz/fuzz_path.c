@@ -3,6 +3,7 @@
  * normal and inside, the lexical way and the walk agree, and whatever is opened is one of the files
  * that the guest may have. */
 #define _GNU_SOURCE
+#include "files/ahead.c"
 #include "files/assemble.c"
 #include "files/beneath.c"
 #include "files/change.c"
@@ -24,7 +25,8 @@
 
 static struct settings settings;
 static struct tree *tree;
-static int parent = -1, memory = -1, maps = -1;
+static int parent = -1, memory = -1, maps = -1, tray_fd = -1;
+static char *tray; /* the page that guests share, here the same one of all */
 static struct stat secret;
 static char host[] = "/dev/shm/belljar-fuzz-XXXXXX";
 
@@ -62,7 +64,59 @@ static int start(void)
                                   .mount_count = 1 };
     require(tree_new(&settings, &tree, path) == 0 && tree_make_skeleton(tree, parent) == 0);
     tree_draw_skeleton(tree);
+    tray_fd = (int)syscall(SYS_memfd_create, "tray", MFD_CLOEXEC);
+    require(tray_fd >= 0 && ftruncate(tray_fd, TRAY_BYTES) == 0);
+    tray = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, tray_fd, 0);
+    require(tray != MAP_FAILED && watches_new(&tree->watches) == 0);
     return 0;
+}
+
+/* The guest's end of the socket in which files wait that were opened ahead. */
+static int join(struct files *files)
+{
+    struct call call = { .number = SYS_getdents,
+                         .args = { (uint64_t)AT_FDCWD, (uint64_t)(uintptr_t) "", 0, 0,
+                                   FILE_AHEAD } };
+    struct answer answer = ANSWER_INIT;
+    require(files_set_tray(files, tray_fd, (uint64_t)(uintptr_t)tray) == 0);
+    files->is_watching = true;
+    require(files_serve(files, memory, maps, &call, &answer) && answer.error == 0);
+    return answer.install_fd;
+}
+
+/* Puts a path into the page, and others behind it. */
+static uint64_t put_paths(const char *first, const char *second)
+{
+    size_t room = TRAY_AHEAD - 1, used = 0;
+    for (unsigned i = 0; i < 1 + AHEAD_MAX; i++) {
+        const char *path = i % 2 == 0 ? first : second;
+        size_t length = strnlen(path, room - used) + 1;
+        if (length > room - used)
+            break;
+        memcpy(tray + used, path, length);
+        used += length;
+    }
+    tray[used] = '\0';
+    return (uint64_t)(uintptr_t)tray;
+}
+
+static void check_opened(int fd)
+{
+    struct stat opened;
+    require(fstat(fd, &opened) == 0);
+    require(opened.st_ino != secret.st_ino || opened.st_dev != secret.st_dev);
+    close(fd);
+}
+
+static void check_ahead(int end)
+{
+    struct ahead ahead;
+    int fd;
+    unsigned count;
+    while (channel_receive(end, &ahead, sizeof ahead, &fd, &count, 1, NULL, MSG_DONTWAIT) > 0) {
+        require(count == 1 && ahead.place < AHEAD_MAX);
+        check_opened(fd);
+    }
 }
 
 static void check_place(const struct place *place)
@@ -114,6 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         ready = start();
     struct files *files;
     require(files_new(tree, &settings, 1, parent, &files) == 0);
+    int ahead = join(files);
     for (unsigned calls = 0; end - bytes > 3 && calls < 24; calls++) {
         struct call call = { .number = numbers[*bytes++ % ARRAY_SIZE(numbers)] };
         uint64_t extra = *bytes++;
@@ -149,6 +204,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         call.args[at + 1] = call.number == SYS_renameat2    ? extra & 3
                             : call.number == SYS_newfstatat ? (extra & 0x11) << 8
                                                             : 0755;
+        if (call.number == SYS_openat && (extra & 32) != 0) {
+            call.args[1] = put_paths(first, second);
+            call.args[4] = FILE_AHEAD;
+        }
         if (call.number == SYS_readlink)
             call.args[2] = sizeof result;
         if (call.number == SYS_getcwd)
@@ -159,13 +218,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         require(!answer.refused ||
                 (answer.error > 0 && answer.rule != NULL && answer.hint != NULL));
         if (answer.install_fd >= 0) {
-            struct stat opened;
-            require(fstat(answer.install_fd, &opened) == 0);
-            require(opened.st_ino != secret.st_ino || opened.st_dev != secret.st_dev);
             files_installed(files, 3);
-            close(answer.install_fd);
+            check_opened(answer.install_fd);
         }
+        check_ahead(ahead);
     }
+    close(ahead);
     (void)!files_is_over_quota(files);
     files_free(files);
     return 0;

@@ -33,8 +33,9 @@ enum deed_kind {
  * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
-/* The page that both share (tray.h), and three places in it. */
+/* The page that both share (tray.h), and four places in it. */
 #define TRAY_BYTES 4096
+#define TRAY_AHEAD 4076 /* uint32_t: which files were opened ahead, a bit for each */
 #define TRAY_NEXT  4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
 /* uint32_t: grows with changes in watched folders, odd while that happens. */
 #define TRAY_CHANGES 4088
@@ -57,6 +58,26 @@ enum deed_kind {
  * path: a descriptor that can be read from (epoll_wait) while there is a change in a watched folder,
  * one for each guest. EBUSY: it has it, ENOTSUP: there is none. */
 #define FILE_WATCHED (FILE_LISTED | 1)
+
+/* Files that a program is likely to open next: openat as the interpreter makes it to read, with this
+ * as its fifth argument, and behind its path others, from the root, each ended by a NUL, the last by
+ * an empty one. Those that are small and regular, and in folders that can be watched, are opened to
+ * be read as well; which ones TRAY_AHEAD says. They wait, in their order, in a socket that the guest
+ * has at AHEAD_NUMBER (recvmsg, struct ahead). That is handed out by getdents with this, no path, and
+ * no room. EBUSY: it has it, ENOTSUP: there is none. */
+#define FILE_AHEAD      0x62656c6c6a617204
+#define AHEAD_NUMBER    250 /* as the filter has it; a guest that may hold fewer has none */
+#define AHEAD_MAX       16
+#define AHEAD_BYTES_MAX (1 << 20)
+#define AHEAD_GUESTS_MAX                                                                           \
+    8 /* of a template: the kernel bounds what a user has under way in sockets */
+struct ahead {
+    uint64_t inode, place; /* in the list of paths */
+};
+
+/* getdents(AT_FDCWD, path, number, 0, this): the descriptor of that number was opened ahead by that path.
+ * It is then told as what the supervisor hands over is. */
+#define FILE_NAMED (FILE_AHEAD | 1)
 
 struct listed_folder {
     uint64_t told_ns; /* CLOCK_MONOTONIC: when it was looked at */

@@ -3,16 +3,15 @@
 #include "guest/shelf.h"
 
 #include "base/base.h"
+#include "guest/paths.h"
 #include "guest/tray.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FOLDERS_MAX  512 /* a power of two; beyond that all is forgotten */
@@ -58,28 +57,6 @@ static int set = -1; /* readable while something has changed */
 static bool is_off;
 static long credit = ROWS_AT_FIRST;
 
-static uint64_t hash_of(const char *bytes, size_t length)
-{
-    uint64_t hash = 0x9e3779b97f4a7c15u ^ length, word;
-    for (; length >= sizeof word; bytes += sizeof word, length -= sizeof word) {
-        memcpy(&word, bytes, sizeof word);
-        hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-        hash ^= hash >> 32;
-    }
-    word = 0;
-    memcpy(&word, bytes, length);
-    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    return clock_gettime(CLOCK_MONOTONIC_COARSE, &time) == 0
-               ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec
-               : UINT64_MAX;
-}
-
 /* ---- Folders ---- */
 
 static bool folder_is_told(const struct folder *folder)
@@ -121,7 +98,7 @@ static void shelf_empty(struct shelf *shelf)
 /* The folder of that path, which is made; or NULL. */
 static struct folder *shelf_find(struct shelf *shelf, const char *path, size_t length, bool makes)
 {
-    uint64_t hash = hash_of(path, length);
+    uint64_t hash = path_hash(path, length);
     struct folder *folder;
     for (size_t at = hash;; at++) {
         folder = &shelf->folders[at % FOLDERS_MAX];
@@ -153,7 +130,7 @@ static const struct listed *row_at(const struct folder *folder, uint32_t place)
 
 static const struct listed *row_find(const struct folder *folder, const char *name, size_t length)
 {
-    for (uint64_t at = hash_of(name, length); folder->table_size > 0; at++) {
+    for (uint64_t at = path_hash(name, length); folder->table_size > 0; at++) {
         uint32_t place = folder->table[at & (folder->table_size - 1)];
         if (place == 0)
             return NULL;
@@ -166,7 +143,7 @@ static const struct listed *row_find(const struct folder *folder, const char *na
 
 static void table_add(struct folder *folder, const struct listed *row, uint32_t place)
 {
-    uint64_t at = hash_of(row->name, row->length);
+    uint64_t at = path_hash(row->name, row->length);
     while (folder->table[at & (folder->table_size - 1)] != 0)
         at++;
     folder->table[at & (folder->table_size - 1)] = place;
@@ -269,24 +246,25 @@ static void row_stat(const struct folder *folder, const struct listed *row, stru
 
 /* ---- Granted folders ---- */
 
-static uint32_t changes_in(const struct tray *tray)
+uint32_t shelf_changes(const struct tray *tray)
 {
     return __atomic_load_n(&tray->changes, __ATOMIC_SEQ_CST);
 }
 
-/* Whether nothing has changed in any watched folder since the folder was told. The kernel is asked
- * first: what the supervisor takes from it is counted before. */
-static bool folder_is_true(const struct tray *tray, const struct folder *folder)
+/* The kernel is asked first: what the supervisor takes from it is counted before. */
+bool shelf_is_still(const struct tray *tray, uint32_t changes)
 {
     struct epoll_event event;
     long ready = syscall(SYS_epoll_wait, set, &event, 1, 0);
     is_off = ready < 0; /* the program has closed it */
-    return ready == 0 && changes_in(tray) == folder->changes;
+    return ready == 0 && shelf_changes(tray) == changes;
 }
 
 /* The set's own number is far from those that programs count on. */
-static bool shelf_join(void)
+bool shelf_join(void)
 {
+    if (set >= 0 || is_off)
+        return !is_off;
     CLEANUP(fd_close)
     int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_WATCHED);
     long most = low >= 0 ? sysconf(_SC_OPEN_MAX) : 0;
@@ -300,10 +278,10 @@ static bool shelf_join(void)
 static void folder_advance(struct tray *tray, struct folder *folder)
 {
     if (credit < 0 || folder->asked < ASKED_BEFORE || folder->length >= sizeof tray->path ||
-        (set < 0 && !shelf_join()))
+        !shelf_join())
         return;
     if (!folder_is_told(folder))
-        folder->changes = changes_in(tray);
+        folder->changes = shelf_changes(tray);
     memcpy(tray->path, folder->path, folder->length);
     tray->path[folder->length] = '\0';
     tray->next = folder->next;
@@ -315,38 +293,6 @@ static void folder_advance(struct tray *tray, struct folder *folder)
         return;
     folder_empty(&watched, folder);
     folder->asked = -ASK_AGAIN;
-}
-
-/* The length of the folder's part of a path that names one thing in one way, and a file in that folder;
- * else 0, as for those that are too long to name anything. */
-static size_t path_folder(const char *path)
-{
-    size_t slash = 0, at = 0;
-    for (; path[at] != '\0'; at++) {
-        if (path[at] != '/')
-            continue;
-        const char *next = path + at + 1 + (path[at + 1] == '.');
-        next += next != path + at + 1 && *next == '.';
-        if (*next == '/' || *next == '\0')
-            return 0; /* an empty name, or only dots */
-        slash = at;
-    }
-    return at < PATH_MAX && at - slash - 1 <= NAME_MAX ? slash : 0;
-}
-
-/* The path from the root, in `whole` if it was not so already; NULL if it is too long. */
-static const char *path_whole(const struct tray *tray, const char *path, char whole[PATH_MAX])
-{
-    static char directory[PATH_MAX] = "/work"; /* where a guest begins */
-    static uint32_t moves;
-    if (path[0] == '/')
-        return path;
-    uint32_t moves_now = __atomic_load_n(&tray->moves, __ATOMIC_SEQ_CST);
-    if (moves != moves_now && syscall(SYS_getcwd, directory, sizeof directory) < 0)
-        return NULL;
-    moves = moves_now;
-    int length = snprintf(whole, PATH_MAX, "%s/%s", directory[1] != '\0' ? directory : "", path);
-    return length < PATH_MAX ? whole : NULL;
 }
 
 bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error)
@@ -361,14 +307,14 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
     credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
     folder->asked += folder->asked < ASKED_BEFORE;
     if (folder_is_told(folder) &&
-        (now_ns() >= folder->until_ns || changes_in(tray) != folder->changes))
+        (coarse_now_ns() >= folder->until_ns || shelf_changes(tray) != folder->changes))
         folder_empty(&watched, folder);
     const char *name = path + length + 1;
     size_t name_length = strlen(name);
     for (int pages = 0; pages < 2; pages++) {
         const struct listed *row = row_find(folder, name, name_length);
         if (row != NULL || folder_is_whole(folder)) {
-            if ((row != NULL && row->mode == 0) || !folder_is_true(tray, folder))
+            if ((row != NULL && row->mode == 0) || !shelf_is_still(tray, folder->changes))
                 return false;
             *ret_error = row != NULL ? 0 : ENOENT;
             if (row != NULL)
@@ -418,7 +364,7 @@ bool shelf_known(const char *path, struct stat *ret_stat)
         name = slash + 1;
     }
     const struct listed *row = folder != NULL ? row_find(folder, name, strlen(name)) : NULL;
-    if (row == NULL || row->mode == 0 || now_ns() >= folder->until_ns)
+    if (row == NULL || row->mode == 0 || coarse_now_ns() >= folder->until_ns)
         return false;
     row_stat(folder, row, ret_stat);
     return true;

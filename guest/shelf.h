@@ -22,6 +22,12 @@ struct tray;
  * asked. One thread at a time, which holds the tray. */
 bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error);
 
+/* Changes in watched folders: how many the supervisor has taken; whether there are no others. Before,
+ * the guest has to have a set of them: false if there is none. One thread at a time, as above. */
+bool shelf_join(void);
+uint32_t shelf_changes(const struct tray *tray);
+bool shelf_is_still(const struct tray *tray, uint32_t changes);
+
 /* Asks for all of a folder of the runtime's and calls visit for each row, "." first. 0, -1 if the folder
  * cannot be told so, or what visit answered first that is not 0. The rows are kept for shelf_known. All
  * three under the interpreter's lock, this one with the tray held. */

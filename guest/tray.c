@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "guest/tray.h"
 
+#include "guest/ahead.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -37,7 +39,8 @@ void tray_forget(void)
     tray = NULL;
 }
 
-_Static_assert(sizeof(struct tray) == TRAY_BYTES && offsetof(struct tray, next) == TRAY_NEXT &&
+_Static_assert(sizeof(struct tray) == TRAY_BYTES && offsetof(struct tray, ahead) == TRAY_AHEAD &&
+                   offsetof(struct tray, next) == TRAY_NEXT &&
                    offsetof(struct tray, changes) == TRAY_CHANGES &&
                    offsetof(struct tray, moves) == TRAY_MOVES,
                "the supervisor's places");
@@ -69,8 +72,14 @@ int tray_open(const char *path, int flags, ...)
     mode_t mode = makes ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     bool is_held = tray_hold();
+    int fd = -1;
+    if (is_held && flags == (O_RDONLY | O_CLOEXEC) && ahead_open(tray, path, &fd)) {
+        tray_let_go();
+        return fd;
+    }
     const char *place = is_held && tray_put(path) ? tray->path : path;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, place, flags, mode);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, place, flags, mode, 0);
+    ahead_forget(fd);
     if (is_held)
         tray_let_go();
     return fd;

@@ -14,7 +14,8 @@
 
 struct tray {
     struct stat stat;
-    char path[TRAY_NEXT - sizeof(struct stat)];
+    char path[TRAY_AHEAD - sizeof(struct stat)];
+    uint32_t ahead;
     uint64_t next;
     uint32_t changes, moves;
 };

@@ -232,6 +232,7 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(pwritev2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
     QUIET(pwritev2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
     BROKER(getdents, GRANT_FILES, "of a path, with what stat says", "an import's questions about a folder as one", FILES, MASKED(4, ~UINT64_C(1), FILE_LISTED)),
+    BROKER(getdents, GRANT_FILES, "what was opened ahead", "the socket in which it waits; the name of what came", FILES, MASKED(4, ~UINT64_C(1), FILE_AHEAD)),
     NO(getdents, WHY_OBSOLETE, NONE),
 
     /* Memory. */
@@ -309,7 +310,7 @@ const struct syscall_row syscall_rows[] = {
     ABSENT(clone3, "its flags are in memory, where no filter can look; libc falls back to clone"),
     NATIVE(rt_sigprocmask, 0, "", "own signals only; those of its birth are let through after its hand-over", THREADS),
     NATIVE(rt_sigaction, GRANT_THREADS, "", "own signals only; SIGKILL ends it whatever it sets", THREADS),
-    NATIVE(sigaltstack, GRANT_THREADS, "", "faulthandler", THREADS),
+    CONTINUE(sigaltstack, GRANT_THREADS, "", "faulthandler: rare; a stack in its own memory", THREADS),
     NATIVE(setitimer, GRANT_THREADS, "", "signals to itself", THREADS),
     ABSENT(rseq, "switched off for the guest (GLIBC_TUNABLES), so libc does not insist"),
     ABSENT(set_robust_list, WHY_LIBC), ABSENT(get_robust_list, WHY_LIBC), ABSENT(membarrier, WHY_LIBC),
@@ -355,6 +356,8 @@ const struct syscall_row syscall_rows[] = {
     NO(epoll_create, WHY_OBSOLETE, NEWER), ABSENT(epoll_pwait, WHY_LIBC), ABSENT(epoll_pwait2, WHY_NEWER),
     NO(eventfd, WHY_OBSOLETE, NEWER), NO(select, "pselect6 does it", NEWER), NO(ppoll, "poll does it", NEWER),
     TRAP(sendmsg, "", "sent the listener before the seal; the handler does those that pass no descriptors, by writev and sendto"),
+    NATIVE(recvmsg, GRANT_FILES, "of one number, without waiting", "what the supervisor opened ahead; nobody else has sockets by which descriptors come", CONTROL,
+           EQUAL(0, AHEAD_NUMBER), EQUAL(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)),
     BROKER(recvmsg, 0, "", "the next array that the host lends, sealed memory, from the supervisor; no socket is read", CONTROL),
     NO(sendmmsg, WHY_SOCKET, PASSING), NO(recvmmsg, WHY_SOCKET, NETWORK),
 

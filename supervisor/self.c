@@ -461,6 +461,7 @@ static const struct self_call self_calls[] = {
     [SYS_clone] = SERVE(self_clone),
     [SYS_mprotect] = SERVE(protect_serve),
     [SYS_gettid] = CONTINUE,
+    [SYS_sigaltstack] = CONTINUE,
     [SYS_alarm] = CONTINUE,
     [SYS_dup] = CONTINUE,
     [SYS_dup3] = CONTINUE,

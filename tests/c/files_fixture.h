@@ -10,6 +10,7 @@
 #include "tests/c/test.h"
 
 /* The tests see inside: a program of the supervisor's would be no place for them. */
+#include "files/ahead.c"
 #include "files/assemble.c"
 #include "files/beneath.c"
 #include "files/change.c"

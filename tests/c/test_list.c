@@ -1,14 +1,12 @@
 /* Folders told as a whole (files/list.c), and how it is known that they are so still (files/watch.c). The
  * guest here is the test itself, as in test_files.c. */
 #define _GNU_SOURCE
-#include "tests/c/files_fixture.h"
+#include "tests/c/watch_fixture.h"
 
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 static _Alignas(struct listed) char listed_rows[LISTED_BYTES_MAX];
-static char *tray;
 
 static int list_as(const char *path, size_t room)
 {
@@ -46,65 +44,6 @@ static const struct listed *listed_find(const char *name)
 static void tray_begin(uint64_t next)
 {
     memcpy(tray + TRAY_NEXT, &next, sizeof next);
-}
-
-static int join(void)
-{
-    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(""), (uint64_t)0, (uint64_t)0,
-                (uint64_t)FILE_WATCHED);
-}
-
-/* A guest with a page, as the supervisor has it; nothing is watched for it yet. */
-static void watch_fixture(void)
-{
-    int fd = (int)syscall(SYS_memfd_create, "tray", MFD_CLOEXEC);
-    CHECK(fd >= 0 && ftruncate(fd, TRAY_BYTES) == 0);
-    tray = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(tray != MAP_FAILED);
-    CHECK_EQUAL(files_set_tray(fixture.files, fd, ADDRESS(tray)), 0);
-    close(fd);
-    CHECK_EQUAL(watches_new(&fixture.tree->watches), 0);
-    CLEANUP(fd_close) int set = watch_open();
-    if (set < 0) {
-        fixture_remove();
-        SKIP("fewer than %d sets of inotify are left to this user", SPARE + 1);
-    }
-}
-
-/* A guest with a page that has its set, which is returned. */
-static int watch_joined(void)
-{
-    watch_fixture();
-    CHECK_EQUAL(join(), 0);
-    return fd_take(&fixture.answer.install_fd);
-}
-
-static bool is_readable(int set)
-{
-    struct epoll_event event;
-    int ready = epoll_wait(set, &event, 1, 0);
-    CHECK(ready >= 0);
-    return ready == 1;
-}
-
-/* What has changed is taken, and nobody waits for the pauses: this is how the time passes. */
-static void take_changes(void)
-{
-    watches_read(fixture.tree->watches);
-    for (unsigned i = 0; i < fixture.tree->watches->count; i++)
-        fixture.tree->watches->rows[i].paused_until_ns = 0;
-}
-
-static struct watched *watched_find(const char *name)
-{
-    const char *path = at(name);
-    return watches_find(fixture.tree->watches, path, strlen(path), false);
-}
-
-static bool is_watched(const char *name)
-{
-    const struct watched *row = watched_find(name);
-    return row != NULL && row->number >= 0 && !row->is_unsure;
 }
 
 /* ---- What is told ---- */

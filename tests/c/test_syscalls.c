@@ -1,10 +1,12 @@
 /* policy/syscalls.c: the table is complete, in order, and says what the design promises. */
 #include "tests/c/test.h"
 
+#include "guest/deed.h"
 #include "policy/syscalls.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 static const struct syscall_row *decide(uint32_t grants, int number, uint64_t a0, uint64_t a1,
@@ -109,10 +111,22 @@ TEST(nothing_that_takes_a_path_is_native)
                                  SYS_readlink,   SYS_execve, SYS_mkdir,   SYS_rename, SYS_unlink,
                                  SYS_symlink,    SYS_mount,  SYS_chmod,   SYS_socket, SYS_connect,
                                  SYS_kill,       SYS_tgkill, SYS_ptrace,  SYS_fork,   SYS_sendmsg,
-                                 SYS_recvmsg };
+                                 SYS_recvmmsg };
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         for (const struct syscall_row *row = syscall_find(paths[i]); row->number == paths[i]; row++)
             CHECK(row->action != CALL_NATIVE);
+}
+
+/* What the supervisor opened ahead comes by one number, without waiting (guest/deed.h). */
+TEST(recvmsg_is_native_of_one_number_only)
+{
+    const uint64_t flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    CHECK(is_native(decide(GRANT_FILES, SYS_recvmsg, AHEAD_NUMBER, 1, flags, 0, 0)));
+    CHECK(!is_native(decide(0, SYS_recvmsg, AHEAD_NUMBER, 1, flags, 0, 0)));
+    CHECK(!is_native(decide(GRANTS_FULL, SYS_recvmsg, 3, 1, flags, 0, 0)));
+    CHECK(!is_native(decide(GRANTS_FULL, SYS_recvmsg, AHEAD_NUMBER | 1ull << 32, 1, flags, 0, 0)));
+    CHECK(!is_native(decide(GRANTS_FULL, SYS_recvmsg, AHEAD_NUMBER, 1, MSG_DONTWAIT, 0, 0)));
+    CHECK(!is_native(decide(GRANTS_FULL, SYS_recvmsg, AHEAD_NUMBER, 1, flags | MSG_PEEK, 0, 0)));
 }
 
 TEST(fstat_is_native_and_newfstatat_with_an_empty_path_is_trapped)

@@ -1,0 +1,142 @@
+/* Files opened ahead of their use (ahead.h). Supervisor. Two switches between guest and supervisor are most
+ * of what an open costs, and ADDFD costs as much again for each descriptor, as the kernel has the
+ * guest's thread take it: so they wait in a socket, and a guest takes one by a call of its own. */
+#define _GNU_SOURCE
+#include "files/ahead.h"
+
+#include "files/beneath.h"
+#include "files/watch.h"
+#include "guest/deed.h"
+#include "wire/channel.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int ahead_join(struct request *request)
+{
+    struct files *files = request->files;
+    int ends[2];
+    if (files->ahead_fd >= 0)
+        return EBUSY;
+    if (!files->is_watching || files->tree->may_wait ||
+        files->tree->ahead_guests == AHEAD_GUESTS_MAX ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return ENOTSUP;
+    files->tree->ahead_guests++;
+    files->ahead_fd = ends[0];
+    request->answer->install_fd = ends[1];
+    request->answer->install_cloexec = true;
+    return 0;
+}
+
+void ahead_end(struct files *files)
+{
+    if (files->ahead_fd < 0)
+        return;
+    files->tree->ahead_guests--;
+    fd_close(&files->ahead_fd);
+}
+
+/* The name is the guest's word. It serves as one: what is done by it is asked of the policy again, and
+ * done only if the file has the number that the guest says (FILE_KNOWN). */
+static int ahead_name(struct request *request)
+{
+    struct files *files = request->files;
+    struct place place;
+    int error = request_place(request, false, &place);
+    if (error == 0 && request->args[0] >= files->number_count)
+        error = EBADF;
+    if (error != 0)
+        return error;
+    free(files->numbers[request->args[0]].path);
+    files->numbers[request->args[0]].path = strdup(place.path);
+    files->numbers[request->args[0]].is_directory = false;
+    return 0;
+}
+
+int serve_ahead(struct request *request)
+{
+    return request->args[2] == FILE_NAMED ? ahead_name(request) : ahead_join(request);
+}
+
+/* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
+ * the time of it. */
+static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX])
+{
+    size_t whole = file->length, length = (size_t)(strrchr(file->path, '/') - file->path);
+    if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
+        return true;
+    held[0] = '\0';
+    if (length < file->node->mount->length)
+        return false;
+    file->path[length] = '\0';
+    file->length = length;
+    if (watches_hold(files->tree->watches, files->tree, file, false))
+        memcpy(held, file->path, length + 1);
+    file->path[length] = '/';
+    file->length = whole;
+    return held[0] != '\0';
+}
+
+static bool ahead_may(const struct node *mount, const struct stat *stat)
+{
+    return S_ISREG(stat->st_mode) && stat->st_dev == mount->stat.st_dev && stat->st_nlink == 1 &&
+           stat->st_size <= AHEAD_BYTES_MAX;
+}
+
+/* The file, or -1. Its folder is watched under this path, so there is no link on the way to it; and if
+ * there is one by now, openat2 says so. As in open.c, it is looked at before it is opened. */
+static int ahead_file(const struct files *files, const struct place *place, uint64_t *ret_inode)
+{
+    const struct node *mount = place->node->mount;
+    const char *rest;
+    struct stat stat;
+    int base = place_base(place, -1, &rest);
+    if (base < 0 || fstatat(base, rest, &stat, LOOK_FLAGS) < 0 || !ahead_may(mount, &stat))
+        return -1;
+    CLEANUP(fd_close) int fd = tree_open_in(files->tree, mount, base, rest, O_RDONLY, 0);
+    if (fd < 0 || beneath_stat(fd, &stat) < 0 || !ahead_may(mount, &stat) ||
+        fcntl(fd, F_SETFL, 0) < 0)
+        return -1;
+    *ret_inode = stat.st_ino;
+    return fd_take(&fd);
+}
+
+static bool ahead_send(const struct files *files, struct packer *message, int fd, unsigned place,
+                       uint64_t inode)
+{
+    message->used = 0;
+    pack_u64(message, inode);
+    pack_u64(message, place);
+    return channel_send(files->ahead_fd, message, &fd, 1, MSG_DONTWAIT) == 0;
+}
+
+void ahead_open(struct request *request)
+{
+    const struct files *files = request->files;
+    const struct tree *tree = files->tree;
+    struct place place;
+    char path[PATH_MAX], held[PATH_MAX] = "";
+    CLEANUP(packer_release) struct packer message = PACKER_INIT;
+    uint64_t at = request->path;
+    uint32_t opened = 0;
+    if (files->ahead_fd < 0 || files->tray == NULL ||
+        request_read_string(request, at, path, sizeof path) != 0)
+        return;
+    for (unsigned i = 0; i < AHEAD_MAX; i++) {
+        uint64_t inode;
+        at += strlen(path) + 1;
+        if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
+            break;
+        if (walk_resolve(tree, -1, "", path, false, &request->steps, &place) != 0 ||
+            place.is_outside || place.node->mount->kind != NODE_HOST ||
+            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held))
+            continue;
+        CLEANUP(fd_close) int fd = ahead_file(files, &place, &inode);
+        if (fd >= 0 && ahead_send(files, &message, fd, i, inode))
+            opened |= 1u << i;
+    }
+    memcpy(files->tray + TRAY_AHEAD, &opened, sizeof opened);
+}

@@ -1,0 +1,369 @@
+/* What the program is likely to open next (ahead.h). */
+#define _GNU_SOURCE
+#include "guest/ahead.h"
+
+#include "base/base.h"
+#include "guest/deed.h"
+#include "guest/order.h"
+#include "guest/paths.h"
+#include "guest/shelf.h"
+#include "guest/tray.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FOLDERS_MAX 512 /* a power of two; beyond half of it all is forgotten */
+#define TRUE_FOR_NS 1000000000u
+#define FLAGS       (O_RDONLY | O_CLOEXEC)
+#define DEPTH_FIRST 4
+#define STRAYS_MAX  8 /* other files opened while some wait, before these are given back */
+#define ASK_AGAIN                                                                                  \
+    64 /* opens in a folder of which nothing was opened ahead, before it is tried again */
+/* Names cost time whether a guess succeeds or not: so there are so many in all, and more for each file
+ * that was wanted. A folder costs as much as so many names to begin with. */
+#define NAMES_AT_FIRST 50000
+#define NAMES_PER_HIT  32
+#define NAMES_MAX      200000
+#define FOLDER_COST    200
+
+struct folder {
+    char *path; /* NULL: the slot is free */
+    size_t length;
+    uint64_t hash;
+    struct folder *after; /* where the program went from here */
+    struct order order;   /* of its names */
+    int last;             /* the name that was opened last; -1: none that is known */
+    int guess;            /* of the guess of this number: */
+    unsigned guess_number;
+    int patience;             /* below 0: it is not tried for so many opens */
+    char first[NAME_MAX + 1]; /* the name that was opened last, while the names are not known */
+};
+
+struct waiting {
+    struct folder *folder;
+    int name;
+    const char *path;
+    size_t length;
+    bool is_there;
+};
+
+static struct folder folders[FOLDERS_MAX];
+static unsigned folder_count, guess_number;
+static struct folder *before; /* where the file was that was opened last */
+static long names_left = NAMES_AT_FIRST;
+static bool is_joined, is_off;
+static uint64_t socket_inode;
+
+static struct waiting queue[AHEAD_MAX];
+static unsigned queue_next, queue_end, depth = DEPTH_FIRST, strays;
+static char queue_paths[TRAY_BYTES];
+static uint32_t queue_changes;
+static uint64_t queue_until_ns;
+
+/* ---- What was opened ahead, by number ---- */
+
+static struct {
+    uint64_t inode;
+    char *path; /* NULL: nothing was */
+} names[AHEAD_NUMBER];
+
+static void name_set(int number, const char *path, uint64_t inode)
+{
+    if (number < 0 || (size_t)number >= ARRAY_SIZE(names))
+        return;
+    char *before_that = names[number].path;
+    names[number].path = NULL; /* a signal handler may look */
+    names[number].inode = inode;
+    names[number].path = path != NULL ? strdup(path) : NULL;
+    free(before_that);
+}
+
+void ahead_forget(int number)
+{
+    if (number >= 0 && (size_t)number < ARRAY_SIZE(names))
+        names[number].inode = 0;
+}
+
+const char *ahead_name(long number, uint64_t inode)
+{
+    bool is_known = number >= 0 && (size_t)number < ARRAY_SIZE(names) &&
+                    names[number].path != NULL && names[number].inode == inode;
+    return is_known ? names[number].path : NULL;
+}
+
+/* ---- The socket ---- */
+
+static bool ahead_join(void)
+{
+    struct stat stat;
+    if (is_joined || is_off)
+        return is_joined;
+    CLEANUP(fd_close)
+    int low = shelf_join() ? (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD) : -1;
+    int high = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, AHEAD_NUMBER) : -1;
+    is_joined = high == AHEAD_NUMBER && syscall(SYS_fstat, high, &stat) == 0;
+    is_off =
+        !is_joined; /* there are too many guests that have one, or the program has that number */
+    if (is_joined)
+        socket_inode = stat.st_ino;
+    else
+        fd_close(&high);
+    return is_joined;
+}
+
+/* The next descriptor from the socket, or -1. */
+static int socket_take(struct ahead *ret_ahead)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = { ret_ahead, sizeof *ret_ahead };
+    struct msghdr packet = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+    };
+    struct stat stat;
+    int fd = -1;
+    /* The program may have closed it, and have that number for something of its own. */
+    if (is_off || syscall(SYS_fstat, AHEAD_NUMBER, &stat) < 0 || stat.st_ino != socket_inode) {
+        is_off = true;
+        return -1;
+    }
+    ssize_t size = syscall(SYS_recvmsg, AHEAD_NUMBER, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (size == sizeof *ret_ahead && packet.msg_controllen >= CMSG_LEN(sizeof fd))
+        memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
+    return fd;
+}
+
+static void socket_empty(void)
+{
+    struct ahead ahead;
+    for (int fd; (fd = socket_take(&ahead)) >= 0;)
+        syscall(SYS_close, fd);
+}
+
+/* Gives back what waits. */
+static void queue_drop(void)
+{
+    if (queue_next < queue_end)
+        socket_empty();
+    queue_next = queue_end = 0;
+    depth = DEPTH_FIRST;
+}
+
+/* Takes the file at that place of the queue, and gives back those before it. */
+static int queue_take(unsigned place)
+{
+    struct ahead ahead = { 0 };
+    for (; queue_next <= place; queue_next++) {
+        const struct waiting *waiting = &queue[queue_next];
+        int fd = waiting->is_there ? socket_take(&ahead) : -1;
+        if (fd >= 0 && queue_next == place && ahead.place == place) {
+            name_set(fd, waiting->path, ahead.inode);
+            queue_next++;
+            return fd;
+        }
+        if (fd >= 0)
+            syscall(SYS_close, fd);
+        if (waiting->is_there && (fd < 0 || ahead.place != queue_next))
+            break;
+    }
+    queue_drop();
+    return -1;
+}
+
+/* ---- Folders ---- */
+
+static struct folder *folder_find(const char *path, size_t length)
+{
+    uint64_t hash = path_hash(path, length);
+    size_t at = hash;
+    for (; folders[at % FOLDERS_MAX].path != NULL; at++) {
+        struct folder *folder = &folders[at % FOLDERS_MAX];
+        if (folder->hash == hash && folder->length == length &&
+            memcmp(folder->path, path, length) == 0)
+            return folder;
+    }
+    if (folder_count == FOLDERS_MAX / 2) {
+        queue_drop();
+        for (size_t i = 0; i < FOLDERS_MAX; i++) {
+            free(folders[i].path);
+            order_release(&folders[i].order);
+            folders[i].path = NULL;
+        }
+        folder_count = 0;
+        before = NULL;
+        at = hash;
+    }
+    struct folder *folder = &folders[at % FOLDERS_MAX];
+    *folder = (struct folder){
+        .path = strndup(path, length),
+        .length = length,
+        .hash = hash,
+        .last = -1,
+    };
+    folder_count += folder->path != NULL;
+    return folder->path != NULL ? folder : NULL;
+}
+
+/* Its names, as the program would list them. They serve guesses, so they may be old. */
+static bool folder_read(struct folder *folder)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, folder->path, FLAGS | O_DIRECTORY, 0);
+    bool is_read = fd >= 0 && order_read(&folder->order, fd);
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    names_left -= FOLDER_COST + (long)folder->order.count;
+    if (!is_read)
+        folder->patience = -ASK_AGAIN;
+    return is_read;
+}
+
+/* Listings that the program has made, as hashes of the folders' names. */
+static uint64_t listings[16];
+
+void ahead_note_listing(const char *path)
+{
+    static unsigned next;
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    unsigned place = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % ARRAY_SIZE(listings);
+    __atomic_store_n(&listings[place], path_hash(path, length), __ATOMIC_RELAXED);
+}
+
+static bool is_listed(const char *path)
+{
+    uint64_t hash = path_hash(path, path_folder(path));
+    for (size_t i = 0; i < ARRAY_SIZE(listings); i++)
+        if (__atomic_load_n(&listings[i], __ATOMIC_RELAXED) == hash)
+            return true;
+    return false;
+}
+
+/* ---- Guesses ---- */
+
+static void note_place(struct folder *folder, int name)
+{
+    folder->last = name;
+    if (before != NULL)
+        before->after = folder;
+    before = folder;
+}
+
+/* Learns from a file that was not guessed in which order the folder's are opened. */
+static void learn(struct folder *folder, const char *path, const char *name)
+{
+    bool may_read = folder->order.count == 0 && folder->patience == 0 && names_left > 0;
+    bool is_later = folder->first[0] != '\0' && order_compare(folder->first, name) < 0;
+    folder->patience += folder->patience < 0;
+    if (may_read && (is_later || is_listed(path)) && ahead_join() && folder_read(folder))
+        folder->last = order_find(&folder->order, folder->first);
+    strcpy(folder->first, name);
+    int found = order_find(&folder->order, name);
+    names_left -= (long)order_learn(&folder->order, folder->last, found);
+    note_place(folder, found);
+}
+
+/* Writes the paths of what is likely to be opened next. */
+static void guess(struct folder *folder, char *list, size_t room)
+{
+    size_t used = 0;
+    queue_next = queue_end = 0;
+    guess_number++;
+    for (unsigned steps = 0; queue_end < depth && steps < 2 * AHEAD_MAX; steps++) {
+        folder = folder->after != NULL ? folder->after : folder;
+        int from = folder->guess_number == guess_number ? folder->guess : folder->last;
+        int name = folder->patience == 0 ? order_next(&folder->order, from) : -1;
+        if (name < 0)
+            continue;
+        const char *text = order_name(&folder->order, name);
+        size_t length = folder->length + 1 + strlen(text);
+        if (used + length + 2 > room)
+            break;
+        folder->guess = name;
+        folder->guess_number = guess_number;
+        char *path = queue_paths + used;
+        memcpy(path, folder->path, folder->length);
+        path[folder->length] = '/';
+        strcpy(path + folder->length + 1, text);
+        queue[queue_end++] = (struct waiting){ folder, name, path, length, false };
+        used += length + 1;
+    }
+    queue_paths[used] = '\0';
+    memcpy(list, queue_paths, used + 1);
+}
+
+/* Opens a file, and what is likely to come next. False: there is no guess. */
+static bool open_with_guess(struct tray *tray, struct folder *folder, const char *path, int *ret_fd)
+{
+    size_t length = strlen(path) + 1;
+    if (is_off || !is_joined || queue_next < queue_end || length + 1 >= sizeof tray->path)
+        return false;
+    guess(folder, tray->path + length, sizeof tray->path - length);
+    if (queue_end == 0)
+        return false;
+    memcpy(tray->path, path, length);
+    socket_empty(); /* of a call that a signal has cut off */
+    queue_changes = shelf_changes(tray);
+    queue_until_ns = coarse_now_ns() + TRUE_FOR_NS;
+    tray->ahead = 0;
+    *ret_fd = (int)syscall(SYS_openat, AT_FDCWD, tray->path, FLAGS, 0, FILE_AHEAD);
+    for (unsigned i = 0; i < queue_end; i++)
+        queue[i].is_there = *ret_fd >= 0 && (tray->ahead >> i & 1) != 0;
+    if (*ret_fd >= 0 && tray->ahead == 0)
+        queue[0].folder->patience = -ASK_AGAIN;
+    depth = 2 * depth < AHEAD_MAX ? 2 * depth : AHEAD_MAX; /* unless it is dropped */
+    strays = 0;
+    return true;
+}
+
+/* The file that was guessed right, if it was and is still what the path says; or -1. */
+static int open_guessed(const struct tray *tray, const char *path, size_t length)
+{
+    if (coarse_now_ns() >= queue_until_ns || !shelf_is_still(tray, queue_changes)) {
+        queue_drop();
+        return -1;
+    }
+    unsigned place = queue_next;
+    while (place < queue_end &&
+           (queue[place].length != length || memcmp(queue[place].path, path, length) != 0))
+        place++;
+    if (place == queue_end) {
+        strays++;
+        if (strays == STRAYS_MAX)
+            queue_drop();
+        return -1;
+    }
+    struct waiting waiting = queue[place];
+    int fd = queue_take(place);
+    if (fd < 0)
+        return -1;
+    names_left += NAMES_PER_HIT;
+    names_left = names_left < NAMES_MAX ? names_left : NAMES_MAX;
+    strays = 0;
+    note_place(waiting.folder, waiting.name);
+    return fd;
+}
+
+bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
+{
+    char buffer[PATH_MAX];
+    const char *whole = is_off ? NULL : path_whole(tray, path, buffer);
+    size_t length = whole != NULL ? path_folder(whole) : 0, size = length > 0 ? strlen(whole) : 0;
+    /* The importer's files come in an order of their own. */
+    if (length == 0 || (size > 4 && memcmp(whole + size - 4, ".pyc", 4) == 0))
+        return false;
+    if (queue_next < queue_end && (*ret_fd = open_guessed(tray, whole, size)) >= 0)
+        return true;
+    struct folder *folder = folder_find(whole, length);
+    if (folder == NULL)
+        return false;
+    learn(folder, path, whole + length + 1);
+    return open_with_guess(tray, folder, path, ret_fd);
+}

@@ -1,0 +1,29 @@
+/* Guesses which files the program opens next, and has the supervisor open them with the one that it
+ * opens now (guest/deed.h): programs go through folders in the order of a listing or of the names.
+ * In the guest: nothing relies on it.
+ *
+ * What waits is opened by the same path, the same way, and not long before. It is handed out only
+ * while nothing has changed where its path leads (shelf.h), and is given back unused if something has,
+ * or after a second. */
+#ifndef BELLJAR_GUEST_AHEAD_H
+#define BELLJAR_GUEST_AHEAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tray;
+
+/* Opens a file to be read, with close-on-exec. False: it is to be opened as ever. Else *ret_fd is the
+ * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
+bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
+
+/* The program lists this folder: it may open the files in that order. */
+void ahead_note_listing(const char *path);
+
+/* The descriptor of that number was opened in another way. */
+void ahead_forget(int number);
+/* Under which path the descriptor was opened ahead, if it was, and is of that file. NULL: it was not.
+ * Safe in signal handlers. */
+const char *ahead_name(long number, uint64_t inode);
+
+#endif

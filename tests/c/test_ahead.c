@@ -1,0 +1,194 @@
+/* Files that are opened ahead (files/ahead.c). The guest here is the test itself, as in test_files.c. */
+#define _GNU_SOURCE
+#include "tests/c/watch_fixture.h"
+
+static int ahead_end_of_guest = -1;
+
+static int ahead_ask(void)
+{
+    return CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(""), (uint64_t)0, (uint64_t)0,
+                (uint64_t)FILE_AHEAD);
+}
+
+/* A guest that has the socket. */
+static int ahead_fixture(void)
+{
+    int set = watch_joined();
+    CHECK_EQUAL(ahead_ask(), 0);
+    CHECK(fixture.answer.install_cloexec);
+    ahead_end_of_guest = fd_take(&fixture.answer.install_fd);
+    return set;
+}
+
+static void ahead_done(int set)
+{
+    close(set);
+    close(ahead_end_of_guest);
+}
+
+/* Opens the first of these files, and the others ahead: which of them, as bits. */
+static uint32_t ahead_of(const char *const paths[])
+{
+    char *to = tray, *end = tray + TRAY_AHEAD;
+    uint32_t opened = 0;
+    for (size_t i = 0; paths[i] != NULL; i++)
+        to += snprintf(to, (size_t)(end - to), "%s", paths[i]) + 1;
+    *to = '\0';
+    memcpy(tray + TRAY_AHEAD, &opened, sizeof opened);
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)AT_FDCWD, ADDRESS(tray), (uint64_t)O_RDONLY, (uint64_t)0,
+                     (uint64_t)FILE_AHEAD),
+                0);
+    memcpy(&opened, tray + TRAY_AHEAD, sizeof opened);
+    return opened;
+}
+#define AHEAD_OF(...) ahead_of((const char *const[]){ at("one.txt"), __VA_ARGS__, NULL })
+
+/* The next that waits: its text, or NULL if there is none. */
+static const char *ahead_next(unsigned place)
+{
+    static char text[64];
+    struct ahead ahead;
+    struct stat stat;
+    int fd;
+    unsigned count;
+    ssize_t size = channel_receive(ahead_end_of_guest, &ahead, sizeof ahead, &fd, &count, 1, NULL,
+                                   MSG_DONTWAIT);
+    if (size != sizeof ahead)
+        return NULL;
+    CHECK(count == 1 && fstat(fd, &stat) == 0);
+    CHECK(ahead.place == place && ahead.inode == stat.st_ino);
+    CHECK_EQUAL(fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDONLY);
+    size = read(fd, text, sizeof text - 1);
+    text[size > 0 ? size : 0] = '\0';
+    close(fd);
+    return text;
+}
+
+FILES_TEST(files_wait_in_the_order_in_which_they_were_asked_for)
+{
+    int set = ahead_fixture();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain"), at("out/old"), at("data/dir/inner")), 7);
+    CHECK_TEXT(opened_text(), "one");
+    CHECK_TEXT(ahead_next(0), "plain");
+    CHECK_TEXT(ahead_next(1), "old");
+    CHECK_TEXT(ahead_next(2), "inner");
+    CHECK(ahead_next(3) == NULL);
+    CHECK(is_watched("data") && is_watched("out") && is_watched("data/dir") && !is_readable(set));
+    ahead_done(set);
+}
+
+/* What a guest may not open, what is no small file, and what is known by another name than its own. */
+FILES_TEST(only_small_files_of_watched_folders_are_opened_ahead)
+{
+    int set = ahead_fixture();
+    put("out/large", "");
+    CHECK(truncate(at("out/large"), AHEAD_BYTES_MAX + 1) == 0);
+    put("out/largest", "");
+    CHECK(truncate(at("out/largest"), AHEAD_BYTES_MAX) == 0);
+    put("out/two", "");
+    CHECK(link(at("out/two"), at("out/names")) == 0);
+    put("out/closed", "");
+    take_changes();
+    char events[1024];
+    int opens = inotify_init1(IN_NONBLOCK);
+    CHECK(opens >= 0 && inotify_add_watch(opens, at("data/fifo"), IN_OPEN) >= 0 &&
+          inotify_add_watch(opens, at("out/large"), IN_OPEN) >= 0);
+    CHECK_EQUAL(AHEAD_OF(at("secret"), at("data/out_absolute"), at("data/out_relative")), 0);
+    CHECK_EQUAL(AHEAD_OF(at("data/fifo"), at("data/dir"), at("data/none"), "/dev/null"), 0);
+    CHECK_EQUAL(AHEAD_OF(at("data/link"), at("data/to_dir/inner"), at("data/../data/plain"),
+                         at("data//plain"), at("one.txt")),
+                0);
+    CHECK_EQUAL(AHEAD_OF(at("out/large"), at("out/two"), at("out/largest")), 4);
+    CHECK_NOT_RECORDED();
+    CHECK(read(opens, events, sizeof events) < 0 && errno == EAGAIN); /* nor opened, and closed */
+    close(opens);
+    CHECK(is_watched("data") && !is_watched("secret"));
+    ahead_done(set);
+}
+
+FILES_TEST(no_more_than_a_few_are_opened_ahead_however_long_the_list)
+{
+    int set = ahead_fixture();
+    const char *paths[2 * AHEAD_MAX + 2] = { at("one.txt") };
+    const char *plain = at("data/plain");
+    for (unsigned i = 1; i <= 2 * AHEAD_MAX; i++)
+        paths[i] = plain;
+    CHECK_EQUAL(ahead_of(paths), (1u << AHEAD_MAX) - 1);
+    for (unsigned i = 0; i < AHEAD_MAX; i++)
+        CHECK_TEXT(ahead_next(i), "plain");
+    CHECK(ahead_next(AHEAD_MAX) == NULL);
+    ahead_done(set);
+}
+
+FILES_TEST(a_list_without_an_end_ends_with_the_page)
+{
+    int set = ahead_fixture();
+    memset(tray, 'a', TRAY_BYTES);
+    snprintf(tray, 64, "%s", at("one.txt"));
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)AT_FDCWD, ADDRESS(tray), (uint64_t)O_RDONLY, (uint64_t)0,
+                     (uint64_t)FILE_AHEAD),
+                0);
+    CHECK_TEXT(opened_text(), "one");
+    CHECK(ahead_next(0) == NULL);
+    ahead_done(set);
+}
+
+/* What fails has no followers. */
+FILES_TEST(nothing_is_opened_ahead_of_a_file_that_is_not_opened)
+{
+    int set = ahead_fixture();
+    char *end = stpcpy(tray, at("secret")) + 1;
+    *(stpcpy(end, at("data/plain")) + 1) = '\0';
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)AT_FDCWD, ADDRESS(tray), (uint64_t)O_RDONLY, (uint64_t)0,
+                     (uint64_t)FILE_AHEAD),
+                EACCES);
+    CHECK(ahead_next(0) == NULL);
+    ahead_done(set);
+}
+
+FILES_TEST(what_is_opened_ahead_needs_a_watch_and_a_socket)
+{
+    CHECK_EQUAL(ahead_ask(), ENOTSUP); /* changes would be told to nobody */
+    int set = watch_joined();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    fixture.tree->ahead_guests = AHEAD_GUESTS_MAX;
+    CHECK_EQUAL(ahead_ask(), ENOTSUP);
+    fixture.tree->ahead_guests = AHEAD_GUESTS_MAX - 1;
+    CHECK_EQUAL(ahead_ask(), 0);
+    CHECK_EQUAL(fixture.tree->ahead_guests, AHEAD_GUESTS_MAX);
+    ahead_end_of_guest = fd_take(&fixture.answer.install_fd);
+    CHECK_EQUAL(ahead_ask(), EBUSY);
+    take_changes();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    put("data/plain", "changed"); /* changes of what is in a file are no matter */
+    CHECK(!is_readable(set));
+    CHECK(chmod(at("data/plain"), 0600) == 0);
+    CHECK(is_readable(set));
+    watches_read(fixture.tree->watches);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0); /* it is left alone for a while */
+    ahead_done(set);
+    ahead_end(fixture.files);
+    CHECK_EQUAL(fixture.tree->ahead_guests, AHEAD_GUESTS_MAX - 1);
+}
+
+/* It is a guest's word: what it is good for is asked where it is used. */
+FILES_TEST(what_came_has_the_name_that_the_guest_says)
+{
+    int set = ahead_fixture();
+    struct stat stat;
+    char text[PATH_MAX] = "";
+    CHECK_EQUAL(lstat(at("data/plain"), &stat), 0);
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), (uint64_t)7,
+                     (uint64_t)0, (uint64_t)FILE_NAMED),
+                0);
+    CHECK_EQUAL(call(SYS_readlinkat, (uint64_t)7, (uint64_t)FILE_KNOWN, ADDRESS(text),
+                     (uint64_t)sizeof text, (uint64_t)stat.st_ino, (uint64_t)0),
+                0);
+    CHECK_TEXT(text, at("data/plain"));
+    static const uint64_t numbers[] = { 64, UINT32_MAX, UINT64_MAX };
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), numbers[i],
+                         (uint64_t)0, (uint64_t)FILE_NAMED),
+                    EBADF);
+    ahead_done(set);
+}
