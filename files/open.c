@@ -112,7 +112,7 @@ static int open_file(struct request *request, const struct node *node, struct op
 {
     struct stat stat;
     if (opening->is_writing && !node->writable)
-        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, request_hint(node->path, true));
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
     /* Opening has effects (open_looked). */

@@ -28,6 +28,27 @@ int request_refuse(struct answer *answer, int error, const char *rule, const cha
     return error;
 }
 
+static bool path_is_in(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+const char *request_hint(const char *path, bool is_write)
+{
+    /* Where beneath_is_kernel_file says so, and the command refuses the grant. */
+    static const char *const kernels[] = { "/proc", "/sys/kernel/debug", "/sys/kernel/tracing",
+                                           "/sys/kernel/security", "/sys/fs/bpf" };
+    for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+        if (path_is_in(path, kernels[i]))
+            return is_write ? HINT_KERNEL_KEPT : HINT_KERNEL;
+    }
+    return scratch_is_own_path(path)                                   ? HINT_OWN
+           : path_is_in(path, "/dev") && !path_is_in(path, "/dev/shm") ? HINT_DEVICE
+           : is_write                                                  ? HINT_WRITE
+                                                                       : HINT_READ;
+}
+
 /* The loader looks for each library in each of its folders, and goes on. */
 static bool name_is_library(const char *path)
 {
@@ -52,12 +73,7 @@ static bool place_is_closed(const struct place *place, enum want want)
 int request_outside(struct request *request, const struct place *place, enum want want)
 {
     bool is_write = want >= WANT_CHANGE;
-    bool is_device =
-        strncmp(place->path, "/dev/", 5) == 0 && strncmp(place->path, "/dev/shm/", 9) != 0;
-    const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
-                       : is_device                      ? HINT_DEVICE
-                       : is_write                       ? HINT_WRITE
-                                                        : HINT_READ;
+    const char *hint = request_hint(place->path, is_write);
     int error = place_is_closed(place, want) ? EACCES : ENOENT;
     request_refuse(request->answer, error, is_write ? RULE_WRITE : RULE_READ, hint);
     request->answer->searched = true;
@@ -258,7 +274,7 @@ int request_may_write(struct request *request, const struct place *place, enum w
     if (place->is_outside)
         return request_outside(request, place, want);
     if (!place->node->mount->writable)
-        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, request_hint(place->path, true));
     return place_is_scratch(place) ? request_scratch_may_change(request->files) : 0;
 }
 
