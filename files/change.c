@@ -275,11 +275,19 @@ static int request_look_to_change(struct request *request, struct place *place, 
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
-static int change_mode(const struct request *request, const struct sight *sight)
+static bool place_is_device(const struct place *place)
 {
+    return place->is_node && place->node->kind == NODE_DEVICE;
+}
+
+static int change_mode(struct request *request, const struct place *place,
+                       const struct sight *sight)
+{
+    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (place_is_device(place))
+        return request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
     if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
-    mode_t mode = (mode_t)request->args[0] & 0777;
     return beneath_chmod(sight->fd, mode) < 0 ? errno : 0;
 }
 
@@ -290,7 +298,7 @@ int serve_chmod(struct request *request)
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    return change_mode(request, &sight);
+    return change_mode(request, &place, &sight);
 }
 
 /* To itself: args are user and group. What is not its own it cannot give to itself either. */
@@ -337,7 +345,7 @@ int serve_fchmod(struct request *request)
     SIGHT;
     struct place place = { .length = 0 };
     int error = request_look_known(request, request->args[1], &place, &sight);
-    return error != 0 ? error : change_mode(request, &sight);
+    return error != 0 ? error : change_mode(request, &place, &sight);
 }
 
 /* One of the three forms of times becomes two timespecs. All are words of 64 bits: seconds, and
@@ -358,6 +366,17 @@ static int times_read(const struct request *request, struct timespec times[2])
     return error;
 }
 
+/* The host's devices stay as they are. Who may write to one may say "now", and nobody can rely on
+ * what it says; other times are its owner's, who is never the guest. */
+static int device_times(struct request *request, const struct timespec times[2])
+{
+    bool is_now = times == NULL || (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW);
+    bool is_nothing =
+        times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+    return is_now || is_nothing ? 0
+                                : request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
+}
+
 int serve_times(struct request *request)
 {
     SIGHT;
@@ -370,6 +389,8 @@ int serve_times(struct request *request)
                     : request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
+    if (place_is_device(&place))
+        return device_times(request, request->args[0] != 0 ? times : NULL);
     return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL,
                    AT_EMPTY_PATH) < 0
                ? errno

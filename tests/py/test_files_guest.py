@@ -240,6 +240,21 @@ os.rmdir(TOP + '/write/dir')
 
 
 @core
+def test_a_device_of_the_hosts_stays_as_it_is(run):
+    """touch() says that it is now, which changes nothing; what its owner alone may say is refused."""
+    times = "import pathlib, time\nnull = os.open('/dev/null', os.O_RDWR); folder = os.open('/dev', os.O_RDONLY)\n"
+    times += attempt("os.utime('/dev/null')", "os.utime(null)", "os.utime('null', dir_fd=folder)", "pathlib.Path('/dev/null').touch()",
+                     "os.utime('/dev/full', None)", "os.utime('/dev/null', (1, 1))", "os.utime(null, ns=(1, 1))")  # fmt: skip
+    times += attempt(
+        "os.chmod('/dev/null', 0o666)", "os.fchmod(null, 0)", "os.chown('/dev/null', -1, -1)", "os.chown('/dev/null', 0, 0)"
+    )
+    before = os.stat("/dev/null"), os.stat("/dev/full")
+    assert run(times).stdout.split() == ["done"] * 5 + ["EPERM"] * 4 + ["done", "EPERM"]
+    for old, new in zip(before, (os.stat("/dev/null"), os.stat("/dev/full")), strict=True):
+        assert old == new and (old.st_mtime_ns, old.st_ctime_ns) == (new.st_mtime_ns, new.st_ctime_ns)
+
+
+@core
 def test_a_writing_grant_leads_nowhere_else(run, place):
     code = attempt("open(TOP + '/write/../beside')", "open(TOP + '/write/../secret/file')", "os.rename(TOP + '/write/there', TOP + '/there')",
                    "os.symlink(TOP + '/secret/file', TOP + '/write/link'); open(TOP + '/write/link')",
