@@ -121,7 +121,7 @@ int serve_mkdir(struct request *request)
         error = scratch_may_add(&request->files->scratch);
     if (error != 0)
         return error;
-    mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
+    mode_t mode = (mode_t)request->args[0] & 01777 & ~request->files->umask; /* as mkdir(2) */
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
@@ -280,14 +280,19 @@ static bool place_is_device(const struct place *place)
     return place->is_node && place->node->kind == NODE_DEVICE;
 }
 
+/* In scratch a set-user bit makes nobody another: it is mounted without, or lies where nobody else gets in. In
+ * a granted folder of the host's it would be the user's program, for whoever comes by. */
 static int change_mode(struct request *request, const struct place *place,
                        const struct sight *sight)
 {
-    mode_t mode = (mode_t)request->args[0] & 0777;
+    bool is_file = S_ISREG(sight->stat.st_mode);
+    mode_t mode = (mode_t)request->args[0] & 07777;
     if (place_is_device(place))
         return request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
-    if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
+    if (!is_file && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
+    if (is_file && (mode & (S_ISUID | S_ISGID)) != 0 && !place_is_scratch(place))
+        return request_refuse(request->answer, EPERM, RULE_WRITE, HINT_SET_USER);
     return beneath_chmod(sight->fd, mode) < 0 ? errno : 0;
 }
 

@@ -244,7 +244,7 @@ int serve_open(struct request *request)
     struct files *files = request->files;
     struct place place;
     struct stat stat;
-    struct opening opening = { .fd = -1, .mode = (mode_t)request->args[1] & 0777 & ~files->umask };
+    struct opening opening = { .fd = -1, .mode = (mode_t)request->args[1] & 07777 & ~files->umask };
     int flags = (int)request->args[0], known = 0;
     for (size_t i = 0; i < ARRAY_SIZE(open_flags); i++) {
         known |= open_flags[i].flag;

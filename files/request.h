@@ -60,6 +60,9 @@ struct request {
     "with which it was opened"
 #define HINT_OWNER                                                                                 \
     "a guest has one unprivileged identity and keeps it: a file is its own or another's"
+#define HINT_SET_USER                                                                              \
+    "leave out the set-user and set-group bits: files have them in scratch only (/work, /tmp, "    \
+    "$HOME)"
 #define HINT_KIND   "only regular files and directories are handed out"
 #define HINT_DEVICE "terminals, disks and other devices of the machine are part of no grant"
 #define HINT_KERNEL                                                                                \

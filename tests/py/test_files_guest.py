@@ -240,6 +240,26 @@ os.rmdir(TOP + '/write/dir')
 
 
 @core
+def test_a_file_in_a_writing_grant_becomes_nobodys_program(run, place):
+    """Who runs it would be the user of the grant. Of a folder the bits make nobody another."""
+    code = "open(TOP + '/write/bits', 'w').close(); os.mkdir(TOP + '/write/bits.d')\n"
+    code += attempt(*(f"os.chmod(TOP + '/write/bits', 0o{bits})" for bits in ("4755", "2755", "6711", "1755")))
+    code += attempt(
+        "os.fchmod(os.open(TOP + '/write/bits', os.O_RDWR), 0o4755)", "os.open(TOP + '/write/bits2', os.O_CREAT, 0o4755)"
+    )
+    code += attempt("os.chmod(TOP + '/write/bits.d', 0o3777)", "os.chmod(TOP + '/write/bits', 0o755)")
+    execution = run(code)
+    try:
+        assert execution.stdout.split() == ["EPERM"] * 3 + ["done", "EPERM", "done", "done", "done"]
+        assert {v.hint.split(":")[0] for v in execution.violations} == {"leave out the set-user and set-group bits"}
+        modes = {path.name: path.stat().st_mode & 0o7777 for path in (place / "write").iterdir()}
+        assert (modes["bits"], modes["bits2"] & 0o7133, modes["bits.d"]) == (0o755, 0, 0o3777)
+    finally:
+        for path in (place / "write").glob("bits*"):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+@core
 def test_a_device_of_the_hosts_stays_as_it_is(run):
     """touch() says that it is now, which changes nothing; what its owner alone may say is refused."""
     times = "import pathlib, time\nnull = os.open('/dev/null', os.O_RDWR); folder = os.open('/dev', os.O_RDONLY)\n"
@@ -266,6 +286,16 @@ def test_a_writing_grant_leads_nowhere_else(run, place):
 
 # ---- Scratch -------------------------------------------------------------------------------------------------------
 
+# In each of four ways: by path, beside a folder's descriptor, by its own in two.
+BITS = """
+def made(name, make=lambda n: open(n, 'w').close()): make(name); return name
+def change(name, bits):
+    folder, said = os.open('.', os.O_RDONLY), []
+    for way in (lambda: os.chmod(name, bits), lambda: os.chmod(name, bits, dir_fd=folder),
+                lambda: os.chmod(os.open(name, os.O_RDONLY), bits), lambda: os.fchmod(os.open(name, os.O_RDONLY), bits)):
+        os.chmod(name, 0o700); way(); said.append(os.stat(name).st_mode & 0o7777 == bits)
+    return all(said)
+"""
 SCRATCH = [
     ("it starts in /work", "print(os.getcwd())", "/work"),
     ("all its places can be written", "for p in ('/work', '/tmp', os.environ['HOME'], '/var/tmp', '/dev/shm'): open(p + '/f', 'w').write('x')\nprint('fine')", "fine"),
@@ -286,6 +316,10 @@ SCRATCH = [
     ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
     ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
     ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),
+    ("modes as it is made", "os.umask(0); os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4711)); print(oct(os.stat('d').st_mode), oct(os.stat('f').st_mode))", "0o41777 0o104711"),
+    ("modes that are copied", "import shutil\nopen('f', 'w').close(); os.chmod('f', 0o6755); shutil.copy2('f', 'g'); os.mkdir('d'); os.chmod('d', 0o3775); shutil.copytree('d', 'e'); print(oct(os.stat('g').st_mode), oct(os.stat('e').st_mode))", "0o106755 0o43775"),
+    ("modes out of an archive", "import tarfile, io\nwith tarfile.open('t', 'w') as t:\n  m = tarfile.TarInfo('s'); m.mode = 0o4755; t.addfile(m); m = tarfile.TarInfo('d'); m.mode = 0o1777; m.type = tarfile.DIRTYPE; t.addfile(m)\nt = tarfile.open('t'); t.errorlevel = 2; t.extractall('x', **({'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {})); print(oct(os.stat('x/s').st_mode), oct(os.stat('x/d').st_mode))", "0o104755 0o41777"),
     ("umask", "os.umask(0o077); open('f', 'w').close(); print(oct(os.stat('f').st_mode))", "0o100600"),
     ("times", "open('f', 'w').close(); os.utime('f', (1, 2)); s = os.stat('f'); print(s.st_atime, s.st_mtime)", "1.0 2.0"),
     ("truncate", "open('f', 'w').write('abcdef'); os.truncate('f', 3); print(open('f').read())", "abc"),
