@@ -128,7 +128,9 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
         .answer = answer,
     };
     answer->value = 0;
+    files->tree->here = files->directory;
     answer->error = row->serve(&request);
+    files->tree->here = NULL;
     if (request.stream >= 0 && answer->error == ENXIO)
         answer->deed = request_deed(&request, row);
     if (answer->may_wait)

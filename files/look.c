@@ -103,8 +103,9 @@ int serve_readlink(struct request *request)
         return EINVAL;
     ssize_t length;
     if (sight.fd < 0) {
-        length = (ssize_t)strnlen(place.node->text, sizeof target);
-        memcpy(target, place.node->text, (size_t)length);
+        const char *text = tree_target(request->files->tree, place.node);
+        length = (ssize_t)strnlen(text, sizeof target);
+        memcpy(target, text, (size_t)length);
     } else if ((length = readlinkat(sight.fd, "", target, sizeof target)) < 0) {
         return errno;
     }

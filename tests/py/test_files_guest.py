@@ -241,7 +241,7 @@ os.rmdir(TOP + '/write/dir')
 
 @core
 def test_a_file_in_a_writing_grant_becomes_nobodys_program(run, place):
-    """Who runs it would be the user of the grant. Of a folder the bits make nobody another."""
+    """Whoever runs it would be the user of the grant. Bits of a folder make nobody another."""
     code = "open(TOP + '/write/bits', 'w').close(); os.mkdir(TOP + '/write/bits.d')\n"
     code += attempt(*(f"os.chmod(TOP + '/write/bits', 0o{bits})" for bits in ("4755", "2755", "6711", "1755")))
     code += attempt(
@@ -379,6 +379,11 @@ SYNTHETIC = [
     ("/proc/meminfo", "print(int(open('/proc/meminfo').read().split()[1]) <= 512 * 1024)", "True"),
     ("/proc/self/status", "print('python3' in open('/proc/self/status').read())", "True"),
     ("/proc/self/exe", "import sys; print(os.path.realpath('/proc/self/exe') == os.path.realpath(sys.executable))", "True"),
+    ("/proc/self/cwd", "os.mkdir('d'); os.chdir('d'); open('f', 'w').write('x'); print(os.readlink('/proc/self/cwd'), os.path.realpath(f'/proc/{os.getpid()}/cwd'), open('/proc/thread-self/cwd/f').read(), os.path.samefile('/proc/self/cwd', '.'), os.path.islink('/proc/self/cwd'), os.listdir('/proc/self/cwd/'))", "/work/d /work/d x True True ['f']"),
+    ("/proc/self/cwd by other ways", "os.mkdir('d'); os.chdir('d'); p = os.open('/proc/self', os.O_RDONLY); os.symlink('/proc/self/cwd', '/tmp/l'); open('/tmp/l/f', 'w').write('y'); print(os.readlink('cwd', dir_fd=p), os.path.realpath('/tmp/l/f'), os.stat('cwd/../d/f', dir_fd=p).st_size); os.chdir('/'); os.chdir('/proc/self/cwd'); print(os.getcwd(), os.readlink('/proc/self/cwd'))", "/work/d /work/d/f 1\n/ /"),
+    ("/proc/self/root", "print(os.readlink('/proc/self/root'), os.path.realpath('/proc/self/root/tmp'), os.path.samefile('/proc/self/root', '/'), open('/proc/self/root/etc/passwd').read() == open('/etc/passwd').read())\ntry: open('/proc/self/root/etc/shadow')\nexcept OSError as e: print(errno.errorcode[e.errno])", "/ /tmp True True\nEACCES"),
+    ("/proc/thread-self", "print(os.path.realpath('/proc/thread-self'), open('/proc/thread-self/comm').read(), end='')", "/proc/self python3"),
+    ("links of a process cannot be changed", "for call in (os.remove, os.mkdir, lambda p: os.symlink('/', p), lambda p: os.rename(p, 'x')):\n  try: call('/proc/self/cwd')\n  except OSError as e: print(errno.errorcode[e.errno], end=' ')\nprint()", "EACCES EEXIST EEXIST EACCES "),
     ("no other processes", "print([n for n in os.listdir('/proc') if n.isdecimal()])", "['1']"),
     ("its own number", "print(os.listdir(f'/proc/{os.getpid()}') == os.listdir('/proc/self'), open(f'/proc/{os.getpid()}/stat').read().split()[0] == str(os.getpid()))", "True True"),
     ("other numbers", "print([os.path.exists(f'/proc/{os.getpid() + n}/stat') for n in (1, 10 * os.getpid(), 10000)])", "[False, False, False]"),
