@@ -103,6 +103,10 @@ static int request_entry(struct request *request, int directory, uint64_t addres
 {
     request->is_entry = rules != &source_rules;
     int error = request_place_at(request, directory, address, follow, &entry->place);
+    if (error != 0 && request->stream >= 0) { /* the name itself, not what it stands for */
+        request->stream = -1;
+        return rules->on_row;
+    }
     if (error != 0)
         return error;
     error = entry_once(request, rules, entry);
@@ -267,7 +271,7 @@ static int request_look_to_change(struct request *request, struct place *place, 
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return EINVAL;
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
-    if (error != 0 && !place->is_outside)
+    if (error != 0 && (!place->is_outside || request->stream >= 0))
         return error;
     error = request_may_write(request, place, WANT_CHANGE);
     if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */

@@ -164,6 +164,10 @@ int serve_chdir(struct request *request)
     SIGHT;
     struct place place;
     int error = request_look(request, true, &place, &sight);
+    if (error == ENXIO && request->stream >= 0) {
+        request->directory = request->stream;
+        return serve_fchdir(request) == 0 ? 0 : ENOTDIR;
+    }
     if (error != 0)
         return error;
     if (!S_ISDIR(sight.stat.st_mode))

@@ -118,23 +118,54 @@ static void path_to_self(const struct files *files, char *path, size_t size)
     snprintf(path, size, "/proc/self%.*s", (int)(size - sizeof "/proc/self"), rest);
 }
 
-/* The descriptor that one of these names stands for, or -1. */
-static int stream_number(const char *path)
+/* The number behind the name of one of the folders of descriptors; -1: there is none. *ret_rest: what
+ * follows. */
+static int descriptor_number(const char *path, const char **ret_rest)
 {
-    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
-    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
-    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
-        if (strcmp(path, streams[i]) == 0)
-            return i;
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/" };
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         const char *digits = path + strlen(folders[i]);
         if (strncmp(path, folders[i], strlen(folders[i])) != 0)
             continue;
         size_t length = strspn(digits, "0123456789");
-        if (length > 0 && length <= 5 && digits[length] == '\0')
+        *ret_rest = digits + length;
+        if (length > 0 && length <= 5)
             return (int)strtol(digits, NULL, 10);
     }
     return -1;
+}
+
+/* The descriptor that one of these names stands for, or -1. */
+static int stream_number(const char *path)
+{
+    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    const char *rest;
+    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
+        if (strcmp(path, streams[i]) == 0)
+            return i;
+    int number = descriptor_number(path, &rest);
+    return number >= 0 && rest[0] == '\0' ? number : -1;
+}
+
+/* A path below a folder that is open, /dev/fd/N/x, becomes one from there, as with dir_fd; else it stays
+ * as it is. 0, or an errno. */
+static int path_from_descriptor(const struct files *files, char *path, int *directory)
+{
+    const char *rest, *opened;
+    int number = descriptor_number(path, &rest);
+    if (number < 0 || rest[0] != '/')
+        return 0;
+    if (request_start(files, number, &opened) != 0)
+        return (uint32_t)number < files->number_count && files->numbers[number].path != NULL
+                   ? ENOTDIR
+                   : ENOENT;
+    *directory = number;
+    rest += strspn(rest, "/");
+    if (rest[0] != '\0')
+        memmove(path, rest, strlen(rest) + 1);
+    else
+        memcpy(path, ".", sizeof ".");
+    return 0;
 }
 
 /* ENXIO for a place that is a descriptor of the program's own, by whatever links a path led there. */
@@ -226,6 +257,8 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
         return ENOENT; /* nothing is looked up: there is no place, and none to record */
     path_to_self(request->files, path, sizeof path);
+    if ((error = path_from_descriptor(request->files, path, &directory)) != 0)
+        return error;
     bool is_self = path[0] == '\0', had_slash = request->is_entry && path_strip(path);
     request->last = path_last(path);
     if (path[0] != '/' && (error = request_start(request->files, directory, &start)) != 0)

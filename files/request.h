@@ -84,7 +84,7 @@ void files_go(struct files *files, const char *path);
 void request_target(struct answer *answer, const struct place *place);
 /* Marks the answer as a refusal under this rule. Returns the error. */
 int request_refuse(struct answer *answer, int error, const char *rule, const char *hint);
-/* What helps who wants to read or to write there, by a place's path: of some no grant can be had. */
+/* The hint for who wants to read or to write there, by a place's path: of some no grant can be had. */
 const char *request_hint(const char *path, bool is_write);
 /* A call's demands on a place. */
 enum want { WANT_LOOK, WANT_READ, WANT_CHANGE, WANT_MAKE };
