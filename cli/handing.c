@@ -11,6 +11,7 @@
 
 #define HANDED_BYTES_MAX ((size_t)64 << 20) /* what one run takes */
 #define DEPTH_MAX        64
+#define TOO_LARGE        "with it there are more than 64 MiB: grant reading it instead (--read)"
 #define PIECE_BYTES      ((size_t)1 << 20)
 
 void handing_release(struct handing *handing)
@@ -32,6 +33,31 @@ static int bad_file(const char *path, const char *why)
     return EXIT_USAGE;
 }
 
+/* All that there is: files of procfs and sysfs say that they are of 0 bytes, or of 4096. What is longer
+ * than `most` is EFBIG. The caller frees the bytes, on failure too. */
+static int read_all(int fd, size_t expected, size_t most, char **ret_bytes, size_t *ret_used)
+{
+    size_t room = expected + 1;
+    for (;; room = room * 2 > 4096 ? room * 2 : 4096) {
+        room = room > most + 1 ? most + 1 : room;
+        char *bytes = realloc(*ret_bytes, room);
+        ssize_t got = 1;
+        if (bytes == NULL)
+            return ENOMEM;
+        *ret_bytes = bytes;
+        while (got != 0 && *ret_used < room) {
+            got = read(fd, bytes + *ret_used, room - *ret_used);
+            if (got < 0 && errno != EINTR)
+                return errno;
+            *ret_used += got > 0 ? (size_t)got : 0;
+        }
+        if (got == 0)
+            return 0;
+        if (*ret_used > most)
+            return EFBIG;
+    }
+}
+
 static int add_file(struct handing *handing, int fd, const char *path, const char *name)
 {
     struct stat found;
@@ -48,25 +74,18 @@ static int add_file(struct handing *handing, int fd, const char *path, const cha
     if (!S_ISREG(found.st_mode))
         return bad_file(path, "it is neither a regular file nor a directory");
     if ((uint64_t)found.st_size > HANDED_BYTES_MAX - total)
-        return bad_file(path,
-                        "with it there are more than 64 MiB: grant reading it instead (--read)");
+        return bad_file(path, TOO_LARGE);
     void *files = realloc(handing->files, (handing->count + 1) * sizeof *handing->files);
     if (files == NULL)
         return bad_file(path, strerror(ENOMEM));
     handing->files = files;
-    char *bytes = malloc((size_t)found.st_size + 1), *copy = strdup(name);
+    char *bytes = NULL, *copy = strdup(name);
     size_t used = 0;
-    ssize_t got = 1;
-    while (bytes != NULL && got != 0 && used < (size_t)found.st_size) {
-        got = read(fd, bytes + used, (size_t)found.st_size - used);
-        if (got < 0 && errno != EINTR)
-            break;
-        used += got > 0 ? (size_t)got : 0;
-    }
-    if (bytes == NULL || copy == NULL || got < 0) {
+    int error = read_all(fd, (size_t)found.st_size, HANDED_BYTES_MAX - total, &bytes, &used);
+    if (error != 0 || copy == NULL) {
         free(bytes);
         free(copy);
-        return bad_file(path, strerror(got < 0 ? errno : ENOMEM));
+        return bad_file(path, error == EFBIG ? TOO_LARGE : strerror(error != 0 ? error : ENOMEM));
     }
     handing->files[handing->count++] = (struct belljar_file){ copy, bytes, used };
     return 0;

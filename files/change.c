@@ -103,6 +103,10 @@ static int request_entry(struct request *request, int directory, uint64_t addres
 {
     request->is_entry = rules != &source_rules;
     int error = request_place_at(request, directory, address, follow, &entry->place);
+    if (error != 0 && request->stream >= 0) { /* the name itself, not what it stands for */
+        request->stream = -1;
+        return rules->on_row;
+    }
     if (error != 0)
         return error;
     error = entry_once(request, rules, entry);
@@ -121,7 +125,7 @@ int serve_mkdir(struct request *request)
         error = scratch_may_add(&request->files->scratch);
     if (error != 0)
         return error;
-    mode_t mode = (mode_t)request->args[0] & 0777 & ~request->files->umask;
+    mode_t mode = (mode_t)request->args[0] & 01777 & ~request->files->umask; /* as mkdir(2) */
     if (mkdirat(entry.directory, entry.name, mode) < 0)
         return errno;
     if (is_counted)
@@ -267,7 +271,7 @@ static int request_look_to_change(struct request *request, struct place *place, 
     if ((request->flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
         return EINVAL;
     int error = request_look(request, (request->flags & AT_SYMLINK_NOFOLLOW) == 0, place, sight);
-    if (error != 0 && !place->is_outside)
+    if (error != 0 && (!place->is_outside || request->stream >= 0))
         return error;
     error = request_may_write(request, place, WANT_CHANGE);
     if (error == 0 && sight->fd < 0) /* a folder of the scratch, which is there since a moment */
@@ -275,11 +279,24 @@ static int request_look_to_change(struct request *request, struct place *place, 
     return error == 0 && sight->fd < 0 ? EPERM : error;
 }
 
-static int change_mode(const struct request *request, const struct sight *sight)
+static bool place_is_device(const struct place *place)
 {
-    if (!S_ISREG(sight->stat.st_mode) && !S_ISDIR(sight->stat.st_mode))
+    return place->is_node && place->node->kind == NODE_DEVICE;
+}
+
+/* In scratch a set-user bit makes nobody another: it is mounted without, or lies where nobody else gets in. In
+ * a granted folder of the host's it would be the user's program, for whoever comes by. */
+static int change_mode(struct request *request, const struct place *place,
+                       const struct sight *sight)
+{
+    bool is_file = S_ISREG(sight->stat.st_mode);
+    mode_t mode = (mode_t)request->args[0] & 07777;
+    if (place_is_device(place))
+        return request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
+    if (!is_file && !S_ISDIR(sight->stat.st_mode))
         return EOPNOTSUPP;
-    mode_t mode = (mode_t)request->args[0] & 0777;
+    if (is_file && (mode & (S_ISUID | S_ISGID)) != 0 && !place_is_scratch(place))
+        return request_refuse(request->answer, EPERM, RULE_WRITE, HINT_SET_USER);
     return beneath_chmod(sight->fd, mode) < 0 ? errno : 0;
 }
 
@@ -290,7 +307,7 @@ int serve_chmod(struct request *request)
     int error = request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
-    return change_mode(request, &sight);
+    return change_mode(request, &place, &sight);
 }
 
 /* To itself: args are user and group. What is not its own it cannot give to itself either. */
@@ -337,7 +354,7 @@ int serve_fchmod(struct request *request)
     SIGHT;
     struct place place = { .length = 0 };
     int error = request_look_known(request, request->args[1], &place, &sight);
-    return error != 0 ? error : change_mode(request, &sight);
+    return error != 0 ? error : change_mode(request, &place, &sight);
 }
 
 /* One of the three forms of times becomes two timespecs. All are words of 64 bits: seconds, and
@@ -358,6 +375,17 @@ static int times_read(const struct request *request, struct timespec times[2])
     return error;
 }
 
+/* The host's devices stay as they are. Who may write to one may say "now", and nobody can rely on
+ * what it says; other times are its owner's, who is never the guest. */
+static int device_times(struct request *request, const struct timespec times[2])
+{
+    bool is_now = times == NULL || (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW);
+    bool is_nothing =
+        times != NULL && times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+    return is_now || is_nothing ? 0
+                                : request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
+}
+
 int serve_times(struct request *request)
 {
     SIGHT;
@@ -370,6 +398,8 @@ int serve_times(struct request *request)
                     : request_look_to_change(request, &place, &sight);
     if (error != 0)
         return error;
+    if (place_is_device(&place))
+        return device_times(request, request->args[0] != 0 ? times : NULL);
     return syscall(SYS_utimensat, sight.fd, "", request->args[0] != 0 ? times : NULL,
                    AT_EMPTY_PATH) < 0
                ? errno

@@ -100,8 +100,19 @@ static int request_deed(const struct request *request, const struct file_call *r
                     : request->number == SYS_open ? 1
                                                   : DEED_CREATES,
                     request->stream);
+    bool is_at = request->number == SYS_newfstatat || request->number == SYS_fchmodat ||
+                 request->number == SYS_fchownat;
     if (row->serve == serve_stat)
-        return DEED(DEED_STAT, request->number == SYS_newfstatat ? 2 : 1, request->stream);
+        return DEED((request->flags & AT_SYMLINK_NOFOLLOW) != 0 ? DEED_LSTAT : DEED_STAT,
+                    is_at ? 2 : 1, request->stream);
+    if (row->serve == serve_chmod)
+        return DEED(DEED_MODE, is_at ? 2 : 1, request->stream);
+    if (row->serve == serve_chown)
+        return DEED(DEED_OWNER, is_at ? 2 : 1, request->stream);
+    if (request->number == SYS_utimensat)
+        return DEED(DEED_TIMES, 2, request->stream);
+    if (row->serve == serve_truncate || row->serve == serve_statfs)
+        return DEED(row->serve == serve_statfs ? DEED_SPACE : DEED_LENGTH, 1, request->stream);
     if (row->serve == serve_readlink)
         return DEED(DEED_LINK, request->number == SYS_readlinkat ? 2 : 1, request->stream);
     return row->serve == serve_access ? DEED(DEED_ACCESS, 0, request->stream) : 0;
@@ -135,7 +146,9 @@ bool files_serve(struct files *files, int memory_fd, int maps_fd, const struct c
         .answer = answer,
     };
     answer->value = 0;
+    files->tree->here = files->directory;
     answer->error = row->serve(&request);
+    files->tree->here = NULL;
     if (request.stream >= 0 && answer->error == ENXIO)
         answer->deed = request_deed(&request, row);
     if (answer->may_wait)

@@ -103,8 +103,9 @@ int serve_readlink(struct request *request)
         return EINVAL;
     ssize_t length;
     if (sight.fd < 0) {
-        length = (ssize_t)strnlen(place.node->text, sizeof target);
-        memcpy(target, place.node->text, (size_t)length);
+        const char *text = tree_target(request->files->tree, place.node);
+        length = (ssize_t)strnlen(text, sizeof target);
+        memcpy(target, text, (size_t)length);
     } else if ((length = readlinkat(sight.fd, "", target, sizeof target)) < 0) {
         return errno;
     }
@@ -163,6 +164,10 @@ int serve_chdir(struct request *request)
     SIGHT;
     struct place place;
     int error = request_look(request, true, &place, &sight);
+    if (error == ENXIO && request->stream >= 0) {
+        request->directory = request->stream;
+        return serve_fchdir(request) == 0 ? 0 : ENOTDIR;
+    }
     if (error != 0)
         return error;
     if (!S_ISDIR(sight.stat.st_mode))

@@ -114,7 +114,7 @@ static int open_file(struct request *request, const struct node *node, struct op
 {
     struct stat stat;
     if (opening->is_writing && !node->writable)
-        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, request_hint(node->path, true));
     if ((opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return EEXIST;
     /* Opening has effects (open_looked). */
@@ -246,7 +246,7 @@ int serve_open(struct request *request)
     struct files *files = request->files;
     struct place place;
     struct stat stat;
-    struct opening opening = { .fd = -1, .mode = (mode_t)request->args[1] & 0777 & ~files->umask };
+    struct opening opening = { .fd = -1, .mode = (mode_t)request->args[1] & 07777 & ~files->umask };
     int flags = (int)request->args[0], known = 0;
     for (size_t i = 0; i < ARRAY_SIZE(open_flags); i++) {
         known |= open_flags[i].flag;

@@ -28,6 +28,27 @@ int request_refuse(struct answer *answer, int error, const char *rule, const cha
     return error;
 }
 
+static bool path_is_in(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+const char *request_hint(const char *path, bool is_write)
+{
+    /* Where beneath_is_kernel_file says so, and the command refuses the grant. */
+    static const char *const kernels[] = { "/proc", "/sys/kernel/debug", "/sys/kernel/tracing",
+                                           "/sys/kernel/security", "/sys/fs/bpf" };
+    for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+        if (path_is_in(path, kernels[i]))
+            return is_write ? HINT_KERNEL_KEPT : HINT_KERNEL;
+    }
+    return scratch_is_own_path(path)                                   ? HINT_OWN
+           : path_is_in(path, "/dev") && !path_is_in(path, "/dev/shm") ? HINT_DEVICE
+           : is_write                                                  ? HINT_WRITE
+                                                                       : HINT_READ;
+}
+
 /* The loader looks for each library in each of its folders, and goes on. */
 static bool name_is_library(const char *path)
 {
@@ -52,12 +73,7 @@ static bool place_is_closed(const struct place *place, enum want want)
 int request_outside(struct request *request, const struct place *place, enum want want)
 {
     bool is_write = want >= WANT_CHANGE;
-    bool is_device =
-        strncmp(place->path, "/dev/", 5) == 0 && strncmp(place->path, "/dev/shm/", 9) != 0;
-    const char *hint = scratch_is_own_path(place->path) ? HINT_OWN
-                       : is_device                      ? HINT_DEVICE
-                       : is_write                       ? HINT_WRITE
-                                                        : HINT_READ;
+    const char *hint = request_hint(place->path, is_write);
     int error = place_is_closed(place, want) ? EACCES : ENOENT;
     request_refuse(request->answer, error, is_write ? RULE_WRITE : RULE_READ, hint);
     request->answer->searched = true;
@@ -102,23 +118,54 @@ static void path_to_self(const struct files *files, char *path, size_t size)
     snprintf(path, size, "/proc/self%.*s", (int)(size - sizeof "/proc/self"), rest);
 }
 
-/* The descriptor that one of these names stands for, or -1. */
-static int stream_number(const char *path)
+/* The number behind the name of one of the folders of descriptors; -1: there is none. *ret_rest: what
+ * follows. */
+static int descriptor_number(const char *path, const char **ret_rest)
 {
-    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
-    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
-    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
-        if (strcmp(path, streams[i]) == 0)
-            return i;
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/" };
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         const char *digits = path + strlen(folders[i]);
         if (strncmp(path, folders[i], strlen(folders[i])) != 0)
             continue;
         size_t length = strspn(digits, "0123456789");
-        if (length > 0 && length <= 5 && digits[length] == '\0')
+        *ret_rest = digits + length;
+        if (length > 0 && length <= 5)
             return (int)strtol(digits, NULL, 10);
     }
     return -1;
+}
+
+/* The descriptor that one of these names stands for, or -1. */
+static int stream_number(const char *path)
+{
+    static const char *const streams[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    const char *rest;
+    for (int i = 0; i < (int)ARRAY_SIZE(streams); i++)
+        if (strcmp(path, streams[i]) == 0)
+            return i;
+    int number = descriptor_number(path, &rest);
+    return number >= 0 && rest[0] == '\0' ? number : -1;
+}
+
+/* A path below a folder that is open, /dev/fd/N/x, becomes one from there, as with dir_fd; else it stays
+ * as it is. 0, or an errno. */
+static int path_from_descriptor(const struct files *files, char *path, int *directory)
+{
+    const char *rest, *opened;
+    int number = descriptor_number(path, &rest);
+    if (number < 0 || rest[0] != '/')
+        return 0;
+    if (request_start(files, number, &opened) != 0)
+        return (uint32_t)number < files->number_count && files->numbers[number].path != NULL
+                   ? ENOTDIR
+                   : ENOENT;
+    *directory = number;
+    rest += strspn(rest, "/");
+    if (rest[0] != '\0')
+        memmove(path, rest, strlen(rest) + 1);
+    else
+        memcpy(path, ".", sizeof ".");
+    return 0;
 }
 
 /* ENXIO for a place that is a descriptor of the program's own, by whatever links a path led there. */
@@ -210,6 +257,8 @@ int request_place_at(struct request *request, int directory, uint64_t address, b
     if (path[0] == '\0' && (request->flags & AT_EMPTY_PATH) == 0)
         return ENOENT; /* nothing is looked up: there is no place, and none to record */
     path_to_self(request->files, path, sizeof path);
+    if ((error = path_from_descriptor(request->files, path, &directory)) != 0)
+        return error;
     bool is_self = path[0] == '\0', had_slash = request->is_entry && path_strip(path);
     request->last = path_last(path);
     if (path[0] != '/' && (error = request_start(request->files, directory, &start)) != 0)
@@ -258,7 +307,7 @@ int request_may_write(struct request *request, const struct place *place, enum w
     if (place->is_outside)
         return request_outside(request, place, want);
     if (!place->node->mount->writable)
-        return request_refuse(request->answer, EACCES, RULE_WRITE, HINT_WRITE);
+        return request_refuse(request->answer, EACCES, RULE_WRITE, request_hint(place->path, true));
     return place_is_scratch(place) ? request_scratch_may_change(request->files) : 0;
 }
 

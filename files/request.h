@@ -61,10 +61,18 @@ struct request {
     "with which it was opened"
 #define HINT_OWNER                                                                                 \
     "a guest has one unprivileged identity and keeps it: a file is its own or another's"
-#define HINT_KIND    "only regular files and directories are handed out"
-#define HINT_DEVICE  "terminals, disks and other devices of the machine are part of no grant"
-#define HINT_OWN     "belljar's own folders, where other guests' files lie, are part of no grant"
-#define HINT_CHANGED "another file has taken the granted file's name: grant its directory"
+#define HINT_SET_USER                                                                              \
+    "leave out the set-user and set-group bits: files have them in scratch only (/work, /tmp, "    \
+    "$HOME)"
+#define HINT_KIND   "only regular files and directories are handed out"
+#define HINT_DEVICE "terminals, disks and other devices of the machine are part of no grant"
+#define HINT_KERNEL                                                                                \
+    "procfs and the kernel's other files are part of no grant: hand in as a file what the "        \
+    "program "                                                                                     \
+    "is to know (--file, files=)"
+#define HINT_KERNEL_KEPT "procfs and the kernel's other files are part of no grant"
+#define HINT_OWN         "belljar's own folders, where other guests' files lie, are part of no grant"
+#define HINT_CHANGED     "another file has taken the granted file's name: grant its directory"
 
 /* A name that another file system is mounted on is not asked about there. */
 #define LOOK_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC)
@@ -77,6 +85,8 @@ void files_go(struct files *files, const char *path);
 void request_target(struct answer *answer, const struct place *place);
 /* Marks the answer as a refusal under this rule. Returns the error. */
 int request_refuse(struct answer *answer, int error, const char *rule, const char *hint);
+/* The hint for who wants to read or to write there, by a place's path: of some no grant can be had. */
+const char *request_hint(const char *path, bool is_write);
 /* A call's demands on a place. */
 enum want { WANT_LOOK, WANT_READ, WANT_CHANGE, WANT_MAKE };
 /* The answer about a place that nothing shows (is_outside): closed (policy/mounts.h) is EACCES and a

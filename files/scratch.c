@@ -119,7 +119,7 @@ static int open_to_hold(int directory, const char *name, const struct stat *stat
         return fd;
     fd = beneath_open(directory, name, O_RDONLY, 0);
     int error = errno;
-    (void)!beneath_chmod_in(directory, name, stat->st_mode & 0777);
+    (void)!beneath_chmod_in(directory, name, stat->st_mode & 07777);
     errno = error;
     return fd;
 }
@@ -241,9 +241,9 @@ static int count_enter(struct count *count, int directory, const char *name)
     if (fstatat(directory, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(stat.st_mode))
         return -1;
     if ((stat.st_mode & 0700) != 0700 &&
-        beneath_chmod_in(directory, name, (stat.st_mode & 0777) | 0700) < 0)
+        beneath_chmod_in(directory, name, (stat.st_mode & 07777) | 0700) < 0)
         return -1;
-    snprintf(mode, sizeof mode, "%o", stat.st_mode & 0777);
+    snprintf(mode, sizeof mode, "%o", stat.st_mode & 07777);
     if (count_push(count, mode) < 0 || count_push(count, "") < 0)
         return -1;
     return scratch_open_directory(directory, name);

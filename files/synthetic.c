@@ -99,6 +99,7 @@ int synthetic_add(struct tree *tree)
             continue;
         node->optional = true;
         node->writable = row->kind == MOUNT_SCRATCH;
+        node->is_here = row->kind == MOUNT_LINK && strcmp(row->text, MOUNT_HERE) == 0;
         node->is_unlisted = row->kind == MOUNT_STREAMS;
         node->error = row->kind == MOUNT_ABSENT   ? (int)row->number
                       : row->kind == MOUNT_STREAM ? ENOENT

@@ -43,6 +43,13 @@ struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *pat
     return NULL;
 }
 
+const char *tree_target(const struct tree *tree, const struct node *node)
+{
+    return !node->is_here                                ? node->text
+           : tree->here != NULL && tree->here[0] != '\0' ? tree->here
+                                                         : "/";
+}
+
 struct node *tree_find(const struct tree *tree, const char *path)
 {
     size_t length = strlen(path);

@@ -26,6 +26,7 @@ struct node {
     bool implied; /* there only as an ancestor: DIRECTORY or PASS, as what is above it wants */
     bool writable, optional;
     bool is_drawn;           /* in the skeleton */
+    bool is_here;            /* LINK: to where the guest is that asks */
     bool is_unlisted;        /* never in it: to open it fails, and only stat knows it */
     bool has_grant, has_own; /* an implied one: there for grants; for rows of our own */
     bool may_wait; /* HOST, FILE: a grant on a file system that is not the machine's own */
@@ -57,7 +58,9 @@ struct tree {
     uid_t uid;
     gid_t gid;
     uint64_t memory_bytes;
-    const char *python;      /* the settings' */
+    const char *python; /* the settings' */
+    const char *
+        here; /* the working directory of the guest whose call is served, as a place's path; or NULL */
     struct watches *watches; /* watch.h; NULL: nothing is */
     unsigned ahead_guests;   /* that have a socket (ahead.h) */
     bool may_wait;           /* in a worker: file systems may be waited for */
@@ -65,6 +68,9 @@ struct tree {
 
 /* The row of the first `length` bytes of the path, whose hash this is, or NULL. */
 struct node *tree_lookup(const struct tree *tree, uint64_t hash, const char *path, size_t length);
+
+/* Where a LINK row leads. */
+const char *tree_target(const struct tree *tree, const struct node *node);
 
 /* The deepest row that serves `path` (a place's path). For building only: while serving, places
  * know. */

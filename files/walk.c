@@ -348,7 +348,7 @@ static int walk_down(struct walk *walk, const char *name, size_t length, const c
     if (place->is_outside || place->node->kind != NODE_LINK || (*rest == '\0' && !follow))
         return 0;
     *ret_followed = true;
-    const char *text = place->node->text;
+    const char *text = tree_target(walk->tree, place->node);
     return walk_follow(walk, text, strlen(text), parent, place->length, rest);
 }
 

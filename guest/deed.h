@@ -22,6 +22,12 @@ enum deed_kind {
     DEED_STAT,   /* fstat to the address in argument `detail` of the call */
     DEED_ACCESS, /* is there such a descriptor */
     DEED_LINK,   /* what it is, as a link's text to the address in argument `detail` of the call */
+    DEED_LSTAT,  /* as DEED_STAT, of the link that its name is */
+    DEED_MODE,   /* fchmod, with the mode in argument `detail` of the call */
+    DEED_TIMES,  /* futimens, with the times in argument `detail` */
+    DEED_OWNER,  /* fchown, with user and group from argument `detail` */
+    DEED_LENGTH, /* ftruncate, with the length in argument `detail` */
+    DEED_SPACE,  /* fstatfs to the address in argument `detail` */
     DEED_LIMIT,  /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
 #define DEED_CREATES 15

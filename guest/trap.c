@@ -64,6 +64,20 @@ static long trap_stat(long number, long address)
     return result;
 }
 
+/* What lstat says of the name of a descriptor. */
+static long trap_stat_link(long number, long address)
+{
+    struct stat *stat = (struct stat *)address;
+    long result = trap_stat(number, address);
+    if (result == 0) {
+        stat->st_mode = S_IFLNK | 0700;
+        stat->st_size = 64;
+        stat->st_blocks = 0;
+        stat->st_nlink = 1;
+    }
+    return result;
+}
+
 int trap_fstat(int number, struct stat *ret_stat)
 {
     long result = trap_stat(number, (long)ret_stat);
@@ -158,30 +172,6 @@ static long trap_open(long number, long flags)
                      0);
 }
 
-long trap_deed(int deed, const long args[4])
-{
-    long number = DEED_NUMBER(deed), result;
-    unsigned detail = DEED_DETAIL(deed);
-    switch (DEED_KIND(deed)) {
-    case DEED_OPEN:
-        result = trap_open(number, detail < 4 ? args[detail] : O_CREAT | O_WRONLY | O_TRUNC);
-        break;
-    case DEED_STAT:
-        result = trap_stat(number, args[detail & 3]);
-        break;
-    case DEED_ACCESS:
-        result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
-        result = result > 0 ? 0 : result;
-        break;
-    case DEED_LINK:
-        result = trap_link(number, args[detail & 3], args[(detail + 1) & 3]);
-        break;
-    default:
-        return -ENXIO;
-    }
-    return result == -EBADF ? -ENOENT : result;
-}
-
 /* Memory that becomes read-only leaves RLIMIT_DATA: the limit goes down first. */
 static void trap_lower(int deed, greg_t *registers)
 {
@@ -269,6 +259,52 @@ static long trap_descriptor(int number, const long args[4])
     default:
         return -ENOSYS;
     }
+}
+
+long trap_deed(int deed, const long args[4])
+{
+    long number = DEED_NUMBER(deed), result;
+    unsigned detail = DEED_DETAIL(deed);
+    switch (DEED_KIND(deed)) {
+    case DEED_OPEN:
+        result = trap_open(number, detail < 4 ? args[detail] : O_CREAT | O_WRONLY | O_TRUNC);
+        break;
+    case DEED_STAT:
+        result = trap_stat(number, args[detail & 3]);
+        break;
+    case DEED_LSTAT:
+        result = trap_stat_link(number, args[detail & 3]);
+        break;
+    case DEED_MODE:
+        result = trap_descriptor(SYS_fchmod, (const long[]){ number, args[detail & 3], 0, 0 });
+        break;
+    case DEED_TIMES:
+        result = trap_descriptor(SYS_utimensat, (const long[]){ number, 0, args[detail & 3], 0 });
+        break;
+    case DEED_OWNER:
+        result = trap_descriptor(
+            SYS_fchown, (const long[]){ number, args[detail & 3], args[(detail + 1) & 3], 0 });
+        break;
+    case DEED_LENGTH:
+        result = trap_call(SYS_ftruncate, number, args[detail & 3], 0, 0, 0, 0);
+        result = result == -EBADF && trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0) >= 0
+                     ? -EACCES /* not open for writing */
+                     : result;
+        break;
+    case DEED_SPACE:
+        result = trap_descriptor(SYS_fstatfs, (const long[]){ number, args[detail & 3], 0, 0 });
+        break;
+    case DEED_ACCESS:
+        result = trap_call(SYS_fcntl, number, F_GETFD, 0, 0, 0, 0);
+        result = result > 0 ? 0 : result;
+        break;
+    case DEED_LINK:
+        result = trap_link(number, args[detail & 3], args[(detail + 1) & 3]);
+        break;
+    default:
+        return -ENXIO;
+    }
+    return result == -EBADF ? -ENOENT : result;
 }
 
 static void trap_handle(int signal_number, siginfo_t *info, void *context)

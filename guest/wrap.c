@@ -108,11 +108,13 @@ PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped)
 /* Whether this names the folder of the process's own descriptors. That another is listed is noted. */
 static int names_descriptors(PyObject *path)
 {
-    static const char *const folders[] = { "/proc/self/fd", "/dev/fd" };
-    if (path == NULL || path == Py_None || PyBytes_Check(path) || PyLong_Check(path))
+    static const char *const folders[] = { "/proc/self/fd", "/proc/thread-self/fd", "/dev/fd" };
+    if (path == NULL || path == Py_None || PyLong_Check(path))
         return 0;
     OWNED PyObject *text = PyOS_FSPath(path);
-    const char *name = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, NULL) : NULL;
+    const char *name = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, NULL)
+                       : text                        ? PyBytes_AsString(text)
+                                                     : NULL;
     if (name == NULL) {
         signals_forget_error();
         return 0;

@@ -17,13 +17,15 @@ extern const size_t runtime_mount_count;
 enum mount_kind {
     MOUNT_SCRATCH,   /* the guest's own directory, with the quota */
     MOUNT_TEXT,      /* a read-only file that the supervisor makes: text */
-    MOUNT_LINK,      /* a symbolic link to text */
+    MOUNT_LINK,      /* a symbolic link to text, or (MOUNT_HERE) to where the guest is */
     MOUNT_DEVICE,    /* the host's device node, if it has the number of the row */
     MOUNT_DIRECTORY, /* an empty directory that covers what a grant above it would show */
     MOUNT_STREAM,    /* one of the program's own descriptors */
     MOUNT_STREAMS,   /* the folder of all of them: only the program itself can list it */
     MOUNT_ABSENT,    /* not there, and asking is not recorded: errno as given */
 };
+
+#define MOUNT_HERE "{here}"
 
 struct mount_row {
     const char *path;

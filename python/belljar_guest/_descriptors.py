@@ -24,27 +24,28 @@ def install() -> None:
     os.supports_fd.update((os.listdir, os.scandir))
 
 
-def names(path: object = None) -> list[str]:
-    """The numbers of all that is open."""
-    found = []
+def names(path: object = None) -> list[Any]:
+    """The numbers of all that is open, as bytes where the folder is named by bytes."""
+    is_bytes = isinstance(path, bytes)
+    found: list[Any] = []
     limit = min(os.sysconf("SC_OPEN_MAX"), MOST)
     for number in range(limit if limit > 0 else MOST):
         try:
             os.get_inheritable(number)
         except OSError:
             continue
-        found.append(str(number))
+        found.append(b"%d" % number if is_bytes else str(number))
     return found
 
 
 class Entry:
     """What scandir gives for each: a link to what is open."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: Any, name: Any) -> None:
         self.name = name
         self.path = os.path.join(folder, name)
 
-    def __fspath__(self) -> str:
+    def __fspath__(self) -> Any:
         return self.path
 
     def __repr__(self) -> str:
@@ -66,7 +67,7 @@ class Entry:
         return follow_symlinks and os.path.isfile(self.path)
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        return os.stat(self.path)
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
 
 
 class Listing:
@@ -74,7 +75,7 @@ class Listing:
 
     def __init__(self, path: Any) -> None:
         folder = os.fspath(path)
-        self.entries = iter([Entry(folder, name) for name in names()])
+        self.entries = iter([Entry(folder, name) for name in names(folder)])
 
     def __iter__(self) -> Iterator[Entry]:
         return self

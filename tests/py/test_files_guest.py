@@ -240,6 +240,41 @@ os.rmdir(TOP + '/write/dir')
 
 
 @core
+def test_a_file_in_a_writing_grant_becomes_nobodys_program(run, place):
+    """Whoever runs it would be the user of the grant. Bits of a folder make nobody another."""
+    code = "open(TOP + '/write/bits', 'w').close(); os.mkdir(TOP + '/write/bits.d')\n"
+    code += attempt(*(f"os.chmod(TOP + '/write/bits', 0o{bits})" for bits in ("4755", "2755", "6711", "1755")))
+    code += attempt(
+        "os.fchmod(os.open(TOP + '/write/bits', os.O_RDWR), 0o4755)", "os.open(TOP + '/write/bits2', os.O_CREAT, 0o4755)"
+    )
+    code += attempt("os.chmod(TOP + '/write/bits.d', 0o3777)", "os.chmod(TOP + '/write/bits', 0o755)")
+    execution = run(code)
+    try:
+        assert execution.stdout.split() == ["EPERM"] * 3 + ["done", "EPERM", "done", "done", "done"]
+        assert {v.hint.split(":")[0] for v in execution.violations} == {"leave out the set-user and set-group bits"}
+        modes = {path.name: path.stat().st_mode & 0o7777 for path in (place / "write").iterdir()}
+        assert (modes["bits"], modes["bits2"] & 0o7133, modes["bits.d"]) == (0o755, 0, 0o3777)
+    finally:
+        for path in (place / "write").glob("bits*"):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+@core
+def test_a_device_of_the_hosts_stays_as_it_is(run):
+    """touch() says that it is now, which changes nothing; what its owner alone may say is refused."""
+    times = "import pathlib, time\nnull = os.open('/dev/null', os.O_RDWR); folder = os.open('/dev', os.O_RDONLY)\n"
+    times += attempt("os.utime('/dev/null')", "os.utime(null)", "os.utime('null', dir_fd=folder)", "pathlib.Path('/dev/null').touch()",
+                     "os.utime('/dev/full', None)", "os.utime('/dev/null', (1, 1))", "os.utime(null, ns=(1, 1))")  # fmt: skip
+    times += attempt(
+        "os.chmod('/dev/null', 0o666)", "os.fchmod(null, 0)", "os.chown('/dev/null', -1, -1)", "os.chown('/dev/null', 0, 0)"
+    )
+    before = os.stat("/dev/null"), os.stat("/dev/full")
+    assert run(times).stdout.split() == ["done"] * 5 + ["EPERM"] * 4 + ["done", "EPERM"]
+    for old, new in zip(before, (os.stat("/dev/null"), os.stat("/dev/full")), strict=True):
+        assert old == new and (old.st_mtime_ns, old.st_ctime_ns) == (new.st_mtime_ns, new.st_ctime_ns)
+
+
+@core
 def test_a_writing_grant_leads_nowhere_else(run, place):
     code = attempt("open(TOP + '/write/../beside')", "open(TOP + '/write/../secret/file')", "os.rename(TOP + '/write/there', TOP + '/there')",
                    "os.symlink(TOP + '/secret/file', TOP + '/write/link'); open(TOP + '/write/link')",
@@ -251,6 +286,16 @@ def test_a_writing_grant_leads_nowhere_else(run, place):
 
 # ---- Scratch -------------------------------------------------------------------------------------------------------
 
+# In each of four ways: by path, beside a folder's descriptor, by its own in two.
+BITS = """
+def made(name, make=lambda n: open(n, 'w').close()): make(name); return name
+def change(name, bits):
+    folder, said = os.open('.', os.O_RDONLY), []
+    for way in (lambda: os.chmod(name, bits), lambda: os.chmod(name, bits, dir_fd=folder),
+                lambda: os.chmod(os.open(name, os.O_RDONLY), bits), lambda: os.fchmod(os.open(name, os.O_RDONLY), bits)):
+        os.chmod(name, 0o700); way(); said.append(os.stat(name).st_mode & 0o7777 == bits)
+    return all(said)
+"""
 SCRATCH = [
     ("it starts in /work", "print(os.getcwd())", "/work"),
     ("all its places can be written", "for p in ('/work', '/tmp', os.environ['HOME'], '/var/tmp', '/dev/shm'): open(p + '/f', 'w').write('x')\nprint('fine')", "fine"),
@@ -271,6 +316,10 @@ SCRATCH = [
     ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
     ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
     ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),
+    ("modes as it is made", "os.umask(0); os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4711)); print(oct(os.stat('d').st_mode), oct(os.stat('f').st_mode))", "0o41777 0o104711"),
+    ("modes that are copied", "import shutil\nopen('f', 'w').close(); os.chmod('f', 0o6755); shutil.copy2('f', 'g'); os.mkdir('d'); os.chmod('d', 0o3775); shutil.copytree('d', 'e'); print(oct(os.stat('g').st_mode), oct(os.stat('e').st_mode))", "0o106755 0o43775"),
+    ("modes out of an archive", "import tarfile, io\nwith tarfile.open('t', 'w') as t:\n  m = tarfile.TarInfo('s'); m.mode = 0o4755; t.addfile(m); m = tarfile.TarInfo('d'); m.mode = 0o1777; m.type = tarfile.DIRTYPE; t.addfile(m)\nt = tarfile.open('t'); t.errorlevel = 2; t.extractall('x', **({'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {})); print(oct(os.stat('x/s').st_mode), oct(os.stat('x/d').st_mode))", "0o104755 0o41777"),
     ("umask", "os.umask(0o077); open('f', 'w').close(); print(oct(os.stat('f').st_mode))", "0o100600"),
     ("times", "open('f', 'w').close(); os.utime('f', (1, 2)); s = os.stat('f'); print(s.st_atime, s.st_mtime)", "1.0 2.0"),
     ("truncate", "open('f', 'w').write('abcdef'); os.truncate('f', 3); print(open('f').read())", "abc"),
@@ -330,6 +379,11 @@ SYNTHETIC = [
     ("/proc/meminfo", "print(int(open('/proc/meminfo').read().split()[1]) <= 512 * 1024)", "True"),
     ("/proc/self/status", "print('python3' in open('/proc/self/status').read())", "True"),
     ("/proc/self/exe", "import sys; print(os.path.realpath('/proc/self/exe') == os.path.realpath(sys.executable))", "True"),
+    ("/proc/self/cwd", "os.mkdir('d'); os.chdir('d'); open('f', 'w').write('x'); print(os.readlink('/proc/self/cwd'), os.path.realpath(f'/proc/{os.getpid()}/cwd'), open('/proc/thread-self/cwd/f').read(), os.path.samefile('/proc/self/cwd', '.'), os.path.islink('/proc/self/cwd'), os.listdir('/proc/self/cwd/'))", "/work/d /work/d x True True ['f']"),
+    ("/proc/self/cwd by other ways", "os.mkdir('d'); os.chdir('d'); p = os.open('/proc/self', os.O_RDONLY); os.symlink('/proc/self/cwd', '/tmp/l'); open('/tmp/l/f', 'w').write('y'); print(os.readlink('cwd', dir_fd=p), os.path.realpath('/tmp/l/f'), os.stat('cwd/../d/f', dir_fd=p).st_size); os.chdir('/'); os.chdir('/proc/self/cwd'); print(os.getcwd(), os.readlink('/proc/self/cwd'))", "/work/d /work/d/f 1\n/ /"),
+    ("/proc/self/root", "print(os.readlink('/proc/self/root'), os.path.realpath('/proc/self/root/tmp'), os.path.samefile('/proc/self/root', '/'), open('/proc/self/root/etc/passwd').read() == open('/etc/passwd').read())\ntry: open('/proc/self/root/etc/shadow')\nexcept OSError as e: print(errno.errorcode[e.errno])", "/ /tmp True True\nEACCES"),
+    ("/proc/thread-self", "print(os.path.realpath('/proc/thread-self'), open('/proc/thread-self/comm').read(), end='')", "/proc/self python3"),
+    ("links of a process cannot be changed", "for call in (os.remove, os.mkdir, lambda p: os.symlink('/', p), lambda p: os.rename(p, 'x')):\n  try: call('/proc/self/cwd')\n  except OSError as e: print(errno.errorcode[e.errno], end=' ')\nprint()", "EACCES EEXIST EEXIST EACCES "),
     ("no other processes", "print([n for n in os.listdir('/proc') if n.isdecimal()])", "['1']"),
     ("its own number", "print(os.listdir(f'/proc/{os.getpid()}') == os.listdir('/proc/self'), open(f'/proc/{os.getpid()}/stat').read().split()[0] == str(os.getpid()))", "True True"),
     ("other numbers", "print([os.path.exists(f'/proc/{os.getpid() + n}/stat') for n in (1, 10 * os.getpid(), 10000)])", "[False, False, False]"),

@@ -42,7 +42,7 @@ def table():
 
 
 # Answered by the supervisor, where the kernel would have done what is done already (supervisor/self.c, files/change.c).
-SAME = {"chown", "lchown", "fchownat", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",
+SAME = {"chown", "lchown", "fchownat", "utimensat", "utimes", "utime", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",
         "sched_setaffinity", "sched_setscheduler", "sched_setparam"}  # fmt: skip
 
 

@@ -51,6 +51,8 @@ ROWS = [
     ),
     ("os.access('/dev/fd', os.R_OK), os.access('/dev/fd', os.W_OK)", (True, False)),
     ("os.listdir('/proc/%d/fd' % os.getpid()) == os.listdir('/dev/fd')", True),
+    ("os.listdir('/proc/thread-self/fd') == os.listdir('/dev/fd') == [os.fsdecode(name) for name in os.listdir(b'/dev/fd')]", True),
+    ("[(type(e.name) is bytes, e.path == b'/dev/fd/' + e.name) for e in os.scandir(b'/dev/fd')][0]", (True, True)),
     ("os.open('/dev/fd', os.O_RDONLY)", FileNotFoundError),  # native code does not see it empty
     # A file is opened anew: with a position and a mode of its own.
     ("open('/dev/fd/%d' % n).read(), open('/proc/self/fd/%d' % n).read(), f.tell()", ("hello", "hello", 5)),
@@ -87,12 +89,73 @@ def test_descriptors_by_name(template, code, expected):
         assert ex.ok and ex.value == expected, ex.error
 
 
+# By path and by a folder's descriptor, whatever thread asks: the main one, another, a signal's handler, asyncio's own and its helpers.
+FOLDERS = """
+import errno, shutil, time
+d, dev, proc = os.open('/tmp', os.O_RDONLY), os.open('/dev', os.O_RDONLY), os.open('/proc/self', os.O_RDONLY)
+def read(path, **more):
+    with open(os.open(path, os.O_RDONLY, **more), 'rb', 0) as file: return file.read(9)
+def fails(call, *arguments, **more):
+    try: return call(*arguments, **more)
+    except OSError as e: return errno.errorcode[e.errno]
+"""
+BY_FOLDER = [
+    ("read('fd/%d' % n, dir_fd=dev), read('fd/%d' % n, dir_fd=proc), read('/dev/fd/%d' % n, dir_fd=d)", (b"hello",) * 3),
+    ("os.stat('fd/%d' % n, dir_fd=proc).st_size, os.stat('/dev/fd/%d' % n, dir_fd=d).st_size", (5, 5)),
+    ("os.path.islink('/dev/fd/%d' % n), os.stat('fd/%d' % r, dir_fd=proc, follow_symlinks=False).st_mode >> 12", (True, 0o12)),
+    ("os.path.realpath('/proc/self/fd/%d' % n), os.path.samefile('/dev/fd/%d' % n, '/tmp/x')", ("/tmp/x", True)),
+    ("os.readlink('fd/%d' % n, dir_fd=proc), os.readlink('/proc/self/fd/%d' % n, dir_fd=d)", ("/tmp/x", "/tmp/x")),
+    ("os.access('fd/%d' % n, os.R_OK, dir_fd=proc), os.access('/dev/fd/%d' % n, os.R_OK, effective_ids=True)", (True, True)),
+    ("os.access('fd/999', os.F_OK, dir_fd=dev)", False),
+    ("[fails(call, 'fd/999', dir_fd=proc) for call in (read, os.stat, os.readlink)]", ["ENOENT"] * 3),
+    ("os.listdir('/dev/fd/%d' % d), [e.name for e in os.scandir('/proc/self/fd/%d' % d)]", (["x"], ["x"])),
+    ("fails(os.listdir, '/dev/fd/%d' % n), fails(os.listdir, '/dev/fd/999')", ("ENOTDIR", "ENOENT")),
+    ("[os.listdir('/proc/self/fd/%d%s' % (d, end)) for end in ('/', '/.')]", [["x"], ["x"]]),
+    ("read('/proc/self/fd/%d/x' % d), os.stat('/dev/fd/%d/x' % d).st_size, os.path.isdir('/dev/fd/%d/' % d)", (b"hello", 5, True)),
+    ("(open('/dev/fd/%d/new' % d, 'w').close(), os.rename('/dev/fd/%d/new' % d, '/tmp/y'), os.remove('/proc/self/fd/%d/y' % d), os.listdir(d))[3]", ["x"]),
+    ("fails(read, '/dev/fd/%d/x' % n), fails(read, '/dev/fd/999/x'), fails(read, '/dev/fd/%d/../etc/shadow' % d)", ("ENOTDIR", "ENOENT", "EACCES")),
+    ("(os.chdir('/dev/fd/%d' % d), os.getcwd(), os.chdir('/'), os.chdir('/proc/self/fd/%d/' % d), os.getcwd(), fails(os.chdir, '/dev/fd/%d' % n))[1::3] ", ("/tmp", "/tmp")),
+    ("(os.chmod('/dev/fd/%d' % n, 0o640), os.chmod('fd/%d' % n, 0o604, dir_fd=proc), os.stat('/tmp/x').st_mode & 0o777)[2]", 0o604),
+    ("(os.utime('/dev/fd/%d' % n, (5, 6)), os.stat('/tmp/x').st_mtime, os.utime('fd/%d' % n, dir_fd=proc), os.stat('/tmp/x').st_mtime > time.time() - 60)[1::2]", (6.0, True)),
+    ("(os.truncate('/proc/self/fd/%d' % n, 3), os.stat('/tmp/x').st_size, fails(os.truncate, '/dev/fd/%d' % r, 3))[1:]", (3, "EINVAL")),
+    ("os.chown('/dev/fd/%d' % n, -1, os.getgid()), fails(os.chown, 'fd/%d' % n, 0, 0, dir_fd=proc)", (None, "EPERM")),
+    ("os.statvfs('/dev/fd/%d' % n).f_bsize, shutil.disk_usage('/dev/fd/%d' % d).total > 0", (4096, True)),
+    ("[fails(call, '/dev/fd/%d' % n) for call in (os.remove, os.mkdir, os.rmdir)], fails(os.symlink, 'x', '/proc/self/fd/%d' % n)",
+     (["EBUSY", "EEXIST", "EBUSY"], "EEXIST")),
+    ("[fails(os.chmod, '/dev/fd/999', 0), fails(os.utime, '/dev/fd/999'), fails(os.truncate, '/dev/fd/999', 0), fails(os.statvfs, '/dev/fd/999')]", ["ENOENT"] * 4),
+    ("(os.dup2(os.open('/etc/passwd', os.O_RDONLY), n), fails(os.chmod, '/dev/fd/%d' % n, 0), os.stat('/tmp/x').st_mode & 0o777)[1:]", ("EPERM", 0o644)),
+]  # fmt: skip
+WAYS = {
+    "main": "({})",
+    "thread": "concurrent.futures.ThreadPoolExecutor(1).submit(lambda: ({})).result()",
+    "asyncio": "asyncio.run(asyncio.wait_for(asyncio.to_thread(lambda: ({})), 20))",
+    "coroutine": "asyncio.run(at_once(lambda: ({})))",
+    "signal": "in_handler(lambda: ({}))",
+}
+IN_WAYS = """
+import asyncio, concurrent.futures, signal
+async def at_once(do): return do()
+def in_handler(do):
+    said = []
+    signal.signal(signal.SIGUSR1, lambda *_: said.append(do()))
+    signal.raise_signal(signal.SIGUSR1)
+    return said[0]
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("code", "expected"), BY_FOLDER)
+def test_descriptors_by_name_and_folder_in_every_way(template, code, expected, way):
+    ex = template.run(BEGIN + FOLDERS + IN_WAYS + WAYS[way].format(code))
+    assert ex.ok and ex.value == expected, (ex.error, ex.value)
+
+
 IN_A_THREAD = [
     ("open('/dev/stdin').read()", "given"),
     ("open(0, closefd=False).read() + open('/tmp/l').read()", "given"),
     ("os.read(os.open('/proc/self/fd/0', os.O_RDONLY), 9)", b"given"),
     ("open('/dev/fd/%d' % n).read(), f.tell()", ("hello", 5)),
-    ("os.stat('/dev/fd/%d' % n).st_size, os.lstat('/proc/self/fd/%d' % n).st_size, os.path.exists('/dev/fd/999')", (5, 5, False)),
+    ("os.stat('/dev/fd/%d' % n).st_size, os.lstat('/proc/self/fd/%d' % n).st_size, os.path.exists('/dev/fd/999')", (5, 64, False)),
     ("os.readlink('/proc/self/fd/%d' % n), os.readlink('/dev/fd/%d' % r)[:6]", ("/tmp/x", "pipe:[")),
     ("os.access('/dev/stdout', os.W_OK), os.access('/dev/fd/999', os.F_OK)", (True, False)),
     ("(open('/dev/stdout', 'w').write('one'), open('/dev/fd/1', 'a').write('two'))", (3, 3)),

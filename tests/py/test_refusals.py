@@ -51,6 +51,8 @@ IDENTITY = "(rule: identity; remedy: a guest has one unprivileged identity and k
 OWNER = "(rule: identity; remedy: a guest has one unprivileged identity and keeps it: a file is its own or another's)"
 ATTRIBUTES = "(rule: files; remedy: files have no extended attributes here; keep them in a file beside)"
 DEVICE = "(rule: {}; remedy: terminals, disks and other devices of the machine are part of no grant)"
+KERNEL = "(rule: read; remedy: procfs and the kernel's other files are part of no grant: hand in as a file what the program is to know (--file, files=))"
+KERNEL_KEPT = "(rule: write; remedy: procfs and the kernel's other files are part of no grant)"
 TREE = "(rule: files; remedy: a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp)"
 MEMORY = "(rule: memory; remedy: use private memory (bytearray, mmap of -1) or a file in /tmp)"
 SYSTEM = "(rule: system; remedy: the machine's clock, name and devices are out of reach)"
@@ -98,7 +100,20 @@ ROWS = [
     ("os.listxattr('/tmp')", "OSError", 95, "/tmp", "Operation not supported", None),
     ("os.open('/tmp', os.O_PATH)", "OSError", 95, "/tmp", "Operation not supported: open(): O_PATH (rule: files; remedy: open it for reading "
      "(os.O_RDONLY); a directory as well is open then for dir_fd)", None),
+    # The kernel's files: no grant can be had
+    ("open('/proc/1/environ')", "PermissionError", 13, "/proc/1/environ", REFUSED.format("open()") + ": /proc/1/environ " + KERNEL, ("openat", "/proc/1/environ", "read")),
+    ("os.listdir('/proc/self/fd/../environ')", "PermissionError", 13, "/proc/self/fd/../environ", REFUSED.format("open()") + ": /proc/self/environ " + KERNEL, ("openat", "/proc/self/environ", "read")),
+    ("os.stat('/proc/kcore')", "PermissionError", 13, "/proc/kcore", DENIED + ": stat(): nothing grants /proc/kcore for reading " + KERNEL, None),
+    ("open('/proc/self/limits')", "FileNotFoundError", 2, "/proc/self/limits", NO_FILE + ": open(): nothing grants /proc/self/limits for reading " + KERNEL, None),
+    ("open('/sys/kernel/debug/x')", "PermissionError", 13, "/sys/kernel/debug/x", REFUSED.format("open()") + ": /sys/kernel/debug/x " + KERNEL, ("openat", "/sys/kernel/debug/x", "read")),
+    ("open('/sys/class/none')", "FileNotFoundError", 2, "/sys/class/none", NO_FILE + ": open(): " + READ.format("/sys/class/none"), None),
+    ("open('/proc/self/oom_score_adj', 'w')", "PermissionError", 13, "/proc/self/oom_score_adj", REFUSED.format("open()") + ": /proc/self/oom_score_adj " + KERNEL_KEPT, ("openat", "/proc/self/oom_score_adj", "write")),
+    ("os.mkdir('/proc/x')", "PermissionError", 13, "/proc/x", REFUSED.format("mkdir()") + ": /proc/x " + KERNEL_KEPT, ("mkdir", "/proc/x", "write")),
+    ("os.chmod('/proc/self/status', 0)", "PermissionError", 13, "/proc/self/status", REFUSED.format("chmod()") + ": /proc/self/status " + KERNEL_KEPT, ("chmod", "/proc/self/status", "write")),
+    ("os.rmdir('/proc')", "PermissionError", 13, "/proc", REFUSED.format("rmdir()") + ": /proc " + KERNEL_KEPT, ("rmdir", "/proc", "write")),
     # Devices and terminals
+    ("open('/dev/zero', 'wb')", "PermissionError", 13, "/dev/zero", REFUSED.format("open()") + ": /dev/zero " + DEVICE.format("write"), ("openat", "/dev/zero", "write")),
+    ("os.chmod('/dev', 0)", "PermissionError", 13, "/dev", REFUSED.format("chmod()") + ": /dev " + DEVICE.format("write"), ("chmod", "/dev", "write")),
     ("open('/dev/sda')", "PermissionError", 13, "/dev/sda", REFUSED.format("open()") + ": /dev/sda " + DEVICE.format("read"), ("openat", "/dev/sda", "read")),
     ("open('/dev/ptmx', 'r+b', 0)", "PermissionError", 13, "/dev/ptmx", REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),
     ("__import__('pty').openpty()", "PermissionError", 13, None, REFUSED.format("open()") + ": /dev/ptmx " + DEVICE.format("write"), ("openat", "/dev/ptmx", "write")),

@@ -156,6 +156,17 @@ def test_files_and_folders_are_copied_in(folder):
     assert "tree/link is left out" in said  # it would lead beyond what was named
 
 
+def test_a_file_that_says_it_is_empty_goes_in_whole():
+    code = "print(open('version').read(), end='')"
+    assert belljar("run", "--file", "/proc/version", "-c", code)[0] == pathlib.Path("/proc/version").read_text()
+
+
+def test_a_file_that_is_too_large_does_not_go_in(tmp_path):
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", (64 << 20) + 1)
+    assert "more than 64 MiB" in belljar("run", "--file", tmp_path / "large", "-c", "1", check=2)[1]
+
+
 @pytest.mark.parametrize("value, complaint", [
     ("nowhere.txt", "No such file"), ("data.csv:", "a name follows the colon"), ("data.csv:../up", "handed in below"),
     ("/dev/null", "neither a regular file nor a directory"),
