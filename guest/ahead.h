@@ -17,9 +17,6 @@ struct tray;
  * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 
-/* The program lists this folder: it may open the files in that order. */
-void ahead_note_listing(const char *path);
-
 /* The descriptor of that number was opened in another way. */
 void ahead_forget(int number);
 /* Under which path the descriptor was opened ahead, if it was, and is of that file. NULL: it was not.
