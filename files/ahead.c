@@ -10,7 +10,9 @@
 #include "wire/channel.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -113,7 +115,17 @@ static bool ahead_send(const struct files *files, struct packer *message, int fd
     return channel_send(files->ahead_fd, message, &fd, 1, MSG_DONTWAIT) == 0;
 }
 
-void ahead_open(struct request *request)
+/* Whether the guest has taken all that was sent. Who does not could have hundreds under way, and what a
+ * user has under way is bounded for all of its programs. A worker opens nothing: what it watches, nobody
+ * would know of. */
+static bool ahead_may_send(const struct files *files)
+{
+    int bytes;
+    return files->ahead_fd >= 0 && !files->tree->may_wait &&
+           ioctl(files->ahead_fd, SIOCOUTQ, &bytes) == 0 && bytes == 0;
+}
+
+static uint32_t ahead_open_listed(struct request *request)
 {
     const struct files *files = request->files;
     const struct tree *tree = files->tree;
@@ -122,9 +134,8 @@ void ahead_open(struct request *request)
     CLEANUP(packer_release) struct packer message = PACKER_INIT;
     uint64_t at = request->path;
     uint32_t opened = 0;
-    if (files->ahead_fd < 0 || files->tray == NULL ||
-        request_read_string(request, at, path, sizeof path) != 0)
-        return;
+    if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
+        return 0;
     for (unsigned i = 0; i < AHEAD_MAX; i++) {
         uint64_t inode;
         at += strlen(path) + 1;
@@ -138,5 +149,15 @@ void ahead_open(struct request *request)
         if (fd >= 0 && ahead_send(files, &message, fd, i, inode))
             opened |= 1u << i;
     }
-    memcpy(files->tray + TRAY_AHEAD, &opened, sizeof opened);
+    return opened;
+}
+
+/* The answer is written whatever it is: that of a call before, which a signal cut off, may have come
+ * after the guest made room for this one. */
+void ahead_open(struct request *request)
+{
+    const struct files *files = request->files;
+    uint32_t opened = files->tray != NULL ? ahead_open_listed(request) : 0;
+    if (files->tray != NULL)
+        memcpy(files->tray + TRAY_AHEAD, &opened, sizeof opened);
 }

@@ -120,6 +120,47 @@ FILES_TEST(no_more_than_a_few_are_opened_ahead_however_long_the_list)
     ahead_done(set);
 }
 
+/* A user has only so many descriptors under way in sockets, and a guest is not asked to take its own. */
+FILES_TEST(nothing_is_sent_after_what_is_not_taken)
+{
+    int set = ahead_fixture();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain"), at("out/old")), 3);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK_TEXT(ahead_next(0), "plain");
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK_TEXT(ahead_next(1), "old");
+    CHECK_EQUAL(AHEAD_OF(at("out/old")), 1);
+    CHECK_TEXT(ahead_next(0), "old");
+    ahead_done(set);
+}
+
+/* The answer to a call that was cut off may come when there is room for the next one's. */
+FILES_TEST(that_nothing_was_opened_is_written_as_well)
+{
+    int set = ahead_fixture();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    *(stpcpy(stpcpy(tray, at("one.txt")) + 1, at("out/old")) + 1) = '\0';
+    memset(tray + TRAY_AHEAD, 1, sizeof(uint32_t));
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)AT_FDCWD, ADDRESS(tray), (uint64_t)O_RDONLY, (uint64_t)0,
+                     (uint64_t)FILE_AHEAD),
+                0);
+    CHECK(memcmp(tray + TRAY_AHEAD, "\0\0\0", sizeof(uint32_t)) == 0);
+    ahead_done(set);
+}
+
+/* What it would watch is known to nobody else. */
+FILES_TEST(a_worker_opens_nothing_ahead)
+{
+    int set = ahead_fixture();
+    fixture.tree->may_wait = true;
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK(ahead_next(0) == NULL && !is_watched("data"));
+    fixture.tree->may_wait = false;
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    CHECK(is_watched("data"));
+    ahead_done(set);
+}
+
 FILES_TEST(a_list_without_an_end_ends_with_the_page)
 {
     int set = ahead_fixture();

@@ -1,0 +1,66 @@
+"""Attempts to have what is opened ahead of its use (guest/ahead.h) show in something else than time, and to have more by it than a guest may have."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import belljar
+import pytest
+from belljar import Policy
+
+pytestmark = pytest.mark.core
+FILES = 40
+READ = """
+def read(paths):
+    told = []
+    for path in paths:
+        try:
+            with open(path) as file: told.append(file.read())
+        except OSError as error: told.append(type(error).__name__)
+    return told
+"""
+# A guest that makes its calls itself. It has the socket after it has read a few files.
+RAW = f"""{READ}
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+AHEAD, NAMED = 0x62656c6c6a617204, 0x62656c6c6a617205
+def raw(number, *args):
+    return libc.syscall(ctypes.c_long(number), *[ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args])
+def open_ahead(paths):
+    return raw(257, -100, b"\\0".join(path.encode() for path in paths) + b"\\0\\0", os.O_RDONLY | os.O_CLOEXEC, 0, AHEAD)
+def waiting():
+    count, bytes = 0, ctypes.create_string_buffer(64)
+    while raw(45, 250, bytes, 64, 0x40, 0, 0) > 0: count += 1
+    return count
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> Iterator[str]:
+    tmp_path.chmod(0o777)
+    for number in range(FILES):
+        (tmp_path / f"{number}.txt").write_text(f"file {number}")
+        (tmp_path / f"{number}.txt").chmod(0o666)
+    yield str(tmp_path)
+
+
+def told(code: str, **policy: object) -> str:
+    execution = belljar.run(code, Policy(timeout=60, **policy))
+    assert execution.verdict == "ok" and not execution.violations, execution
+    return execution.stdout
+
+
+def test_what_a_guest_does_not_take_does_not_become_more(folder: str) -> None:
+    """The kernel bounds what a user has under way in sockets, for all of its programs: it is none of theirs that a guest never looks."""
+    code = f"""{RAW}
+paths = [f"{folder}/{{number}}.txt" for number in range(17)]
+read(paths[:12])
+waiting()
+for _ in range(40): os.close(open_ahead(paths))
+print(waiting())
+os.close(open_ahead(paths))
+print(waiting())
+"""
+    assert told(code, read=[folder]).split() == ["16", "16"]
