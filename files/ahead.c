@@ -42,14 +42,19 @@ void ahead_end(struct files *files)
 }
 
 /* The name is the guest's word. It serves as one: what is done by it is asked of the policy again, and
- * done only if the file has the number that the guest says (FILE_KNOWN). */
+ * done only if the file has the number that the guest says (FILE_KNOWN). If it has not now, what we know
+ * of that descriptor is newer than what the guest does: it was closed, and opened by another name. */
 static int ahead_name(struct request *request)
 {
     struct files *files = request->files;
+    SIGHT;
     struct place place;
     int error = request_place(request, false, &place);
     if (error == 0 && request->args[0] >= files->number_count)
         error = EBADF;
+    if (error == 0 && (error = request_look_once(request, false, &place, &sight)) == 0 &&
+        sight.stat.st_ino != request->args[1])
+        error = ENOENT;
     if (error != 0)
         return error;
     free(files->numbers[request->args[0]].path);
@@ -90,7 +95,7 @@ static bool ahead_may(const struct node *mount, const struct stat *stat)
 
 /* The file, or -1. Its folder is watched under this path, so there is no link on the way to it; and if
  * there is one by now, openat2 says so. As in open.c, it is looked at before it is opened. */
-static int ahead_file(const struct files *files, const struct place *place, uint64_t *ret_inode)
+static int ahead_file(const struct files *files, const struct place *place, struct stat *ret_stat)
 {
     const struct node *mount = place->node->mount;
     const char *rest;
@@ -102,15 +107,16 @@ static int ahead_file(const struct files *files, const struct place *place, uint
     if (fd < 0 || beneath_stat(fd, &stat) < 0 || !ahead_may(mount, &stat) ||
         fcntl(fd, F_SETFL, 0) < 0)
         return -1;
-    *ret_inode = stat.st_ino;
+    *ret_stat = stat;
     return fd_take(&fd);
 }
 
 static bool ahead_send(const struct files *files, struct packer *message, int fd, unsigned place,
-                       uint64_t inode)
+                       const struct stat *stat)
 {
     message->used = 0;
-    pack_u64(message, inode);
+    pack_u64(message, stat->st_ino);
+    pack_u64(message, stat->st_dev);
     pack_u64(message, place);
     return channel_send(files->ahead_fd, message, &fd, 1, MSG_DONTWAIT) == 0;
 }
@@ -137,7 +143,7 @@ static uint32_t ahead_open_listed(struct request *request)
     if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
         return 0;
     for (unsigned i = 0; i < AHEAD_MAX; i++) {
-        uint64_t inode;
+        struct stat stat;
         at += strlen(path) + 1;
         if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
             break;
@@ -145,8 +151,8 @@ static uint32_t ahead_open_listed(struct request *request)
             place.is_outside || place.node->mount->kind != NODE_HOST ||
             strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held))
             continue;
-        CLEANUP(fd_close) int fd = ahead_file(files, &place, &inode);
-        if (fd >= 0 && ahead_send(files, &message, fd, i, inode))
+        CLEANUP(fd_close) int fd = ahead_file(files, &place, &stat);
+        if (fd >= 0 && ahead_send(files, &message, fd, i, &stat))
             opened |= 1u << i;
     }
     return opened;

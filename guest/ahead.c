@@ -68,17 +68,18 @@ static uint64_t queue_until_ns;
 /* ---- What was opened ahead, by number ---- */
 
 static struct {
-    uint64_t inode;
+    uint64_t inode, device;
     char *path; /* NULL: nothing was */
 } names[AHEAD_NUMBER];
 
-static void name_set(int number, const char *path, uint64_t inode)
+static void name_set(int number, const char *path, const struct ahead *ahead)
 {
     if (number < 0 || (size_t)number >= ARRAY_SIZE(names))
         return;
     char *before_that = names[number].path;
     names[number].path = NULL; /* a signal handler may look */
-    names[number].inode = inode;
+    names[number].inode = ahead->inode;
+    names[number].device = ahead->device;
     names[number].path = path != NULL ? strdup(path) : NULL;
     free(before_that);
 }
@@ -89,10 +90,11 @@ void ahead_forget(int number)
         names[number].inode = 0;
 }
 
-const char *ahead_name(long number, uint64_t inode)
+const char *ahead_name(long number, const struct stat *stat)
 {
     bool is_known = number >= 0 && (size_t)number < ARRAY_SIZE(names) &&
-                    names[number].path != NULL && names[number].inode == inode;
+                    names[number].path != NULL && names[number].inode == stat->st_ino &&
+                    names[number].device == stat->st_dev;
     return is_known ? names[number].path : NULL;
 }
 
@@ -164,7 +166,7 @@ static int queue_take(unsigned place)
         const struct waiting *waiting = &queue[queue_next];
         int fd = waiting->is_there ? socket_take(&ahead) : -1;
         if (fd >= 0 && queue_next == place && ahead.place == place) {
-            name_set(fd, waiting->path, ahead.inode);
+            name_set(fd, waiting->path, &ahead);
             queue_next++;
             return fd;
         }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 struct tray;
 
@@ -24,6 +25,6 @@ void ahead_note_listing(const char *path);
 void ahead_forget(int number);
 /* Under which path the descriptor was opened ahead, if it was, and is of that file. NULL: it was not.
  * Safe in signal handlers. */
-const char *ahead_name(long number, uint64_t inode);
+const char *ahead_name(long number, const struct stat *stat);
 
 #endif

@@ -220,7 +220,7 @@ FILES_TEST(what_came_has_the_name_that_the_guest_says)
     char text[PATH_MAX] = "";
     CHECK_EQUAL(lstat(at("data/plain"), &stat), 0);
     CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), (uint64_t)7,
-                     (uint64_t)0, (uint64_t)FILE_NAMED),
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
                 0);
     CHECK_EQUAL(call(SYS_readlinkat, (uint64_t)7, (uint64_t)FILE_KNOWN, ADDRESS(text),
                      (uint64_t)sizeof text, (uint64_t)stat.st_ino, (uint64_t)0),
@@ -229,7 +229,18 @@ FILES_TEST(what_came_has_the_name_that_the_guest_says)
     static const uint64_t numbers[] = { 64, UINT32_MAX, UINT64_MAX };
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), numbers[i],
-                         (uint64_t)0, (uint64_t)FILE_NAMED),
+                         (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
                     EBADF);
+    /* Another file has that name by now: the descriptor keeps its own. */
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("out/old")), (uint64_t)7,
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
+                ENOENT);
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("out/none")), (uint64_t)7,
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
+                ENOENT);
+    CHECK_EQUAL(call(SYS_readlinkat, (uint64_t)7, (uint64_t)FILE_KNOWN, ADDRESS(text),
+                     (uint64_t)sizeof text, (uint64_t)stat.st_ino, (uint64_t)0),
+                0);
+    CHECK_TEXT(text, at("data/plain"));
     ahead_done(set);
 }

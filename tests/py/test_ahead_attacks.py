@@ -64,3 +64,22 @@ os.close(open_ahead(paths))
 print(waiting())
 """
     assert told(code, read=[folder]).split() == ["16", "16"]
+
+
+def test_a_number_that_is_used_again_has_the_new_name(folder: str) -> None:
+    """The guest knows under which name a file was opened ahead; the supervisor, which was asked for the file that came after it, knows better."""
+    code = f"""{READ}
+import os
+os.chdir({folder!r})
+os.mkdir("sub")
+for n in range(40): open(f"sub/{{n}}.txt", "w").write(str(n))
+read(f"sub/{{n}}.txt" for n in range(11))
+there = os.open("sub", os.O_RDONLY)
+first = os.open("sub/11.txt", os.O_RDONLY)
+os.close(first)
+os.rename("sub/11.txt", "sub/new")
+fd = os.open("new", os.O_RDONLY, dir_fd=there)
+os.utime(fd, (1, 2))
+print(fd == first, os.readlink(f"/proc/self/fd/{{fd}}"), os.stat("sub/new").st_mtime)
+"""
+    assert told(code, write=[folder]) == f"True {folder}/sub/new 2.0\n"
