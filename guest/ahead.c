@@ -369,3 +369,13 @@ bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
     learn(folder, path, whole + length + 1);
     return open_with_guess(tray, folder, path, ret_fd);
 }
+
+bool ahead_is_waiting(void)
+{
+    return queue_next < queue_end;
+}
+
+void ahead_drop(void)
+{
+    queue_drop();
+}

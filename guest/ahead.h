@@ -4,7 +4,7 @@
  *
  * What waits is opened by the same path, the same way, and not long before. It is handed out only
  * while nothing has changed where its path leads (shelf.h), and is given back unused if something has,
- * or after a second. */
+ * or after a second: with the next file that is opened, or between two runs of a session (exchange.c). */
 #ifndef BELLJAR_GUEST_AHEAD_H
 #define BELLJAR_GUEST_AHEAD_H
 
@@ -17,6 +17,10 @@ struct tray;
 /* Opens a file to be read, with close-on-exec. False: it is to be opened as ever. Else *ret_fd is the
  * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
+
+/* Whether files wait; gives them back. As above. */
+bool ahead_is_waiting(void);
+void ahead_drop(void);
 
 /* The program lists this folder: it may open the files in that order. */
 void ahead_note_listing(const char *path);

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pathlib
+import signal
+import time
 from collections.abc import Iterator
 
 import belljar
 import pytest
-from belljar import Policy
+from belljar import Policy, Sandbox
 
 pytestmark = pytest.mark.core
 FILES = 40
@@ -83,3 +87,38 @@ os.utime(fd, (1, 2))
 print(fd == first, os.readlink(f"/proc/self/fd/{{fd}}"), os.stat("sub/new").st_mtime)
 """
     assert told(code, write=[folder]) == f"True {folder}/sub/new 2.0\n"
+
+
+def is_free(path: str) -> bool:
+    """Whether nobody has the file open: then the kernel gives a lease of it."""
+    old = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with open(path, "a") as file, contextlib.suppress(BlockingIOError):
+            fcntl.fcntl(file.fileno(), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            return True
+        return False
+    finally:
+        signal.signal(signal.SIGIO, old)
+
+
+def test_a_session_that_does_nothing_holds_no_files(folder: str) -> None:
+    """A host that deletes them has the room on its disk, and does not wait for the session's next run."""
+    with Sandbox(Policy(read=[folder], timeout=60)) as session:
+        session.run_code(f"{READ}kept = open('{folder}/0.txt')\nread(f'{folder}/{{n}}.txt' for n in range(10))")
+        assert not is_free(f"{folder}/12.txt")
+        end = time.monotonic() + 20
+        while not is_free(f"{folder}/12.txt") and time.monotonic() < end:
+            time.sleep(0.05)
+        assert is_free(f"{folder}/12.txt") and not is_free(f"{folder}/0.txt")  # what the program holds is its own
+        for _ in range(2):
+            done = session.run_code(f"print(read(f'{folder}/{{n}}.txt' for n in range(40)) == [f'file {{n}}' for n in range(40)])")
+            assert done.stdout == "True\n", done
+
+
+def test_a_signal_between_two_runs_is_no_runs_matter(folder: str) -> None:
+    code = f"{READ}import signal\nread(f'{folder}/{{n}}.txt' for n in range(10))\nsignal.signal(signal.SIGALRM, lambda *_: 1 / 0)\n"
+    with Sandbox(Policy(read=[folder], timeout=60)) as session:
+        assert session.run_code(code + "signal.setitimer(signal.ITIMER_REAL, 0.2)").verdict == "ok"
+        time.sleep(0.6)
+        done = session.run_code("print(1)")
+        assert done.stdout == "1\n" and done.verdict == "ok", done
