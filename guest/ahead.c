@@ -118,35 +118,39 @@ static bool ahead_join(void)
     return is_joined;
 }
 
-/* The next descriptor from the socket, or -1. */
-static int socket_take(struct ahead *ret_ahead)
+/* The next message from the socket, and its descriptor, which may be -1: there was no number left. With
+ * ret_fd NULL its file is given back without one. To close one would take the record locks (fcntl) that
+ * the program has on that file by another. */
+static bool socket_take(struct ahead *ret_ahead, int *ret_fd)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec part = { ret_ahead, sizeof *ret_ahead };
-    struct msghdr packet = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-    };
+    struct msghdr packet = { .msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = ret_fd != NULL ? &control : NULL,
+                             .msg_controllen = ret_fd != NULL ? sizeof control : 0 };
     struct stat stat;
-    int fd = -1;
     /* The program may have closed it, and have that number for something of its own. */
     if (is_off || syscall(SYS_fstat, AHEAD_NUMBER, &stat) < 0 || stat.st_ino != socket_inode) {
         is_off = true;
-        return -1;
+        return false;
     }
     ssize_t size = syscall(SYS_recvmsg, AHEAD_NUMBER, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size == sizeof *ret_ahead && packet.msg_controllen >= CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
-    return fd;
+    if (size != sizeof *ret_ahead)
+        return false;
+    if (ret_fd != NULL && packet.msg_controllen >= CMSG_LEN(sizeof *ret_fd))
+        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof *ret_fd);
+    return true;
 }
 
 static void socket_empty(void)
 {
     struct ahead ahead;
-    for (int fd; (fd = socket_take(&ahead)) >= 0;)
-        syscall(SYS_close, fd);
+    while (socket_take(&ahead, NULL))
+        ;
 }
 
 /* Gives back what waits. */
@@ -162,19 +166,18 @@ static void queue_drop(void)
 static int queue_take(unsigned place)
 {
     struct ahead ahead = { 0 };
-    for (; queue_next <= place; queue_next++) {
-        const struct waiting *waiting = &queue[queue_next];
-        int fd = waiting->is_there ? socket_take(&ahead) : -1;
-        if (fd >= 0 && queue_next == place && ahead.place == place) {
-            name_set(fd, waiting->path, &ahead);
-            queue_next++;
-            return fd;
-        }
-        if (fd >= 0)
-            syscall(SYS_close, fd);
-        if (waiting->is_there && (fd < 0 || ahead.place != queue_next))
-            break;
+    bool is_right = true;
+    int fd = -1;
+    for (; is_right && queue_next <= place; queue_next++)
+        if (queue[queue_next].is_there)
+            is_right =
+                socket_take(&ahead, queue_next == place ? &fd : NULL) && ahead.place == queue_next;
+    if (is_right && fd >= 0) {
+        name_set(fd, queue[place].path, &ahead);
+        return fd;
     }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
     queue_drop();
     return -1;
 }

@@ -122,3 +122,30 @@ def test_a_signal_between_two_runs_is_no_runs_matter(folder: str) -> None:
         time.sleep(0.6)
         done = session.run_code("print(1)")
         assert done.stdout == "1\n" and done.verdict == "ok", done
+
+
+@pytest.mark.parametrize(
+    "then", ["read([paths[n] for n in range(39, 25, -1)])", "read([paths[14]])", "held.seek(0)\ntime.sleep(1.2)\nread([paths[14]])"]
+)
+def test_a_lock_outlives_what_was_opened_ahead(folder: str, then: str) -> None:
+    """Record locks go when any descriptor of their file is closed: none of those that the program does not know of may be."""
+    code = f"""{READ}
+import fcntl, time
+paths = [f"{folder}/{{n}}.txt" for n in range(40)]
+read(paths[:10])
+held = open(paths[13], "r+")
+fcntl.lockf(held, fcntl.LOCK_EX)
+read(paths[10:12])
+{then}
+print(is_locked())
+"""
+
+    def is_locked() -> bool:
+        with open(f"{folder}/13.txt", "r+") as file, contextlib.suppress(BlockingIOError):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        return True
+
+    with Sandbox(Policy(write=[folder], timeout=60)) as session:
+        session.expose(is_locked)
+        assert session.run_code(code).stdout == "True\n"
