@@ -68,9 +68,14 @@ int serve_ahead(struct request *request)
     return request->args[2] == FILE_NAMED ? ahead_name(request) : ahead_join(request);
 }
 
+/* Folders on the way to all files of a list that are seen to be watched. Else a guest's list of files far
+ * below a mount, each in a folder of its own, is tens of milliseconds in which others wait. */
+#define WATCHED_MOST 128
+
 /* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
- * the time of it. */
-static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX])
+ * the time of it. *left: of WATCHED_MOST. */
+static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX],
+                       unsigned *left)
 {
     size_t whole = file->length, length = (size_t)(strrchr(file->path, '/') - file->path);
     if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
@@ -78,6 +83,12 @@ static bool ahead_hold(const struct files *files, struct place *file, char held[
     held[0] = '\0';
     if (length < file->node->mount->length)
         return false;
+    unsigned count = 1;
+    for (size_t at = file->node->mount->length; at < length; at++)
+        count += file->path[at] == '/';
+    if (count > *left)
+        return false;
+    *left -= count;
     file->path[length] = '\0';
     file->length = length;
     if (watches_hold(files->tree->watches, files->tree, file, false))
@@ -140,6 +151,7 @@ static uint32_t ahead_open_listed(struct request *request)
     CLEANUP(packer_release) struct packer message = PACKER_INIT;
     uint64_t at = request->path;
     uint32_t opened = 0;
+    unsigned left = WATCHED_MOST;
     if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
         return 0;
     for (unsigned i = 0; i < AHEAD_MAX; i++) {
@@ -149,7 +161,7 @@ static uint32_t ahead_open_listed(struct request *request)
             break;
         if (walk_resolve(tree, -1, "", path, false, &request->steps, &place) != 0 ||
             place.is_outside || place.node->mount->kind != NODE_HOST ||
-            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held))
+            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held, &left))
             continue;
         CLEANUP(fd_close) int fd = ahead_file(files, &place, &stat);
         if (fd >= 0 && ahead_send(files, &message, fd, i, &stat))

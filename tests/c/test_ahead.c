@@ -161,6 +161,31 @@ FILES_TEST(a_worker_opens_nothing_ahead)
     ahead_done(set);
 }
 
+/* Each folder on the way costs a watch, while other guests wait. */
+FILES_TEST(of_files_far_below_a_mount_a_few_are_opened_ahead)
+{
+    int set = ahead_fixture();
+    char paths[AHEAD_MAX][PATH_MAX];
+    const char *list[AHEAD_MAX + 2] = { at("one.txt") };
+    for (unsigned i = 0; i < AHEAD_MAX; i++) {
+        size_t used = (size_t)snprintf(paths[i], PATH_MAX, "%s", at("out"));
+        for (unsigned depth = 0; depth < 30; depth++) {
+            used += (size_t)snprintf(paths[i] + used, PATH_MAX - used, "/%x", i);
+            CHECK(mkdir(paths[i], 0700) == 0);
+        }
+        snprintf(paths[i] + used, PATH_MAX - used, "/f");
+        CHECK(close(open(paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+        list[1 + i] = paths[i];
+    }
+    unsigned before = fixture.tree->watches->count;
+    CHECK_EQUAL(ahead_of(list), 15);
+    CHECK(fixture.tree->watches->count <= before + 128);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_TEXT(ahead_next(i), "");
+    CHECK_EQUAL(AHEAD_OF(paths[9], paths[10]), 3);
+    ahead_done(set);
+}
+
 FILES_TEST(a_list_without_an_end_ends_with_the_page)
 {
     int set = ahead_fixture();
