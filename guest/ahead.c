@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -216,17 +217,18 @@ static struct folder *folder_find(const char *path, size_t length)
     return folder->path != NULL ? folder : NULL;
 }
 
-/* Its names, as the program would list them. They serve guesses, so they may be old. */
+/* Its names, as the program would list them. They serve guesses, so they may be old. Too many would be too
+ * many the next time: reading them takes as long as hundreds of opens. */
 static bool folder_read(struct folder *folder)
 {
     int fd = (int)syscall(SYS_openat, AT_FDCWD, folder->path, FLAGS | O_DIRECTORY, 0);
-    bool is_read = fd >= 0 && order_read(&folder->order, fd);
+    unsigned count = fd >= 0 ? order_read(&folder->order, fd) : 0;
     if (fd >= 0)
         syscall(SYS_close, fd);
-    names_left -= FOLDER_COST + (long)folder->order.count;
-    if (!is_read)
-        folder->patience = -ASK_AGAIN;
-    return is_read;
+    names_left -= FOLDER_COST + (long)count;
+    if (folder->order.count == 0)
+        folder->patience = INT_MIN;
+    return folder->order.count > 0;
 }
 
 /* Listings that the program has made, as hashes of the folders' names. */

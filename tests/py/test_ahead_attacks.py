@@ -149,3 +149,18 @@ print(is_locked())
     with Sandbox(Policy(write=[folder], timeout=60)) as session:
         session.expose(is_locked)
         assert session.run_code(code).stdout == "True\n"
+
+
+def test_a_folder_with_too_many_names_is_read_once(tmp_path: pathlib.Path) -> None:
+    """Reading it takes as long as hundreds of opens."""
+    tmp_path.chmod(0o755)
+    for number in range(9000):  # too many bytes
+        (tmp_path / f"{number:0240}").touch()
+
+    def served(count: int) -> int:
+        code = f"import os\nfor n in range({count}): os.close(os.open(f'{tmp_path}/{{n:0240}}', os.O_RDONLY))"
+        execution = belljar.run(code, Policy(timeout=60, read=[str(tmp_path)]))
+        assert execution.verdict == "ok", execution
+        return execution.usage.served
+
+    assert served(1100) - served(100) <= 1000 + 4
