@@ -10,7 +10,9 @@
 #include "wire/channel.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,14 +42,19 @@ void ahead_end(struct files *files)
 }
 
 /* The name is the guest's word. It serves as one: what is done by it is asked of the policy again, and
- * done only if the file has the number that the guest says (FILE_KNOWN). */
+ * done only if the file has the number that the guest says (FILE_KNOWN). If it has not now, what we know
+ * of that descriptor is newer than what the guest does: it was closed, and opened by another name. */
 static int ahead_name(struct request *request)
 {
     struct files *files = request->files;
+    SIGHT;
     struct place place;
     int error = request_place(request, false, &place);
     if (error == 0 && request->args[0] >= files->number_count)
         error = EBADF;
+    if (error == 0 && (error = request_look_once(request, false, &place, &sight)) == 0 &&
+        sight.stat.st_ino != request->args[1])
+        error = ENOENT;
     if (error != 0)
         return error;
     free(files->numbers[request->args[0]].path);
@@ -61,9 +68,14 @@ int serve_ahead(struct request *request)
     return request->args[2] == FILE_NAMED ? ahead_name(request) : ahead_join(request);
 }
 
+/* Folders on the way to all files of a list that are seen to be watched. Else a guest's list of files far
+ * below a mount, each in a folder of its own, is tens of milliseconds in which others wait. */
+#define WATCHED_MOST 128
+
 /* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
- * the time of it. */
-static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX])
+ * the time of it. *left: of WATCHED_MOST. */
+static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX],
+                       unsigned *left)
 {
     size_t whole = file->length, length = (size_t)(strrchr(file->path, '/') - file->path);
     if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
@@ -71,6 +83,12 @@ static bool ahead_hold(const struct files *files, struct place *file, char held[
     held[0] = '\0';
     if (length < file->node->mount->length)
         return false;
+    unsigned count = 1;
+    for (size_t at = file->node->mount->length; at < length; at++)
+        count += file->path[at] == '/';
+    if (count > *left)
+        return false;
+    *left -= count;
     file->path[length] = '\0';
     file->length = length;
     if (watches_hold(files->tree->watches, files->tree, file, false))
@@ -88,7 +106,7 @@ static bool ahead_may(const struct node *mount, const struct stat *stat)
 
 /* The file, or -1. Its folder is watched under this path, so there is no link on the way to it; and if
  * there is one by now, openat2 says so. As in open.c, it is looked at before it is opened. */
-static int ahead_file(const struct files *files, const struct place *place, uint64_t *ret_inode)
+static int ahead_file(const struct files *files, const struct place *place, struct stat *ret_stat)
 {
     const struct node *mount = place->node->mount;
     const char *rest;
@@ -100,20 +118,31 @@ static int ahead_file(const struct files *files, const struct place *place, uint
     if (fd < 0 || beneath_stat(fd, &stat) < 0 || !ahead_may(mount, &stat) ||
         fcntl(fd, F_SETFL, 0) < 0)
         return -1;
-    *ret_inode = stat.st_ino;
+    *ret_stat = stat;
     return fd_take(&fd);
 }
 
 static bool ahead_send(const struct files *files, struct packer *message, int fd, unsigned place,
-                       uint64_t inode)
+                       const struct stat *stat)
 {
     message->used = 0;
-    pack_u64(message, inode);
+    pack_u64(message, stat->st_ino);
+    pack_u64(message, stat->st_dev);
     pack_u64(message, place);
     return channel_send(files->ahead_fd, message, &fd, 1, MSG_DONTWAIT) == 0;
 }
 
-void ahead_open(struct request *request)
+/* Whether the guest has taken all that was sent. Who does not could have hundreds under way, and what a
+ * user has under way is bounded for all of its programs. A worker opens nothing: what it watches, nobody
+ * would know of. */
+static bool ahead_may_send(const struct files *files)
+{
+    int bytes;
+    return files->ahead_fd >= 0 && !files->tree->may_wait &&
+           ioctl(files->ahead_fd, SIOCOUTQ, &bytes) == 0 && bytes == 0;
+}
+
+static uint32_t ahead_open_listed(struct request *request)
 {
     const struct files *files = request->files;
     const struct tree *tree = files->tree;
@@ -122,21 +151,31 @@ void ahead_open(struct request *request)
     CLEANUP(packer_release) struct packer message = PACKER_INIT;
     uint64_t at = request->path;
     uint32_t opened = 0;
-    if (files->ahead_fd < 0 || files->tray == NULL ||
-        request_read_string(request, at, path, sizeof path) != 0)
-        return;
+    unsigned left = WATCHED_MOST;
+    if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
+        return 0;
     for (unsigned i = 0; i < AHEAD_MAX; i++) {
-        uint64_t inode;
+        struct stat stat;
         at += strlen(path) + 1;
         if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
             break;
         if (walk_resolve(tree, -1, "", path, false, &request->steps, &place) != 0 ||
             place.is_outside || place.node->mount->kind != NODE_HOST ||
-            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held))
+            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held, &left))
             continue;
-        CLEANUP(fd_close) int fd = ahead_file(files, &place, &inode);
-        if (fd >= 0 && ahead_send(files, &message, fd, i, inode))
+        CLEANUP(fd_close) int fd = ahead_file(files, &place, &stat);
+        if (fd >= 0 && ahead_send(files, &message, fd, i, &stat))
             opened |= 1u << i;
     }
-    memcpy(files->tray + TRAY_AHEAD, &opened, sizeof opened);
+    return opened;
+}
+
+/* The answer is written whatever it is: that of a call before, which a signal cut off, may have come
+ * after the guest made room for this one. */
+void ahead_open(struct request *request)
+{
+    const struct files *files = request->files;
+    uint32_t opened = files->tray != NULL ? ahead_open_listed(request) : 0;
+    if (files->tray != NULL)
+        memcpy(files->tray + TRAY_AHEAD, &opened, sizeof opened);
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -68,17 +69,18 @@ static uint64_t queue_until_ns;
 /* ---- What was opened ahead, by number ---- */
 
 static struct {
-    uint64_t inode;
+    uint64_t inode, device;
     char *path; /* NULL: nothing was */
 } names[AHEAD_NUMBER];
 
-static void name_set(int number, const char *path, uint64_t inode)
+static void name_set(int number, const char *path, const struct ahead *ahead)
 {
     if (number < 0 || (size_t)number >= ARRAY_SIZE(names))
         return;
     char *before_that = names[number].path;
     names[number].path = NULL; /* a signal handler may look */
-    names[number].inode = inode;
+    names[number].inode = ahead->inode;
+    names[number].device = ahead->device;
     names[number].path = path != NULL ? strdup(path) : NULL;
     free(before_that);
 }
@@ -89,10 +91,11 @@ void ahead_forget(int number)
         names[number].inode = 0;
 }
 
-const char *ahead_name(long number, uint64_t inode)
+const char *ahead_name(long number, const struct stat *stat)
 {
     bool is_known = number >= 0 && (size_t)number < ARRAY_SIZE(names) &&
-                    names[number].path != NULL && names[number].inode == inode;
+                    names[number].path != NULL && names[number].inode == stat->st_ino &&
+                    names[number].device == stat->st_dev;
     return is_known ? names[number].path : NULL;
 }
 
@@ -116,35 +119,39 @@ static bool ahead_join(void)
     return is_joined;
 }
 
-/* The next descriptor from the socket, or -1. */
-static int socket_take(struct ahead *ret_ahead)
+/* The next message from the socket, and its descriptor, which may be -1: there was no number left. With
+ * ret_fd NULL its file is given back without one. To close one would take the record locks (fcntl) that
+ * the program has on that file by another. */
+static bool socket_take(struct ahead *ret_ahead, int *ret_fd)
 {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec part = { ret_ahead, sizeof *ret_ahead };
-    struct msghdr packet = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-    };
+    struct msghdr packet = { .msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = ret_fd != NULL ? &control : NULL,
+                             .msg_controllen = ret_fd != NULL ? sizeof control : 0 };
     struct stat stat;
-    int fd = -1;
     /* The program may have closed it, and have that number for something of its own. */
     if (is_off || syscall(SYS_fstat, AHEAD_NUMBER, &stat) < 0 || stat.st_ino != socket_inode) {
         is_off = true;
-        return -1;
+        return false;
     }
     ssize_t size = syscall(SYS_recvmsg, AHEAD_NUMBER, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size == sizeof *ret_ahead && packet.msg_controllen >= CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
-    return fd;
+    if (size != sizeof *ret_ahead)
+        return false;
+    if (ret_fd != NULL && packet.msg_controllen >= CMSG_LEN(sizeof *ret_fd))
+        memcpy(ret_fd, CMSG_DATA(&control.header), sizeof *ret_fd);
+    return true;
 }
 
 static void socket_empty(void)
 {
     struct ahead ahead;
-    for (int fd; (fd = socket_take(&ahead)) >= 0;)
-        syscall(SYS_close, fd);
+    while (socket_take(&ahead, NULL))
+        ;
 }
 
 /* Gives back what waits. */
@@ -160,19 +167,18 @@ static void queue_drop(void)
 static int queue_take(unsigned place)
 {
     struct ahead ahead = { 0 };
-    for (; queue_next <= place; queue_next++) {
-        const struct waiting *waiting = &queue[queue_next];
-        int fd = waiting->is_there ? socket_take(&ahead) : -1;
-        if (fd >= 0 && queue_next == place && ahead.place == place) {
-            name_set(fd, waiting->path, ahead.inode);
-            queue_next++;
-            return fd;
-        }
-        if (fd >= 0)
-            syscall(SYS_close, fd);
-        if (waiting->is_there && (fd < 0 || ahead.place != queue_next))
-            break;
+    bool is_right = true;
+    int fd = -1;
+    for (; is_right && queue_next <= place; queue_next++)
+        if (queue[queue_next].is_there)
+            is_right =
+                socket_take(&ahead, queue_next == place ? &fd : NULL) && ahead.place == queue_next;
+    if (is_right && fd >= 0) {
+        name_set(fd, queue[place].path, &ahead);
+        return fd;
     }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
     queue_drop();
     return -1;
 }
@@ -211,39 +217,18 @@ static struct folder *folder_find(const char *path, size_t length)
     return folder->path != NULL ? folder : NULL;
 }
 
-/* Its names, as the program would list them. They serve guesses, so they may be old. */
+/* Its names, as the program would list them. They serve guesses, so they may be old. Too many would be too
+ * many the next time: reading them takes as long as hundreds of opens. */
 static bool folder_read(struct folder *folder)
 {
     int fd = (int)syscall(SYS_openat, AT_FDCWD, folder->path, FLAGS | O_DIRECTORY, 0);
-    bool is_read = fd >= 0 && order_read(&folder->order, fd);
+    unsigned count = fd >= 0 ? order_read(&folder->order, fd) : 0;
     if (fd >= 0)
         syscall(SYS_close, fd);
-    names_left -= FOLDER_COST + (long)folder->order.count;
-    if (!is_read)
-        folder->patience = -ASK_AGAIN;
-    return is_read;
-}
-
-/* Listings that the program has made, as hashes of the folders' names. */
-static uint64_t listings[16];
-
-void ahead_note_listing(const char *path)
-{
-    static unsigned next;
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    unsigned place = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % ARRAY_SIZE(listings);
-    __atomic_store_n(&listings[place], path_hash(path, length), __ATOMIC_RELAXED);
-}
-
-static bool is_listed(const char *path)
-{
-    uint64_t hash = path_hash(path, path_folder(path));
-    for (size_t i = 0; i < ARRAY_SIZE(listings); i++)
-        if (__atomic_load_n(&listings[i], __ATOMIC_RELAXED) == hash)
-            return true;
-    return false;
+    names_left -= FOLDER_COST + (long)count;
+    if (folder->order.count == 0)
+        folder->patience = INT_MIN;
+    return folder->order.count > 0;
 }
 
 /* ---- Guesses ---- */
@@ -257,12 +242,12 @@ static void note_place(struct folder *folder, int name)
 }
 
 /* Learns from a file that was not guessed in which order the folder's are opened. */
-static void learn(struct folder *folder, const char *path, const char *name)
+static void learn(struct folder *folder, const char *name)
 {
     bool may_read = folder->order.count == 0 && folder->patience == 0 && names_left > 0;
-    bool is_later = folder->first[0] != '\0' && order_compare(folder->first, name) < 0;
+    bool is_second = folder->first[0] != '\0' && strcmp(folder->first, name) != 0;
     folder->patience += folder->patience < 0;
-    if (may_read && (is_later || is_listed(path)) && ahead_join() && folder_read(folder))
+    if (may_read && is_second && ahead_join() && folder_read(folder))
         folder->last = order_find(&folder->order, folder->first);
     strcpy(folder->first, name);
     int found = order_find(&folder->order, name);
@@ -364,6 +349,16 @@ bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
     struct folder *folder = folder_find(whole, length);
     if (folder == NULL)
         return false;
-    learn(folder, path, whole + length + 1);
+    learn(folder, whole + length + 1);
     return open_with_guess(tray, folder, path, ret_fd);
+}
+
+bool ahead_is_waiting(void)
+{
+    return queue_next < queue_end;
+}
+
+void ahead_drop(void)
+{
+    queue_drop();
 }

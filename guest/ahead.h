@@ -4,12 +4,13 @@
  *
  * What waits is opened by the same path, the same way, and not long before. It is handed out only
  * while nothing has changed where its path leads (shelf.h), and is given back unused if something has,
- * or after a second. */
+ * or after a second: with the next file that is opened, or between two runs of a session (exchange.c). */
 #ifndef BELLJAR_GUEST_AHEAD_H
 #define BELLJAR_GUEST_AHEAD_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 struct tray;
 
@@ -17,13 +18,14 @@ struct tray;
  * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 
-/* The program lists this folder: it may open the files in that order. */
-void ahead_note_listing(const char *path);
+/* Whether files wait; gives them back. As above. */
+bool ahead_is_waiting(void);
+void ahead_drop(void);
 
 /* The descriptor of that number was opened in another way. */
 void ahead_forget(int number);
 /* Under which path the descriptor was opened ahead, if it was, and is of that file. NULL: it was not.
  * Safe in signal handlers. */
-const char *ahead_name(long number, uint64_t inode);
+const char *ahead_name(long number, const struct stat *stat);
 
 #endif

@@ -78,10 +78,11 @@ enum deed_kind {
 #define AHEAD_GUESTS_MAX                                                                           \
     8 /* of a template: the kernel bounds what a user has under way in sockets */
 struct ahead {
-    uint64_t inode, place; /* in the list of paths */
+    uint64_t inode, device, place; /* in the list of paths */
 };
 
-/* getdents(AT_FDCWD, path, number, 0, this): the descriptor of that number was opened ahead by that path.
+/* getdents(AT_FDCWD, path, number, the file's number, this): the descriptor of that number was opened ahead
+ * by that path, which still is that file's.
  * It is then told as what the supervisor hands over is. */
 #define FILE_NAMED (FILE_AHEAD | 1)
 

@@ -12,8 +12,10 @@
 #include "guest/exchange.h"
 #include "guest/frame.h"
 #include "guest/signals.h"
+#include "guest/tray.h"
 #include "wire/pack.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -21,6 +23,8 @@
 /* Address space that is given back when memory is used up, so that there is some to say so. Never
  * touched. */
 #define RESERVE_BYTES (4u << 20)
+
+#define REST_MS 1000 /* as ahead.h promises */
 
 #define LEAVE_SECONDS 60 /* for a host that is stopped; one that is gone takes its guests along */
 
@@ -253,6 +257,20 @@ PyObject *exchange_rehearse(PyObject *module, PyObject *arguments)
     return end == PLAIN_FAILED ? NULL : PyBool_FromLong(end == PLAIN_DONE);
 }
 
+/* While a session does nothing, it holds none of the host's files but what its program has open. */
+static void rest(const struct guest_module *state)
+{
+    struct pollfd host = { FD_GUEST_VALUE, POLLIN, 0 };
+    bool may_ask = (state->zygote.settings.grants & GRANT_EVENTS) != 0;
+    if (!may_ask || !tray_is_waiting() || frame_is_there(FD_GUEST_VALUE))
+        return;
+    int ready = poll(&host, 1, REST_MS);
+    if (ready < 0)
+        signals_drop(); /* as where the frame is read */
+    if (ready == 0)
+        tray_rest();
+}
+
 /* read_frame() -> (type, payload): the host's next frame that is not a plain run. Those are done here. */
 PyObject *exchange_read_frame(PyObject *module, PyObject *unused)
 {
@@ -267,6 +285,7 @@ PyObject *exchange_read_frame(PyObject *module, PyObject *unused)
         if (state->reserve == NULL)
             state->reserve = reserve_map();
         Py_BEGIN_ALLOW_THREADS
+        rest(state);
         error = frame_read(FD_GUEST_VALUE, signals_drop, &state->lent, &type, &payload, &length);
         Py_END_ALLOW_THREADS
         if (error < 0)

@@ -95,12 +95,13 @@ static bool order_fill(struct order *order, int folder)
     return size == 0 && order->count > 0;
 }
 
-bool order_read(struct order *order, int folder)
+unsigned order_read(struct order *order, int folder)
 {
     bool is_read = order_fill(order, folder) && order_index(order);
+    unsigned count = order->count;
     if (!is_read)
         order_release(order);
-    return is_read;
+    return count;
 }
 
 int order_find(const struct order *order, const char *name)

@@ -23,8 +23,9 @@ struct order {
     uint32_t *sorted[ORDER_KINDS], *ranks[ORDER_KINDS]; /* names in that order; places of names */
 };
 
-/* Reads the files of a folder. False: there are too many, or none, or no memory. */
-bool order_read(struct order *order, int folder);
+/* Reads the files of a folder; there are none if they are too many, or memory is short. How many names
+ * were looked at for it. */
+unsigned order_read(struct order *order, int folder);
 void order_release(struct order *order);
 
 const char *order_name(const struct order *order, int name);

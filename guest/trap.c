@@ -105,11 +105,11 @@ static long trap_name(const char *kind, unsigned long number, char *buffer, unsi
 
 /* The supervisor does not see what a guest takes that was opened ahead: it is told the name when that is
  * wanted. */
-static void trap_tell_name(long number, uint64_t inode)
+static void trap_tell_name(long number, const struct stat *stat)
 {
-    const char *path = ahead_name(number, inode);
+    const char *path = ahead_name(number, stat);
     if (path != NULL)
-        trap_call(SYS_getdents, AT_FDCWD, (long)path, number, 0, FILE_NAMED, 0);
+        trap_call(SYS_getdents, AT_FDCWD, (long)path, number, (long)stat->st_ino, FILE_NAMED, 0);
 }
 
 /* What a descriptor is: of files the supervisor has the name. */
@@ -124,7 +124,7 @@ static long trap_link(long number, long buffer, long size)
     if (S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode))
         return trap_name(S_ISFIFO(stat.st_mode) ? "pipe:[" : "socket:[", stat.st_ino,
                          (char *)buffer, (unsigned long)size);
-    trap_tell_name(number, stat.st_ino);
+    trap_tell_name(number, &stat);
     result = trap_call(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino, 0);
     return result >= 0 ? result
                        : trap_name("file:[", stat.st_ino, (char *)buffer, (unsigned long)size);
@@ -135,7 +135,7 @@ static long trap_open_named(long number, const struct stat *stat, long flags)
 {
     char path[PATH_MAX];
     struct stat found = { .st_ino = 0 };
-    trap_tell_name(number, stat->st_ino);
+    trap_tell_name(number, stat);
     long length = trap_call(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
                             (long)stat->st_ino, 0);
     if (length <= 0)
@@ -234,7 +234,7 @@ static long trap_descriptor(int number, const long args[4])
         return result;
     bool is_regular = S_ISREG(stat.st_mode);
     if (number == SYS_fchmod || number == SYS_utimensat)
-        trap_tell_name(args[0], stat.st_ino);
+        trap_tell_name(args[0], &stat);
     switch (number) {
     case SYS_fchmod:
         return trap_call(SYS_fchmod, args[0], args[1], (long)stat.st_ino, FILE_KNOWN, 0, 0);

@@ -114,6 +114,22 @@ int tray_lstat(const char *path, struct stat *ret_stat)
     return tray_look(path, ret_stat, AT_SYMLINK_NOFOLLOW);
 }
 
+bool tray_is_waiting(void)
+{
+    bool is_held = tray_hold(), is_waiting = is_held && ahead_is_waiting();
+    if (is_held)
+        tray_let_go();
+    return is_waiting;
+}
+
+void tray_rest(void)
+{
+    if (!tray_hold())
+        return;
+    ahead_drop();
+    tray_let_go();
+}
+
 int tray_list(const char *path, shelf_visit *visit, void *context)
 {
     if (!tray_hold())

@@ -31,6 +31,10 @@ int tray_open(const char *path, int flags, ...);
 int tray_stat(const char *path, struct stat *ret_stat);
 int tray_lstat(const char *path, struct stat *ret_stat);
 
+/* Whether files wait that were opened ahead; gives them back. */
+bool tray_is_waiting(void);
+void tray_rest(void);
+
 /* shelf_list, or -1 if another thread has the page, or there is none. */
 int tray_list(const char *path, shelf_visit *visit, void *context);
 

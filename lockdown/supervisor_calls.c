@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
@@ -80,6 +81,7 @@ const struct syscall_row supervisor_calls[] = {
     ALLOW_IF(ioctl, "a descriptor as its answer", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_ADDFD)),
     ALLOW_IF(ioctl, "who wakes whom", LOW_EQUAL(1, SECCOMP_IOCTL_NOTIF_SET_FLAGS)),
     ALLOW_IF(ioctl, "may the guest write there itself", LOW_EQUAL(1, MAPS_QUERY)),
+    ALLOW_IF(ioctl, "has the guest taken what was opened ahead", LOW_EQUAL(1, SIOCOUTQ)),
 
     ALLOW(openat2, FILES), ALLOW(fstat, FILES), ALLOW(newfstatat, FILES), ALLOW(getdents64, FILES), ALLOW(readlinkat, FILES),
     ALLOW(faccessat2, FILES), ALLOW(mkdirat, FILES), ALLOW(unlinkat, FILES), ALLOW(renameat2, FILES), ALLOW(linkat, FILES),

@@ -120,6 +120,72 @@ FILES_TEST(no_more_than_a_few_are_opened_ahead_however_long_the_list)
     ahead_done(set);
 }
 
+/* A user has only so many descriptors under way in sockets, and a guest is not asked to take its own. */
+FILES_TEST(nothing_is_sent_after_what_is_not_taken)
+{
+    int set = ahead_fixture();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain"), at("out/old")), 3);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK_TEXT(ahead_next(0), "plain");
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK_TEXT(ahead_next(1), "old");
+    CHECK_EQUAL(AHEAD_OF(at("out/old")), 1);
+    CHECK_TEXT(ahead_next(0), "old");
+    ahead_done(set);
+}
+
+/* The answer to a call that was cut off may come when there is room for the next one's. */
+FILES_TEST(that_nothing_was_opened_is_written_as_well)
+{
+    int set = ahead_fixture();
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    *(stpcpy(stpcpy(tray, at("one.txt")) + 1, at("out/old")) + 1) = '\0';
+    memset(tray + TRAY_AHEAD, 1, sizeof(uint32_t));
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)AT_FDCWD, ADDRESS(tray), (uint64_t)O_RDONLY, (uint64_t)0,
+                     (uint64_t)FILE_AHEAD),
+                0);
+    CHECK(memcmp(tray + TRAY_AHEAD, "\0\0\0", sizeof(uint32_t)) == 0);
+    ahead_done(set);
+}
+
+/* What it would watch is known to nobody else. */
+FILES_TEST(a_worker_opens_nothing_ahead)
+{
+    int set = ahead_fixture();
+    fixture.tree->may_wait = true;
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    CHECK(ahead_next(0) == NULL && !is_watched("data"));
+    fixture.tree->may_wait = false;
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    CHECK(is_watched("data"));
+    ahead_done(set);
+}
+
+/* Each folder on the way costs a watch, while other guests wait. */
+FILES_TEST(of_files_far_below_a_mount_a_few_are_opened_ahead)
+{
+    int set = ahead_fixture();
+    char paths[AHEAD_MAX][PATH_MAX];
+    const char *list[AHEAD_MAX + 2] = { at("one.txt") };
+    for (unsigned i = 0; i < AHEAD_MAX; i++) {
+        size_t used = (size_t)snprintf(paths[i], PATH_MAX, "%s", at("out"));
+        for (unsigned depth = 0; depth < 30; depth++) {
+            used += (size_t)snprintf(paths[i] + used, PATH_MAX - used, "/%x", i);
+            CHECK(mkdir(paths[i], 0700) == 0);
+        }
+        snprintf(paths[i] + used, PATH_MAX - used, "/f");
+        CHECK(close(open(paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+        list[1 + i] = paths[i];
+    }
+    unsigned before = fixture.tree->watches->count;
+    CHECK_EQUAL(ahead_of(list), 15);
+    CHECK(fixture.tree->watches->count <= before + 128);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_TEXT(ahead_next(i), "");
+    CHECK_EQUAL(AHEAD_OF(paths[9], paths[10]), 3);
+    ahead_done(set);
+}
+
 FILES_TEST(a_list_without_an_end_ends_with_the_page)
 {
     int set = ahead_fixture();
@@ -179,7 +245,7 @@ FILES_TEST(what_came_has_the_name_that_the_guest_says)
     char text[PATH_MAX] = "";
     CHECK_EQUAL(lstat(at("data/plain"), &stat), 0);
     CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), (uint64_t)7,
-                     (uint64_t)0, (uint64_t)FILE_NAMED),
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
                 0);
     CHECK_EQUAL(call(SYS_readlinkat, (uint64_t)7, (uint64_t)FILE_KNOWN, ADDRESS(text),
                      (uint64_t)sizeof text, (uint64_t)stat.st_ino, (uint64_t)0),
@@ -188,7 +254,18 @@ FILES_TEST(what_came_has_the_name_that_the_guest_says)
     static const uint64_t numbers[] = { 64, UINT32_MAX, UINT64_MAX };
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("data/plain")), numbers[i],
-                         (uint64_t)0, (uint64_t)FILE_NAMED),
+                         (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
                     EBADF);
+    /* Another file has that name by now: the descriptor keeps its own. */
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("out/old")), (uint64_t)7,
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
+                ENOENT);
+    CHECK_EQUAL(CALL(SYS_getdents, (uint64_t)AT_FDCWD, ADDRESS(at("out/none")), (uint64_t)7,
+                     (uint64_t)stat.st_ino, (uint64_t)FILE_NAMED),
+                ENOENT);
+    CHECK_EQUAL(call(SYS_readlinkat, (uint64_t)7, (uint64_t)FILE_KNOWN, ADDRESS(text),
+                     (uint64_t)sizeof text, (uint64_t)stat.st_ino, (uint64_t)0),
+                0);
+    CHECK_TEXT(text, at("data/plain"));
     ahead_done(set);
 }

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import py_compile
 import signal
 import struct
 from collections.abc import Callable, Iterator
@@ -350,8 +351,37 @@ print(told)
 
 def test_a_number_that_the_program_has_stays_its_own(folder: str) -> None:
     files = filled(folder)
-    code = f"import os\n{READ}os.dup2(0, 250)\nassert read({in_order(files)!r}) == [f'files {{n}}' for n in range(40)]\nprint(os.fstat(250).st_ino == os.fstat(0).st_ino)"
+    code = f"""
+import os
+{READ}
+os.dup2(0, 250)
+before = os.listdir("/proc/self/fd")
+assert read({in_order(files)!r}) == [f"files {{n}}" for n in range(40)]
+assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # the set of what is watched
+print(os.fstat(250).st_ino == os.fstat(0).st_ino)
+"""
     assert belljar.run(code, Policy(read=[folder], timeout=60)).stdout == "True\n"
+
+
+def test_an_import_opens_its_own_files(folder: str) -> None:
+    """Modules come in an order of their own."""
+    package = pathlib.Path(folder, "package")
+    package.mkdir()
+    for number in range(FILES):
+        (package / f"m{number}.py").write_text(f"number = {number}")
+    (package / "__init__.py").write_text("")
+    py_compile_all(package)
+    code = f"import sys\nsys.path.insert(0, {folder!r})\n" + "".join(f"import package.m{number}\n" for number in range(10))
+    with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(str(package / "__pycache__")) as opened:
+        run_in(session, code)
+        assert {name.split("/")[-1].split(".")[0] for name in opened()} == {"__init__"} | {f"m{number}" for number in range(10)}
+
+
+def py_compile_all(package: pathlib.Path) -> None:
+    for path in package.glob("*.py"):
+        py_compile.compile(str(path), doraise=True)
+    for path in (package, package / "__pycache__"):
+        path.chmod(0o755)
 
 
 def test_what_else_waits_in_the_socket_is_not_taken_for_a_file(folder: str) -> None:

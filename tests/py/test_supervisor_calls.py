@@ -82,6 +82,8 @@ with belljar.Template(policy, parked=3) as template:
     ok(template.run(f"import os; os.chdir({out!r}); open('n', 'w').write('1'); os.rename('n', 'm'); os.truncate('m', 0); os.chmod('m', 0o640); os.unlink('m')"))
     ok(template.run(f"import os; os.mkdir({out!r} + '/d'); os.chdir({out!r} + '/d'); open('n', 'w').close()\\n"
                     "for _ in range(9): os.stat('n')\\nopen('n', 'w').write('1'); assert os.stat('n').st_size == 1; time = __import__('time').sleep(0.05)"))
+    ok(template.run(f"import os; os.mkdir({out!r} + '/o'); os.chdir({out!r} + '/o')\\n"
+                    "for n in [*range(20)] * 2: open(str(n), 'a+' if not os.path.exists('19') else 'r').close()"))
     ok(template.run("import os\\nfor n in ('pts', 'mqueue', 'shm'):\\n  try: os.stat('/dev/' + n)\\n  except OSError: pass"))
     template.run("while True: pass", timeout=0.3)
     template.run("x = bytearray(10**10)"); template.run("import os; os.abort()"); template.run("1/0")
