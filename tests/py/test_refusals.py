@@ -167,6 +167,8 @@ ROWS = [
     ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + NETWORK, ("connect", "AF_UNIX /tmp/s", "network")),
     ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + NETWORK, ("listen", "descriptor 5", "network")),
     ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + NETWORK, ("accept4", "descriptor 5", "network")),
+    ("os.posix_fallocate(holes(), 0, 9)", "OSError", 95, None, "Operation not supported: posix_fallocate(): descriptor 5 (rule: system; remedy: the file has holes: open it "
+     "for reading and writing, without O_APPEND)", None),
     # What libraries try and go on without: nobody is asked, and nothing is on record
     ("os.sendfile(1, 0, 0, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
     ("os.sendfile(1, 0, None, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
@@ -213,6 +215,10 @@ SETUP = """
 import _posixsubprocess, asyncio, concurrent.futures, inspect, json, multiprocessing, os, socket, subprocess, sys, time
 def pipe():
     return os.pipe()
+def holes():
+    with open('/tmp/holes', 'wb') as file:
+        file.truncate(9)
+    return os.open('/tmp/holes', os.O_WRONLY)
 def rest():
     return -1, None, None, None, -1, None, True
 def fill():
