@@ -59,6 +59,10 @@
     "network",                                                                                     \
         "a loopback of its own, 127.0.0.1 and ::1, is --network self (network=[\"self\"]); "       \
         "there is no other network: hand data in by files= or expose() a host function"
+/* Without a loopback there are no other sockets. */
+#define RULE_PAIR                                                                                  \
+    "network", "a socket pair's ends are connected to each other and have no addresses: use "      \
+               "send() and recv()"
 #define RULE_PASSING                                                                               \
     "network", "a guest passes no descriptors and no control data: send the bytes alone"
 #define RULE_CONTROL                                                                               \
@@ -363,11 +367,13 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(socket, GRANT_LOOPBACK, "AF_INET6: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET6)),
     CONTINUE(socket, GRANT_LOOPBACK, "AF_UNIX: without a name", "counted; it gets no name and no peer", NETWORK, LOW_EQUAL(0, AF_UNIX)),
     NO(socket, WHY_SOCKET, NETWORK),
-    BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(connect, WHY_SOCKET, NETWORK),
-    BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, NETWORK),
-    BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, NETWORK),
-    NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, NETWORK),
-    NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
+    BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), 
+    REFUSE(connect, "a name that was looked up", WHY_SOCKET, NETWORK, LOW_MASKED(0, 1u << 31, 1u << 31)),
+    NO(connect, WHY_SOCKET, PAIR),
+    BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, PAIR),
+    BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, PAIR),
+    NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, PAIR),
+    NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, PAIR),
     CONTINUE(setsockopt, GRANT_LOOPBACK, "", "options that concern the socket alone (loopback.c): level and name are numbers", OPTIONS),
     NO(setsockopt, WHY_SOCKET, OPTIONS),
 

@@ -23,6 +23,7 @@ NETWORK = (
     '(rule: network; remedy: a loopback of its own, 127.0.0.1 and ::1, is --network self (network=["self"]); there is no other network: '
     "hand data in by files= or expose() a host function)"
 )
+PAIR = "(rule: network; remedy: a socket pair's ends are connected to each other and have no addresses: use send() and recv())"
 PASSING = "(rule: network; remedy: a guest passes no descriptors and no control data: send the bytes alone)"
 CONTROL = "(rule: network; remedy: use recv() or recv_into(): no descriptors and no control data come in)"
 RECEIVE = (
@@ -161,12 +162,14 @@ ROWS = [
     ("socket.socketpair()[0].recvfrom(9)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
     ("socket.socketpair()[0].recv(9, socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
     ("socket.socketpair()[0].sendto(b'x', '/tmp/s')", "PermissionError", 1, None, REFUSED.format("sendto()") + ": AF_UNIX /tmp/s " + SEND, ("sendto", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].send(b'x', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + " " + SEND, ("sendto", "", "network")),
+    ("socket.socketpair()[0].send(b'x', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
+    ("socket.socketpair()[0].send(b'', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
+    ("socket.socketpair()[0].sendmsg([b'x', b'y'], [], socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
     ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "PermissionError", 1, None, REFUSED.format("setsockopt()") + ": option 7 " + OPTIONS, ("setsockopt", "option 7", "network")),
-    ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + NETWORK, ("bind", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + NETWORK, ("connect", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + NETWORK, ("listen", "descriptor 5", "network")),
-    ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + NETWORK, ("accept4", "descriptor 5", "network")),
+    ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + PAIR, ("bind", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + PAIR, ("connect", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + PAIR, ("listen", "descriptor 5", "network")),
+    ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + PAIR, ("accept4", "descriptor 5", "network")),
     ("os.posix_fallocate(holes(), 0, 9)", "OSError", 95, None, "Operation not supported: posix_fallocate(): descriptor 5 (rule: system; remedy: the file has holes: open it "
      "for reading and writing, without O_APPEND)", None),
     # What libraries try and go on without: nobody is asked, and nothing is on record
@@ -272,6 +275,7 @@ import shutil
 shutil.copyfile('z', 'copy'), [(a.sendall(b'xy'), b.recv(1), b.recv_into(bytearray(1)), a.sendfile(open('z', 'rb'))) for a, b in [socket.socketpair()]]
 os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.nice(2), os.nice(0), os.nice(1), os.getpriority(0, 0), os.setresuid(-1, os.getuid(), -1),
 [a.sendmsg([b'x']) for a, b in [socket.socketpair()]], [a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
+assert [(a.sendmsg([b'x', memoryview(b'abcd')[1:], b''], [], socket.MSG_DONTWAIT), b.recv(9)) for a, b in [socket.socketpair()]] == [(4, b'xbcd')]
 import platform, threading, uuid
 time.clock_gettime(time.pthread_getcpuclockid(threading.get_ident())), platform.architecture(), uuid.uuid1(), uuid.getnode()
 print(multiprocessing.pool.ThreadPool(2).map(abs, [-1]), concurrent.futures.ThreadPoolExecutor(2).submit(abs, -2).result())
