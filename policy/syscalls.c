@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -48,6 +49,9 @@
 #define RULE_TREE                                                                                  \
     "files", "a guest sees its own tree: ask for a path with read= or write=, or use /work and "   \
              "/tmp"
+#define RULE_NODES                                                                                 \
+    "files", "a guest makes files and directories; a pipe is os.pipe(), a local socket "           \
+             "socket.socketpair()"
 #define RULE_THREADS "threads", "the policy grants no threads; grant them, or do the work in one"
 #define RULE_EVENTS                                                                                \
     "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
@@ -399,7 +403,12 @@ const struct syscall_row syscall_rows[] = {
     QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(listxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(llistxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), UNABLE(removexattr), UNABLE(lremovexattr), UNABLE(fremovexattr),
-    NO(mknod, "devices and pipes", TREE), NO(mknodat, "devices and pipes", TREE),
+    BROKER(mknod, GRANT_FILES, "a regular file", WHY_PATH, FILES, LOW_MASKED(1, S_IFMT, S_IFREG)),
+    BROKER(mknod, GRANT_FILES, "a regular file, by a mode without a type", WHY_PATH, FILES, LOW_MASKED(1, S_IFMT, 0)),
+    NO(mknod, "devices and pipes", NODES),
+    BROKER(mknodat, GRANT_FILES, "a regular file", WHY_PATH, FILES, LOW_MASKED(2, S_IFMT, S_IFREG)),
+    BROKER(mknodat, GRANT_FILES, "a regular file, by a mode without a type", WHY_PATH, FILES, LOW_MASKED(2, S_IFMT, 0)),
+    NO(mknodat, "devices and pipes", NODES),
     NO(chroot, "the tree is the supervisor's", TREE), NO(name_to_handle_at, "a name that needs no path", TREE),
     NO(inotify_init, WHY_TIMERS, WATCH), NO(inotify_init1, WHY_TIMERS, WATCH),
     NO(inotify_add_watch, WHY_TIMERS, WATCH), NO(inotify_rm_watch, WHY_TIMERS, WATCH),

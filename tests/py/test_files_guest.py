@@ -119,7 +119,8 @@ REFUSED = [
     ("a fifo in a grant", "os.open(TOP + '/data/fifo', os.O_RDONLY | os.O_NONBLOCK)", "EACCES"),
     ("a directory is not opened for writing", "open(TOP + '/data', 'r+')", "EACCES"),
     ("an unknown descriptor", "os.stat('x', dir_fd=99)", "EBADF"),
-    ("a descriptor that is a file", "os.open('x', os.O_RDONLY, dir_fd=os.open(TOP + '/file', os.O_RDONLY))", "EBADF"),
+    ("a descriptor that is a file", "os.open('x', os.O_RDONLY, dir_fd=os.open(TOP + '/file', os.O_RDONLY))", "ENOTDIR"),
+    ("a working directory that is a file", "os.fchdir(os.open(TOP + '/file', os.O_RDONLY))", "ENOTDIR"),
     ("NOFOLLOW on a link", "os.open(TOP + '/data/inside', os.O_RDONLY | os.O_NOFOLLOW)", "ELOOP"),
     ("O_DIRECTORY on a file", "os.open(TOP + '/file', os.O_RDONLY | os.O_DIRECTORY)", "ENOTDIR"),
     ("readlink of a file", "os.readlink(TOP + '/file')", "EINVAL"),
@@ -182,7 +183,7 @@ def test_a_write_grant_does_not_reach_a_namesake_that_is_granted_for_reading(nam
 
 CHANGES = [
     "open(TOP + '/data/table.csv', 'w')", "open(TOP + '/data/table.csv', 'a')", "open(TOP + '/data/table.csv', 'r+')",
-    "open(TOP + '/data/new', 'x')", "os.mkdir(TOP + '/data/new')", "os.rmdir(TOP + '/data/sub')", "os.unlink(TOP + '/data/table.csv')",
+    "open(TOP + '/data/new', 'x')", "os.mkdir(TOP + '/data/new')", "os.mknod(TOP + '/data/new')", "os.rmdir(TOP + '/data/sub')", "os.unlink(TOP + '/data/table.csv')",
     "os.rename(TOP + '/data/table.csv', '/work/mine')", "os.rename(TOP + '/data/table.csv', TOP + '/data/other')",
     "os.symlink('x', TOP + '/data/new')", "os.link(TOP + '/data/table.csv', '/work/hard')", "os.truncate(TOP + '/data/table.csv', 1)",
     "os.chmod(TOP + '/data/table.csv', 0o777)", "os.utime(TOP + '/data/table.csv')", "os.utime(os.open(TOP + '/data/table.csv', os.O_RDONLY))",
@@ -331,6 +332,7 @@ SCRATCH = [
     ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
     ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
     ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("a file by mknod", "os.mknod('f'); os.umask(0); os.mknod('g', 0o104640); d = os.open('.', os.O_RDONLY); os.mknod('h', 0o600, dir_fd=d); open('f', 'w').write('x'); print([oct(os.stat(n).st_mode) for n in 'fgh'], len(os.listdir('.')))\ntry: os.mknod('f')\nexcept FileExistsError: print('there')", "['0o100600', '0o104640', '0o100600'] 3\nthere"),
     ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),
     ("modes as it is made", "os.umask(0); os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4711)); print(oct(os.stat('d').st_mode), oct(os.stat('f').st_mode))", "0o41777 0o104711"),
     ("modes that are copied", "import shutil\nopen('f', 'w').close(); os.chmod('f', 0o6755); shutil.copy2('f', 'g'); os.mkdir('d'); os.chmod('d', 0o3775); shutil.copytree('d', 'e'); print(oct(os.stat('g').st_mode), oct(os.stat('e').st_mode))", "0o106755 0o43775"),

@@ -55,6 +55,7 @@ DEVICE = "(rule: {}; remedy: terminals, disks and other devices of the machine a
 KERNEL = "(rule: read; remedy: procfs and the kernel's other files are part of no grant: hand in as a file what the program is to know (--file, files=))"
 KERNEL_KEPT = "(rule: write; remedy: procfs and the kernel's other files are part of no grant)"
 TREE = "(rule: files; remedy: a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp)"
+NODES = "(rule: files; remedy: a guest makes files and directories; a pipe is os.pipe(), a local socket socket.socketpair())"
 MEMORY = "(rule: memory; remedy: use private memory (bytearray, mmap of -1) or a file in /tmp)"
 SYSTEM = "(rule: system; remedy: the machine's clock, name and devices are out of reach)"
 NO_FILE, DENIED = "No such file or directory", "Permission denied"
@@ -90,14 +91,15 @@ ROWS = [
     ("open('/work/none')", "FileNotFoundError", 2, "/work/none", NO_FILE, None),
     ("open('none')", "FileNotFoundError", 2, "none", NO_FILE, None),
     # Special files and the tree
-    ("os.mknod('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
-    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
+    ("os.mknod('/tmp/x', 0o20600, 259)", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + NODES, ("mknodat", "/tmp/x", "files")),
+    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + NODES, ("mknodat", "/tmp/x", "files")),
     ("os.chroot('/')", "PermissionError", 1, "/", REFUSED.format("chroot()") + ": / " + TREE, ("chroot", "/", "files")),
     ("os.chown('/tmp', 0, 0)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("chown", "/tmp", "identity")),
     ("os.lchown('/tmp', 1, 1)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("lchown", "/tmp", "identity")),
     ("os.fchown(0, 1, 1)", "PermissionError", 1, None, REFUSED.format("chown()") + ": to user 1 " + IDENTITY, ("fchown", "to user 1", "identity")),
     ("os.setxattr('/tmp', 'user.a', b'')", "OSError", 95, "/tmp", REFUSED.format("setxattr()") + ": /tmp " + ATTRIBUTES, ("setxattr", "/tmp", "files")),
     ("os.removexattr('/tmp', 'user.a')", "OSError", 95, "/tmp", REFUSED.format("removexattr()") + ": /tmp " + ATTRIBUTES, ("removexattr", "/tmp", "files")),
+    ("os.setxattr(0, 'user.a', b'')", "OSError", 95, 0, REFUSED.format("fsetxattr()") + ": descriptor 0 " + ATTRIBUTES, ("fsetxattr", "descriptor 0", "files")),
     ("os.listxattr('/tmp')", "OSError", 95, "/tmp", "Operation not supported", None),
     ("os.open('/tmp', os.O_PATH)", "OSError", 95, "/tmp", "Operation not supported: open(): O_PATH (rule: files; remedy: open it for reading "
      "(os.O_RDONLY); a directory as well is open then for dir_fd)", None),
