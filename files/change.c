@@ -133,6 +133,30 @@ int serve_mkdir(struct request *request)
     return 0;
 }
 
+/* A regular file: the policy's rows let no other kind through. */
+int serve_mknod(struct request *request)
+{
+    ENTRY(entry);
+    int error =
+        request_entry(request, request->directory, request->path, false, &make_rules, &entry);
+    if (error == 0)
+        error = entry_slash(&entry, EEXIST, EEXIST, EEXIST);
+    bool is_counted = error == 0 && place_is_scratch(&entry.place);
+    if (is_counted)
+        error = scratch_may_add(&request->files->scratch);
+    if (error != 0)
+        return error;
+    /* As with open: in a grant nothing is made that can be executed. */
+    mode_t mode = (mode_t)request->args[0] & (is_counted ? 07777 : 0666) & ~request->files->umask;
+    CLEANUP(fd_close)
+    int fd = beneath_open(entry.directory, entry.name, O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (fd < 0)
+        return errno;
+    if (is_counted)
+        scratch_added(&request->files->scratch, 1, false);
+    return 0;
+}
+
 int serve_symlink(struct request *request)
 {
     ENTRY(entry);

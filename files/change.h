@@ -6,6 +6,7 @@
 #include "files/request.h"
 
 MUST_CHECK int serve_mkdir(struct request *request);
+MUST_CHECK int serve_mknod(struct request *request);
 MUST_CHECK int serve_symlink(struct request *request);
 MUST_CHECK int serve_unlink(struct request *request);
 MUST_CHECK int serve_rename(struct request *request);

@@ -39,7 +39,7 @@ bool files_scratch_is_exact(const struct files *files);
 uint64_t files_scratch_due_ns(const struct files *files);
 
 /* Serves a call that names a path or changes what a descriptor means: open, openat, creat, stat,
- * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), rmdir,
+ * lstat, newfstatat, access, faccessat, faccessat2, readlink, readlinkat, mkdir(at), mknod(at), rmdir,
  * unlink(at), rename(at)(2), link(at), symlink(at), truncate, (l)chown, fchownat, chmod, fchmodat, utimensat, utime,
  * utimes, futimesat, statfs, fstatfs, chdir, fchdir, getcwd, umask. Fills *answer. Returns true if
  * the call is one of those, false if it is not for files (answer untouched). memory_fd and

@@ -94,8 +94,10 @@ int request_start(const struct files *files, int number, const char **ret_path)
                                files->numbers[number].is_directory
                            ? files->numbers[number].path
                            : NULL;
+    bool is_file = path == NULL && number >= 0 && (uint32_t)number < files->number_count &&
+                   files->numbers[number].path != NULL;
     *ret_path = path;
-    return path != NULL ? 0 : EBADF;
+    return path != NULL ? 0 : is_file ? ENOTDIR : EBADF;
 }
 
 /* Notes whether the error means that a worker has to do the call (tree_open_in). */
@@ -155,10 +157,9 @@ static int path_from_descriptor(const struct files *files, char *path, int *dire
     int number = descriptor_number(path, &rest);
     if (number < 0 || rest[0] != '/')
         return 0;
-    if (request_start(files, number, &opened) != 0)
-        return (uint32_t)number < files->number_count && files->numbers[number].path != NULL
-                   ? ENOTDIR
-                   : ENOENT;
+    int error = request_start(files, number, &opened);
+    if (error != 0)
+        return error == EBADF ? ENOENT : error;
     *directory = number;
     rest += strspn(rest, "/");
     if (rest[0] != '\0')

@@ -94,7 +94,7 @@ enum want { WANT_LOOK, WANT_READ, WANT_CHANGE, WANT_MAKE };
 MUST_CHECK int request_outside(struct request *request, const struct place *place, enum want want);
 /* The scratch's top directory, or -1 while there is nothing in it. */
 int request_scratch_fd(const struct files *files);
-/* Where a descriptor number of the guest's leads. 0 or EBADF. */
+/* Where a descriptor number of the guest's leads. 0, ENOTDIR for a file, or EBADF. */
 MUST_CHECK int request_start(const struct files *files, int number, const char **ret_path);
 /* Notes whether the error means that a worker has to do the call (tree_open_in). Returns it. */
 int request_waits(struct request *request, int error);

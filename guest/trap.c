@@ -197,6 +197,39 @@ bool trap_is_readable(const void *bytes, size_t length)
     return true;
 }
 
+/* Parts with flags or an address, which writev has not, as one. */
+static long trap_send_parts(long fd, const struct msghdr *message, long flags)
+{
+    unsigned long size = 0, used = 0;
+    if (message->msg_iovlen > IOV_MAX)
+        return -EMSGSIZE;
+    if (!trap_is_readable(message->msg_iov, message->msg_iovlen * sizeof *message->msg_iov))
+        return -EFAULT;
+    for (unsigned long i = 0; i < message->msg_iovlen; i++) {
+        unsigned long length = message->msg_iov[i].iov_len;
+        if (length > INT_MAX || (size += length) > INT_MAX)
+            return -EMSGSIZE;
+        uintptr_t from = (uintptr_t)message->msg_iov[i].iov_base & ~(uintptr_t)3;
+        uintptr_t last = ((uintptr_t)message->msg_iov[i].iov_base + length - 1) & ~(uintptr_t)3;
+        if (length > 0 && !trap_is_readable((const void *)from, last - from + 4))
+            return -EFAULT;
+    }
+    long room = trap_call(SYS_mmap, 0, (long)size + 1, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room < 0 && room > -4096)
+        return room;
+    for (unsigned long i = 0; i < message->msg_iovlen; i++) {
+        const char *from = message->msg_iov[i].iov_base;
+        for (unsigned long at = 0; at < message->msg_iov[i].iov_len && used < size; at++)
+            ((char *)room)[used++] = from[at];
+    }
+    long result =
+        trap_call(SYS_sendto, fd, room, (long)used, flags,
+                  message->msg_namelen ? (long)message->msg_name : 0, message->msg_namelen);
+    trap_call(SYS_munmap, room, (long)size + 1, 0, 0, 0, 0);
+    return result;
+}
+
 /* A message without control data, as writev and send have it: what the filter keeps from it is
  * descriptors on their way to others. */
 static long trap_send(long fd, const struct msghdr *message, long flags)
@@ -208,7 +241,7 @@ static long trap_send(long fd, const struct msghdr *message, long flags)
         return trap_call(SYS_sendmmsg, fd, (long)message, 0, 0, 0, 0);
     if (copy.msg_iovlen > 1)
         return copy.msg_namelen != 0 || (flags & ~MSG_NOSIGNAL) != 0
-                   ? -EOPNOTSUPP
+                   ? trap_send_parts(fd, &copy, flags)
                    : trap_call(SYS_writev, fd, (long)copy.msg_iov, (long)copy.msg_iovlen, 0, 0, 0);
     struct iovec part = { NULL, 0 };
     if (copy.msg_iovlen == 1 && !trap_is_readable(copy.msg_iov, sizeof part))

@@ -9,6 +9,7 @@
 #include "guest/words.h"
 
 #include "guest/again.h"
+#include "guest/allocate.h"
 #include "guest/named.h"
 #include "guest/trap.h"
 #include "policy/remedy.h"
@@ -16,6 +17,7 @@
 #include "wire/told.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <netdb.h>
 #include <Python.h>
@@ -31,7 +33,11 @@
 
 static const struct zygote *words_zygote;
 static _Thread_local bool missing_is_expected;
-static _Thread_local char unserved[64]; /* what has just failed without a question to anybody */
+static _Thread_local struct {
+    int error;
+    const char *remedy;
+    char call[64];
+} unserved; /* what has just failed without a question to anybody */
 
 /* What a person calls a system call, where its name is not that. */
 static const struct {
@@ -177,18 +183,16 @@ static char *words_strerror(int error)
     const char *words = NULL;
     int kept = errno;
     bool is_guest = words_zygote->guest_pid != 0;
-    if (is_guest &&
+    if (is_guest && unserved.error != 0 && error == unserved.error) {
+        snprintf(text, sizeof text, "%s: %s (rule: system; remedy: %s)", strerror(error),
+                 unserved.call, unserved.remedy);
+        unserved.error = 0;
+        words = text;
+    }
+    if (is_guest && words == NULL &&
         (error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOBUFS ||
          error == ENOPROTOOPT || error == ENETDOWN || (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
-    if (is_guest && error == EINVAL && unserved[0] != '\0') {
-        snprintf(text, sizeof text,
-                 "%s: %s (rule: system; remedy: read and write the bytes, as shutil.copyfileobj "
-                 "does: in a guest the kernel copies for nobody)",
-                 strerror(error), unserved);
-        unserved[0] = '\0';
-        words = text;
-    }
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;
     errno = kept;
@@ -230,8 +234,13 @@ static pid_t words_getpid(void)
  * words are ours. The interpreter raises the exception at once. */
 static long words_unserved(long result, const char *operation, int from, int to)
 {
-    if (result < 0 && errno == EINVAL && words_zygote->guest_pid != 0)
-        snprintf(unserved, sizeof unserved, "%s(): descriptor %d to %d", operation, from, to);
+    if (result < 0 && errno == EINVAL && words_zygote->guest_pid != 0) {
+        unserved.error = EINVAL;
+        unserved.remedy = "read and write the bytes, as shutil.copyfileobj does: in a guest the "
+                          "kernel copies for nobody";
+        snprintf(unserved.call, sizeof unserved.call, "%s(): descriptor %d to %d", operation, from,
+                 to);
+    }
     return result;
 }
 
@@ -252,6 +261,18 @@ static ssize_t words_copy_file_range(int from, off_t *offset, int to, off_t *to_
 {
     return words_unserved(syscall(SYS_copy_file_range, from, offset, to, to_offset, count, flags),
                           "copy_file_range", from, to);
+}
+
+static int words_fallocate(int fd, off_t offset, off_t length)
+{
+    int error = words_zygote->guest_pid != 0 ? allocate_file(fd, offset, length)
+                                             : posix_fallocate(fd, offset, length);
+    if (error == EOPNOTSUPP) {
+        unserved.error = error;
+        unserved.remedy = "the file has holes: open it for reading and writing, without O_APPEND";
+        snprintf(unserved.call, sizeof unserved.call, "posix_fallocate(): descriptor %d", fd);
+    }
+    return error;
 }
 
 /* The compiler looks for the line of each SyntaxError in the file of its text, which is often no file
@@ -350,6 +371,8 @@ static const struct {
     { "sendfile", (void *)words_sendfile },
     { "sendfile64", (void *)words_sendfile },
     { "splice", (void *)words_splice },
+    { "posix_fallocate", (void *)words_fallocate },
+    { "posix_fallocate64", (void *)words_fallocate },
     { "copy_file_range", (void *)words_copy_file_range },
 };
 

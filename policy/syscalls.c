@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -48,6 +49,9 @@
 #define RULE_TREE                                                                                  \
     "files", "a guest sees its own tree: ask for a path with read= or write=, or use /work and "   \
              "/tmp"
+#define RULE_NODES                                                                                 \
+    "files", "a guest makes files and directories; a pipe is os.pipe(), a local socket "           \
+             "socket.socketpair()"
 #define RULE_THREADS "threads", "the policy grants no threads; grant them, or do the work in one"
 #define RULE_EVENTS                                                                                \
     "events", "the policy grants no event loop; grant events for asyncio, poll and pipes"
@@ -59,6 +63,10 @@
     "network",                                                                                     \
         "a loopback of its own, 127.0.0.1 and ::1, is --network self (network=[\"self\"]); "       \
         "there is no other network: hand data in by files= or expose() a host function"
+/* Without a loopback there are no other sockets. */
+#define RULE_PAIR                                                                                  \
+    "network", "a socket pair's ends are connected to each other and have no addresses: use "      \
+               "send() and recv()"
 #define RULE_PASSING                                                                               \
     "network", "a guest passes no descriptors and no control data: send the bytes alone"
 #define RULE_CONTROL                                                                               \
@@ -366,11 +374,13 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(socket, GRANT_LOOPBACK, "AF_INET6: TCP and UDP", WHY_LOOPBACK, NETWORK, LOW_EQUAL(0, AF_INET6)),
     CONTINUE(socket, GRANT_LOOPBACK, "AF_UNIX: without a name", "counted; it gets no name and no peer", NETWORK, LOW_EQUAL(0, AF_UNIX)),
     NO(socket, WHY_SOCKET, NETWORK),
-    BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(connect, WHY_SOCKET, NETWORK),
-    BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, NETWORK),
-    BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, NETWORK),
-    NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, NETWORK),
-    NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, NETWORK),
+    BROKER(connect, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), 
+    REFUSE(connect, "a name that was looked up", WHY_SOCKET, NETWORK, LOW_MASKED(0, 1u << 31, 1u << 31)),
+    NO(connect, WHY_SOCKET, PAIR),
+    BROKER(bind, GRANT_LOOPBACK, "", WHY_ADDRESS, NETWORK), NO(bind, WHY_SOCKET, PAIR),
+    BROKER(listen, GRANT_LOOPBACK, "", "numbers only; makes its queues small first", NETWORK), NO(listen, WHY_SOCKET, PAIR),
+    NATIVE(accept, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept, WHY_SOCKET, PAIR),
+    NATIVE(accept4, GRANT_LOOPBACK, "", WHY_TELLS, NETWORK), NO(accept4, WHY_SOCKET, PAIR),
     CONTINUE(setsockopt, GRANT_LOOPBACK, "", "options that concern the socket alone (loopback.c): level and name are numbers", OPTIONS),
     NO(setsockopt, WHY_SOCKET, OPTIONS),
 
@@ -396,7 +406,12 @@ const struct syscall_row syscall_rows[] = {
     QUIET(lgetxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(fgetxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(listxattr, EOPNOTSUPP, "", WHY_XATTR), QUIET(llistxattr, EOPNOTSUPP, "", WHY_XATTR),
     QUIET(flistxattr, EOPNOTSUPP, "", WHY_XATTR), UNABLE(removexattr), UNABLE(lremovexattr), UNABLE(fremovexattr),
-    NO(mknod, "devices and pipes", TREE), NO(mknodat, "devices and pipes", TREE),
+    BROKER(mknod, GRANT_FILES, "a regular file", WHY_PATH, FILES, LOW_MASKED(1, S_IFMT, S_IFREG)),
+    BROKER(mknod, GRANT_FILES, "a regular file, by a mode without a type", WHY_PATH, FILES, LOW_MASKED(1, S_IFMT, 0)),
+    NO(mknod, "devices and pipes", NODES),
+    BROKER(mknodat, GRANT_FILES, "a regular file", WHY_PATH, FILES, LOW_MASKED(2, S_IFMT, S_IFREG)),
+    BROKER(mknodat, GRANT_FILES, "a regular file, by a mode without a type", WHY_PATH, FILES, LOW_MASKED(2, S_IFMT, 0)),
+    NO(mknodat, "devices and pipes", NODES),
     NO(chroot, "the tree is the supervisor's", TREE), NO(name_to_handle_at, "a name that needs no path", TREE),
     NO(inotify_init, WHY_TIMERS, WATCH), NO(inotify_init1, WHY_TIMERS, WATCH),
     NO(inotify_add_watch, WHY_TIMERS, WATCH), NO(inotify_rm_watch, WHY_TIMERS, WATCH),

@@ -101,6 +101,8 @@ static const struct {
     { SYS_memfd_create, 0, NULL },
     { SYS_setxattr, 0, NULL },
     { SYS_lsetxattr, 0, NULL },
+    { SYS_fsetxattr, 0, "descriptor" },
+    { SYS_fremovexattr, 0, "descriptor" },
     { SYS_removexattr, 0, NULL },
     { SYS_lremovexattr, 0, NULL },
     { SYS_sethostname, 0, NULL },

@@ -64,6 +64,10 @@
     "network=[\"self\"] is 127.0.0.1 and ::1 of the guest's own, and there is no other network; "  \
     "hand data in by files= or expose() a host function"
 
+#define UNIX_HINT                                                                                  \
+    "sockets of AF_UNIX have no addresses here: socket.socketpair() makes two that are "           \
+    "connected, "                                                                                  \
+    "and 127.0.0.1 is the guest's own"
 #define NAMES_HINT                                                                                 \
     "network=[\"self\"] has the names of its /etc/hosts, localhost first; hand data in by files= " \
     "or expose() a host function"
@@ -234,7 +238,7 @@ static bool read_address(const struct guest *guest, uint64_t at, uint64_t length
     if (answer->error != 0 || (is_internet && address_is_own(address)))
         return answer->error == 0;
     address_print(address, answer);
-    loopback_refuse(answer, EPERM, OTHERS_HINT);
+    loopback_refuse(answer, EPERM, address->any.sa_family == AF_UNIX ? UNIX_HINT : OTHERS_HINT);
     return false;
 }
 
@@ -261,6 +265,8 @@ void loopback_object(const struct guest *guest, const struct call *call, struct 
                memory_read(memory, call->args[at], &address,
                            size < sizeof address ? size : sizeof address) == 0) {
         address_print(&address, answer);
+    } else if (call->number == SYS_sendto) {
+        snprintf(answer->target, sizeof answer->target, "flags 0x%x", (unsigned)call->args[3]);
     }
 }
 

@@ -345,8 +345,8 @@ FILES_TEST(relative_paths_start_at_tracked_descriptors_only)
     CHECK_EQUAL(open_read("inner"), 0);
     /* The number is used again, for a file. */
     files_installed(fixture.files, 9);
-    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)9, inner, (uint64_t)0), EBADF);
-    CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), EBADF);
+    CHECK_EQUAL(CALL(SYS_openat, (uint64_t)9, inner, (uint64_t)0), ENOTDIR);
+    CHECK_EQUAL(CALL(SYS_fchdir, (uint64_t)9), ENOTDIR);
     CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);
     /* Never installed (its table was full): what another handler installs next is not it. */
     CHECK_EQUAL(open_as(at("data/dir"), O_RDONLY, 0), 0);

@@ -119,7 +119,8 @@ REFUSED = [
     ("a fifo in a grant", "os.open(TOP + '/data/fifo', os.O_RDONLY | os.O_NONBLOCK)", "EACCES"),
     ("a directory is not opened for writing", "open(TOP + '/data', 'r+')", "EACCES"),
     ("an unknown descriptor", "os.stat('x', dir_fd=99)", "EBADF"),
-    ("a descriptor that is a file", "os.open('x', os.O_RDONLY, dir_fd=os.open(TOP + '/file', os.O_RDONLY))", "EBADF"),
+    ("a descriptor that is a file", "os.open('x', os.O_RDONLY, dir_fd=os.open(TOP + '/file', os.O_RDONLY))", "ENOTDIR"),
+    ("a working directory that is a file", "os.fchdir(os.open(TOP + '/file', os.O_RDONLY))", "ENOTDIR"),
     ("NOFOLLOW on a link", "os.open(TOP + '/data/inside', os.O_RDONLY | os.O_NOFOLLOW)", "ELOOP"),
     ("O_DIRECTORY on a file", "os.open(TOP + '/file', os.O_RDONLY | os.O_DIRECTORY)", "ENOTDIR"),
     ("readlink of a file", "os.readlink(TOP + '/file')", "EINVAL"),
@@ -182,7 +183,7 @@ def test_a_write_grant_does_not_reach_a_namesake_that_is_granted_for_reading(nam
 
 CHANGES = [
     "open(TOP + '/data/table.csv', 'w')", "open(TOP + '/data/table.csv', 'a')", "open(TOP + '/data/table.csv', 'r+')",
-    "open(TOP + '/data/new', 'x')", "os.mkdir(TOP + '/data/new')", "os.rmdir(TOP + '/data/sub')", "os.unlink(TOP + '/data/table.csv')",
+    "open(TOP + '/data/new', 'x')", "os.mkdir(TOP + '/data/new')", "os.mknod(TOP + '/data/new')", "os.rmdir(TOP + '/data/sub')", "os.unlink(TOP + '/data/table.csv')",
     "os.rename(TOP + '/data/table.csv', '/work/mine')", "os.rename(TOP + '/data/table.csv', TOP + '/data/other')",
     "os.symlink('x', TOP + '/data/new')", "os.link(TOP + '/data/table.csv', '/work/hard')", "os.truncate(TOP + '/data/table.csv', 1)",
     "os.chmod(TOP + '/data/table.csv', 0o777)", "os.utime(TOP + '/data/table.csv')", "os.utime(os.open(TOP + '/data/table.csv', os.O_RDONLY))",
@@ -286,6 +287,21 @@ def test_a_writing_grant_leads_nowhere_else(run, place):
 
 # ---- Scratch -------------------------------------------------------------------------------------------------------
 
+ROOM = """
+def room(flags):
+    with open('f', 'wb') as file: file.write(b'kept')
+    f = os.open('f', flags)
+    os.posix_fallocate(f, 7, 9000)
+    size, blocks = os.fstat(f).st_size, os.fstat(f).st_blocks
+    if flags & os.O_APPEND: os.write(f, b'more')
+    else: os.pwrite(f, b'more', size)
+    data = open('f', 'rb').read()
+    os.posix_fallocate(f, 0, 5000)  # there already
+    return size, len(data.strip(b'kept').strip(b'more')) + 4 if blocks * 512 >= size else 0, data[:4], data[-4:]
+def fails(*given):
+    try: return os.posix_fallocate(*given)
+    except OSError as e: return errno.errorcode[e.errno]
+"""
 # In each of four ways: by path, beside a folder's descriptor, by its own in two.
 BITS = """
 def made(name, make=lambda n: open(n, 'w').close()): make(name); return name
@@ -316,10 +332,16 @@ SCRATCH = [
     ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
     ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
     ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
+    ("a file by mknod", "os.mknod('f'); os.umask(0); os.mknod('g', 0o104640); d = os.open('.', os.O_RDONLY); os.mknod('h', 0o600, dir_fd=d); open('f', 'w').write('x'); print([oct(os.stat(n).st_mode) for n in 'fgh'], len(os.listdir('.')))\ntry: os.mknod('f')\nexcept FileExistsError: print('there')", "['0o100600', '0o104640', '0o100600'] 3\nthere"),
     ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),
     ("modes as it is made", "os.umask(0); os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4711)); print(oct(os.stat('d').st_mode), oct(os.stat('f').st_mode))", "0o41777 0o104711"),
     ("modes that are copied", "import shutil\nopen('f', 'w').close(); os.chmod('f', 0o6755); shutil.copy2('f', 'g'); os.mkdir('d'); os.chmod('d', 0o3775); shutil.copytree('d', 'e'); print(oct(os.stat('g').st_mode), oct(os.stat('e').st_mode))", "0o106755 0o43775"),
     ("modes out of an archive", "import tarfile, io\nwith tarfile.open('t', 'w') as t:\n  m = tarfile.TarInfo('s'); m.mode = 0o4755; t.addfile(m); m = tarfile.TarInfo('d'); m.mode = 0o1777; m.type = tarfile.DIRTYPE; t.addfile(m)\nt = tarfile.open('t'); t.errorlevel = 2; t.extractall('x', **({'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {})); print(oct(os.stat('x/s').st_mode), oct(os.stat('x/d').st_mode))", "0o104755 0o41777"),
+    ("room for a file, however it is open", ROOM + "print([room(flags) for flags in (os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_APPEND, os.O_WRONLY | os.O_APPEND)])", "[(9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more')]"),
+    ("room in holes", "f = open('f', 'w+b', 0); f.write(b'kept'); f.truncate(20000); before = os.stat('f').st_blocks; f.seek(9); os.posix_fallocate(f.fileno(), 5000, 9000); print(os.stat('f').st_blocks - before, os.stat('f').st_size, f.tell(), open('f', 'rb').read() == b'kept' + bytes(19996)); os.posix_fallocate(f.fileno(), 0, 20000); print(os.stat('f').st_blocks)", "24 20000 9 True\n40"),
+    ("room for a file without a name", "f = os.open('f', os.O_CREAT | os.O_RDWR | os.O_APPEND); os.remove('f'); os.write(f, b'x'); os.posix_fallocate(f, 0, 5000); os.write(f, b'y'); print(os.pread(f, 9999, 0) == b'x' + bytes(4999) + b'y')", "True"),
+    ("room that cannot be", ROOM + "r, w = os.pipe(); f = os.open('f', os.O_CREAT | os.O_RDWR); print(*[fails(*given) for given in ((f, -1, 5), (f, 0, 0), (f, 2 ** 63 - 2, 5), (os.open('f', 0), 0, 5), (os.open('.', 0), 0, 5), (w, 0, 5), (99, 0, 5))])", "EINVAL EINVAL EFBIG EBADF EBADF ESPIPE EBADF"),
+    ("room that there is not", ROOM + "f = os.open('f', os.O_CREAT | os.O_WRONLY | os.O_APPEND); os.write(f, b'kept'); print(fails(f, 0, 30 << 20), os.stat('f').st_size)", "EFBIG 4"),
     ("umask", "os.umask(0o077); open('f', 'w').close(); print(oct(os.stat('f').st_mode))", "0o100600"),
     ("times", "open('f', 'w').close(); os.utime('f', (1, 2)); s = os.stat('f'); print(s.st_atime, s.st_mtime)", "1.0 2.0"),
     ("truncate", "open('f', 'w').write('abcdef'); os.truncate('f', 3); print(open('f').read())", "abc"),

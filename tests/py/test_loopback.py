@@ -210,6 +210,9 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     for size in (0, 1, 1400, 60_000): print(b.sendto(b"x" * size, a.getsockname()[:2]), len(a.recvfrom(65536)[0]))
     print(a.getsockname()[1] > 0, b.getsockname()[1] > 0)
     b.connect(a.getsockname()); b.send(b"connected"); print(a.recv(99), b.getpeername() == a.getsockname())
+    c = socket.socket(family, socket.SOCK_DGRAM)
+    for flags in (0, socket.MSG_DONTWAIT):
+        print(c.sendmsg([b"to", memoryview(b"-xy")[1:], b"", b" it"], [], flags, a.getsockname()[:2]), a.recv(99), b.sendmsg([b"1", b"2"], [], flags), a.recv(9))
     buffer = bytearray(9); b.sendmsg([b"in", b" parts"]); print(a.recvfrom_into(buffer)[0] in (2, 8))
     try: b.sendto(b"x" * 70_000, a.getsockname())
     except OSError as error: print(error)
@@ -547,6 +550,7 @@ except OSError as error: print(error.strerror)
         )
     ] + ["Transport endpoint is not connected"], ex
     assert {one.rule for one in ex.violations} == {"network"}
+    assert {one.hint.split(" here:")[0] for one in ex.violations} == {"sockets of AF_UNIX have no addresses"}
 
 
 @core

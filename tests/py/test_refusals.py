@@ -23,6 +23,7 @@ NETWORK = (
     '(rule: network; remedy: a loopback of its own, 127.0.0.1 and ::1, is --network self (network=["self"]); there is no other network: '
     "hand data in by files= or expose() a host function)"
 )
+PAIR = "(rule: network; remedy: a socket pair's ends are connected to each other and have no addresses: use send() and recv())"
 PASSING = "(rule: network; remedy: a guest passes no descriptors and no control data: send the bytes alone)"
 CONTROL = "(rule: network; remedy: use recv() or recv_into(): no descriptors and no control data come in)"
 RECEIVE = (
@@ -54,6 +55,7 @@ DEVICE = "(rule: {}; remedy: terminals, disks and other devices of the machine a
 KERNEL = "(rule: read; remedy: procfs and the kernel's other files are part of no grant: hand in as a file what the program is to know (--file, files=))"
 KERNEL_KEPT = "(rule: write; remedy: procfs and the kernel's other files are part of no grant)"
 TREE = "(rule: files; remedy: a guest sees its own tree: ask for a path with read= or write=, or use /work and /tmp)"
+NODES = "(rule: files; remedy: a guest makes files and directories; a pipe is os.pipe(), a local socket socket.socketpair())"
 MEMORY = "(rule: memory; remedy: use private memory (bytearray, mmap of -1) or a file in /tmp)"
 SYSTEM = "(rule: system; remedy: the machine's clock, name and devices are out of reach)"
 NO_FILE, DENIED = "No such file or directory", "Permission denied"
@@ -89,14 +91,15 @@ ROWS = [
     ("open('/work/none')", "FileNotFoundError", 2, "/work/none", NO_FILE, None),
     ("open('none')", "FileNotFoundError", 2, "none", NO_FILE, None),
     # Special files and the tree
-    ("os.mknod('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
-    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + TREE, ("mknodat", "/tmp/x", "files")),
+    ("os.mknod('/tmp/x', 0o20600, 259)", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + NODES, ("mknodat", "/tmp/x", "files")),
+    ("os.mkfifo('/tmp/x')", "PermissionError", 1, None, REFUSED.format("mknod()") + ": /tmp/x " + NODES, ("mknodat", "/tmp/x", "files")),
     ("os.chroot('/')", "PermissionError", 1, "/", REFUSED.format("chroot()") + ": / " + TREE, ("chroot", "/", "files")),
     ("os.chown('/tmp', 0, 0)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("chown", "/tmp", "identity")),
     ("os.lchown('/tmp', 1, 1)", "PermissionError", 1, "/tmp", REFUSED.format("chown()") + ": /tmp " + OWNER, ("lchown", "/tmp", "identity")),
     ("os.fchown(0, 1, 1)", "PermissionError", 1, None, REFUSED.format("chown()") + ": to user 1 " + IDENTITY, ("fchown", "to user 1", "identity")),
     ("os.setxattr('/tmp', 'user.a', b'')", "OSError", 95, "/tmp", REFUSED.format("setxattr()") + ": /tmp " + ATTRIBUTES, ("setxattr", "/tmp", "files")),
     ("os.removexattr('/tmp', 'user.a')", "OSError", 95, "/tmp", REFUSED.format("removexattr()") + ": /tmp " + ATTRIBUTES, ("removexattr", "/tmp", "files")),
+    ("os.setxattr(0, 'user.a', b'')", "OSError", 95, 0, REFUSED.format("fsetxattr()") + ": descriptor 0 " + ATTRIBUTES, ("fsetxattr", "descriptor 0", "files")),
     ("os.listxattr('/tmp')", "OSError", 95, "/tmp", "Operation not supported", None),
     ("os.open('/tmp', os.O_PATH)", "OSError", 95, "/tmp", "Operation not supported: open(): O_PATH (rule: files; remedy: open it for reading "
      "(os.O_RDONLY); a directory as well is open then for dir_fd)", None),
@@ -161,12 +164,16 @@ ROWS = [
     ("socket.socketpair()[0].recvfrom(9)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
     ("socket.socketpair()[0].recv(9, socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("recvfrom()") + ": descriptor 5 " + RECEIVE, ("recvfrom", "descriptor 5", "network")),
     ("socket.socketpair()[0].sendto(b'x', '/tmp/s')", "PermissionError", 1, None, REFUSED.format("sendto()") + ": AF_UNIX /tmp/s " + SEND, ("sendto", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].send(b'x', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + " " + SEND, ("sendto", "", "network")),
+    ("socket.socketpair()[0].send(b'x', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
+    ("socket.socketpair()[0].send(b'', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
+    ("socket.socketpair()[0].sendmsg([b'x', b'y'], [], socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
     ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "PermissionError", 1, None, REFUSED.format("setsockopt()") + ": option 7 " + OPTIONS, ("setsockopt", "option 7", "network")),
-    ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + NETWORK, ("bind", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + NETWORK, ("connect", "AF_UNIX /tmp/s", "network")),
-    ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + NETWORK, ("listen", "descriptor 5", "network")),
-    ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + NETWORK, ("accept4", "descriptor 5", "network")),
+    ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + PAIR, ("bind", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + PAIR, ("connect", "AF_UNIX /tmp/s", "network")),
+    ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + PAIR, ("listen", "descriptor 5", "network")),
+    ("socket.socketpair()[0].accept()", "PermissionError", 1, None, REFUSED.format("accept4()") + ": descriptor 5 " + PAIR, ("accept4", "descriptor 5", "network")),
+    ("os.posix_fallocate(holes(), 0, 9)", "OSError", 95, None, "Operation not supported: posix_fallocate(): descriptor 5 (rule: system; remedy: the file has holes: open it "
+     "for reading and writing, without O_APPEND)", None),
     # What libraries try and go on without: nobody is asked, and nothing is on record
     ("os.sendfile(1, 0, 0, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
     ("os.sendfile(1, 0, None, 9)", "OSError", 22, None, "Invalid argument: sendfile(): descriptor 0 to 1 " + COPIES, None),
@@ -213,6 +220,10 @@ SETUP = """
 import _posixsubprocess, asyncio, concurrent.futures, inspect, json, multiprocessing, os, socket, subprocess, sys, time
 def pipe():
     return os.pipe()
+def holes():
+    with open('/tmp/holes', 'wb') as file:
+        file.truncate(9)
+    return os.open('/tmp/holes', os.O_WRONLY)
 def rest():
     return -1, None, None, None, -1, None, True
 def fill():
@@ -266,6 +277,7 @@ import shutil
 shutil.copyfile('z', 'copy'), [(a.sendall(b'xy'), b.recv(1), b.recv_into(bytearray(1)), a.sendfile(open('z', 'rb'))) for a, b in [socket.socketpair()]]
 os.symlink('z', 'l'), os.readlink('l'), os.chdir('/etc'), os.nice(2), os.nice(0), os.nice(1), os.getpriority(0, 0), os.setresuid(-1, os.getuid(), -1),
 [a.sendmsg([b'x']) for a, b in [socket.socketpair()]], [a.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for a, b in [socket.socketpair()]], socket.getfqdn(), socket.getfqdn('example.com'), os.kill(os.getpid(), 0), socket.socketpair(), os.pipe()
+assert [(a.sendmsg([b'x', memoryview(b'abcd')[1:], b''], [], socket.MSG_DONTWAIT), b.recv(9)) for a, b in [socket.socketpair()]] == [(4, b'xbcd')]
 import platform, threading, uuid
 time.clock_gettime(time.pthread_getcpuclockid(threading.get_ident())), platform.architecture(), uuid.uuid1(), uuid.getnode()
 print(multiprocessing.pool.ThreadPool(2).map(abs, [-1]), concurrent.futures.ThreadPoolExecutor(2).submit(abs, -2).result())
