@@ -7,12 +7,13 @@ import ast
 import json
 import pathlib
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from belljar import AsyncSandbox, Execution, Policy, Sandbox, SandboxError, Template, arun, run
+from belljar import AsyncSandbox, Execution, Output, Policy, Sandbox, SandboxError, SandboxExecutor, Template, arun, run
 from test_mcp import COMMAND, Server
 
 pytestmark = pytest.mark.core
@@ -149,6 +150,37 @@ def by_session(policy: dict[str, Any], codes: list[str]) -> list[str]:
         return told
 
 
+def by_stream(policy: dict[str, Any], codes: list[str]) -> list[str]:
+    with Template(Policy(timeout=30, **policy), python=PYTHON) as template:
+        told = []
+        for code in codes:
+            with Sandbox(template=template, stdin=GIVEN) as session:
+                told.append("".join(piece.text for piece in session.stream(code) if isinstance(piece, Output)))
+        return told
+
+
+def as_function(code: str) -> Callable[[], Any]:
+    """The same program as a function of the host's, which travels."""
+    made: dict[str, Any] = {}
+    body, _, last = code.rpartition("\nprint(repr((")
+    exec(f"def claim():\n{textwrap.indent(body, '    ')}\n    return {last.removesuffix(')))')}", made)
+    return made["claim"]  # type: ignore[no-any-return]
+
+
+def by_call(policy: dict[str, Any], codes: list[str]) -> list[str]:
+    with Template(Policy(timeout=30, **policy), python=PYTHON) as template:
+        told = []
+        for code in codes:
+            with Sandbox(template=template, stdin=GIVEN) as session:
+                told.append(repr(session.call(as_function(code))))
+        return told
+
+
+def by_executor(policy: dict[str, Any], codes: list[str]) -> list[str]:
+    with SandboxExecutor(Policy(timeout=30, **policy), max_workers=2, python=PYTHON) as executor:
+        return [repr(future.result()) for future in [executor.submit(as_function(code)) for code in codes]]
+
+
 def by_a_fork(policy: dict[str, Any], codes: list[str]) -> list[str]:
     with Template(Policy(timeout=30, **policy), python=PYTHON) as template:
         told = []
@@ -193,7 +225,7 @@ def by_mcp(policy: dict[str, Any], codes: list[str]) -> list[str]:
 
 
 FACES: dict[str, Callable[[dict[str, Any], list[str]], list[str]]] = {
-    "run": by_run, "template": by_template, "session": by_session, "fork": by_a_fork, "async": by_async_sessions, "arun": by_arun,
+    "run": by_run, "template": by_template, "session": by_session, "stream": by_stream, "call": by_call, "executor": by_executor, "fork": by_a_fork, "async": by_async_sessions, "arun": by_arun,
     "command": by_the_command, "mcp": by_mcp,
 }  # fmt: skip
 
@@ -201,7 +233,7 @@ FACES: dict[str, Callable[[dict[str, Any], list[str]], list[str]]] = {
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_claim_by_every_face_under_every_policy(policy: str, face: str) -> None:
-    has_input = face not in ("mcp", "fork")  # a fork's is its own, and empty
+    has_input = face not in ("mcp", "fork", "executor")  # a fork's is its own, and empty
     claims = {claim: row for claim, row in CLAIMS.items() if has_input or "input" not in claim}
     told = FACES[face](POLICIES[policy], [printed(code) for code, _ in claims.values()])
     found = {claim: ast.literal_eval(text) if text else "nothing" for claim, text in zip(claims, told)}
