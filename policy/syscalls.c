@@ -190,6 +190,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(close, 0, "", "its own table of descriptors", NONE),
     NATIVE(fstat, 0, "", "numbers only about a descriptor that it holds; unlike newfstatat it cannot name a path", NONE),
     NATIVE(lseek, GRANT_FILES, "", "files come open from the supervisor and are used at the kernel's speed", FILES),
+    QUIET(lseek, ESPIPE, "without files", "reading to the end asks for the place before: all that it has are pipes"),
     NATIVE(pread64, GRANT_FILES, "", "as read", FILES),
     NATIVE(pwrite64, GRANT_FILES, "", "as write", FILES),
     NATIVE(ftruncate, GRANT_FILES, "", "only a descriptor open for writing, bounded by RLIMIT_FSIZE", FILES),

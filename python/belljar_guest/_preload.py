@@ -10,7 +10,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from belljar._shared.frames import RUN_EXCEPTION, RUN_EXIT, RUN_LAST_VALUE
-from belljar_guest import _end, _host, _outcome, _policy, _results, _run, _session, _settings, _shell, _state, _threads, native
+from belljar_guest import (
+    _code,
+    _end,
+    _host,
+    _outcome,
+    _policy,
+    _results,
+    _run,
+    _session,
+    _settings,
+    _shell,
+    _state,
+    _threads,
+    native,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +130,7 @@ def import_common() -> None:
             __import__(name)
         except ImportError:
             pass  # an interpreter that was built without it
+    _ = _code.unpack  # the host may call its functions here: reading them needs more of the library
     if "_socket" in sys.modules:
         "".encode("idna")  # every name of a host goes through it
     finder: Any = type("NoFiles", (), {"find_spec": staticmethod(native.find_nothing)})

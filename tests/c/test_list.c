@@ -1,9 +1,22 @@
 /* Folders told as a whole (files/list.c), and how it is known that they are so still (files/watch.c). The
  * guest here is the test itself, as in test_files.c. */
 #define _GNU_SOURCE
+#include "base/base.h"
+
+/* A call reads the clock between its two looks at a folder: what happens there happens to it then. */
+static void (*between_looks)(void);
+static uint64_t clock_hooked_now_ns(void)
+{
+    if (between_looks != NULL)
+        between_looks();
+    return clock_now_ns();
+}
+#define clock_now_ns clock_hooked_now_ns
+
 #include "tests/c/watch_fixture.h"
 
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 static _Alignas(struct listed) char listed_rows[LISTED_BYTES_MAX];
@@ -202,6 +215,109 @@ FILES_TEST(a_folder_that_finds_names_in_other_letters_is_not_told)
     close(set);
 }
 
+/* The guest's memory is another thread's as well. */
+static char asked_path[PATH_MAX];
+static const char *asked_later;
+
+static void ask_for_another(void)
+{
+    snprintf(asked_path, sizeof asked_path, "%s", asked_later);
+}
+
+static int list_while_asking_for(const char *path, const char *later)
+{
+    snprintf(asked_path, sizeof asked_path, "%s", path);
+    asked_later = later;
+    between_looks = ask_for_another;
+    int error = list(asked_path);
+    between_looks = NULL;
+    return error;
+}
+
+FILES_TEST(a_path_that_becomes_anothers_while_it_is_asked_is_not_told)
+{
+    int set = watch_joined();
+    CHECK_EQUAL(list_while_asking_for(at("data"), at("data")), 0);
+    CHECK(listed_find("plain") != NULL);
+    CHECK_EQUAL(list_while_asking_for(at("data"), at("out")), EAGAIN); /* a grant as well */
+    CHECK_EQUAL(list_while_asking_for(at("data"), "/work"), EAGAIN);
+    CHECK_EQUAL(list_while_asking_for(at("data"), at("data/nothing")), ENOENT);
+    CHECK_EQUAL(list_while_asking_for(at("out"), at("out")), 0);
+    CHECK(listed_find("old") != NULL);
+    close(set);
+}
+
+static void take_its_place(void)
+{
+    between_looks = NULL; /* once */
+    CHECK(rename(at("out/a"), at("out/before")) == 0 && mkdir(at("out/a"), 0755) == 0);
+    put("out/a/later", "x");
+}
+
+/* The one that is watched is the one that is told. */
+FILES_TEST(a_folder_that_another_takes_the_place_of_while_it_is_asked_is_not_told)
+{
+    int set = watch_joined();
+    CHECK(mkdir(at("out/a"), 0755) == 0);
+    put("out/a/first", "x");
+    between_looks = take_its_place; /* it was opened, and is not watched yet */
+    CHECK_EQUAL(list(at("out/a")), 0);
+    CHECK(between_looks == NULL);
+    CHECK(listed_find("later") != NULL && listed_find("first") == NULL);
+    take_changes();
+    CHECK_EQUAL(list(at("out/a")), 0);
+    CHECK(!is_readable(set));
+    put("out/a/later", "changed");
+    CHECK(is_readable(set));
+    close(set);
+}
+
+static bool write_into(const char *path, const char *text)
+{
+    CLEANUP(fd_close) int fd = open(path, O_WRONLY);
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* A namespace of mounts of the test's own, in which it may mount. */
+static bool mounts_apart(void)
+{
+    char uids[32], gids[32];
+    snprintf(uids, sizeof uids, "%u %u 1", geteuid(), geteuid());
+    snprintf(gids, sizeof gids, "%u %u 1", getegid(), getegid());
+    if (unshare(CLONE_NEWNS) < 0 &&
+        (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !write_into("/proc/self/setgroups", "deny") ||
+         !write_into("/proc/self/uid_map", uids) || !write_into("/proc/self/gid_map", gids)))
+        return false;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* Its rows have the folder's device, and the folder's watch does not tell of what is mounted there. */
+TEST(what_is_mounted_in_a_folder_is_not_told_with_it)
+{
+    bool is_apart = mounts_apart();
+    fixture_make();
+    if (!is_apart || mount("none", at("scratch"), "tmpfs", 0, NULL) < 0) {
+        fixture_remove();
+        SKIP("this machine lets nobody mount");
+    }
+    put("scratch/file", "of another file system");
+    CHECK(mkdir(at("scratch/folder"), 0755) == 0);
+    put("data/dir/beside", "of this one");
+    CHECK(mount(at("scratch/file"), at("data/plain"), NULL, MS_BIND, NULL) == 0);
+    int set = watch_joined();
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(listed_find("plain") != NULL && listed_find("plain")->mode == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("beside")->mode) && S_ISREG(listed_find("inner")->mode));
+    CHECK(mount(at("scratch/folder"), at("data/dir"), NULL, MS_BIND, NULL) == 0);
+    CHECK(list(at("data/dir")) != 0); /* a worker's */
+    CHECK(umount2(at("data/dir"), MNT_DETACH) == 0 && umount2(at("data/plain"), MNT_DETACH) == 0);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    close(set);
+    CHECK(umount2(at("scratch"), MNT_DETACH) == 0);
+    fixture_remove();
+}
+
 /* ---- What is watched ---- */
 
 FILES_TEST(a_set_is_joined_once)
@@ -307,7 +423,6 @@ FILES_TEST(every_kind_of_change_is_told)
     close(set);
 }
 
-/* Each way in which a path can come to mean another folder without a change in that folder. */
 /* Nobody was told of those above it but that they are on the way. */
 FILES_TEST(files_above_a_folder_are_none_of_its_changes)
 {
@@ -328,6 +443,7 @@ FILES_TEST(files_above_a_folder_are_none_of_its_changes)
     close(set);
 }
 
+/* Each way in which a path can come to mean another folder without a change in that folder. */
 FILES_TEST(a_folder_that_another_takes_the_place_of_is_watched_anew)
 {
     int set = watch_joined();
@@ -367,6 +483,66 @@ FILES_TEST(a_folder_that_another_takes_the_place_of_is_watched_anew)
         take_changes();
     }
     close(set);
+}
+
+/* Two grants of one folder: its own path, and that of a link to it. The kernel has one watch for both. */
+static int twice_joined(void)
+{
+    char path[PATH_MAX];
+    fixture_host();
+    CHECK(symlink("out", at("again")) == 0 && mkdir(at("out/sub"), 0755) == 0);
+    put("out/sub/file", "x");
+    grant(at("out"), false, false);
+    grant(at("again"), false, false);
+    CHECK_EQUAL(tree_new(&fixture.settings, &fixture.tree, path), 0);
+    CHECK_EQUAL(
+        files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
+    return watch_joined();
+}
+
+/* By one path all of it is told, by the other it is on the way only: neither takes from the other. */
+TEST(one_folder_by_two_grants_is_watched_for_what_either_is_told)
+{
+    static const char *const orders[][2] = { { "out", "again/sub" },
+                                             { "again/sub", "out" },
+                                             { "again", "out/sub" },
+                                             { "out/sub", "again" } };
+    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+        int set = twice_joined();
+        CHECK_EQUAL(list(at(orders[i][0])), 0);
+        CHECK_EQUAL(list(at(orders[i][1])), 0);
+        CHECK(is_watched("out") && is_watched("again") && !is_readable(set));
+        CHECK_EQUAL(watched_find("out")->number, watched_find("again")->number);
+        put("out/old", "changed"); /* no change to what is below */
+        CHECK(is_readable(set));
+        take_changes();
+        CHECK(!is_watched("out") && !is_watched("again"));
+        CHECK_EQUAL(list(at(orders[i][0])), 0);
+        CHECK_EQUAL(list(at(orders[i][1])), 0);
+        put("out/sub/file", "changed");
+        CHECK(is_readable(set));
+        take_changes();
+        CHECK(is_watched("out") && is_watched("again") && !is_readable(set));
+        CHECK(!is_watched("out/sub") && !is_watched("again/sub"));
+        close(set);
+        fixture_remove();
+    }
+}
+
+/* What only passed through hears of names alone: the twin. */
+TEST(one_folder_by_two_grants_that_is_on_the_way_twice_is_left_alone)
+{
+    int set = twice_joined();
+    CHECK_EQUAL(list(at("out/sub")), 0);
+    CHECK_EQUAL(list(at("again/sub")), 0);
+    put("out/old", "changed");
+    CHECK(!is_readable(set));
+    CHECK(rename(at("out/sub"), at("out/other")) == 0 && is_readable(set));
+    take_changes();
+    CHECK_EQUAL(list(at("again/sub")), ENOENT);
+    CHECK_EQUAL(list(at("out/other")), 0);
+    close(set);
+    fixture_remove();
 }
 
 FILES_TEST(too_deep_a_folder_is_not_watched)
@@ -459,6 +635,35 @@ TEST(a_folder_of_the_runtimes_is_told_by_pages_and_watched_by_nobody)
     CHECK(listed_head()->next == 0);
     CHECK_EQUAL(fixture.tree->watches->count, 0);
     fixture_remove();
+}
+
+/* Parts of the runtime may lie on any file system. One whose changes happen elsewhere, or are made when
+ * somebody looks, tells of none. */
+TEST(a_folder_of_the_runtimes_that_is_no_disks_is_told_to_no_program)
+{
+    static const char *const folders[] = { "/sys/kernel", "/sys", "/sys/fs/cgroup" };
+    char path[PATH_MAX];
+    unsigned found = 0;
+    fixture_host();
+    grant(at("data"), false, true);
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+        grant(folders[i], false, true);
+    CHECK_EQUAL(tree_new(&fixture.settings, &fixture.tree, path), 0);
+    CHECK_EQUAL(
+        files_new(fixture.tree, &fixture.settings, 1, fixture.scratch_parent, &fixture.files), 0);
+    close(watch_joined());
+    CHECK_EQUAL(list_for_program(at("data")), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        CLEANUP(fd_close) int fd = open(folders[i], O_PATH | O_DIRECTORY);
+        if (fd < 0 || !beneath_may_wait(fd) || list(folders[i]) != 0)
+            continue;
+        found++;
+        CHECK_EQUAL(list_for_program(folders[i]), EAGAIN);
+    }
+    CHECK_EQUAL(list_for_program(at("data")), 0);
+    fixture_remove();
+    if (found == 0)
+        SKIP("none of these folders is there, or all are on disks");
 }
 
 /* Programs are told no more of the runtime's folders than of granted ones. */

@@ -1,11 +1,14 @@
 """tools/cpython-tests: what it says of a few files, and that the page is what its results say."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tomllib
+import types
 
 import pytest
 
@@ -52,6 +55,27 @@ def test_files_run_outside_and_inside_and_differences_are_explained(tmp_path):
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert tool(*arguments, *files).stdout == done.stdout and len(kept) == 10
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == kept
+
+
+def test_a_file_that_was_not_run_again_keeps_its_row(tmp_path):
+    """Of the same version and with the same options only."""
+    loader = importlib.machinery.SourceFileLoader("cpython_tests", str(TOOL))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("cpython_tests", loader))
+    sys.modules["cpython_tests"] = module
+    loader.exec_module(module)
+    tester = types.SimpleNamespace(cache=tmp_path, inside_options=["--memory", "1G"])
+    for side in "outside", "inside":
+        (tmp_path / f"test_new.{side}.json").write_text(json.dumps({"status": "pass", "ran": 3}))
+    row, new = {"outside": "pass", "inside": "pass", "ran": [1, 1]}, {"outside": "pass", "inside": "pass", "ran": [3, 3]}
+    before = {"python": "3.11.2", "options": ["--memory", "1G"], "files": {"test_new": row, "test_old": row, "test_gone": row}}
+    names = ["test_new", "test_old", "test_unknown"]
+    for version, options, files in (
+        ("3.11.2", ["--memory", "1G"], {"test_new": new, "test_old": row}),
+        ("3.11.3", ["--memory", "1G"], {"test_new": new}),
+        ("3.11.2", ["--memory", "2G"], {"test_new": new}),
+    ):
+        tester.inside_options = options
+        assert module.sum_up(tester, names, module.Reasons(), version, before)["files"] == files
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from belljar import Policy, Sandbox, Template
 
 pytestmark = pytest.mark.core
+PYTHONS = ["/usr/bin/python3", *filter(None, os.environ.get("BELLJAR_PYTHONS", "").split(":"))]
 FILES = 40
 # What a program sees of a path: all that stat says but for times of reading and the owner, who is told apart from root only.
 SEEN = """
@@ -121,6 +122,75 @@ def test_what_the_host_changes_is_seen_at_once(folder: str, change: str) -> None
     assert told.verdict == "ok", told
     before, after = eval(told.stdout)
     assert after == [seen(files + "/" + name) for name in NAMES] and before != after
+
+
+# Every way in which Python asks, of one path and of a folder.
+WAYS = """
+import glob, os, pathlib
+def stat(told): return [told.st_mode, told.st_ino, told.st_dev, told.st_nlink, told.st_size, told.st_mtime_ns, told.st_ctime_ns]
+def all_of(folder):
+    return {
+        "scandir": sorted([e.name, e.is_file(), e.is_dir(), e.is_symlink(), e.inode(), *stat(e.stat(follow_symlinks=False))] for e in os.scandir(folder)),
+        "listdir": sorted(os.listdir(folder)), "glob": sorted(glob.glob(folder + "/*")), "one": glob.glob(folder + "/7"), "none": glob.glob(folder + "/new"),
+        "deep": sorted(glob.glob(folder + "/**", recursive=True)), "rglob": sorted(map(str, pathlib.Path(folder).rglob("*"))),
+        "walk": [[sorted(dirs), sorted(files)] for _, dirs, files in os.walk(folder)], "iterdir": sorted(map(str, pathlib.Path(folder).iterdir())),
+    }
+LOOKS = {
+    "stat": lambda path: stat(os.stat(path)), "lstat": lambda path: stat(os.lstat(path)), "bytes": lambda path: stat(os.stat(os.fsencode(path))),
+    "not followed": lambda path: stat(os.stat(path, follow_symlinks=False)), "Path.stat": lambda path: stat(pathlib.Path(path).stat()),
+    "Path.lstat": lambda path: stat(pathlib.Path(path).lstat()), "samefile": lambda path: os.path.samefile(path, path),
+    "size": os.path.getsize, "mtime": os.path.getmtime, "ctime": os.path.getctime, "realpath": os.path.realpath,
+    "exists": os.path.exists, "lexists": os.path.lexists, "isfile": os.path.isfile, "isdir": os.path.isdir, "islink": os.path.islink, "ismount": os.path.ismount,
+    "Path.exists": lambda path: pathlib.Path(path).exists(), "Path.is_file": lambda path: pathlib.Path(path).is_file(),
+    "Path.is_dir": lambda path: pathlib.Path(path).is_dir(), "Path.is_symlink": lambda path: pathlib.Path(path).is_symlink(),
+    "Path.resolve": lambda path: str(pathlib.Path(path).resolve(strict=True)),
+}
+def by_every_way(folder, names):
+    told = {}
+    for name in names:
+        for way, look in LOOKS.items():
+            try: told[name, way] = look(folder + "/" + name)
+            except OSError as error: told[name, way] = type(error).__name__
+    told.update(all_of(folder))
+    return told
+"""
+by_every_way: Callable[[str, list[str]], dict[Any, Any]]
+exec(WAYS)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_interpreter_sees_at_once_what_the_host_changes(folder: str, python: str) -> None:
+    """By every way in which its library asks."""
+    with Sandbox(Policy(read=[folder], timeout=60), python=python) as sandbox:
+        assert sandbox.run_code(f"{WAYS}{KNOW}").verdict == "ok"
+        for number, change in enumerate(sorted({*CHANGES} - {"the folder's mode"})):  # root lists it anyway
+            files = filled(folder, str(number))
+            ask = f"print(by_every_way({files!r}, {NAMES}))"
+            before = sandbox.run_code(f"know({files!r}, [str(n) for n in range({FILES})])\n{ask}")
+            assert before.verdict == "ok", before
+            assert eval(before.stdout) == by_every_way(files, NAMES), change
+            CHANGES[change](files)
+            after = sandbox.run_code(ask)
+            assert after.verdict == "ok", after
+            assert eval(after.stdout) == by_every_way(files, NAMES), change
+            assert after.stdout != before.stdout, change
+            for made in "to_7", "new":
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{made}")
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    "way", ["os.stat", "os.lstat", "os.path.exists", "os.path.isfile", "os.path.islink", "os.path.getsize", "pathlib.Path.stat"]
+)
+def test_every_interpreter_is_answered_in_the_guest(folder: str, python: str, way: str) -> None:
+    filled(folder)
+    code = (
+        f"import os, pathlib\nfor _ in range(20):\n    for n in range({FILES}): {way}(pathlib.Path({folder + '/files'!r}, str(n)))"
+    )
+    told = [belljar.run(text, Policy(timeout=60, read=[folder]), python=python) for text in ("import os, pathlib", code)]
+    assert [one.verdict for one in told] == ["ok", "ok"], told
+    assert told[1].usage.served - told[0].usage.served < 30
 
 
 @pytest.mark.parametrize("change", ["append", "truncate", "unlink", "make", "rename over", "utime", "another folder"])

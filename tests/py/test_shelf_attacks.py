@@ -130,6 +130,52 @@ def test_a_grant_in_a_grant_and_of_a_single_file(folder: pathlib.Path) -> None:
             agree(sandbox, *paths)
 
 
+def test_a_grant_in_a_grant_is_what_was_granted_whatever_takes_its_place(folder: pathlib.Path) -> None:
+    """The listing of the folder around them says nothing of them: the host has another file and another folder there by now."""
+    (folder / "sub").mkdir()
+    fill(folder / "sub")
+    top = str(folder)
+    granted = {name: os.stat(folder / name).st_ino for name in ("5", "sub", "sub/7")}
+    with Sandbox(Policy(read=[top, f"{top}/sub", f"{top}/5"], timeout=60)) as sandbox:
+        told(sandbox, SEEN + f"know({top!r}); know({top + '/sub'!r})")
+        for name in "5", "sub":
+            (folder / name).rename(folder / f"{name}.before")
+        (folder / "5").write_text("another")
+        (folder / "sub").mkdir()
+        fill(folder / "sub")
+        for change in range(3):
+            told(sandbox, f"import time; time.sleep(0.3); know({top!r}); know({top + '/sub'!r})")
+            found = eval(told(sandbox, f"print({{name: os.stat({top!r} + '/' + name).st_ino for name in {list(granted)}}})"))
+            assert found == granted
+            agree(sandbox, f"{top}/7", f"{top}/5.before", f"{top}/none")  # what is beside them is told
+            (folder / "7").write_text("changed" * change)
+            # And what lies in a grant that is gone is no file of the new one's.
+            (folder / "sub.before" / "7").write_text("changed" * change)
+            assert told(sandbox, f"print(os.stat({top + '/sub/7'!r}).st_size)") == f"{7 * change}\n"
+        (folder / "5").unlink()
+        (folder / "sub").rename(folder / "gone")
+        told(sandbox, f"import time; time.sleep(0.3); know({top!r})")
+        found = eval(told(sandbox, f"print({{name: os.stat({top!r} + '/' + name).st_ino for name in {list(granted)}}})"))
+        assert found == granted  # nothing is there on the host
+
+
+def test_one_folder_by_two_grants(folder: pathlib.Path) -> None:
+    """By its own path and by that of a link: one is told, the other on the way to what is below, in either order."""
+    real = folder / "real"
+    (real / "sub").mkdir(parents=True)
+    (folder / "link").symlink_to("real")
+    fill(real)
+    fill(real / "sub")
+    for first, then in ("real", "link/sub"), ("link/sub", "real"), ("link", "real/sub"), ("real/sub", "link"):
+        with Sandbox(Policy(read=[f"{folder}/real", f"{folder}/link"], timeout=60)) as sandbox:
+            told(sandbox, SEEN + f"know({f'{folder}/{first}'!r}); know({f'{folder}/{then}'!r})")
+            for size in range(5):
+                (real / ("sub" if size % 2 else ".") / "7").write_text("y" * size)
+                agree(sandbox, *[f"{folder}/{way}/{name}" for way in ("real", "link") for name in ("7", "sub/7", "none", "8")])
+                if size % 2:
+                    told(sandbox, f"import time; time.sleep(0.3); know({f'{folder}/{first}'!r}); know({f'{folder}/{then}'!r})")
+
+
 def test_a_folder_that_took_anothers_place_while_nobody_looked(folder: pathlib.Path) -> None:
     """Those above it are not watched after a change in them; it was still, though another by then."""
     top = folder / "a" / "b"

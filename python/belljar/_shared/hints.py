@@ -134,7 +134,11 @@ def for_encoding(name: str) -> str:
 
 
 def for_path(path: str) -> str:
-    """After a file that open() does not read."""
+    """After a file that open() does not read. What a program has open, and what the kernel tells, is no path that a host could allow."""
+    if path.startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
+        return "; nothing permits it by that name: read sys.stdin, which is there with the feature stdin"
+    if path.startswith(("/dev/", "/proc/")):
+        return "; nothing permits it: the host hands out no devices, and nothing of procfs"
     return _permitted(f"allow_path({path!r})")
 
 

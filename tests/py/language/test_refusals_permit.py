@@ -38,6 +38,14 @@ GOLDEN: list[tuple[str, str, dict[str, Any] | None]] = [
     ("'x'.encode('cp1252')", "unknown encoding: cp1252; to permit it: the feature encodings", {"feature": "encodings"}),
     ("open('/etc/services')", "[Errno 13] Sandbox deny access to the file '/etc/services': '/etc/services'; to permit it: "
      "allow_path('/etc/services')", None),
+    ("open('/dev/stdin')", "[Errno 13] Sandbox deny access to the file '/dev/stdin': '/dev/stdin'; nothing permits it by that name: "
+     "read sys.stdin, which is there with the feature stdin", None),
+    ("open('/proc/self/fd/0')", "[Errno 13] Sandbox deny access to the file '/proc/self/fd/0': '/proc/self/fd/0'; nothing permits it by that "
+     "name: read sys.stdin, which is there with the feature stdin", None),
+    ("open('/dev/null')", "[Errno 13] Sandbox deny access to the file '/dev/null': '/dev/null'; nothing permits it: the host hands out no "
+     "devices, and nothing of procfs", None),
+    ("open('/proc/self/status')", "[Errno 13] Sandbox deny access to the file '/proc/self/status': '/proc/self/status'; nothing permits it: "
+     "the host hands out no devices, and nothing of procfs", None),
     ("open('x', 'w')", "Only read modes are allowed. Nothing permits writing: return the text, or print it", None),
     ("'{0.__class__}'.format(1)", "attribute of a format field blocked by the sandbox: it starts with _; nothing permits it: hand the "
      "value itself to format()", None),
@@ -66,6 +74,19 @@ def test_what_it_names_permits_it(program: str, permits: dict[str, Any]) -> None
     features = ["regex", *([permits["feature"]] if "feature" in permits else [])]
     done = belljar.run(program, belljar.Policy(**{**permits, "feature": features}))
     assert done.error is None or done.error.name == "ImportError", done.error
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/proc/self/status"])
+def test_what_nothing_permits_no_host_can_allow(path: str) -> None:
+    """And what is allowed by its path is read: the twin."""
+    config = belljar.SandboxConfig("regex")
+    config.allow_path(path)
+    with pytest.raises(belljar.SandboxError):
+        belljar.run("open('/etc/services')", config)
+    config = belljar.SandboxConfig("regex")
+    config.allow_path(__file__)
+    done = belljar.run(f"open({__file__!r}).readline()", config)
+    assert done.value == open(__file__).readline(), done
 
 
 def test_a_program_that_catches_a_refusal_reads_it_too(template: Any) -> None:
