@@ -77,7 +77,7 @@ FILES_TEST(files_wait_in_the_order_in_which_they_were_asked_for)
     ahead_done(set);
 }
 
-/* What a guest may not open, what is no small file, and what is known by another name than its own. */
+/* A guest may not open some of these, some are large or no files, some have another name. */
 FILES_TEST(only_small_files_of_watched_folders_are_opened_ahead)
 {
     int set = ahead_fixture();
@@ -237,7 +237,7 @@ FILES_TEST(what_is_opened_ahead_needs_a_watch_and_a_socket)
     CHECK_EQUAL(fixture.tree->ahead_guests, AHEAD_GUESTS_MAX - 1);
 }
 
-/* It is a guest's word: what it is good for is asked where it is used. */
+/* A name is a guest's word: what it is good for is asked where it is used. */
 FILES_TEST(what_came_has_the_name_that_the_guest_says)
 {
     int set = ahead_fixture();

@@ -226,7 +226,7 @@ def test_who_may_not_read_any_more_is_told_so(folder: str) -> None:
 
 
 def test_a_fifo_among_them_is_opened_by_nobody(folder: str) -> None:
-    """Who writes there would be told that there is a reader."""
+    """A program that writes there would be told that there is a reader."""
     files = filled(folder)
     a_fifo(files)
     with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(files) as opened:
@@ -385,7 +385,7 @@ def py_compile_all(package: pathlib.Path) -> None:
 
 
 def test_what_else_waits_in_the_socket_is_not_taken_for_a_file(folder: str) -> None:
-    """As after a call that a signal cut off: another list was asked for, and some of it waits behind."""
+    """Files of another list wait behind those of the first, as after a call that a signal cut off."""
     files = filled(folder)
     code = f"""
 import ctypes
