@@ -141,7 +141,7 @@ def test_the_supervisor_is_asked_for_few_of_them(folder: str) -> None:
 
 def test_what_is_audited_is_what_the_program_has_opened(folder: str) -> None:
     filled(folder)
-    seen = []
+    seen: list[Any] = []
     calls(IN_ORDER, folder, audit=seen.append)
     assert sorted(event.target for event in seen if event.target.endswith(".txt")) == sorted(in_order(f"{folder}/files"))
 
@@ -192,7 +192,7 @@ CHANGES: dict[str, Callable[[str], object]] = {
     "appended to": lambda folder: pathlib.Path(folder, "11.txt").open("a").write(" and more"),
     "cut": lambda folder: os.truncate(f"{folder}/11.txt", 2),
     "removed": lambda folder: os.unlink(f"{folder}/11.txt"),
-    "all removed": lambda folder: [os.unlink(path) for path in in_order(folder)],
+    "all removed": lambda folder: list(map(os.unlink, in_order(folder))),
     "renamed": lambda folder: os.rename(f"{folder}/11.txt", f"{folder}/new.txt"),
     "another's name": lambda folder: os.rename(f"{folder}/20.txt", f"{folder}/11.txt"),
     "replaced": replaced,

@@ -10,6 +10,8 @@ import signal
 import time
 from collections.abc import Iterator
 
+from typing import Any
+
 import belljar
 import pytest
 from belljar import Policy, Sandbox
@@ -50,7 +52,7 @@ def folder(tmp_path: pathlib.Path) -> Iterator[str]:
     yield str(tmp_path)
 
 
-def told(code: str, **policy: object) -> str:
+def told(code: str, **policy: Any) -> str:
     execution = belljar.run(code, Policy(timeout=60, **policy))
     assert execution.verdict == "ok" and not execution.violations, execution
     return execution.stdout
