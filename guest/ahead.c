@@ -231,28 +231,6 @@ static bool folder_read(struct folder *folder)
     return folder->order.count > 0;
 }
 
-/* Listings that the program has made, as hashes of the folders' names. */
-static uint64_t listings[16];
-
-void ahead_note_listing(const char *path)
-{
-    static unsigned next;
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    unsigned place = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % ARRAY_SIZE(listings);
-    __atomic_store_n(&listings[place], path_hash(path, length), __ATOMIC_RELAXED);
-}
-
-static bool is_listed(const char *path)
-{
-    uint64_t hash = path_hash(path, path_folder(path));
-    for (size_t i = 0; i < ARRAY_SIZE(listings); i++)
-        if (__atomic_load_n(&listings[i], __ATOMIC_RELAXED) == hash)
-            return true;
-    return false;
-}
-
 /* ---- Guesses ---- */
 
 static void note_place(struct folder *folder, int name)
@@ -264,12 +242,12 @@ static void note_place(struct folder *folder, int name)
 }
 
 /* Learns from a file that was not guessed in which order the folder's are opened. */
-static void learn(struct folder *folder, const char *path, const char *name)
+static void learn(struct folder *folder, const char *name)
 {
     bool may_read = folder->order.count == 0 && folder->patience == 0 && names_left > 0;
-    bool is_later = folder->first[0] != '\0' && order_compare(folder->first, name) < 0;
+    bool is_second = folder->first[0] != '\0' && strcmp(folder->first, name) != 0;
     folder->patience += folder->patience < 0;
-    if (may_read && (is_later || is_listed(path)) && ahead_join() && folder_read(folder))
+    if (may_read && is_second && ahead_join() && folder_read(folder))
         folder->last = order_find(&folder->order, folder->first);
     strcpy(folder->first, name);
     int found = order_find(&folder->order, name);
@@ -371,7 +349,7 @@ bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
     struct folder *folder = folder_find(whole, length);
     if (folder == NULL)
         return false;
-    learn(folder, path, whole + length + 1);
+    learn(folder, whole + length + 1);
     return open_with_guess(tray, folder, path, ret_fd);
 }
 

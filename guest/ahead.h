@@ -22,9 +22,6 @@ bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 bool ahead_is_waiting(void);
 void ahead_drop(void);
 
-/* The program lists this folder: it may open the files in that order. */
-void ahead_note_listing(const char *path);
-
 /* The descriptor of that number was opened in another way. */
 void ahead_forget(int number);
 /* Under which path the descriptor was opened ahead, if it was, and is of that file. NULL: it was not.

@@ -6,7 +6,6 @@
 
 #include "base/base.h"
 #include "base/owned.h"
-#include "guest/ahead.h"
 #include "guest/signals.h"
 #include "guest/words.h"
 
@@ -105,7 +104,7 @@ PyObject *wrap_explain_missing(PyObject *module, PyObject *wrapped)
     return PyCFunction_NewEx(&method, wrapped, NULL);
 }
 
-/* Whether this names the folder of the process's own descriptors. That another is listed is noted. */
+/* Whether this names the folder of the process's own descriptors. */
 static int names_descriptors(PyObject *path)
 {
     static const char *const folders[] = { "/proc/self/fd", "/dev/fd" };
@@ -123,8 +122,6 @@ static int names_descriptors(PyObject *path)
             used = (int)strlen(folders[i]);
     if (used == 0)
         (void)!sscanf(name, "/proc/%d/fd%n", &pid, &used);
-    if (used == 0)
-        ahead_note_listing(name);
     return used > 0 && strspn(name + used, "/") == strlen(name + used) &&
            (pid == 0 || pid == getpid());
 }

@@ -368,7 +368,7 @@ def test_explain_counts_every_number_once_and_the_continued_by_themselves():
     found = json.loads(text)
     continued = {row["name"] for row in found["syscalls"] if row["action"] == "continued"}
     assert continued == {
-        "gettid", "alarm", "dup", "dup3", "shutdown", "kill", "tkill", "tgkill", "clone", "mprotect",
+        "gettid", "alarm", "sigaltstack", "dup", "dup3", "shutdown", "kill", "tkill", "tgkill", "clone", "mprotect",
         "flock", "fcntl", "msync", "readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2",
         "pause", "getitimer", "rt_sigpending", "rt_sigtimedwait", "rt_sigsuspend", "getrlimit", "prlimit64",
         "getpriority", "setpriority", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
