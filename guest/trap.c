@@ -49,6 +49,16 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
+/* The same again where a signal cut it off: another thread than the first asks outside of the handler. */
+static long trap_call_whole(long number, long a, long b, long c, long d, long e)
+{
+    long result;
+    do
+        result = trap_call(number, a, b, c, d, e, 0);
+    while (result == -EINTR);
+    return result;
+}
+
 /* The user that the kernel takes the guest for: not the one that it is told to be. NOBODY_YET: this is
  * the zygote. */
 #define NOBODY_YET ((uid_t)-1)
@@ -95,7 +105,7 @@ static void trap_tell_name(long number, const struct stat *stat)
 {
     const char *path = ahead_name(number, stat);
     if (path != NULL)
-        trap_call(SYS_getdents, AT_FDCWD, (long)path, number, (long)stat->st_ino, FILE_NAMED, 0);
+        trap_call_whole(SYS_getdents, AT_FDCWD, (long)path, number, (long)stat->st_ino, FILE_NAMED);
 }
 
 /* What a descriptor is: of files the supervisor has the name. */
@@ -111,7 +121,7 @@ static long trap_link(long number, long buffer, long size)
         return trap_name(S_ISFIFO(stat.st_mode) ? "pipe:[" : "socket:[", stat.st_ino,
                          (char *)buffer, (unsigned long)size);
     trap_tell_name(number, &stat);
-    result = trap_call(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino, 0);
+    result = trap_call_whole(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino);
     return result >= 0 ? result
                        : trap_name("file:[", stat.st_ino, (char *)buffer, (unsigned long)size);
 }
@@ -122,8 +132,8 @@ static long trap_open_named(long number, const struct stat *stat, long flags)
     char path[PATH_MAX];
     struct stat found = { .st_ino = 0 };
     trap_tell_name(number, stat);
-    long length = trap_call(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
-                            (long)stat->st_ino, 0);
+    long length = trap_call_whole(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
+                                  (long)stat->st_ino);
     if (length <= 0)
         return -ENOENT;
     path[length] = '\0';
