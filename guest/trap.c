@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -63,6 +64,10 @@ static long trap_call_whole(long number, long a, long b, long c, long d, long e)
  * the zygote. */
 #define NOBODY_YET ((uid_t)-1)
 static uid_t own_user = NOBODY_YET;
+
+/* Signals are sent to the process: while another waits for the first thread, the next thread may get
+ * one, and it would do that deed for a call of its own. */
+static pthread_t first_thread;
 
 /* fstat, with the owners that stat tells (serve_stat in files/look.c): its own, and root's. */
 static long trap_stat(long number, long address)
@@ -292,7 +297,8 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
         trap_lower(info->si_value.sival_int, registers);
         return;
     }
-    if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO) {
+    if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO &&
+        pthread_equal(pthread_self(), first_thread)) {
         registers[REG_RAX] = trap_deed(info->si_value.sival_int, (const long[]){ a, b, c, d });
         return;
     }
@@ -326,6 +332,7 @@ int trap_install(void)
     struct sigaction action = { .sa_sigaction = trap_handle,
                                 .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
     own_user = geteuid();
+    first_thread = pthread_self();
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSYS);
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
