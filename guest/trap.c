@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -49,10 +50,24 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
+/* The same again where a signal cut it off: another thread than the first asks outside of the handler. */
+static long trap_call_whole(long number, long a, long b, long c, long d, long e)
+{
+    long result;
+    do
+        result = trap_call(number, a, b, c, d, e, 0);
+    while (result == -EINTR);
+    return result;
+}
+
 /* The user that the kernel takes the guest for: not the one that it is told to be. NOBODY_YET: this is
  * the zygote. */
 #define NOBODY_YET ((uid_t)-1)
 static uid_t own_user = NOBODY_YET;
+
+/* Signals are sent to the process: while another waits for the first thread, the next thread may get
+ * one, and it would do that deed for a call of its own. */
+static pthread_t first_thread;
 
 /* fstat, with the owners that stat tells (serve_stat in files/look.c): its own, and root's. */
 static long trap_stat(long number, long address)
@@ -109,7 +124,7 @@ static void trap_tell_name(long number, const struct stat *stat)
 {
     const char *path = ahead_name(number, stat);
     if (path != NULL)
-        trap_call(SYS_getdents, AT_FDCWD, (long)path, number, (long)stat->st_ino, FILE_NAMED, 0);
+        trap_call_whole(SYS_getdents, AT_FDCWD, (long)path, number, (long)stat->st_ino, FILE_NAMED);
 }
 
 /* What a descriptor is: of files the supervisor has the name. */
@@ -125,7 +140,7 @@ static long trap_link(long number, long buffer, long size)
         return trap_name(S_ISFIFO(stat.st_mode) ? "pipe:[" : "socket:[", stat.st_ino,
                          (char *)buffer, (unsigned long)size);
     trap_tell_name(number, &stat);
-    result = trap_call(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino, 0);
+    result = trap_call_whole(SYS_readlinkat, number, FILE_KNOWN, buffer, size, (long)stat.st_ino);
     return result >= 0 ? result
                        : trap_name("file:[", stat.st_ino, (char *)buffer, (unsigned long)size);
 }
@@ -136,8 +151,8 @@ static long trap_open_named(long number, const struct stat *stat, long flags)
     char path[PATH_MAX];
     struct stat found = { .st_ino = 0 };
     trap_tell_name(number, stat);
-    long length = trap_call(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
-                            (long)stat->st_ino, 0);
+    long length = trap_call_whole(SYS_readlinkat, number, FILE_KNOWN, (long)path, sizeof path - 1,
+                                  (long)stat->st_ino);
     if (length <= 0)
         return -ENOENT;
     path[length] = '\0';
@@ -351,7 +366,8 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
         trap_lower(info->si_value.sival_int, registers);
         return;
     }
-    if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO) {
+    if (info->si_code == SI_QUEUE && registers[REG_RAX] == -ENXIO &&
+        pthread_equal(pthread_self(), first_thread)) {
         registers[REG_RAX] = trap_deed(info->si_value.sival_int, (const long[]){ a, b, c, d });
         return;
     }
@@ -385,6 +401,7 @@ int trap_install(void)
     struct sigaction action = { .sa_sigaction = trap_handle,
                                 .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
     own_user = geteuid();
+    first_thread = pthread_self();
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSYS);
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;

@@ -148,7 +148,7 @@ FILES_TEST(that_nothing_was_opened_is_written_as_well)
     ahead_done(set);
 }
 
-/* What it would watch is known to nobody else. */
+/* Nobody else would know of what a worker watches. */
 FILES_TEST(a_worker_opens_nothing_ahead)
 {
     int set = ahead_fixture();

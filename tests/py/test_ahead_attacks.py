@@ -166,3 +166,28 @@ def test_a_folder_with_too_many_names_is_read_once(tmp_path: pathlib.Path) -> No
         return execution.usage.served
 
     assert served(1100) - served(100) <= 1000 + 4
+
+
+def test_signals_cost_no_descriptor_its_name(folder: str) -> None:
+    """They cut off the calls by which another thread than the first asks for it, and have it get the signal that is for the first."""
+    code = f"""
+import os, random, signal, threading, time
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+end, wrong = time.monotonic() + 4, []
+def links():
+    while time.monotonic() < end:
+        for n in random.sample(range(40), 40):
+            fd = os.open(f"{folder}/{{n}}.txt", os.O_RDONLY)
+            try:
+                name = os.readlink(f"/proc/self/fd/{{fd}}")
+                if name != f"{folder}/{{n}}.txt": wrong.append(name)
+            except OSError: pass # threads that are answered at the same time may have to ask again
+            os.close(fd)
+threads = [threading.Thread(target=links) for _ in range(3)]
+for thread in threads: thread.start()
+links()
+for thread in threads: thread.join()
+print(wrong)
+"""
+    assert told(code, read=[folder], threads=8) == "[]\n"
