@@ -119,6 +119,15 @@ static bool ahead_join(void)
     return is_joined;
 }
 
+/* The program may have closed it, and have that number for something of its own. */
+int ahead_number(void)
+{
+    struct stat stat;
+    bool is_there = is_joined && !is_off && syscall(SYS_fstat, AHEAD_NUMBER, &stat) == 0 &&
+                    stat.st_ino == socket_inode;
+    return is_there ? AHEAD_NUMBER : -1;
+}
+
 /* The next message from the socket, and its descriptor, which may be -1: there was no number left. With
  * ret_fd NULL its file is given back without one. To close one would take the record locks (fcntl) that
  * the program has on that file by another. */
@@ -133,9 +142,7 @@ static bool socket_take(struct ahead *ret_ahead, int *ret_fd)
                              .msg_iovlen = 1,
                              .msg_control = ret_fd != NULL ? &control : NULL,
                              .msg_controllen = ret_fd != NULL ? sizeof control : 0 };
-    struct stat stat;
-    /* The program may have closed it, and have that number for something of its own. */
-    if (is_off || syscall(SYS_fstat, AHEAD_NUMBER, &stat) < 0 || stat.st_ino != socket_inode) {
+    if (ahead_number() < 0) {
         is_off = true;
         return false;
     }

@@ -18,6 +18,9 @@ struct tray;
  * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 
+/* The number of the socket, or -1: there is none, or the program has closed it. */
+int ahead_number(void);
+
 /* Whether files wait; gives them back. As above. */
 bool ahead_is_waiting(void);
 void ahead_drop(void);

@@ -6,6 +6,8 @@
 
 #include "base/base.h"
 #include "base/owned.h"
+#include "guest/ahead.h"
+#include "guest/shelf.h"
 #include "guest/tray.h"
 
 #include <time.h>
@@ -103,4 +105,11 @@ PyObject *folder_forget(PyObject *module, PyObject *unused)
     (void)unused;
     shelf_forget_listed();
     Py_RETURN_NONE;
+}
+
+PyObject *folder_own_descriptors(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    return Py_BuildValue("ii", shelf_number(), ahead_number());
 }

@@ -17,4 +17,7 @@ PyObject *folder_known_stat(PyObject *module, PyObject *parts);
 /* forget_folders(): what list_folder was told. */
 PyObject *folder_forget(PyObject *module, PyObject *unused);
 
+/* own_descriptors(): the numbers of the descriptors of shelf.h and ahead.h; -1 for one that is not there. */
+PyObject *folder_own_descriptors(PyObject *module, PyObject *none);
+
 #endif

@@ -313,6 +313,8 @@ static PyMethodDef methods[] = {
     { "explain_missing", wrap_explain_missing, METH_VARARGS,
       "explain_missing(function, explain, adapters): the function, whose ModuleNotFoundError is "
       "explained; adapters are called after the import of their module." },
+    { "own_descriptors", folder_own_descriptors, METH_NOARGS,
+      "The numbers, or -1, of what is open that the program has not opened." },
     { "list_descriptors", wrap_list_descriptors, METH_VARARGS,
       "list_descriptors(function, listing, scans): listdir or scandir, also of /proc/self/fd." },
     { "find_nothing", wrap_find_nothing, METH_VARARGS,

@@ -274,6 +274,12 @@ bool shelf_join(void)
     return !is_off;
 }
 
+int shelf_number(void)
+{
+    struct epoll_event event;
+    return !is_off && set >= 0 && syscall(SYS_epoll_wait, set, &event, 1, 0) >= 0 ? set : -1;
+}
+
 /* Lets a folder be told, or more of it, if that is likely to pay. */
 static void folder_advance(struct tray *tray, struct folder *folder)
 {

@@ -25,6 +25,8 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
 /* Changes in watched folders: how many the supervisor has taken; whether there are no others. Before,
  * the guest has to have a set of them: false if there is none. One thread at a time, as above. */
 bool shelf_join(void);
+/* The number of that set, or -1: there is none, or the program has closed it. */
+int shelf_number(void);
 uint32_t shelf_changes(const struct tray *tray);
 bool shelf_is_still(const struct tray *tray, uint32_t changes);
 

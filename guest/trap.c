@@ -50,7 +50,7 @@ static long trap_call(long number, long a, long b, long c, long d, long e, long 
     return result;
 }
 
-/* The same again where a signal cut it off: another thread than the first asks outside of the handler. */
+/* A call is made again where a signal cut it off: another thread than the first asks outside of the handler. */
 static long trap_call_whole(long number, long a, long b, long c, long d, long e)
 {
     long result;

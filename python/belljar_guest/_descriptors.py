@@ -25,11 +25,14 @@ def install() -> None:
 
 
 def names(path: object = None) -> list[Any]:
-    """The numbers of all that is open, as bytes where the folder is named by bytes."""
+    """The numbers of all that the program has open, as bytes where the folder is named by bytes."""
     is_bytes = isinstance(path, bytes)
     found: list[Any] = []
     limit = min(os.sysconf("SC_OPEN_MAX"), MOST)
+    ours = native.own_descriptors()
     for number in range(limit if limit > 0 else MOST):
+        if number in ours:
+            continue
         try:
             os.get_inheritable(number)
         except OSError:
