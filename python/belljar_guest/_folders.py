@@ -24,6 +24,8 @@ listed: dict[str, set[str]] = {}  # the names in a folder: none if it cannot be 
 
 def install(folders: list[str]) -> None:
     """From now on, for what is in these folders or is one of them."""
+    # Debuggers pass importlib's frames over by the name of their module: these are some of them.
+    globals()["__name__"] = "importlib._bootstrap_external"
     external: Any = sys.modules["_frozen_importlib_external"]
     stat = external._path_stat
     finder = external.FileFinder

@@ -294,9 +294,10 @@ static bool mounts_apart(void)
 /* Its rows have the folder's device, and the folder's watch does not tell of what is mounted there. */
 TEST(what_is_mounted_in_a_folder_is_not_told_with_it)
 {
-    bool is_apart = mounts_apart();
+    if (!mounts_apart())
+        SKIP("this machine lets nobody mount");
     fixture_make();
-    if (!is_apart || mount("none", at("scratch"), "tmpfs", 0, NULL) < 0) {
+    if (mount("none", at("scratch"), "tmpfs", 0, NULL) < 0) {
         fixture_remove();
         SKIP("this machine lets nobody mount");
     }

@@ -117,7 +117,7 @@ CLAIMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def as_options(policy: dict[str, Any]) -> list[str]:
-    """The policy as the command line has it."""
+    """A policy as words of the command line."""
     words = []
     for key, value in policy.items():
         for one in value if isinstance(value, list) else [value]:
@@ -160,7 +160,7 @@ def by_stream(policy: dict[str, Any], codes: list[str]) -> list[str]:
 
 
 def as_function(code: str) -> Callable[[], Any]:
-    """The program as a function of the host's, which travels."""
+    """A program as a function of the host's, which travels."""
     made: dict[str, Any] = {}
     body, _, last = code.rpartition("\nprint(repr((")
     exec(f"def claim():\n{textwrap.indent(body, '    ')}\n    return {last.removesuffix(')))')}", made)

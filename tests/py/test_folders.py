@@ -181,3 +181,27 @@ print(importlib.reload(kept).value, importlib.reload(space.part).value, importli
 """
         )
         assert run.stdout == "changed changed changed\n", run
+
+
+STEPPED = """
+import bdb, sys
+open("/work/stepped.py", "w").write("x = 1\\n")
+sys.path.insert(0, "/work")
+sys.meta_path[:] = [item for item in sys.meta_path if item.__module__.startswith("_frozen_importlib")]
+seen = []
+class Debugger(bdb.Bdb):
+    def user_call(self, frame, _): seen.append((frame.f_globals.get("__name__"), frame.f_code.co_name))
+    def user_line(self, frame): self.set_step()
+def program():
+    import stepped
+    import colorsys
+debugger = Debugger(skip=["importlib*", "zipimport", "encodings.*", "codecs"])
+debugger.runcall(program)
+sorted(set(name for name, _ in seen))
+"""
+
+
+def test_a_debugger_that_passes_importlib_over_sees_no_frame_of_ours():
+    """What it steps into is what is imported."""
+    run = belljar.run(STEPPED)
+    assert run.value == ["colorsys", "stepped"], run
