@@ -161,7 +161,18 @@ static void asking_ends(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* A program may fork while other threads of it ask: nobody asks in what it forked. */
+/* A program may fork while other threads of it ask: nobody asks in what it forked. The kernel copies the mark
+ * first and the memory later: nobody begins or ends between the two. */
+static void asking_waits(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void asking_goes_on(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 static void asking_is_forked(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
@@ -172,7 +183,7 @@ static void asking_is_forked(void)
 
 static void asking_prepare(void)
 {
-    (void)pthread_atfork(NULL, NULL, asking_is_forked);
+    (void)pthread_atfork(asking_waits, asking_goes_on, asking_is_forked);
 }
 
 /* Asks as that user. Nothing is closed as far as we know where no child can be made. */

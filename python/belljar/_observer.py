@@ -36,7 +36,8 @@ class Observer:
         self.records = records
         self.words: dict[str, list[str]] = settings["words"]  # operation -> rule and hint, as a guest under the policy was told
         self.scratch: str = settings["scratch"]
-        self.mounts: dict[str, str] = {os.path.realpath(host or guest): mode for guest, host, mode in settings["mounts"]}
+        # What the jar makes itself has no host's path: /proc/self/root leads to its own tree there, and to all files here.
+        self.mounts: dict[str, str] = {os.path.realpath(host): mode for guest, host, mode in settings["mounts"] if host}
         self.mounts.update({guest: mode for guest, _, mode in settings["mounts"]})
         for folder in [
             *sys.path,

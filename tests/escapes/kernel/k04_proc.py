@@ -58,7 +58,6 @@ paths([
     ("open /proc/thread-self/mem", "/proc/thread-self/mem", RW),
     ("open /proc/self/task/<tid>/mem", f"/proc/self/task/{os.getpid()}/mem", RW),
     ("open /proc/self/pagemap", "/proc/self/pagemap"),
-    ("open /proc/self/cwd/..", "/proc/self/cwd/..", DIRECTORY),
     ("open /proc/interrupts", "/proc/interrupts"),
     ("open /proc/cmdline", "/proc/cmdline"),
     ("open /proc/keys", "/proc/keys", O_PATH),
@@ -92,6 +91,18 @@ def says(number, *arguments):
 
 
 buffer = ctypes.create_string_buffer(256)
+
+
+for name in "/proc/self/cwd/..", "/proc/self/root", "/proc/self/root/..":
+    @probe(f"open {name}: it must be the guest's own root")
+    def own_root(name=name):
+        fd, error = open_path(name, DIRECTORY)
+        if fd < 0:
+            return no_path(fd, error)
+        shown = sorted(os.listdir(fd))
+        os.close(fd)
+        is_own = shown == sorted(os.listdir("/")) and "work" in shown
+        return (HELD, "its own root") if is_own else (ESCAPE, shown)
 
 
 @probe("readlink /proc/<host>/exe")
