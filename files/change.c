@@ -146,7 +146,7 @@ int serve_mknod(struct request *request)
         error = scratch_may_add(&request->files->scratch);
     if (error != 0)
         return error;
-    /* As with open: in a grant nothing is made that can be executed. */
+    /* Nothing that is made in a grant can be executed, as with open. */
     mode_t mode = (mode_t)request->args[0] & (is_counted ? 07777 : 0666) & ~request->files->umask;
     CLEANUP(fd_close)
     int fd = beneath_open(entry.directory, entry.name, O_WRONLY | O_CREAT | O_EXCL, mode);
