@@ -191,7 +191,8 @@ static char *words_strerror(int error)
     }
     if (is_guest && words == NULL &&
         (error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOBUFS ||
-         error == ENOPROTOOPT || error == ENETDOWN || (error == ENOENT && missing_is_expected)))
+         error == EMFILE || error == ENOPROTOOPT || error == ENETDOWN ||
+         (error == ENOENT && missing_is_expected)))
         words = words_of_refusal(error, NULL);
     if (words == NULL && is_guest && words_of_limit(error, text))
         words = text;

@@ -21,6 +21,7 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@
 #include <sys/syscall.h>
 
 #define ENDS_MAX    200
+#define SOCK_TYPES  15 /* the kernel's SOCK_TYPE_MASK */
 #define KIB_MAX     PAIRS_KIB_MAX
 #define PIPE_KIB    64u
 #define SOCKET_KIB  256u
@@ -105,6 +107,26 @@ static int pairs_install(struct guest *guest, const struct call *call, const int
                         sizeof numbers);
 }
 
+/* No other limit is it, so the guest's own words for the errno would name one that does not help. */
+static void pairs_refuse_more(struct answer *answer)
+{
+    snprintf(answer->target, sizeof answer->target, "16 MiB for sockets and pipes");
+    answer->error = EMFILE;
+    answer->refused = true;
+    answer->rule = "limits";
+    answer->hint = "close what is not needed: as many are held as a guest may have";
+}
+
+static void pairs_refuse_type(const struct call *call, struct answer *answer)
+{
+    snprintf(answer->target, sizeof answer->target, "socket type %d",
+             (int)call->args[1] & SOCK_TYPES);
+    answer->error = EOPNOTSUPP;
+    answer->refused = true;
+    answer->rule = "network";
+    answer->hint = "a pair is a stream (socket.SOCK_STREAM): send each message with its length";
+}
+
 void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct guest *guest,
                 const struct call *call, struct answer *answer)
 {
@@ -115,11 +137,13 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
                                                  : 0;
     int ours = O_CLOEXEC | (int)(flags & O_NONBLOCK); /* SOCK_… are the same bits */
     if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0))
-        answer->error = EAFNOSUPPORT;
+        answer->error = EOPNOTSUPP;
+    else if (is_socket && (flags & SOCK_TYPES) != 0)
+        pairs_refuse_type(call, answer);
     else if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) != 0)
         answer->error = EINVAL;
     else if (pairs_held(guest) >= KIB_MAX)
-        answer->error = EMFILE;
+        pairs_refuse_more(answer);
     else if (is_socket)
         answer->error = socketpair(AF_UNIX, SOCK_STREAM | ours, 0, ends) < 0 ? errno : 0;
     else
@@ -136,9 +160,10 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
 void pairs_make_counter(__attribute__((unused)) struct supervisor *supervisor, struct guest *guest,
                         const struct call *call, struct answer *answer)
 {
-    answer->error = EMFILE;
-    if (pairs_held(guest) >= KIB_MAX)
+    if (pairs_held(guest) >= KIB_MAX) {
+        pairs_refuse_more(answer);
         return;
+    }
     CLEANUP(fd_close)
     int fd = eventfd((unsigned)call->args[0], (int)call->args[1] | EFD_CLOEXEC);
     answer->error = fd < 0 ? errno : pairs_count(guest, fd, COUNTER_KIB);

@@ -168,6 +168,9 @@ ROWS = [
     ("socket.socketpair()[0].send(b'', socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
     ("socket.socketpair()[0].sendmsg([b'x', b'y'], [], socket.MSG_OOB)", "PermissionError", 1, None, REFUSED.format("sendto()") + ": flags 0x1 " + SEND, ("sendto", "flags 0x1", "network")),
     ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "PermissionError", 1, None, REFUSED.format("setsockopt()") + ": option 7 " + OPTIONS, ("setsockopt", "option 7", "network")),
+    ("socket.socketpair(type=socket.SOCK_DGRAM)", "OSError", 95, None, REFUSED.format("socketpair()") + ": socket type 2 (rule: network; remedy: a pair is a stream "
+     "(socket.SOCK_STREAM): send each message with its length)", ("socketpair", "socket type 2", "network")),
+    ("socket.socketpair(socket.AF_INET)", "OSError", 95, None, "Operation not supported", None),
     ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + PAIR, ("bind", "AF_UNIX /tmp/s", "network")),
     ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + PAIR, ("connect", "AF_UNIX /tmp/s", "network")),
     ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + PAIR, ("listen", "descriptor 5", "network")),
@@ -504,3 +507,25 @@ def test_by_a_native_call_the_record_is_the_same(template, code, call):
         execution = template.run(SETUP + f"import ctypes\ntry: {tried}\nexcept OSError: pass")
         records.append([(one.op, one.target, one.rule, one.hint) for one in execution.violations])
     assert records[0] == records[1] and len(records[0]) == 1
+
+
+@pytest.mark.parametrize("make", ["socket.socketpair()", "os.pipe()", "os.eventfd(0)"])
+def test_more_pipes_than_may_be_held_are_refused_and_no_limit_is_named_that_does_not_help(make):
+    code = f"""
+import os, socket
+def fill():
+    held = []
+    try:
+        while True: held.append({make})
+    except OSError as error: print(error)
+    return held
+for _ in range(2): held = fill(); [os.close(one) if type(one) is int else None for several in held for one in (several if type(several) is tuple else [several])]; del held
+"""
+    with belljar.Template(belljar.Policy(descriptors=1000)) as template:
+        execution = template.run(code)
+    words = (
+        f"[Errno 24] belljar: {make.split('.')[1].split('(')[0]}() is refused: 16 MiB for sockets and pipes "
+        "(rule: limits; remedy: close what is not needed: as many are held as a guest may have)\n"
+    )
+    assert execution.stdout.replace("pipe2()", "pipe()").replace("eventfd2()", "eventfd()") == words * 2
+    assert {(one.target, one.rule) for one in execution.violations} == {("16 MiB for sockets and pipes", "limits")}
