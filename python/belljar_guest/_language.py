@@ -569,7 +569,8 @@ class Language:
             and str(error.strerror).startswith("Sandbox deny access to the file ")
             and type(error.filename) is str
         ):
-            return for_path(posixpath.realpath(error.filename))
+            named = posixpath.abspath(error.filename)  # /dev/stdin leads wherever it does
+            return for_path(named if named.startswith(("/dev/", "/proc/")) else posixpath.realpath(named))
         if kind is SyntaxError and type(error.msg) is str and error.msg.startswith(("'await' outside", "'async ", "asynchronous ")):
             return for_await() if self.would_await(error.filename) else ""
         if kind is LookupError and type(error.args) is tuple and error.args and type(error.args[0]) is str:
