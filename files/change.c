@@ -414,7 +414,7 @@ int serve_times(struct request *request)
 {
     SIGHT;
     struct place place = { .length = 0 };
-    struct timespec times[2];
+    struct timespec times[2] = { { 0 } };
     int error = request->args[0] != 0 ? times_read(request, times) : 0;
     if (error == 0)
         error = request->number == SYS_utimensat && request->args[2] == FILE_KNOWN

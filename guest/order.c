@@ -72,7 +72,7 @@ static bool order_fill(struct order *order, int folder)
     _Alignas(struct entry) char buffer[16384];
     size_t used = 0, room = 0;
     long size;
-    order->starts = malloc(64 * sizeof order->starts[0]);
+    order->starts = calloc(64, sizeof order->starts[0]);
     while ((size = syscall(SYS_getdents64, folder, buffer, sizeof buffer)) > 0) {
         if (room - used < sizeof buffer) {
             room = used + 4 * sizeof buffer;
@@ -167,7 +167,7 @@ static bool order_sort(struct order *order, enum order_kind kind,
     if (order->ranks[kind] != NULL)
         return true;
     uint32_t *sorted = malloc(order->count * sizeof *sorted);
-    uint32_t *ranks = malloc(order->count * sizeof *ranks);
+    uint32_t *ranks = calloc(order->count, sizeof *ranks);
     if (sorted == NULL || ranks == NULL) {
         free(sorted);
         free(ranks);

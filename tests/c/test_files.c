@@ -91,12 +91,8 @@ static void check_outside(const char *path, bool closed, bool shown)
 
 FILES_TEST(outside_paths_do_not_tell_whether_they_exist)
 {
-    static const char *const closed[] = { "/etc/shadow",
-                                          "/root",
-                                          "/root/x",
-                                          "/proc/1/environ",
-                                          "/proc/self/mem",
-                                          "/home/none/x",
+    static const char *const closed[] = { "/etc/shadow",       "/root",          "/root/x",
+                                          "/proc/1/environ",   "/proc/self/mem", "/home/none/x",
                                           "/proc/self/environ" };
     static const char *const absent[] = { "/nowhere/x", "/usr/bin/env/x", "/proc/self/task/x" };
     for (size_t i = 0; i < ARRAY_SIZE(closed); i++)
@@ -401,9 +397,12 @@ FILES_TEST(scratch_is_made_when_it_is_first_needed)
 FILES_TEST(scratch_works_like_a_file_system)
 {
     CHECK_EQUAL(open_as("a", O_RDWR | O_CREAT | O_EXCL, 06666), 0);
-    CHECK(write(fixture.answer.install_fd, "hello", 5) == 5);
     CHECK_EQUAL(stat_as("/work/a", 0), 0);
     CHECK_EQUAL(stat_result.st_mode & 07777, 06644);
+    /* Whoever is not root takes the set-user bit from what he writes to. */
+    CHECK_EQUAL(open_as("a", O_RDWR, 0), 0);
+    CHECK(write(fixture.answer.install_fd, "hello", 5) == 5);
+    CHECK_EQUAL(stat_as("/work/a", 0), 0);
     CHECK_EQUAL(stat_result.st_size, 5);
     CHECK_EQUAL(open_as("a", O_RDWR | O_CREAT | O_EXCL, 0666), EEXIST);
     CHECK_EQUAL(open_as("a", O_RDWR | O_CREAT, 0666), 0);
