@@ -137,7 +137,7 @@ void pairs_make(__attribute__((unused)) struct supervisor *supervisor, struct gu
                                                  : 0;
     int ours = O_CLOEXEC | (int)(flags & O_NONBLOCK); /* SOCK_… are the same bits */
     if (is_socket && ((int)call->args[0] != AF_UNIX || call->args[2] != 0))
-        answer->error = EOPNOTSUPP;
+        answer->error = EAFNOSUPPORT;
     else if (is_socket && (flags & SOCK_TYPES) != 0)
         pairs_refuse_type(call, answer);
     else if ((flags & ~(uint64_t)(O_CLOEXEC | O_NONBLOCK)) != 0)

@@ -170,7 +170,7 @@ ROWS = [
     ("socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)", "PermissionError", 1, None, REFUSED.format("setsockopt()") + ": option 7 " + OPTIONS, ("setsockopt", "option 7", "network")),
     ("socket.socketpair(type=socket.SOCK_DGRAM)", "OSError", 95, None, REFUSED.format("socketpair()") + ": socket type 2 (rule: network; remedy: a pair is a stream "
      "(socket.SOCK_STREAM): send each message with its length)", ("socketpair", "socket type 2", "network")),
-    ("socket.socketpair(socket.AF_INET)", "OSError", 95, None, "Operation not supported", None),
+    ("socket.socketpair(socket.AF_INET)", "OSError", 97, None, "Address family not supported by protocol", None),
     ("socket.socketpair()[0].bind('/tmp/s')", "PermissionError", 1, None, REFUSED.format("bind()") + ": AF_UNIX /tmp/s " + PAIR, ("bind", "AF_UNIX /tmp/s", "network")),
     ("socket.socketpair()[0].connect('/tmp/s')", "PermissionError", 1, None, REFUSED.format("connect()") + ": AF_UNIX /tmp/s " + PAIR, ("connect", "AF_UNIX /tmp/s", "network")),
     ("socket.socketpair()[0].listen()", "PermissionError", 1, None, REFUSED.format("listen()") + ": descriptor 5 " + PAIR, ("listen", "descriptor 5", "network")),
