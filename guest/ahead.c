@@ -9,7 +9,6 @@
 #include "guest/shelf.h"
 #include "guest/tray.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -41,8 +40,8 @@ struct folder {
     int last;             /* the name that was opened last; -1: none that is known */
     int guess;            /* of the guess of this number: */
     unsigned guess_number;
-    int patience;             /* below 0: it is not tried for so many opens */
-    char first[NAME_MAX + 1]; /* the name that was opened last, while the names are not known */
+    int patience;              /* below 0: it is not tried for so many opens */
+    char before[NAME_MAX + 1]; /* the name that was opened last but was not guessed; "" at first */
 };
 
 struct waiting {
@@ -252,11 +251,11 @@ static void note_place(struct folder *folder, int name)
 static void learn(struct folder *folder, const char *name)
 {
     bool may_read = folder->order.count == 0 && folder->patience == 0 && names_left > 0;
-    bool is_second = folder->first[0] != '\0' && strcmp(folder->first, name) != 0;
+    bool is_second = folder->before[0] != '\0' && strcmp(folder->before, name) != 0;
     folder->patience += folder->patience < 0;
     if (may_read && is_second && ahead_join() && folder_read(folder))
-        folder->last = order_find(&folder->order, folder->first);
-    strcpy(folder->first, name);
+        folder->last = order_find(&folder->order, folder->before);
+    strcpy(folder->before, name);
     int found = order_find(&folder->order, name);
     names_left -= (long)order_learn(&folder->order, folder->last, found);
     note_place(folder, found);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "guest/order.h"
 
+#include "files/beneath.h"
 #include "guest/paths.h"
 
 #include <dirent.h>
@@ -11,13 +12,6 @@
 
 #define NAMES_MAX 65536
 #define BYTES_MAX (2u << 20)
-
-struct entry { /* what getdents64 writes */
-    uint64_t inode, next;
-    uint16_t size;
-    uint8_t type;
-    char name[];
-};
 
 void order_release(struct order *order)
 {
