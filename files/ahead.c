@@ -5,7 +5,7 @@
 #include "files/ahead.h"
 
 #include "files/beneath.h"
-#include "files/watch.h"
+#include "files/steady.h"
 #include "guest/deed.h"
 #include "wire/channel.h"
 
@@ -49,11 +49,10 @@ static int ahead_name(struct request *request)
     struct files *files = request->files;
     SIGHT;
     struct place place;
-    int error = request_place(request, false, &place);
+    int error = request_look(request, true, &place, &sight);
     if (error == 0 && request->args[0] >= files->number_count)
         error = EBADF;
-    if (error == 0 && (error = request_look_once(request, false, &place, &sight)) == 0 &&
-        sight.stat.st_ino != request->args[1])
+    if (error == 0 && sight.stat.st_ino != request->args[1])
         error = ENOENT;
     if (error != 0)
         return error;
@@ -68,53 +67,26 @@ int serve_ahead(struct request *request)
     return request->args[2] == FILE_NAMED ? ahead_name(request) : ahead_join(request);
 }
 
-/* Folders on the way to all files of a list that are seen to be watched. Else a guest's list of files far
- * below a mount, each in a folder of its own, is tens of milliseconds in which others wait. */
-#define WATCHED_MOST 128
-
-/* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
- * the time of it. *left: of WATCHED_MOST. */
-static bool ahead_hold(const struct files *files, struct place *file, char held[PATH_MAX],
-                       unsigned *left)
-{
-    size_t whole = file->length, length = (size_t)(strrchr(file->path, '/') - file->path);
-    if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
-        return true;
-    held[0] = '\0';
-    if (length < file->node->mount->length)
-        return false;
-    unsigned count = 1;
-    for (size_t at = file->node->mount->length; at < length; at++)
-        count += file->path[at] == '/';
-    if (count > *left)
-        return false;
-    *left -= count;
-    file->path[length] = '\0';
-    file->length = length;
-    if (watches_hold(files->tree->watches, files->tree, file, false))
-        memcpy(held, file->path, length + 1);
-    file->path[length] = '/';
-    file->length = whole;
-    return held[0] != '\0';
-}
-
 static bool ahead_may(const struct node *mount, const struct stat *stat)
 {
     return S_ISREG(stat->st_mode) && stat->st_dev == mount->stat.st_dev && stat->st_nlink == 1 &&
            stat->st_size <= AHEAD_BYTES_MAX;
 }
 
-/* The file, or -1. Its folder is watched under this path, so there is no link on the way to it; and if
- * there is one by now, openat2 says so. As in open.c, it is looked at before it is opened. */
-static int ahead_file(const struct files *files, const struct place *place, struct stat *ret_stat)
+/* The file, or -1. There is no link on the way to it, and if there is one by now, openat2 says so. As in
+ * open.c, it is looked at before it is opened. */
+static int ahead_file(struct request *request, struct steady *steady, const char *path,
+                      struct stat *ret_stat)
 {
-    const struct node *mount = place->node->mount;
-    const char *rest;
+    struct place place;
     struct stat stat;
-    int base = place_base(place, -1, &rest);
-    if (base < 0 || fstatat(base, rest, &stat, LOOK_FLAGS) < 0 || !ahead_may(mount, &stat))
+    const char *rest;
+    if (!steady_find(request, steady, path, &place, &stat) || !ahead_may(place.node->mount, &stat))
         return -1;
-    CLEANUP(fd_close) int fd = tree_open_in(files->tree, mount, base, rest, O_RDONLY, 0);
+    const struct node *mount = place.node->mount;
+    int base = place_base(&place, -1, &rest);
+    CLEANUP(fd_close)
+    int fd = tree_open_in(request->files->tree, mount, base, rest, O_RDONLY, 0);
     if (fd < 0 || beneath_stat(fd, &stat) < 0 || !ahead_may(mount, &stat) ||
         fcntl(fd, F_SETFL, 0) < 0)
         return -1;
@@ -145,25 +117,20 @@ static bool ahead_may_send(const struct files *files)
 static uint32_t ahead_open_listed(struct request *request)
 {
     const struct files *files = request->files;
-    const struct tree *tree = files->tree;
-    struct place place;
-    char path[PATH_MAX], held[PATH_MAX] = "";
+    char path[PATH_MAX];
+    struct steady steady = { .left = STEADY_MOST };
     CLEANUP(packer_release) struct packer message = PACKER_INIT;
     uint64_t at = request->path;
     uint32_t opened = 0;
-    unsigned left = WATCHED_MOST;
     if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
         return 0;
+    at += strlen(path) + 1;
     for (unsigned i = 0; i < AHEAD_MAX; i++) {
         struct stat stat;
-        at += strlen(path) + 1;
         if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
             break;
-        if (walk_resolve(tree, -1, "", path, false, &request->steps, &place) != 0 ||
-            place.is_outside || place.node->mount->kind != NODE_HOST ||
-            strcmp(place.path, path) != 0 || !ahead_hold(files, &place, held, &left))
-            continue;
-        CLEANUP(fd_close) int fd = ahead_file(files, &place, &stat);
+        at += strlen(path) + 1;
+        CLEANUP(fd_close) int fd = ahead_file(request, &steady, path, &stat);
         if (fd >= 0 && ahead_send(files, &message, fd, i, &stat))
             opened |= 1u << i;
     }

@@ -6,20 +6,24 @@
 #include "files/look.h"
 #include "files/memory.h"
 #include "files/open.h"
+#include "files/steady.h"
 #include "files/watch.h"
 #include "guest/deed.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 struct listing {
+    struct request *request;
     const struct tree *tree;
     const struct node *mount;
     struct place *place;
     unsigned files;
     bool is_exact;         /* not for the importer, which is as patient as shelf.h says */
     bool is_probed, folds; /* list_folds was asked, and what it said */
+    struct steady steady;  /* of the files that links lead to */
     size_t used, size;
     uint64_t next;
     _Alignas(struct listed) char rows[LISTED_BYTES_MAX];
@@ -112,18 +116,36 @@ static bool list_add_rows(struct listing *listing)
     return true;
 }
 
+/* A name of the folder has a row with its stat if it is a file, or where it is exact a link to
+ * one. */
+static bool list_looks(struct listing *listing, int directory, const struct entry *entry,
+                       struct stat *ret_stat)
+{
+    if (entry->type != DT_LNK)
+        return fstatat(directory, entry->name, ret_stat, LOOK_FLAGS) == 0 &&
+               list_tells(listing, ret_stat);
+    char path[PATH_MAX];
+    struct place place;
+    int length = snprintf(path, sizeof path, "%s/%s", listing->place->path, entry->name);
+    bool is_told = length < (int)sizeof path &&
+                   steady_find(listing->request, &listing->steady, path, &place, ret_stat) &&
+                   list_tells(listing, ret_stat);
+    ret_stat->st_mode |= LISTED_LINK;
+    return is_told;
+}
+
 static int list_entry(int directory, const struct entry *entry, void *context)
 {
     struct listing *listing = context;
     struct stat stat = { 0 };
     if (listing->is_exact && list_folds(listing, directory, entry->name))
         return 1;
-    bool is_asked =
-        (entry->type == DT_REG || entry->type == DT_UNKNOWN) && !list_is_row(listing, entry->name);
+    bool is_asked = (entry->type == DT_REG || entry->type == DT_UNKNOWN ||
+                     (entry->type == DT_LNK && listing->is_exact)) &&
+                    !list_is_row(listing, entry->name);
     if (is_asked && listing->files-- == 0)
         return 1;
-    if (!is_asked || fstatat(directory, entry->name, &stat, LOOK_FLAGS) < 0 ||
-        !list_tells(listing, &stat))
+    if (!is_asked || !list_looks(listing, directory, entry, &stat))
         stat = (struct stat){ 0 };
     look_owner(&stat);
     if (!list_add(listing, entry->name, &stat))
@@ -186,6 +208,7 @@ int serve_list(struct request *request)
         error = EOPNOTSUPP; /* a guest writes there, or it is made */
     if (error != 0)
         return error;
+    listing.request = request;
     listing.tree = files->tree;
     listing.mount = place.node->mount;
     listing.place = &place;
@@ -196,6 +219,9 @@ int serve_list(struct request *request)
     if (listing.size < sizeof *head)
         return E2BIG;
     listing.is_probed = listing.folds = false;
+    listing.steady.is_listed = true;
+    listing.steady.left = STEADY_MOST;
+    listing.steady.folder[0] = listing.steady.target[0] = '\0';
     listing.is_exact = is_for_program || !listing.mount->optional;
     if (listing.is_exact &&
         (watches == NULL || !files->is_watching || !list_is_direct(request, &place) ||

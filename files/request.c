@@ -298,6 +298,8 @@ int request_follow_links(struct request *request, bool follow, struct place *pla
  * file system that needs one. */
 int request_scratch_may_change(struct files *files)
 {
+    if (files->tray != NULL)
+        tray_count(files, TRAY_SCRATCH);
     int error = scratch_need(&files->scratch);
     return error == 0 && files->tree->may_wait && !files->scratch.is_tmpfs ? EXDEV : error;
 }

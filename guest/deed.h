@@ -39,10 +39,11 @@ enum deed_kind {
  * behind its arguments: under which name it was opened. */
 #define FILE_KNOWN 0x62656c6c6a617201
 
-/* The page that both share (tray.h), and four places in it. */
-#define TRAY_BYTES 4096
-#define TRAY_AHEAD 4076 /* uint32_t: which files were opened ahead, a bit for each */
-#define TRAY_NEXT  4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
+/* The page that both share (tray.h), and five places in it. */
+#define TRAY_BYTES   4096
+#define TRAY_AHEAD   4072 /* uint32_t: which files were opened ahead, a bit for each */
+#define TRAY_SCRATCH 4076 /* uint32_t: grows with each call that may change the guest's scratch */
+#define TRAY_NEXT    4080 /* uint64_t: where a listing goes on; 0: at the folder's beginning */
 /* uint32_t: grows with changes in watched folders, odd while that happens. */
 #define TRAY_CHANGES 4088
 #define TRAY_MOVES   4092 /* uint32_t: grows when the guest goes to another working directory */
@@ -50,7 +51,7 @@ enum deed_kind {
 /* getdents as the interpreter makes it: (directory, path, address, size, this), which goes on at
  * TRAY_NEXT. The result is the number of bytes written there: struct listed_folder, and rows, of
  * which the first of a folder is its own, as ".". The mode is 0 of what has to be asked for by
- * itself: folders, links, what another row of the tree or another file system stands for, granted
+ * itself: folders, links (but for FILE_WATCHED, below), what another row of the tree or another file system stands for, granted
  * files that have another name as well. A call tells no more than LISTED_FILES_MAX files. A folder
  * of the runtime's is told for the importer's use: watched by nobody, and whatever names its files
  * have.
@@ -60,10 +61,13 @@ enum deed_kind {
 #define LISTED_BYTES_MAX 65536
 #define LISTED_FILES_MAX 512
 
-/* With this, a folder of the runtime's is told like a granted one: for programs. With no room, and no
+/* With this, a folder of the runtime's is told like a granted one: for programs. A link to a file says what the
+ * file is, with LISTED_LINK in its mode, if that is watched as well, and no link is on the way to it. With
+ * no room, and no
  * path: a descriptor that can be read from (epoll_wait) while there is a change in a watched folder,
  * one for each guest. EBUSY: it has it, ENOTSUP: there is none. */
 #define FILE_WATCHED (FILE_LISTED | 1)
+#define LISTED_LINK  0x80000000u
 
 /* Files that a program is likely to open next: openat as the interpreter makes it to read, with this
  * as its fifth argument, and behind its path others, from the root, each ended by a NUL, the last by

@@ -68,14 +68,41 @@ static int refresh(PyObject *known)
     return now != NULL ? PyDict_SetItem(known, Py_None, now) : -1;
 }
 
+/* Where a program begins, and imports from as well. It may write there, by the supervisor alone. */
+static bool is_work(PyObject *path)
+{
+    return PyUnicode_CompareWithASCIIString(path, "/work") == 0;
+}
+
+/* By look, which is Python. That folder's is known until a call may have changed it. */
+static PyObject *looked_stat(PyObject *parts, PyObject *path)
+{
+    PyObject *known = PyTuple_GetItem(parts, 0);
+    OWNED PyObject *made = PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
+    bool is_kept = made != NULL && PyUnicode_CheckExact(path) && is_work(path);
+    return is_kept && PyDict_SetItem(known, path, made) < 0 ? NULL : owned_take(&made);
+}
+
+/* Forgets the folder's if it may have changed since it was asked for. */
+static void forget_work(PyObject *known, PyObject *path)
+{
+    static int64_t changes = -1;
+    int64_t before = changes;
+    changes = tray_scratch(); /* before it is asked for */
+    if ((changes < 0 || changes != before) && PyDict_DelItem(known, path) < 0)
+        PyErr_Clear();
+}
+
 /* From `known`, or from the rows of its folder, or else by look. */
 static PyObject *known_stat(PyObject *parts, PyObject *path)
 {
     PyObject *known = PyTuple_GetItem(parts, 0), *found;
     if (!PyUnicode_CheckExact(path))
-        return PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
+        return looked_stat(parts, path);
     if (refresh(known) < 0)
         return NULL;
+    if (is_work(path))
+        forget_work(known, path);
     found = PyDict_GetItemWithError(known, path); /* borrowed */
     if (found != NULL || PyErr_Occurred())
         return Py_XNewRef(found);
@@ -84,7 +111,7 @@ static PyObject *known_stat(PyObject *parts, PyObject *path)
     if (bytes == NULL)
         return NULL;
     if (!shelf_known(PyBytes_AsString(bytes), &stat))
-        return PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
+        return looked_stat(parts, path);
     OWNED PyObject *made = make_stat(PyTuple_GetItem(parts, 2), &stat);
     return made != NULL && PyDict_SetItem(known, path, made) == 0 ? owned_take(&made) : NULL;
 }

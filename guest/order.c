@@ -78,7 +78,7 @@ static bool order_fill(struct order *order, int folder)
         const struct entry *entry;
         for (long at = 0; at < size; at += entry->size) {
             entry = (const struct entry *)(buffer + at);
-            if (entry->type != DT_REG && entry->type != DT_UNKNOWN)
+            if (entry->type != DT_REG && entry->type != DT_LNK && entry->type != DT_UNKNOWN)
                 continue;
             if (order->starts == NULL || !order_grow(order, used))
                 return false;

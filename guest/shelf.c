@@ -232,7 +232,7 @@ static void row_stat(const struct folder *folder, const struct listed *row, stru
         .st_dev = folder->device,
         .st_ino = row->inode,
         .st_nlink = 1,
-        .st_mode = row->mode,
+        .st_mode = row->mode & ~LISTED_LINK,
         .st_uid = row->user,
         .st_gid = row->group,
         .st_size = row->bytes,
@@ -301,7 +301,8 @@ static void folder_advance(struct tray *tray, struct folder *folder)
     folder->asked = -ASK_AGAIN;
 }
 
-bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error)
+bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *ret_stat,
+                int *ret_error)
 {
     char whole[PATH_MAX];
     if (is_off || (path = path_whole(tray, path, whole)) == NULL)
@@ -320,7 +321,9 @@ bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int 
     for (int pages = 0; pages < 2; pages++) {
         const struct listed *row = row_find(folder, name, name_length);
         if (row != NULL || folder_is_whole(folder)) {
-            if ((row != NULL && row->mode == 0) || !shelf_is_still(tray, folder->changes))
+            bool is_unknown =
+                row != NULL && (row->mode == 0 || (!follows && (row->mode & LISTED_LINK) != 0));
+            if (is_unknown || !shelf_is_still(tray, folder->changes))
                 return false;
             *ret_error = row != NULL ? 0 : ENOENT;
             if (row != NULL)

@@ -18,9 +18,10 @@
 
 struct tray;
 
-/* True: *ret_error is 0 and *ret_stat what stat says, or it is ENOENT. Else the supervisor is to be
- * asked. One thread at a time, which holds the tray. */
-bool shelf_look(struct tray *tray, const char *path, struct stat *ret_stat, int *ret_error);
+/* True: *ret_error is 0 and *ret_stat what stat says (follows), or lstat, or it is ENOENT. Else the
+ * supervisor is to be asked. One thread at a time, which holds the tray. */
+bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *ret_stat,
+                int *ret_error);
 
 /* Changes in watched folders: how many the supervisor has taken; whether there are no others. Before,
  * the guest has to have a set of them: false if there is none. One thread at a time, as above. */

@@ -40,6 +40,7 @@ void tray_forget(void)
 }
 
 _Static_assert(sizeof(struct tray) == TRAY_BYTES && offsetof(struct tray, ahead) == TRAY_AHEAD &&
+                   offsetof(struct tray, scratch) == TRAY_SCRATCH &&
                    offsetof(struct tray, next) == TRAY_NEXT &&
                    offsetof(struct tray, changes) == TRAY_CHANGES &&
                    offsetof(struct tray, moves) == TRAY_MOVES,
@@ -90,7 +91,7 @@ static int tray_look(const char *path, struct stat *ret_stat, int flags)
     if (!tray_hold())
         return (int)syscall(SYS_newfstatat, AT_FDCWD, path, ret_stat, flags);
     int result = 0, error = 0;
-    if (!shelf_look(tray, path, ret_stat, &error)) {
+    if (!shelf_look(tray, path, flags == 0, ret_stat, &error)) {
         bool is_put = tray_put(path);
         result = (int)syscall(SYS_newfstatat, AT_FDCWD, is_put ? tray->path : path,
                               is_put ? &tray->stat : ret_stat, flags);
@@ -128,6 +129,11 @@ void tray_rest(void)
         return;
     ahead_drop();
     tray_let_go();
+}
+
+int64_t tray_scratch(void)
+{
+    return tray != NULL ? (int64_t)__atomic_load_n(&tray->scratch, __ATOMIC_SEQ_CST) : -1;
 }
 
 int tray_list(const char *path, shelf_visit *visit, void *context)

@@ -15,7 +15,7 @@
 struct tray {
     struct stat stat;
     char path[TRAY_AHEAD - sizeof(struct stat)];
-    uint32_t ahead;
+    uint32_t ahead, scratch;
     uint64_t next;
     uint32_t changes, moves;
 };
@@ -34,6 +34,9 @@ int tray_lstat(const char *path, struct stat *ret_stat);
 /* Whether files wait that were opened ahead; gives them back. */
 bool tray_is_waiting(void);
 void tray_rest(void);
+
+/* How many calls may have changed the guest's scratch, or -1: it is not known. */
+int64_t tray_scratch(void);
 
 /* shelf_list, or -1 if another thread has the page, or there is none. */
 int tray_list(const char *path, shelf_visit *visit, void *context);

@@ -222,8 +222,7 @@ static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
     /* Calls that are audited are asked for, each time. */
-    bool is_watching = !supervisor->settings.audit && has_grants(&supervisor->settings);
-    return is_watching ? begin_watching(supervisor) : 0;
+    return supervisor->settings.audit ? 0 : begin_watching(supervisor);
 }
 
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to

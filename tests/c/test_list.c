@@ -63,8 +63,8 @@ static void tray_begin(uint64_t next)
 
 FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_else)
 {
-    static const char *const others[] = { "dir",          "link",   "absolute", "out_absolute",
-                                          "out_relative", "to_dir", "fifo",     "twice" };
+    static const char *const others[] = { "dir",    "out_absolute", "out_relative", "out_far",
+                                          "to_dir", "loop",         "fifo",         "twice" };
     static const char *const names[] = { "plain", "." };
     put("data/twice", "two names");
     CHECK(link(at("data/twice"), at("twice")) == 0);
@@ -89,6 +89,66 @@ FILES_TEST(a_folder_is_listed_with_what_stat_says_of_its_files_and_of_nothing_el
         CHECK_EQUAL(row.changed_ns, stat_result.st_ctim.tv_nsec);
     }
     CHECK_NOT_RECORDED();
+    close(set);
+}
+
+/* That is exact while both folders are watched; the importer has no need of it. */
+FILES_TEST(a_link_to_a_file_is_listed_with_what_stat_says_of_that)
+{
+    static const char *const names[] = { "link", "absolute" };
+    static const char *const targets[] = { "data/dir/inner", "data/plain" };
+    int set = watch_joined();
+    CHECK(!is_watched("data/dir"));
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(is_watched("data/dir") && watched_find("data/dir")->is_listed);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CHECK_EQUAL(list(at("data")), 0);
+        struct listed row = *listed_find(names[i]);
+        CHECK_EQUAL(stat_as(at(targets[i]), 0), 0);
+        CHECK_EQUAL(row.mode, stat_result.st_mode | LISTED_LINK);
+        CHECK_EQUAL(row.inode, stat_result.st_ino);
+        CHECK_EQUAL(row.user, stat_result.st_uid);
+        CHECK_EQUAL(row.bytes, stat_result.st_size);
+        CHECK_EQUAL(row.changed_ns, stat_result.st_ctim.tv_nsec);
+    }
+    CHECK(!is_readable(set));
+    put("data/dir/inner", "changed");
+    CHECK(is_readable(set));
+    CHECK_EQUAL(link(at("data/plain"), at("out/twice")), 0);
+    take_changes();
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK_EQUAL(listed_find("absolute")->mode, 0);
+    CHECK_NOT_RECORDED();
+    close(set);
+}
+
+/* Each folder on the way to what a link leads to costs a watch. */
+FILES_TEST(of_links_far_below_a_mount_a_few_are_told)
+{
+    int set = watch_joined();
+    unsigned told = 0;
+    char text[32];
+    CHECK(mkdir(at("out/links"), 0755) == 0);
+    for (unsigned i = 0; i < 16; i++) {
+        char path[PATH_MAX];
+        size_t used = (size_t)snprintf(path, sizeof path, "%s", at("out"));
+        for (unsigned depth = 0; depth < 30; depth++) {
+            used += (size_t)snprintf(path + used, sizeof path - used, "/%x", i);
+            CHECK(mkdir(path, 0700) == 0);
+        }
+        snprintf(path + used, sizeof path - used, "/f");
+        CHECK(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+        snprintf(text, sizeof text, "out/links/%u", i);
+        CHECK(symlink(path, at(text)) == 0);
+    }
+    unsigned before = fixture.tree->watches->count;
+    CHECK_EQUAL(list(at("out/links")), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(text, sizeof text, "%u", i);
+        told += listed_find(text)->mode != 0;
+    }
+    CHECK_EQUAL(told, 4);
+    CHECK(fixture.tree->watches->count <= before + STEADY_MOST + 2);
     close(set);
 }
 

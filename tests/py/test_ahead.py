@@ -53,6 +53,16 @@ def filled(folder: str, name: str = "files", mode: int = 0o755) -> str:
     return str(made)
 
 
+def linked(files: str, folder: str) -> str:
+    """A folder of links, by turns from the root and from there."""
+    links = pathlib.Path(folder, "links")
+    links.mkdir()
+    for number in range(FILES):
+        target = f"{files}/{number}.txt"
+        (links / str(number)).symlink_to(target if number % 2 else os.path.relpath(target, links))
+    return str(links)
+
+
 def in_order(folder: str) -> list[str]:
     return [f"{folder}/{number}.txt" for number in range(FILES)]
 
@@ -98,6 +108,7 @@ ORDERS = {
     "two folders in turn": "[f'{place}/{n}.txt' for n in range(40) for place in (files, more)]",
     "one after the other": "[f'{place}/{n}.txt' for place in (files, more) for n in range(40)]",
     "every file twice": "[f'{files}/{n // 2}.txt' for n in range(80)]",
+    "links to them": "[f'{links}/{n}' for n in range(40)]",
     "relative": "os.chdir(files + '/..') or [f'files/{n}.txt' for n in range(40)]",
 }
 
@@ -105,9 +116,10 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_files_are_opened_ahead_in_the_order_in_which_a_program_takes_them(folder: str, order: str) -> None:
     files, more = filled(folder), filled(folder, "more")
+    links = linked(files, folder)
     with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(files, more) as opened:
-        start = f"import os, glob, pathlib\n{READ}files, more = {files!r}, {more!r}\npaths = {ORDERS[order]}\n"
-        paths = run_in(session, start + "print([os.path.abspath(path) for path in paths])")
+        start = f"import os, glob, pathlib\n{READ}files, more, links = {files!r}, {more!r}, {links!r}\npaths = {ORDERS[order]}\n"
+        paths = run_in(session, start + "print([os.path.realpath(path) for path in paths])")
         assert opened() == []
         assert run_in(session, "print(read(paths[:10]))") == read(paths[:10])
         names = opened()
@@ -137,6 +149,14 @@ def test_the_supervisor_is_asked_for_few_of_them(folder: str) -> None:
     assert calls(SHUFFLED, folder) - nothing >= FILES
     assert calls(IN_ORDER, folder, audit=lambda event: None) - nothing >= FILES
     assert calls(IN_ORDER, folder, descriptors=64) - nothing >= FILES
+
+
+def test_files_of_the_runtime_need_no_grant_to_be_opened_ahead() -> None:
+    """What is everybody's, and granted to nobody: a program that goes through it asks for few."""
+    code = "import encodings, os\nfolder = os.path.dirname(encodings.__file__)\npaths = sorted(e.path for e in os.scandir(folder) if e.name.endswith('.py'))\n"
+    served = [belljar.run(code + then, Policy(timeout=60)).usage.served for then in ("", "for path in paths: open(path).close()")]
+    count = int(belljar.run(code + "print(len(paths))", Policy(timeout=60)).stdout)
+    assert count > 100 and served[1] - served[0] < count / 2
 
 
 def test_what_is_audited_is_what_the_program_has_opened(folder: str) -> None:
@@ -202,6 +222,25 @@ CHANGES: dict[str, Callable[[str], object]] = {
     "below another folder": a_folder_above,
     "the folder's mode": lambda folder: os.chmod(folder, 0o755),
 }
+
+
+def relinked(folder: str) -> None:
+    os.unlink(folder + "/../links/11")
+    os.symlink("12", folder + "/../links/11")
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "its link"])
+def test_what_the_host_changes_is_seen_at_once_through_links(folder: str, change: str) -> None:
+    os.mkdir(folder + "/deep", 0o755)
+    files = filled(folder + "/deep")
+    links = linked(files, folder)
+    paths = [f"{links}/{number}" for number in range(FILES)]
+    with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(files) as opened:
+        act = CHANGES.get(change, lambda files: relinked(os.path.dirname(files)))
+        session.expose(lambda: act(files) and None, name="change")
+        told = run_in(session, f"{READ}paths = {paths!r}\nfirst = read(paths[:10])\nchange()\nprint([first, read(paths[10:])])")
+        assert {f"{files}/11.txt", f"{files}/12.txt"} <= set(opened())
+    assert told == [[f"files {number}" for number in range(10)], read(paths[10:])]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -277,6 +316,17 @@ def opened(files):
     assert fd == low, (fd, low)
     return fd
 """
+
+
+def test_a_descriptor_is_of_what_a_link_leads_to(folder: str) -> None:
+    files = filled(folder)
+    links = linked(files, folder)
+    with Sandbox(Policy(read=[folder], timeout=60)) as session, opened_files(files) as opened:
+        code = f"import os\n{READ}held = [open(f'{links}/{{n}}') for n in range(30)]\n"
+        names = run_in(session, code + "print([os.readlink(f'/proc/self/fd/{file.fileno()}') for file in held])")
+        assert names == in_order(files)[:30]
+        assert len(opened()) > 30  # some ahead
+        assert run_in(session, "print([open(f'/dev/fd/{file.fileno()}').read() for file in held])") == read(in_order(files)[:30])
 
 
 def test_a_descriptor_is_like_any_other(folder: str) -> None:

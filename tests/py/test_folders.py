@@ -61,6 +61,66 @@ print(importlib.reload(sys.modules["made_0"]).value)
     assert belljar.run(code).stdout == "another\n"
 
 
+# Ways in which the time of /work changes. Each is over before the clock of file times goes on.
+WORK = {
+    "make": "open('made', 'w').close()",
+    "make by another name": "os.close(os.open('/tmp/../work/./made', os.O_CREAT | os.O_RDWR))",
+    "make as another folder": "os.chdir('/tmp'); open('/work/made', 'w').close()",
+    "make a folder": "os.mkdir('made')",
+    "remove": "os.remove('there')",
+    "remove a folder": "os.rmdir('folder')",
+    "rename": "os.rename('there', 'made')",
+    "rename out of it": "os.rename('there', '/tmp/made')",
+    "rename into it": "os.rename('/tmp/there', 'made')",
+    "link": "os.link('there', 'made')",
+    "symlink": "os.symlink('there', 'made')",
+    "utime": "os.utime('/work', (1, 2))",
+    "utime by a descriptor": "fd = os.open('/work', os.O_RDONLY); os.utime(fd, (1, 2)); os.close(fd)",
+    "mode": "os.chmod('/work', 0o700)",
+    "a thread": "thread = threading.Thread(target=lambda: open('made', 'w').close()); thread.start(); thread.join()",
+    "native code": "assert ctypes.CDLL(None).mkdir(b'/work/made', 0o700) == 0",
+    "extracted": "zipfile.ZipFile(archive).extract('made', '/work')",
+}
+
+
+@pytest.mark.parametrize("change", WORK)
+def test_what_a_guest_changes_in_its_own_folder_is_known_at_once(change):
+    code = f"""
+import ctypes, io, os, threading, time, zipfile, importlib._bootstrap_external as importer
+archive = io.BytesIO()
+zipfile.ZipFile(archive, "w").writestr("made", "")
+open("there", "w").close(); open("/tmp/there", "w").close(); os.mkdir("folder")
+for _ in range(3): before = importer._path_stat("/work")
+assert before == os.stat("/work")
+time.sleep(0.02)
+{WORK[change]}
+after = os.stat("/work")
+assert after.st_ctime_ns != before.st_ctime_ns
+assert importer._path_stat("/work") == after == importer._path_stat("/work"), (before, after)
+"""
+    run = belljar.run(code)
+    assert run.verdict == "ok", run
+
+
+def test_an_import_does_not_ask_for_a_guests_own_folder_again():
+    nothing = served("")
+    assert (
+        served("import importlib._bootstrap_external as importer\nfor _ in range(1000): importer._path_stat('/work')") - nothing
+        < 20
+    )
+    assert served("import os\nfor _ in range(1000): os.stat('/work')") - nothing >= 1000
+
+
+def test_what_the_host_puts_there_is_found():
+    with belljar.Sandbox() as session:
+        for number in range(20):
+            run = session.run_code(f"try: import made_{number}\nexcept ImportError: print('none')")
+            assert run.stdout == "none\n"
+            session.files[f"made_{number}.py"] = f"value = {number}"
+            run = session.run_code(f"import made_{number}; print(made_{number}.value)")
+            assert run.stdout == f"{number}\n", run
+
+
 def test_a_guest_that_may_write_to_a_package_sees_what_it_writes(packages):
     folder, python = packages
     folder.chmod(0o777)

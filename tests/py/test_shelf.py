@@ -24,7 +24,12 @@ def seen(path):
         told = os.lstat(path)
     except OSError as error:
         return type(error).__name__
-    return [told.st_mode, told.st_ino, told.st_nlink, told.st_size, told.st_mtime_ns, told.st_ctime_ns, os.stat(path).st_ino, os.path.exists(path)]
+    told = [told.st_mode, told.st_ino, told.st_nlink, told.st_size, told.st_mtime_ns, told.st_ctime_ns]
+    try:
+        of_file = os.stat(path)
+    except OSError as error:
+        return [*told, type(error).__name__]
+    return [*told, of_file.st_mode, of_file.st_ino, of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns, os.path.islink(path)]
 """
 seen: Callable[[str], Any]
 exec(SEEN)
@@ -45,6 +50,11 @@ def filled(folder: str, name: str = "files", mode: int = 0o755) -> str:
         (made / str(number)).write_text("x" * number)
         (made / str(number)).chmod(0o666)
     made.chmod(mode)
+    pathlib.Path(folder, name + ".targets").mkdir(mode=0o755)
+    pathlib.Path(folder, name + ".targets", "far").write_text("far away")
+    (made / "near").symlink_to("9")
+    (made / "far").symlink_to(f"../{name}.targets/far")
+    (made / "nothing").symlink_to("none")
     return str(made)
 
 
@@ -87,6 +97,22 @@ def second_name(folder: str) -> None:
     pathlib.Path(folder, "7.too").write_text("by another name")
 
 
+def to_another_target(folder: str) -> None:
+    os.unlink(folder + "/far")
+    os.symlink("8", folder + "/far")
+
+
+def another_target(folder: str) -> None:
+    pathlib.Path(folder, "../new").write_text("another file")
+    os.rename(folder + "/../new", folder + ".targets/far")
+
+
+def other_targets(folder: str) -> None:
+    os.rename(folder + ".targets", folder + ".old")
+    os.mkdir(folder + ".targets")
+    pathlib.Path(folder + ".targets", "far").write_text("in the new one")
+
+
 # By the host, and where the guest may write, by the guest: `folder` is one of FILES files.
 CHANGES: dict[str, Callable[[str], object]] = {
     "append": append,
@@ -105,8 +131,14 @@ CHANGES: dict[str, Callable[[str], object]] = {
     "another folder": other_folder,
     "its own name again": back_and_forth,
     "the folder's mode": lambda folder: os.chmod(folder, 0o711),
+    "what a link leads to": lambda folder: pathlib.Path(folder, "9").write_text("near"),
+    "what a link leads far to": lambda folder: pathlib.Path(folder + ".targets", "far").write_text("as near"),
+    "a link is another": to_another_target,
+    "a link's target is another": another_target,
+    "a link's target is in another folder": other_targets,
+    "a link leads somewhere now": lambda folder: pathlib.Path(folder, "none").write_text("something"),
 }
-NAMES = ["7", "8", "new", "7.too", "9", ".", ""]
+NAMES = ["7", "8", "new", "7.too", "9", "near", "far", "nothing", ".", ""]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -202,7 +234,7 @@ def test_what_the_guest_itself_changes_is_seen_at_once(folder: str, change: str)
     files = filled(folder, mode=0o777)
     for path in pathlib.Path(files).iterdir():
         with contextlib.suppress(PermissionError):  # who may not give a file away is the guest's user
-            os.chown(path, 65534, 65534)  # a time is set by its owner
+            os.chown(path, 65534, 65534, follow_symlinks=False)  # a time is set by its owner
     made = CHANGES[change]
     source = inspect.getsource(made).strip().rstrip(",")
     source = f"{source}\nchange = {made.__name__}" if source.startswith("def") else "change = " + source.split(": ", 1)[1]
@@ -267,6 +299,18 @@ def test_the_supervisor_is_not_asked_again(folder: str) -> None:
     assert calls(STATS, folder) - nothing < 30
     assert calls(STATS.replace("{folder}/", "").replace("for _", "os.chdir(folder)\nfor _", 1), folder) - nothing < 30
     assert calls(STATS, folder, audit=lambda event: None) - nothing >= 2 * 20 * FILES
+
+
+def test_nor_of_what_links_lead_to(folder: str) -> None:
+    """Each stat of it, that is. What lstat says of a link it is asked for."""
+    files = filled(folder)
+    for number in range(FILES):
+        os.symlink(f"../files/{number}", f"{folder}/files.targets/{number}")
+    nothing = calls("", folder)
+    links = STATS.replace("files/{number}", "files.targets/{number}")
+    assert calls(links, folder) - nothing < 30
+    assert calls(links.replace("os.stat(", "os.lstat(").replace("== number", "> 0"), folder) - nothing >= 20 * FILES
+    assert os.path.islink(f"{files}/near")
 
 
 def test_a_folder_that_cannot_be_told_is_asked_as_ever(folder: str) -> None:

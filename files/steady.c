@@ -1,0 +1,89 @@
+/* Files whose paths are watched (steady.h). */
+#define _GNU_SOURCE
+#include "files/steady.h"
+
+#include "files/look.h"
+#include "files/watch.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where the last component begins: its slash. */
+static size_t path_folder(const struct place *place)
+{
+    return (size_t)(strrchr(place->path, '/') - place->path);
+}
+
+/* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
+ * the time of it. */
+static bool steady_hold(const struct files *files, struct steady *steady, struct place *file,
+                        char held[PATH_MAX])
+{
+    size_t whole = file->length, length = path_folder(file);
+    if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
+        return true;
+    held[0] = '\0';
+    if (length < file->node->mount->length)
+        return false;
+    unsigned count = 1;
+    for (size_t at = file->node->mount->length; at < length; at++)
+        count += file->path[at] == '/';
+    if (count > steady->left)
+        return false;
+    steady->left -= count;
+    file->path[length] = '\0';
+    file->length = length;
+    if (watches_hold(files->tree->watches, files->tree, file, steady->is_listed))
+        memcpy(held, file->path, length + 1);
+    file->path[length] = '/';
+    file->length = whole;
+    return held[0] != '\0';
+}
+
+/* The file as it is, a link as a link. */
+static bool steady_look(struct request *request, struct steady *steady, const char *path,
+                        char held[PATH_MAX], struct place *ret_place, struct stat *ret_stat)
+{
+    const struct files *files = request->files;
+    struct place *place = ret_place;
+    const char *rest;
+    if (walk_resolve(files->tree, -1, "", path, false, &request->steps, place) != 0 ||
+        place->is_outside || place->node->mount->kind != NODE_HOST ||
+        strcmp(place->path, path) != 0 || !steady_hold(files, steady, place, held))
+        return false;
+    int base = place_base(place, -1, &rest);
+    return base >= 0 && fstatat(base, rest, ret_stat, LOOK_FLAGS) == 0;
+}
+
+/* The path that a link leads to, as its text says. There is no link on the way to its folder, so each ".." is
+ * one component less; one further on makes a path that is no place's own. */
+static bool steady_target(const struct place *place, char path[PATH_MAX])
+{
+    char text[PATH_MAX];
+    const char *rest, *at = text;
+    int base = place_base(place, -1, &rest);
+    ssize_t size = readlinkat(base, rest, text, sizeof text - 1);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    size_t length = *at == '/' ? 0 : path_folder(place);
+    for (; strncmp(at, "../", 3) == 0; at += 3)
+        while (length > 0 && place->path[--length] != '/')
+            ;
+    return snprintf(path, PATH_MAX, "%.*s%s%s", (int)length, place->path, *at == '/' ? "" : "/",
+                    at) < PATH_MAX;
+}
+
+bool steady_find(struct request *request, struct steady *steady, const char *path,
+                 struct place *ret_place, struct stat *ret_stat)
+{
+    char target[PATH_MAX];
+    if (!steady_look(request, steady, path, steady->folder, ret_place, ret_stat))
+        return false;
+    return !S_ISLNK(ret_stat->st_mode) ||
+           (steady_target(ret_place, target) &&
+            steady_look(request, steady, target, steady->target, ret_place, ret_stat) &&
+            !S_ISLNK(ret_stat->st_mode));
+}

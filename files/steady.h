@@ -1,0 +1,27 @@
+/* Files whose paths lead where they led, until the kernel tells of a change (watch.h): what a guest is told of
+ * such a file holds until then. Supervisor. */
+#ifndef BELLJAR_FILES_STEADY_H
+#define BELLJAR_FILES_STEADY_H
+
+#include "files/request.h"
+
+/* Folders that are seen to be watched for all files of a call, with those on the way to them. Else a
+ * guest's list of files far below a mount, each in a folder of its own, is tens of milliseconds in which
+ * others wait. */
+#define STEADY_MOST 128
+
+/* For the files of one call. */
+struct steady {
+    bool is_listed; /* as watches_hold has it */
+    unsigned left;  /* of STEADY_MOST */
+    /* The folders of the last file, and of the last file that a link led to: "" or watched. */
+    char folder[PATH_MAX], target[PATH_MAX];
+};
+
+/* Looks for the file at a path from the root, in a folder of the host's that is watched from now on, as is all
+ * on the way to it: no part of that is a link. The file itself may be one, to a file for which the
+ * same holds. False: that is not so, or there is no such file. */
+bool steady_find(struct request *request, struct steady *steady, const char *path,
+                 struct place *ret_place, struct stat *ret_stat);
+
+#endif
