@@ -125,7 +125,8 @@ static uint32_t ahead_open_listed(struct request *request)
     if (!ahead_may_send(files) || request_read_string(request, at, path, sizeof path) != 0)
         return 0;
     at += strlen(path) + 1;
-    for (unsigned i = 0; i < AHEAD_MAX; i++) {
+    unsigned most = files->tree->is_contended ? AHEAD_MAX / 2 : AHEAD_MAX;
+    for (unsigned i = 0; i < most; i++) {
         struct stat stat;
         if (request_read_string(request, at, path, sizeof path) != 0 || path[0] != '/')
             break;

@@ -63,6 +63,7 @@ struct tree {
         here; /* the working directory of the guest whose call is served, as a place's path; or NULL */
     struct watches *watches; /* watch.h; NULL: nothing is */
     unsigned ahead_guests;   /* that have a socket (ahead.h) */
+    bool is_contended;       /* several guests call, and each waits for the others' calls */
     bool may_wait;           /* in a worker: file systems may be waited for */
 };
 

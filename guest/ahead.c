@@ -307,6 +307,8 @@ static bool open_with_guess(struct tray *tray, struct folder *folder, const char
     *ret_fd = (int)syscall(SYS_openat, AT_FDCWD, tray->path, FLAGS, 0, FILE_AHEAD);
     for (unsigned i = 0; i < queue_end; i++)
         queue[i].is_there = *ret_fd >= 0 && (tray->ahead >> i & 1) != 0;
+    while (queue_end > 1 && !queue[queue_end - 1].is_there)
+        queue_end--; /* other guests call as well */
     if (*ret_fd >= 0 && tray->ahead == 0)
         queue[0].folder->patience = -ASK_AGAIN;
     depth = 2 * depth < AHEAD_MAX ? 2 * depth : AHEAD_MAX; /* unless it is dropped */

@@ -77,7 +77,7 @@ enum deed_kind {
  * no room. EBUSY: it has it, ENOTSUP: there is none. */
 #define FILE_AHEAD      0x62656c6c6a617204
 #define AHEAD_NUMBER    250 /* as the filter has it; a guest that may hold fewer has none */
-#define AHEAD_MAX       16
+#define AHEAD_MAX       32  /* 16 while guests compete: others wait as long as it takes */
 #define AHEAD_BYTES_MAX (1 << 20)
 #define AHEAD_GUESTS_MAX                                                                           \
     8 /* of a template: the kernel bounds what a user has under way in sockets */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "supervisor/broker.h"
 
+#include "files/tree.h"
 #include "supervisor/answer.h"
 #include "supervisor/branch.h"
 #include "supervisor/decide.h"
@@ -14,7 +15,8 @@
 #include "wire/messages.h"
 
 #include <linux/seccomp.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -45,9 +47,9 @@ static int64_t scales_queued(const struct supervisor *supervisor)
 {
     char text[64];
     ssize_t size = pread(supervisor->schedstat, text, sizeof text - 1, 0);
-    unsigned long long queued_ns;
     text[size > 0 ? size : 0] = '\0';
-    return sscanf(text, "%*u %llu", &queued_ns) == 1 ? (int64_t)queued_ns : -1;
+    const char *second = strchr(text, ' ');
+    return second != NULL ? (int64_t)strtoull(second, NULL, 10) : -1;
 }
 
 /* The exact weighing is on for a while after a call of the guest's took long. A reading costs as much
@@ -196,6 +198,12 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     return answer.waits ? 0 : answer_send(guest, &call, &answer);
 }
 
+static bool is_contended(struct supervisor *supervisor, uint64_t now_ns)
+{
+    const struct guest *rival = guest_find(supervisor, supervisor->rival_id);
+    return now_ns < supervisor->contended_until_ns && rival != NULL && rival->state == GUEST_LIVE;
+}
+
 bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns)
 {
     if (supervisor->served_id != id) {
@@ -203,8 +211,7 @@ bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns
         supervisor->served_id = id;
         supervisor->contended_until_ns = now_ns + COMPETE_NS;
     }
-    const struct guest *rival = guest_find(supervisor, supervisor->rival_id);
-    return now_ns < supervisor->contended_until_ns && rival != NULL && rival->state == GUEST_LIVE;
+    return is_contended(supervisor, now_ns);
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
@@ -219,6 +226,7 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     }
     scales_start(supervisor, guest, &scales);
     guest->turn_ns = scales.start_ns;
+    supervisor->tree->is_contended = is_contended(supervisor, scales.start_ns);
     int error = broker_serve_call(supervisor, guest, &caller);
     uint64_t cost_ns = scales_read(supervisor, guest, &scales);
     caller->charged_ns += cost_ns;

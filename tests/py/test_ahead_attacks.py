@@ -61,7 +61,7 @@ def told(code: str, **policy: Any) -> str:
 def test_what_a_guest_does_not_take_does_not_become_more(folder: str) -> None:
     """The kernel bounds what a user has under way in sockets, for all of its programs: it is none of theirs that a guest never looks."""
     code = f"""{RAW}
-paths = [f"{folder}/{{number}}.txt" for number in range(17)]
+paths = [f"{folder}/{{number}}.txt" for number in range(33)]
 read(paths[:12])
 waiting()
 for _ in range(40): os.close(open_ahead(paths))
@@ -69,7 +69,7 @@ print(waiting())
 os.close(open_ahead(paths))
 print(waiting())
 """
-    assert told(code, read=[folder]).split() == ["16", "16"]
+    assert told(code, read=[folder]).split() == ["32", "32"]
 
 
 def test_a_number_that_is_used_again_has_the_new_name(folder: str) -> None:
