@@ -663,6 +663,17 @@ FILES_TEST(too_deep_a_folder_is_not_watched)
 }
 
 /* A guest cannot use them up. */
+/* Every template has its watches, and there are many templates to a machine. */
+FILES_TEST(what_is_not_watched_takes_no_room)
+{
+    int set = watch_joined();
+    const struct watches *watches = fixture.tree->watches;
+    CHECK(sizeof *watches <= 64 && watches->room == 0);
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(watches->count > 0 && watches->room == WATCHED_MIN);
+    close(set);
+}
+
 FILES_TEST(after_too_many_folders_all_are_forgotten_and_that_is_told)
 {
     char name[32];
