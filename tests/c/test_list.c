@@ -143,7 +143,7 @@ static void link_for_folder(void)
     CHECK(symlink(at("secrets"), at("data/dir")) == 0);
 }
 
-/* As a link has taken the place of its folder, the path of the file leads out of the grant. */
+/* The path of the file leads out of the grant once a link has taken the place of its folder. */
 FILES_TEST(a_link_is_not_told_of_by_what_its_folder_has_become)
 {
     struct stat secret;
