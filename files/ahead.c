@@ -118,7 +118,7 @@ static uint32_t ahead_open_listed(struct request *request)
 {
     const struct files *files = request->files;
     char path[PATH_MAX];
-    struct steady steady = { .left = STEADY_MOST };
+    CLEANUP(steady_release) struct steady steady = STEADY_INIT;
     CLEANUP(packer_release) struct packer message = PACKER_INIT;
     uint64_t at = request->path;
     uint32_t opened = 0;

@@ -23,7 +23,7 @@ struct listing {
     unsigned files;
     bool is_exact;         /* not for the importer, which is as patient as shelf.h says */
     bool is_probed, folds; /* list_folds was asked, and what it said */
-    struct steady steady;  /* of the files that links lead to */
+    struct steady *steady; /* of the files that links lead to */
     size_t used, size;
     uint64_t next;
     _Alignas(struct listed) char rows[LISTED_BYTES_MAX];
@@ -128,7 +128,7 @@ static bool list_looks(struct listing *listing, int directory, const struct entr
     struct place place;
     int length = snprintf(path, sizeof path, "%s/%s", listing->place->path, entry->name);
     bool is_told = length < (int)sizeof path &&
-                   steady_find(listing->request, &listing->steady, path, &place, ret_stat) &&
+                   steady_find(listing->request, listing->steady, path, &place, ret_stat) &&
                    list_tells(listing, ret_stat);
     ret_stat->st_mode |= LISTED_LINK;
     return is_told;
@@ -203,6 +203,8 @@ int serve_list(struct request *request)
         return serve_watch(request);
     struct listed_folder *head = (struct listed_folder *)listing.rows;
     CLEANUP(fd_close) int folder = -1;
+    CLEANUP(steady_release) struct steady steady = STEADY_INIT;
+    steady.is_listed = true;
     int error = request_open_folder(request, &place, &stat, &folder);
     if (error == 0 && place.node->mount->kind != NODE_HOST)
         error = EOPNOTSUPP; /* a guest writes there, or it is made */
@@ -219,9 +221,7 @@ int serve_list(struct request *request)
     if (listing.size < sizeof *head)
         return E2BIG;
     listing.is_probed = listing.folds = false;
-    listing.steady.is_listed = true;
-    listing.steady.left = STEADY_MOST;
-    listing.steady.folder[0] = listing.steady.target[0] = '\0';
+    listing.steady = &steady;
     listing.is_exact = is_for_program || !listing.mount->optional;
     if (listing.is_exact &&
         (watches == NULL || !files->is_watching || !list_is_direct(request, &place) ||

@@ -16,15 +16,16 @@ static size_t path_folder(const struct place *place)
     return (size_t)(strrchr(place->path, '/') - place->path);
 }
 
-/* Watches the folder of a file, of which `held` is the last that is watched. The place is the folder's for
+/* Watches the folder of a file, and holds it, if it is not the one that is held. The place is the folder's for
  * the time of it. */
 static bool steady_hold(const struct files *files, struct steady *steady, struct place *file,
-                        char held[PATH_MAX])
+                        struct steady_folder *held)
 {
     size_t whole = file->length, length = path_folder(file);
-    if (strncmp(held, file->path, length) == 0 && held[length] == '\0')
+    const char *rest;
+    if (held->fd >= 0 && strncmp(held->path, file->path, length) == 0 && held->path[length] == '\0')
         return true;
-    held[0] = '\0';
+    fd_close(&held->fd);
     if (length < file->node->mount->length)
         return false;
     unsigned count = 1;
@@ -35,36 +36,36 @@ static bool steady_hold(const struct files *files, struct steady *steady, struct
     steady->left -= count;
     file->path[length] = '\0';
     file->length = length;
+    int base = place_base(file, -1, &rest);
     if (watches_hold(files->tree->watches, files->tree, file, steady->is_listed))
-        memcpy(held, file->path, length + 1);
+        held->fd =
+            tree_open_in(files->tree, file->node->mount, base, rest, O_PATH | O_DIRECTORY, 0);
+    memcpy(held->path, file->path, length + 1);
     file->path[length] = '/';
     file->length = whole;
-    return held[0] != '\0';
+    return held->fd >= 0;
 }
 
-/* The file as it is, a link as a link. */
+/* The file as it is, a link as a link: a single name in a folder that is held open. By its path whoever
+ * renames a link into the place of a folder meanwhile would have us look at what the guest may not see. */
 static bool steady_look(struct request *request, struct steady *steady, const char *path,
-                        char held[PATH_MAX], struct place *ret_place, struct stat *ret_stat)
+                        struct steady_folder *held, struct place *ret_place, struct stat *ret_stat)
 {
     const struct files *files = request->files;
     struct place *place = ret_place;
-    const char *rest;
-    if (walk_resolve(files->tree, -1, "", path, false, &request->steps, place) != 0 ||
-        place->is_outside || place->node->mount->kind != NODE_HOST ||
-        strcmp(place->path, path) != 0 || !steady_hold(files, steady, place, held))
-        return false;
-    int base = place_base(place, -1, &rest);
-    return base >= 0 && fstatat(base, rest, ret_stat, LOOK_FLAGS) == 0;
+    return walk_resolve(files->tree, -1, "", path, false, &request->steps, place) == 0 &&
+           !place->is_outside && place->node->mount->kind == NODE_HOST &&
+           strcmp(place->path, path) == 0 && steady_hold(files, steady, place, held) &&
+           fstatat(held->fd, place->path + path_folder(place) + 1, ret_stat, LOOK_FLAGS) == 0;
 }
 
 /* The path that a link leads to, as its text says. There is no link on the way to its folder, so each ".." is
  * one component less; one further on makes a path that is no place's own. */
-static bool steady_target(const struct place *place, char path[PATH_MAX])
+static bool steady_target(const struct place *place, int folder, char path[PATH_MAX])
 {
     char text[PATH_MAX];
-    const char *rest, *at = text;
-    int base = place_base(place, -1, &rest);
-    ssize_t size = readlinkat(base, rest, text, sizeof text - 1);
+    const char *at = text;
+    ssize_t size = readlinkat(folder, place->path + path_folder(place) + 1, text, sizeof text - 1);
     if (size <= 0)
         return false;
     text[size] = '\0';
@@ -80,10 +81,16 @@ bool steady_find(struct request *request, struct steady *steady, const char *pat
                  struct place *ret_place, struct stat *ret_stat)
 {
     char target[PATH_MAX];
-    if (!steady_look(request, steady, path, steady->folder, ret_place, ret_stat))
+    if (!steady_look(request, steady, path, &steady->folder, ret_place, ret_stat))
         return false;
     return !S_ISLNK(ret_stat->st_mode) ||
-           (steady_target(ret_place, target) &&
-            steady_look(request, steady, target, steady->target, ret_place, ret_stat) &&
+           (steady_target(ret_place, steady->folder.fd, target) &&
+            steady_look(request, steady, target, &steady->target, ret_place, ret_stat) &&
             !S_ISLNK(ret_stat->st_mode));
+}
+
+void steady_release(struct steady *steady)
+{
+    fd_close(&steady->folder.fd);
+    fd_close(&steady->target.fd);
 }

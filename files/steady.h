@@ -14,9 +14,18 @@
 struct steady {
     bool is_listed; /* as watches_hold has it */
     unsigned left;  /* of STEADY_MOST */
-    /* The folders of the last file, and of the last file that a link led to: "" or watched. */
-    char folder[PATH_MAX], target[PATH_MAX];
+    /* Of the last file, and of the last file that a link led to: it is watched. */
+    struct steady_folder {
+        int fd; /* or -1 */
+        char path[PATH_MAX];
+    } folder, target;
 };
+
+#define STEADY_INIT                                                                                \
+    {                                                                                              \
+        .left = STEADY_MOST, .folder.fd = -1, .target.fd = -1                                      \
+    }
+void steady_release(struct steady *steady);
 
 /* Looks for the file at a path from the root, in a folder of the host's that is watched from now on, as is all
  * on the way to it: no part of that is a link. The file itself may be one, to a file for which the

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 
+#define WATCHED_MIN  16 /* there is room for. Every template has one of these, most watch little */
 #define WATCHED_MAX  1024 /* of a user's 8,192 or more */
 #define DEPTH_MAX    64   /* below a mount: each folder on the way costs a watch */
 #define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
@@ -35,8 +36,8 @@ struct watched {
 struct watches {
     int events;  /* what the event loop waits for: there before inotify is */
     int inotify; /* or -1 */
-    unsigned count;
-    struct watched rows[WATCHED_MAX];
+    unsigned count, room;
+    struct watched *rows;
 };
 
 int watches_new(struct watches **ret_watches)
@@ -73,6 +74,7 @@ void watches_free(struct watches *watches)
     fd_close(&watches->inotify);
     fd_close(&watches->events);
     watches_clear(watches);
+    free(watches->rows);
     free(watches);
 }
 
@@ -170,6 +172,20 @@ void watches_read(struct watches *watches)
     }
 }
 
+/* Room for one more. Rows that were found before may have moved. */
+static bool watches_grow(struct watches *watches)
+{
+    if (watches->count < watches->room)
+        return true;
+    unsigned room = watches->room > 0 ? 2 * watches->room : WATCHED_MIN;
+    struct watched *rows = realloc(watches->rows, room * sizeof *rows);
+    if (rows == NULL)
+        return false;
+    watches->rows = rows;
+    watches->room = room;
+    return true;
+}
+
 /* makes: where there is none. If there are too many, none is left: a guest cannot keep others from
  * what they want watched for as long as the template lives. */
 static struct watched *watches_find(struct watches *watches, const char *path, size_t length,
@@ -184,7 +200,8 @@ static struct watched *watches_find(struct watches *watches, const char *path, s
     bool is_full = makes && watches->count == WATCHED_MAX;
     if (is_full)
         watches_clear(watches);
-    char *copy = makes && !is_full ? strndup(path, length) : NULL;
+    bool is_made = makes && !is_full && watches_grow(watches);
+    char *copy = is_made ? strndup(path, length) : NULL;
     if (copy == NULL)
         return NULL;
     struct watched *row = &watches->rows[watches->count++];

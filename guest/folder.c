@@ -74,12 +74,15 @@ static bool is_work(PyObject *path)
     return PyUnicode_CompareWithASCIIString(path, "/work") == 0;
 }
 
-/* By look, which is Python. That folder's is known until a call may have changed it. */
+/* By look, which is Python. That folder's is known until a call may have changed it: also one of another thread
+ * that was served between the answer and here. */
 static PyObject *looked_stat(PyObject *parts, PyObject *path)
 {
     PyObject *known = PyTuple_GetItem(parts, 0);
+    int64_t changes = tray_scratch();
     OWNED PyObject *made = PyObject_CallFunctionObjArgs(PyTuple_GetItem(parts, 1), path, NULL);
-    bool is_kept = made != NULL && PyUnicode_CheckExact(path) && is_work(path);
+    bool is_kept =
+        made != NULL && PyUnicode_CheckExact(path) && is_work(path) && tray_scratch() == changes;
     return is_kept && PyDict_SetItem(known, path, made) < 0 ? NULL : owned_take(&made);
 }
 

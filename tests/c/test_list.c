@@ -3,6 +3,9 @@
 #define _GNU_SOURCE
 #include "base/base.h"
 
+#include <string.h>
+#include <sys/stat.h>
+
 /* A call reads the clock between its two looks at a folder: what happens there happens to it then. */
 static void (*between_looks)(void);
 static uint64_t clock_hooked_now_ns(void)
@@ -12,6 +15,17 @@ static uint64_t clock_hooked_now_ns(void)
     return clock_now_ns();
 }
 #define clock_now_ns clock_hooked_now_ns
+
+/* And just before a file of that name is looked at. */
+static void (*before_inner)(void);
+static int fstatat_hooked(int directory, const char *path, struct stat *ret_stat, int flags)
+{
+    const char *slash = strrchr(path, '/');
+    if (before_inner != NULL && strcmp(slash != NULL ? slash + 1 : path, "inner") == 0)
+        before_inner();
+    return fstatat(directory, path, ret_stat, flags);
+}
+#define fstatat fstatat_hooked
 
 #include "tests/c/watch_fixture.h"
 
@@ -118,6 +132,34 @@ FILES_TEST(a_link_to_a_file_is_listed_with_what_stat_says_of_that)
     take_changes();
     CHECK_EQUAL(list(at("data")), 0);
     CHECK_EQUAL(listed_find("absolute")->mode, 0);
+    CHECK_NOT_RECORDED();
+    close(set);
+}
+
+static void link_for_folder(void)
+{
+    before_inner = NULL;
+    CHECK(rename(at("data/dir"), at("data/was")) == 0);
+    CHECK(symlink(at("secrets"), at("data/dir")) == 0);
+}
+
+/* The path of the file leads out of the grant once a link has taken the place of its folder. */
+FILES_TEST(a_link_is_not_told_of_by_what_its_folder_has_become)
+{
+    struct stat secret;
+    CHECK(mkdir(at("secrets"), 0755) == 0);
+    put("secrets/inner", SECRET);
+    CHECK(stat(at("secrets/inner"), &secret) == 0);
+    int set = watch_joined();
+    before_inner = link_for_folder;
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(before_inner == NULL);
+    CHECK(listed_find("link") != NULL && listed_find("link")->inode != secret.st_ino);
+    CHECK(is_readable(set));
+    CHECK(unlink(at("data/dir")) == 0 && rename(at("data/was"), at("data/dir")) == 0);
+    take_changes();
+    CHECK_EQUAL(stat_as(at("data/link"), 0), 0);
+    CHECK(stat_result.st_ino != secret.st_ino);
     CHECK_NOT_RECORDED();
     close(set);
 }
@@ -621,6 +663,17 @@ FILES_TEST(too_deep_a_folder_is_not_watched)
 }
 
 /* A guest cannot use them up. */
+/* Every template has its watches, and there are many templates to a machine. */
+FILES_TEST(what_is_not_watched_takes_no_room)
+{
+    int set = watch_joined();
+    const struct watches *watches = fixture.tree->watches;
+    CHECK(sizeof *watches <= 64 && watches->room == 0);
+    CHECK_EQUAL(list(at("data")), 0);
+    CHECK(watches->count > 0 && watches->room == WATCHED_MIN);
+    close(set);
+}
+
 FILES_TEST(after_too_many_folders_all_are_forgotten_and_that_is_told)
 {
     char name[32];

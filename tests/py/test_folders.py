@@ -102,6 +102,30 @@ assert importer._path_stat("/work") == after == importer._path_stat("/work"), (b
     assert run.verdict == "ok", run
 
 
+def test_what_another_thread_changes_while_it_is_asked_for_is_known():
+    """Here the thread that asks does what the other does, after the answer and before it has that."""
+    code = """
+import os, time, types, importlib._bootstrap_external as importer
+def stat(path):
+    found = os.stat(path)
+    if importer._os is slow:
+        importer._os = os
+        time.sleep(0.02)
+        open("made.py", "w").close()
+        importer._path_stat("/work")
+    return found
+slow = types.SimpleNamespace(stat=stat)
+open("first", "w").close()
+importer._os = slow
+before = importer._path_stat("/work")
+assert importer._os is os
+assert importer._path_stat("/work") == os.stat("/work") != before
+import made
+"""
+    run = belljar.run(code)
+    assert run.verdict == "ok", run
+
+
 def test_an_import_does_not_ask_for_a_guests_own_folder_again():
     nothing = served("")
     assert (
