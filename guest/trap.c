@@ -388,6 +388,10 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     } else if (info->si_syscall == SYS_msync) {
         result = (c & MS_ASYNC) ? -EINVAL
                                 : trap_call(SYS_msync, a, b, (c & ~MS_SYNC) | MS_ASYNC, 0, 0, 0);
+    } else if (info->si_syscall == SYS_madvise) {
+        result = trap_call(SYS_madvise, a, b, MADV_NORMAL, 0, 0, 0);
+    } else if (info->si_syscall == SYS_preadv2 || info->si_syscall == SYS_pwritev2) {
+        result = trap_call(info->si_syscall, a, b, c, d, e, f & ~(long)(RWF_DSYNC | RWF_SYNC));
     } else {
         result = trap_descriptor(info->si_syscall, (const long[]){ a, b, c, d });
     }
