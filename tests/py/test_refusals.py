@@ -457,7 +457,9 @@ def test_the_profile_that_only_computes_counts_its_processor_without_a_file():
         assert (counted.stdout, counted.violations, counted.probes) == ("1 1 1 True\n", [], 0)
         for path in ("/proc/stat", "/sys/devices/system/cpu/online"):  # what libc would read: the program's own look is on record
             opened = made.run(f"open('{path}')")
-            assert opened.verdict == "violation" and [(one.op, one.target, one.rule) for one in opened.violations] == [("openat", path, "files")]
+            assert opened.verdict == "violation" and [(one.op, one.target, one.rule) for one in opened.violations] == [
+                ("openat", path, "files")
+            ]
     with belljar.Template(belljar.Policy()) as made:  # and where there are files, libc reads the guest's
         counted = made.run("import os\nprint(" + counts + ", open('/sys/devices/system/cpu/online').read())")
         assert (counted.stdout, counted.violations) == ("1 1 1 0\n\n", [])
