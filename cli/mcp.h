@@ -158,9 +158,10 @@ struct mcp {
     unsigned ended_count;
     struct mcp_output outputs[MCP_OUTPUTS_MAX];
     unsigned output_count;
-    uint64_t serial; /* names outputs */
-    bool is_over;    /* a signal, or nobody reads */
-    uint64_t end_ns; /* stdin is at its end: what runs may go on until then; 0: it is not */
+    uint64_t serial;    /* names outputs */
+    bool has_told_warm; /* that its guests' warm text comes to nothing */
+    bool is_over;       /* a signal, or nobody reads */
+    uint64_t end_ns;    /* stdin is at its end: what runs may go on until then; 0: it is not */
 };
 
 /* ---- Calls (mcp_calls.c) ---- */

@@ -510,11 +510,34 @@ static bool take_value(struct making *making)
     return json_array_size(shown->blocks) > blocks || shown->text_length > text;
 }
 
+/* Each guest whose warm text came to nothing says so before its first run (python/belljar_guest/_preload.py).
+ * A model has no use for it at each call: the first answer keeps it, later ones do not. */
+static void hear_warm(struct mcp *mcp, struct belljar_result *result)
+{
+    static const char begin[] = "belljar: the text of warm= ";
+    static const char end[] = "; its guests go on without the rest of it\n";
+    const size_t begin_length = sizeof begin - 1, end_length = sizeof end - 1;
+    if (!json_is_string(json_object_get(mcp->policy, "warm")) ||
+        result->stderr_length < begin_length ||
+        memcmp(result->stderr_bytes, begin, begin_length) != 0)
+        return;
+    const char *found = memmem(result->stderr_bytes, result->stderr_length, end, end_length);
+    if (found == NULL)
+        return;
+    if (mcp->has_told_warm) {
+        size_t length = (size_t)(found + end_length - result->stderr_bytes);
+        result->stderr_length -= length;
+        memmove(result->stderr_bytes, found + end_length, result->stderr_length + 1);
+    }
+    mcp->has_told_warm = true;
+}
+
 json_t *mcp_run_answer(struct mcp *mcp, struct mcp_call *call, struct belljar_result *result)
 {
     char *text = NULL;
     size_t length = 0;
     bool is_late = call->is_late && result->error_name != NULL;
+    hear_warm(mcp, result);
     struct making making = { .mcp = mcp, .call = call, .result = result, .blocks = json_array() };
     making.verdict = is_late ? "timeout" : belljar_verdict_name(result->verdict);
     making.out = open_memstream(&text, &length);

@@ -334,7 +334,8 @@ int serve_chmod(struct request *request)
     return change_mode(request, &place, &sight);
 }
 
-/* To itself: args are user and group. What is not its own it cannot give to itself either. */
+/* To itself, which takes set-user bits away: args are user and group. What is not its own it cannot give to
+ * itself either. */
 int serve_chown(struct request *request)
 {
     SIGHT;
@@ -348,7 +349,10 @@ int serve_chown(struct request *request)
         if (id != UINT32_MAX && (id != GUEST_UID || !is_own))
             return request_refuse(request->answer, EPERM, "identity", HINT_OWNER);
     }
-    return 0;
+    if (!is_own || !S_ISREG(sight.stat.st_mode))
+        return 0;
+    mode_t kept = deed_owned_mode(sight.stat.st_mode);
+    return kept != sight.stat.st_mode && beneath_chmod(sight.fd, kept & 07777) < 0 ? errno : 0;
 }
 
 /* The file of the guest's descriptor, to be changed, if it still is the file (by its number,

@@ -6,6 +6,7 @@
 #define BELLJAR_DEED_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* The value of a queued SIGSYS, sent to a thread before its call is answered with ENXIO. DEED_LIMIT
  * may be for the call of another thread (self_protect). */
@@ -31,6 +32,12 @@ enum deed_kind {
     DEED_LIMIT,  /* lowers RLIMIT_DATA to `number` MiB; detail: and makes the call again */
 };
 #define DEED_CREATES 15
+
+/* The mode that a file has after its owner has given it to himself: as the kernel leaves it. */
+static inline mode_t deed_owned_mode(mode_t mode)
+{
+    return mode & ~(mode_t)(S_ISUID | ((mode & S_IXGRP) != 0 ? S_ISGID : 0));
+}
 
 /* fchmod and utimensat as the handler makes them: behind their own arguments the file's number on
  * its file system, and this. The supervisor knows under which path a descriptor number was opened,

@@ -281,6 +281,7 @@ static long trap_descriptor(int number, const long args[4])
     if (result < 0)
         return result;
     bool is_regular = S_ISREG(stat.st_mode);
+    mode_t mode;
     if (number == SYS_fchmod || number == SYS_utimensat)
         trap_tell_name(args[0], &stat);
     switch (number) {
@@ -292,9 +293,12 @@ static long trap_descriptor(int number, const long args[4])
     case SYS_fstatfs:
         return trap_call(SYS_fstatfs, args[0], args[1], FILE_KNOWN, 0, 0, 0);
     case SYS_fchown:
-        return is_own_id(args[1]) && is_own_id(args[2])
-                   ? 0
-                   : trap_call(SYS_fchown, args[0], args[1], args[2], FILE_KNOWN, 0, 0);
+        if (!is_own_id(args[1]) || !is_own_id(args[2]))
+            return trap_call(SYS_fchown, args[0], args[1], args[2], FILE_KNOWN, 0, 0);
+        mode = deed_owned_mode(stat.st_mode);
+        return is_regular && stat.st_uid == own_user && mode != stat.st_mode
+                   ? trap_descriptor(SYS_fchmod, (const long[4]){ args[0], mode & 07777 })
+                   : 0;
     case SYS_fsync:
     case SYS_fdatasync:
         return is_regular || S_ISDIR(stat.st_mode) ? 0 : -EINVAL;
@@ -388,6 +392,10 @@ static void trap_handle(int signal_number, siginfo_t *info, void *context)
     } else if (info->si_syscall == SYS_msync) {
         result = (c & MS_ASYNC) ? -EINVAL
                                 : trap_call(SYS_msync, a, b, (c & ~MS_SYNC) | MS_ASYNC, 0, 0, 0);
+    } else if (info->si_syscall == SYS_madvise) {
+        result = trap_call(SYS_madvise, a, b, MADV_NORMAL, 0, 0, 0);
+    } else if (info->si_syscall == SYS_preadv2 || info->si_syscall == SYS_pwritev2) {
+        result = trap_call(info->si_syscall, a, b, c, d, e, f & ~(long)(RWF_DSYNC | RWF_SYNC));
     } else {
         result = trap_descriptor(info->si_syscall, (const long[]){ a, b, c, d });
     }

@@ -288,6 +288,17 @@ static FILE *words_fopen(const char *path, const char *mode)
     return fopen(path, mode);
 }
 
+/* libc counts the processors in two files, and takes one where it may open neither. Where there are none at all,
+ * that would be on record as two refusals, and os.cpu_count() asks for no file. */
+static long words_sysconf(int name)
+{
+    bool is_count = name == _SC_NPROCESSORS_ONLN || name == _SC_NPROCESSORS_CONF;
+    if (is_count && words_zygote->guest_pid != 0 &&
+        (words_zygote->settings.grants & GRANT_FILES) == 0)
+        return 1;
+    return sysconf(name);
+}
+
 /* ---- The interpreter's table of imports ---- */
 
 struct imports {
@@ -369,6 +380,7 @@ static const struct {
     { "getpid", (void *)words_getpid },
     { "fopen", (void *)words_fopen },
     { "fopen64", (void *)words_fopen },
+    { "sysconf", (void *)words_sysconf },
     { "sendfile", (void *)words_sendfile },
     { "sendfile64", (void *)words_sendfile },
     { "splice", (void *)words_splice },

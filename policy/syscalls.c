@@ -136,6 +136,8 @@
 #define WHY_TEMPORARY                                                                              \
     "nothing that it writes outlives it: the handler looks whether there is such a thing, and no " \
     "disk waits"
+#define WHY_LEFT_OUT                                                                               \
+    "nothing that it writes outlives it: the handler makes the call without the flag"
 #define WHY_DURABLE                                                                                \
     "numbers only; what it writes to a granted file is to be there after a power failure"
 #define WHY_ADVICE "advice, not taken: the handler looks whether there is such a descriptor"
@@ -175,6 +177,7 @@
 #define MAP_HABITS ((uint64_t)(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_STACK | MAP_POPULATE | MAP_DENYWRITE))
 /* Flags that F_GETFL gives and F_SETFL leaves alone: creation flags are not kept, but these are. */
 #define SETFL_IGNORED (0100000 /* O_LARGEFILE */ | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC | O_SYNC | O_DSYNC)
+#define RWF_SYNCS   (RWF_DSYNC | RWF_SYNC)
 #define READ_WRITE  (PROT_READ | PROT_WRITE)
 #define GRANT_LOOPBACK (GRANT_EVENTS | GRANT_SELF)
 #define GRANT_CODE  (GRANT_MODULES | GRANT_JIT) /* never in the profile compute */
@@ -237,8 +240,14 @@ const struct syscall_row syscall_rows[] = {
     CONTINUE(readv, 0, "", WHY_VECTOR, NONE), CONTINUE(writev, 0, "", WHY_VECTOR, NONE),
     CONTINUE(preadv, GRANT_FILES, "", WHY_VECTOR, FILES), CONTINUE(pwritev, GRANT_FILES, "", WHY_VECTOR, FILES),
     CONTINUE(preadv2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
+    CONTINUE(preadv2, GRANT_KEEP, "RWF_DSYNC, RWF_SYNC beside them", WHY_DURABLE, FILES, LOW_MASKED(5, ~(RWF_SYNCS | RWF_NOWAIT | RWF_APPEND), 0)),
+    ROW(__NR_preadv2, "preadv2", CALL_TRAP, 0, GRANT_FILES, "RWF_DSYNC, RWF_SYNC beside them", WHY_LEFT_OUT, FILES,
+        LOW_MASKED(5, ~(RWF_SYNCS | RWF_NOWAIT | RWF_APPEND), 0)),
     QUIET(preadv2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
     CONTINUE(pwritev2, GRANT_FILES, "at most RWF_NOWAIT, RWF_APPEND", WHY_VECTOR, FILES, LOW_MASKED(5, ~(RWF_NOWAIT | RWF_APPEND), 0)),
+    CONTINUE(pwritev2, GRANT_KEEP, "RWF_DSYNC, RWF_SYNC beside them", WHY_DURABLE, FILES, LOW_MASKED(5, ~(RWF_SYNCS | RWF_NOWAIT | RWF_APPEND), 0)),
+    ROW(__NR_pwritev2, "pwritev2", CALL_TRAP, 0, GRANT_FILES, "RWF_DSYNC, RWF_SYNC beside them", WHY_LEFT_OUT, FILES,
+        LOW_MASKED(5, ~(RWF_SYNCS | RWF_NOWAIT | RWF_APPEND), 0)),
     QUIET(pwritev2, EOPNOTSUPP, "any other flag", "of disks and their queues"),
     BROKER(getdents, GRANT_FILES, "of a path, with what stat says", "an import's questions about a folder as one", FILES, MASKED(4, ~UINT64_C(1), FILE_LISTED)),
     BROKER(getdents, GRANT_FILES, "what was opened ahead", "the socket in which it waits; the name of what came", FILES, MASKED(4, ~UINT64_C(1), FILE_AHEAD)),
@@ -278,7 +287,10 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(madvise, 0, "MADV_FREE", "gives pages back", MEMORY, LOW_EQUAL(2, MADV_FREE)),
     NATIVE(madvise, 0, "MADV_HUGEPAGE, MADV_NOHUGEPAGE", "numpy, for large arrays", MEMORY,
            LOW_MASKED(2, ~1u, MADV_HUGEPAGE)),
-    QUIET(madvise, EINVAL, "any other", "no merging, no pushing out of shared pages: side channels; advice may fail"),
+    NATIVE(madvise, 0, "MADV_DONTDUMP, MADV_DODUMP", "what a core would hold: there never is one", MEMORY, LOW_MASKED(2, ~1u, MADV_DONTDUMP)),
+    TRAP(madvise, "MADV_MERGEABLE, MADV_UNMERGEABLE", "no merging, a side channel: the handler looks whether there is such memory",
+         LOW_MASKED(2, ~1u, MADV_MERGEABLE)),
+    QUIET(madvise, EINVAL, "any other", "no pushing out of shared pages, a side channel; advice may fail"),
     QUIET(mlock, EPERM, "", "locked memory is zero"), QUIET(mlock2, EPERM, "", "locked memory is zero"),
     QUIET(mlockall, EPERM, "", "locked memory is zero"),
     QUIET(munlock, 0, "", "nothing is locked"), QUIET(munlockall, 0, "", "nothing is locked"),

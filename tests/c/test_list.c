@@ -801,3 +801,17 @@ TEST(a_folder_of_the_runtimes_is_told_to_programs_while_it_is_watched_and_as_it_
     CHECK_EQUAL(list(at("data/dir")), 0);
     fixture_remove();
 }
+
+/* The importer is not told the tree's rows by themselves: that the listing passes over them is all there is. */
+TEST(a_name_with_a_row_of_its_own_is_not_told_to_the_importer)
+{
+    struct node *node;
+    runtime_fixture();
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(S_ISREG(listed_find("inner")->mode));
+    CHECK_EQUAL(tree_add_node(fixture.tree, at("data/dir/inner"), NODE_ABSENT, &node), 0);
+    tree_settle(fixture.tree);
+    CHECK_EQUAL(list(at("data/dir")), 0);
+    CHECK(listed_find("inner") != NULL && listed_find("inner")->mode == 0);
+    fixture_remove();
+}

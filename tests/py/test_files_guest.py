@@ -302,6 +302,20 @@ def fails(*given):
     try: return os.posix_fallocate(*given)
     except OSError as e: return errno.errorcode[e.errno]
 """
+OWNED = """
+def given(go, bits, name='f'):
+    os.chmod(name, bits)
+    go(name)
+    return oct(os.stat(name).st_mode & 0o7777)
+def by_number(name):
+    number = os.open(name, os.O_RDONLY)
+    os.fchown(number, os.getuid(), -1)
+    os.close(number)
+open('f', 'w').close()
+os.mkdir('d')
+WAYS = [lambda n: os.chown(n, os.getuid(), os.getgid()), lambda n: os.chown(n, -1, -1), lambda n: os.lchown(n, os.getuid(), -1),
+        lambda n: os.chown(n, -1, os.getgid(), dir_fd=os.open('.', 0)), by_number]
+"""
 # In each of four ways: by path, beside a folder's descriptor, by its own in two.
 BITS = """
 def made(name, make=lambda n: open(n, 'w').close()): make(name); return name
@@ -336,6 +350,7 @@ SCRATCH = [
     ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),
     ("modes as it is made", "os.umask(0); os.mkdir('d', 0o1777); os.close(os.open('f', os.O_CREAT, 0o4711)); print(oct(os.stat('d').st_mode), oct(os.stat('f').st_mode))", "0o41777 0o104711"),
     ("modes that are copied", "import shutil\nopen('f', 'w').close(); os.chmod('f', 0o6755); shutil.copy2('f', 'g'); os.mkdir('d'); os.chmod('d', 0o3775); shutil.copytree('d', 'e'); print(oct(os.stat('g').st_mode), oct(os.stat('e').st_mode))", "0o106755 0o43775"),
+    ("bits that go with an owner", OWNED + "print([given(go, bits) for go in WAYS for bits in (0o6755, 0o4644, 0o2644, 0o1750)] == ['0o755', '0o644', '0o2644', '0o1750'] * len(WAYS), [given(go, 0o7755, 'd') for go in WAYS])", "True ['0o7755', '0o7755', '0o7755', '0o7755', '0o7755']"),
     ("modes out of an archive", "import tarfile, io\nwith tarfile.open('t', 'w') as t:\n  m = tarfile.TarInfo('s'); m.mode = 0o4755; t.addfile(m); m = tarfile.TarInfo('d'); m.mode = 0o1777; m.type = tarfile.DIRTYPE; t.addfile(m)\nt = tarfile.open('t'); t.errorlevel = 2; t.extractall('x', **({'filter': 'fully_trusted'} if hasattr(tarfile, 'data_filter') else {})); print(oct(os.stat('x/s').st_mode), oct(os.stat('x/d').st_mode))", "0o104755 0o41777"),
     ("room for a file, however it is open", ROOM + "print([room(flags) for flags in (os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_APPEND, os.O_WRONLY | os.O_APPEND)])", "[(9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more'), (9007, 9007, b'kept', b'more')]"),
     ("room in holes", "f = open('f', 'w+b', 0); f.write(b'kept'); f.truncate(20000); before = os.stat('f').st_blocks; f.seek(9); os.posix_fallocate(f.fileno(), 5000, 9000); print(os.stat('f').st_blocks - before, os.stat('f').st_size, f.tell(), open('f', 'rb').read() == b'kept' + bytes(19996)); os.posix_fallocate(f.fileno(), 0, 20000); print(os.stat('f').st_blocks)", "24 20000 9 True\n40"),

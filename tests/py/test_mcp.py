@@ -548,6 +548,32 @@ def test_what_guests_print_is_never_on_stdout_as_it_is(server):
     assert result["structuredContent"]["output"][1] == "\ufffd"
 
 
+@pytest.mark.parametrize("text", ["1 / 0", "raise ValueError('of two\\nlines')"], ids=["a line", "two lines"])
+def test_what_a_warm_text_raises_is_said_once(tmp_path, text):
+    (tmp_path / "policy.json").write_text(json.dumps({"warm": text}))
+    complains = "import sys\nprint('first')\nprint('own words', file=sys.stderr)"
+    answers, told, until = [], [], time.monotonic() + PATIENCE
+    with Server("--policy", str(tmp_path / "policy.json")) as made:
+        while not told and time.monotonic() < until:  # a guest that is wanted at once is not warmed
+            told = [answer for answer in [made.run(complains)] if "the text of warm=" in text_of(answer)]
+            time.sleep(0.3)
+        assert told and "; its guests go on" in text_of(told[0])
+        for _ in range(4):
+            answers.append(made.run(complains))
+            time.sleep(0.3)
+        session = made.session()
+        answers += [made.run(complains, session=session) for _ in range(2)]
+    for answer in answers:
+        assert text_of(answer) == "first\nown words\n" and answer["structuredContent"]["output"] == ["first", "own words"]
+
+
+def test_without_a_warm_text_a_programs_own_words_are_its_own(server):
+    words = "belljar: the text of warm= is mine; its guests go on without the rest of it\n"
+    for _ in range(2):
+        answer = server.run(f"import sys\n_ = sys.stderr.write({words!r})")
+        assert text_of(answer) == words
+
+
 def test_output_that_is_too_long_is_a_resource(server):
     result = server.run("for i in range(20000): print(i)")
     assert len(text_of(result)) < 40_000 and result["structuredContent"]["truncated"] is True

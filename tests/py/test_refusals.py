@@ -450,6 +450,21 @@ def test_the_profile_that_only_computes_names_the_object_and_its_looks_are_probe
         assert machine.stdout == "True belljar\n"  # and not what the zygote saw, which imported uuid
 
 
+def test_the_profile_that_only_computes_counts_its_processor_without_a_file():
+    counts = "os.cpu_count(), os.sysconf('SC_NPROCESSORS_ONLN'), os.sysconf('SC_NPROCESSORS_CONF')"
+    with belljar.Template(belljar.Policy(profile="compute")) as made:
+        counted = made.run("import os\nprint(" + counts + ", os.sysconf('SC_PAGESIZE') == 4096)")
+        assert (counted.stdout, counted.violations, counted.probes) == ("1 1 1 True\n", [], 0)
+        for path in ("/proc/stat", "/sys/devices/system/cpu/online"):  # what libc would read: the program's own look is on record
+            opened = made.run(f"open('{path}')")
+            assert opened.verdict == "violation" and [(one.op, one.target, one.rule) for one in opened.violations] == [
+                ("openat", path, "files")
+            ]
+    with belljar.Template(belljar.Policy()) as made:  # and where there are files, libc reads the guest's
+        counted = made.run("import os\nprint(" + counts + ", open('/sys/devices/system/cpu/online').read())")
+        assert (counted.stdout, counted.violations) == ("1 1 1 0\n\n", [])
+
+
 UNRAISABLE = """
 import json, sys
 class Ends:

@@ -115,6 +115,7 @@ def test_every_name_means_what_it_means_to_the_host(folder: pathlib.Path) -> Non
 
 
 def test_a_grant_in_a_grant_and_of_a_single_file(folder: pathlib.Path) -> None:
+    """What changes in either is heard. That neither is told by the other's listing is for the next test, and for tests/c/test_list.c."""
     (folder / "sub").mkdir()
     fill(folder / "sub")
     top = str(folder)
