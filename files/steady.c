@@ -16,46 +16,60 @@ static size_t path_folder(const struct place *place)
     return (size_t)(strrchr(place->path, '/') - place->path);
 }
 
-/* Watches the folder of a file, and holds it, if it is not the one that is held. The place is the folder's for
- * the time of it. */
+/* Watches the folder of a file if it is not the last one, and holds it open if asked to. The place is the
+ * folder's for the time of it. */
 static bool steady_hold(const struct files *files, struct steady *steady, struct place *file,
-                        struct steady_folder *held)
+                        struct steady_folder *held, bool is_open)
 {
+    const struct node *mount = file->node->mount;
     size_t whole = file->length, length = path_folder(file);
     const char *rest;
-    if (held->fd >= 0 && strncmp(held->path, file->path, length) == 0 && held->path[length] == '\0')
+    bool is_last =
+        strncmp(held->path, file->path, length) == 0 && held->path[length] == '\0' && length > 0;
+    if (is_last && (held->fd >= 0 || !is_open))
         return true;
     fd_close(&held->fd);
-    if (length < file->node->mount->length)
-        return false;
-    unsigned count = 1;
-    for (size_t at = file->node->mount->length; at < length; at++)
+    held->path[0] = '\0';
+    unsigned count = is_last ? 0 : 1;
+    for (size_t at = mount->length; !is_last && at < length; at++)
         count += file->path[at] == '/';
-    if (count > steady->left)
+    if (length < mount->length || count > steady->left)
         return false;
     steady->left -= count;
     file->path[length] = '\0';
     file->length = length;
     int base = place_base(file, -1, &rest);
-    if (watches_hold(files->tree->watches, files->tree, file, steady->is_listed))
-        held->fd =
-            tree_open_in(files->tree, file->node->mount, base, rest, O_PATH | O_DIRECTORY, 0);
-    memcpy(held->path, file->path, length + 1);
+    bool is_held =
+        is_last || watches_hold(files->tree->watches, files->tree, file, steady->is_listed);
+    if (is_held && is_open)
+        held->fd = tree_open_in(files->tree, mount, base, rest, O_PATH | O_DIRECTORY, 0);
+    is_held = is_held && (held->fd >= 0 || !is_open);
+    memcpy(held->path, file->path, is_held ? length + 1 : 0);
     file->path[length] = '/';
     file->length = whole;
-    return held->fd >= 0;
+    return is_held;
 }
 
-/* The file as it is, a link as a link: a single name in a folder that is held open. By its path whoever
- * renames a link into the place of a folder meanwhile would have us look at what the guest may not see. */
+/* The file as it is, a link as a link. What is told of it, and where a link leads, is found by a single name in
+ * a folder that is held open: by its path, whoever renames a link into the place of a folder meanwhile would
+ * have us look at what the guest may not see. What is opened in any case is looked at then. */
 static bool steady_look(struct request *request, struct steady *steady, const char *path,
                         struct steady_folder *held, struct place *ret_place, struct stat *ret_stat)
 {
     const struct files *files = request->files;
     struct place *place = ret_place;
-    return walk_resolve(files->tree, -1, "", path, false, &request->steps, place) == 0 &&
-           !place->is_outside && place->node->mount->kind == NODE_HOST &&
-           strcmp(place->path, path) == 0 && steady_hold(files, steady, place, held) &&
+    const char *rest;
+    if (walk_resolve(files->tree, -1, "", path, false, &request->steps, place) != 0 ||
+        place->is_outside || place->node->mount->kind != NODE_HOST ||
+        strcmp(place->path, path) != 0 ||
+        !steady_hold(files, steady, place, held, steady->is_listed))
+        return false;
+    int base = place_base(place, -1, &rest);
+    if (!steady->is_listed && fstatat(base, rest, ret_stat, LOOK_FLAGS) < 0)
+        return false;
+    if (!steady->is_listed && !S_ISLNK(ret_stat->st_mode))
+        return true;
+    return steady_hold(files, steady, place, held, true) &&
            fstatat(held->fd, place->path + path_folder(place) + 1, ret_stat, LOOK_FLAGS) == 0;
 }
 

@@ -12,12 +12,13 @@
 
 /* For the files of one call. */
 struct steady {
-    bool is_listed; /* as watches_hold has it */
-    unsigned left;  /* of STEADY_MOST */
-    /* Of the last file, and of the last file that a link led to: it is watched. */
+    bool
+        is_listed; /* as watches_hold has it. What is found is told to the guest; else it serves an open */
+    unsigned left; /* of STEADY_MOST */
+    /* Of the last file, and of the last file that a link led to. */
     struct steady_folder {
-        int fd; /* or -1 */
-        char path[PATH_MAX];
+        int fd;              /* or -1 */
+        char path[PATH_MAX]; /* of what is watched; "": nothing is */
     } folder, target;
 };
 

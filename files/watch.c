@@ -12,9 +12,8 @@
 #include <sys/inotify.h>
 
 #define WATCHED_MIN  16 /* there is room for. Every template has one of these, most watch little */
-#define WATCHED_MAX  1024 /* of a user's 8,192 or more */
-#define DEPTH_MAX    64   /* below a mount: each folder on the way costs a watch */
-#define SPARE        16   /* sets that are left to the user's other programs, of 128 or more */
+#define DEPTH_MAX    64 /* below a mount: each folder on the way costs a watch */
+#define SPARE        16 /* sets that are left to the user's other programs, of 128 or more */
 #define PAUSE_MIN_NS 100000000u
 #define PAUSE_MAX_NS 60000000000u
 /* All that changes where a path leads. */
@@ -36,16 +35,17 @@ struct watched {
 struct watches {
     int events;  /* what the event loop waits for: there before inotify is */
     int inotify; /* or -1 */
-    unsigned count, room;
+    unsigned count, room, most;
     struct watched *rows;
 };
 
-int watches_new(struct watches **ret_watches)
+int watches_new(unsigned most, struct watches **ret_watches)
 {
     struct watches *watches = calloc(1, sizeof *watches);
     if (watches == NULL)
         return -ENOMEM;
     watches->inotify = -1;
+    watches->most = most;
     watches->events = epoll_create1(EPOLL_CLOEXEC);
     if (watches->events < 0) {
         int error = -errno;
@@ -197,7 +197,7 @@ static struct watched *watches_find(struct watches *watches, const char *path, s
         if (row->hash == hash && row->length == length && memcmp(row->path, path, length) == 0)
             return row;
     }
-    bool is_full = makes && watches->count == WATCHED_MAX;
+    bool is_full = makes && watches->count == watches->most;
     if (is_full)
         watches_clear(watches);
     bool is_made = makes && !is_full && watches_grow(watches);

@@ -7,8 +7,12 @@
 
 struct watches;
 
+/* Of a user's 8,192 or more: the folders that a template can have watched, and one that was granted nothing. */
+#define WATCHED_MAX    1024
+#define WATCHED_OF_ALL 256
+
 /* None is watched yet: that is asked for by guests. 0 or -errno. */
-MUST_CHECK int watches_new(struct watches **ret_watches);
+MUST_CHECK int watches_new(unsigned most, struct watches **ret_watches);
 void watches_free(struct watches *watches);
 
 /* Readable while there are changes that watches_read has not taken. Borrowed. */

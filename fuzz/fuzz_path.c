@@ -67,7 +67,7 @@ static int start(void)
     tray_fd = (int)syscall(SYS_memfd_create, "tray", MFD_CLOEXEC);
     require(tray_fd >= 0 && ftruncate(tray_fd, TRAY_BYTES) == 0);
     tray = mmap(NULL, TRAY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, tray_fd, 0);
-    require(tray != MAP_FAILED && watches_new(&tree->watches) == 0);
+    require(tray != MAP_FAILED && watches_new(WATCHED_MAX, &tree->watches) == 0);
     return 0;
 }
 

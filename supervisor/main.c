@@ -200,7 +200,8 @@ static int check_grants(const struct supervisor *supervisor, uid_t user, bool is
 
 static int begin_watching(struct supervisor *supervisor)
 {
-    int error = watches_new(&supervisor->tree->watches);
+    unsigned most = has_grants(&supervisor->settings) ? WATCHED_MAX : WATCHED_OF_ALL;
+    int error = watches_new(most, &supervisor->tree->watches);
     if (error == 0)
         error = loop_add(supervisor, watches_fd(supervisor->tree->watches), EVENT_CHANGE, 0);
     return error < 0 ? host_failed(-error, "epoll", "%s", strerror(-error)) : 0;

@@ -674,6 +674,21 @@ FILES_TEST(what_is_not_watched_takes_no_room)
     close(set);
 }
 
+/* A template that was granted nothing has fewer: what a user can have watched is his other programs' too. */
+FILES_TEST(so_many_folders_are_watched_as_there_may_be)
+{
+    int set = watch_joined();
+    fixture.tree->watches->most = 3;
+    CHECK(mkdir(at("out/0"), 0755) == 0 && mkdir(at("out/1"), 0755) == 0 &&
+          mkdir(at("out/2"), 0755) == 0);
+    CHECK_EQUAL(list(at("out/0")), 0);
+    CHECK_EQUAL(list(at("out/1")), 0);
+    CHECK(is_watched("out/0") && is_watched("out/1") && !is_readable(set));
+    CHECK(list(at("out/2")) != 0 || !is_watched("out/0"));
+    CHECK(is_readable(set) && fixture.tree->watches->count <= 3);
+    close(set);
+}
+
 FILES_TEST(after_too_many_folders_all_are_forgotten_and_that_is_told)
 {
     char name[32];

@@ -23,7 +23,7 @@ __attribute__((unused)) static void watch_fixture(void)
     CHECK(tray != MAP_FAILED);
     CHECK_EQUAL(files_set_tray(fixture.files, fd, ADDRESS(tray)), 0);
     close(fd);
-    CHECK_EQUAL(watches_new(&fixture.tree->watches), 0);
+    CHECK_EQUAL(watches_new(WATCHED_MAX, &fixture.tree->watches), 0);
     CLEANUP(fd_close) int set = watch_open();
     if (set < 0) {
         fixture_remove();
