@@ -40,7 +40,8 @@ struct folder {
     int last;             /* the name that was opened last; -1: none that is known */
     int guess;            /* of the guess of this number: */
     unsigned guess_number;
-    int patience;              /* below 0: it is not tried for so many opens */
+    int patience;    /* below 0: it is not tried for so many opens */
+    bool is_granted; /* a file in it was opened. A refusal of its names would be on record */
     char before[NAME_MAX + 1]; /* the name that was opened last but was not guessed; "" at first */
 };
 
@@ -55,6 +56,7 @@ struct waiting {
 static struct folder folders[FOLDERS_MAX];
 static unsigned folder_count, guess_number;
 static struct folder *before; /* where the file was that was opened last */
+static struct folder *asked;  /* where one is that is opened as ever */
 static long names_left = NAMES_AT_FIRST;
 static bool is_joined, is_off;
 static uint64_t socket_inode;
@@ -250,7 +252,8 @@ static void note_place(struct folder *folder, int name)
 /* Learns from a file that was not guessed in which order the folder's are opened. */
 static void learn(struct folder *folder, const char *name)
 {
-    bool may_read = folder->order.count == 0 && folder->patience == 0 && names_left > 0;
+    bool may_read =
+        folder->is_granted && folder->order.count == 0 && folder->patience == 0 && names_left > 0;
     bool is_second = folder->before[0] != '\0' && strcmp(folder->before, name) != 0;
     folder->patience += folder->patience < 0;
     if (may_read && is_second && ahead_join() && folder_read(folder))
@@ -347,6 +350,7 @@ static int open_guessed(const struct tray *tray, const char *path, size_t length
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
 {
     char buffer[PATH_MAX];
+    asked = NULL;
     const char *whole = is_off ? NULL : path_whole(tray, path, buffer);
     size_t length = whole != NULL ? path_folder(whole) : 0, size = length > 0 ? strlen(whole) : 0;
     /* The importer's files come in an order of their own. */
@@ -358,7 +362,15 @@ bool ahead_open(struct tray *tray, const char *path, int *ret_fd)
     if (folder == NULL)
         return false;
     learn(folder, whole + length + 1);
+    asked = folder;
     return open_with_guess(tray, folder, path, ret_fd);
+}
+
+void ahead_opened(int number)
+{
+    if (asked != NULL && number >= 0)
+        asked->is_granted = true;
+    asked = NULL;
 }
 
 bool ahead_is_waiting(void)

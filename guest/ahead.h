@@ -18,6 +18,9 @@ struct tray;
  * descriptor, or -1 with errno. One thread at a time, which holds the tray. */
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 
+/* What has become of it where it was opened as ever: a descriptor or -1. As above. */
+void ahead_opened(int number);
+
 /* The number of the socket, or -1: there is none, or the program has closed it. */
 int ahead_number(void);
 

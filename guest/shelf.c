@@ -14,13 +14,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FOLDERS_MAX  512 /* a power of two; beyond that all is forgotten */
-#define CHUNKS_MAX   64
-#define BYTES_MAX    (8u << 20)
-#define TRUE_FOR_NS  1000000000u
-#define FIRST_BYTES  16384
-#define ASKED_BEFORE 2  /* that often, before the whole folder is asked for */
-#define ASK_AGAIN    64 /* questions to a folder that could not be told, before it is tried again */
+#define FOLDERS_MAX 512 /* a power of two; beyond that all is forgotten */
+#define CHUNKS_MAX  64
+#define BYTES_MAX   (8u << 20)
+#define TRUE_FOR_NS 1000000000u
+#define FIRST_BYTES 16384
+#define ASKED_BEFORE                                                                               \
+    1 /* that often with success, before the whole folder is asked for: to be refused it is on record */
+#define ASK_AGAIN 64 /* questions to a folder that could not be told, before it is tried again */
 /* Rows cost time whether they are wanted or not: a question of the supervisor takes as long as seven of
  * them. So there are so many for each question, a page costs so many more, and some are to begin
  * with. */
@@ -53,7 +54,8 @@ struct shelf {
 
 /* One for the program's questions, under the tray's lock, one for the importer's. */
 static struct shelf watched, listed;
-static int set = -1; /* readable while something has changed */
+static struct folder *looked; /* of the last question, for which the supervisor may be asked */
+static int set = -1;          /* readable while something has changed */
 static bool is_off;
 static long credit = ROWS_AT_FIRST;
 
@@ -305,6 +307,7 @@ bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *
                 int *ret_error)
 {
     char whole[PATH_MAX];
+    looked = NULL;
     if (is_off || (path = path_whole(tray, path, whole)) == NULL)
         return false;
     size_t length = path_folder(path);
@@ -312,7 +315,8 @@ bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *
     if (folder == NULL)
         return false;
     credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
-    folder->asked += folder->asked < ASKED_BEFORE;
+    folder->asked += folder->asked < 0;
+    looked = folder;
     if (folder_is_told(folder) &&
         (coarse_now_ns() >= folder->until_ns || shelf_changes(tray) != folder->changes))
         folder_empty(&watched, folder);
@@ -334,6 +338,12 @@ bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *
             folder_advance(tray, folder);
     }
     return false;
+}
+
+void shelf_answered(void)
+{
+    if (looked != NULL && looked->asked >= 0 && looked->asked < ASKED_BEFORE)
+        looked->asked++;
 }
 
 /* ---- The runtime's ---- */

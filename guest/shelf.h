@@ -23,6 +23,9 @@ struct tray;
 bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *ret_stat,
                 int *ret_error);
 
+/* The supervisor has answered, and there is such a file. As above. */
+void shelf_answered(void);
+
 /* Changes in watched folders: how many the supervisor has taken; whether there are no others. Before,
  * the guest has to have a set of them: false if there is none. One thread at a time, as above. */
 bool shelf_join(void);

@@ -81,8 +81,10 @@ int tray_open(const char *path, int flags, ...)
     const char *place = is_held && tray_put(path) ? tray->path : path;
     fd = (int)syscall(SYS_openat, AT_FDCWD, place, flags, mode, 0);
     ahead_forget(fd);
-    if (is_held)
+    if (is_held) {
+        ahead_opened(fd);
         tray_let_go();
+    }
     return fd;
 }
 
@@ -97,6 +99,8 @@ static int tray_look(const char *path, struct stat *ret_stat, int flags)
                               is_put ? &tray->stat : ret_stat, flags);
         if (result == 0 && is_put)
             *ret_stat = tray->stat;
+        if (result == 0)
+            shelf_answered();
     } else if (error != 0) {
         errno = error;
         result = -1;

@@ -159,6 +159,20 @@ def test_files_of_the_runtime_need_no_grant_to_be_opened_ahead() -> None:
     assert count > 100 and served[1] - served[0] < count / 2
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_no_more_is_on_record_than_the_program_was_refused(folder: str, granted: bool) -> None:
+    """Nor is counted as looked for: what the guest asks by itself, of a folder that is refused."""
+    files, more = filled(folder), filled(folder, "more") if granted else "/root/nobody"
+    policy = Policy(timeout=60, read=[files, f"{more}/7.txt"] if granted else [])
+    opens = f"for n in range({FILES}):\n  try: open(f'{more}/{{n}}.txt')\n  except OSError: pass\n"
+    stats = f"import os\nfor n in range({FILES}): os.path.exists(f'{more}/{{n}}.txt')\n"
+    told = belljar.run(opens + opens, policy)
+    assert [path.target for path in told.violations[:4]] == [f"{more}/{n}.txt" for n in range(4)]
+    assert told.probes == 0 and {path.target.endswith(".txt") for path in told.violations} == {True}
+    told = belljar.run(stats + stats, policy)
+    assert not told.violations and told.probes == 2 * (FILES - granted)
+
+
 def test_what_is_audited_is_what_the_program_has_opened(folder: str) -> None:
     filled(folder)
     seen: list[Any] = []
