@@ -14,6 +14,7 @@
 #include "files/open.c"
 #include "files/request.c"
 #include "files/scratch.c"
+#include "files/steady.c"
 #include "files/synthetic.c"
 #include "files/tree.c"
 #include "files/walk.c"
