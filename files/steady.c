@@ -16,38 +16,41 @@ static size_t path_folder(const struct place *place)
     return (size_t)(strrchr(place->path, '/') - place->path);
 }
 
-/* Watches the folder of a file if it is not the last one, and holds it open if asked to. The place is the
- * folder's for the time of it. */
+/* Watches the folder of a file, unless it is the last one. Not that of one which is a mount itself: what is
+ * below it there is another file. The place is the folder's for the time of it. */
 static bool steady_hold(const struct files *files, struct steady *steady, struct place *file,
-                        struct steady_folder *held, bool is_open)
+                        struct steady_folder *held)
 {
-    const struct node *mount = file->node->mount;
-    size_t whole = file->length, length = path_folder(file);
-    const char *rest;
-    bool is_last =
-        strncmp(held->path, file->path, length) == 0 && held->path[length] == '\0' && length > 0;
-    if (is_last && (held->fd >= 0 || !is_open))
+    size_t whole = file->length, length = path_folder(file), from = file->node->mount->length;
+    if (length < from)
+        return false;
+    if (length > 0 && strncmp(held->path, file->path, length) == 0 && held->path[length] == '\0')
         return true;
     fd_close(&held->fd);
     held->path[0] = '\0';
-    unsigned count = is_last ? 0 : 1;
-    for (size_t at = mount->length; !is_last && at < length; at++)
+    unsigned count = 1;
+    for (size_t at = from; at < length; at++)
         count += file->path[at] == '/';
-    if (length < mount->length || count > steady->left)
+    if (count > steady->left)
         return false;
     steady->left -= count;
     file->path[length] = '\0';
     file->length = length;
-    int base = place_base(file, -1, &rest);
-    bool is_held =
-        is_last || watches_hold(files->tree->watches, files->tree, file, steady->is_listed);
-    if (is_held && is_open)
-        held->fd = tree_open_in(files->tree, mount, base, rest, O_PATH | O_DIRECTORY, 0);
-    is_held = is_held && (held->fd >= 0 || !is_open);
-    memcpy(held->path, file->path, is_held ? length + 1 : 0);
+    if (watches_hold(files->tree->watches, files->tree, file, steady->is_listed))
+        memcpy(held->path, file->path, length + 1);
     file->path[length] = '/';
     file->length = whole;
-    return is_held;
+    return held->path[0] != '\0';
+}
+
+/* Opens the folder that is held. */
+static bool steady_open(const struct tree *tree, const struct node *mount,
+                        struct steady_folder *held)
+{
+    const char *rest = held->path[mount->length] != '\0' ? held->path + mount->length + 1 : ".";
+    if (held->fd < 0)
+        held->fd = tree_open_in(tree, mount, mount->fd, rest, O_PATH | O_DIRECTORY, 0);
+    return held->fd >= 0;
 }
 
 /* The file as it is, a link as a link. What is told of it, and where a link leads, is found by a single name in
@@ -61,15 +64,14 @@ static bool steady_look(struct request *request, struct steady *steady, const ch
     const char *rest;
     if (walk_resolve(files->tree, -1, "", path, false, &request->steps, place) != 0 ||
         place->is_outside || place->node->mount->kind != NODE_HOST ||
-        strcmp(place->path, path) != 0 ||
-        !steady_hold(files, steady, place, held, steady->is_listed))
+        strcmp(place->path, path) != 0 || !steady_hold(files, steady, place, held))
         return false;
     int base = place_base(place, -1, &rest);
     if (!steady->is_listed && fstatat(base, rest, ret_stat, LOOK_FLAGS) < 0)
         return false;
     if (!steady->is_listed && !S_ISLNK(ret_stat->st_mode))
         return true;
-    return steady_hold(files, steady, place, held, true) &&
+    return steady_open(files->tree, place->node->mount, held) &&
            fstatat(held->fd, place->path + path_folder(place) + 1, ret_stat, LOOK_FLAGS) == 0;
 }
 

@@ -12,9 +12,8 @@
 
 /* For the files of one call. */
 struct steady {
-    bool
-        is_listed; /* as watches_hold has it. What is found is told to the guest; else it serves an open */
-    unsigned left; /* of STEADY_MOST */
+    bool is_listed; /* as watches_hold has it: what is found is told. Else it serves an open */
+    unsigned left;  /* of STEADY_MOST */
     /* Of the last file, and of the last file that a link led to. */
     struct steady_folder {
         int fd;              /* or -1 */
