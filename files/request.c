@@ -210,14 +210,14 @@ static char *tray_place(const struct files *files, uint64_t address, size_t leng
 
 void tray_count(struct files *files, unsigned place)
 {
-    __atomic_fetch_add((uint32_t *)(void *)(files->tray + place), 1, __ATOMIC_SEQ_CST);
+    if (files->tray != NULL)
+        __atomic_fetch_add((uint32_t *)(void *)(files->tray + place), 1, __ATOMIC_SEQ_CST);
 }
 
 void files_go(struct files *files, const char *path)
 {
     snprintf(files->directory, sizeof files->directory, "%s", path);
-    if (files->tray != NULL)
-        tray_count(files, TRAY_MOVES);
+    tray_count(files, TRAY_MOVES);
 }
 
 int request_read_string(const struct request *request, uint64_t address, char *string, size_t size)
@@ -298,8 +298,7 @@ int request_follow_links(struct request *request, bool follow, struct place *pla
  * file system that needs one. */
 int request_scratch_may_change(struct files *files)
 {
-    if (files->tray != NULL)
-        tray_count(files, TRAY_SCRATCH);
+    tray_count(files, TRAY_SCRATCH);
     int error = scratch_need(&files->scratch);
     return error == 0 && files->tree->may_wait && !files->scratch.is_tmpfs ? EXDEV : error;
 }

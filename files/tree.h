@@ -63,8 +63,8 @@ struct tree {
         here; /* the working directory of the guest whose call is served, as a place's path; or NULL */
     struct watches *watches; /* watch.h; NULL: nothing is */
     unsigned ahead_guests;   /* that have a socket (ahead.h) */
-    bool is_contended;       /* several guests call, and each waits for the others' calls */
-    bool may_wait;           /* in a worker: file systems may be waited for */
+    bool is_contended; /* several guests call, as of the call before: each waits for the others' */
+    bool may_wait;     /* in a worker: file systems may be waited for */
 };
 
 /* The row of the first `length` bytes of the path, whose hash this is, or NULL. */

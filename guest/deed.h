@@ -58,19 +58,18 @@ static inline mode_t deed_owned_mode(mode_t mode)
 /* getdents as the interpreter makes it: (directory, path, address, size, this), which goes on at
  * TRAY_NEXT. The result is the number of bytes written there: struct listed_folder, and rows, of
  * which the first of a folder is its own, as ".". The mode is 0 of what has to be asked for by
- * itself: folders, links (but for FILE_WATCHED, below), what another row of the tree or another file system stands for, granted
- * files that have another name as well. A call tells no more than LISTED_FILES_MAX files. A folder
- * of the runtime's is told for the importer's use: watched by nobody, and whatever names its files
- * have.
+ * itself: folders, links, what another row of the tree or another file system stands for, granted
+ * files that have another name as well. In a folder that is watched a link to a file says what that
+ * is, with LISTED_LINK in its mode, if its folder can be watched as well and no other link is on the
+ * way. A call tells no more than LISTED_FILES_MAX files. A folder of the runtime's is told for the
+ * importer's use: watched by nobody, and whatever names its files have.
  * EOPNOTSUPP for folders that are not of the host's, E2BIG where there is no room for one row; EAGAIN
  * for a granted folder that is not watched, or not now, or that finds names that it does not list. */
 #define FILE_LISTED      0x62656c6c6a617202
 #define LISTED_BYTES_MAX 65536
 #define LISTED_FILES_MAX 512
 
-/* With this, a folder of the runtime's is told like a granted one: for programs. A link to a file says what the
- * file is, with LISTED_LINK in its mode, if that is watched as well, and no link is on the way to it. With
- * no room, and no
+/* With this, a folder of the runtime's is told like a granted one: for programs. With no room, and no
  * path: a descriptor that can be read from (epoll_wait) while there is a change in a watched folder,
  * one for each guest. EBUSY: it has it, ENOTSUP: there is none. */
 #define FILE_WATCHED (FILE_LISTED | 1)

@@ -14,14 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FOLDERS_MAX 512 /* a power of two; beyond that all is forgotten */
-#define CHUNKS_MAX  64
-#define BYTES_MAX   (8u << 20)
-#define TRUE_FOR_NS 1000000000u
-#define FIRST_BYTES 16384
-#define ASKED_BEFORE                                                                               \
-    1 /* that often with success, before the whole folder is asked for: to be refused it is on record */
-#define ASK_AGAIN 64 /* questions to a folder that could not be told, before it is tried again */
+#define FOLDERS_MAX  512 /* a power of two; beyond that all is forgotten */
+#define CHUNKS_MAX   64
+#define BYTES_MAX    (8u << 20)
+#define TRUE_FOR_NS  1000000000u
+#define FIRST_BYTES  16384
+#define ASKED_BEFORE 1  /* files that were found in a folder before it is asked for as a whole */
+#define ASK_AGAIN    64 /* questions to a folder that could not be told, before it is tried again */
 /* Rows cost time whether they are wanted or not: a question of the supervisor takes as long as seven of
  * them. So there are so many for each question, a page costs so many more, and some are to begin
  * with. */
@@ -340,6 +339,7 @@ bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *
     return false;
 }
 
+/* A folder that the guest may not see is not asked for: that would be a refusal on record. */
 void shelf_answered(void)
 {
     if (looked != NULL && looked->asked >= 0 && looked->asked < ASKED_BEFORE)

@@ -198,12 +198,6 @@ static int broker_serve_call(struct supervisor *supervisor, struct guest *guest,
     return answer.waits ? 0 : answer_send(guest, &call, &answer);
 }
 
-static bool is_contended(struct supervisor *supervisor, uint64_t now_ns)
-{
-    const struct guest *rival = guest_find(supervisor, supervisor->rival_id);
-    return now_ns < supervisor->contended_until_ns && rival != NULL && rival->state == GUEST_LIVE;
-}
-
 bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns)
 {
     if (supervisor->served_id != id) {
@@ -211,7 +205,8 @@ bool broker_competes(struct supervisor *supervisor, uint64_t id, uint64_t now_ns
         supervisor->served_id = id;
         supervisor->contended_until_ns = now_ns + COMPETE_NS;
     }
-    return is_contended(supervisor, now_ns);
+    const struct guest *rival = guest_find(supervisor, supervisor->rival_id);
+    return now_ns < supervisor->contended_until_ns && rival != NULL && rival->state == GUEST_LIVE;
 }
 
 int broker_serve(struct supervisor *supervisor, struct guest *guest)
@@ -226,12 +221,13 @@ int broker_serve(struct supervisor *supervisor, struct guest *guest)
     }
     scales_start(supervisor, guest, &scales);
     guest->turn_ns = scales.start_ns;
-    supervisor->tree->is_contended = is_contended(supervisor, scales.start_ns);
     int error = broker_serve_call(supervisor, guest, &caller);
     uint64_t cost_ns = scales_read(supervisor, guest, &scales);
     caller->charged_ns += cost_ns;
     guest_publish(caller);
-    bool is_dear = broker_competes(supervisor, caller->id, scales.start_ns) && cost_ns > DEAR_NS;
+    bool is_contended = broker_competes(supervisor, caller->id, scales.start_ns);
+    bool is_dear = is_contended && cost_ns > DEAR_NS;
+    supervisor->tree->is_contended = is_contended; /* for the next call */
     uint64_t hold_ns = is_dear ? (cost_ns - DEAR_NS) * HOLD_FACTOR : 0;
     guest->owed_ns = hold_ns < HOLD_MAX_NS ? hold_ns : HOLD_MAX_NS;
     if (cost_ns > DEAR_NS)

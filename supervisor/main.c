@@ -223,7 +223,9 @@ static int get_ready(struct supervisor *supervisor, struct lockdown *lockdown)
     if (supervisor->epoll < 0 || loop_add(supervisor, FD_CONTROL, EVENT_CONTROL, 0) < 0)
         return host_failed(errno, "epoll", "%s", strerror(errno));
     /* Calls that are audited are asked for, each time. */
-    return supervisor->settings.audit ? 0 : begin_watching(supervisor);
+    bool is_watching =
+        !supervisor->settings.audit && (supervisor->settings.grants & GRANT_FILES) != 0;
+    return is_watching ? begin_watching(supervisor) : 0;
 }
 
 /* From the settings to the locked-down supervisor with a locked-down zygote. Failures are told to

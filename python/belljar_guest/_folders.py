@@ -1,10 +1,10 @@
 """Has importlib ask once what stands in the folders that Python's own modules and packages come from: install().
 
 Each question is a call that the supervisor answers, and an import asks the same ones again for each module. So a folder is listed together
-with its own stat and those of its files, in one call, and what importlib asks is looked for there. Of what a guest may write to
-only /work's own stat is remembered, until a call of the guest's may have changed its scratch; nothing at all where a folder of the host's is granted for writing. What the host changes, or the guest
-behind a link that the host has put into one of these folders, is seen by the next run, after a second, and after
-importlib.invalidate_caches(), which has the folders listed again."""
+with its own stat and those of its files, in one call, and what importlib asks is looked for there. Of what a guest may write to only
+/work's own stat is remembered, until a call of the guest's may have changed its scratch; nothing at all is where a folder of the host's is
+granted for writing. What the host changes, or the guest behind a link that the host has put into one of these folders, is seen by the next
+run, after a second, and after importlib.invalidate_caches(), which has the folders listed again."""
 
 from __future__ import annotations
 
