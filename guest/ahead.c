@@ -162,6 +162,23 @@ static void socket_empty(void)
         ;
 }
 
+int ahead_ask(struct tray *tray)
+{
+    socket_empty(); /* of a call that a signal has cut off */
+    tray->ahead = 0;
+    return (int)syscall(SYS_openat, AT_FDCWD, tray->path, FLAGS, 0, FILE_AHEAD);
+}
+
+bool ahead_take(unsigned *ret_place, int *ret_fd)
+{
+    struct ahead ahead;
+    *ret_fd = -1;
+    if (!socket_take(&ahead, ret_fd))
+        return false;
+    *ret_place = (unsigned)ahead.place;
+    return true;
+}
+
 /* Gives back what waits. */
 static void queue_drop(void)
 {
@@ -303,11 +320,9 @@ static bool open_with_guess(struct tray *tray, struct folder *folder, const char
     if (queue_end == 0)
         return false;
     memcpy(tray->path, path, length);
-    socket_empty(); /* of a call that a signal has cut off */
     queue_changes = shelf_changes(tray);
     queue_until_ns = coarse_now_ns() + TRUE_FOR_NS;
-    tray->ahead = 0;
-    *ret_fd = (int)syscall(SYS_openat, AT_FDCWD, tray->path, FLAGS, 0, FILE_AHEAD);
+    *ret_fd = ahead_ask(tray);
     for (unsigned i = 0; i < queue_end; i++)
         queue[i].is_there = *ret_fd >= 0 && (tray->ahead >> i & 1) != 0;
     while (queue_end > 1 && !queue[queue_end - 1].is_there)
@@ -317,6 +332,13 @@ static bool open_with_guess(struct tray *tray, struct folder *folder, const char
     depth = 2 * depth < AHEAD_MAX ? 2 * depth : AHEAD_MAX; /* unless it is dropped */
     strays = 0;
     return true;
+}
+
+/* A file was opened that does not wait. */
+static void count_stray(void)
+{
+    if (queue_next < queue_end && ++strays == STRAYS_MAX)
+        queue_drop();
 }
 
 /* The file that was guessed right, if it was and is still what the path says; or -1. */
@@ -331,9 +353,7 @@ static int open_guessed(const struct tray *tray, const char *path, size_t length
            (queue[place].length != length || memcmp(queue[place].path, path, length) != 0))
         place++;
     if (place == queue_end) {
-        strays++;
-        if (strays == STRAYS_MAX)
-            queue_drop();
+        count_stray();
         return -1;
     }
     struct waiting waiting = queue[place];
@@ -376,6 +396,12 @@ void ahead_opened(int number)
 bool ahead_is_waiting(void)
 {
     return queue_next < queue_end;
+}
+
+bool ahead_may_ask(void)
+{
+    count_stray();
+    return !ahead_is_waiting() && ahead_join();
 }
 
 void ahead_drop(void)

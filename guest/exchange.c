@@ -11,6 +11,7 @@
 #include "guest/clock.h"
 #include "guest/exchange.h"
 #include "guest/frame.h"
+#include "guest/package.h"
 #include "guest/signals.h"
 #include "guest/tray.h"
 #include "wire/pack.h"
@@ -284,6 +285,7 @@ PyObject *exchange_read_frame(PyObject *module, PyObject *unused)
         int error;
         if (state->reserve == NULL)
             state->reserve = reserve_map();
+        package_forget();
         Py_BEGIN_ALLOW_THREADS
         rest(state);
         error = frame_read(FD_GUEST_VALUE, signals_drop, &state->lent, &type, &payload, &length);

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/owned.h"
 #include "guest/ahead.h"
+#include "guest/package.h"
 #include "guest/shelf.h"
 #include "guest/tray.h"
 
@@ -134,6 +135,7 @@ PyObject *folder_forget(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     shelf_forget_listed();
+    package_forget();
     Py_RETURN_NONE;
 }
 

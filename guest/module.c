@@ -20,6 +20,7 @@
 #include "guest/hook.h"
 #include "guest/lent.h"
 #include "guest/output.h"
+#include "guest/package.h"
 #include "guest/plain.h"
 #include "guest/quiet.h"
 #include "guest/signals.h"
@@ -321,6 +322,7 @@ static PyMethodDef methods[] = {
       "find_spec(name, …) of guests without files: raises." },
     { "list_folder", folder_list, METH_VARARGS, "A folder's names, and stats (folder.h)." },
     { "known_stat", folder_known_stat, METH_VARARGS, "importlib's stat, from memory (folder.h)." },
+    { "read_module", package_read, METH_O, "What is in a compiled module (package.h)." },
     { "forget_folders", folder_forget, METH_NOARGS, "Forget what list_folder was told." },
     { "keep_up", guest_keep_up, METH_VARARGS,
       "keep_up(1 or 2, stream, buffer): have its output written as it is made." },

@@ -348,6 +348,21 @@ void shelf_answered(void)
 
 /* ---- The runtime's ---- */
 
+static int folder_visit(const struct folder *folder, shelf_visit *visit, void *context)
+{
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < folder->chunk_count; i++) {
+        const struct chunk *chunk = &folder->chunks[i];
+        const struct listed *row;
+        for (size_t at = sizeof(struct listed_folder); result == 0 && at < chunk->used;
+             at += row->room) {
+            row = (const struct listed *)(chunk->rows + at);
+            result = visit(row, context);
+        }
+    }
+    return result;
+}
+
 int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *context)
 {
     struct folder *folder = shelf_find(&listed, path, strlen(path), true);
@@ -361,17 +376,15 @@ int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *co
             return -1;
         }
     } while (!folder_is_whole(folder));
-    int result = 0;
-    for (unsigned i = 0; result == 0 && i < folder->chunk_count; i++) {
-        const struct chunk *chunk = &folder->chunks[i];
-        const struct listed *row;
-        for (size_t at = sizeof(struct listed_folder); result == 0 && at < chunk->used;
-             at += row->room) {
-            row = (const struct listed *)(chunk->rows + at);
-            result = visit(row, context);
-        }
-    }
-    return result;
+    return folder_visit(folder, visit, context);
+}
+
+int shelf_again(const char *path, size_t length, shelf_visit *visit, void *context)
+{
+    const struct folder *folder = shelf_find(&listed, path, length, false);
+    if (folder == NULL || coarse_now_ns() >= folder->until_ns)
+        return -1;
+    return folder_visit(folder, visit, context);
 }
 
 bool shelf_known(const char *path, struct stat *ret_stat)

@@ -14,6 +14,7 @@
 #include "guest/deed.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/stat.h>
 
 struct tray;
@@ -39,6 +40,9 @@ bool shelf_is_still(const struct tray *tray, uint32_t changes);
  * three under the interpreter's lock, this one with the tray held. */
 typedef int shelf_visit(const struct listed *row, void *context);
 int shelf_list(struct tray *tray, const char *path, shelf_visit *visit, void *context);
+/* Calls visit for those rows once more, of a folder whose path is so long; -1: it is not known, or not any
+ * more. Without the tray. */
+int shelf_again(const char *path, size_t length, shelf_visit *visit, void *context);
 /* What shelf_list has told of a folder or a file in it, or false. */
 bool shelf_known(const char *path, struct stat *ret_stat);
 /* Forgets what shelf_list has told. */

@@ -140,6 +140,48 @@ int64_t tray_scratch(void)
     return tray != NULL ? (int64_t)__atomic_load_n(&tray->scratch, __ATOMIC_SEQ_CST) : -1;
 }
 
+bool tray_may_ask(void)
+{
+    bool is_held = tray_hold(), may = is_held && ahead_may_ask();
+    if (is_held)
+        tray_let_go();
+    return may;
+}
+
+int tray_ask(const char *paths, size_t size, struct tray_asked *ret_asked)
+{
+    struct tray_asked asked = { .is_held = tray_hold() };
+    const char *path = paths;
+    if (asked.is_held && size <= sizeof tray->path) {
+        path = memcpy(tray->path, paths, size);
+        asked.is_ahead = paths[strlen(paths) + 1] != '\0' && !ahead_is_waiting();
+        asked.changes = shelf_changes(tray);
+    }
+    int fd = asked.is_ahead ? ahead_ask(tray)
+                            : (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0);
+    ahead_forget(fd);
+    *ret_asked = asked;
+    return fd;
+}
+
+bool tray_take(struct tray_asked *asked, unsigned *ret_place, int *ret_fd)
+{
+    if (asked->is_ahead && ahead_take(ret_place, ret_fd))
+        return true;
+    if (asked->is_held)
+        tray_let_go();
+    *asked = (struct tray_asked){ 0 };
+    return false;
+}
+
+bool tray_is_still(uint32_t changes)
+{
+    bool is_held = tray_hold(), is_still = is_held && shelf_is_still(tray, changes);
+    if (is_held)
+        tray_let_go();
+    return is_still;
+}
+
 int tray_list(const char *path, shelf_visit *visit, void *context)
 {
     if (!tray_hold())

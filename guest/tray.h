@@ -38,6 +38,20 @@ void tray_rest(void);
 /* How many calls may have changed the guest's scratch, or -1: it is not known. */
 int64_t tray_scratch(void);
 
+/* Whether there may be others in tray_ask. */
+bool tray_may_ask(void);
+/* Opens the file at the first of these paths, each ended by a NUL, the last by an empty one, `size` bytes in
+ * all, and as many of the others as can be opened with it. The descriptor, or -1. Then those of the others,
+ * with their places, from 0 on, to the last (false): until then this thread has the page. */
+struct tray_asked {
+    bool is_held, is_ahead;
+    uint32_t changes; /* before (tray_is_still) */
+};
+int tray_ask(const char *paths, size_t size, struct tray_asked *ret_asked);
+bool tray_take(struct tray_asked *asked, unsigned *ret_place, int *ret_fd);
+/* Whether nothing watched has changed since; false if another thread has the page, or there is none. */
+bool tray_is_still(uint32_t changes);
+
 /* shelf_list, or -1 if another thread has the page, or there is none. */
 int tray_list(const char *path, shelf_visit *visit, void *context);
 

@@ -31,7 +31,8 @@ def install(folders: list[str]) -> None:
     finder = external.FileFinder
     fill, invalidate = finder._fill_cache, finder.invalidate_caches
     stat_result = external._os.stat_result
-    list_folder = native.list_folder
+    list_folder, read_module = native.list_folder, native.read_module
+    get, audit, flags = external.FileLoader.get_data, sys.audit, external._os.O_RDONLY | external._os.O_CLOEXEC
     tops = frozenset(folders)
     roots = tuple(folder + "/" for folder in folders)
 
@@ -72,6 +73,18 @@ def install(folders: list[str]) -> None:
         forget()
         invalidate(self)
 
+    def get_data(self: Any, path: str) -> bytes:
+        try:
+            data = read_module(path)
+        except OSError:
+            audit("open", path, "r", flags)
+            raise
+        if data is None:
+            return get(self, path)  # type: ignore[no-any-return]
+        audit("open", path, "r", flags)
+        return data
+
+    external.FileLoader.get_data = get_data
     external._path_stat = native.known_stat(known, look, stat_result)
     finder._fill_cache, finder.invalidate_caches = fill_cache, invalidate_caches
 
