@@ -91,9 +91,11 @@ static bool list_folds(struct listing *listing, int directory, const char *name)
 {
     char other[NAME_MAX + 1];
     struct stat stat, other_stat;
-    size_t at = strcspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    if (listing->is_probed || name[at] == '\0' || strlen(name) >= sizeof other)
+    if (listing->is_probed)
         return listing->folds;
+    size_t at = strcspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (name[at] == '\0' || strlen(name) >= sizeof other)
+        return false;
     strcpy(other, name);
     other[at] ^= 'a' ^ 'A';
     listing->is_probed = true;
