@@ -112,7 +112,7 @@ def imports(bench: Bench) -> None:
                 plain = Side(
                     "python3 -I", lambda: float(output_of(python, "-I", "-c", IMPORT)), turns=1, kind="baseline"
                 )  # noqa: B023
-                bench.alternate([ours, plain], rounds=20, seconds=20)
+                bench.alternate([ours, plain], rounds=40, seconds=45)
             bench.row(f"import pandas after the lockdown, {name}", ours, plain, target=1.1, detail=f"pandas {version}")
 
 
@@ -180,7 +180,7 @@ def ordinary(bench: Bench) -> None:
             plain = Side(
                 "python3 -I", lambda: float(output_of(PYTHON, "-I", "-c", program, folder)), turns=1, kind="baseline"
             )  # noqa: B023
-            bench.alternate([ours, plain], rounds=13, seconds=9)
+            bench.alternate([ours, plain], rounds=25, seconds=18)
             bench.row(name, ours, plain, target=target)
 
 
