@@ -105,10 +105,10 @@ const char *ahead_name(long number, const struct stat *stat)
 static bool ahead_join(void)
 {
     struct stat stat;
-    if (is_joined || is_off)
+    if (is_joined || is_off || !shelf_join())
         return is_joined;
     CLEANUP(fd_close)
-    int low = shelf_join() ? (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD) : -1;
+    int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD);
     int high = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, AHEAD_NUMBER) : -1;
     is_joined = high == AHEAD_NUMBER && syscall(SYS_fstat, high, &stat) == 0;
     is_off =
@@ -269,11 +269,11 @@ static void note_place(struct folder *folder, int name)
 /* Learns from a file that was not guessed in which order the folder's are opened. */
 static void learn(struct folder *folder, const char *name)
 {
-    bool may_read =
-        folder->is_granted && folder->order.count == 0 && folder->patience == 0 && names_left > 0;
+    bool may_read = !is_off && folder->is_granted && folder->order.count == 0 &&
+                    folder->patience == 0 && names_left > 0;
     bool is_second = folder->before[0] != '\0' && strcmp(folder->before, name) != 0;
     folder->patience += folder->patience < 0;
-    if (may_read && is_second && ahead_join() && folder_read(folder))
+    if (may_read && is_second && folder_read(folder))
         folder->last = order_find(&folder->order, folder->before);
     strcpy(folder->before, name);
     int found = order_find(&folder->order, name);
@@ -314,9 +314,11 @@ static void guess(struct folder *folder, char *list, size_t room)
 static bool open_with_guess(struct tray *tray, struct folder *folder, const char *path, int *ret_fd)
 {
     size_t length = strlen(path) + 1;
-    if (is_off || !is_joined || queue_next < queue_end || length + 1 >= sizeof tray->path)
+    if (is_off || queue_next < queue_end || length + 1 >= sizeof tray->path)
         return false;
     guess(folder, tray->path + length, sizeof tray->path - length);
+    if (queue_end > 0 && !ahead_join())
+        queue_end = 0;
     if (queue_end == 0)
         return false;
     memcpy(tray->path, path, length);
@@ -398,10 +400,10 @@ bool ahead_is_waiting(void)
     return queue_next < queue_end;
 }
 
-bool ahead_may_ask(void)
+bool ahead_may_ask(bool joins)
 {
     count_stray();
-    return !ahead_is_waiting() && ahead_join();
+    return !ahead_is_waiting() && (joins ? ahead_join() : is_joined);
 }
 
 void ahead_drop(void)

@@ -19,10 +19,10 @@ struct tray;
 bool ahead_open(struct tray *tray, const char *path, int *ret_fd);
 
 /* For guesses of other kinds (package.h): whether there can be one, which there cannot while files wait; that
- * counts as an open of another file. Then opens the file whose path the tray has, with those whose paths
+ * counts as an open of another file. joins: have a socket made if there is none. Then opens the file whose path the tray has, with those whose paths
  * stand behind it. The descriptor, or -1. Then takes the others, one by one, to the last (false), with their
  * places in that list and their descriptors. All as above. */
-bool ahead_may_ask(void);
+bool ahead_may_ask(bool joins);
 int ahead_ask(struct tray *tray);
 bool ahead_take(unsigned *ret_place, int *ret_fd);
 

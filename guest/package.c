@@ -56,6 +56,7 @@ struct asking {
 /* All of it under the interpreter's lock. */
 static struct package packages[PACKAGES_MAX];
 static unsigned package_count, read_count;
+static bool has_joined;
 static struct kept kept[KEPT_MAX];
 static unsigned kept_next;
 static size_t kept_bytes;
@@ -175,7 +176,11 @@ static void guess(struct asking *asking, size_t folder)
     char path[TRAY_BYTES + sizeof "__init__.py"];
     struct stat stat;
     snprintf(path, sizeof path, "%.*s/__init__.py", (int)folder, asking->paths);
-    if (read_count++ < READ_ALONE || !shelf_known(path, &stat) || !tray_may_ask())
+    if (read_count++ < READ_ALONE || !shelf_known(path, &stat))
+        return;
+    bool joins = !has_joined; /* once: where that would not pay, it will not for modules */
+    has_joined = true;
+    if (!tray_may_ask(joins))
         return;
     struct package *package = package_find(path_hash(path, folder) | 1);
     asking->from = package->next;

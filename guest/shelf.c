@@ -19,7 +19,8 @@
 #define BYTES_MAX    (8u << 20)
 #define TRUE_FOR_NS  1000000000u
 #define FIRST_BYTES  16384
-#define ASKED_BEFORE 1  /* files that were found in a folder before it is asked for as a whole */
+#define ASKED_BEFORE 1   /* files that were found in a folder before it is asked for as a whole */
+#define JOIN_LATE    256 /* questions that a set would have saved */
 #define ASK_AGAIN    64 /* questions to a folder that could not be told, before it is tried again */
 /* Rows cost time whether they are wanted or not: a question of the supervisor takes as long as seven of
  * them. So there are so many for each question, a page costs so many more, and some are to begin
@@ -56,6 +57,7 @@ static struct shelf watched, listed;
 static struct folder *looked; /* of the last question, for which the supervisor may be asked */
 static int set = -1;          /* readable while something has changed */
 static bool is_off;
+static unsigned late; /* times for which there is none yet */
 static long credit = ROWS_AT_FIRST;
 
 /* ---- Folders ---- */
@@ -266,6 +268,10 @@ bool shelf_join(void)
 {
     if (set >= 0 || is_off)
         return !is_off;
+    if (late > 0) {
+        late--;
+        return false;
+    }
     CLEANUP(fd_close)
     int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_WATCHED);
     long most = low >= 0 ? sysconf(_SC_OPEN_MAX) : 0;
@@ -273,6 +279,11 @@ bool shelf_join(void)
         set = fcntl(low, F_DUPFD_CLOEXEC, (int)number);
     is_off = set < 0;
     return !is_off;
+}
+
+void shelf_join_late(void)
+{
+    late = JOIN_LATE;
 }
 
 int shelf_number(void)

@@ -140,9 +140,9 @@ int64_t tray_scratch(void)
     return tray != NULL ? (int64_t)__atomic_load_n(&tray->scratch, __ATOMIC_SEQ_CST) : -1;
 }
 
-bool tray_may_ask(void)
+bool tray_may_ask(bool joins)
 {
-    bool is_held = tray_hold(), may = is_held && ahead_may_ask();
+    bool is_held = tray_hold(), may = is_held && ahead_may_ask(joins);
     if (is_held)
         tray_let_go();
     return may;

@@ -38,8 +38,8 @@ void tray_rest(void);
 /* How many calls may have changed the guest's scratch, or -1: it is not known. */
 int64_t tray_scratch(void);
 
-/* Whether there may be others in tray_ask. */
-bool tray_may_ask(void);
+/* Whether there may be others in tray_ask (ahead_may_ask). */
+bool tray_may_ask(bool joins);
 /* Opens the file at the first of these paths, each ended by a NUL, the last by an empty one, `size` bytes in
  * all, and as many of the others as can be opened with it. The descriptor, or -1. Then those of the others,
  * with their places, from 0 on, to the last (false): until then this thread has the page. */
