@@ -43,7 +43,7 @@ struct kept {
 
 /* A module's path, and behind it those that are guessed. */
 struct asking {
-    char paths[TRAY_BYTES];
+    char paths[TRAY_PATHS];
     size_t used;
     const char *guesses[AHEAD_MAX];
     unsigned count;
@@ -57,7 +57,7 @@ struct asking {
 static struct package packages[PACKAGES_MAX];
 static unsigned package_count, read_count;
 static struct kept kept[KEPT_MAX];
-static unsigned kept_next;
+static unsigned kept_next, kept_count;
 static size_t kept_bytes;
 
 /* ---- What is kept ---- */
@@ -67,6 +67,7 @@ static void kept_drop(struct kept *file)
     if (file->path == NULL)
         return;
     free(file->path);
+    kept_count--;
     kept_bytes -= (size_t)PyBytes_Size(file->bytes);
     Py_DECREF(file->bytes);
     *file = (struct kept){ 0 };
@@ -74,7 +75,7 @@ static void kept_drop(struct kept *file)
 
 void package_forget(void)
 {
-    for (unsigned i = 0; kept_bytes > 0 && i < KEPT_MAX; i++)
+    for (unsigned i = 0; kept_count > 0 && i < KEPT_MAX; i++)
         kept_drop(&kept[i]);
 }
 
@@ -88,6 +89,7 @@ static void kept_add(const char *path, PyObject *bytes, uint32_t changes, uint64
         return;
     *file =
         (struct kept){ copy, path_hash(path, strlen(path)), until_ns, changes, Py_NewRef(bytes) };
+    kept_count++;
     kept_bytes += size;
 }
 
@@ -96,7 +98,7 @@ static PyObject *kept_take(const char *path)
 {
     uint64_t hash = path_hash(path, strlen(path)), now_ns = coarse_now_ns();
     PyObject *bytes = NULL;
-    for (unsigned i = 0; kept_bytes > 0 && i < KEPT_MAX; i++) {
+    for (unsigned i = 0; kept_count > 0 && i < KEPT_MAX; i++) {
         struct kept *file = &kept[i];
         if (file->path == NULL)
             continue;
@@ -172,7 +174,7 @@ static int add_guess(const struct listed *row, void *context)
 /* More of the folder, where it is a package: of what is in the other folders of a path most is not wanted. */
 static void guess(struct asking *asking, size_t folder)
 {
-    char path[TRAY_BYTES + sizeof "__init__.py"];
+    char path[TRAY_PATHS + sizeof "__init__.py"];
     struct stat stat;
     snprintf(path, sizeof path, "%.*s/__init__.py", (int)folder, asking->paths);
     if (read_count++ < READ_ALONE || !shelf_known(path, &stat) || !tray_may_ask())
@@ -188,7 +190,7 @@ static void guess(struct asking *asking, size_t folder)
 /* False: that is not a compiled module whose source has been listed. */
 static bool asking_begin(struct asking *asking, const char *path)
 {
-    char source[TRAY_BYTES];
+    char source[TRAY_PATHS];
     struct stat stat;
     size_t length = strlen(path);
     const char *cache = strstr(path, CACHE);
@@ -238,11 +240,11 @@ PyObject *package_read(PyObject *module, PyObject *path)
     struct asking asking = { 0 };
     (void)module;
     OWNED PyObject *encoded = PyUnicode_CheckExact(path) ? PyUnicode_EncodeFSDefault(path) : NULL;
-    if (encoded == NULL) {
+    char *text;
+    if (encoded == NULL || PyBytes_AsStringAndSize(encoded, &text, NULL) < 0) { /* a NUL in it */
         PyErr_Clear();
         Py_RETURN_NONE;
     }
-    const char *text = PyBytes_AsString(encoded);
     PyObject *bytes = kept_take(text);
     if (bytes != NULL)
         return bytes;

@@ -275,3 +275,45 @@ def test_a_session_at_rest_keeps_no_module_that_it_has_not_imported(packages):
         after = session.run_code(size).value
     assert during - before > 1_500_000, (before, during, after)
     assert during - after > 1_000_000, (before, during, after)
+
+
+def test_the_modules_of_a_package_with_a_long_path_are_read_together(packages):
+    """Their paths have less room in the page than it has bytes."""
+    folder, python = packages
+    outer = "outer_" + "x" * 60
+    install(folder / outer, {})
+    install(folder / outer / "wide", numbered(4 * MODULES))
+    code = FIRST + "import " + ", ".join(f"{outer}.wide.part_{number}" for number in range(4 * MODULES))
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        nothing = template.run(FIRST).usage.served
+        run = template.run(code)
+    assert run.verdict == "ok", run
+    assert run.usage.served - nothing < MODULES
+
+
+def test_a_path_with_a_nul_is_no_path(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(9))
+    code = FIRST + """
+import wide.part_1
+try: wide.part_1.__loader__.get_data(wide.part_1.__cached__ + chr(0) + "x")
+except ValueError as error: print(error)
+print(len(wide.part_1.__loader__.get_data(wide.part_1.__cached__)) > 0)
+"""  # fmt: skip
+    run = belljar.run(code, policy=belljar.Policy(python=python))
+    assert run.stdout == "embedded null byte\nTrue\n", run
+
+
+def test_an_empty_file_that_was_read_ahead_is_forgotten_after_a_run(packages):
+    folder, python = packages
+    install(folder / "hollow", numbered(9))
+    install(folder / "wide", numbered(9))
+    for number in range(2, 9):
+        compiled(folder / "hollow", f"part_{number}").write_bytes(b"")
+    with belljar.Sandbox(belljar.Policy(python=python)) as session:
+        session.run_code(FIRST + "import hollow.part_1")
+        compiled(folder / "hollow", "part_5").write_bytes(b"filled")
+        run = session.run_code(
+            "import wide, hollow; print(hollow.__loader__.get_data(hollow.__cached__.replace('__init__', 'part_5')))"
+        )
+    assert run.stdout == "b'filled'\n", run
