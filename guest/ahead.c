@@ -107,8 +107,11 @@ static bool ahead_join(void)
     struct stat stat;
     if (is_joined || is_off)
         return is_joined;
+    bool has_room = sysconf(_SC_OPEN_MAX) > AHEAD_NUMBER;
     CLEANUP(fd_close)
-    int low = shelf_join() ? (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD) : -1;
+    int low = has_room && shelf_join()
+                  ? (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD)
+                  : -1;
     int high = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, AHEAD_NUMBER) : -1;
     is_joined = high == AHEAD_NUMBER && syscall(SYS_fstat, high, &stat) == 0;
     is_off =

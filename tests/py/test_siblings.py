@@ -304,6 +304,27 @@ print(len(wide.part_1.__loader__.get_data(wide.part_1.__cached__)) > 0)
     assert run.stdout == "embedded null byte\nTrue\n", run
 
 
+@pytest.mark.parametrize("descriptors", [64, 250, 300])
+def test_a_guest_with_few_descriptors_keeps_them_for_itself(packages, descriptors):
+    """One with more spends two, and has modules read together."""
+    folder, python = packages
+    install(folder / "wide", numbered(MODULES))
+    code = """
+import os
+def most():
+    found = []
+    try:
+        while True: found.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError: pass
+    for number in found: os.close(number)
+    return len(found)
+before = most()
+"""
+    code += FIRST + "import " + ", ".join(f"wide.part_{number}" for number in range(MODULES)) + "; print(before - most())"
+    run = belljar.run(code, policy=belljar.Policy(python=python, descriptors=descriptors))
+    assert run.verdict == "ok" and int(run.stdout) <= (0 if descriptors <= 250 else 2), run
+
+
 def test_an_empty_file_that_was_read_ahead_is_forgotten_after_a_run(packages):
     folder, python = packages
     install(folder / "hollow", numbered(9))
