@@ -304,6 +304,20 @@ print(len(wide.part_1.__loader__.get_data(wide.part_1.__cached__)) > 0)
     assert run.stdout == "embedded null byte\nTrue\n", run
 
 
+def test_a_traceback_of_what_cannot_be_read_has_the_frames_that_it_has_elsewhere(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(2))
+    code = """
+import traceback, pkgutil
+try: pkgutil.get_data("wide", "missing.txt")
+except OSError as error: print([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+"""
+    plain = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "get_data" in plain
+    run = belljar.run(code, policy=belljar.Policy(python=python))
+    assert run.stdout == plain, run
+
+
 @pytest.mark.parametrize("descriptors", [64, 250, 300])
 def test_a_guest_with_few_descriptors_keeps_them_for_itself(packages, descriptors):
     """One with more spends two, and has modules read together."""
