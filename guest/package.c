@@ -41,9 +41,10 @@ struct kept {
     PyObject *bytes;
 };
 
-/* A module's path, and behind it those that are guessed. */
+/* A module's path, and behind it those that are guessed. Threads may have small stacks: this is not there. */
 struct asking {
     char paths[TRAY_PATHS];
+    char other[TRAY_PATHS + sizeof "__init__.py"]; /* that is looked for */
     size_t used;
     const char *guesses[AHEAD_MAX];
     unsigned count;
@@ -174,15 +175,14 @@ static int add_guess(const struct listed *row, void *context)
 /* More of the folder, where it is a package: of what is in the other folders of a path most is not wanted. */
 static void guess(struct asking *asking, size_t folder)
 {
-    char path[TRAY_PATHS + sizeof "__init__.py"];
     struct stat stat;
-    snprintf(path, sizeof path, "%.*s/__init__.py", (int)folder, asking->paths);
-    if (read_count++ < READ_ALONE || !shelf_known(path, &stat) || !tray_may_ask())
+    snprintf(asking->other, sizeof asking->other, "%.*s/__init__.py", (int)folder, asking->paths);
+    if (read_count++ < READ_ALONE || !shelf_known(asking->other, &stat) || !tray_may_ask())
         return;
-    struct package *package = package_find(path_hash(path, folder) | 1);
+    struct package *package = package_find(path_hash(asking->paths, folder) | 1);
     asking->from = package->next;
     asking->most = package->depth;
-    (void)shelf_again(path, folder, add_guess, asking);
+    (void)shelf_again(asking->paths, folder, add_guess, asking);
     package->next = asking->module;
     package->depth = 2 * package->depth < AHEAD_MAX ? 2 * package->depth : AHEAD_MAX;
 }
@@ -190,7 +190,6 @@ static void guess(struct asking *asking, size_t folder)
 /* False: that is not a compiled module whose source has been listed. */
 static bool asking_begin(struct asking *asking, const char *path)
 {
-    char source[TRAY_PATHS];
     struct stat stat;
     size_t length = strlen(path);
     const char *cache = strstr(path, CACHE);
@@ -199,12 +198,13 @@ static bool asking_begin(struct asking *asking, const char *path)
     if (tag == NULL || strchr(name, '/') != NULL || strcmp(path + length - 4, ".pyc") != 0 ||
         length + 2 > sizeof asking->paths)
         return false;
-    snprintf(source, sizeof source, "%.*s/%.*s.py", (int)(cache - path), path, (int)(tag - name),
-             name);
-    if (!shelf_known(source, &stat))
+    snprintf(asking->other, sizeof asking->other, "%.*s/%.*s.py", (int)(cache - path), path,
+             (int)(tag - name), name);
+    if (!shelf_known(asking->other, &stat))
         return false;
     memcpy(asking->paths, path, length + 1);
     asking->used = length + 1;
+    asking->count = asking->module = 0;
     asking->cache = (size_t)(name - path);
     asking->tag = asking->paths + (tag - path);
     guess(asking, (size_t)(cache - path));
@@ -237,7 +237,6 @@ static PyObject *read_with_guesses(const struct asking *asking, PyObject *path)
 
 PyObject *package_read(PyObject *module, PyObject *path)
 {
-    struct asking asking = { 0 };
     (void)module;
     OWNED PyObject *encoded = PyUnicode_CheckExact(path) ? PyUnicode_EncodeFSDefault(path) : NULL;
     char *text;
@@ -248,5 +247,7 @@ PyObject *package_read(PyObject *module, PyObject *path)
     PyObject *bytes = kept_take(text);
     if (bytes != NULL)
         return bytes;
-    return asking_begin(&asking, text) ? read_with_guesses(&asking, path) : Py_NewRef(Py_None);
+    CLEANUP(heap_free) struct asking *asking = malloc(sizeof *asking);
+    bool is_asked = asking != NULL && asking_begin(asking, text);
+    return is_asked ? read_with_guesses(asking, path) : Py_NewRef(Py_None);
 }

@@ -352,3 +352,37 @@ def test_an_empty_file_that_was_read_ahead_is_forgotten_after_a_run(packages):
             "import wide, hollow; print(hollow.__loader__.get_data(hollow.__cached__.replace('__init__', 'part_5')))"
         )
     assert run.stdout == "b'filled'\n", run
+
+
+def test_a_thread_with_a_small_stack_imports_as_deep_as_without_it(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(MODULES))
+    plain = """
+import io
+def get_data(self, path):
+    with io.open_code(path) as file: return file.read()
+import importlib.machinery
+importlib.machinery.SourceFileLoader.get_data = get_data
+"""
+    code = """
+import threading, wide
+threading.stack_size(32768)
+def nest(depth):
+    if depth: return list(map(nest, [depth - 1]))
+    import wide.part_1
+thread = threading.Thread(target=nest, args=(DEPTH,))
+thread.start(), thread.join()
+"""
+
+    def deepest(template: belljar.Template, begin: str) -> int:
+        fits, fails = 0, 256
+        while fails - fits > 1:
+            middle = (fits + fails) // 2
+            run = template.run(FIRST + begin + code.replace("DEPTH", str(middle)))
+            assert run.verdict in ("ok", "crashed"), run
+            fits, fails = (middle, fails) if run.verdict == "ok" else (fits, middle)
+        return fits
+
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        ours, theirs = deepest(template, ""), deepest(template, plain)
+    assert ours >= theirs - 2, (ours, theirs)
