@@ -19,14 +19,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CACHE        "/__pycache__/"
-#define TRUE_FOR_NS  1000000000u
-#define READ_ALONE   8 /* modules, before any is guessed: many programs import no more */
-#define DEPTH_FIRST  8
-#define SOURCE_MAX   262144 /* bytes of a source, beyond which its compiled module is not guessed */
-#define PACKAGES_MAX 512    /* a power of two; beyond half of it all is forgotten */
-#define KEPT_MAX     128
-#define KEPT_BYTES   (4u << 20)
+#define CACHE       "/__pycache__/"
+#define TRUE_FOR_NS 1000000000u
+#define READ_ALONE  8 /* modules, before any is guessed: many programs import no more */
+#define DEPTH_FIRST 8
+#define SOURCE_MAX  262144 /* bytes of a source, beyond which its compiled module is not guessed */
+/* Guesses cost time whether they are right or not: so there are so many to begin with, more for each that was
+ * right, and one for so many modules that were not guessed. Less than a first depth of them does not pay: what is most of
+ * the cost is the package's folders. */
+#define GUESSES_AT_FIRST  128
+#define GUESSES_PER_HIT   2
+#define GUESSES_MAX       256
+#define MODULES_PER_GUESS 4
+#define PACKAGES_MAX      512 /* a power of two; beyond half of it all is forgotten */
+#define KEPT_MAX          128
+#define KEPT_BYTES        (4u << 20)
 
 /* How far a package's modules have been guessed, in the order in which they are listed. */
 struct package {
@@ -56,12 +63,17 @@ struct asking {
 
 /* All of it under the interpreter's lock. */
 static struct package packages[PACKAGES_MAX];
-static unsigned package_count, read_count;
+static unsigned package_count, read_count, guesses_left = GUESSES_AT_FIRST;
 static struct kept kept[KEPT_MAX];
 static unsigned kept_next, kept_count;
 static size_t kept_bytes;
 
 /* ---- What is kept ---- */
+
+static void guesses_add(unsigned count)
+{
+    guesses_left = guesses_left + count < GUESSES_MAX ? guesses_left + count : GUESSES_MAX;
+}
 
 static void kept_drop(struct kept *file)
 {
@@ -110,6 +122,8 @@ static PyObject *kept_take(const char *path)
         if (is_it || is_old)
             kept_drop(file);
     }
+    if (bytes != NULL)
+        guesses_add(GUESSES_PER_HIT);
     return bytes;
 }
 
@@ -179,10 +193,14 @@ static void guess(struct asking *asking, size_t folder)
     snprintf(asking->other, sizeof asking->other, "%.*s/__init__.py", (int)folder, asking->paths);
     if (read_count++ < READ_ALONE || !shelf_known(asking->other, &stat) || !tray_may_ask())
         return;
+    guesses_add(read_count % MODULES_PER_GUESS == 0);
+    if (guesses_left < DEPTH_FIRST)
+        return;
     struct package *package = package_find(path_hash(asking->paths, folder) | 1);
     asking->from = package->next;
-    asking->most = package->depth;
+    asking->most = package->depth < guesses_left ? package->depth : guesses_left;
     (void)shelf_again(asking->paths, folder, add_guess, asking);
+    guesses_left -= asking->count;
     package->next = asking->module;
     package->depth = 2 * package->depth < AHEAD_MAX ? 2 * package->depth : AHEAD_MAX;
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import compileall
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -386,3 +387,17 @@ thread.start(), thread.join()
     with belljar.Template(belljar.Policy(python=python)) as template:
         ours, theirs = deepest(template, ""), deepest(template, plain)
     assert ours >= theirs - 2, (ours, theirs)
+
+
+def test_a_program_that_wants_one_module_of_each_package_is_soon_guessed_no_more(packages):
+    """Of eight modules one is wanted: each is read by itself then."""
+    folder, python = packages
+    install(folder / "wide", numbered(8))
+    for number in range(100):
+        shutil.copytree(folder / "wide", folder / f"wide_{number}")
+    code = FIRST + "import importlib\nfor number in range(COUNT): importlib.import_module(f'wide_{number}.part_{number % 8}')"
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        nothing, few, many = (template.run(code.replace("COUNT", str(count))) for count in (0, 8, 100))
+    assert many.verdict == "ok", many
+    assert few.usage.served - nothing.usage.served < 2.5 * 8
+    assert many.usage.served - few.usage.served > 2.5 * 92
