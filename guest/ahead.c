@@ -105,8 +105,11 @@ const char *ahead_name(long number, const struct stat *stat)
 static bool ahead_join(void)
 {
     struct stat stat;
-    if (is_joined || is_off || !shelf_join())
+    if (is_joined || is_off)
         return is_joined;
+    is_off = sysconf(_SC_OPEN_MAX) <= AHEAD_NUMBER;
+    if (is_off || !shelf_join())
+        return false;
     CLEANUP(fd_close)
     int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD);
     int high = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, AHEAD_NUMBER) : -1;

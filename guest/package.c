@@ -19,14 +19,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CACHE        "/__pycache__/"
-#define TRUE_FOR_NS  1000000000u
-#define READ_ALONE   8 /* modules, before any is guessed: many programs import no more */
-#define DEPTH_FIRST  8
-#define SOURCE_MAX   262144 /* bytes of a source, beyond which its compiled module is not guessed */
-#define PACKAGES_MAX 512    /* a power of two; beyond half of it all is forgotten */
-#define KEPT_MAX     128
-#define KEPT_BYTES   (4u << 20)
+#define CACHE       "/__pycache__/"
+#define TRUE_FOR_NS 1000000000u
+#define READ_ALONE  8 /* modules, before any is guessed: many programs import no more */
+#define DEPTH_FIRST 8
+#define SOURCE_MAX  262144 /* bytes of a source, beyond which its compiled module is not guessed */
+/* Guesses cost time whether they are right or not: so there are so many to begin with, more for each that was
+ * right, and one for so many modules that were not guessed. Less than a first depth of them does not pay: what is most of
+ * the cost is the package's folders. */
+#define GUESSES_AT_FIRST  128
+#define GUESSES_PER_HIT   2
+#define GUESSES_MAX       256
+#define MODULES_PER_GUESS 4
+#define PACKAGES_MAX      512 /* a power of two; beyond half of it all is forgotten */
+#define KEPT_MAX          128
+#define KEPT_BYTES        (4u << 20)
 
 /* How far a package's modules have been guessed, in the order in which they are listed. */
 struct package {
@@ -41,9 +48,10 @@ struct kept {
     PyObject *bytes;
 };
 
-/* A module's path, and behind it those that are guessed. */
+/* A module's path, and behind it those that are guessed. Threads may have small stacks: this is not there. */
 struct asking {
-    char paths[TRAY_BYTES];
+    char paths[TRAY_PATHS];
+    char other[TRAY_PATHS + sizeof "__init__.py"]; /* that is looked for */
     size_t used;
     const char *guesses[AHEAD_MAX];
     unsigned count;
@@ -55,19 +63,25 @@ struct asking {
 
 /* All of it under the interpreter's lock. */
 static struct package packages[PACKAGES_MAX];
-static unsigned package_count, read_count;
+static unsigned package_count, read_count, guesses_left = GUESSES_AT_FIRST;
 static bool has_joined;
 static struct kept kept[KEPT_MAX];
-static unsigned kept_next;
+static unsigned kept_next, kept_count;
 static size_t kept_bytes;
 
 /* ---- What is kept ---- */
+
+static void guesses_add(unsigned count)
+{
+    guesses_left = guesses_left + count < GUESSES_MAX ? guesses_left + count : GUESSES_MAX;
+}
 
 static void kept_drop(struct kept *file)
 {
     if (file->path == NULL)
         return;
     free(file->path);
+    kept_count--;
     kept_bytes -= (size_t)PyBytes_Size(file->bytes);
     Py_DECREF(file->bytes);
     *file = (struct kept){ 0 };
@@ -75,7 +89,7 @@ static void kept_drop(struct kept *file)
 
 void package_forget(void)
 {
-    for (unsigned i = 0; kept_bytes > 0 && i < KEPT_MAX; i++)
+    for (unsigned i = 0; kept_count > 0 && i < KEPT_MAX; i++)
         kept_drop(&kept[i]);
 }
 
@@ -89,6 +103,7 @@ static void kept_add(const char *path, PyObject *bytes, uint32_t changes, uint64
         return;
     *file =
         (struct kept){ copy, path_hash(path, strlen(path)), until_ns, changes, Py_NewRef(bytes) };
+    kept_count++;
     kept_bytes += size;
 }
 
@@ -97,7 +112,7 @@ static PyObject *kept_take(const char *path)
 {
     uint64_t hash = path_hash(path, strlen(path)), now_ns = coarse_now_ns();
     PyObject *bytes = NULL;
-    for (unsigned i = 0; kept_bytes > 0 && i < KEPT_MAX; i++) {
+    for (unsigned i = 0; kept_count > 0 && i < KEPT_MAX; i++) {
         struct kept *file = &kept[i];
         if (file->path == NULL)
             continue;
@@ -108,6 +123,8 @@ static PyObject *kept_take(const char *path)
         if (is_it || is_old)
             kept_drop(file);
     }
+    if (bytes != NULL)
+        guesses_add(GUESSES_PER_HIT);
     return bytes;
 }
 
@@ -173,19 +190,22 @@ static int add_guess(const struct listed *row, void *context)
 /* More of the folder, where it is a package: of what is in the other folders of a path most is not wanted. */
 static void guess(struct asking *asking, size_t folder)
 {
-    char path[TRAY_BYTES + sizeof "__init__.py"];
     struct stat stat;
-    snprintf(path, sizeof path, "%.*s/__init__.py", (int)folder, asking->paths);
-    if (read_count++ < READ_ALONE || !shelf_known(path, &stat))
+    snprintf(asking->other, sizeof asking->other, "%.*s/__init__.py", (int)folder, asking->paths);
+    if (read_count++ < READ_ALONE || !shelf_known(asking->other, &stat))
         return;
     bool joins = !has_joined; /* once: where that would not pay, it will not for modules */
     has_joined = true;
     if (!tray_may_ask(joins))
         return;
-    struct package *package = package_find(path_hash(path, folder) | 1);
+    guesses_add(read_count % MODULES_PER_GUESS == 0);
+    if (guesses_left < DEPTH_FIRST)
+        return;
+    struct package *package = package_find(path_hash(asking->paths, folder) | 1);
     asking->from = package->next;
-    asking->most = package->depth;
-    (void)shelf_again(path, folder, add_guess, asking);
+    asking->most = package->depth < guesses_left ? package->depth : guesses_left;
+    (void)shelf_again(asking->paths, folder, add_guess, asking);
+    guesses_left -= asking->count;
     package->next = asking->module;
     package->depth = 2 * package->depth < AHEAD_MAX ? 2 * package->depth : AHEAD_MAX;
 }
@@ -193,7 +213,6 @@ static void guess(struct asking *asking, size_t folder)
 /* False: that is not a compiled module whose source has been listed. */
 static bool asking_begin(struct asking *asking, const char *path)
 {
-    char source[TRAY_BYTES];
     struct stat stat;
     size_t length = strlen(path);
     const char *cache = strstr(path, CACHE);
@@ -202,12 +221,13 @@ static bool asking_begin(struct asking *asking, const char *path)
     if (tag == NULL || strchr(name, '/') != NULL || strcmp(path + length - 4, ".pyc") != 0 ||
         length + 2 > sizeof asking->paths)
         return false;
-    snprintf(source, sizeof source, "%.*s/%.*s.py", (int)(cache - path), path, (int)(tag - name),
-             name);
-    if (!shelf_known(source, &stat))
+    snprintf(asking->other, sizeof asking->other, "%.*s/%.*s.py", (int)(cache - path), path,
+             (int)(tag - name), name);
+    if (!shelf_known(asking->other, &stat))
         return false;
     memcpy(asking->paths, path, length + 1);
     asking->used = length + 1;
+    asking->count = asking->module = 0;
     asking->cache = (size_t)(name - path);
     asking->tag = asking->paths + (tag - path);
     guess(asking, (size_t)(cache - path));
@@ -240,16 +260,17 @@ static PyObject *read_with_guesses(const struct asking *asking, PyObject *path)
 
 PyObject *package_read(PyObject *module, PyObject *path)
 {
-    struct asking asking = { 0 };
     (void)module;
     OWNED PyObject *encoded = PyUnicode_CheckExact(path) ? PyUnicode_EncodeFSDefault(path) : NULL;
-    if (encoded == NULL) {
+    char *text;
+    if (encoded == NULL || PyBytes_AsStringAndSize(encoded, &text, NULL) < 0) { /* a NUL in it */
         PyErr_Clear();
         Py_RETURN_NONE;
     }
-    const char *text = PyBytes_AsString(encoded);
     PyObject *bytes = kept_take(text);
     if (bytes != NULL)
         return bytes;
-    return asking_begin(&asking, text) ? read_with_guesses(&asking, path) : Py_NewRef(Py_None);
+    CLEANUP(heap_free) struct asking *asking = malloc(sizeof *asking);
+    bool is_asked = asking != NULL && asking_begin(asking, text);
+    return is_asked ? read_with_guesses(asking, path) : Py_NewRef(Py_None);
 }

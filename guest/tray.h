@@ -12,9 +12,11 @@
 
 #include <sys/stat.h>
 
+#define TRAY_PATHS (TRAY_AHEAD - sizeof(struct stat)) /* room for one, or more in a row */
+
 struct tray {
     struct stat stat;
-    char path[TRAY_AHEAD - sizeof(struct stat)];
+    char path[TRAY_PATHS];
     uint32_t ahead, scratch;
     uint64_t next;
     uint32_t changes, moves;

@@ -80,7 +80,11 @@ def install(folders: list[str]) -> None:
             audit("open", path, "r", flags)
             raise
         if data is None:
-            return get(self, path)  # type: ignore[no-any-return]
+            try:
+                return get(self, path)  # type: ignore[no-any-return]
+            except BaseException as error:
+                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # as it is without this frame
+                raise
         audit("open", path, "r", flags)
         return data
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import compileall
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -275,3 +276,128 @@ def test_a_session_at_rest_keeps_no_module_that_it_has_not_imported(packages):
         after = session.run_code(size).value
     assert during - before > 1_500_000, (before, during, after)
     assert during - after > 1_000_000, (before, during, after)
+
+
+def test_the_modules_of_a_package_with_a_long_path_are_read_together(packages):
+    """Their paths have less room in the page than it has bytes."""
+    folder, python = packages
+    outer = "outer_" + "x" * 60
+    install(folder / outer, {})
+    install(folder / outer / "wide", numbered(4 * MODULES))
+    code = FIRST + "import " + ", ".join(f"{outer}.wide.part_{number}" for number in range(4 * MODULES))
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        nothing = template.run(FIRST).usage.served
+        run = template.run(code)
+    assert run.verdict == "ok", run
+    assert run.usage.served - nothing < MODULES
+
+
+def test_a_path_with_a_nul_is_no_path(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(9))
+    code = FIRST + """
+import wide.part_1
+try: wide.part_1.__loader__.get_data(wide.part_1.__cached__ + chr(0) + "x")
+except ValueError as error: print(error)
+print(len(wide.part_1.__loader__.get_data(wide.part_1.__cached__)) > 0)
+"""  # fmt: skip
+    run = belljar.run(code, policy=belljar.Policy(python=python))
+    assert run.stdout == "embedded null byte\nTrue\n", run
+
+
+def test_a_traceback_of_what_cannot_be_read_has_the_frames_that_it_has_elsewhere(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(2))
+    code = """
+import traceback, pkgutil
+try: pkgutil.get_data("wide", "missing.txt")
+except OSError as error: print([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+"""
+    plain = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "get_data" in plain
+    run = belljar.run(code, policy=belljar.Policy(python=python))
+    assert run.stdout == plain, run
+
+
+@pytest.mark.parametrize("descriptors", [64, 250, 300])
+def test_a_guest_with_few_descriptors_keeps_them_for_itself(packages, descriptors):
+    """One with more spends two, and has modules read together."""
+    folder, python = packages
+    install(folder / "wide", numbered(MODULES))
+    code = """
+import os
+def most():
+    found = []
+    try:
+        while True: found.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError: pass
+    for number in found: os.close(number)
+    return len(found)
+before = most()
+"""
+    code += FIRST + "import " + ", ".join(f"wide.part_{number}" for number in range(MODULES)) + "; print(before - most())"
+    run = belljar.run(code, policy=belljar.Policy(python=python, descriptors=descriptors))
+    assert run.verdict == "ok" and int(run.stdout) <= (0 if descriptors <= 250 else 2), run
+
+
+def test_an_empty_file_that_was_read_ahead_is_forgotten_after_a_run(packages):
+    folder, python = packages
+    install(folder / "hollow", numbered(9))
+    install(folder / "wide", numbered(9))
+    for number in range(2, 9):
+        compiled(folder / "hollow", f"part_{number}").write_bytes(b"")
+    with belljar.Sandbox(belljar.Policy(python=python)) as session:
+        session.run_code(FIRST + "import hollow.part_1")
+        compiled(folder / "hollow", "part_5").write_bytes(b"filled")
+        run = session.run_code(
+            "import wide, hollow; print(hollow.__loader__.get_data(hollow.__cached__.replace('__init__', 'part_5')))"
+        )
+    assert run.stdout == "b'filled'\n", run
+
+
+def test_a_thread_with_a_small_stack_imports_as_deep_as_without_it(packages):
+    folder, python = packages
+    install(folder / "wide", numbered(MODULES))
+    plain = """
+import io
+def get_data(self, path):
+    with io.open_code(path) as file: return file.read()
+import importlib.machinery
+importlib.machinery.SourceFileLoader.get_data = get_data
+"""
+    code = """
+import threading, wide
+threading.stack_size(32768)
+def nest(depth):
+    if depth: return list(map(nest, [depth - 1]))
+    import wide.part_1
+thread = threading.Thread(target=nest, args=(DEPTH,))
+thread.start(), thread.join()
+"""
+
+    def deepest(template: belljar.Template, begin: str) -> int:
+        fits, fails = 0, 256
+        while fails - fits > 1:
+            middle = (fits + fails) // 2
+            run = template.run(FIRST + begin + code.replace("DEPTH", str(middle)))
+            assert run.verdict in ("ok", "crashed"), run
+            fits, fails = (middle, fails) if run.verdict == "ok" else (fits, middle)
+        return fits
+
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        ours, theirs = deepest(template, ""), deepest(template, plain)
+    assert ours >= theirs - 2, (ours, theirs)
+
+
+def test_a_program_that_wants_one_module_of_each_package_is_soon_guessed_no_more(packages):
+    """Of eight modules one is wanted: each is read by itself then."""
+    folder, python = packages
+    install(folder / "wide", numbered(8))
+    for number in range(100):
+        shutil.copytree(folder / "wide", folder / f"wide_{number}")
+    code = FIRST + "import importlib\nfor number in range(COUNT): importlib.import_module(f'wide_{number}.part_{number % 8}')"
+    with belljar.Template(belljar.Policy(python=python)) as template:
+        nothing, few, many = (template.run(code.replace("COUNT", str(count))) for count in (0, 8, 100))
+    assert many.verdict == "ok", many
+    assert few.usage.served - nothing.usage.served < 2.5 * 8
+    assert many.usage.served - few.usage.served > 2.5 * 92
