@@ -305,7 +305,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(exit_group, 0, "", "its own end", NONE), NATIVE(exit, 0, "", "the end of a thread", NONE),
     NATIVE(rt_sigreturn, 0, "", "the end of a signal handler", NONE),
     NATIVE(restart_syscall, 0, "", "the kernel's own, after a stop", NONE),
-    NATIVE(getrandom, 0, "at most GRND_NONBLOCK", "hash seeds, tempfile, uuid", SYSTEM, LOW_AT_MOST(2, 1)),
+    NATIVE(getrandom, 0, "at most GRND_NONBLOCK, GRND_RANDOM", "hash seeds, tempfile, uuid; since 5.6 the same bytes for both", SYSTEM, LOW_AT_MOST(2, 3)),
     QUIET(getrandom, EINVAL, "GRND_INSECURE", "Rust's libraries try it first, and go on as on a kernel before 5.6", LOW_EQUAL(2, 4)),
     NATIVE(clock_gettime, 0, "the fixed clocks", "not the clocks of other processes, which are negative", PROCESSES,
            LOW_AT_MOST(0, 15)),

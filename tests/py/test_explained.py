@@ -1,5 +1,6 @@
 """What says why it is not there: modules, scripts' own files, environments, grants at the start."""
 
+import ctypes.util
 import os
 import pathlib
 import subprocess
@@ -208,6 +209,14 @@ def test_what_libraries_look_for_is_no_violation(template, name):
     assert (execution.verdict, execution.violations, execution.refused) == ("ok", [], 0)
     if name == "files":
         assert execution.probes >= 4
+
+
+def test_libraries_are_found_by_name_as_outside(template):
+    names = ["c", "m", "z", "c++", "sqlite3", "stdc++", "m.so", "no such library", ""]
+    execution = template.run(f"import ctypes.util, sys; [ctypes.util.find_library(name) for name in {names}]")
+    if execution.error is not None and execution.error.name == "ModuleNotFoundError":
+        pytest.skip("ctypes is not installed")
+    assert execution.value == [ctypes.util._findSoname_ldconfig(name) for name in names] and execution.violations == []
 
 
 def test_what_a_program_is_refused_is_a_violation_though_it_goes_on(template):
