@@ -440,6 +440,7 @@ const struct syscall_row syscall_rows[] = {
     QUIET(prctl, 0, "PR_SET_NAME", "a thread's name: nobody reads it", LOW_EQUAL(0, 15)),
     QUIET(prctl, EINVAL, "PR_GET_NAME, PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 16)),
     QUIET(prctl, EINVAL, "PR_SET_VMA", WHY_LIBC, LOW_EQUAL(0, 0x53564d41)),
+    QUIET(prctl, EINVAL, "PR_CAPBSET_READ", "libcap counts capabilities as it is loaded, and goes on: a guest has none", LOW_EQUAL(0, 23)),
     REFUSE(prctl, "", "would undo parts of the lockdown", SYSTEM),
     QUIET(arch_prctl, EINVAL, "ARCH_GET_XCOMP_… and the like", WHY_LIBC, LOW_MASKED(0, ~7u, 0x1020)),
     REFUSE(arch_prctl, "", "a thread's base registers are libc's", SYSTEM),

@@ -191,6 +191,7 @@ QUIET = {
     "numpy": "import numpy; numpy.linalg.svd(numpy.eye(3)); numpy.save('/tmp/a', numpy.eye(3))",
     "pandas": "import pandas; pandas.DataFrame({'a': [1]}).to_csv('/tmp/a.csv'); pandas.read_csv('/tmp/a.csv'); pandas.Timestamp.now('Europe/Berlin')",
     "ctypes": "import ctypes.util; ctypes.util.find_library('c')",
+    "libcap": "import ctypes; assert ctypes.CDLL(None).prctl(23, 0, 0, 0, 0) == -1",
     "pwd": "import pwd\ntry: pwd.getpwuid(4711)\nexcept KeyError: pass",
     "readline": "import readline",
     "ssl": "import ssl; ssl.create_default_context()",
