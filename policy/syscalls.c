@@ -217,6 +217,7 @@ const struct syscall_row syscall_rows[] = {
     NATIVE(ioctl, GRANT_FILES, "FIONCLEX", "set_inheritable", FILES, LOW_EQUAL(1, FIONCLEX)),
     NATIVE(ioctl, GRANT_FILES, "FIONBIO", "set_blocking, asyncio", FILES, LOW_EQUAL(1, FIONBIO)),
     QUIET(ioctl, ENOTTY, "TCGETS to TCSETSF", "isatty, on every open; tty.setraw: a guest never has a terminal", LOW_MASKED(1, ~7u, 0x5400)),
+    QUIET(ioctl, ENOTTY, "TCSETAF, TCSBRK, TCXONC, TCFLSH", "tcdrain, tcflow, tcflush: there is no terminal", LOW_MASKED(1, ~3u, 0x5408)),
     QUIET(ioctl, ENOTTY, "TIOCGPGRP", "tcgetpgrp: there is no terminal", LOW_EQUAL(1, TIOCGPGRP)),
     QUIET(ioctl, ENOTTY, "TIOCSPGRP", "tcsetpgrp: there is no terminal", LOW_EQUAL(1, TIOCSPGRP)),
     QUIET(ioctl, ENOTTY, "TIOCGWINSZ", "the terminal's size: there is none", LOW_EQUAL(1, TIOCGWINSZ)),

@@ -194,6 +194,8 @@ QUIET = {
     "libcap": "import ctypes; assert ctypes.CDLL(None).prctl(23, 0, 0, 0, 0) == -1",
     "pwd": "import pwd\ntry: pwd.getpwuid(4711)\nexcept KeyError: pass",
     "readline": "import readline",
+    "termios": "import errno, termios\nfor call in (termios.tcflush, termios.tcflow, termios.tcsendbreak, lambda fd, _: termios.tcdrain(fd)):\n"
+               "    try: call(0, 0)\n    except termios.error as error: assert error.args[0] == errno.ENOTTY",
     "ssl": "import ssl; ssl.create_default_context()",
     "socket": "import socket\ntry: socket.socket(socket.AF_INET6)\nexcept OSError: pass\nsocket.gethostname(), socket.getfqdn()",
     "platform": "import platform; platform.platform(), platform.processor()",
