@@ -132,9 +132,10 @@ def run(policy: Policy, frame: Frame) -> Result:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
     if "failure" in _state.start:
-        failure = _state.start["failure"]
-        name, text = type(failure).__name__, "cwd: %s cannot be made: %s" % (_state.start["cwd"], failure.strerror)
-        return RUN_EXCEPTION, 1, 0, (*map(_outcome.to_bytes, (name, text, "%s: %s\n" % (name, text))), b"", b"")
+        unmade: OSError = _state.start["failure"]
+        kind, said = type(unmade).__name__, "cwd: %s cannot be made: %s" % (_state.start["cwd"], unmade.strerror)
+        told = _outcome.to_bytes("%s: %s\n" % (kind, said))
+        return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(kind), _outcome.to_bytes(said), told, b"", b"")
     if "links" in _state.start:
         _start.link(_state.start.pop("links"))
     undo: _settings.Undo = []
