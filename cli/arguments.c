@@ -160,14 +160,16 @@ static int parse_option(struct parse *parse, int argc, char **argv, int *index, 
                              : take_policy(parse, &found.policy, value);
 }
 
-/* After -c CODE all belongs to the program, as with python. Only what is surely a slip is caught. */
+/* After -c CODE and -m MODULE all belongs to the program, as with python. Only what is surely a slip is
+ * caught: pdb, trace and pytest have a -c of their own. */
 static int check_ending(const struct parse *parse, int argc, char **argv, int *index)
 {
     if (*index == argc)
         return 0;
     struct found found;
-    if (strlen(argv[*index]) == 2 && find_option(parse->command, argv[*index], 2, &found) &&
-        found.own != NULL && found.own->ends)
+    if (parse->arguments->own[OWN_CODE] != NULL && strlen(argv[*index]) == 2 &&
+        find_option(parse->command, argv[*index], 2, &found) && found.own != NULL &&
+        found.own->ends)
         return check_program(parse->arguments, found.own->id, found.flag);
     if (strcmp(argv[*index], "--") == 0)
         (*index)++;

@@ -153,12 +153,13 @@ static char *script_filename(const char *path0, const char *script)
                                                                                         : filename;
 }
 
-/* Modules are found, as with `python -c`, in the caller's directory, where that is granted. */
-static char *caller_path0(const struct belljar_policy *policy)
+/* Modules are found, as with `python -c`, in the directory where it starts. */
+static char *start_path0(const struct belljar_policy *policy)
 {
-    char directory[PATH_MAX];
-    return getcwd(directory, sizeof directory) != NULL ? place_in_guest(policy, directory, true)
-                                                       : NULL;
+    char *directory = policy_text(policy, "cwd"), caller[PATH_MAX];
+    if (directory != NULL || getcwd(caller, sizeof caller) == NULL)
+        return directory;
+    return place_in_guest(policy, caller, true);
 }
 
 /* Fills the job from the command line. 0 or an exit status, after a message. */
@@ -191,7 +192,7 @@ static int prepare(struct arguments *arguments, struct program *program, struct 
     job->stdin_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
     if (script == NULL) {
         if (program->place.has_cwd)
-            job->path0 = program->path0 = caller_path0(arguments->policy);
+            job->path0 = program->path0 = start_path0(arguments->policy);
         job->code = code != NULL ? code : module;
         job->code_length = strlen(job->code);
         job->kind = module != NULL ? BELLJAR_MODULE : BELLJAR_SOURCE;
@@ -214,9 +215,11 @@ static int prepare(struct arguments *arguments, struct program *program, struct 
     job->filename = is_stdin ? "<stdin>" : script;
     if (is_stdin)
         job->stdin_fd = -1; /* read to its end: it was the program */
-    else
+    if (is_stdin && program->place.has_cwd)
+        job->path0 = program->path0 = start_path0(arguments->policy);
+    else if (!is_stdin)
         job->path0 = program->path0 = script_path0(arguments->policy, script);
-    if (program->path0 != NULL)
+    if (program->path0 != NULL && !is_stdin)
         program->filename = script_filename(program->path0, script);
     if (program->filename != NULL)
         job->filename = program->filename;

@@ -98,6 +98,13 @@ static int entry_slash(const struct entry_place *entry, int if_directory, int if
     return S_ISDIR(stat.st_mode) ? if_directory : S_ISLNK(stat.st_mode) ? if_link : if_other;
 }
 
+static bool entry_is_link(const struct entry_place *entry)
+{
+    struct stat stat;
+    return fstatat(entry->directory, entry->name, &stat, LOOK_FLAGS) == 0 && S_ISLNK(stat.st_mode);
+}
+
+/* With `follow` the entry is that of what a link leads to (AT_SYMLINK_FOLLOW). */
 static int request_entry(struct request *request, int directory, uint64_t address, bool follow,
                          const struct entry_rules *rules, struct entry_place *entry)
 {
@@ -110,6 +117,10 @@ static int request_entry(struct request *request, int directory, uint64_t addres
     if (error != 0)
         return error;
     error = entry_once(request, rules, entry);
+    if (error == 0 && follow && entry_is_link(entry)) {
+        fd_close(&entry->directory);
+        error = ELOOP;
+    }
     if (error == ELOOP && (error = request_follow_links(request, follow, &entry->place)) == 0)
         error = entry_once(request, rules, entry);
     return request_waits(request, error);

@@ -70,7 +70,7 @@ static const struct hook_row rows[] = {
 };
 
 /* Programs that libraries try as they are imported, and go on without (platform.processor()
- * and architecture(), matplotlib's fonts, ctypes.util.find_library(), distro): not installed. */
+ * and architecture(), matplotlib's fonts, the rest of ctypes.util.find_library(), distro): not installed. */
 static const char *const absent_programs[] = {
     "uname",          "fc-list", "cc",    "gcc",  "ld",         "ldconfig",
     "/sbin/ldconfig", "objdump", "clang", "file", "lsb_release"

@@ -196,7 +196,9 @@ static int set_list(PyObject *list, PyObject *first, PyObject *rest)
 static int set_arguments(const struct plain *plain, const struct job *job, PyObject *filename)
 {
     OWNED PyObject *nothing = PyList_New(0);
-    if (nothing == NULL || set_list(job->argv, filename, nothing) < 0 ||
+    if (nothing == NULL || set_list(job->argv, filename, nothing) < 0)
+        return -1;
+    if ((job->flags & RUN_SESSION) == 0 && /* a session's is what its code has made of it */
         set_list(job->path, plain->keys[WORK], plain->parts[ORIGINAL_PATH]) < 0)
         return -1;
     PyObject *executable = find(plain, SYS, EXECUTABLE);

@@ -53,6 +53,11 @@ static void decide_socket(uint32_t grants, const struct call *call, struct answe
                        (family == AF_NETLINK && has_loopback) || /* getaddrinfo of libc */
                        (family == AF_UNIX && (call->args[1] & SOCK_NONBLOCK) != 0);
     answer->refused = !answer->searched;
+    if (has_loopback)
+        answer->hint =
+            "network=[\"self\"] is TCP and UDP, socket.SOCK_STREAM and SOCK_DGRAM of AF_INET "
+            "and AF_INET6, and there is no other network; hand data in by files= or "
+            "expose() a host function";
 }
 
 /* Whose object one argument is: calls that the table refuses whatever they name, so it is for the record alone

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, Unpack
 from belljar import _defined, _language
 from belljar._copying import copies
 from belljar._core import core
-from belljar._execution import Execution, Result, Usage, complete, unseen
+from belljar._execution import Execution, Result, Usage, complete, settle, unseen
 from belljar._files import Entry, Ledger, Watch
 from belljar._host_functions import HostFunction, check_name
 from belljar._instead import wrong_type
@@ -609,6 +609,8 @@ class Session:
     def close(self) -> None:
         """Ends the guest; its files go with it."""
         self._beside.discard(self)
+        if self._counted is not None:
+            settle(self._counted)
         self.guest.close()
         self.desk.close()
 

@@ -523,6 +523,17 @@ def complete(execution: Execution) -> None:
     execution._complete()
 
 
+def settle(execution: Execution) -> None:
+    """Before its guest is closed: usage and violations are there for who asks then."""
+    with execution._lock:
+        guest = execution._guest
+        if guest is not None and not guest.is_closed and not execution._result.is_complete:
+            try:
+                guest.complete(execution._result)
+            except SandboxError:
+                pass  # its template has died: usage stays what it is
+
+
 def release(execution: Execution, keeps_files: bool) -> None:
     """Lets go of the guest, and of its files too unless they are to be kept."""
     execution._release(keeps_files)

@@ -176,6 +176,44 @@ def on_uuid() -> None:
     uuid._generate_time_safe, uuid._GETTERS = None, []
 
 
+def on_libraries() -> None:
+    """ctypes.util.find_library() asks ldconfig, a program. What that prints is a file, of which it prints no more than is read here."""
+    util: Any = sys.modules["ctypes.util"]
+    if hasattr(util, "_findSoname_ldconfig"):
+        util._findSoname_ldconfig = find_soname
+
+
+CACHE = "/etc/ld.so.cache"
+CACHE_MAGIC = b"glibc-ld.so.cache1.1"
+CACHE_ENTRIES = 48  # where they begin: flags, name, path, and what no look by name is about
+CACHE_KIND = 0x0303  # libc6, x86-64
+
+
+def find_soname(name: str) -> str | None:
+    """The first library of the name that the loader knows."""
+    import os
+    import re
+    import struct
+
+    try:
+        with open(CACHE, "rb") as file:
+            cache = file.read()
+    except OSError:
+        return None
+    start = cache.find(CACHE_MAGIC)  # behind an older cache, where there is one
+    wanted = re.compile(rb"lib%s\.[^\s]+" % re.escape(os.fsencode(name)))
+    try:
+        (count,) = struct.unpack_from("=I", cache, start + len(CACHE_MAGIC))
+        for i in range(count if start >= 0 else 0):
+            kind, at = struct.unpack_from("=iI", cache, start + CACHE_ENTRIES + 24 * i)
+            soname = cache[start + at : cache.find(b"\0", start + at)]
+            if kind == CACHE_KIND and wanted.fullmatch(soname):
+                return os.fsdecode(soname)
+    except struct.error:
+        pass
+    return None
+
+
 def on_interfaces() -> None:
     """Interfaces by name and number: libc asks a socket, and Python's errors have no word of its refusal. With a loopback there is one."""
     names: Any = sys.modules["_socket"]
@@ -283,6 +321,7 @@ ON_IMPORT: dict[str, Callable[[], None]] = {  # what to do once a module is impo
     **dict.fromkeys(LOKY, on_loky),
     "pty": on_pty,
     "uuid": on_uuid,
+    "ctypes.util": on_libraries,
     "threading": on_threading,
     "_socket": on_interfaces,
     "socket": on_names,

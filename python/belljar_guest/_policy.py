@@ -120,6 +120,7 @@ class Policy:
     def make_main(self) -> None:
         self.make_names()
         self.module_count = len(sys.modules)
+        set_list("path", [_state.WORK, *_state.original_path])
 
     def do_plainly(self) -> None:
         """In the zygote: from now on plain runs are done in C (guest/plain.c). If guests need nothing of their own before a run,
@@ -144,7 +145,8 @@ class Policy:
         argv = argv or [filename]
         set_list("argv", argv)
         set_list("orig_argv", [getattr(sys, "executable", ""), *argv])
-        set_list("path", [path0 or _state.WORK, *_state.original_path])
+        if not flags & RUN_SESSION or type(getattr(sys, "path", None)) is not list:  # a session's is what its code has made of it
+            set_list("path", [path0 or _state.WORK, *_state.original_path])
         if flags & RUN_SCRIPT:
             file = os.path.join(_state.WORK, filename) if filename != "<stdin>" else filename
             self.names.update(__file__=file, __cached__=None)

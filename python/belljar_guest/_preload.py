@@ -178,14 +178,14 @@ REHEARSALS = 24  # CPython is done with specialising what it runs after about so
 def rehearse_warm_up() -> None:
     """Begins here as guests will, so that most of what they would make or change once is there, shared. Only with a text of ours:
     one of the caller's may do what only a guest may."""
-    start, start_time = _state.start, _state.start_time
+    start, start_time, path = _state.start, _state.start_time, sys.path[:]
     _state.start, _state.start_time = {}, None  # each guest's own
     gc.freeze()  # what is there need not be looked through each time
     try:
         for _ in range(REHEARSALS):
             _policy.Policy().begin()
     finally:
-        _state.start, _state.start_time = start, start_time
+        _state.start, _state.start_time, sys.path[:] = start, start_time, path
         sys.modules.pop("__main__", None)
     gc.collect()
 

@@ -131,6 +131,11 @@ def run(policy: Policy, frame: Frame) -> Result:
     except OSError as failure:
         text = _outcome.to_bytes("the file handed in as %s cannot be written: %s" % (failure.filename, failure.strerror))
         return RUN_EXCEPTION, 1, RESULT_SETUP, (b"OSError", text, b"", b"", b"")
+    if "failure" in _state.start:
+        unmade: OSError = _state.start["failure"]
+        kind, said = type(unmade).__name__, "cwd: %s cannot be made: %s" % (_state.start["cwd"], unmade.strerror)
+        told = _outcome.to_bytes("%s: %s\n" % (kind, said))
+        return RUN_EXCEPTION, 1, 0, (_outcome.to_bytes(kind), _outcome.to_bytes(said), told, b"", b"")
     if "links" in _state.start:
         _start.link(_state.start.pop("links"))
     undo: _settings.Undo = []
@@ -145,6 +150,8 @@ def run(policy: Policy, frame: Frame) -> Result:
                 0,
                 (_outcome.to_bytes(type(failure).__name__), _outcome.to_bytes(failure.strerror), b"", b"", b""),
             )
+        if path0 == _state.WORK and policy.is_open and not flags & RUN_SESSION:
+            path0 = sys.path[0]  # where it starts
     try:
         native.raise_late()
         if flags & RUN_COMMAND:

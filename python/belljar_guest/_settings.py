@@ -122,12 +122,21 @@ def set_place(settings: dict[str, Any], undo: Undo) -> None:
             before = os.getcwd()
             os.makedirs(cwd, exist_ok=True)
             os.chdir(cwd)
+            undo.append(lambda: os.chdir(before))
+            look_for_modules(before, os.getcwd(), undo)
         except OSError as error:
             raise type(error)(error.errno, "cwd=%r: %s" % (cwd, error.strerror)) from None
-        undo.append(lambda: os.chdir(before))
     for name, value in (settings.get("env") or {}).items():
         undo.append(restorer(name, os.environ.get(name)))
         os.environ[name] = value
+
+
+def look_for_modules(before: str, now: str, undo: Undo) -> None:
+    """They are found where the program starts, as with python -c."""
+    path = sys.path
+    if type(path) is list and path[:1] == [before]:
+        path[0] = now
+        undo.append(lambda: path.__setitem__(0, before) if path[:1] == [now] else None)
 
 
 def restorer(name: str, before: str | None) -> Callable[[], object]:

@@ -64,7 +64,10 @@ def begin() -> None:
         seed(_state.start["seed"])
     directory = _state.start.get("cwd")
     if directory:
-        enter(directory)
+        try:
+            enter(directory)
+        except OSError as failure:
+            _state.start["failure"] = failure
 
 
 def import_later() -> None:
@@ -102,6 +105,8 @@ def enter(directory: str) -> None:
         os.makedirs(directory, exist_ok=True)
         os.chdir(directory)
     os.environ["PWD"] = directory
+    if sys.path[:1] == [_state.WORK]:
+        sys.path[0] = directory
 
 
 def seed(number: int) -> None:

@@ -353,6 +353,7 @@ TEST(ordinary_uses_of_native_calls_work)
     CHECK_EQUAL(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &none, NULL), 0);
     CHECK_EQUAL(syscall(SYS_getrandom, bytes, sizeof bytes, 0), sizeof bytes);
     CHECK_EQUAL(syscall(SYS_getrandom, bytes, sizeof bytes, 1), sizeof bytes); /* GRND_NONBLOCK */
+    CHECK_EQUAL(syscall(SYS_getrandom, bytes, sizeof bytes, 2), sizeof bytes); /* GRND_RANDOM */
     CHECK_EQUAL(write(pipes[1], "four", 4), 4);
     CHECK_EQUAL(read(pipes[0], bytes, 4), 4);
     CHECK(pread(file, bytes, 4, 0) == 4 && lseek(file, 0, SEEK_END) > 0);

@@ -63,6 +63,8 @@ ROWS = [
     ("fails(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)), fails(os.sched_setparam, 0, os.sched_param(1))",
      ("PermissionError", "OSError")),
     ("fails(os.nice, -1), fails(os.getpriority, os.PRIO_PROCESS, 1)", ("PermissionError",) * 2),
+    ("len(os.getrandom(8, os.GRND_RANDOM)), len(os.getrandom(8, os.GRND_RANDOM | os.GRND_NONBLOCK)), fails(os.getrandom, 8, 8)",
+     (8, 8, "PermissionError")),
     ("signal.getitimer(signal.ITIMER_REAL), signal.setitimer(signal.ITIMER_REAL, 0)", ((0, 0), (0, 0))),
     ("int(sent(signal.sigwait)), sent(signal.sigwaitinfo).si_signo, sent(lambda s: signal.sigtimedwait(s, 5)).si_signo", (10, 10, 10)),
     ("signal.sigtimedwait([signal.SIGUSR1], 0.001), sent(lambda _: signal.sigpending()) == {signal.SIGUSR1}", (None, True)),

@@ -390,7 +390,6 @@ BAD_USE = [
     ("not a size", ["run", "--memory", "lots", "-c", ""], 2, ["--memory", "512M"]),
     ("too small", ["run", "--memory", "1", "-c", ""], 2, ["--memory", "between"]),
     ("code and module", ["run", "-c", "pass", "-m", "x"], 2, ["-c and -m contradict each other"]),
-    ("module and code", ["run", "-m", "x", "-c", "pass"], 2, ["-m and -c contradict each other"]),
     ("two values", ["run", "--timeout", "1", "--timeout", "2", "-c", ""], 2, ["--timeout 1 and --timeout 2 contradict"]),
     ("missing grant", ["run", "--read", "/nowhere", "-c", ""], 2, ["/nowhere", "No such file"]),
     ("grant of all", ["run", "--read", "/", "-c", ""], 2, ["/ cannot be granted"]),

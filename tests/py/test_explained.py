@@ -1,5 +1,6 @@
 """What says why it is not there: modules, scripts' own files, environments, grants at the start."""
 
+import ctypes.util
 import os
 import pathlib
 import subprocess
@@ -190,8 +191,11 @@ QUIET = {
     "numpy": "import numpy; numpy.linalg.svd(numpy.eye(3)); numpy.save('/tmp/a', numpy.eye(3))",
     "pandas": "import pandas; pandas.DataFrame({'a': [1]}).to_csv('/tmp/a.csv'); pandas.read_csv('/tmp/a.csv'); pandas.Timestamp.now('Europe/Berlin')",
     "ctypes": "import ctypes.util; ctypes.util.find_library('c')",
+    "libcap": "import ctypes; assert ctypes.CDLL(None).prctl(23, 0, 0, 0, 0) == -1",
     "pwd": "import pwd\ntry: pwd.getpwuid(4711)\nexcept KeyError: pass",
     "readline": "import readline",
+    "termios": "import errno, termios\nfor call in (termios.tcflush, termios.tcflow, termios.tcsendbreak, lambda fd, _: termios.tcdrain(fd)):\n"
+               "    try: call(0, 0)\n    except termios.error as error: assert error.args[0] == errno.ENOTTY",
     "ssl": "import ssl; ssl.create_default_context()",
     "socket": "import socket\ntry: socket.socket(socket.AF_INET6)\nexcept OSError: pass\nsocket.gethostname(), socket.getfqdn()",
     "platform": "import platform; platform.platform(), platform.processor()",
@@ -208,6 +212,14 @@ def test_what_libraries_look_for_is_no_violation(template, name):
     assert (execution.verdict, execution.violations, execution.refused) == ("ok", [], 0)
     if name == "files":
         assert execution.probes >= 4
+
+
+def test_libraries_are_found_by_name_as_outside(template):
+    names = ["c", "m", "z", "c++", "sqlite3", "stdc++", "m.so", "no such library", ""]
+    execution = template.run(f"import ctypes.util, sys; [ctypes.util.find_library(name) for name in {names}]")
+    if execution.error is not None and execution.error.name == "ModuleNotFoundError":
+        pytest.skip("ctypes is not installed")
+    assert execution.value == [ctypes.util._findSoname_ldconfig(name) for name in names] and execution.violations == []
 
 
 def test_what_a_program_is_refused_is_a_violation_though_it_goes_on(template):

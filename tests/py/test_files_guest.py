@@ -276,6 +276,15 @@ def test_a_device_of_the_hosts_stays_as_it_is(run):
 
 
 @core
+def test_a_link_that_is_followed_gives_no_second_name_to_a_grant(run, place):
+    code = "h = os.open('/work', os.O_RDONLY)\n" + attempt(
+        *(f"os.symlink(TOP + '/{name}', '/tmp/{i}'); os.link('/tmp/{i}', 'hard{i}', dst_dir_fd=h, follow_symlinks=True)"
+          for i, name in enumerate(("data/table.csv", "secret/file", "write/there"))))  # fmt: skip
+    assert run(code + "\nprint(os.listdir('/work'))").stdout.split() == ["EACCES", "EACCES", "EXDEV", "[]"]
+    assert (place / "data" / "table.csv").stat().st_nlink == 1
+
+
+@core
 def test_a_writing_grant_leads_nowhere_else(run, place):
     code = attempt("open(TOP + '/write/../beside')", "open(TOP + '/write/../secret/file')", "os.rename(TOP + '/write/there', TOP + '/there')",
                    "os.symlink(TOP + '/secret/file', TOP + '/write/link'); open(TOP + '/write/link')",
@@ -345,6 +354,7 @@ SCRATCH = [
     ("a link that hangs", "os.symlink('none', 'l'); print(os.path.exists('l'), os.path.lexists('l'))", "False True"),
     ("a link to a grant", "os.symlink(TOP + '/data', 'd'); print(open('d/table.csv').read(3))", "a,b"),
     ("a hard link", "open('f', 'w').write('x'); os.link('f', 'g'); print(os.stat('f').st_nlink, open('g').read())", "2 x"),
+    ("a hard link to what a link leads to", "os.mkdir('d'); open('d/f', 'w').write('x'); os.symlink('d/f', 'l'); os.symlink('l', 'm'); os.symlink('none', 'n')\nh = os.open('.', os.O_RDONLY)\ndef link(name, follow, to):\n  try: os.link(name, to, src_dir_fd=h, dst_dir_fd=h, follow_symlinks=follow); print(os.path.islink(to), os.lstat(to).st_nlink)\n  except OSError as e: print(errno.errorcode[e.errno])\nlink('m', True, 'g'); link('m', False, 'g2'); link('n', True, 'g3'); link('d', True, 'g4')", "False 2\nTrue 2\nENOENT\nEPERM"),
     ("chmod", "open('f', 'w').close(); os.chmod('f', 0o600); print(oct(os.stat('f').st_mode))", "0o100600"),
     ("a file by mknod", "os.mknod('f'); os.umask(0); os.mknod('g', 0o104640); d = os.open('.', os.O_RDONLY); os.mknod('h', 0o600, dir_fd=d); open('f', 'w').write('x'); print([oct(os.stat(n).st_mode) for n in 'fgh'], len(os.listdir('.')))\ntry: os.mknod('f')\nexcept FileExistsError: print('there')", "['0o100600', '0o104640', '0o100600'] 3\nthere"),
     ("modes with all their bits", BITS + "f = made('f'); d = made('d', os.mkdir); print([change(n, bits) for n in (f, d) for bits in (0o4755, 0o2711, 0o1777, 0o7755, 0o644)])", "[True, True, True, True, True, True, True, True, True, True]"),

@@ -397,6 +397,7 @@ def test_anything_else_is_refused_with_its_name_and_the_nearest_thing_is_not(tem
     assert [(one.op, one.target, one.rule) for one in ex.violations] == [(operation, target, "network")]
     if "port" in target:
         assert ex.violations[0].hint == OTHER_HINT
+    assert "--network" not in ex.violations[0].hint  # it is there already
     ex = template.run(f"import socket\n{twin}")
     assert (ex.error, ex.violations) == (None, [])
 

@@ -255,6 +255,32 @@ def test_a_folder_that_cannot_be_is_the_runs_error_and_the_session_stays(sandbox
     assert sandbox.run_code("6 * 7").value == 42
 
 
+def test_modules_are_found_where_a_run_starts():
+    look = "import sys, nearby; [nearby.NAME, sys.path[0]]"
+    files = {"/work/made/nearby.py": "NAME = 'made'"}
+    assert belljar.run(look, cwd="/work/made", files=files, python=PYTHON).value == ["made", "/work/made"]
+    with Sandbox(cwd="/work/made", python=PYTHON) as sandbox:
+        sandbox.files.write("/work/made/nearby.py", "NAME = 'made'")
+        assert sandbox.run_code(look).value == ["made", "/work/made"]
+    with Sandbox(python=PYTHON) as sandbox:
+        sandbox.files.write("/work/made/nearby.py", "NAME = 'made'")
+        assert sandbox.run_code(look).error.name == "ModuleNotFoundError"
+        assert sandbox.run_code(look, cwd="/work/made").value == ["made", "/work/made"]
+        assert sandbox.run_code("sys.path[0]").value == "/work"
+
+
+def test_a_session_keeps_its_path_of_modules():
+    with Sandbox(python=PYTHON) as sandbox:
+        sandbox.files.write("/work/lib/nearby.py", "NAME = 'lib'")
+        sandbox.run_code("import sys; sys.path.insert(1, '/work/lib'); sys.path.append('/tmp')")
+        assert sandbox.run_code("import nearby; [nearby.NAME, sys.path[0], sys.path[-1]]").value == ["lib", "/work", "/tmp"]
+        assert sandbox.run_code("1 + 1").value == 2 and sandbox.run_code("sys.path[:2]").value == ["/work", "/work/lib"]
+        sandbox.run_code("sys.path = None")
+        assert sandbox.run_code("import colorsys; sys.path[0]").value == "/work"
+    with belljar.Template(python=PYTHON) as template:
+        assert template.run("import sys; sys.path.append('/tmp')").ok and template.run("import sys; '/tmp' in sys.path").value is False
+
+
 WRONG = [
     (lambda: belljar.run("1", env={"A": 1}), TypeError, "write str"),
     (lambda: belljar.run("1", env=["A=1"]), TypeError, "a mapping"),

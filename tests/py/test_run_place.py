@@ -124,6 +124,32 @@ def test_cwd_is_granted_or_the_guests_own(folder):
     assert "Not a directory" in belljar("run", "--read", folder, "--cwd", folder / "data.csv", "-c", where, check=2)[1]
 
 
+def test_modules_are_found_where_a_program_without_a_file_starts(folder):
+    script(folder, "import sys, helper; print(helper.NAME, sys.argv[1:])", "show.py")
+    code = "import helper; print(helper.NAME)"
+    placed = ["--file", folder / "helper.py:deep/helper.py", "--file", folder / "show.py:deep/show.py", "--cwd", "/work/deep"]
+    for place in (["--read", folder, "--cwd", folder], placed):
+        assert belljar("run", *place, "-c", code, cwd="/")[0] == "helper\n"
+        assert belljar("run", *place, "-m", "show", "x", cwd="/")[0] == "helper ['x']\n"
+        done = subprocess.run([COMMAND, "run", *map(str, place), "-"], input=code.encode(), capture_output=True, cwd="/")
+        assert done.stdout == b"helper\n", done.stderr
+    _, stderr = belljar("run", "--read", folder, "--cwd", "/work", "-c", code, check=1, cwd=folder)
+    assert "No module named 'helper'" in stderr
+
+
+def test_what_follows_a_module_is_its_own(folder):
+    script(folder, "import sys; print(sys.argv[1:])", "show.py")
+    for given in (["-c", "x"], ["-m", "y"], ["--timeout", "z"]):
+        assert belljar("run", "--file", folder / "show.py", "-m", "show", *given)[0] == f"{given}\n"
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_that_says_so(folder):
+    for way in (["-c", "pass"], ["-m", "json.tool"]):
+        _, stderr = belljar("run", "--scratch-files", "1", "--cwd", "/work/a/b/c", *way, check=1)
+        assert "cwd: /work/a/b/c cannot be made" in stderr and "--scratch-files" in stderr
+    assert belljar("run", "--cwd", "/work/a/b/c", "-c", "import os; print(os.getcwd())")[0] == "/work/a/b/c\n"
+
+
 def test_a_relative_name_of_the_callers_directory_is_told_with_the_option(folder):
     (folder / "sub").mkdir()
     (folder / "sub" / "in.csv").write_text("")

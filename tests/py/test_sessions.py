@@ -512,6 +512,22 @@ def test_a_sandbox_that_is_dropped_takes_its_guest_along(template):
         gc.enable()
 
 
+@core
+def test_what_a_run_cost_and_was_refused_is_known_after_its_sandbox_is_closed(template):
+    refused = "try: open('/etc/shadow')\nexcept OSError: pass\n"
+    with Sandbox(template=template) as sandbox:
+        runs = [sandbox.run_code(refused * (i + 1)) for i in range(2)]
+    assert [[one.target for one in run.violations] for run in runs] == [["/etc/shadow"], ["/etc/shadow"] * 2]
+    assert all(run.usage.served > 0 and run.usage.peak_bytes > 0 for run in runs) and [run.refused for run in runs] == [1, 2]
+    with Sandbox(template=template) as sandbox:
+        run = sandbox.run_code(refused)
+        sandbox.freeze()
+    assert run.refused == 1
+    with Sandbox(template=template) as sandbox, sandbox.fork() as other:
+        run = other.run_code(refused)
+    assert run.refused == 1
+
+
 def test_a_closed_sandbox_says_so(template):
     sandbox = Sandbox(template=template)
     sandbox.close()
