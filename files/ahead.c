@@ -23,10 +23,8 @@ static int ahead_join(struct request *request)
     if (files->ahead_fd >= 0)
         return EBUSY;
     if (!files->is_watching || files->tree->may_wait ||
-        files->tree->ahead_guests == AHEAD_GUESTS_MAX ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return ENOTSUP;
-    files->tree->ahead_guests++;
     files->ahead_fd = ends[0];
     request->answer->install_fd = ends[1];
     request->answer->install_cloexec = true;
@@ -37,7 +35,9 @@ void ahead_end(struct files *files)
 {
     if (files->ahead_fd < 0)
         return;
-    files->tree->ahead_guests--;
+    for (unsigned i = 0; i < AHEAD_GUESTS_MAX; i++)
+        if (files->tree->ahead[i] == files)
+            files->tree->ahead[i] = NULL;
     fd_close(&files->ahead_fd);
 }
 
@@ -104,14 +104,36 @@ static bool ahead_send(const struct files *files, struct packer *message, int fd
     return channel_send(files->ahead_fd, message, &fd, 1, MSG_DONTWAIT) == 0;
 }
 
-/* Whether the guest has taken all that was sent. Who does not could have hundreds under way, and what a
- * user has under way is bounded for all of its programs. A worker opens nothing: what it watches, nobody
+/* Whether the guest has taken all that was sent. */
+static bool ahead_is_taken(const struct files *files)
+{
+    int bytes;
+    return ioctl(files->ahead_fd, SIOCOUTQ, &bytes) == 0 && bytes == 0;
+}
+
+/* Has the guest be one of those that have files under way: if there are too many already, in the place of one that
+ * has none by now. */
+static bool ahead_begin(const struct files *files)
+{
+    const struct files **free_place = NULL;
+    for (unsigned i = 0; i < AHEAD_GUESTS_MAX; i++) {
+        const struct files **place = &files->tree->ahead[i];
+        if (*place == files)
+            return true;
+        if (free_place == NULL && (*place == NULL || ahead_is_taken(*place)))
+            free_place = place;
+    }
+    if (free_place != NULL)
+        *free_place = files;
+    return free_place != NULL;
+}
+
+/* Who does not take what was sent could have hundreds under way. A worker opens nothing: what it watches, nobody
  * would know of. */
 static bool ahead_may_send(const struct files *files)
 {
-    int bytes;
-    return files->ahead_fd >= 0 && !files->tree->may_wait &&
-           ioctl(files->ahead_fd, SIOCOUTQ, &bytes) == 0 && bytes == 0;
+    return files->ahead_fd >= 0 && !files->tree->may_wait && ahead_is_taken(files) &&
+           ahead_begin(files);
 }
 
 static uint32_t ahead_open_listed(struct request *request)

@@ -4,6 +4,7 @@
 #define BELLJAR_TREE_H
 
 #include "base/base.h"
+#include "guest/deed.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -62,7 +63,8 @@ struct tree {
     const char *
         here; /* the working directory of the guest whose call is served, as a place's path; or NULL */
     struct watches *watches; /* watch.h; NULL: nothing is */
-    unsigned ahead_guests;   /* that have a socket (ahead.h) */
+    const struct files
+        *ahead[AHEAD_GUESTS_MAX]; /* of guests that may have files under way, or NULL */
     bool is_contended; /* several guests call, as of the call before: each waits for the others' */
     bool may_wait;     /* in a worker: file systems may be waited for */
 };

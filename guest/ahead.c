@@ -114,8 +114,7 @@ static bool ahead_join(void)
     int low = (int)syscall(SYS_getdents, AT_FDCWD, "", NULL, 0, FILE_AHEAD);
     int high = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, AHEAD_NUMBER) : -1;
     is_joined = high == AHEAD_NUMBER && syscall(SYS_fstat, high, &stat) == 0;
-    is_off =
-        !is_joined; /* there are too many guests that have one, or the program has that number */
+    is_off = !is_joined; /* there can be none, or the program has that number */
     if (is_joined)
         socket_inode = stat.st_ino;
     else

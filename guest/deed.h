@@ -85,8 +85,8 @@ static inline mode_t deed_owned_mode(mode_t mode)
 #define AHEAD_NUMBER    250 /* as the filter has it; a guest that may hold fewer has none */
 #define AHEAD_MAX       32  /* 16 while guests compete: others wait as long as it takes */
 #define AHEAD_BYTES_MAX (1 << 20)
-#define AHEAD_GUESTS_MAX                                                                           \
-    8 /* of a template: the kernel bounds what a user has under way in sockets */
+/* Guests of a template that have some of them under way: the kernel bounds what a user has in sockets. */
+#define AHEAD_GUESTS_MAX 8
 struct ahead {
     uint64_t inode, device, place; /* in the list of paths */
 };

@@ -306,11 +306,7 @@ FILES_TEST(what_is_opened_ahead_needs_a_watch_and_a_socket)
     CHECK_EQUAL(ahead_ask(), ENOTSUP); /* changes would be told to nobody */
     int set = watch_joined();
     CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
-    fixture.tree->ahead_guests = AHEAD_GUESTS_MAX;
-    CHECK_EQUAL(ahead_ask(), ENOTSUP);
-    fixture.tree->ahead_guests = AHEAD_GUESTS_MAX - 1;
     CHECK_EQUAL(ahead_ask(), 0);
-    CHECK_EQUAL(fixture.tree->ahead_guests, AHEAD_GUESTS_MAX);
     ahead_end_of_guest = fd_take(&fixture.answer.install_fd);
     CHECK_EQUAL(ahead_ask(), EBUSY);
     take_changes();
@@ -322,8 +318,35 @@ FILES_TEST(what_is_opened_ahead_needs_a_watch_and_a_socket)
     watches_read(fixture.tree->watches);
     CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0); /* it is left alone for a while */
     ahead_done(set);
+}
+
+FILES_TEST(some_guests_have_files_under_way_and_others_when_those_have_taken_them)
+{
+    int set = ahead_fixture();
+    struct files others[AHEAD_GUESTS_MAX];
+    int ends[2];
+    CHECK_EQUAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    for (unsigned i = 0; i < AHEAD_GUESTS_MAX; i++) {
+        others[i] = (struct files){ .tree = fixture.tree, .ahead_fd = ends[0] };
+        fixture.tree->ahead[i] = &others[i];
+    }
+    CHECK_EQUAL(send(ends[0], "1", 1, 0), 1);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 0);
+    char byte;
+    CHECK_EQUAL(recv(ends[1], &byte, 1, 0), 1);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1);
+    CHECK_TEXT(ahead_next(0), "plain");
+    CHECK(fixture.tree->ahead[0] == fixture.files && fixture.tree->ahead[1] == &others[1]);
+    CHECK_EQUAL(send(ends[0], "1", 1, 0), 1);
+    CHECK_EQUAL(AHEAD_OF(at("data/plain")), 1); /* it is one of them */
+    CHECK_TEXT(ahead_next(0), "plain");
+    CHECK(fixture.tree->ahead[0] == fixture.files);
     ahead_end(fixture.files);
-    CHECK_EQUAL(fixture.tree->ahead_guests, AHEAD_GUESTS_MAX - 1);
+    CHECK(fixture.tree->ahead[0] == NULL);
+    fixture.files->ahead_fd = -1;
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    memset(fixture.tree->ahead, 0, sizeof fixture.tree->ahead);
+    ahead_done(set);
 }
 
 /* A name is a guest's word: what it is good for is asked where it is used. */
