@@ -128,7 +128,7 @@ static bool ahead_begin(const struct files *files)
     return free_place != NULL;
 }
 
-/* Who does not take what was sent could have hundreds under way. A worker opens nothing: what it watches, nobody
+/* A guest that does not take what was sent could have hundreds under way. A worker opens nothing: what it watches, nobody
  * would know of. */
 static bool ahead_may_send(const struct files *files)
 {

@@ -271,11 +271,11 @@ static void note_place(struct folder *folder, int name)
 /* Learns from a file that was not guessed in which order the folder's are opened. */
 static void learn(struct folder *folder, const char *name)
 {
-    bool may_read = !is_off && folder->is_granted && folder->order.count == 0 &&
-                    folder->patience == 0 && names_left > 0;
+    bool may_read =
+        folder->is_granted && folder->order.count == 0 && folder->patience == 0 && names_left > 0;
     bool is_second = folder->before[0] != '\0' && strcmp(folder->before, name) != 0;
     folder->patience += folder->patience < 0;
-    if (may_read && is_second && folder_read(folder))
+    if (may_read && is_second && (shelf_is_late() || ahead_join()) && folder_read(folder))
         folder->last = order_find(&folder->order, folder->before);
     strcpy(folder->before, name);
     int found = order_find(&folder->order, name);

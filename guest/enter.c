@@ -130,9 +130,7 @@ void enter(struct zygote *zygote, const struct fork_request *request)
     }
     if (error == 0 && (lockdown->settings->grants & GRANT_FILES) != 0) {
         step = "shared page";
-        error = tray_make(&tray, &tray_address);
-        if (lockdown->settings->once)
-            shelf_join_late();
+        error = tray_make(lockdown->settings->once, &tray, &tray_address);
     }
     if (error == 0) {
         step = "closing descriptors";

@@ -286,6 +286,11 @@ void shelf_join_late(void)
     late = JOIN_LATE;
 }
 
+bool shelf_is_late(void)
+{
+    return late > 0;
+}
+
 int shelf_number(void)
 {
     struct epoll_event event;

@@ -33,6 +33,7 @@ bool shelf_join(void);
 /* Nor if this is the only guest, in the first times: whoever waits for its end waits for that of the watches,
  * some 12 ms in the kernel. */
 void shelf_join_late(void);
+bool shelf_is_late(void);
 /* The number of that set, or -1: there is none, or the program has closed it. */
 int shelf_number(void);
 uint32_t shelf_changes(const struct tray *tray);

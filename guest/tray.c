@@ -17,7 +17,7 @@
 static struct tray *tray; /* NULL: there is none */
 static bool is_taken;     /* by a thread: others, and signal handlers, do without */
 
-int tray_make(int *ret_fd, uint64_t *ret_address)
+int tray_make(bool is_only, int *ret_fd, uint64_t *ret_address)
 {
     CLEANUP(fd_close) int fd = fd_memory("tray");
     /* Nobody can make it shorter, so that the supervisor would fault. */
@@ -29,6 +29,8 @@ int tray_make(int *ret_fd, uint64_t *ret_address)
     if (page == MAP_FAILED || madvise(page, TRAY_BYTES, MADV_DONTFORK) < 0)
         return -errno;
     tray = page;
+    if (is_only)
+        shelf_join_late();
     *ret_address = (uint64_t)(uintptr_t)page;
     *ret_fd = fd_take(&fd);
     return 0;

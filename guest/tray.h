@@ -22,9 +22,9 @@ struct tray {
     uint32_t changes, moves;
 };
 
-/* In the guest. Made before its lockdown, for the supervisor to map: *ret_fd is the caller's. 0 or a
- * negative errno. */
-MUST_CHECK int tray_make(int *ret_fd, uint64_t *ret_address);
+/* In the guest (is_only: there will be no other). Made before its lockdown, for the supervisor to map: *ret_fd
+ * is the caller's. 0 or a negative errno. */
+MUST_CHECK int tray_make(bool is_only, int *ret_fd, uint64_t *ret_address);
 /* A branch has none: it would be its parent's. */
 void tray_forget(void);
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import re
+import subprocess
+import tempfile
 from typing import Any
 
 import pytest
@@ -37,6 +41,15 @@ def sandbox(template):
 
     with Sandbox(template=template) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def packages():
+    """The folder of packages of a new environment, and its interpreter."""
+    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
+        os.chmod(top, 0o755)
+        subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", top + "/env"], check=True)
+        yield next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages")), top + "/env/bin/python"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -9,6 +9,7 @@ import pathlib
 import py_compile
 import signal
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -566,3 +567,43 @@ def is_free(fd: int) -> bool:
     finally:
         signal.signal(signal.SIGIO, old)
     return True
+
+
+WATCHED = """
+import os, resource, sys
+
+def is_watched():
+    top = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    for number in range(top - 8, top):
+        try:
+            os.fstat(number)
+            return True
+        except OSError:
+            pass
+    return False
+
+folder, rounds, kind = sys.argv[1:] if len(sys.argv) == 4 else ARGUMENTS
+for number in range(int(rounds)):
+    path = f"{folder}/{number % FILES}.txt"
+    if kind == "stat":
+        os.stat(path)
+    else:
+        with open(path) as file:
+            assert file.read() == f"files {number % FILES}"
+print(is_watched())
+""".replace(
+    "FILES", str(FILES)
+)
+
+
+@pytest.mark.parametrize("kind", ["open", "stat"])
+def test_a_command_has_folders_watched_when_that_pays(folder, kind):
+    """The end of a watch is 12 ms for whoever waits for the command."""
+    files = filled(folder)
+    for rounds, answer in (("3", "False"), ("40", "False"), ("600", "True")):
+        command = ["belljar", "run", "--read", folder, "-c", WATCHED, files, rounds, kind]
+        run = subprocess.run(command, capture_output=True, text=True)
+        assert (run.stdout, run.returncode) == (answer + "\n", 0), (rounds, run)
+    with Template(Policy(read=[folder])) as template:  # whose supervisor stays
+        run = template.run(WATCHED.replace("ARGUMENTS", repr((files, "3", kind))))
+        assert run.stdout == "True\n", run

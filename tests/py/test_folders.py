@@ -5,25 +5,11 @@ from __future__ import annotations
 
 import compileall
 import json
-import os
-import pathlib
-import subprocess
-import tempfile
 
 import belljar
 import pytest
 
 pytestmark = pytest.mark.core
-PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture
-def packages():
-    """The folder of packages of a new environment, and its interpreter."""
-    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
-        os.chmod(top, 0o755)
-        subprocess.run([PYTHON, "-m", "venv", "--without-pip", top + "/env"], check=True)
-        yield next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages")), top + "/env/bin/python"
 
 
 def served(code: str, **options: object) -> int:

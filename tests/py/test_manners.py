@@ -278,7 +278,9 @@ def test_a_session_keeps_its_path_of_modules():
         sandbox.run_code("sys.path = None")
         assert sandbox.run_code("import colorsys; sys.path[0]").value == "/work"
     with belljar.Template(python=PYTHON) as template:
-        assert template.run("import sys; sys.path.append('/tmp')").ok and template.run("import sys; '/tmp' in sys.path").value is False
+        assert (
+            template.run("import sys; sys.path.append('/tmp')").ok and template.run("import sys; '/tmp' in sys.path").value is False
+        )
 
 
 WRONG = [

@@ -14,19 +14,9 @@ import belljar
 import pytest
 
 pytestmark = pytest.mark.core
-PYTHON = "/usr/bin/python3"
 MODULES = 40
 # More modules than are read one by one before any is guessed.
 FIRST = "import colorsys, cmd, sched, fileinput, filecmp, getopt, calendar, csv, configparser, zipapp, cgi\n"
-
-
-@pytest.fixture
-def packages():
-    """The folder of packages of a new environment, and its interpreter."""
-    with tempfile.TemporaryDirectory(prefix="belljar-probe-") as top:
-        os.chmod(top, 0o755)
-        subprocess.run([PYTHON, "-m", "venv", "--without-pip", top + "/env"], check=True)
-        yield next(pathlib.Path(top, "env/lib").glob("python3.*/site-packages")), top + "/env/bin/python"
 
 
 def install(folder: pathlib.Path, modules: dict[str, str]) -> None:
