@@ -523,8 +523,11 @@ def test_what_a_run_cost_and_was_refused_is_known_after_its_sandbox_is_closed(te
         run = sandbox.run_code(refused)
         sandbox.freeze()
     assert run.refused == 1
-    with Sandbox(template=template) as sandbox, sandbox.fork() as other:
-        run = other.run_code(refused)
+
+
+def test_what_a_run_of_a_fork_was_refused_is_known_after_it_is_closed(template):
+    with Sandbox(template=template) as sandbox, forks(sandbox) as other:
+        run = other.run_code("try: open('/etc/shadow')\nexcept OSError: pass\n")
     assert run.refused == 1
 
 
