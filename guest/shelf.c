@@ -20,7 +20,7 @@
 #define TRUE_FOR_NS  1000000000u
 #define FIRST_BYTES  16384
 #define ASKED_BEFORE 1   /* files that were found in a folder before it is asked for as a whole */
-#define JOIN_LATE    256 /* questions that a set would have saved */
+#define JOIN_LATE    128 /* questions that a set would have saved */
 #define ASK_AGAIN    64 /* questions to a folder that could not be told, before it is tried again */
 /* Rows cost time whether they are wanted or not: a question of the supervisor takes as long as seven of
  * them. So there are so many for each question, a page costs so many more, and some are to begin
@@ -29,6 +29,7 @@
 #define ROWS_PER_PAGE 16
 #define ROWS_AT_FIRST 512
 #define ROWS_SAVED    4096
+#define ROWS_LATE     8192 /* more where there was no set for so many questions */
 
 struct folder {
     char *path; /* NULL: the slot is free */
@@ -284,6 +285,7 @@ bool shelf_join(void)
 void shelf_join_late(void)
 {
     late = JOIN_LATE;
+    credit += ROWS_LATE; /* for when there is one */
 }
 
 bool shelf_is_late(void)
@@ -329,7 +331,8 @@ bool shelf_look(struct tray *tray, const char *path, bool follows, struct stat *
     struct folder *folder = length > 0 ? shelf_find(&watched, path, length, true) : NULL;
     if (folder == NULL)
         return false;
-    credit = credit + ROWS_PER_ASK < ROWS_SAVED ? credit + ROWS_PER_ASK : ROWS_SAVED;
+    if (credit < ROWS_SAVED)
+        credit += ROWS_PER_ASK;
     folder->asked += folder->asked < 0;
     looked = folder;
     if (folder_is_told(folder) &&
