@@ -128,8 +128,8 @@ static bool ahead_begin(const struct files *files)
     return free_place != NULL;
 }
 
-/* A guest that does not take what was sent could have hundreds under way. A worker opens nothing: what it watches, nobody
- * would know of. */
+/* A guest that does not take what was sent could have hundreds under way. A worker opens nothing: what it
+ * watches, nobody would know of. */
 static bool ahead_may_send(const struct files *files)
 {
     return files->ahead_fd >= 0 && !files->tree->may_wait && ahead_is_taken(files) &&

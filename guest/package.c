@@ -10,8 +10,6 @@
 #include "guest/shelf.h"
 #include "guest/tray.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -30,8 +30,8 @@ void shelf_answered(void);
 /* Changes in watched folders: how many the supervisor has taken; whether there are no others. Before,
  * the guest has to have a set of them: false if there is none. One thread at a time, as above. */
 bool shelf_join(void);
-/* Nor if this is the only guest, in the first times: whoever waits for its end waits for that of the watches,
- * some 12 ms in the kernel. */
+/* The guest is the only one of its supervisor: it has a set only after it was wanted for some time, as whoever
+ * waits for its end waits for that of the watches, some 12 ms in the kernel. Whether that time is not over. */
 void shelf_join_late(void);
 bool shelf_is_late(void);
 /* The number of that set, or -1: there is none, or the program has closed it. */

@@ -46,6 +46,14 @@ def numbered(count: int) -> dict[str, str]:
     return {f"part_{number}": f"value = {number}" for number in range(count)}
 
 
+def write_numbers(folder: pathlib.Path) -> None:
+    """Files with their numbers in them, MODULES in all."""
+    folder.chmod(0o755)
+    for number in range(MODULES):
+        (folder / f"{number:03}.txt").write_text(str(number))
+        (folder / f"{number:03}.txt").chmod(0o644)
+
+
 def test_the_modules_of_a_package_are_read_together(packages, report):
     folder, python = packages
     install(folder / "wide", numbered(MODULES))
@@ -95,11 +103,8 @@ def test_modules_that_are_in_no_package_are_read_one_by_one(packages):
 
 def test_files_that_wait_to_be_read_do_not_keep_modules_from_being_read_together(packages, tmp_path):
     folder, python = packages
-    tmp_path.chmod(0o755)
     install(folder / "wide", numbered(MODULES))
-    for number in range(MODULES):
-        (tmp_path / f"{number:03}.txt").write_text(str(number))
-        (tmp_path / f"{number:03}.txt").chmod(0o644)
+    write_numbers(tmp_path)
     files = FIRST + f"for number in range(12): open('{tmp_path}/%03d.txt' % number).close()\n"
     code = files + "import " + ", ".join(f"wide.part_{number}" for number in range(MODULES))
     with belljar.Template(belljar.Policy(python=python, read=[str(tmp_path)])) as template:
@@ -235,11 +240,8 @@ print(pkgutil.get_data("wide", "text.txt"))
 
 def test_a_program_that_reads_files_in_order_imports_as_well(packages, tmp_path):
     folder, python = packages
-    tmp_path.chmod(0o755)
     install(folder / "wide", numbered(MODULES))
-    for number in range(MODULES):
-        (tmp_path / f"{number:03}.txt").write_text(str(number))
-        (tmp_path / f"{number:03}.txt").chmod(0o644)
+    write_numbers(tmp_path)
     code = (
         FIRST
         + f"""
